@@ -1,0 +1,64 @@
+//! The `CustomResourceDefinition`s, as they are installed.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+
+use crate::{policy::PlacementPolicy, system::NatsSystem};
+
+/// Both `CustomResourceDefinition`s, ordered by name.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    let mut crds = vec![NatsSystem::crd(), PlacementPolicy::crd()];
+    for version in crds.iter_mut().flat_map(|crd| crd.spec.versions.iter_mut()) {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+        {
+            finish(schema);
+        }
+    }
+    crds
+}
+
+/// Makes a derived schema what the apiserver expects, all the way down.
+///
+/// - Nothing is nullable: the apiserver drops a null instead of storing it, and a default applies in its place.
+/// - Descriptions are paragraphs without the line breaks of the source.
+/// - Integers have the formats that Kubernetes knows; Rust's unsigned types keep their lower bound of 0.
+fn finish(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.description = schema.description.take().map(|text| unwrapped(&text));
+    schema.format = schema.format.take().map(|format| match format.as_str() {
+        "uint8" | "uint16" | "uint32" => "int32".to_owned(),
+        "uint64" => "int64".to_owned(),
+        _ => format,
+    });
+    for child in schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
+        finish(child);
+    }
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(item)) => finish(item),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(finish),
+        None => {}
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        finish(values);
+    }
+}
+
+/// The text with every line break dropped that does not end a paragraph.
+fn unwrapped(text: &str) -> String {
+    text.split("\n\n")
+        .map(|paragraph| paragraph.replace('\n', " "))
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What a policy may do.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    duration::{GoDuration, at_least},
+    quantity::{ParseQuantityError, byte_quantity_schema, parse_bytes},
+};
+
+/// What may be done to bring leaders home.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Actions {
+    /// Asking a consumer's leader to step down in favour of a peer in home.
+    pub consumer_step_down: StepDown,
+
+    /// Asking a stream's leader to step down in favour of a peer in home.
+    pub stream_step_down: StepDown,
+
+    /// Editing a stream's placement, so that the servers move its replicas to home. Everything else in the stream's
+    /// configuration stays as it is. A move copies the stream's data.
+    pub stream_placement: StreamPlacement,
+}
+
+/// Whether a kind of step-down may be done.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StepDown {
+    /// Whether it may be done.
+    pub enabled: bool,
+}
+
+impl Default for StepDown {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// Whether and how a stream's placement may be edited.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default = "StreamPlacement::default")]
+pub struct StreamPlacement {
+    /// Whether it may be done.
+    pub enabled: bool,
+
+    /// How long a move may take before it is reported as timed out, such as `1h`; at least `1m`.
+    #[x_kube(
+        validation = Rule::new(at_least(GoDuration::from_mins(1)))
+            .message("actions.streamPlacement.timeout must be at least 1m: a move copies the stream's data")
+    )]
+    pub timeout: GoDuration,
+
+    /// The largest stream that is moved, as a quantity of bytes such as `10Gi`. Larger ones are held. No limit, if not
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "byte_quantity_schema")]
+    pub max_bytes: Option<Quantity>,
+}
+
+impl StreamPlacement {
+    /// The largest stream that is moved, in bytes; `None` where there is no limit.
+    pub fn max_bytes(&self) -> Result<Option<u64>, ParseQuantityError> {
+        self.max_bytes
+            .as_ref()
+            .map(|quantity| parse_bytes(&quantity.0))
+            .transpose()
+    }
+}
+
+impl Default for StreamPlacement {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            timeout: GoDuration::from_hours(1),
+            max_bytes: None,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The closed vocabulary: every word that a status, an event or a metric label may hold.
+//!
+//! Each enum reads and writes as its variant's name (`FindingReason::NoPeerInHome` is `"NoPeerInHome"`), sorts
+//! in the order it is written here, and explains every word in one text for people: `explanation()`.
+//! Which word applies is decided elsewhere; these types only make sure that no other word is ever used.
+
+mod conditions;
+mod events;
+mod findings;
+
+pub use conditions::{
+    AcceptedReason, ConditionReason, ConditionStatus, ConnectedReason, DegradedReason, InPlaceReason,
+    ObservedReason, PolicyCondition, ProgressingReason, ReadyReason, ResolvedRefsReason, SystemCondition,
+    SystemReadyReason,
+};
+pub use events::EventReason;
+pub use findings::{ActionResult, ActionType, AdviceKind, Check, FindingReason, ReasonClass, Remedy};
+
+/// Declares an enum of the vocabulary. The doc comment of a variant is also its `explanation()`.
+macro_rules! vocabulary {
+    (
+        $(#[doc = $about:literal])+
+        pub enum $name:ident {
+            $( $(#[doc = $text:literal])+ $variant:ident, )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
+            ::serde::Serialize, ::serde::Deserialize, ::schemars::JsonSchema,
+            ::strum::Display, ::strum::AsRefStr, ::strum::IntoStaticStr, ::strum::EnumIter, ::strum::EnumString,
+        )]
+        pub enum $name {
+            $( $(#[doc = $text])+ $variant, )+
+        }
+
+        impl $name {
+            /// What the word means and, where something is wrong, what to do: a text for people.
+            pub const fn explanation(self) -> &'static str {
+                match self {
+                    $( Self::$variant => concat!($($text),+).trim_ascii(), )+
+                }
+            }
+        }
+    };
+}
+use vocabulary;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Reasons of Kubernetes events.
+
+use super::vocabulary;
+
+vocabulary! {
+    /// What an event tells.
+    pub enum EventReason {
+        /// The account's home changed.
+        HomeChanged,
+        /// A leader was moved to home.
+        LeaderMoved,
+        /// A stream's placement was edited, and its move began.
+        StreamMoveStarted,
+        /// A stream's move finished.
+        StreamMoveCompleted,
+        /// A plan waits for approval.
+        PlanProposed,
+        /// A plan was approved.
+        PlanApproved,
+        /// A plan was carried out.
+        PlanCompleted,
+        /// The placement that a stream had before was restored.
+        PlacementRestored,
+        /// The circuit breaker closed: actions go on.
+        BreakerClosed,
+        /// Some servers did not answer, so that what depends on them is not done.
+        ObservationIncomplete,
+        /// A step-down was done, but the new leader is not in home.
+        StepDownMissed,
+        /// A step-down was refused or could not be requested.
+        StepDownFailed,
+        /// A consumer stopped delivering after an action.
+        ConsumerStalled,
+        /// A stream's move did not finish in time.
+        StreamMoveTimedOut,
+        /// Something else keeps changing a placement back.
+        PlacementContested,
+        /// Another tool owns a stream's configuration, so it is not edited.
+        ManagedElsewhere,
+        /// An asset was tried as often as allowed without success.
+        AttemptsExhausted,
+        /// The circuit breaker opened: nothing is done for a while.
+        BreakerOpened,
+        /// The credentials may not do what the policy needs.
+        PermissionDenied,
+        /// Another policy with precedence selects the same assets.
+        PolicyConflicted,
+    }
+}
+
+impl EventReason {
+    /// Whether the event is of type `Warning` rather than `Normal`.
+    pub const fn warning(self) -> bool {
+        match self {
+            Self::HomeChanged
+            | Self::LeaderMoved
+            | Self::StreamMoveStarted
+            | Self::StreamMoveCompleted
+            | Self::PlanProposed
+            | Self::PlanApproved
+            | Self::PlanCompleted
+            | Self::PlacementRestored
+            | Self::BreakerClosed => false,
+            Self::ObservationIncomplete
+            | Self::StepDownMissed
+            | Self::StepDownFailed
+            | Self::ConsumerStalled
+            | Self::StreamMoveTimedOut
+            | Self::PlacementContested
+            | Self::ManagedElsewhere
+            | Self::AttemptsExhausted
+            | Self::BreakerOpened
+            | Self::PermissionDenied
+            | Self::PolicyConflicted => true,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Words about findings, remedies and actions.
+
+use super::vocabulary;
+
+vocabulary! {
+    /// What a finding is about.
+    pub enum Check {
+        /// A stream's leader is outside home.
+        StreamLeaderMisplaced,
+        /// A consumer's leader is outside home.
+        ConsumerLeaderMisplaced,
+        /// Many clients connect in a location that leads none of the account's streams.
+        NoLocalLeader,
+        /// A large share of the account's bytes crosses gateways between clusters.
+        HighGatewayShare,
+    }
+}
+
+vocabulary! {
+    /// What cures a finding.
+    pub enum Remedy {
+        /// The consumer's leader steps down in favour of a peer in home.
+        ConsumerStepDown,
+        /// The stream's leader steps down in favour of a peer in home.
+        StreamStepDown,
+        /// The stream's placement is edited, and the servers move its replicas to home.
+        StreamPlacement,
+        /// Nothing to do for the consumer itself: it follows once its stream has moved.
+        FollowsStream,
+        /// Only a person can cure it; the advice in the status says how.
+        Advice,
+        /// There is nothing to cure, or nothing that can cure it.
+        None,
+    }
+}
+
+vocabulary! {
+    /// What was, or is being, done to a stream or a consumer.
+    pub enum ActionType {
+        /// A consumer's leader was asked to step down in favour of a peer in home.
+        ConsumerStepDown,
+        /// A stream's leader was asked to step down in favour of a peer in home.
+        StreamStepDown,
+        /// A stream's placement was edited, so that the servers move its replicas.
+        StreamPlacement,
+    }
+}
+
+vocabulary! {
+    /// How an action ended, judged by what was read back and never by a reply alone.
+    pub enum ActionResult {
+        /// The leader was read back in home.
+        Succeeded,
+        /// A new leader was elected, but not in home.
+        Missed,
+        /// The server refused the request, or it could not be sent.
+        Failed,
+        /// The outcome was not seen in time.
+        TimedOut,
+        /// The action was given up before it was requested, or its outcome no longer matters.
+        Abandoned,
+    }
+}
+
+vocabulary! {
+    /// What kind of change is advised.
+    pub enum AdviceKind {
+        /// A mirror of the stream near its readers.
+        Mirror,
+        /// A stream near its publishers that the present stream sources.
+        Source,
+        /// One stream per location instead of one for all.
+        Partition,
+    }
+}
+
+vocabulary! {
+    /// How a finding's reason behaves over time, and who can change it.
+    pub enum ReasonClass {
+        /// Nothing is wrong.
+        Fine,
+        /// It passes by itself: the asset is tried again.
+        Soft,
+        /// A person's choice stands against it, and a person can change that choice.
+        Policy,
+        /// It cannot be done as the system is now.
+        Hard,
+    }
+}
+
+vocabulary! {
+    /// Why a stream or a consumer is fine where it is, or why nothing is being done about it now.
+    pub enum FindingReason {
+        /// The leader is in home; there is nothing to do.
+        InHome,
+        /// The owner opted out with the metadata leeward.dev/ignore: "true"; remove it to have the asset kept in place.
+        OptedOut,
+        /// The consumer is ephemeral and is never moved; make it durable if its place matters.
+        Ephemeral,
+
+        /// It was acted on a short while ago; it is tried again when disruption.cooldown has passed.
+        CoolingDown,
+        /// The disruption budget is used up for now; it is tried again as the budget frees.
+        BudgetExhausted,
+        /// Maintenance windows do not allow the action now; it is tried again when one opens.
+        OutsideWindow,
+        /// The plan waits for a person; set approval.approvedPlan to the plan's id to let it run.
+        AwaitingApproval,
+        /// Home has not been stable for home.stabilizationWindow yet; it is tried again once it is.
+        Stabilizing,
+        /// The peer in home has not caught up with the leader; it is tried again once it has.
+        TargetLagging,
+        /// The consumer has too many messages waiting for acknowledgement; it is tried again when they are fewer.
+        AckPendingHigh,
+        /// The leader was elected a moment ago; it is tried again when the asset has settled.
+        RecentlyElected,
+        /// The server that would lead started a moment ago; it is tried again when it has settled.
+        ServerJustStarted,
+        /// The servers are moving the stream's replicas already; it is looked at again when they have finished.
+        MoveInProgress,
+        /// The consumer's stream is moving, and the consumer with it; it is looked at again when that has finished.
+        StreamMoving,
+
+        /// The action that would cure it is disabled in the policy; enable it under actions to have it done.
+        ActionDisabled,
+        /// Another tool owns the stream's configuration; set its placement there.
+        ManagedElsewhere,
+        /// The stream is larger than actions.streamPlacement.maxBytes; raise the limit, or move the stream by hand.
+        BytesOverLimit,
+        /// A move would block the stream's writes for too long; raise actions.streamPlacement.maxStall, or move it by hand.
+        StallTooLong,
+        /// Clients pinned to the consumer would be cut off; let them reconnect elsewhere first.
+        PinnedClient,
+        /// Another policy or another tool keeps changing it back; leave it to one of them.
+        Contested,
+        /// The policy or its system is suspended; set suspend to false to go on.
+        Suspended,
+
+        /// There is one replica only, so no other peer can lead; raise the replicas, or enable actions.streamPlacement.
+        SinglePeer,
+        /// No peer of the asset is in home; enable actions.streamPlacement, or place the stream there by hand.
+        NoPeerInHome,
+        /// No server matches the placement that home asks for; check the servers' clusters and tags.
+        NoServersMatch,
+        /// Home has fewer servers than the stream has replicas; add servers, or lower the replicas.
+        NotEnoughServers,
+        /// The servers of home have too little storage left for the stream; add storage, or make the stream smaller.
+        NoCapacity,
+        /// The asset has no leader, so nothing can be asked of it; restore its peers first.
+        NoLeader,
+        /// Too few peers are online and caught up to act safely; restore the missing peers first.
+        QuorumAtRisk,
+        /// The policy's credentials may not do it; grant its user the JetStream API subjects that the message names.
+        PermissionDenied,
+        /// The server is too old for the request; upgrade it to a version that the message names.
+        ServerTooOld,
+        /// Servers of different versions would take part, and the older ones cannot; finish the upgrade first.
+        MixedVersions,
+        /// It was tried disruption.maxAttempts times without success; find out why, then change resetToken.
+        AttemptsExhausted,
+    }
+}
+
+impl FindingReason {
+    /// How the reason behaves over time, and who can change it.
+    pub const fn class(self) -> ReasonClass {
+        match self {
+            Self::InHome | Self::OptedOut | Self::Ephemeral => ReasonClass::Fine,
+            Self::CoolingDown
+            | Self::BudgetExhausted
+            | Self::OutsideWindow
+            | Self::AwaitingApproval
+            | Self::Stabilizing
+            | Self::TargetLagging
+            | Self::AckPendingHigh
+            | Self::RecentlyElected
+            | Self::ServerJustStarted
+            | Self::MoveInProgress
+            | Self::StreamMoving => ReasonClass::Soft,
+            Self::ActionDisabled
+            | Self::ManagedElsewhere
+            | Self::BytesOverLimit
+            | Self::StallTooLong
+            | Self::PinnedClient
+            | Self::Contested
+            | Self::Suspended => ReasonClass::Policy,
+            Self::SinglePeer
+            | Self::NoPeerInHome
+            | Self::NoServersMatch
+            | Self::NotEnoughServers
+            | Self::NoCapacity
+            | Self::NoLeader
+            | Self::QuorumAtRisk
+            | Self::PermissionDenied
+            | Self::ServerTooOld
+            | Self::MixedVersions
+            | Self::AttemptsExhausted => ReasonClass::Hard,
+        }
+    }
+}

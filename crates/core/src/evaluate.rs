@@ -1,0 +1,388 @@
+//! Snapshot + home → findings: for every selected asset whether it is in place, what cures it, or what stands
+//! against that. Nothing here acts or chooses an order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_api::vocabulary::{ActionType, FindingReason};
+use serde::Serialize;
+
+use crate::demand::{Home, HomeHistory, Tally, decide, elapsed};
+use crate::history::History;
+use crate::names::{AssetName, Location, StreamName};
+use crate::policy::{Policy, opted_out};
+use crate::safety::{self, Ground};
+use crate::score;
+use crate::snapshot::{AccountView, Consumer, Gap, Stream};
+use crate::topology::{LocationMap, ServerIx};
+
+/// Everything besides snapshot and policy that a decision depends on.
+#[derive(Clone, Debug)]
+pub struct Circumstances<'a> {
+    /// The moment of the decision.
+    pub now: Timestamp,
+    /// A view older than this decides nothing.
+    pub stale_after: Duration,
+    /// What is remembered.
+    pub history: &'a History,
+    /// Streams that somebody else's controller configures.
+    pub managed: &'a Managed,
+    /// Actions that the account's user was refused.
+    pub denied: &'a BTreeSet<ActionType>,
+}
+
+/// Streams whose configuration belongs to another controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Managed {
+    /// These, each with its owner's name; all others are free.
+    Streams(BTreeMap<StreamName, String>),
+    /// Nobody could tell, for this reason: every stream may be owned (P6).
+    Unknown(String),
+}
+
+impl Default for Managed {
+    fn default() -> Self {
+        Self::Streams(BTreeMap::new())
+    }
+}
+
+impl Managed {
+    /// Who owns a stream's configuration, as far as that stands against an edit.
+    pub fn owner(&self, stream: &StreamName) -> Option<String> {
+        match self {
+            Self::Streams(owners) => owners.get(stream).cloned(),
+            Self::Unknown(why) => Some(format!("somebody unknown ({why})")),
+        }
+    }
+}
+
+/// An asset by its position in a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum AssetIx {
+    /// A stream.
+    Stream(u32),
+    /// A consumer, after its stream.
+    Consumer(u32, u32),
+}
+
+impl AssetIx {
+    /// The position of the stream.
+    pub fn stream(self) -> u32 {
+        match self {
+            Self::Stream(stream) | Self::Consumer(stream, _) => stream,
+        }
+    }
+}
+
+/// What cures a misplaced asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Cure {
+    /// A peer in home takes the leadership over.
+    StepDown,
+    /// The stream's replicas move to home.
+    Move,
+    /// The consumer follows its stream, which moves.
+    FollowStream,
+}
+
+/// The judgement on one asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Verdict {
+    /// Its leader is home.
+    InPlace,
+    /// It is not Leeward's to judge.
+    Ignored(FindingReason),
+    /// Its leader is elsewhere and this cures it.
+    Misplaced(Cure),
+    /// Its leader is elsewhere and this stands against the cure.
+    Held(Cure, FindingReason),
+}
+
+/// An asset that is not in place.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// Which.
+    pub asset: AssetIx,
+    /// Its leader.
+    pub leader: Option<ServerIx>,
+    /// Why.
+    pub verdict: Verdict,
+    /// Message rate × round trip saved: milliseconds of waiting saved a second.
+    pub gain: f32,
+}
+
+/// Assets by judgement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// All selected.
+    pub total: u32,
+    /// Led from home.
+    pub in_place: u32,
+    /// Led from elsewhere and movable.
+    pub misplaced: u32,
+    /// Led from elsewhere and not movable now.
+    pub held: u32,
+    /// Opted out or ephemeral.
+    pub ignored: u32,
+}
+
+impl Counts {
+    fn add(&mut self, verdict: Verdict) {
+        self.total += 1;
+        match verdict {
+            Verdict::InPlace => self.in_place += 1,
+            Verdict::Ignored(_) => self.ignored += 1,
+            Verdict::Misplaced(_) => self.misplaced += 1,
+            Verdict::Held(_, _) => self.held += 1,
+        }
+    }
+}
+
+/// Leaders of selected assets per location.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Leaders {
+    /// Streams led there.
+    pub streams: u32,
+    /// Consumers led there.
+    pub consumers: u32,
+}
+
+/// What one look at an account says under one policy.
+#[derive(Clone, Debug, Serialize)]
+#[must_use]
+pub struct Evaluation {
+    /// Why nothing may be decided; empty when the view is complete and fresh.
+    pub gaps: Vec<Gap>,
+    /// The view is older than allowed.
+    pub stale: bool,
+    /// Clients per location.
+    pub tally: Tally,
+    /// Home; `None` when it cannot be known from this view.
+    pub home: Option<Home>,
+    /// What to remember of home.
+    pub home_history: HomeHistory,
+    /// Streams by judgement; without a home only `total` and `ignored` are known.
+    pub streams: Counts,
+    /// Consumers likewise.
+    pub consumers: Counts,
+    /// Leaders per location.
+    pub leaders: BTreeMap<Location, Leaders>,
+    /// Misplaced and held assets, in the view's order.
+    pub findings: Vec<Finding>,
+}
+
+impl Evaluation {
+    /// Whether actions may follow from this evaluation.
+    pub fn conclusive(&self) -> bool {
+        self.gaps.is_empty() && !self.stale
+    }
+}
+
+/// Judges every selected asset of a view.
+pub fn evaluate(view: &AccountView, policy: &Policy, circumstances: &Circumstances<'_>) -> Evaluation {
+    let locations = LocationMap::new(&view.topology, &policy.topology);
+    let tally = Tally::new(view, &locations, &policy.clients, &policy.home);
+    let stale = elapsed(view.observed_at, circumstances.now) > circumstances.stale_after;
+    let (home, home_history) = if view.gaps.is_empty() && !stale {
+        let (home, history) = decide(
+            &tally,
+            &policy.home,
+            &circumstances.history.home,
+            circumstances.now,
+            circumstances.stale_after,
+        );
+        (Some(home), history)
+    } else {
+        (None, circumstances.history.home.clone())
+    };
+    let mut evaluation = Evaluation {
+        gaps: view.gaps.clone(),
+        stale,
+        tally,
+        home_history,
+        streams: Counts::default(),
+        consumers: Counts::default(),
+        leaders: BTreeMap::new(),
+        findings: Vec::new(),
+        home,
+    };
+    judge_all(view, policy, circumstances, &locations, &mut evaluation);
+    evaluation
+}
+
+fn judge_all(
+    view: &AccountView,
+    policy: &Policy,
+    circumstances: &Circumstances<'_>,
+    locations: &LocationMap,
+    evaluation: &mut Evaluation,
+) {
+    // With data missing, assets are counted against the last home known, and nothing is decided from that.
+    let settled = evaluation
+        .home_history
+        .settled
+        .as_ref()
+        .map(|home| home.location.clone());
+    let reference = match &evaluation.home {
+        Some(home) => home.reference().cloned(),
+        None => settled,
+    };
+    let ground = reference.as_ref().map(|home| {
+        Ground::new(
+            view,
+            policy,
+            circumstances,
+            locations,
+            home,
+            evaluation.home.as_ref(),
+        )
+    });
+    let mut leaders = vec![Leaders::default(); view.topology.servers().len()];
+    for (stream, at) in view.streams.iter().zip(0u32..) {
+        if !policy.streams.selects(stream) {
+            continue;
+        }
+        let verdict = judge_stream(ground.as_ref(), stream);
+        count_leader(&mut leaders, stream.group.leader, |row| row.streams += 1);
+        record(
+            evaluation,
+            ground.as_ref(),
+            AssetIx::Stream(at),
+            stream.group.leader,
+            stream.message_rate,
+            verdict,
+        );
+        for (consumer, nth) in stream.consumers.iter().zip(0u32..) {
+            if !policy.selects_consumer(consumer) {
+                continue;
+            }
+            let judged = judge_consumer(ground.as_ref(), stream, verdict, consumer);
+            count_leader(&mut leaders, consumer.group.leader, |row| row.consumers += 1);
+            let asset = AssetIx::Consumer(at, nth);
+            record(
+                evaluation,
+                ground.as_ref(),
+                asset,
+                consumer.group.leader,
+                consumer.message_rate,
+                judged,
+            );
+        }
+    }
+    for (index, row) in view.topology.indices().zip(leaders) {
+        if let Some(location) = locations.of(index) {
+            let sum = evaluation.leaders.entry(location.clone()).or_default();
+            sum.streams += row.streams;
+            sum.consumers += row.consumers;
+        }
+    }
+}
+
+fn count_leader(leaders: &mut [Leaders], leader: Option<ServerIx>, add: impl FnOnce(&mut Leaders)) {
+    if let Some(row) = leader.and_then(|server| leaders.get_mut(usize::from(server.0))) {
+        add(row);
+    }
+}
+
+fn record(
+    evaluation: &mut Evaluation,
+    ground: Option<&Ground<'_>>,
+    asset: AssetIx,
+    leader: Option<ServerIx>,
+    rate: Option<f32>,
+    verdict: Option<Verdict>,
+) {
+    let counts = match asset {
+        AssetIx::Stream(_) => &mut evaluation.streams,
+        AssetIx::Consumer(_, _) => &mut evaluation.consumers,
+    };
+    let (Some(verdict), Some(ground)) = (verdict, ground) else {
+        counts.total += 1;
+        return;
+    };
+    counts.add(verdict);
+    match verdict {
+        Verdict::InPlace | Verdict::Ignored(_) => {}
+        Verdict::Misplaced(_) | Verdict::Held(_, _) => {
+            let gain = score::gain(rate, ground.round_trip_from(leader));
+            evaluation.findings.push(Finding {
+                asset,
+                leader,
+                verdict,
+                gain,
+            });
+        }
+    }
+}
+
+/// `None` when there is no home to judge against.
+fn judge_stream(ground: Option<&Ground<'_>>, stream: &Stream) -> Option<Verdict> {
+    if opted_out(&stream.metadata) {
+        return Some(Verdict::Ignored(FindingReason::OptedOut));
+    }
+    let ground = ground?;
+    if stream.group.leader.is_some_and(|leader| ground.is_home(leader)) {
+        return Some(Verdict::InPlace);
+    }
+    let cure = if ground.has_peer_home(&stream.group) {
+        Cure::StepDown
+    } else {
+        Cure::Move
+    };
+    let held = match cure {
+        Cure::StepDown => safety::why_stream_step_down_held(ground, stream),
+        Cure::Move | Cure::FollowStream => safety::why_move_held(ground, stream),
+    };
+    Some(held.map_or(Verdict::Misplaced(cure), |reason| Verdict::Held(cure, reason)))
+}
+
+fn judge_consumer(
+    ground: Option<&Ground<'_>>,
+    stream: &Stream,
+    of_stream: Option<Verdict>,
+    consumer: &Consumer,
+) -> Option<Verdict> {
+    if consumer.opted_out {
+        return Some(Verdict::Ignored(FindingReason::OptedOut));
+    }
+    if !consumer.durable {
+        return Some(Verdict::Ignored(FindingReason::Ephemeral));
+    }
+    let ground = ground?;
+    if consumer.group.leader.is_some_and(|leader| ground.is_home(leader)) {
+        return Some(Verdict::InPlace);
+    }
+    match of_stream {
+        Some(Verdict::Misplaced(Cure::Move)) => return Some(Verdict::Misplaced(Cure::FollowStream)),
+        Some(Verdict::Held(Cure::Move, reason)) => {
+            return Some(Verdict::Held(
+                Cure::FollowStream,
+                safety::while_stream_held(reason),
+            ));
+        }
+        Some(
+            Verdict::InPlace
+            | Verdict::Ignored(_)
+            | Verdict::Misplaced(Cure::StepDown | Cure::FollowStream)
+            | Verdict::Held(Cure::StepDown | Cure::FollowStream, _),
+        )
+        | None => {}
+    }
+    let held = safety::why_consumer_step_down_held(ground, stream, consumer);
+    Some(held.map_or(Verdict::Misplaced(Cure::StepDown), |reason| {
+        Verdict::Held(Cure::StepDown, reason)
+    }))
+}
+
+/// The name of an asset of a view.
+pub fn asset_name(view: &AccountView, asset: AssetIx) -> Option<AssetName> {
+    let stream = view.streams.get(asset.stream() as usize)?;
+    match asset {
+        AssetIx::Stream(_) => Some(AssetName::stream(stream.name.clone())),
+        AssetIx::Consumer(_, nth) => {
+            let consumer = stream.consumers.get(nth as usize)?;
+            Some(AssetName::consumer(stream.name.clone(), consumer.name.clone()))
+        }
+    }
+}

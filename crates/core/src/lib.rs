@@ -1,0 +1,24 @@
+//! Pure decisions: where leaders belong, what may move, and in which order.
+//!
+//! Snapshot → [`demand`] (home) → [`evaluate`] (findings) → [`plan`] → [`operation`]. Everything here is a function of
+//! its arguments: no IO, no clock, no randomness, no hash order (P1).
+
+#![warn(missing_docs, clippy::wildcard_enum_match_arm)]
+
+pub mod conflict;
+pub mod demand;
+pub mod evaluate;
+pub mod explain;
+pub mod history;
+pub mod names;
+pub mod operation;
+pub mod plan;
+pub mod policy;
+pub mod report;
+pub mod resolve;
+pub mod safety;
+pub mod score;
+pub mod snapshot;
+pub mod spread;
+pub mod target;
+pub mod topology;

@@ -1,0 +1,213 @@
+//! A policy as decisions need it: durations, selectors and limits resolved from the custom resource once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wildmatch::WildMatch;
+
+use crate::names::Location;
+use crate::snapshot::{ClientGroup, ClientKind, Consumer, Stream};
+use crate::topology::TopologyKey;
+
+/// Metadata by which an asset's owner opts out.
+pub const IGNORE_KEY: &str = "leeward.dev/ignore";
+
+/// One policy, resolved.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Whether it may act at all, by its own word.
+    pub mode: Mode,
+    /// What a location is.
+    pub topology: TopologyKey,
+    /// How home is found.
+    pub home: HomeRules,
+    /// Whose connections count.
+    pub clients: ClientSelector,
+    /// Which streams it is about.
+    pub streams: StreamSelector,
+    /// Which consumers of them.
+    pub consumers: Globs,
+    /// What it may do.
+    pub actions: Actions,
+    /// How much at once and how often.
+    pub disruption: Disruption,
+    /// How many findings are listed in status.
+    pub max_findings: usize,
+    /// Clears exhausted attempts when it changes.
+    pub reset_token: Option<String>,
+}
+
+/// What a policy does with its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Looks and reports.
+    Observe,
+    /// Acts.
+    Enforce,
+    /// Would act, but a person suspended it.
+    Suspended,
+}
+
+/// How home is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HomeRules {
+    /// Who decides.
+    pub strategy: Strategy,
+    /// Ordered locations.
+    pub preferences: Vec<Location>,
+    /// What a client weighs.
+    pub weight_by: WeightBy,
+    /// Below this many connections there is no majority.
+    pub min_connections: u32,
+    /// The share that makes a majority.
+    pub majority_percent: u8,
+    /// By how many percent points a challenger must lead the present home.
+    pub hysteresis_percent: u8,
+    /// For how long, before home changes.
+    pub stabilization_window: Duration,
+    /// What happens without a majority.
+    pub on_no_majority: OnNoMajority,
+    /// Never home; their clients do not count for the majority either.
+    pub exclude: Vec<Location>,
+}
+
+/// Who decides where home is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Live clients.
+    ClientMajority,
+    /// The first preference that is up.
+    Preferred,
+}
+
+/// What a client weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightBy {
+    /// One each.
+    Connections,
+    /// Its messages.
+    Messages,
+    /// Its bytes.
+    Bytes,
+}
+
+/// What happens without a majority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnNoMajority {
+    /// Nothing moves.
+    Hold,
+    /// The first preference that is up is home.
+    UsePreferences,
+}
+
+/// Include and exclude globs over names (`*` any run, `?` one character).
+#[derive(Clone, Debug, Default)]
+pub struct Globs {
+    include: Vec<WildMatch>,
+    exclude: Vec<WildMatch>,
+}
+
+impl Globs {
+    /// Compiles patterns; without an include pattern everything is included.
+    pub fn new<T: AsRef<str>>(include: &[T], exclude: &[T]) -> Self {
+        let compile = |patterns: &[T]| {
+            patterns
+                .iter()
+                .map(|glob| WildMatch::new(glob.as_ref()))
+                .collect()
+        };
+        Self {
+            include: compile(include),
+            exclude: compile(exclude),
+        }
+    }
+
+    /// Whether a name is selected.
+    pub fn selects(&self, name: &str) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|glob| glob.matches(name)))
+            && !self.exclude.iter().any(|glob| glob.matches(name))
+    }
+}
+
+/// Whose connections count.
+#[derive(Clone, Debug)]
+pub struct ClientSelector {
+    /// What kinds.
+    pub kinds: Vec<ClientKind>,
+    /// Globs over user names.
+    pub users: Globs,
+    /// Globs over connection names.
+    pub names: Globs,
+}
+
+impl ClientSelector {
+    /// Whether a group of connections counts.
+    pub fn selects(&self, group: &ClientGroup) -> bool {
+        self.kinds.contains(&group.kind)
+            && self.users.selects(group.user.as_deref().unwrap_or(""))
+            && self.names.selects(group.name.as_deref().unwrap_or(""))
+    }
+}
+
+/// Which streams a policy is about.
+#[derive(Clone, Debug, Default)]
+pub struct StreamSelector {
+    /// Globs over stream names.
+    pub names: Globs,
+    /// Metadata that a stream must carry, all of it.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl StreamSelector {
+    /// Whether a stream is selected.
+    pub fn selects(&self, stream: &Stream) -> bool {
+        self.names.selects(stream.name.as_str())
+            && self
+                .metadata
+                .iter()
+                .all(|(key, value)| stream.metadata.get(key) == Some(value))
+    }
+}
+
+/// What a policy may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actions {
+    /// Consumer step-downs.
+    pub consumer_step_down: bool,
+    /// Stream step-downs.
+    pub stream_step_down: bool,
+    /// Placement edits; `None` when they are disabled.
+    pub stream_placement: Option<MoveRules>,
+}
+
+/// Limits of placement edits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveRules {
+    /// After this long a move counts as timed out.
+    pub timeout: Duration,
+    /// Larger streams are held.
+    pub max_bytes: Option<u64>,
+}
+
+/// How much at once and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disruption {
+    /// Operations at once.
+    pub max_concurrent: usize,
+    /// Rest of an asset after an operation.
+    pub cooldown: Duration,
+    /// Requests without success, per asset.
+    pub max_attempts: u32,
+}
+
+/// Whether the owner of a stream opted it out.
+pub fn opted_out(metadata: &BTreeMap<String, String>) -> bool {
+    metadata.get(IGNORE_KEY).is_some_and(|value| value == "true")
+}
+
+impl Policy {
+    /// Whether a consumer is selected, given that its stream is.
+    pub fn selects_consumer(&self, consumer: &Consumer) -> bool {
+        self.consumers.selects(consumer.name.as_str())
+    }
+}

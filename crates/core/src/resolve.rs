@@ -1,0 +1,130 @@
+//! Custom resource → [`Policy`]: what the schema's rules could not check is checked here, once.
+
+use leeward_api::policy::{
+    ClientKind as ApiClientKind, HomeStrategy, Mode as ApiMode, OnNoMajority as ApiOnNoMajority,
+    PlacementPolicySpec, Topology as ApiTopology, TopologyKey as ApiTopologyKey, WeightBy as ApiWeightBy,
+};
+
+use crate::names::Location;
+use crate::policy::{
+    Actions, ClientSelector, Disruption, Globs, HomeRules, Mode, MoveRules, OnNoMajority, Policy, Strategy,
+    StreamSelector, WeightBy,
+};
+use crate::snapshot::ClientKind;
+use crate::topology::TopologyKey;
+
+/// Why a policy cannot be used; the message names the field and the cure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPolicy {
+    /// `topology.tagPrefix` is missing.
+    #[error(
+        "topology.tagPrefix is required when topology.key is ServerTag: set it to the tag prefix, such as \"region:\""
+    )]
+    TagPrefixMissing,
+    /// `actions.streamPlacement.maxBytes` is not a quantity.
+    #[error("actions.streamPlacement.maxBytes is not a number of bytes ({message}): write it as \"10Gi\"")]
+    MaxBytes {
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// Resolves a specification.
+pub fn resolve(spec: &PlacementPolicySpec) -> Result<Policy, InvalidPolicy> {
+    let topology = topology(&spec.topology)?;
+    Ok(Policy {
+        mode: match (spec.mode, spec.suspend) {
+            (ApiMode::Observe, _) => Mode::Observe,
+            (ApiMode::Enforce, true) => Mode::Suspended,
+            (ApiMode::Enforce, false) => Mode::Enforce,
+        },
+        home: home(spec, &topology),
+        topology,
+        clients: clients(spec),
+        streams: StreamSelector {
+            names: Globs::new(&spec.streams.include, &spec.streams.exclude),
+            metadata: spec.streams.metadata.clone(),
+        },
+        consumers: Globs::new(&spec.consumers.include, &spec.consumers.exclude),
+        actions: actions(spec)?,
+        disruption: Disruption {
+            max_concurrent: usize::try_from(spec.disruption.max_concurrent).unwrap_or(usize::MAX),
+            cooldown: spec.disruption.cooldown.into(),
+            max_attempts: spec.disruption.max_attempts,
+        },
+        max_findings: usize::try_from(spec.report.max_findings).unwrap_or(0),
+        reset_token: spec.reset_token.clone(),
+    })
+}
+
+fn topology(spec: &ApiTopology) -> Result<TopologyKey, InvalidPolicy> {
+    // Servers report their tags in lower case (NATS.md N2).
+    let prefix = spec.tag_prefix.as_ref().map(|prefix| prefix.to_lowercase());
+    match spec.key {
+        ApiTopologyKey::Cluster => Ok(TopologyKey::Cluster { tag_prefix: prefix }),
+        ApiTopologyKey::ServerTag => prefix
+            .map(|prefix| TopologyKey::ServerTag { prefix })
+            .ok_or(InvalidPolicy::TagPrefixMissing),
+    }
+}
+
+fn home(spec: &PlacementPolicySpec, topology: &TopologyKey) -> HomeRules {
+    let home = &spec.home;
+    let location = |name: &String| match topology {
+        TopologyKey::Cluster { tag_prefix: _ } => Location::from(name.as_str()),
+        TopologyKey::ServerTag { prefix: _ } => Location::from(name.to_lowercase()),
+    };
+    let percent = |value: u32| u8::try_from(value).unwrap_or(100);
+    HomeRules {
+        strategy: match home.strategy {
+            HomeStrategy::ClientMajority => Strategy::ClientMajority,
+            HomeStrategy::Preferred => Strategy::Preferred,
+        },
+        preferences: home.preferences.iter().map(location).collect(),
+        weight_by: match home.weight_by {
+            ApiWeightBy::Connections => WeightBy::Connections,
+            ApiWeightBy::Messages => WeightBy::Messages,
+            ApiWeightBy::Bytes => WeightBy::Bytes,
+        },
+        min_connections: home.min_connections,
+        majority_percent: percent(home.majority_percent),
+        hysteresis_percent: percent(home.hysteresis_percent),
+        stabilization_window: home.stabilization_window.into(),
+        on_no_majority: match home.on_no_majority {
+            ApiOnNoMajority::Hold => OnNoMajority::Hold,
+            ApiOnNoMajority::UsePreferences => OnNoMajority::UsePreferences,
+        },
+        exclude: home.exclude.iter().map(location).collect(),
+    }
+}
+
+fn clients(spec: &PlacementPolicySpec) -> ClientSelector {
+    let clients = &spec.clients;
+    let kind = |kind: &ApiClientKind| match kind {
+        ApiClientKind::Client => ClientKind::Client,
+        ApiClientKind::Leafnode => ClientKind::Leafnode,
+    };
+    ClientSelector {
+        kinds: clients.kinds.iter().map(kind).collect(),
+        users: Globs::new(&clients.users, &clients.exclude_users),
+        names: Globs::new(&clients.names, &clients.exclude_names),
+    }
+}
+
+fn actions(spec: &PlacementPolicySpec) -> Result<Actions, InvalidPolicy> {
+    let actions = &spec.actions;
+    let max_bytes = actions
+        .stream_placement
+        .max_bytes()
+        .map_err(|error| InvalidPolicy::MaxBytes {
+            message: error.to_string(),
+        })?;
+    Ok(Actions {
+        consumer_step_down: actions.consumer_step_down.enabled,
+        stream_step_down: actions.stream_step_down.enabled,
+        stream_placement: actions.stream_placement.enabled.then(|| MoveRules {
+            timeout: actions.stream_placement.timeout.into(),
+            max_bytes,
+        }),
+    })
+}

@@ -1,0 +1,225 @@
+//! What was seen of one account at one moment, with what is missing stated as data.
+//!
+//! A [`Snapshot`] maps accounts to shared [`AccountView`]s: replacing one view copies nothing else. Adapters fill
+//! these structures; nothing here reads a clock or a socket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{AccountId, AssetName, ClusterName, ConsumerName, ServerName, StreamName, Tag};
+use crate::topology::{ServerIx, Topology};
+
+/// Everything seen of a system: one view per watched account.
+pub type Snapshot = BTreeMap<AccountId, Arc<AccountView>>;
+
+/// One account of a system at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// The account.
+    pub account: AccountId,
+    /// The servers at that moment.
+    pub topology: Arc<Topology>,
+    /// When the observation began: nothing in it is older.
+    pub observed_at: Timestamp,
+    /// What could not be seen; empty when the view is complete.
+    pub gaps: Vec<Gap>,
+    /// Connections, grouped by what policies may select by.
+    pub clients: Vec<ClientGroup>,
+    /// Sorted by name.
+    pub streams: Vec<Stream>,
+    /// The account's traffic since the last observation; `None` where servers do not say (before 2.11.5) or at the
+    /// first look.
+    pub traffic: Option<Traffic>,
+}
+
+impl AccountView {
+    /// Sorts everything, so that the order of arrival decides nothing (P1).
+    pub fn normalize(&mut self) {
+        self.gaps.sort();
+        self.gaps.dedup();
+        self.clients.sort();
+        self.streams.sort_by(|a, b| a.name.cmp(&b.name));
+        for stream in &mut self.streams {
+            stream.group.normalize();
+            stream.consumers.sort_by(|a, b| a.name.cmp(&b.name));
+            for consumer in &mut stream.consumers {
+                consumer.group.normalize();
+            }
+        }
+    }
+
+    /// A stream by name.
+    pub fn stream(&self, name: &StreamName) -> Option<&Stream> {
+        let position = self
+            .streams
+            .binary_search_by(|stream| stream.name.cmp(name))
+            .ok()?;
+        self.streams.get(position)
+    }
+
+    /// The Raft group of a stream or consumer.
+    pub fn group(&self, asset: &AssetName) -> Option<&RaftGroup> {
+        let stream = self.stream(&asset.stream)?;
+        match &asset.consumer {
+            None => Some(&stream.group),
+            Some(name) => stream
+                .consumers
+                .iter()
+                .find(|found| found.name == *name)
+                .map(|found| &found.group),
+        }
+    }
+}
+
+/// Something that an observation could not see. Any gap stops actions (P6).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Gap {
+    /// No connection to the system.
+    Disconnected {
+        /// The last error.
+        message: String,
+    },
+    /// The account has not been observed yet.
+    WarmingUp,
+    /// A server that was expected did not answer.
+    ServerMissing {
+        /// Its name.
+        server: ServerName,
+    },
+    /// Servers answered, but fewer than they themselves count.
+    ServersUncounted {
+        /// How many there should be.
+        expected: u32,
+        /// How many answered.
+        answered: u32,
+    },
+    /// A request was refused.
+    Denied {
+        /// Its subject.
+        subject: String,
+    },
+    /// Something was read but not understood, or not to its end.
+    Unreadable {
+        /// What, and why.
+        message: String,
+    },
+}
+
+/// Connections of one account on one server that no policy can tell apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClientGroup {
+    /// The server they are connected to.
+    pub server: ServerIx,
+    /// What they are.
+    pub kind: ClientKind,
+    /// The user they authenticated as.
+    pub user: Option<Arc<str>>,
+    /// The name they gave.
+    pub name: Option<Arc<str>>,
+    /// How many.
+    pub connections: u32,
+    /// Messages in and out since the last observation; `None` at the first look.
+    pub messages: Option<u64>,
+    /// Bytes in and out since the last observation; `None` at the first look.
+    pub bytes: Option<u64>,
+}
+
+/// What a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ClientKind {
+    /// A client (also over WebSocket or MQTT).
+    Client,
+    /// A leaf node: all clients behind it count as one (NATS.md N51).
+    Leafnode,
+}
+
+/// An account's bytes over a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// All bytes sent and received.
+    pub bytes: u64,
+    /// Those that crossed gateways.
+    pub gateway_bytes: u64,
+    /// The span in milliseconds.
+    pub span_milliseconds: u64,
+}
+
+/// A stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Its name.
+    pub name: StreamName,
+    /// Configured replicas.
+    pub replicas: u8,
+    /// Leader and peers.
+    pub group: RaftGroup,
+    /// The servers said that its group is changing (2.15 on; before, only the number of peers tells, NATS.md N22).
+    pub moving: bool,
+    /// The stored placement, which proves nothing about where the stream is (NATS.md N21).
+    pub placement: Option<Placement>,
+    /// Metadata, without the servers' own `_nats.` entries.
+    pub metadata: BTreeMap<String, String>,
+    /// Bytes stored.
+    pub bytes: u64,
+    /// Messages stored a second since the last observation; `None` at the first look.
+    pub message_rate: Option<f32>,
+    /// Sorted by name.
+    pub consumers: Vec<Consumer>,
+}
+
+/// A consumer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Consumer {
+    /// Its name.
+    pub name: ConsumerName,
+    /// Leader and peers.
+    pub group: RaftGroup,
+    /// Messages delivered a second since the last observation; `None` at the first look.
+    pub message_rate: Option<f32>,
+    /// False for an ephemeral one, which lives as long as its client.
+    pub durable: bool,
+    /// Its owner opted it out with the metadata `leeward.dev/ignore: "true"`.
+    pub opted_out: bool,
+}
+
+/// Who leads an asset and who else holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaftGroup {
+    /// The leader; `None` when there is none now.
+    pub leader: Option<ServerIx>,
+    /// All members with the leader among them, sorted by server.
+    pub peers: Box<[Peer]>,
+}
+
+impl RaftGroup {
+    fn normalize(&mut self) {
+        self.peers.sort_by_key(|peer| peer.server);
+    }
+}
+
+/// A member of a Raft group, as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Where.
+    pub server: ServerIx,
+    /// Heard of lately and caught up.
+    pub current: bool,
+    /// Known to be down.
+    pub offline: bool,
+    /// Raft entries behind the leader.
+    pub lag: u32,
+}
+
+/// A stream's stored placement, as far as it decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Placement {
+    /// The cluster; compared exactly (NATS.md N2).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cluster: Option<ClusterName>,
+    /// All tags must match; their order counts in the servers' comparison (NATS.md N20).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tags: Vec<Tag>,
+}

@@ -1,0 +1,12 @@
+//! Decisions as a whole: scripted scenarios and properties.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod carry_out;
+mod properties;
+mod scenarios;
+mod worlds;

@@ -1,0 +1,112 @@
+//! Text scenarios → findings, plan and report as text. Every scenario also shows that planning again after its plan was
+//! carried out changes nothing (P2).
+
+use std::fmt::Write as _;
+
+use leeward_core::evaluate::{Verdict, asset_name, evaluate};
+use leeward_core::plan::{Aim, Deed, Plan, plan};
+use leeward_core::report::report;
+
+use crate::carry_out::carry_out;
+use crate::worlds::World;
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "scenarios are files")]
+fn every_scenario_is_decided_as_written_and_planning_again_changes_nothing() {
+    insta::glob!("scenarios/*.txt", |path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut world = World::parse(&text);
+        let mut said = decide(&world);
+        let (evaluation, planned) = plan_of(&world);
+        carry_out(&mut world.view, &planned);
+        world.history.settle(evaluation.home_history);
+        let (_, again) = plan_of(&world);
+        let _ = writeln!(said, "planning again: {} actions", again.actions.len());
+        assert!(again.actions.is_empty(), "{}: P2: {again:?}", path.display());
+        insta::with_settings!({ description => text, omit_expression => true, prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(said);
+        });
+    });
+}
+
+fn plan_of(world: &World) -> (leeward_core::evaluate::Evaluation, Plan) {
+    let circumstances = world.circumstances();
+    let evaluation = evaluate(&world.view, &world.policy, &circumstances);
+    let plan = plan(&world.view, &world.policy, &circumstances, &evaluation);
+    (evaluation, plan)
+}
+
+fn decide(world: &World) -> String {
+    let circumstances = world.circumstances();
+    let (evaluation, planned) = plan_of(world);
+    let report = report(&world.view, &world.policy, &circumstances, &evaluation, &[]);
+    let mut said = String::new();
+    let _ = writeln!(said, "observed: {} - {}", report.observed.0, report.observed.1);
+    let _ = match &report.home {
+        Some(home) => writeln!(
+            said,
+            "home: {} {} % of {} connections{}",
+            home.location,
+            home.percent,
+            evaluation.tally.total.connections,
+            if home.stable { "" } else { ", not stable" }
+        ),
+        None => writeln!(said, "home: none"),
+    };
+    let _ = writeln!(said, "in place: {} - {}", report.in_place.0, report.in_place.1);
+    let _ = writeln!(said, "streams: {}", counts(&report.streams));
+    let _ = writeln!(said, "consumers: {}", counts(&report.consumers));
+    for finding in &evaluation.findings {
+        let asset = asset_name(&world.view, finding.asset).unwrap();
+        let verdict = match finding.verdict {
+            Verdict::InPlace => "in place".to_owned(),
+            Verdict::Ignored(reason) => format!("ignored {reason}"),
+            Verdict::Misplaced(cure) => format!("misplaced, cure {cure:?}"),
+            Verdict::Held(_, reason) => format!("held {reason}"),
+        };
+        let _ = writeln!(said, "finding: {asset}: {verdict}");
+    }
+    for finding in &report.findings {
+        let subject = match (&finding.stream, &finding.consumer, &finding.location) {
+            (Some(stream), Some(consumer), _) => format!("{stream}/{consumer}"),
+            (Some(stream), None, _) => stream.clone(),
+            (None, _, Some(location)) => location.clone(),
+            (None, _, None) => "account".to_owned(),
+        };
+        let _ = writeln!(said, "says: {} {subject}: {}", finding.check, finding.message);
+    }
+    for advice in &report.advice {
+        let _ = writeln!(said, "advice: {} {}", advice.kind, advice.message);
+    }
+    for (number, action) in planned.actions.iter().enumerate() {
+        let deed = match &action.deed {
+            Deed::StepDown(step_down) => match &step_down.aim {
+                Aim::Peer(server) => format!("step down, {server} takes over"),
+                Aim::Anyone => "step down, anyone takes over".to_owned(),
+            },
+            Deed::Move(target) => {
+                let repair = if target.is_repair() { " (repair)" } else { "" };
+                format!(
+                    "move to {}: {}{repair}",
+                    target.location,
+                    serde_json::to_string(&target.placement).unwrap()
+                )
+            }
+        };
+        let _ = writeln!(
+            said,
+            "plan {}: {} from {}: {deed}",
+            number + 1,
+            action.asset,
+            action.from
+        );
+    }
+    said
+}
+
+fn counts(counts: &leeward_api::policy_status::AssetCounts) -> String {
+    format!(
+        "{} total, {} in place, {} misplaced, {} held, {} ignored",
+        counts.total, counts.in_place, counts.misplaced, counts.held, counts.ignored
+    )
+}

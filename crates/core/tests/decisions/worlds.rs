@@ -1,0 +1,335 @@
+//! Worlds written as text: servers, clients, streams, what is remembered, and a policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_api::duration::GoDuration;
+use leeward_api::policy::PlacementPolicySpec;
+use leeward_api::vocabulary::ActionType;
+use leeward_core::demand::SettledHome;
+use leeward_core::evaluate::{Circumstances, Managed};
+use leeward_core::history::{AssetHistory, History};
+use leeward_core::names::{
+    AccountId, AssetName, ClusterName, ConsumerName, Location, ServerName, StreamName, Tag,
+};
+use leeward_core::policy::Policy;
+use leeward_core::resolve::resolve;
+use leeward_core::snapshot::{
+    AccountView, ClientGroup, ClientKind, Consumer, Gap, Peer, Placement, RaftGroup, Stream, Traffic,
+};
+use leeward_core::topology::{Server, ServerDetails, ServerIx, Topology, Version};
+
+pub const STALE_AFTER: Duration = Duration::from_secs(90);
+
+/// A scenario: everything that a decision depends on.
+pub struct World {
+    pub now: Timestamp,
+    pub view: AccountView,
+    pub policy: Policy,
+    pub history: History,
+    pub managed: Managed,
+    pub denied: BTreeSet<ActionType>,
+}
+
+impl World {
+    pub fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
+            now: self.now,
+            stale_after: STALE_AFTER,
+            history: &self.history,
+            managed: &self.managed,
+            denied: &self.denied,
+        }
+    }
+
+    pub fn parse(text: &str) -> Self {
+        let (world, policy) = text.split_once("\npolicy:").unwrap_or((text, " {}"));
+        let mut script = Script::default();
+        for line in world.lines() {
+            let line = line.split('#').next().unwrap().trim_end();
+            if !line.trim().is_empty() {
+                script.line(line.trim());
+            }
+        }
+        script.finish(policy_from(policy))
+    }
+}
+
+/// A policy from YAML that leaves the references out.
+pub fn policy_from(yaml: &str) -> Policy {
+    let yaml = if yaml.trim().is_empty() { "{}" } else { yaml };
+    let mut value: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
+    value["systemRef"] = serde_json::json!({"name": "prod"});
+    value["credentialsRef"] = serde_json::json!({"name": "account"});
+    let spec: PlacementPolicySpec = serde_json::from_value(value).unwrap();
+    resolve(&spec).unwrap()
+}
+
+#[derive(Default)]
+struct Script {
+    now: Option<Timestamp>,
+    observed: Option<Duration>,
+    servers: Vec<Server>,
+    round_trips: BTreeMap<(ClusterName, ClusterName), Duration>,
+    gaps: Vec<Gap>,
+    later: Vec<String>,
+    history: History,
+    managed: BTreeMap<StreamName, String>,
+    unknown_managed: Option<String>,
+    denied: BTreeSet<ActionType>,
+    traffic: Option<Traffic>,
+}
+
+impl Script {
+    fn line(&mut self, line: &str) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let words = Words::new(rest);
+        let now = || self.now.expect("`now` comes first");
+        match word {
+            "now" => self.now = Some(rest.parse().unwrap()),
+            "observed" => self.observed = Some(span(rest)),
+            "server" => self.server(&words),
+            "rtt" => {
+                let pair = (ClusterName::from(words.at(0)), ClusterName::from(words.at(1)));
+                self.round_trips.insert(pair, span(words.at(2)));
+            }
+            "gap" => self.gaps.push(Gap::Unreadable {
+                message: rest.to_owned(),
+            }),
+            "home" => {
+                let since = now() - span(words.get("for").unwrap_or("1h"));
+                self.history.home.settled = Some(SettledHome {
+                    location: Location::from(words.at(0)),
+                    since,
+                });
+            }
+            "tried" => {
+                let past = AssetHistory {
+                    attempts: words.get("attempts").unwrap_or("0").parse().unwrap(),
+                    last: now() - span(words.get("ago").unwrap()),
+                };
+                self.history.assets.insert(asset(words.at(0)), past);
+            }
+            "managed" => {
+                let owner = rest.split_once(' ').unwrap().1.to_owned();
+                self.managed.insert(StreamName::from(words.at(0)), owner);
+            }
+            "managed-unknown" => self.unknown_managed = Some(rest.to_owned()),
+            "denied" => {
+                self.denied.insert(rest.parse().unwrap());
+            }
+            "traffic" => {
+                self.traffic = Some(Traffic {
+                    bytes: words.at(0).parse().unwrap(),
+                    gateway_bytes: words.at(1).parse().unwrap(),
+                    span_milliseconds: 30_000,
+                });
+            }
+            "clients" | "stream" | "consumer" => self.later.push(line.to_owned()),
+            other => panic!("unknown word {other:?}"),
+        }
+    }
+
+    fn server(&mut self, words: &Words) {
+        let details = ServerDetails {
+            cluster: ClusterName::from(words.get("cluster").unwrap_or("c1")),
+            tags: words.list("tags").into_iter().map(Tag::from).collect(),
+            version: Version::parse(words.get("version").unwrap_or("2.15.1")).unwrap(),
+            jetstream: !words.has("no-jetstream"),
+            started: None,
+        };
+        let unknown = words.has("unknown");
+        self.servers.push(Server {
+            name: ServerName::from(words.at(0)),
+            answered: !words.has("missing") && !unknown,
+            details: (!unknown).then_some(details),
+        });
+    }
+
+    fn finish(self, policy: Policy) -> World {
+        let now = self.now.expect("now");
+        let mut gaps = self.gaps;
+        let topology = Topology::new(self.servers, self.round_trips);
+        gaps.extend(topology.missing().map(|server| Gap::ServerMissing {
+            server: server.clone(),
+        }));
+        let mut view = AccountView {
+            account: AccountId::from("A"),
+            topology: Arc::new(topology),
+            observed_at: now - self.observed.unwrap_or_default(),
+            gaps,
+            clients: Vec::new(),
+            streams: Vec::new(),
+            traffic: self.traffic,
+        };
+        for line in self.later {
+            let (word, rest) = line.split_once(' ').unwrap();
+            let words = Words::new(rest);
+            match word {
+                "clients" => view.clients.push(clients(&view.topology, &words)),
+                "stream" => view.streams.push(stream(&view.topology, &words)),
+                _ => {
+                    let consumer = consumer(&view.topology, &words);
+                    view.streams
+                        .last_mut()
+                        .expect("a stream first")
+                        .consumers
+                        .push(consumer);
+                }
+            }
+        }
+        view.normalize();
+        let managed = match self.unknown_managed {
+            Some(why) => Managed::Unknown(why),
+            None => Managed::Streams(self.managed),
+        };
+        World {
+            now,
+            view,
+            policy,
+            history: self.history,
+            managed,
+            denied: self.denied,
+        }
+    }
+}
+
+struct Words(Vec<String>);
+
+impl Words {
+    fn new(text: &str) -> Self {
+        Self(text.split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn at(&self, position: usize) -> &str {
+        &self.0[position]
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.0.iter().any(|found| found == word)
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+
+    fn list(&self, key: &str) -> Vec<&str> {
+        self.get(key)
+            .map(|list| list.split(',').collect())
+            .unwrap_or_default()
+    }
+}
+
+fn span(text: &str) -> Duration {
+    text.parse::<GoDuration>().unwrap().into()
+}
+
+fn asset(text: &str) -> AssetName {
+    match text.split_once('/') {
+        Some((stream, consumer)) => {
+            AssetName::consumer(StreamName::from(stream), ConsumerName::from(consumer))
+        }
+        None => AssetName::stream(StreamName::from(text)),
+    }
+}
+
+fn find(topology: &Topology, name: &str) -> ServerIx {
+    topology.find(name).unwrap_or_else(|| panic!("no server {name}"))
+}
+
+fn clients(topology: &Topology, words: &Words) -> ClientGroup {
+    ClientGroup {
+        server: find(topology, words.at(0)),
+        kind: if words.has("leaf") {
+            ClientKind::Leafnode
+        } else {
+            ClientKind::Client
+        },
+        user: words.get("user").map(Arc::from),
+        name: words.get("name").map(Arc::from),
+        connections: words.at(1).parse().unwrap(),
+        messages: words.get("messages").map(|count| count.parse().unwrap()),
+        bytes: words.get("bytes").map(|count| count.parse().unwrap()),
+    }
+}
+
+fn group(topology: &Topology, words: &Words) -> RaftGroup {
+    let mut leader = None;
+    let peer = |text: &str| {
+        let mut parts = text.split(':');
+        let name = parts.next().unwrap().trim_start_matches('*');
+        let mut peer = Peer {
+            server: find(topology, name),
+            current: true,
+            offline: false,
+            lag: 0,
+        };
+        for part in parts {
+            match part.split_once('=') {
+                Some(("lag", lag)) => peer.lag = lag.parse().unwrap(),
+                _ if part == "offline" => (peer.offline, peer.current) = (true, false),
+                _ if part == "behind" => peer.current = false,
+                _ => panic!("unknown {part:?}"),
+            }
+        }
+        peer
+    };
+    let mut peers = Vec::new();
+    for text in words.list("peers") {
+        let peer = peer(text);
+        if text.starts_with('*') {
+            leader = Some(peer.server);
+        }
+        peers.push(peer);
+    }
+    RaftGroup {
+        leader,
+        peers: peers.into(),
+    }
+}
+
+fn rate(words: &Words) -> Option<f32> {
+    words.get("rate").map(|rate| rate.parse().unwrap())
+}
+
+fn stream(topology: &Topology, words: &Words) -> Stream {
+    let group = group(topology, words);
+    let mut metadata = BTreeMap::new();
+    if words.has("ignore") {
+        metadata.insert("leeward.dev/ignore".to_owned(), "true".to_owned());
+    }
+    for pair in words.list("meta") {
+        let (key, value) = pair.split_once(':').unwrap();
+        metadata.insert(key.to_owned(), value.to_owned());
+    }
+    let cluster = words.get("cluster").map(ClusterName::from);
+    let tags: Vec<Tag> = words.list("tags").into_iter().map(Tag::from).collect();
+    Stream {
+        name: StreamName::from(words.at(0)),
+        replicas: words.get("replicas").map_or_else(
+            || u8::try_from(group.peers.len()).unwrap(),
+            |count| count.parse().unwrap(),
+        ),
+        group,
+        moving: words.has("moving"),
+        placement: (cluster.is_some() || !tags.is_empty()).then_some(Placement { cluster, tags }),
+        metadata,
+        bytes: words.get("bytes").map_or(0, |count| count.parse().unwrap()),
+        message_rate: rate(words),
+        consumers: Vec::new(),
+    }
+}
+
+fn consumer(topology: &Topology, words: &Words) -> Consumer {
+    Consumer {
+        name: ConsumerName::from(words.at(0)),
+        group: group(topology, words),
+        message_rate: rate(words),
+        durable: !words.has("ephemeral"),
+        opted_out: words.has("ignore"),
+    }
+}
