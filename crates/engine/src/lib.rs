@@ -1,0 +1,10 @@
+//! The loop over ports: rounds, operations, limits. It knows neither Kubernetes nor NATS types.
+
+pub mod execute;
+pub mod limits;
+pub mod metrics;
+pub mod occurrence;
+pub mod permit;
+pub mod ports;
+pub mod runner;
+pub mod standing;

@@ -1,0 +1,135 @@
+//! How much may be in flight at once: over a whole system, on one stream, towards one server (P3).
+//!
+//! A [`Slot`] is held for as long as its operation runs and gives its place back when it is dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use leeward_api::vocabulary::ActionType;
+use leeward_core::names::{AccountId, ServerName, StreamName};
+use leeward_core::plan::Action;
+use tokio::sync::watch;
+
+/// Hand-overs towards one server at once: each means state to take over and clients to serve.
+const PER_TARGET: usize = 8;
+
+/// The limits of one system, shared by all its policies.
+#[derive(Debug)]
+pub struct SystemLimits {
+    state: Mutex<State>,
+    freed: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    step_downs: Count,
+    moves: Count,
+    per_target: BTreeMap<ServerName, usize>,
+    streams: BTreeSet<(AccountId, StreamName)>,
+}
+
+#[derive(Debug)]
+struct Count {
+    most: usize,
+    used: usize,
+}
+
+impl SystemLimits {
+    /// Limits with nothing in flight.
+    pub fn new(step_downs: usize, moves: usize) -> Arc<Self> {
+        let count = |most| Count { most, used: 0 };
+        Arc::new(Self {
+            state: Mutex::new(State {
+                step_downs: count(step_downs),
+                moves: count(moves),
+                per_target: BTreeMap::new(),
+                streams: BTreeSet::new(),
+            }),
+            freed: watch::Sender::new(0),
+        })
+    }
+
+    /// Changes the limits; what is in flight stays so.
+    pub fn set(&self, step_downs: usize, moves: usize) {
+        let mut state = self.lock();
+        state.step_downs.most = step_downs;
+        state.moves.most = moves;
+        drop(state);
+        self.freed.send_modify(|count| *count += 1);
+    }
+
+    /// A place for an action, if there is one now.
+    pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Option<Slot> {
+        let mut state = self.lock();
+        let stream = (account.clone(), action.asset.stream.clone());
+        let target = action.target().cloned();
+        let towards = target
+            .as_ref()
+            .and_then(|server| state.per_target.get(server))
+            .copied()
+            .unwrap_or(0);
+        let count = state.count(action.kind());
+        if count.used >= count.most || towards >= PER_TARGET {
+            return None;
+        }
+        if !state.streams.insert(stream.clone()) {
+            return None;
+        }
+        state.count(action.kind()).used += 1;
+        if let Some(server) = &target {
+            *state.per_target.entry(server.clone()).or_default() += 1;
+        }
+        drop(state);
+        Some(Slot {
+            limits: Arc::clone(self),
+            kind: action.kind(),
+            stream,
+            target,
+        })
+    }
+
+    /// Changes whenever a place is given back or the limits change.
+    pub fn freed(&self) -> watch::Receiver<u64> {
+        self.freed.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&mut self, kind: ActionType) -> &mut Count {
+        match kind {
+            ActionType::StreamPlacement => &mut self.moves,
+            ActionType::ConsumerStepDown | ActionType::StreamStepDown => &mut self.step_downs,
+        }
+    }
+}
+
+/// A place in flight.
+#[derive(Debug)]
+pub struct Slot {
+    limits: Arc<SystemLimits>,
+    kind: ActionType,
+    stream: (AccountId, StreamName),
+    target: Option<ServerName>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.limits.lock();
+        state.count(self.kind).used -= 1;
+        state.streams.remove(&self.stream);
+        if let Some(server) = &self.target
+            && let Some(towards) = state.per_target.get_mut(server)
+        {
+            *towards -= 1;
+            if *towards == 0 {
+                state.per_target.remove(server);
+            }
+        }
+        drop(state);
+        self.limits.freed.send_modify(|count| *count += 1);
+    }
+}

@@ -1,0 +1,290 @@
+//! The numbers that Leeward shows of itself. Labels never hold stream or consumer names.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use leeward_api::vocabulary::{ActionResult, ActionType};
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+
+/// The policy that a number is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct PolicyLabels {
+    /// The policy's namespace.
+    pub namespace: String,
+    /// The policy's name.
+    pub policy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AssetLabels {
+    namespace: String,
+    policy: String,
+    kind: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeaderLabels {
+    namespace: String,
+    policy: String,
+    kind: &'static str,
+    location: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LocationLabels {
+    namespace: String,
+    policy: String,
+    location: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    namespace: String,
+    policy: String,
+    action: &'static str,
+    result: &'static str,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionKindLabels {
+    namespace: String,
+    policy: String,
+    action: &'static str,
+}
+
+type Float = Gauge<f64, AtomicU64>;
+
+/// All metrics, with the registry that prints them.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    assets: Family<AssetLabels, Gauge>,
+    leaders: Family<LeaderLabels, Gauge>,
+    clients: Family<LocationLabels, Gauge>,
+    in_place_ratio: Family<PolicyLabels, Float>,
+    actions: Family<ActionLabels, Counter>,
+    action_duration: Family<ActionKindLabels, Histogram>,
+    operations: Family<ActionKindLabels, Gauge>,
+    round_duration: Family<PolicyLabels, Histogram>,
+    snapshot_age: Family<PolicyLabels, Float>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn new() -> Self {
+        let action_duration = Family::<ActionKindLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.01, 2.0, 18))
+        });
+        let round_duration = Family::<PolicyLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.0001, 4.0, 9))
+        });
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("leeward")),
+            assets: Family::default(),
+            leaders: Family::default(),
+            clients: Family::default(),
+            in_place_ratio: Family::default(),
+            actions: Family::default(),
+            action_duration,
+            operations: Family::default(),
+            round_duration,
+            snapshot_age: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&self) {
+        let mut guard = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = &mut *guard;
+        registry.register(
+            "assets",
+            "Selected streams and consumers by state",
+            self.assets.clone(),
+        );
+        registry.register(
+            "leaders",
+            "Leaders of selected assets per location",
+            self.leaders.clone(),
+        );
+        registry.register(
+            "clients",
+            "Selected client connections per location",
+            self.clients.clone(),
+        );
+        registry.register(
+            "in_place_ratio",
+            "Share of judged leaders in home",
+            self.in_place_ratio.clone(),
+        );
+        registry.register("actions", "Operations that ended", self.actions.clone());
+        registry.register_with_unit(
+            "action_duration",
+            "Time from the check before a request to its proof",
+            Unit::Seconds,
+            self.action_duration.clone(),
+        );
+        registry.register(
+            "operations_in_flight",
+            "Operations under way",
+            self.operations.clone(),
+        );
+        registry.register_with_unit(
+            "round_duration",
+            "Time to evaluate and plan",
+            Unit::Seconds,
+            self.round_duration.clone(),
+        );
+        registry.register_with_unit(
+            "snapshot_age",
+            "Age of the view that the last round read",
+            Unit::Seconds,
+            self.snapshot_age.clone(),
+        );
+    }
+
+    /// Adds metrics of an adapter to the same page.
+    pub fn register_with(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The page in the `OpenMetrics` text format.
+    pub fn page(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        encode(
+            &mut page,
+            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
+        Ok(page)
+    }
+
+    pub(crate) fn round(&self, policy: &PolicyLabels, evaluated: &Evaluated<'_>) {
+        let Evaluated {
+            evaluation,
+            took,
+            age,
+        } = evaluated;
+        for (kind, counts) in [("stream", evaluation.streams), ("consumer", evaluation.consumers)] {
+            let states = [
+                ("in_place", counts.in_place),
+                ("misplaced", counts.misplaced),
+                ("held", counts.held),
+                ("ignored", counts.ignored),
+            ];
+            for (state, count) in states {
+                let (namespace, name) = (policy.namespace.clone(), policy.policy.clone());
+                let labels = AssetLabels {
+                    namespace,
+                    policy: name,
+                    kind,
+                    state,
+                };
+                self.assets.get_or_create(&labels).set(count.into());
+            }
+        }
+        for (location, leaders) in &evaluation.leaders {
+            for (kind, count) in [("stream", leaders.streams), ("consumer", leaders.consumers)] {
+                let labels = LeaderLabels {
+                    namespace: policy.namespace.clone(),
+                    policy: policy.policy.clone(),
+                    kind,
+                    location: location.to_string(),
+                };
+                self.leaders.get_or_create(&labels).set(count.into());
+            }
+        }
+        for (location, row) in &evaluation.tally.rows {
+            let labels = LocationLabels {
+                namespace: policy.namespace.clone(),
+                policy: policy.policy.clone(),
+                location: location.to_string(),
+            };
+            self.clients.get_or_create(&labels).set(row.connections.into());
+        }
+        if let Some(ratio) = in_place_ratio(evaluation) {
+            self.in_place_ratio.get_or_create(policy).set(ratio);
+        }
+        self.round_duration
+            .get_or_create(policy)
+            .observe(took.as_secs_f64());
+        self.snapshot_age.get_or_create(policy).set(age.as_secs_f64());
+    }
+
+    pub(crate) fn started(&self, policy: &PolicyLabels, action: ActionType) {
+        self.operations.get_or_create(&kind_labels(policy, action)).inc();
+    }
+
+    pub(crate) fn ended(
+        &self,
+        policy: &PolicyLabels,
+        action: ActionType,
+        result: ActionResult,
+        reason: Option<&str>,
+        took: Duration,
+    ) {
+        let labels = kind_labels(policy, action);
+        self.operations.get_or_create(&labels).dec();
+        self.action_duration
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+        let labels = ActionLabels {
+            namespace: policy.namespace.clone(),
+            policy: policy.policy.clone(),
+            action: action.into(),
+            result: result.into(),
+            reason: reason.unwrap_or("").to_owned(),
+        };
+        self.actions.get_or_create(&labels).inc();
+    }
+
+    /// An operation was dropped before its end, at shutdown.
+    pub(crate) fn dropped(&self, policy: &PolicyLabels, action: ActionType) {
+        self.operations.get_or_create(&kind_labels(policy, action)).dec();
+    }
+}
+
+/// A round, as far as it is measured.
+pub(crate) struct Evaluated<'a> {
+    pub(crate) evaluation: &'a leeward_core::evaluate::Evaluation,
+    pub(crate) took: Duration,
+    pub(crate) age: Duration,
+}
+
+fn kind_labels(policy: &PolicyLabels, action: ActionType) -> ActionKindLabels {
+    ActionKindLabels {
+        namespace: policy.namespace.clone(),
+        policy: policy.policy.clone(),
+        action: action.into(),
+    }
+}
+
+fn in_place_ratio(evaluation: &leeward_core::evaluate::Evaluation) -> Option<f64> {
+    evaluation.home.as_ref()?.reference()?;
+    let (streams, consumers) = (evaluation.streams, evaluation.consumers);
+    let judged = streams.total + consumers.total - streams.ignored - consumers.ignored;
+    Some(if judged == 0 {
+        1.0
+    } else {
+        f64::from(streams.in_place + consumers.in_place) / f64::from(judged)
+    })
+}

@@ -1,0 +1,164 @@
+//! What the engine needs from the outside: a system to observe, an account to act on, a clock.
+//!
+//! Adapters implement these against NATS (and, later, a simulation). Every call has a time limit of the adapter's
+//! own; a call that acts is never repeated by the adapter, since the next round decides.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use leeward_api::vocabulary::FindingReason;
+use leeward_core::names::{AccountId, AssetName, StreamName};
+use leeward_core::operation::Sighting;
+use leeward_core::plan::Aim;
+use leeward_core::snapshot::AccountView;
+use leeward_core::target::MoveTarget;
+use tokio::sync::watch;
+
+use crate::permit::Permit;
+
+/// Sees accounts of one system.
+pub trait Observe: Send + Sync + 'static {
+    /// The newest view of an account and every newer one. An account that was not watched before is from now on; until
+    /// its first observation its view has the gap `WarmingUp`.
+    fn watch(&self, account: &AccountId) -> watch::Receiver<Arc<AccountView>>;
+
+    /// Asks for a look at an account soon, without waiting for it.
+    fn refresh(&self, account: &AccountId);
+}
+
+/// Reads and changes the assets of one account, as a user of that account (NATS.md N17).
+pub trait Act: Send + Sync + 'static {
+    /// Reads an asset from the server that leads it.
+    fn read(&self, asset: &AssetName) -> impl Future<Output = Result<Sighting, ActError>> + Send;
+
+    /// Asks the leader of an asset to step down. An `Ok` says that the request was taken, nothing more (P9).
+    fn step_down(
+        &self,
+        permit: Permit,
+        asset: &AssetName,
+        aim: &Aim,
+    ) -> impl Future<Output = Result<(), ActError>> + Send;
+
+    /// Writes a stream's placement and nothing else of its configuration (P7). An `Ok` says that the edit was taken,
+    /// not that the stream moved (NATS.md N21).
+    fn place(
+        &self,
+        permit: Permit,
+        stream: &StreamName,
+        target: &MoveTarget,
+    ) -> impl Future<Output = Result<(), ActError>> + Send;
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Why a call on an account failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ActError {
+    /// The user may not publish the request; the servers answer such a request with silence and an error event.
+    #[error("the account's user may not publish {subject}")]
+    Denied {
+        /// The request's subject.
+        subject: String,
+    },
+    /// The server refused the request.
+    #[error("the server refused {subject}: {description} ({code})")]
+    Refused {
+        /// The request's subject.
+        subject: String,
+        /// The server's error code (`err_code`), such as 10005.
+        code: u32,
+        /// The server's words.
+        description: String,
+        /// The finding that it amounts to, where one fits.
+        reason: Option<FindingReason>,
+    },
+    /// Nobody answered in time: whether the request took effect is unknown.
+    #[error("nobody answered {subject} in time")]
+    Unanswered {
+        /// The request's subject.
+        subject: String,
+    },
+    /// There is no connection to the system.
+    #[error("not connected to NATS")]
+    Disconnected,
+    /// The answer was not understood.
+    #[error("the answer to {subject} was not understood: {message}")]
+    Malformed {
+        /// The request's subject.
+        subject: String,
+        /// Why.
+        message: String,
+    },
+    /// The stream's configuration is not what the plan was made for; nothing was sent.
+    #[error("{message}")]
+    Changed {
+        /// What differs.
+        message: String,
+    },
+    /// The servers stored something else than what was sent (P7).
+    #[error("the stored configuration differs from what was sent in {fields:?}")]
+    StoredDifferently {
+        /// The fields that differ.
+        fields: Vec<String>,
+    },
+    /// The right to act ended before the request was sent.
+    #[error("the right to act ended before the request was sent")]
+    PermitExpired,
+}
+
+impl ActError {
+    /// A bounded word for metrics and logs.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Denied { .. } => "denied",
+            Self::Refused { .. } => "refused",
+            Self::Unanswered { .. } => "unanswered",
+            Self::Disconnected => "disconnected",
+            Self::Malformed { .. } => "malformed",
+            Self::Changed { .. } => "changed",
+            Self::StoredDifferently { .. } => "stored_differently",
+            Self::PermitExpired => "permit_expired",
+        }
+    }
+
+    /// The finding that the failure amounts to, where one fits.
+    pub fn reason(&self) -> Option<FindingReason> {
+        match self {
+            Self::Denied { .. } => Some(FindingReason::PermissionDenied),
+            Self::Refused { reason, .. } => *reason,
+            Self::StoredDifferently { .. } => Some(FindingReason::Contested),
+            Self::Unanswered { .. }
+            | Self::Disconnected
+            | Self::Malformed { .. }
+            | Self::Changed { .. }
+            | Self::PermitExpired => None,
+        }
+    }
+
+    /// Whether the request may have taken effect all the same, so that only a look can tell.
+    pub fn may_have_acted(&self) -> bool {
+        match self {
+            Self::Unanswered { .. } | Self::Malformed { .. } | Self::StoredDifferently { .. } => true,
+            Self::Denied { .. }
+            | Self::Refused { .. }
+            | Self::Disconnected
+            | Self::Changed { .. }
+            | Self::PermitExpired => false,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Where one policy stands: what the last round said, what is under way, what was done. Published as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use leeward_api::policy_status::{OperationStatus, RecentAction};
+use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
+use leeward_core::names::AssetName;
+use leeward_core::plan::Action;
+use leeward_core::report::Report;
+use leeward_core::snapshot::AccountView;
+
+use crate::execute::Finished;
+use crate::permit::Withheld;
+
+/// Where a policy stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The generation of the policy that was evaluated.
+    pub generation: i64,
+    /// When.
+    pub evaluated_at: Timestamp,
+    /// From what.
+    pub view: Arc<AccountView>,
+    /// What it says.
+    pub report: Report,
+    /// What is under way, or why nothing is.
+    pub progressing: (ProgressingReason, String),
+    /// Whether something keeps going wrong.
+    pub degraded: (DegradedReason, String),
+    /// Actions that the account's user was refused.
+    pub denied: Vec<ActionType>,
+    /// Operations under way.
+    pub operations: Vec<OperationStatus>,
+    /// The last ones that ended, the newest first.
+    pub recent_actions: Vec<RecentAction>,
+}
+
+/// An operation under way.
+#[derive(Clone, Debug)]
+pub(crate) struct InFlight {
+    pub(crate) action: Action,
+    pub(crate) started: Timestamp,
+    pub(crate) deadline: Timestamp,
+}
+
+pub(crate) fn operation_status(operation: &InFlight) -> OperationStatus {
+    let InFlight {
+        action,
+        started,
+        deadline,
+    } = operation;
+    OperationStatus {
+        action: action.kind(),
+        stream: action.asset.stream.to_string(),
+        consumer: action.asset.consumer.as_ref().map(ToString::to_string),
+        from: Some(action.from.to_string()),
+        to: action.target().map(ToString::to_string),
+        start_time: Time(*started),
+        deadline: Some(Time(*deadline)),
+    }
+}
+
+pub(crate) fn recent_action(finished: &Finished) -> RecentAction {
+    let Finished {
+        action,
+        outcome,
+        requests: _,
+        started: _,
+        ended,
+    } = finished;
+    RecentAction {
+        time: Time(*ended),
+        action: action.kind(),
+        stream: action.asset.stream.to_string(),
+        consumer: action.asset.consumer.as_ref().map(ToString::to_string),
+        from: Some(action.from.to_string()),
+        to: outcome.to.as_ref().map(ToString::to_string),
+        result: outcome.result,
+        reason: outcome.reason.map(|reason| reason.to_string()),
+        duration_milliseconds: i64::try_from(finished.duration().as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
+pub(crate) fn progressing(
+    operations: &BTreeMap<AssetName, InFlight>,
+    withheld: Option<Withheld>,
+    waiting: usize,
+) -> (ProgressingReason, String) {
+    let of_kind = |wanted: fn(ActionType) -> bool| {
+        operations
+            .values()
+            .filter(|operation| wanted(operation.action.kind()))
+            .count()
+    };
+    let moves = of_kind(|kind| kind == ActionType::StreamPlacement);
+    let step_downs = operations.len() - moves;
+    if moves > 0 {
+        let text = format!("{moves} streams moving, {step_downs} step-downs, {waiting} waiting");
+        return (ProgressingReason::StreamMoving, text);
+    }
+    if step_downs > 0 {
+        return (
+            ProgressingReason::SteppingDown,
+            format!("{step_downs} step-downs, {waiting} waiting"),
+        );
+    }
+    match withheld {
+        Some(reason @ (Withheld::Suspended | Withheld::SystemSuspended)) => {
+            (ProgressingReason::Suspended, reason.to_string())
+        }
+        Some(reason @ Withheld::NotActive) => (ProgressingReason::FenceHeldElsewhere, reason.to_string()),
+        Some(reason @ (Withheld::Observing | Withheld::NotAccepted)) => {
+            (ProgressingReason::Observing, reason.to_string())
+        }
+        None if waiting > 0 => (
+            ProgressingReason::Idle,
+            format!("{waiting} wait for the system's limits"),
+        ),
+        None => (ProgressingReason::Idle, "nothing to do".into()),
+    }
+}
+
+/// Judged by the last operation of each asset.
+pub(crate) fn degraded(recent: &[RecentAction], exhausted: usize) -> (DegradedReason, String) {
+    let mut last: BTreeMap<(&str, Option<&str>), &RecentAction> = BTreeMap::new();
+    for action in recent {
+        let key = (action.stream.as_str(), action.consumer.as_deref());
+        let newest = last.entry(key).or_insert(action);
+        if action.time > newest.time {
+            *newest = action;
+        }
+    }
+    let ended = |result: ActionResult, is_move: bool| {
+        last.values()
+            .filter(|action| action.result == result)
+            .filter(|action| (action.action == ActionType::StreamPlacement) == is_move)
+            .count()
+    };
+    let timed_out = ended(ActionResult::TimedOut, true);
+    let missed = ended(ActionResult::Missed, false);
+    let failed = ended(ActionResult::Failed, false) + ended(ActionResult::Failed, true);
+    if timed_out > 0 {
+        return (
+            DegradedReason::MoveTimedOut,
+            format!("{timed_out} moves were not done in time"),
+        );
+    }
+    if missed > 0 && exhausted > 0 {
+        let text = format!("{exhausted} assets used up their attempts, {missed} step-downs missed lately");
+        return (DegradedReason::StepDownsMissed, text);
+    }
+    if exhausted > 0 || failed > 2 {
+        return (
+            DegradedReason::RepeatedFailures,
+            format!("{failed} failed lately, {exhausted} gave up"),
+        );
+    }
+    (DegradedReason::Healthy, "no operation keeps failing".into())
+}
