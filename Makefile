@@ -1,0 +1,47 @@
+# Two commands: `make demo` shows the main job on real servers, `make test` runs every test.
+# Both build what is missing; prerequisites are Rust, Go, make, a C compiler and git.
+
+CARGO ?= cargo
+TOPOLOGY ?= supercluster
+# End-to-end tests start up to a dozen servers each.
+E2E_THREADS ?= 2
+
+# Resolves the pinned servers and clients, and fails when one is missing.
+WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
+
+.PHONY: all tools build demo test bench check fmt generate clean
+
+all: build
+
+tools:
+	tools/build
+
+build:
+	$(CARGO) build --locked -p leeward
+
+demo: tools
+	$(CARGO) build --locked --release -p leeward -p leeward-lab
+	$(WITH_TOOLS) target/release/leeward-lab demo --topology $(TOPOLOGY) $(if $(KEEP),--keep)
+
+test: tools
+	$(CARGO) build --locked -p leeward -p leeward-lab
+	$(WITH_TOOLS) $(CARGO) test --locked --workspace --exclude leeward-e2e
+	$(WITH_TOOLS) $(CARGO) test --locked -p leeward-e2e -- --test-threads $(E2E_THREADS)
+
+bench: tools
+	$(CARGO) build --locked --release -p leeward -p leeward-lab
+	$(CARGO) bench --locked -p leeward-core
+	$(WITH_TOOLS) target/release/leeward-lab bench
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+generate:
+	$(CARGO) xtask crds
+
+fmt:
+	$(CARGO) fmt --all
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,232 @@
+//! 100 consumers in a stretched cluster, led abroad, and three ways to bring them home.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use async_nats::Client;
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::audit::Audit;
+use crate::load::{Connect, IdleClients};
+use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, eventually, jetstream};
+
+pub(super) const CONSUMERS: usize = STREAMS * PER_STREAM;
+
+const STREAMS: usize = 10;
+const PER_STREAM: usize = 10;
+const HOME: &str = "us-east";
+const ABROAD: &str = "eu-west";
+const LIMIT: Duration = Duration::from_mins(2);
+/// INFO goes unanswered while a group elects (NATS.md N14): ask again rather than wait.
+const READ_LIMIT: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The cluster with its consumers, and clients that make home.
+pub(super) struct Field {
+    client: Client,
+    audit: Audit,
+    _clients: IdleClients,
+    system: System,
+}
+
+impl Field {
+    pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let layout = Layout::stretched(&[(HOME, 3), (ABROAD, 3)]);
+        let system = System::builder(layout)
+            .folder(folder.join("nats"))
+            .start()
+            .await?;
+        let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
+        let client = system.connect(HOME, credentials).await?;
+        let (urls, options) = (system.urls(HOME)?, system.connect_options(credentials)?);
+        let connect: Connect = std::sync::Arc::new(move |_, name| {
+            let (urls, options) = (urls.clone(), options.clone().name(name));
+            Box::pin(async move { Ok(options.connect(urls.split(',').collect::<Vec<_>>()).await?) })
+        });
+        let clients = IdleClients::start(connect, HOME, "app", 9).await?;
+        let audit = Audit::start(&client).await?;
+        let field = Self {
+            client,
+            audit,
+            _clients: clients,
+            system,
+        };
+        field.create().await?;
+        field.lead_abroad().await?;
+        Ok(field)
+    }
+
+    pub(super) fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Step-downs that Leeward asked for, as the servers counted them.
+    pub(super) fn step_downs_by_leeward(&self) -> u64 {
+        let asked = self.audit.leeward_writes();
+        asked
+            .iter()
+            .filter(|request| request.subject.contains("LEADER.STEPDOWN"))
+            .map(|_| 1)
+            .sum()
+    }
+
+    async fn create(&self) -> anyhow::Result<()> {
+        for stream in streams() {
+            self.create_spread(&stream).await?;
+            for consumer in consumers() {
+                let config = json!({"ack_policy": "explicit"});
+                jetstream::create_consumer(&self.client, &stream, &consumer, config).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Streams get peers where servers are emptiest; one without peers in both regions is made again.
+    async fn create_spread(&self, stream: &str) -> anyhow::Result<()> {
+        for _ in 0..30 {
+            let config = json!({"subjects": [format!("{stream}.>")], "num_replicas": 3});
+            let info = jetstream::create_stream(&self.client, stream, config).await?;
+            let peers = jetstream::peers_in(&info);
+            if [HOME, ABROAD]
+                .iter()
+                .all(|region| peers.iter().any(|peer| peer.starts_with(region)))
+            {
+                return Ok(());
+            }
+            let delete = format!("$JS.API.STREAM.DELETE.{stream}");
+            jetstream::request(&self.client, &delete, &Value::Null).await?;
+        }
+        anyhow::bail!("{stream} never got peers in both regions")
+    }
+
+    /// Leads every consumer abroad, streams too.
+    pub(super) async fn lead_abroad(&self) -> anyhow::Result<()> {
+        for stream in streams() {
+            self.bring(&stream, None, ABROAD).await?;
+        }
+        self.all(|stream, consumer| async move { self.bring(&stream, Some(&consumer), ABROAD).await })
+            .await?;
+        Ok(())
+    }
+
+    /// One aimed step-down for each consumer, all at once, read back.
+    pub(super) async fn floor(&self) -> anyhow::Result<u64> {
+        let asked = self
+            .all(|stream, consumer| async move { self.bring(&stream, Some(&consumer), HOME).await })
+            .await?;
+        Ok(asked.into_iter().sum())
+    }
+
+    /// What people do today: step each consumer down until its leader happens to be home.
+    pub(super) async fn loop_over_the_nats_command(&self) -> anyhow::Result<u64> {
+        let context = self.system.nats_context(DEFAULT_ACCOUNT, DEFAULT_USER, HOME)?;
+        let mut sent = 0;
+        for (stream, consumer) in assets() {
+            while !self.leader(&stream, Some(&consumer)).await?.starts_with(HOME) {
+                // The command's own complaint about a slow election is no reason to give up: the loop looks again.
+                self.system
+                    .nats_cli(
+                        &context,
+                        &["consumer", "cluster", "step-down", &stream, &consumer],
+                    )
+                    .await?;
+                sent += 1;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Waits until every consumer is led from home.
+    pub(super) async fn until_home(&self, limit: Duration) -> anyhow::Result<()> {
+        let waiting = self.all(|stream, consumer| async move {
+            while !self.leader(&stream, Some(&consumer)).await?.starts_with(HOME) {
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok(())
+        });
+        tokio::time::timeout(limit, waiting)
+            .await
+            .context("not all consumers came home")??;
+        Ok(())
+    }
+
+    async fn all<T, F, Fut>(&self, each: F) -> anyhow::Result<Vec<T>>
+    where
+        F: Fn(String, String) -> Fut,
+        Fut: Future<Output = anyhow::Result<T>>,
+    {
+        try_join_all(assets().map(|(stream, consumer)| each(stream, consumer))).await
+    }
+
+    /// Aims step-downs at a peer in a region until the leader is there; gives how many were sent.
+    async fn bring(&self, stream: &str, consumer: Option<&str>, region: &str) -> anyhow::Result<u64> {
+        let mut sent = 0;
+        loop {
+            let info = self.info(stream, consumer).await?;
+            let leader = info["cluster"]["leader"].as_str().unwrap_or("").to_owned();
+            if leader.starts_with(region) {
+                return Ok(sent);
+            }
+            ensure!(sent < 20, "{stream} {consumer:?} does not come to {region}");
+            let peers = jetstream::peers_in(&info);
+            let target = peers
+                .iter()
+                .find(|peer| peer.starts_with(region))
+                .context("a peer in the region")?;
+            match consumer {
+                None => jetstream::step_down(&self.client, stream, Some(target)).await?,
+                Some(consumer) => {
+                    jetstream::step_down_consumer(&self.client, stream, consumer, Some(target)).await?
+                }
+            };
+            sent += 1;
+            self.until_changed(stream, consumer, &leader).await?;
+        }
+    }
+
+    async fn until_changed(&self, stream: &str, consumer: Option<&str>, from: &str) -> anyhow::Result<()> {
+        let changed = async {
+            while self.leader(stream, consumer).await? == from {
+                tokio::time::sleep(LOOK).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(LIMIT, changed)
+            .await
+            .context("the leader does not change")?
+    }
+
+    async fn leader(&self, stream: &str, consumer: Option<&str>) -> anyhow::Result<String> {
+        let info = self.info(stream, consumer).await?;
+        Ok(info["cluster"]["leader"].as_str().unwrap_or("").to_owned())
+    }
+
+    async fn info(&self, stream: &str, consumer: Option<&str>) -> anyhow::Result<Value> {
+        eventually(LIMIT, "INFO is answered", || async {
+            let read = async {
+                match consumer {
+                    None => jetstream::stream_info(&self.client, stream).await,
+                    Some(consumer) => jetstream::consumer_info(&self.client, stream, consumer).await,
+                }
+            };
+            let info = tokio::time::timeout(READ_LIMIT, read).await??;
+            ensure!(info["cluster"]["leader"].is_string(), "no leader");
+            Ok(info)
+        })
+        .await
+    }
+}
+
+fn streams() -> impl Iterator<Item = String> {
+    (0..STREAMS).map(|number| format!("s-{number}"))
+}
+
+fn consumers() -> impl Iterator<Item = String> {
+    (0..PER_STREAM).map(|number| format!("c-{number}"))
+}
+
+fn assets() -> impl Iterator<Item = (String, String)> {
+    streams().flat_map(|stream| consumers().map(move |consumer| (stream.clone(), consumer)))
+}

@@ -1,0 +1,158 @@
+//! `leeward-lab demo`: the main job on real servers, from misplaced leaders to a table of before and after.
+//!
+//! Two locations with 40 ms between them, an account whose streams and consumers are led in eu-west and most of whose
+//! clients are in us-east, load that accounts for every message, a Kubernetes API, and the built operator.
+
+mod scene;
+mod table;
+mod watch;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::folder::Folder;
+use crate::kube::Kube;
+use crate::leeward::{Operator, kube_for, manifests, operator_in};
+use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER};
+use scene::{AWAY, HOME, Scene};
+use table::Outcome;
+
+/// Where the operator's objects are.
+const NAMESPACE: &str = "leeward-demo";
+/// How long load runs for each of the two measurements.
+const MEASURED: Duration = Duration::from_secs(8);
+
+/// What shape the system has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Two clusters joined by gateways: streams move.
+    Supercluster,
+    /// One cluster over two regions: leaders step down.
+    Stretched,
+}
+
+/// Plays the demo; with `keep` everything stays until the future is dropped.
+pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
+    let folder = Folder::temporary()?;
+    say(&format!(
+        "starting {} NATS servers and a Kubernetes API …",
+        scene::SERVERS * 2
+    ));
+    let (scene, kube) = tokio::try_join!(
+        Scene::start(shape, folder.path()),
+        kube_for(NAMESPACE, folder.path())
+    )?;
+    let mut scene = scene;
+    say(&format!(
+        "account {DEFAULT_ACCOUNT}: {} streams and {} consumers led in {AWAY}; {} clients in {HOME}, {} in {AWAY}; {:.0} ms between them",
+        scene::STREAMS,
+        scene::CONSUMERS,
+        scene::CLIENTS_HOME,
+        scene::CLIENTS_AWAY,
+        scene.round_trip().await?.as_secs_f64() * 1000.0
+    ));
+    let leaders_before = scene.leaders().await?;
+    say(&format!("measuring for {} s as it is …", MEASURED.as_secs()));
+    let before = scene.measure(MEASURED).await?;
+
+    let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
+    let began = Instant::now();
+    apply_example(shape, &kube, &scene).await?;
+    watch::until_in_place(&kube, NAMESPACE, began)
+        .await
+        .with_context(|| format!("the operator's log ends:\n{}", operator.log_tail(15)))?;
+    let converged = began.elapsed();
+    // What happened while leaders moved belongs to neither measurement.
+    let moving = scene.cut_phase();
+    say(&format!("measuring for {} s again …", MEASURED.as_secs()));
+    let after = scene.measure(MEASURED).await?;
+    let leaders_after = scene.leaders().await?;
+    let (_, metrics) = operator.get("/metrics").await?;
+    let totals = scene.stop_load().await?;
+    let outcome = Outcome {
+        leaders_before,
+        leaders_after,
+        before,
+        moving,
+        after,
+        totals,
+        metrics,
+        converged,
+    };
+    table::print(&outcome)?;
+    if keep {
+        say(&look_around(&kube, &scene, &operator, folder.path())?);
+        std::future::pending::<()>().await;
+    }
+    operator.stop().await?;
+    scene.end().await;
+    if outcome.totals.lost > 0 {
+        bail!("{} acknowledged messages were lost", outcome.totals.lost);
+    }
+    Ok(())
+}
+
+/// Applies the Secrets and the example, with the lab's server addresses in the place of the example's.
+async fn apply_example(shape: Shape, kube: &Kube, scene: &Scene) -> anyhow::Result<()> {
+    let system = scene.system();
+    let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
+    let secrets = [
+        manifests::credentials(NAMESPACE, "nats-system", system.system_credentials()?),
+        manifests::credentials(NAMESPACE, "orders-nats", account),
+    ];
+    for secret in secrets {
+        kube.apply(&secret.to_string()).await?;
+    }
+    let (name, example) = match shape {
+        Shape::Supercluster => (
+            "quickstart.yaml",
+            include_str!("../../../../examples/quickstart.yaml"),
+        ),
+        Shape::Stretched => (
+            "stretched.yaml",
+            include_str!("../../../../examples/stretched.yaml"),
+        ),
+    };
+    let urls = system
+        .server_names()
+        .iter()
+        .map(|server| system.url(server))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let example = example.replace("nats://127.0.0.1:4222", &urls.join("\", \""));
+    say(&format!("applying examples/{name} …\n"));
+    let path = scene.folder().join(name);
+    std::fs::write(&path, example)?;
+    let path = path.display().to_string();
+    kube.kubectl(&["apply", "--namespace", NAMESPACE, "--filename", &path])
+        .await?;
+    Ok(())
+}
+
+fn look_around(kube: &Kube, scene: &Scene, operator: &Operator, folder: &Path) -> anyhow::Result<String> {
+    let system = scene.system();
+    let context = system.nats_context(DEFAULT_ACCOUNT, DEFAULT_USER, HOME)?;
+    let kubectl = crate::tools::tool(crate::tools::Tool::Kubectl)?;
+    let nats = crate::tools::tool(crate::tools::Tool::Nats)?;
+    Ok(format!(
+        "\neverything goes on running; Ctrl-C ends it. Look around:\n\n  \
+         export KUBECONFIG={kubeconfig} XDG_CONFIG_HOME={config}\n  \
+         {kubectl} --namespace {NAMESPACE} get natssystems,placementpolicies --output wide\n  \
+         {kubectl} --namespace {NAMESPACE} describe placementpolicy orders\n  \
+         {nats} --context {context} stream report\n  \
+         curl http://{address}/metrics\n  \
+         tail -f {log}\n",
+        kubeconfig = kube.admin_kubeconfig().display(),
+        config = system.config_home().display(),
+        kubectl = kubectl.display(),
+        nats = nats.display(),
+        address = operator.address(),
+        log = folder.join("operator.log").display(),
+    ))
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the demo is for")]
+fn say(text: &str) {
+    println!("{text}");
+}

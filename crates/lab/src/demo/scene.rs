@@ -1,0 +1,282 @@
+//! The account before Leeward: leaders in one location, most clients in the other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use async_nats::Client;
+use serde_json::json;
+
+use super::Shape;
+use crate::load::{Load, Phase, Publisher, PullWorker};
+use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, eventually, jetstream};
+
+pub(super) const HOME: &str = "us-east";
+pub(super) const AWAY: &str = "eu-west";
+pub(super) const SERVERS: usize = 3;
+pub(super) const STREAMS: usize = 4;
+pub(super) const CONSUMERS: usize = STREAMS * 2;
+pub(super) const CLIENTS_HOME: usize = 9;
+pub(super) const CLIENTS_AWAY: usize = 2;
+
+const ONE_WAY: Duration = Duration::from_millis(20);
+const READY: Duration = Duration::from_mins(1);
+/// Messages a second of each publisher.
+const RATE: f64 = 40.0;
+
+/// A running system with its account, clients and load.
+pub(super) struct Scene {
+    load: Load,
+    clients: Vec<Client>,
+    system: System,
+    shape: Shape,
+    folder: std::path::PathBuf,
+}
+
+/// Leaders per location.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leaders {
+    pub(super) streams: BTreeMap<String, usize>,
+    pub(super) consumers: BTreeMap<String, usize>,
+}
+
+/// What the whole run came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) published: u64,
+    pub(super) acknowledged: u64,
+    pub(super) delivered: u64,
+    pub(super) redelivered: u64,
+    pub(super) lost: u64,
+}
+
+impl Scene {
+    pub(super) async fn start(shape: Shape, folder: &Path) -> anyhow::Result<Self> {
+        let locations = [(HOME, SERVERS), (AWAY, SERVERS)];
+        let layout = match shape {
+            Shape::Supercluster => Layout::supercluster(&locations),
+            Shape::Stretched => Layout::stretched(&locations),
+        };
+        let system = System::builder(layout)
+            .delay(ONE_WAY)
+            .folder(folder.join("nats"))
+            .start()
+            .await?;
+        let mut scene = Self {
+            load: Load::new(),
+            clients: Vec::new(),
+            system,
+            shape,
+            folder: folder.to_owned(),
+        };
+        scene.create_assets().await?;
+        scene.start_load().await?;
+        Ok(scene)
+    }
+
+    pub(super) fn system(&self) -> &System {
+        &self.system
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) async fn round_trip(&self) -> anyhow::Result<Duration> {
+        let (home, away) = (format!("{HOME}-0"), format!("{AWAY}-0"));
+        eventually(READY, "a round trip is measured", || async {
+            match self.shape {
+                Shape::Supercluster => self.system.gateway_rtt(HOME, AWAY).await,
+                Shape::Stretched => self.system.route_rtt(&home, &away).await,
+            }
+        })
+        .await
+    }
+
+    /// Load for some time, and what clients in home felt.
+    pub(super) async fn measure(&mut self, time: Duration) -> anyhow::Result<Phase> {
+        self.cut_phase();
+        tokio::time::sleep(time).await;
+        self.cut_phase_of_home().context("clients in home publish")
+    }
+
+    /// What clients in home felt since the last cut.
+    pub(super) fn cut_phase(&mut self) -> Phase {
+        self.cut_phase_of_home().unwrap_or_default()
+    }
+
+    fn cut_phase_of_home(&mut self) -> Option<Phase> {
+        self.load.snapshot_and_reset().0.remove(HOME)
+    }
+
+    /// Where streams and consumers are led from.
+    pub(super) async fn leaders(&self) -> anyhow::Result<Leaders> {
+        let client = self.connect(AWAY, "looks-around").await?;
+        let mut leaders = Leaders::default();
+        for stream in streams() {
+            let leader = jetstream::leader_of(&client, &stream)
+                .await?
+                .context("a leader")?;
+            *leaders.streams.entry(location(&leader)).or_default() += 1;
+            for consumer in consumers() {
+                let leader = jetstream::leader_of_consumer(&client, &stream, consumer).await?;
+                *leaders
+                    .consumers
+                    .entry(location(&leader.context("a leader")?))
+                    .or_default() += 1;
+            }
+        }
+        Ok(leaders)
+    }
+
+    /// Ends the load and reads every stream back.
+    pub(super) async fn stop_load(&mut self) -> anyhow::Result<Totals> {
+        let ended = self.load.stop().await;
+        let summary = ended.summary;
+        let mut totals = Totals {
+            published: summary.published(),
+            acknowledged: summary.acknowledged(),
+            delivered: summary.delivered(),
+            redelivered: summary.redelivered(),
+            lost: 0,
+        };
+        let client = self.connect(HOME, "reads-back").await?;
+        for stream in streams() {
+            totals.lost += self.load.verify_stream(&client, &stream).await?.lost;
+        }
+        Ok(totals)
+    }
+
+    pub(super) async fn end(self) {
+        let Self {
+            load,
+            clients,
+            system,
+            ..
+        } = self;
+        drop((load, clients));
+        for server in system.server_names() {
+            // A server that cannot be stopped is killed when the system is dropped.
+            let _ = system.stop(&server).await;
+        }
+    }
+
+    async fn connect(&self, location: &str, name: &str) -> anyhow::Result<Client> {
+        let credentials = self.system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
+        let options = self.system.connect_options(credentials)?.name(name);
+        self.system
+            .connect_with(&self.system.urls(location)?, options)
+            .await
+    }
+
+    async fn create_assets(&self) -> anyhow::Result<()> {
+        let client = self.connect(AWAY, "sets-up").await?;
+        for stream in streams() {
+            self.create_stream(&client, &stream).await?;
+            for consumer in consumers() {
+                let config = json!({"ack_policy": "explicit", "ack_wait": 20_000_000_000u64});
+                jetstream::create_consumer(&client, &stream, consumer, config).await?;
+                self.lead_away(&client, &stream, Some(consumer)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// In the stretched cluster a stream needs a peer in each region, as it has when servers are asked for spread.
+    async fn create_stream(&self, client: &Client, stream: &str) -> anyhow::Result<()> {
+        let mut config = json!({"subjects": [format!("{stream}.>")], "num_replicas": 3});
+        if self.shape == Shape::Supercluster {
+            config["placement"] = json!({"cluster": AWAY});
+        }
+        for _ in 0..20 {
+            let info = jetstream::create_stream(client, stream, config.clone()).await?;
+            let peers = jetstream::peers_in(&info);
+            let spread = [HOME, AWAY]
+                .iter()
+                .all(|wanted| peers.iter().any(|peer| location(peer) == *wanted));
+            if spread || self.shape == Shape::Supercluster {
+                return self.lead_away(client, stream, None).await;
+            }
+            jetstream::request(client, &format!("$JS.API.STREAM.DELETE.{stream}"), &json!(null)).await?;
+        }
+        anyhow::bail!("stream {stream} never got peers in both regions")
+    }
+
+    /// Steps leaders down until one in the other location leads.
+    async fn lead_away(&self, client: &Client, stream: &str, consumer: Option<&str>) -> anyhow::Result<()> {
+        eventually(
+            READY,
+            &format!("{stream} {consumer:?} is led in {AWAY}"),
+            || async {
+                let info = match consumer {
+                    None => jetstream::stream_info(client, stream).await?,
+                    Some(consumer) => jetstream::consumer_info(client, stream, consumer).await?,
+                };
+                let peers = jetstream::peers_in(&info);
+                let leader = info["cluster"]["leader"].as_str().context("no leader yet")?;
+                if location(leader) == AWAY {
+                    return Ok(());
+                }
+                let target = peers
+                    .iter()
+                    .find(|peer| location(peer) == AWAY)
+                    .context("no peer there")?;
+                match consumer {
+                    None => jetstream::step_down(client, stream, Some(target)).await?,
+                    Some(consumer) => {
+                        jetstream::step_down_consumer(client, stream, consumer, Some(target)).await?
+                    }
+                };
+                ensure!(false, "asked {target} to lead");
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    /// One connection for each client that the account has.
+    async fn start_load(&mut self) -> anyhow::Result<()> {
+        for (number, stream) in streams().enumerate() {
+            let publisher = self.client(HOME, &format!("{stream}-publisher")).await?;
+            let mut publisher = Publisher::new(publisher, HOME, &stream, &format!("{stream}.new"));
+            publisher.rate_per_second = RATE;
+            self.load.publish(publisher);
+            let worker = self.client(HOME, &format!("{stream}-worker")).await?;
+            self.load.pull(PullWorker::new(worker, HOME, &stream, WORKERS));
+            if number < CLIENTS_AWAY {
+                let audit = self.client(AWAY, &format!("{stream}-audit")).await?;
+                self.load.pull(PullWorker::new(audit, AWAY, &stream, AUDIT));
+            }
+        }
+        self.client(HOME, "dashboard").await?;
+        Ok(())
+    }
+
+    async fn client(&mut self, location: &str, name: &str) -> anyhow::Result<Client> {
+        let client = self.connect(location, name).await?;
+        self.clients.push(client.clone());
+        Ok(client)
+    }
+}
+
+const WORKERS: &str = "workers";
+const AUDIT: &str = "audit";
+
+fn streams() -> impl Iterator<Item = String> {
+    ["orders", "payments", "shipments", "returns"]
+        .into_iter()
+        .map(str::to_owned)
+}
+
+fn consumers() -> [&'static str; 2] {
+    [WORKERS, AUDIT]
+}
+
+/// Servers are named after their location: `us-east-0`.
+fn location(server: &str) -> String {
+    server
+        .rsplit_once('-')
+        .map_or(server, |(location, _)| location)
+        .to_owned()
+}

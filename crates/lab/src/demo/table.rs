@@ -1,0 +1,122 @@
+//! Before and after, side by side.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::scene::{AWAY, HOME, Leaders, Totals};
+use crate::load::{Phase, Quantiles};
+
+/// Everything that the table shows.
+pub(super) struct Outcome {
+    pub(super) leaders_before: Leaders,
+    pub(super) leaders_after: Leaders,
+    pub(super) before: Phase,
+    pub(super) moving: Phase,
+    pub(super) after: Phase,
+    pub(super) totals: Totals,
+    pub(super) metrics: String,
+    pub(super) converged: Duration,
+}
+
+pub(super) fn print(outcome: &Outcome) -> anyhow::Result<()> {
+    let mut text = String::new();
+    row(&mut text, "", "before", "after")?;
+    for location in [HOME, AWAY] {
+        let count =
+            |leaders: &BTreeMap<String, usize>| leaders.get(location).copied().unwrap_or(0).to_string();
+        let (before, after) = (&outcome.leaders_before, &outcome.leaders_after);
+        row(
+            &mut text,
+            &format!("stream leaders in {location}"),
+            &count(&before.streams),
+            &count(&after.streams),
+        )?;
+        row(
+            &mut text,
+            &format!("consumer leaders in {location}"),
+            &count(&before.consumers),
+            &count(&after.consumers),
+        )?;
+    }
+    let (before, after) = (&outcome.before, &outcome.after);
+    latency(
+        &mut text,
+        "publish ack",
+        before.publish.quantiles(),
+        after.publish.quantiles(),
+    )?;
+    latency(
+        &mut text,
+        "fetch",
+        before.fetch.quantiles(),
+        after.fetch.quantiles(),
+    )?;
+    let Totals {
+        published,
+        acknowledged,
+        delivered,
+        redelivered,
+        lost,
+    } = outcome.totals;
+    writeln!(text)?;
+    writeln!(
+        text,
+        "messages: {published} published, {acknowledged} acknowledged, {delivered} delivered, {redelivered} redelivered, {lost} lost"
+    )?;
+    let stall = outcome.moving.publish.quantiles().max_micros;
+    writeln!(
+        text,
+        "worst publish ack while leaders moved: {}",
+        milliseconds(stall)
+    )?;
+    let step_downs = actions(&outcome.metrics, "StepDown");
+    let moves = actions(&outcome.metrics, "StreamPlacement");
+    writeln!(
+        text,
+        "{step_downs} step-downs, {moves} stream moves; converged in {:.1} s",
+        outcome.converged.as_secs_f64()
+    )?;
+    super::say(&text);
+    Ok(())
+}
+
+fn row(text: &mut String, label: &str, before: &str, after: &str) -> std::fmt::Result {
+    writeln!(text, "{label:<34}{before:>12}{after:>12}")
+}
+
+fn latency(text: &mut String, label: &str, before: Quantiles, after: Quantiles) -> std::fmt::Result {
+    for (name, quantile) in [("p50", quantile_50 as fn(Quantiles) -> u64), ("p99", quantile_99)] {
+        let label = format!("{label} {name}, seen from {HOME}");
+        let shown = |quantiles: Quantiles| {
+            if quantiles.count == 0 {
+                "-".to_owned()
+            } else {
+                milliseconds(quantile(quantiles))
+            }
+        };
+        row(text, &label, &shown(before), &shown(after))?;
+    }
+    Ok(())
+}
+
+fn quantile_50(quantiles: Quantiles) -> u64 {
+    quantiles.p50_micros
+}
+
+fn quantile_99(quantiles: Quantiles) -> u64 {
+    quantiles.p99_micros
+}
+
+fn milliseconds(micros: u64) -> String {
+    format!("{:.1} ms", Duration::from_micros(micros).as_secs_f64() * 1000.0)
+}
+
+/// Requests that ended, of the kinds whose name ends so, from the operator's own page.
+fn actions(page: &str, kind: &str) -> u64 {
+    page.lines()
+        .filter(|line| line.starts_with("leeward_actions_total{"))
+        .filter(|line| line.contains(&format!("{kind}\"")) && !line.contains("result=\"Abandoned\""))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}

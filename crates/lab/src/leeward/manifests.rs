@@ -1,0 +1,85 @@
+//! Objects for an operator as JSON, which `kubectl` takes as YAML.
+
+use serde_json::{Value, json};
+
+use crate::nats::{Credentials, System};
+
+/// What the operator may do, bound to the service account `leeward` of a namespace.
+pub fn rbac(namespace: &str) -> String {
+    include_str!("rbac.yaml").replace("NAMESPACE", namespace)
+}
+
+/// A Secret with what a user connects with.
+pub fn credentials(namespace: &str, name: &str, credentials: &Credentials) -> Value {
+    let data = match credentials {
+        Credentials::UserPassword { user, password } => json!({"username": user, "password": password}),
+        Credentials::Creds(text) => json!({"user.creds": text}),
+    };
+    secret(namespace, name, &data)
+}
+
+/// A Secret with any text.
+pub fn secret(namespace: &str, name: &str, data: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": namespace, "name": name},
+        "stringData": data,
+    })
+}
+
+/// A `NatsSystem` for a running system; `spec` is laid over what the system needs.
+pub fn nats_system(namespace: &str, name: &str, system: &System, spec: Value) -> anyhow::Result<Value> {
+    let servers: Vec<String> = system
+        .server_names()
+        .iter()
+        .map(|server| system.url(server))
+        .collect::<anyhow::Result<_>>()?;
+    let mut base = json!({
+        "servers": servers,
+        "credentialsRef": {"name": "nats-system"},
+        "observeInterval": "5s",
+    });
+    if system.ca_pem().is_some() {
+        base["tls"] = json!({"caRef": {"name": "nats-ca", "key": "ca.crt"}});
+    }
+    Ok(object("NatsSystem", namespace, name, &merged(base, spec)))
+}
+
+/// A `PlacementPolicy` that enforces; `spec` is laid over the smallest useful one.
+pub fn placement_policy(namespace: &str, name: &str, spec: Value) -> Value {
+    let base = json!({
+        "systemRef": {"name": "prod"},
+        "credentialsRef": {"name": "account"},
+        "mode": "Enforce",
+        "home": {"stabilizationWindow": "0s"},
+    });
+    object("PlacementPolicy", namespace, name, &merged(base, spec))
+}
+
+fn object(kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "leeward.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": spec,
+    })
+}
+
+/// Lays one object over another, field by field; `null` removes a field.
+pub fn merged(base: Value, over: Value) -> Value {
+    match (base, over) {
+        (Value::Object(mut base), Value::Object(over)) => {
+            for (key, value) in over {
+                if value.is_null() {
+                    base.remove(&key);
+                } else {
+                    let below = base.remove(&key).unwrap_or(Value::Null);
+                    base.insert(key, merged(below, value));
+                }
+            }
+            Value::Object(base)
+        }
+        (_, over) => over,
+    }
+}

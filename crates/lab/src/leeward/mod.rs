@@ -1,0 +1,10 @@
+//! The built `leeward` binary as an operator process, and the objects that it is given.
+//!
+//! The lab does not link Leeward: it runs the binary that users run, beside the real servers.
+
+mod home;
+pub mod manifests;
+mod operator;
+
+pub use home::{kube_for, operator_in};
+pub use operator::{Operator, OperatorOptions, binary};

@@ -1,0 +1,180 @@
+//! An operator process: started, watched, killed, started again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::nats::eventually;
+use crate::process::{Command, Process};
+
+/// The binary is ready to be asked within this time.
+const START_LIMIT: Duration = Duration::from_secs(30);
+const HTTP_LIMIT: Duration = Duration::from_secs(5);
+
+/// The `leeward` binary: `LEEWARD_BIN`, or the one that was built beside the running program.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("LEEWARD_BIN") {
+        let path = PathBuf::from(path);
+        ensure!(path.is_file(), "LEEWARD_BIN names no file: {}", path.display());
+        return Ok(path);
+    }
+    let running = std::env::current_exe().context("cannot tell which program this is")?;
+    let beside = running
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("leeward"));
+    match beside.into_iter().find(|path| path.is_file()) {
+        Some(path) => Ok(path),
+        None => bail!("the leeward binary is missing: run `cargo build -p leeward`, or set LEEWARD_BIN"),
+    }
+}
+
+/// How an operator is started.
+#[derive(Clone, Debug)]
+pub struct OperatorOptions {
+    /// What it reaches the API server with.
+    pub kubeconfig: PathBuf,
+    /// The namespaces that it watches; all when empty.
+    pub namespaces: Vec<String>,
+    /// Its log goes here, one JSON object a line.
+    pub log: PathBuf,
+    /// More arguments.
+    pub arguments: Vec<String>,
+}
+
+/// A running operator.
+#[derive(Debug)]
+pub struct Operator {
+    process: Process,
+    options: OperatorOptions,
+    address: String,
+}
+
+impl Operator {
+    /// Starts the binary and waits until it listens.
+    pub async fn start(options: OperatorOptions) -> anyhow::Result<Self> {
+        let from = std::fs::metadata(&options.log).map_or(0, |file| file.len());
+        let mut args: Vec<String> = ["operator", "--listen", "127.0.0.1:0", "--log-format", "json"]
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        for namespace in &options.namespaces {
+            args.extend(["--watch-namespace".to_owned(), namespace.clone()]);
+        }
+        args.extend(options.arguments.iter().cloned());
+        let kubeconfig = options.kubeconfig.display().to_string();
+        let process = Process::start(Command {
+            program: binary()?,
+            args: args.into_iter().map(Into::into).collect(),
+            log: options.log.clone(),
+            envs: vec![("KUBECONFIG".to_owned(), kubeconfig)],
+        })
+        .await?;
+        let address = eventually(START_LIMIT, "the operator listens", || async {
+            ensure!(
+                process.running(),
+                "the operator has ended: {}",
+                process.log_tail(10)
+            );
+            listening(&options.log, from)
+        })
+        .await?;
+        Ok(Self {
+            process,
+            options,
+            address,
+        })
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Whether it runs.
+    pub fn running(&self) -> bool {
+        self.process.running()
+    }
+
+    /// Where it serves health and metrics, as `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it wrote last.
+    pub fn log_tail(&self, lines: usize) -> String {
+        self.process.log_tail(lines)
+    }
+
+    /// Everything it wrote, of earlier starts with the same log too; lines that are not JSON are left out.
+    pub fn log(&self) -> anyhow::Result<Vec<Value>> {
+        let text = std::fs::read_to_string(&self.options.log).context("cannot read the operator's log")?;
+        Ok(text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
+    }
+
+    /// Kills it, as a crash or the kernel would.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill().await
+    }
+
+    /// Ends it with SIGTERM and gives its exit code.
+    pub async fn stop(&mut self) -> anyhow::Result<Option<i32>> {
+        self.process.stop().await?;
+        self.process.wait().await
+    }
+
+    /// Starts it again after it has ended.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        *self = Self::start(self.options.clone()).await?;
+        Ok(())
+    }
+
+    /// The status code and body of a page, such as `/metrics`.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        tokio::time::timeout(HTTP_LIMIT, get(&self.address, path))
+            .await
+            .with_context(|| format!("{path} did not answer"))?
+    }
+}
+
+fn listening(log: &Path, from: u64) -> anyhow::Result<String> {
+    let text = std::fs::read(log).context("no log yet")?;
+    let start = usize::try_from(from)?.min(text.len());
+    let text = String::from_utf8_lossy(&text[start..]).into_owned();
+    let address = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        Some(
+            line.pointer("/fields/address")
+                .or_else(|| line.get("address"))?
+                .as_str()?
+                .to_owned(),
+        )
+    };
+    text.lines()
+        .find_map(address)
+        .context("it has not said where it listens")
+}
+
+async fn get(address: &str, path: &str) -> anyhow::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let answer = String::from_utf8(answer).context("the answer is not text")?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no body")?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .context("no status code")?;
+    Ok((status, body.to_owned()))
+}

@@ -1,0 +1,213 @@
+//! Reads a stream back and holds it against the ledger.
+//!
+//! Messages are read one by one by sequence (`STREAM.MSG.GET`): that goes to the stream's leader, needs no consumer,
+//! and so works with every retention, version and setting. It is made for streams of a test, up to some hundred
+//! thousand messages.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use async_nats::{Client, Request};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Identity, NumberSet};
+use super::ledger::Ledger;
+
+const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// About 20 s without a leader.
+const ATTEMPTS: u32 = 200;
+const CONCURRENCY: usize = 128;
+const EXAMPLES: usize = 10;
+const NO_MESSAGE: u32 = 10037;
+
+/// A stream's contents against what the server had acknowledged when the check began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[must_use]
+pub struct StreamCheck {
+    pub acknowledged: u64,
+    /// Distinct messages of the load that are in the stream, acknowledged or not.
+    pub stored: u64,
+    /// Messages in the stream that the load did not publish.
+    pub foreign: u64,
+    /// Acknowledged and not in the stream. With limits as retention this should be zero; other retentions remove what
+    /// was consumed.
+    pub missing: u64,
+    /// Missing, and not delivered by every tracked consumer of the stream: these the servers lost.
+    pub lost: u64,
+    /// In the stream more than once.
+    pub doubled: u64,
+    /// Ids of the first few that are lost.
+    pub examples: Vec<String>,
+}
+
+impl StreamCheck {
+    /// Every acknowledged message is in the stream exactly once.
+    pub fn is_exact(&self) -> bool {
+        self.missing == 0 && self.lost == 0 && self.doubled == 0
+    }
+}
+
+impl fmt::Display for StreamCheck {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            acknowledged,
+            stored,
+            foreign,
+            missing,
+            lost,
+            doubled,
+            examples,
+        } = self;
+        write!(
+            formatter,
+            "acknowledged {acknowledged}, stored {stored}, foreign {foreign}, missing {missing}, lost {lost}, doubled {doubled}"
+        )?;
+        if !examples.is_empty() {
+            write!(formatter, "; lost are {}", examples.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn verify_stream(
+    ledger: &Ledger,
+    client: &Client,
+    stream: &str,
+) -> anyhow::Result<StreamCheck> {
+    // First: what is acknowledged while we read need not be in what we read.
+    let acknowledged = ledger.acknowledged_of(stream);
+    let contents = Contents::read(ledger, client, stream).await?;
+    Ok(judge(ledger, stream, &acknowledged, &contents))
+}
+
+fn judge(
+    ledger: &Ledger,
+    stream: &str,
+    acknowledged: &BTreeMap<usize, NumberSet>,
+    contents: &Contents,
+) -> StreamCheck {
+    let mut check = StreamCheck {
+        acknowledged: acknowledged.values().map(NumberSet::len).sum(),
+        stored: contents.ours.values().map(NumberSet::len).sum(),
+        foreign: contents.foreign,
+        doubled: contents.doubled,
+        ..StreamCheck::default()
+    };
+    for (&publisher, numbers) in acknowledged {
+        let stored = contents.ours.get(&publisher);
+        for number in numbers
+            .iter()
+            .filter(|number| !stored.is_some_and(|stored| stored.contains(*number)))
+        {
+            check.missing += 1;
+            if !ledger.delivered_by_all(stream, publisher, number) {
+                check.lost += 1;
+                if check.examples.len() < EXAMPLES {
+                    check.examples.push(ledger.message_id(publisher, number));
+                }
+            }
+        }
+    }
+    check
+}
+
+#[derive(Default)]
+struct Contents {
+    ours: BTreeMap<usize, NumberSet>,
+    foreign: u64,
+    doubled: u64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    state: Option<State>,
+    message: Option<Stored>,
+    error: Option<AnswerError>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    first_seq: u64,
+    last_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    seq: u64,
+    #[serde(default)]
+    hdrs: String,
+}
+
+#[derive(Deserialize)]
+struct AnswerError {
+    err_code: u32,
+    description: String,
+}
+
+impl Contents {
+    async fn read(ledger: &Ledger, client: &Client, stream: &str) -> anyhow::Result<Self> {
+        let info = ask(client, &format!("$JS.API.STREAM.INFO.{stream}"), String::new()).await?;
+        let state = info
+            .state
+            .with_context(|| format!("the info of {stream} has no state"))?;
+        let subject = &format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let mut answers = futures::stream::iter(state.first_seq.max(1)..=state.last_seq)
+            .map(|sequence| ask(client, subject, format!("{{\"seq\":{sequence}}}")))
+            .buffer_unordered(CONCURRENCY);
+        let mut contents = Self::default();
+        while let Some(answer) = answers.try_next().await? {
+            if let Some(stored) = answer.message {
+                contents.add(ledger.identify(stored.message_id()?.as_deref(), stored.seq));
+            }
+        }
+        Ok(contents)
+    }
+
+    fn add(&mut self, message: Identity) {
+        match message {
+            Identity::Ours { publisher, number } => {
+                let new = self.ours.entry(publisher).or_default().insert(number);
+                self.doubled += u64::from(!new);
+            }
+            Identity::Foreign { .. } => self.foreign += 1,
+        }
+    }
+}
+
+impl Stored {
+    /// Headers come as base64 of their wire form.
+    fn message_id(&self) -> anyhow::Result<Option<String>> {
+        let headers = String::from_utf8(STANDARD.decode(&self.hdrs)?)?;
+        let id = headers.lines().find_map(|line| line.strip_prefix("Nats-Msg-Id:"));
+        Ok(id.map(|id| id.trim().to_owned()))
+    }
+}
+
+/// Asks until there is an answer; a message that was deleted is an answer without one.
+async fn ask(client: &Client, subject: &str, body: String) -> anyhow::Result<Answer> {
+    let mut latest = String::new();
+    for _ in 0..ATTEMPTS {
+        let request = Request::new()
+            .payload(body.clone().into())
+            .timeout(Some(REQUEST_LIMIT));
+        match client.send_request(subject.to_owned(), request).await {
+            Ok(reply) => {
+                let answer: Answer = serde_json::from_slice(&reply.payload)
+                    .with_context(|| format!("the answer to {subject} {body}"))?;
+                match &answer.error {
+                    Some(error) if error.err_code != NO_MESSAGE => latest.clone_from(&error.description),
+                    Some(_) | None => return Ok(answer),
+                }
+            }
+            Err(error) => latest = error.to_string(),
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+    bail!("{subject} {body} has no answer after {ATTEMPTS} attempts: {latest}")
+}

@@ -1,0 +1,215 @@
+//! Publishers that behave as applications should: every message has an id, and one attempt follows the other with the
+//! same id until the server has acknowledged it (NATS.md N16).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, HeaderMap, Request, RequestErrorKind, header};
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::Ledger;
+use super::meter::Meter;
+
+/// An attempt that is not answered this long is repeated.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(2);
+/// The pause after an attempt that was refused at once, as with a stream that has no leader. It doubles up to the longest,
+/// so that a long outage is not met with a storm.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(320);
+/// Timers finer than this are not kept; several messages are sent at once instead.
+const SHORTEST_TICK: Duration = Duration::from_millis(5);
+/// An election takes up to 9 s (NATS.md N14); what is unacknowledged so long after the stop is given up.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// A publisher to one subject of one stream.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    pub client: Client,
+    /// Under which its latencies are counted.
+    pub location: String,
+    pub stream: String,
+    pub subject: String,
+    pub rate_per_second: f64,
+    pub payload_bytes: usize,
+    /// While this many messages wait for their acknowledgement no others are begun; they are not made up for later.
+    pub in_flight: usize,
+}
+
+impl Publisher {
+    /// 50 messages of 256 bytes a second, up to 256 in flight.
+    pub fn new(client: Client, location: &str, stream: &str, subject: &str) -> Self {
+        Self {
+            client,
+            location: location.to_owned(),
+            stream: stream.to_owned(),
+            subject: subject.to_owned(),
+            rate_per_second: 50.0,
+            payload_bytes: 256,
+            in_flight: 256,
+        }
+    }
+
+    pub(super) async fn run(self, ledger: Ledger, meter: Meter, stop: CancellationToken) {
+        let book = ledger.open_publisher(&self.stream);
+        let message = Arc::new(Message {
+            client: self.client,
+            payload: vec![b'x'; self.payload_bytes].into(),
+            stream: self.stream,
+            subject: self.subject,
+            book,
+            ledger,
+            meter,
+        });
+        let permits = Arc::new(Semaphore::new(self.in_flight));
+        let mut sending = JoinSet::new();
+        let mut pace = Pace::new(self.rate_per_second);
+        while let Some(due) = stop.run_until_cancelled(pace.next()).await {
+            for _ in 0..due {
+                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                    break;
+                };
+                let message = Arc::clone(&message);
+                sending.spawn(async move {
+                    message.publish().await;
+                    drop(permit);
+                });
+            }
+            while sending.try_join_next().is_some() {}
+        }
+        let finish = async { while sending.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_LIMIT, finish).await.is_err() {
+            sending.shutdown().await;
+        }
+    }
+}
+
+/// How many messages are due, at each tick. Ticks that were missed are gone.
+struct Pace {
+    ticks: tokio::time::Interval,
+    per_tick: f64,
+    credit: f64,
+}
+
+impl Pace {
+    fn new(rate_per_second: f64) -> Self {
+        let rate = rate_per_second.max(0.001);
+        let tick = Duration::from_secs_f64(1.0 / rate).max(SHORTEST_TICK);
+        let mut ticks = tokio::time::interval(tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Self {
+            ticks,
+            per_tick: rate * tick.as_secs_f64(),
+            credit: 0.0,
+        }
+    }
+
+    async fn next(&mut self) -> u32 {
+        self.ticks.tick().await;
+        self.credit += self.per_tick;
+        let due = self.credit.floor();
+        self.credit -= due;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole and not negative"
+        )]
+        let due = due as u32;
+        due
+    }
+}
+
+/// What all messages of a publisher have in common.
+struct Message {
+    client: Client,
+    payload: Bytes,
+    stream: String,
+    subject: String,
+    book: usize,
+    ledger: Ledger,
+    meter: Meter,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<AnswerError>,
+}
+
+#[derive(Deserialize)]
+struct AnswerError {
+    description: String,
+}
+
+enum Attempt {
+    Acknowledged {
+        duplicate: bool,
+    },
+    /// Nobody answered in time: the next attempt can follow at once.
+    Silence,
+    Refused(String),
+}
+
+impl Message {
+    async fn publish(&self) {
+        let (number, id) = self.ledger.next_message(self.book);
+        self.meter.record(|phase| phase.counts.published += 1);
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.attempt(&id).await {
+                Attempt::Acknowledged { duplicate } => {
+                    self.ledger.acknowledged(self.book, number);
+                    self.meter.record(|phase| {
+                        phase.counts.acknowledged += 1;
+                        phase.counts.duplicates += u64::from(duplicate);
+                        phase.publish.record(started.elapsed());
+                    });
+                    return;
+                }
+                Attempt::Silence => {
+                    self.ledger.failed(format!(
+                        "publish to {}: no answer in {ATTEMPT_LIMIT:?}",
+                        self.subject
+                    ));
+                }
+                Attempt::Refused(why) => {
+                    self.ledger.failed(format!("publish to {}: {why}", self.subject));
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+            self.meter.record(|phase| phase.counts.publish_retries += 1);
+        }
+    }
+
+    async fn attempt(&self, id: &str) -> Attempt {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::NATS_MESSAGE_ID, id);
+        headers.insert(header::NATS_EXPECTED_STREAM, self.stream.as_str());
+        let request = Request::new()
+            .headers(headers)
+            .payload(self.payload.clone())
+            .timeout(Some(ATTEMPT_LIMIT));
+        let reply = match self.client.send_request(self.subject.clone(), request).await {
+            Ok(reply) => reply,
+            Err(error) if error.kind() == RequestErrorKind::TimedOut => return Attempt::Silence,
+            Err(error) => return Attempt::Refused(error.to_string()),
+        };
+        match serde_json::from_slice(&reply.payload) {
+            Ok(Answer {
+                error: Some(error), ..
+            }) => Attempt::Refused(error.description),
+            Ok(Answer {
+                duplicate,
+                error: None,
+            }) => Attempt::Acknowledged { duplicate },
+            Err(error) => Attempt::Refused(format!("an answer that is no acknowledgement: {error}")),
+        }
+    }
+}

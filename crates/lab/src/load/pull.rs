@@ -1,0 +1,203 @@
+//! Workers that pull. One request follows the other; leadership changes, missing leaders and reconnects end a request
+//! early and the next one is made (NATS.md N16).
+
+use std::time::{Duration, Instant, SystemTime};
+
+use async_nats::{Client, Message, StatusCode, Subscriber};
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::intake::{Acknowledge, Intake};
+use super::ledger::Ledger;
+use super::meter::Meter;
+
+/// The server ends a request that has expired; a request whose end has not come this long after is given up.
+const GRACE: Duration = Duration::from_secs(1);
+/// The pause after a request that was refused at once.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// A worker that pulls from a durable consumer, which has to exist. Several workers may share one.
+#[derive(Clone, Debug)]
+pub struct PullWorker {
+    pub client: Client,
+    /// Under which its latencies are counted.
+    pub location: String,
+    pub stream: String,
+    pub consumer: String,
+    pub batch: usize,
+    /// How long an idle request waits on the server.
+    pub expires: Duration,
+    pub acknowledge: Acknowledge,
+}
+
+impl PullWorker {
+    /// Batches of 64, requests of 2 s, plain acknowledgements.
+    pub fn new(client: Client, location: &str, stream: &str, consumer: &str) -> Self {
+        Self {
+            client,
+            location: location.to_owned(),
+            stream: stream.to_owned(),
+            consumer: consumer.to_owned(),
+            batch: 64,
+            expires: Duration::from_secs(2),
+            acknowledge: Acknowledge::Plain,
+        }
+    }
+
+    pub(super) async fn run(self, ledger: Ledger, meter: Meter, stop: CancellationToken) {
+        let Self {
+            client,
+            location: _,
+            stream,
+            consumer,
+            batch,
+            expires,
+            acknowledge,
+        } = self;
+        let inbox = client.new_inbox();
+        let replies = match client.subscribe(format!("{inbox}.*")).await {
+            Ok(replies) => replies,
+            Err(error) => return ledger.failed(format!("subscription for {consumer}: {error}")),
+        };
+        let request = serde_json::json!({ "batch": batch, "expires": expires.as_nanos() }).to_string();
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+        let intake = Intake::new(client, stream, consumer, acknowledge, ledger, meter);
+        let mut pull = Pull {
+            intake,
+            replies,
+            inbox,
+            subject,
+            request,
+            batch,
+            limit: expires + GRACE,
+            fetches: 0,
+            earlier_may_answer: false,
+        };
+        // A request under way is ended by the server or its limit, not by the stop: its messages are wanted.
+        while !stop.is_cancelled() {
+            let fetched = pull.fetch().await;
+            if pull.settle(fetched) {
+                stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await;
+            }
+        }
+        pull.intake.finish().await;
+    }
+}
+
+struct Pull {
+    intake: Intake,
+    replies: Subscriber,
+    inbox: String,
+    subject: String,
+    request: String,
+    batch: usize,
+    limit: Duration,
+    fetches: u64,
+    /// An earlier request was given up without its end: the next messages may be its own. They carry the subject under
+    /// which they were published and do not tell.
+    earlier_may_answer: bool,
+}
+
+struct Fetched {
+    messages: usize,
+    end: End,
+}
+
+enum End {
+    /// The batch is full, or the request expired.
+    Ordinary,
+    Refused(String),
+    /// It was not sent, or its end did not come.
+    Unknown(String),
+}
+
+impl Pull {
+    async fn fetch(&mut self) -> Fetched {
+        self.fetches += 1;
+        let reply = format!("{}.{}", self.inbox, self.fetches);
+        let (started, requested_at) = (Instant::now(), SystemTime::now());
+        let sent = self.intake.client.publish_with_reply(
+            self.subject.clone(),
+            reply.clone(),
+            self.request.clone().into(),
+        );
+        if let Err(error) = sent.await {
+            return Fetched {
+                messages: 0,
+                end: End::Unknown(error.to_string()),
+            };
+        }
+        let deadline = tokio::time::Instant::from_std(started + self.limit);
+        let mut messages = 0;
+        while messages < self.batch {
+            let message = match tokio::time::timeout_at(deadline, self.replies.next()).await {
+                Ok(Some(message)) => message,
+                Ok(None) => {
+                    return Fetched {
+                        messages,
+                        end: End::Unknown("the connection is closed".to_owned()),
+                    };
+                }
+                Err(_) => {
+                    return Fetched {
+                        messages,
+                        end: End::Unknown("no end of the request".to_owned()),
+                    };
+                }
+            };
+            match message.status {
+                Some(StatusCode::IDLE_HEARTBEAT) => {}
+                // The end of an earlier request is not the end of this one.
+                Some(_) if message.subject.as_str() != reply => {}
+                Some(status) => {
+                    return Fetched {
+                        messages,
+                        end: end_of(status, &message),
+                    };
+                }
+                None => {
+                    let waited = started.elapsed();
+                    let Some(metadata) = self.intake.take(message).await else {
+                        continue;
+                    };
+                    let was_pending = metadata.stored_at < requested_at && metadata.delivery_count == 1;
+                    if messages == 0 && was_pending && !self.earlier_may_answer {
+                        self.intake.meter.record(|phase| phase.fetch.record(waited));
+                    }
+                    messages += 1;
+                }
+            }
+        }
+        Fetched {
+            messages,
+            end: End::Ordinary,
+        }
+    }
+
+    /// Writes down how a request ended; true if the next one should wait a little.
+    fn settle(&mut self, fetched: Fetched) -> bool {
+        self.earlier_may_answer = matches!(fetched.end, End::Unknown(_));
+        match fetched.end {
+            End::Ordinary => false,
+            End::Refused(why) | End::Unknown(why) => {
+                self.intake
+                    .meter
+                    .record(|phase| phase.counts.fetches_interrupted += 1);
+                self.intake
+                    .ledger
+                    .failed(format!("pull from {}: {why}", self.intake.consumer));
+                fetched.messages == 0
+            }
+        }
+    }
+}
+
+fn end_of(status: StatusCode, message: &Message) -> End {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::TIMEOUT => End::Ordinary,
+        status => End::Refused(format!(
+            "{status} {}",
+            message.description.as_deref().unwrap_or_default()
+        )),
+    }
+}

@@ -1,0 +1,236 @@
+//! Accounts and users of a system, by passwords in the config or by JWTs.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use async_nats::ConnectOptions;
+use serde_json::{Value, json};
+
+use super::jwt;
+
+/// Name of the system account.
+pub const SYSTEM_ACCOUNT: &str = "SYS";
+/// The user of the system account that every system has; it may do everything.
+pub const SYSTEM_USER: &str = "sys";
+/// The account of a system for which none was asked, with JetStream and the user [`DEFAULT_USER`].
+pub const DEFAULT_ACCOUNT: &str = "APP";
+pub const DEFAULT_USER: &str = "app";
+
+/// How the servers know their users.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Users and passwords in the server config.
+    #[default]
+    Config,
+    /// Operator, account and user JWTs, accounts preloaded from the config.
+    Operator,
+}
+
+#[derive(Debug, Clone)]
+pub struct AccountSpec {
+    pub name: String,
+    pub users: Vec<UserSpec>,
+    pub jetstream: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct UserSpec {
+    pub name: String,
+    /// `None`: everything is allowed.
+    pub permissions: Option<Permissions>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Permissions {
+    pub publish: Subjects,
+    pub subscribe: Subjects,
+}
+
+/// Subjects as NATS reads them: an empty `allow` allows everything.
+#[derive(Debug, Clone, Default)]
+pub struct Subjects {
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+}
+
+impl AccountSpec {
+    /// An account with JetStream and no users yet.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            users: Vec::new(),
+            jetstream: true,
+        }
+    }
+
+    #[must_use]
+    pub fn user(mut self, user: UserSpec) -> Self {
+        self.users.push(user);
+        self
+    }
+
+    #[must_use]
+    pub fn without_jetstream(mut self) -> Self {
+        self.jetstream = false;
+        self
+    }
+}
+
+impl UserSpec {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            permissions: None,
+        }
+    }
+
+    pub fn limited(name: &str, permissions: Permissions) -> Self {
+        Self {
+            name: name.to_owned(),
+            permissions: Some(permissions),
+        }
+    }
+}
+
+impl Permissions {
+    /// May publish and subscribe to these subjects and nothing else.
+    pub fn allow(publish: &[&str], subscribe: &[&str]) -> Self {
+        let only = |subjects: &[&str]| Subjects {
+            allow: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
+            deny: Vec::new(),
+        };
+        Self {
+            publish: only(publish),
+            subscribe: only(subscribe),
+        }
+    }
+}
+
+/// What a user connects with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    UserPassword {
+        user: String,
+        password: String,
+    },
+    /// The text of a `.creds` file.
+    Creds(String),
+}
+
+impl Credentials {
+    /// Adds the credentials to connect options.
+    pub fn apply(&self, options: ConnectOptions) -> anyhow::Result<ConnectOptions> {
+        match self {
+            Self::UserPassword { user, password } => {
+                Ok(options.user_and_password(user.clone(), password.clone()))
+            }
+            Self::Creds(text) => options
+                .credentials(text)
+                .context("the lab's own credentials do not parse"),
+        }
+    }
+}
+
+/// The accounts of a running system: what the config says, and what users connect with.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    pub(crate) config: Value,
+    issued: BTreeMap<(String, String), Credentials>,
+    ids: BTreeMap<String, String>,
+}
+
+impl Accounts {
+    /// Issues credentials for all users of `specs`, the first of which is the system account.
+    pub(crate) fn issue(auth: Auth, specs: &[AccountSpec]) -> anyhow::Result<Self> {
+        for spec in specs {
+            let same = specs.iter().filter(|other| other.name == spec.name).count();
+            ensure!(same == 1, "two accounts are called {}", spec.name);
+        }
+        match auth {
+            Auth::Config => Ok(Self::by_password(specs)),
+            Auth::Operator => Self::by_jwt(specs),
+        }
+    }
+
+    fn by_password(specs: &[AccountSpec]) -> Self {
+        let mut accounts = serde_json::Map::new();
+        let mut issued = BTreeMap::new();
+        for spec in specs {
+            let mut users = Vec::new();
+            for user in &spec.users {
+                let name = format!("{}-{}", spec.name, user.name);
+                let password = format!("{name}-password");
+                let mut entry = json!({ "user": name, "password": password });
+                if let Some(permissions) = &user.permissions {
+                    entry["permissions"] = json!({
+                        "publish": in_config(&permissions.publish),
+                        "subscribe": in_config(&permissions.subscribe),
+                    });
+                }
+                users.push(entry);
+                issued.insert(
+                    (spec.name.clone(), user.name.clone()),
+                    Credentials::UserPassword { user: name, password },
+                );
+            }
+            let mut account = json!({ "users": users });
+            if spec.jetstream {
+                account["jetstream"] = json!("enabled");
+            }
+            accounts.insert(spec.name.clone(), account);
+        }
+        let ids = specs
+            .iter()
+            .map(|spec| (spec.name.clone(), spec.name.clone()))
+            .collect();
+        let config = json!({ "accounts": accounts, "system_account": SYSTEM_ACCOUNT });
+        Self { config, issued, ids }
+    }
+
+    fn by_jwt(specs: &[AccountSpec]) -> anyhow::Result<Self> {
+        let mint = jwt::Mint::new(specs);
+        let mut issued = BTreeMap::new();
+        let mut ids = BTreeMap::new();
+        let mut preload = serde_json::Map::new();
+        for spec in specs {
+            let account = mint.account(spec)?;
+            for user in &spec.users {
+                let creds = mint.user(&spec.name, user)?;
+                issued.insert((spec.name.clone(), user.name.clone()), Credentials::Creds(creds));
+            }
+            preload.insert(account.id.clone(), json!(account.jwt));
+            ids.insert(spec.name.clone(), account.id);
+        }
+        let config = json!({
+            "operator": mint.operator()?,
+            "system_account": ids.get(SYSTEM_ACCOUNT),
+            "resolver": "MEMORY",
+            "resolver_preload": preload,
+        });
+        Ok(Self { config, issued, ids })
+    }
+
+    pub(crate) fn credentials(&self, account: &str, user: &str) -> anyhow::Result<&Credentials> {
+        self.issued
+            .get(&(account.to_owned(), user.to_owned()))
+            .with_context(|| format!("account {account} has no user {user}"))
+    }
+
+    pub(crate) fn id(&self, account: &str) -> anyhow::Result<&str> {
+        self.ids
+            .get(account)
+            .map(String::as_str)
+            .with_context(|| format!("there is no account {account}"))
+    }
+}
+
+fn in_config(subjects: &Subjects) -> Value {
+    let mut entry = serde_json::Map::new();
+    if !subjects.allow.is_empty() {
+        entry.insert("allow".to_owned(), json!(subjects.allow));
+    }
+    if !subjects.deny.is_empty() {
+        entry.insert("deny".to_owned(), json!(subjects.deny));
+    }
+    Value::Object(entry)
+}

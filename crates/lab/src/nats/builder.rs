@@ -1,0 +1,277 @@
+//! Describes a system and starts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::{Map, Value};
+
+use super::accounts::{
+    AccountSpec, Accounts, Auth, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER, UserSpec,
+};
+use super::config::{Node, Ports, Shared};
+use super::layout::{Layout, Member};
+use super::system::System;
+use super::tls::Tls;
+use super::wan::Wan;
+use crate::folder::Folder;
+use crate::ports::Port;
+use crate::tools::NatsVersion;
+
+/// Starts whose servers found a port taken are tried again with other ports.
+const STARTS: usize = 3;
+
+/// A system to be started. Without further calls: one account [`DEFAULT_ACCOUNT`] with JetStream, users by password, no
+/// TLS, no delay, the newest server.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SystemBuilder {
+    layout: Layout,
+    auth: Auth,
+    tls: bool,
+    monitoring: bool,
+    accounts: Vec<AccountSpec>,
+    system_users: Vec<UserSpec>,
+    delay: Duration,
+    jitter: Duration,
+    version: NatsVersion,
+    versions: BTreeMap<String, NatsVersion>,
+    tags: BTreeMap<String, Vec<String>>,
+    unique_tag: Option<String>,
+    settings: Map<String, Value>,
+    folder: Option<PathBuf>,
+    limit: Duration,
+}
+
+impl SystemBuilder {
+    pub fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            auth: Auth::Config,
+            tls: false,
+            monitoring: false,
+            accounts: Vec::new(),
+            system_users: Vec::new(),
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            version: NatsVersion::Newest,
+            versions: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            unique_tag: None,
+            settings: Map::new(),
+            folder: None,
+            limit: Duration::from_secs(90),
+        }
+    }
+
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// Client connections need TLS, with a certificate of a private authority.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Servers answer HTTP monitoring on loopback.
+    pub fn monitoring(mut self) -> Self {
+        self.monitoring = true;
+        self
+    }
+
+    /// Adds an account; the default account is left out then.
+    pub fn account(mut self, account: AccountSpec) -> Self {
+        self.accounts.push(account);
+        self
+    }
+
+    /// Adds a user to the system account, beside [`SYSTEM_USER`].
+    pub fn system_user(mut self, user: UserSpec) -> Self {
+        self.system_users.push(user);
+        self
+    }
+
+    /// One-way delay between every two locations.
+    pub fn delay(mut self, one_way: Duration) -> Self {
+        self.delay = one_way;
+        self
+    }
+
+    /// The most that is added to the delay.
+    pub fn jitter(mut self, most: Duration) -> Self {
+        self.jitter = most;
+        self
+    }
+
+    /// The server version where no other is set.
+    pub fn version(mut self, version: NatsVersion) -> Self {
+        self.version = version;
+        self
+    }
+
+    pub fn server_version(mut self, server: &str, version: NatsVersion) -> Self {
+        self.versions.insert(server.to_owned(), version);
+        self
+    }
+
+    /// Adds a tag to one server.
+    pub fn server_tag(mut self, server: &str, tag: &str) -> Self {
+        self.tags
+            .entry(server.to_owned())
+            .or_default()
+            .push(tag.to_owned());
+        self
+    }
+
+    /// `jetstream.unique_tag`: replicas go to servers with different tags of this prefix.
+    pub fn unique_tag(mut self, prefix: &str) -> Self {
+        self.unique_tag = Some(prefix.to_owned());
+        self
+    }
+
+    /// Sets a top-level setting of every server's config, replacing what is generated.
+    pub fn setting(mut self, name: &str, value: Value) -> Self {
+        self.settings.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Keeps everything in this folder instead of a temporary one.
+    pub fn folder(mut self, path: impl Into<PathBuf>) -> Self {
+        self.folder = Some(path.into());
+        self
+    }
+
+    /// How long the start may take until everything is connected and JetStream has its leader.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Starts all servers and waits until the system is ready.
+    pub async fn start(self) -> anyhow::Result<System> {
+        let mut start = 1;
+        loop {
+            match self.try_start().await {
+                Err(error)
+                    if start < STARTS
+                        && format!("{error:#}")
+                            .to_lowercase()
+                            .contains("address already in use") =>
+                {
+                    tracing::warn!(start, "a port was taken meanwhile; trying others");
+                    start += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_start(&self) -> anyhow::Result<System> {
+        let members = self.members()?;
+        let folder = match &self.folder {
+            Some(path) => Folder::at(path)?,
+            None => Folder::temporary()?,
+        };
+        let wan = Wan::new(&members, self.delay, self.jitter)?;
+        let nodes = members
+            .iter()
+            .map(|member| {
+                Ok(Node {
+                    member: member.clone(),
+                    ports: self.ports(member, &members)?,
+                })
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        self.start_relays(&wan, &nodes)?;
+        let accounts = Accounts::issue(self.auth, &self.all_accounts())?;
+        let tls = self.tls.then(|| Tls::issue(folder.path())).transpose()?;
+        let shared = Shared {
+            stretched: self.layout.is_stretched(),
+            accounts: accounts.config.clone(),
+            tls: tls.as_ref().map(|tls| tls.config.clone()),
+            unique_tag: self.unique_tag.clone(),
+            settings: self.settings.clone(),
+        };
+        let versions = nodes
+            .iter()
+            .map(|node| {
+                self.versions
+                    .get(&node.member.name)
+                    .copied()
+                    .unwrap_or(self.version)
+            })
+            .collect();
+        let system = System::new(nodes, versions, &shared, accounts, tls, wan, folder)?;
+        system.start_all().await?;
+        system.ready(self.limit).await?;
+        Ok(system)
+    }
+
+    fn members(&self) -> anyhow::Result<Vec<Member>> {
+        let mut members = self.layout.members()?;
+        for name in self.tags.keys().chain(self.versions.keys()) {
+            ensure!(
+                members.iter().any(|member| member.name == *name),
+                "the layout has no server {name}"
+            );
+        }
+        for member in &mut members {
+            member
+                .tags
+                .extend(self.tags.get(&member.name).into_iter().flatten().cloned());
+        }
+        Ok(members)
+    }
+
+    fn ports(&self, member: &Member, members: &[Member]) -> anyhow::Result<Ports> {
+        let callers: BTreeSet<&String> = members
+            .iter()
+            .map(|other| &other.location)
+            .filter(|location| **location != member.location)
+            .collect();
+        let relays = callers
+            .into_iter()
+            .map(|location| Ok((location.clone(), Port::reserve()?)));
+        Ok(Ports {
+            relays: relays.collect::<anyhow::Result<_>>()?,
+            nowhere: Port::reserve()?,
+            client: Port::reserve()?,
+            cluster: Port::reserve()?,
+            gateway: Port::reserve()?,
+            monitoring: self.monitoring.then(Port::reserve).transpose()?,
+        })
+    }
+
+    fn start_relays(&self, wan: &Wan, nodes: &[Node]) -> anyhow::Result<()> {
+        for node in nodes {
+            let behind = if self.layout.is_stretched() {
+                &node.ports.cluster
+            } else {
+                &node.ports.gateway
+            };
+            for (from, port) in &node.ports.relays {
+                let name = &node.member.name;
+                let listener = std::net::TcpListener::bind(port.address())
+                    .with_context(|| format!("the relay from {from} to {name} cannot listen"))?;
+                wan.relay((from, &node.member.location), listener, behind.address())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn all_accounts(&self) -> Vec<AccountSpec> {
+        let mut system = AccountSpec::new(SYSTEM_ACCOUNT)
+            .user(UserSpec::new(SYSTEM_USER))
+            .without_jetstream();
+        system.users.extend(self.system_users.iter().cloned());
+        let mut all = vec![system];
+        all.extend(self.accounts.iter().cloned());
+        if self.accounts.is_empty() {
+            all.push(AccountSpec::new(DEFAULT_ACCOUNT).user(UserSpec::new(DEFAULT_USER)));
+        }
+        all
+    }
+}

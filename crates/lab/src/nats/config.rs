@@ -1,0 +1,140 @@
+//! The config file of one server. NATS reads JSON, so it is written as JSON.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::layout::Member;
+use crate::ports::Port;
+
+/// Where one server is reached. All stay the same for as long as the system exists, restarts included.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) client: Port,
+    /// Routes.
+    pub(crate) cluster: Port,
+    pub(crate) gateway: Port,
+    /// By calling location: the relay in front of the gateway port (supercluster) or the route port (stretched cluster).
+    pub(crate) relays: BTreeMap<String, Port>,
+    /// What the server advertises to other servers. Nobody listens there, so that all know each other by their configs
+    /// only: gossip has one address for all callers, but each location has to call through its own relay.
+    pub(crate) nowhere: Port,
+    pub(crate) monitoring: Option<Port>,
+}
+
+/// One server as its neighbours see it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) member: Member,
+    pub(crate) ports: Ports,
+}
+
+impl Node {
+    /// Where servers of `location` reach this one. `direct` is its port for callers of the same location.
+    fn address_for(&self, location: &str, direct: &Port) -> SocketAddr {
+        self.ports.relays.get(location).unwrap_or(direct).address()
+    }
+}
+
+/// What is the same for all servers of a system.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) stretched: bool,
+    /// `accounts`, `operator` and so on, at top level.
+    pub(crate) accounts: Value,
+    pub(crate) tls: Option<Value>,
+    pub(crate) unique_tag: Option<String>,
+    /// Top-level settings that replace what is generated.
+    pub(crate) settings: Map<String, Value>,
+}
+
+/// The config text of `nodes[index]`, which keeps its streams below `store`.
+pub(crate) fn text(shared: &Shared, nodes: &[Node], index: usize, store: &Path) -> String {
+    let node = &nodes[index];
+    let mut jetstream =
+        json!({ "store_dir": store, "max_memory_store": 256 << 20, "max_file_store": 8_i64 << 30 });
+    if let Some(prefix) = &shared.unique_tag {
+        jetstream["unique_tag"] = json!(prefix);
+    }
+    let mut config = json!({
+        "server_name": node.member.name,
+        "listen": node.ports.client.address(),
+        "server_tags": node.member.tags,
+        "jetstream": jetstream,
+    });
+    // JetStream in a cluster of one would wait for routes for ever.
+    if nodes.len() > 1 {
+        config["cluster"] = if shared.stretched {
+            stretched(nodes, node)
+        } else {
+            cluster(nodes, node)
+        };
+        if !shared.stretched {
+            config["gateway"] = gateway(nodes, node);
+        }
+    }
+    if let Some(port) = &node.ports.monitoring {
+        config["http"] = json!(port.address());
+    }
+    if let Some(tls) = &shared.tls {
+        config["tls"] = tls.clone();
+    }
+    if let (Value::Object(config), Value::Object(accounts)) = (&mut config, &shared.accounts) {
+        config.extend(accounts.clone());
+        config.extend(shared.settings.clone());
+    }
+    format!("{config:#}\n")
+}
+
+/// A cluster of a supercluster: direct routes, one of them to itself. A server counts its configured routes and gateway
+/// URLs to know with how many peers the JetStream meta group starts (`bootstrapRaftNode` in raft.go). If it counts too few,
+/// each cluster may elect its own leader first, and up to 2.11 the two groups then stay apart in one start of four.
+fn cluster(nodes: &[Node], node: &Node) -> Value {
+    let routes: Vec<String> = nodes
+        .iter()
+        .filter(|other| other.member.cluster == node.member.cluster)
+        .map(|other| format!("nats-route://{}", other.ports.cluster.address()))
+        .collect();
+    json!({ "name": node.member.cluster, "listen": node.ports.cluster.address(), "routes": routes })
+}
+
+/// A stretched cluster: direct routes inside the region and to itself, routes through relays across.
+fn stretched(nodes: &[Node], node: &Node) -> Value {
+    let routes: Vec<String> = nodes
+        .iter()
+        .map(|other| other.address_for(&node.member.location, &other.ports.cluster))
+        .map(|address| format!("nats-route://{address}"))
+        .collect();
+    json!({
+        "name": node.member.cluster,
+        "listen": node.ports.cluster.address(),
+        "advertise": node.ports.nowhere.address(),
+        "routes": routes,
+    })
+}
+
+fn gateway(nodes: &[Node], node: &Node) -> Value {
+    let mut remotes: Vec<&str> = nodes.iter().map(|other| other.member.cluster.as_str()).collect();
+    remotes.dedup();
+    let remotes: Vec<Value> = remotes
+        .into_iter()
+        .filter(|cluster| *cluster != node.member.cluster)
+        .map(|cluster| {
+            let urls: Vec<String> = nodes
+                .iter()
+                .filter(|other| other.member.cluster == cluster)
+                .map(|other| other.address_for(&node.member.location, &other.ports.gateway))
+                .map(|address| format!("nats://{address}"))
+                .collect();
+            json!({ "name": cluster, "urls": urls })
+        })
+        .collect();
+    json!({
+        "name": node.member.cluster,
+        "listen": node.ports.gateway.address(),
+        "advertise": node.ports.nowhere.address(),
+        "gateways": remotes,
+    })
+}
