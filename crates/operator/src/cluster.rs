@@ -1,0 +1,230 @@
+//! Calls to the Kubernetes API, each with a time limit: kube's own client may retry for minutes.
+//!
+//! What was asked for and found missing or forbidden is told apart from an API that did not answer: the first is a fact
+//! about the cluster, the second only a reason to ask again.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::key::Key;
+
+/// The field manager of everything that Leeward writes.
+pub const FIELD_MANAGER: &str = "leeward";
+
+const LIMIT: Duration = Duration::from_secs(10);
+/// A Secret that was read this lately is not read again: many policies may share one.
+const SECRET_FRESH: Duration = Duration::from_secs(5);
+
+/// The contents of a Secret.
+pub type SecretData = BTreeMap<String, Vec<u8>>;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// It does not exist.
+    #[error("{what} does not exist")]
+    Missing {
+        /// Kind and key.
+        what: String,
+    },
+    /// RBAC does not allow it.
+    #[error("Leeward's service account may not {verb} {what}")]
+    Forbidden {
+        /// As in a Role.
+        verb: &'static str,
+        /// Kind and key.
+        what: String,
+    },
+    /// The API did not answer in time.
+    #[error("the Kubernetes API did not answer in {} s when asked to {verb} {what}", LIMIT.as_secs())]
+    Unanswered {
+        /// As in a Role.
+        verb: &'static str,
+        /// Kind and key.
+        what: String,
+    },
+    /// The call failed otherwise.
+    #[error("the Kubernetes API could not {verb} {what}")]
+    Failed {
+        /// As in a Role.
+        verb: &'static str,
+        /// Kind and key.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl ClusterError {
+    /// A bounded word for logs.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Unanswered { .. } => "unanswered",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Whether it says something about what was asked for, and not only about the API.
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Forbidden { .. } => true,
+            Self::Unanswered { .. } | Self::Failed { .. } => false,
+        }
+    }
+}
+
+/// A namespaced kind with a status.
+pub trait Stated: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned {}
+
+impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned> Stated for K {}
+
+/// The Kubernetes API.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    secrets: Arc<Mutex<BTreeMap<Key, ReadSecret>>>,
+}
+
+struct ReadSecret {
+    at: Instant,
+    data: Arc<SecretData>,
+}
+
+impl Debug for Cluster {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Over a client.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            secrets: Arc::default(),
+        }
+    }
+
+    /// The client, for watches and events.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The contents of a Secret, at most a few seconds old.
+    pub async fn secret(&self, key: &Key) -> Result<Arc<SecretData>, ClusterError> {
+        if let Some(data) = self.fresh_secret(key) {
+            return Ok(data);
+        }
+        let api: Api<Secret> = Api::namespaced(self.client(), &key.namespace);
+        let secret = limited("get", format!("Secret {key}"), api.get(&key.name)).await?;
+        let data = secret.data.unwrap_or_default();
+        let data: SecretData = data.into_iter().map(|(name, bytes)| (name, bytes.0)).collect();
+        let data = Arc::new(data);
+        let read = ReadSecret {
+            at: Instant::now(),
+            data: Arc::clone(&data),
+        };
+        self.lock_secrets().insert(key.clone(), read);
+        Ok(data)
+    }
+
+    fn fresh_secret(&self, key: &Key) -> Option<Arc<SecretData>> {
+        let mut secrets = self.lock_secrets();
+        secrets.retain(|_, read| read.at.elapsed() < SECRET_FRESH);
+        secrets.get(key).map(|read| Arc::clone(&read.data))
+    }
+
+    fn lock_secrets(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, ReadSecret>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The labels of a namespace.
+    pub async fn namespace_labels(&self, name: &str) -> Result<BTreeMap<String, String>, ClusterError> {
+        let api: Api<Namespace> = Api::all(self.client());
+        let namespace = limited("get", format!("Namespace {name}"), api.get(name)).await?;
+        Ok(namespace.labels().clone())
+    }
+
+    /// Applies the whole status of an object under the own field manager.
+    pub async fn apply_status<K: Stated>(
+        &self,
+        key: &Key,
+        status: &impl Serialize,
+    ) -> Result<(), ClusterError> {
+        let object = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "status": status,
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        self.patch_status::<K>(key, &params, Patch::Apply(object)).await
+    }
+
+    /// Replaces some fields of the status of an object and leaves the others.
+    pub async fn merge_status<K: Stated>(
+        &self,
+        key: &Key,
+        fields: &impl Serialize,
+    ) -> Result<(), ClusterError> {
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(json!({"status": fields}));
+        self.patch_status::<K>(key, &params, patch).await
+    }
+
+    async fn patch_status<K: Stated>(
+        &self,
+        key: &Key,
+        params: &PatchParams,
+        patch: Patch<Value>,
+    ) -> Result<(), ClusterError> {
+        let api: Api<K> = Api::namespaced(self.client(), &key.namespace);
+        let what = format!("the status of {} {key}", K::kind(&()));
+        let call = async {
+            // The answer is not needed, and the object may be one that cannot be read.
+            match api.patch_status(&key.name, params, &patch).await {
+                Ok(_) | Err(kube::Error::SerdeError(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        limited("patch", what, call).await
+    }
+}
+
+/// A call with a time limit and an error that says what was asked for.
+pub async fn limited<T>(
+    verb: &'static str,
+    what: String,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ClusterError> {
+    match tokio::time::timeout(LIMIT, call).await {
+        Err(_) => Err(ClusterError::Unanswered { verb, what }),
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(match &error {
+            kube::Error::Api(status) if status.code == 404 => ClusterError::Missing { what },
+            kube::Error::Api(status) if status.code == 403 => ClusterError::Forbidden { verb, what },
+            _ => ClusterError::Failed {
+                verb,
+                what,
+                source: Box::new(error),
+            },
+        }),
+    }
+}

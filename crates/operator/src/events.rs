@@ -1,0 +1,150 @@
+//! Kubernetes events: a bounded queue in front of one shared recorder.
+//!
+//! Telling never blocks acting: when the API is slow the queue fills, and what does not fit is logged and dropped.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+use leeward_api::vocabulary::EventReason;
+use leeward_engine::occurrence::Occurrence;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::error::chain;
+
+const CONTROLLER: &str = "leeward.dev/operator";
+const QUEUE: usize = 1024;
+const LIMIT: Duration = Duration::from_secs(10);
+/// The API refuses notes of 1 KiB and more.
+const MAX_NOTE: usize = 900;
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its reason, which decides its type.
+    pub reason: EventReason,
+    /// For people.
+    pub note: String,
+    /// What it is about, besides the object: events about one thing are counted as one series.
+    pub subject: String,
+}
+
+impl Told {
+    /// The event of an occurrence, where it has one.
+    pub fn of(occurrence: &Occurrence) -> Option<Self> {
+        let (reason, note) = occurrence.event()?;
+        let subject = match occurrence {
+            Occurrence::HomeChanged { to, .. } => format!("location {to}"),
+            Occurrence::ObservationIncomplete { .. } => String::new(),
+            Occurrence::Started { action } | Occurrence::AttemptsExhausted { action, .. } => {
+                action.asset.to_string()
+            }
+            Occurrence::Ended(finished) => finished.action.asset.to_string(),
+        };
+        Some(Self {
+            reason,
+            note,
+            subject,
+        })
+    }
+}
+
+/// Where events are handed in.
+#[derive(Clone, Debug)]
+pub struct Events {
+    queue: mpsc::Sender<(ObjectReference, Told)>,
+}
+
+impl Events {
+    /// Queues an event.
+    pub fn tell(&self, object: &ObjectReference, told: Told) {
+        if let Err(error) = self.queue.try_send((object.clone(), told)) {
+            let (_, told) = error.into_inner();
+            warn!(reason = %told.reason, note = %told.note, "event dropped, the queue is full");
+        }
+    }
+}
+
+/// Writes events.
+pub struct Publisher {
+    recorder: Recorder,
+    queue: mpsc::Receiver<(ObjectReference, Told)>,
+}
+
+impl Publisher {
+    /// A publisher with its queue; `instance` names this process.
+    pub fn new(client: Client, instance: Option<String>) -> (Self, Events) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let reporter = Reporter {
+            controller: CONTROLLER.into(),
+            instance,
+        };
+        let recorder = Recorder::new(client, reporter);
+        (Self { recorder, queue }, Events { queue: sender })
+    }
+
+    /// Writes until nobody can hand in events any more.
+    pub async fn run(mut self) {
+        while let Some((object, told)) = self.queue.recv().await {
+            self.write(&object, &told).await;
+        }
+    }
+
+    async fn write(&self, object: &ObjectReference, told: &Told) {
+        let event = event(object, told);
+        let problem = match tokio::time::timeout(LIMIT, self.recorder.publish(&event, object)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => chain(&error),
+            Err(_) => format!("no answer in {} s", LIMIT.as_secs()),
+        };
+        warn!(reason = %told.reason, note = %told.note, error = %problem, "event could not be written");
+    }
+}
+
+fn event(object: &ObjectReference, told: &Told) -> Event {
+    let related = (!told.subject.is_empty()).then(|| ObjectReference {
+        field_path: Some(told.subject.clone()),
+        ..object.clone()
+    });
+    Event {
+        type_: if told.reason.warning() {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
+        reason: told.reason.to_string(),
+        note: Some(shortened(&told.note)),
+        action: told.reason.to_string(),
+        secondary: related,
+    }
+}
+
+fn shortened(note: &str) -> String {
+    let end = (0..=MAX_NOTE.min(note.len()))
+        .rev()
+        .find(|end| note.is_char_boundary(*end))
+        .unwrap_or(0);
+    note.split_at(end).0.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_about_two_assets_are_two_series_and_notes_stay_short() {
+        let object = ObjectReference::default();
+        let told = |subject: &str| Told {
+            reason: EventReason::LeaderMoved,
+            note: "é".repeat(2000),
+            subject: subject.into(),
+        };
+        let one = event(&object, &told("stream A"));
+        let other = event(&object, &told("stream B"));
+        assert_ne!(one.secondary, other.secondary);
+        assert!(one.note.unwrap().len() <= MAX_NOTE);
+        assert_eq!(one.type_, EventType::Normal);
+    }
+}

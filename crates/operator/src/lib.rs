@@ -1,0 +1,28 @@
+//! The adapter to Kubernetes: controllers, status, events, health and metrics endpoints.
+//!
+//! [`run`] watches `NatsSystem`s and `PlacementPolicy`s, observes each system once, and runs the engine for each policy.
+//! It promises that what runs goes on while the Kubernetes API is away, and that nothing acts once it is told to stop.
+//! What is decided is the core's matter, how NATS is spoken to the NATS adapter's.
+
+mod cluster;
+mod condition;
+mod config;
+mod endpoint;
+mod error;
+mod events;
+mod gauges;
+mod key;
+mod managed;
+mod objects;
+mod operator;
+mod pokes;
+mod policy;
+mod registry;
+mod scope;
+mod shared;
+mod system;
+mod systems;
+mod watch;
+
+pub use config::Config;
+pub use operator::{OperatorError, run};

@@ -1,0 +1,225 @@
+//! Puts everything together, and takes it apart again in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use leeward_api::{NatsSystem, PlacementPolicy};
+use leeward_core::evaluate::Managed;
+use leeward_engine::metrics::Metrics;
+use tokio::net::TcpListener;
+use tokio::sync::watch as value;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::endpoint::{Health, serve};
+use crate::error::chain;
+use crate::events::{Events, Publisher};
+use crate::gauges::Gauges;
+use crate::managed;
+use crate::objects::Objects;
+use crate::pokes::Pokes;
+use crate::policy::Policies;
+use crate::scope::Scope;
+use crate::shared::Shared;
+use crate::system::Systems;
+use crate::systems::SystemHandles;
+use crate::watch::control;
+
+/// Connecting to the Kubernetes API.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// At the end, reconciles under way may finish for this long.
+const RECONCILES_END: Duration = Duration::from_millis(300);
+/// And events that wait may be written for this long.
+const EVENTS_END: Duration = Duration::from_millis(500);
+
+/// Why the operator could not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No cluster is configured.
+    #[error("no Kubernetes cluster is configured: run in a pod, or set KUBECONFIG")]
+    Kubeconfig(#[source] Box<kube::config::InferConfigError>),
+    /// The client could not be made.
+    #[error("the Kubernetes client could not be made: check the kubeconfig")]
+    Client(#[source] Box<kube::Error>),
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A part that runs for ever ended.
+    #[error("{part} ended by itself")]
+    Ended {
+        /// Which.
+        part: String,
+    },
+}
+
+impl OperatorError {
+    /// A bounded word for logs.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Kubeconfig(_) => "kubeconfig",
+            Self::Client(_) => "client",
+            Self::Listen { .. } => "listen",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}
+
+/// Runs until `stop`, then shuts down gently.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), OperatorError> {
+    let client = client().await?;
+    let listener = listen(config.listen).await?;
+    let scopes = Scope::covering(&config.namespaces);
+    let metrics = Arc::new(Metrics::new());
+    let (publisher, events) = Publisher::new(client.clone(), config.instance);
+    let mut telling = JoinSet::new();
+    telling.spawn(publisher.run());
+    let mut parts = JoinSet::new();
+    let (systems, policies) = start(&mut parts, &client, &scopes, &metrics, events, listener, &stop);
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = parts.join_next() => if stop.is_cancelled() { Ok(()) } else { Err(unexpected(ended)) },
+    };
+    info!("shutting down");
+    stop.cancel();
+    // The controllers first: what they hold is given back, or ended with them.
+    let _ = tokio::time::timeout(RECONCILES_END, async {
+        while parts.join_next().await.is_some() {}
+    })
+    .await;
+    policies.shutdown().await;
+    systems.shutdown().await;
+    parts.shutdown().await;
+    drop((policies, systems));
+    let _ = tokio::time::timeout(EVENTS_END, telling.join_next()).await;
+    outcome
+}
+
+async fn client() -> Result<Client, OperatorError> {
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| OperatorError::Kubeconfig(Box::new(error)))?;
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    Client::try_from(config).map_err(|error| OperatorError::Client(Box::new(error)))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, OperatorError> {
+    let failed = |source| OperatorError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    info!(%address, "listening");
+    Ok(listener)
+}
+
+fn unexpected(ended: Result<&'static str, JoinError>) -> OperatorError {
+    let part = match ended {
+        Ok(part) => part.to_owned(),
+        Err(error) => chain(&error),
+    };
+    OperatorError::Ended { part }
+}
+
+fn start(
+    parts: &mut JoinSet<&'static str>,
+    client: &Client,
+    scopes: &[Scope],
+    metrics: &Arc<Metrics>,
+    events: Events,
+    listener: TcpListener,
+    stop: &CancellationToken,
+) -> (Arc<Systems>, Arc<Policies>) {
+    let (system_objects, system_writers) = Objects::<NatsSystem>::new(scopes);
+    let (policy_objects, policy_writers) = Objects::<PlacementPolicy>::new(scopes);
+    let unknown = Managed::Unknown("the Stream objects of NACK were not read yet".into());
+    let (managed_sender, managed) = value::channel(Arc::new(unknown));
+    let shared = Shared {
+        cluster: Cluster::new(client.clone()),
+        systems: system_objects,
+        policies: policy_objects,
+        system_pokes: Pokes::new(scopes),
+        policy_pokes: Pokes::new(scopes),
+        handles: Arc::new(SystemHandles::default()),
+        managed,
+        events,
+        metrics: Arc::clone(metrics),
+        gauges: Gauges::register(metrics),
+    };
+    let systems = Arc::new(Systems::new(shared.clone()));
+    let policies = Arc::new(Policies::new(shared.clone()));
+    for (scope, writer) in system_writers {
+        let pokes = shared.system_pokes.clone();
+        let run = control(
+            client.clone(),
+            scope,
+            writer,
+            pokes,
+            Arc::clone(&systems),
+            stop.clone(),
+        );
+        parts.spawn(named("the controller of NatsSystems", run));
+    }
+    for (scope, writer) in policy_writers {
+        let pokes = shared.policy_pokes.clone();
+        let run = control(
+            client.clone(),
+            scope,
+            writer,
+            pokes,
+            Arc::clone(&policies),
+            stop.clone(),
+        );
+        parts.spawn(named("the controller of PlacementPolicies", run));
+    }
+    serve_health(parts, &shared, listener, stop);
+    let (client, scopes, stopped) = (client.clone(), scopes.to_vec(), stop.clone());
+    parts.spawn(named("the reader of NACK's Streams", async move {
+        let follow = managed::follow(client, scopes, managed_sender, || shared.poke_policies());
+        stopped.run_until_cancelled(follow).await;
+    }));
+    (systems, policies)
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+fn serve_health(
+    parts: &mut JoinSet<&'static str>,
+    shared: &Shared,
+    listener: TcpListener,
+    stop: &CancellationToken,
+) {
+    let (ready_sender, ready) = value::channel(false);
+    let health = Health {
+        ready,
+        metrics: Arc::clone(&shared.metrics),
+    };
+    let served = serve(listener, health, stop.clone());
+    parts.spawn(named("the health endpoint", async move {
+        if let Err(error) = served.await {
+            warn!(error = %chain(&error), "the health endpoint failed");
+        }
+    }));
+    let (systems, policies, stopped) = (shared.systems.clone(), shared.policies.clone(), stop.clone());
+    parts.spawn(named("the wait for the caches", async move {
+        let synced = async {
+            systems.synced().await;
+            policies.synced().await;
+            info!("caches are filled");
+            ready_sender.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        stopped.run_until_cancelled(synced).await;
+    }));
+}

@@ -1,0 +1,447 @@
+//! The driver of `PlacementPolicy`: dereference → validate → run → publish. Each step is its own module.
+//!
+//! One entry per policy holds its connection and its runner. A reconcile brings the entry to what the policy asks for;
+//! without an answer of the Kubernetes API, what runs goes on with what was known.
+
+mod allowed;
+mod claims;
+mod dereference;
+mod entry;
+mod link;
+mod run;
+mod status;
+mod validate;
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kube::Resource as _;
+use kube::core::error_boundary::InvalidObject;
+use leeward_api::PlacementPolicy;
+use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason, ResolvedRefsReason};
+use serde_json::json;
+use tracing::{info, warn};
+
+use crate::cluster::ClusterError;
+use crate::condition::{Conditions, Verdict};
+use crate::error::chain;
+use crate::events::Told;
+use crate::key::Key;
+use crate::objects::Guarded;
+use crate::registry::Registry;
+use crate::shared::{Shared, system_of};
+use crate::watch::Reconcile;
+use claims::{Claim, Claims, Precedence, Rank};
+use dereference::{Facts, SystemFact, dereference};
+use entry::Entry;
+use link::{Link, account_status};
+use run::{Drive, Orders, Start, stale_after, withheld};
+use status::{Outlook, Sight, build, same};
+use validate::{Refs, Unresolved, accept, judge};
+
+pub use validate::secret_problem;
+
+/// Something is missing: look again this soon.
+const SOON: Duration = Duration::from_secs(5);
+/// Nothing but a change of the object can help.
+const SELDOM: Duration = Duration::from_hours(1);
+/// At the end, what was done last may still be written for this long.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// All policies.
+#[derive(Debug)]
+pub struct Policies {
+    shared: Shared,
+    claims: Claims,
+    entries: Registry<Entry>,
+}
+
+/// What a reconcile found out, as its status tells it.
+struct Findings {
+    accepted: Verdict<AcceptedReason>,
+    resolved: Verdict<ResolvedRefsReason>,
+    /// Why nothing is seen, as long as nothing was evaluated.
+    blind: Verdict<ObservedReason>,
+    interval: Duration,
+}
+
+impl Reconcile<PlacementPolicy> for Policies {
+    async fn reconcile(&self, object: &Guarded<PlacementPolicy>) -> Result<Duration, ClusterError> {
+        let key = Key::of(object);
+        if object.meta().deletion_timestamp.is_some() {
+            self.end(&key).await;
+            return Ok(SELDOM);
+        }
+        match &object.0 {
+            Ok(policy) => self.follow(&key, policy).await,
+            Err(invalid) => self.refuse(&key, invalid).await,
+        }
+    }
+
+    async fn sweep(&self) {
+        let gone = self.entries.take_unless(|key| self.shared.policies.has(key));
+        join_all(gone.into_iter().map(|(key, entry)| self.retire(key, entry))).await;
+    }
+}
+
+impl Policies {
+    /// No policy runs yet.
+    pub fn new(shared: Shared) -> Self {
+        Self {
+            shared,
+            claims: Claims::default(),
+            entries: Registry::default(),
+        }
+    }
+
+    /// Ends everything: nothing acts from now on, and what was done last is written where that is quick.
+    pub async fn shutdown(&self) {
+        let entries = self.entries.close();
+        join_all(entries.into_iter().map(|(key, entry)| self.part(key, entry))).await;
+    }
+
+    async fn follow(&self, key: &Key, policy: &PlacementPolicy) -> Result<Duration, ClusterError> {
+        let uid = policy.metadata.uid.clone().unwrap_or_default();
+        let mut entry = match self.entries.take(key) {
+            Some(entry) if entry.uid == uid => entry,
+            Some(stranger) => {
+                self.retire(key.clone(), stranger).await;
+                Entry::new(policy)
+            }
+            None => {
+                self.shared.system_pokes.poke(system_of(policy));
+                Entry::new(policy)
+            }
+        };
+        let findings = self.pursue(key, policy, &mut entry).await;
+        let written = self.publish(key, policy, &mut entry, &findings).await;
+        let wait = match entry.standing() {
+            Some(_) if findings.resolved.holds() => findings.interval,
+            Some(_) | None => findings.interval.min(SOON),
+        };
+        self.put_back(key, entry).await;
+        written.map(|()| wait)
+    }
+
+    /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
+    async fn put_back(&self, key: &Key, entry: Entry) {
+        if let Err(entry) = self.entries.put(key.clone(), entry) {
+            self.part(key.clone(), entry).await;
+        } else if !self.shared.policies.has(key) {
+            self.end(key).await;
+        }
+    }
+
+    /// Brings the entry to what the policy asks for.
+    async fn pursue(&self, key: &Key, policy: &PlacementPolicy, entry: &mut Entry) -> Findings {
+        let facts = dereference(&self.shared, policy).await;
+        let accepted = accept(policy);
+        let refs = judge(policy, &facts);
+        self.connect(key, entry, &refs).await;
+        if let SystemFact::Known(handle) = &facts.system.1 {
+            entry.system = Some(handle.clone());
+        }
+        let mut findings = findings(&facts, &refs);
+        let resolved = match accepted {
+            Ok(resolved) => resolved,
+            Err(verdict) => {
+                self.halt(key, entry).await;
+                findings.blind = Verdict::new(ObservedReason::WarmingUp, "the policy is not accepted");
+                findings.accepted = verdict;
+                return findings;
+            }
+        };
+        match entry.link.as_ref().map(Link::account) {
+            None => self.halt(key, entry).await,
+            Some(Err(unresolved)) => {
+                self.halt(key, entry).await;
+                findings.take(unresolved);
+            }
+            Some(Ok(account)) => {
+                if entry
+                    .drive
+                    .as_ref()
+                    .is_some_and(|drive| drive.account != account.id)
+                {
+                    self.halt(key, entry).await;
+                }
+                entry.account = Some(account_status(&account));
+                let claim = claim(key, policy, &facts.system.0, account.id, resolved);
+                self.drive(key, policy, entry, &claim, &mut findings);
+            }
+        }
+        findings
+    }
+
+    /// Opens the connection that the references ask for, and closes one that they no longer ask for.
+    async fn connect(&self, key: &Key, entry: &mut Entry, refs: &Result<Refs, Unresolved>) {
+        match refs {
+            Ok(refs) => {
+                if entry
+                    .link
+                    .as_ref()
+                    .is_some_and(|link| link.identity == refs.identity)
+                {
+                    return;
+                }
+                self.halt(key, entry).await;
+                entry.link = Some(Link::open(refs, key, &self.shared.policy_pokes));
+            }
+            Err(Unresolved::Unknown(_)) => {}
+            Err(Unresolved::Refs(_) | Unresolved::System(_)) => {
+                self.halt(key, entry).await;
+                entry.link = None;
+            }
+        }
+    }
+
+    /// Decides about precedence, and starts or directs the runner.
+    fn drive(
+        &self,
+        key: &Key,
+        policy: &PlacementPolicy,
+        entry: &mut Entry,
+        claim: &Claim,
+        findings: &mut Findings,
+    ) {
+        let (Some(link), Some(system)) = (&entry.link, &entry.system) else {
+            return;
+        };
+        let (account, resolved) = (claim.account.clone(), claim.policy.clone());
+        self.shared.policy_pokes.poke_all(self.claims.lay(key, claim));
+        let precedence = {
+            let view = link.observe.watch(&account).borrow().clone();
+            self.claims.decide(key, &view)
+        };
+        findings.accepted = accepted(&precedence);
+        self.tell_conflict(policy, &mut entry.outranked_by, &precedence, &findings.accepted);
+        let orders = Orders {
+            spec: policy.spec.clone(),
+            policy: resolved,
+            generation: policy.metadata.generation.unwrap_or_default(),
+            withheld: withheld(&policy.spec, system, &precedence),
+            managed: self.shared.managed.borrow().clone(),
+            stale_after: stale_after(system.interval),
+        };
+        if let Some(drive) = &mut entry.drive {
+            drive.direct(orders);
+            return;
+        }
+        info!(policy = %key, %account, "policy starts");
+        let start = Start {
+            key,
+            object: policy.object_ref(&()),
+            account,
+            past: &entry.status,
+            system,
+            link,
+            metrics: self.shared.metrics.clone(),
+            pokes: &self.shared.policy_pokes,
+            events: self.shared.events.clone(),
+        };
+        entry.drive = Some(Drive::start(start, orders));
+    }
+
+    fn tell_conflict(
+        &self,
+        policy: &PlacementPolicy,
+        told_of: &mut Option<Key>,
+        precedence: &Precedence,
+        accepted: &Verdict<AcceptedReason>,
+    ) {
+        let winner = match precedence {
+            Precedence::Outranked { by, .. } => Some(by.clone()),
+            Precedence::Free | Precedence::Undecided => None,
+        };
+        if let Some(by) = &winner
+            && told_of.as_ref() != Some(by)
+        {
+            let told = Told {
+                reason: EventReason::PolicyConflicted,
+                note: accepted.message.clone(),
+                subject: format!("PlacementPolicy {by}"),
+            };
+            self.shared.events.tell(&policy.object_ref(&()), told);
+        }
+        *told_of = winner;
+    }
+
+    /// Ends the runner; it acts no more from now on.
+    async fn halt(&self, key: &Key, entry: &mut Entry) {
+        self.shared.policy_pokes.poke_all(self.claims.withdraw(key));
+        if let Some(drive) = entry.drive.take() {
+            info!(policy = %key, "policy stops");
+            entry.remember(drive.end().await.as_deref());
+        }
+    }
+
+    /// Writes the status, if it says something new.
+    async fn publish(
+        &self,
+        key: &Key,
+        policy: &PlacementPolicy,
+        entry: &mut Entry,
+        findings: &Findings,
+    ) -> Result<(), ClusterError> {
+        let standing = entry.standing();
+        let outlook = Outlook {
+            generation: policy.metadata.generation,
+            spec: &policy.spec,
+            accepted: findings.accepted.clone(),
+            resolved: findings.resolved.clone(),
+            account: entry.account.clone(),
+            sight: match &standing {
+                Some(standing) => Sight::Standing(standing),
+                None => Sight::Blind(findings.blind.clone()),
+            },
+            lost: entry.link.as_ref().and_then(Link::lost),
+        };
+        let status = build(&entry.status, &outlook, Timestamp::now());
+        if same(&entry.written, &status) {
+            return Ok(());
+        }
+        entry.status = status;
+        match self
+            .shared
+            .cluster
+            .apply_status::<PlacementPolicy>(key, &entry.status)
+            .await
+        {
+            Ok(()) => entry.written.clone_from(&entry.status),
+            // It was deleted meanwhile.
+            Err(ClusterError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Ends an object that cannot be read, and says so in its status, which otherwise stays.
+    async fn refuse(&self, key: &Key, invalid: &InvalidObject) -> Result<Duration, ClusterError> {
+        warn!(policy = %key, error = %invalid.error, "the policy cannot be read");
+        self.end(key).await;
+        let message = format!("the object cannot be read, correct it: {}", invalid.error);
+        let verdict = Verdict::new(AcceptedReason::Invalid, message);
+        let generation = invalid.metadata.generation;
+        let mut conditions = Conditions::new(&[], generation, Timestamp::now());
+        conditions.add("Accepted", &verdict);
+        conditions.add("Ready", &verdict);
+        let status = json!({"observedGeneration": generation, "conditions": conditions.finish()});
+        match self
+            .shared
+            .cluster
+            .merge_status::<PlacementPolicy>(key, &status)
+            .await
+        {
+            Ok(()) | Err(ClusterError::Missing { .. }) => Ok(SELDOM),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn end(&self, key: &Key) {
+        if let Some(entry) = self.entries.take(key) {
+            self.retire(key.clone(), entry).await;
+        }
+    }
+
+    /// Ends what runs for an object that is gone.
+    async fn retire(&self, key: Key, mut entry: Entry) {
+        self.halt(&key, &mut entry).await;
+        if let Some(system) = entry.system_key() {
+            self.shared.system_pokes.poke(system);
+        }
+    }
+
+    /// Ends what runs because this process ends: the conditions stay as they are for the next one to judge.
+    async fn part(&self, key: Key, mut entry: Entry) {
+        self.halt(&key, &mut entry).await;
+        if same(&entry.written, &entry.status) {
+            return;
+        }
+        let write = self
+            .shared
+            .cluster
+            .apply_status::<PlacementPolicy>(&key, &entry.status);
+        match tokio::time::timeout(FAREWELL, write).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(policy = %key, error = %chain(&error), "last status not written"),
+            Err(_) => warn!(policy = %key, "last status not written in time"),
+        }
+    }
+}
+
+impl Findings {
+    fn take(&mut self, unresolved: Unresolved) {
+        match unresolved {
+            Unresolved::Refs(verdict) => {
+                let text = "the account is not observed while ResolvedRefs is False";
+                self.blind = Verdict::new(ObservedReason::Disconnected, text);
+                self.resolved = verdict;
+            }
+            Unresolved::System(verdict) => self.blind = verdict,
+            Unresolved::Unknown(message) => {
+                self.blind = Verdict::new(ObservedReason::WarmingUp, message);
+            }
+        }
+    }
+}
+
+fn findings(facts: &Facts, refs: &Result<Refs, Unresolved>) -> Findings {
+    let interval = match &facts.system.1 {
+        SystemFact::Known(handle) => handle.interval,
+        SystemFact::NotWatched | SystemFact::Missing | SystemFact::Unreadable | SystemFact::Starting => SOON,
+    };
+    let (system, secret) = (&facts.system.0, &facts.secret.0);
+    let mut findings = Findings {
+        accepted: Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
+        resolved: Verdict::new(
+            ResolvedRefsReason::ResolvedRefs,
+            format!("NatsSystem {system} and Secret {secret} were found"),
+        ),
+        blind: Verdict::new(ObservedReason::WarmingUp, "the first look is under way"),
+        interval,
+    };
+    if let Err(unresolved) = refs {
+        findings.take(unresolved.clone());
+    }
+    findings
+}
+
+fn accepted(precedence: &Precedence) -> Verdict<AcceptedReason> {
+    match precedence {
+        Precedence::Free => Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
+        Precedence::Undecided => Verdict::new(
+            AcceptedReason::Accepted,
+            "the policy is valid; it acts once the account's streams were seen and none of them belongs to a policy \
+             with precedence",
+        ),
+        Precedence::Outranked { by, over } => Verdict::new(
+            AcceptedReason::Conflicted,
+            format!(
+                "PlacementPolicy {by} has precedence and selects stream {over} too: narrow streams in one of the two, \
+                 or raise this one's priority"
+            ),
+        ),
+    }
+}
+
+fn claim(
+    key: &Key,
+    policy: &PlacementPolicy,
+    system: &Key,
+    account: leeward_core::names::AccountId,
+    resolved: std::sync::Arc<leeward_core::policy::Policy>,
+) -> Claim {
+    let meta = &policy.metadata;
+    let created = meta.creation_timestamp.as_ref().map(|time| time.0);
+    Claim {
+        system: system.clone(),
+        account,
+        rank: Rank::new(policy.spec.priority, created, key.clone()),
+        edition: (
+            meta.uid.clone().unwrap_or_default(),
+            meta.generation.unwrap_or_default(),
+        ),
+        policy: resolved,
+    }
+}

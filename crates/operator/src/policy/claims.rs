@@ -1,0 +1,274 @@
+//! Which policy may act where two select one stream: all policies of one account, in the order of their rank.
+//!
+//! The claims are what the last reconciles said; whoever changes one is told whom that concerns.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use leeward_core::conflict::outranked;
+use leeward_core::names::{AccountId, StreamName};
+use leeward_core::policy::Policy;
+use leeward_core::snapshot::{AccountView, Gap};
+
+use crate::key::Key;
+
+/// The order of precedence; less is first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    priority: Reverse<i32>,
+    created: Option<Timestamp>,
+    key: Key,
+}
+
+impl Rank {
+    /// The rank of a policy: the higher priority, then the older, then the name.
+    pub fn new(priority: i32, created: Option<Timestamp>, key: Key) -> Self {
+        Self {
+            priority: Reverse(priority),
+            created,
+            key,
+        }
+    }
+}
+
+/// What a policy lays claim to.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The system.
+    pub system: Key,
+    /// The account in it.
+    pub account: AccountId,
+    /// Its precedence.
+    pub rank: Rank,
+    /// Which specification the claim is from: the uid and the generation.
+    pub edition: (String, i64),
+    /// What it selects.
+    pub policy: Arc<Policy>,
+}
+
+impl Claim {
+    fn concerns(&self, other: &Self) -> bool {
+        self.system == other.system && self.account == other.account
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.concerns(other) && self.rank == other.rank && self.edition == other.edition
+    }
+}
+
+/// Whether a policy may act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precedence {
+    /// No other policy stands above it.
+    Free,
+    /// Policies of higher rank may select the same streams, and the streams were not seen yet.
+    Undecided,
+    /// This policy acts instead, on this stream and on what else both select.
+    Outranked {
+        /// The winner.
+        by: Key,
+        /// The stream.
+        over: StreamName,
+    },
+}
+
+/// All claims.
+#[derive(Debug, Default)]
+pub struct Claims {
+    claims: Mutex<BTreeMap<Key, Claim>>,
+}
+
+impl Claims {
+    /// Lays a claim; returns the other policies that are concerned when it differs from the one before.
+    pub fn lay(&self, key: &Key, claim: &Claim) -> Vec<Key> {
+        let mut claims = self.lock();
+        let before = claims.insert(key.clone(), claim.clone());
+        if before.as_ref().is_some_and(|before| before.says_the_same(claim)) {
+            return Vec::new();
+        }
+        let changed: Vec<&Claim> = before.iter().chain([claim]).collect();
+        concerned(&claims, key, &changed)
+    }
+
+    /// Withdraws a claim; returns the policies that are concerned.
+    pub fn withdraw(&self, key: &Key) -> Vec<Key> {
+        let mut claims = self.lock();
+        let before = claims.remove(key);
+        let changed: Vec<&Claim> = before.iter().collect();
+        concerned(&claims, key, &changed)
+    }
+
+    /// Decides for one policy over the newest view of its account.
+    pub fn decide(&self, key: &Key, view: &AccountView) -> Precedence {
+        let ranked = self.ranked(key);
+        let Some(own) = ranked.iter().position(|(name, _)| name == key) else {
+            return Precedence::Free;
+        };
+        if own > 0 && view.gaps.contains(&Gap::WarmingUp) {
+            return Precedence::Undecided;
+        }
+        let policies: Vec<&Policy> = ranked.iter().map(|(_, policy)| &**policy).collect();
+        let mut results = outranked(view, &policies);
+        if own >= results.len() {
+            return Precedence::Free;
+        }
+        match results.swap_remove(own) {
+            None => Precedence::Free,
+            Some((winner, over)) => {
+                ranked
+                    .get(winner)
+                    .map_or(Precedence::Undecided, |(by, _)| Precedence::Outranked {
+                        by: by.clone(),
+                        over,
+                    })
+            }
+        }
+    }
+
+    /// Those of the same account up to and with this one, the first in rank first.
+    fn ranked(&self, key: &Key) -> Vec<(Key, Arc<Policy>)> {
+        let claims = self.lock();
+        let Some(own) = claims.get(key) else {
+            return Vec::new();
+        };
+        let mut rivals: Vec<(&Key, &Claim)> = claims
+            .iter()
+            .filter(|(_, claim)| claim.concerns(own) && claim.rank <= own.rank)
+            .collect();
+        rivals.sort_by(|(_, one), (_, other)| one.rank.cmp(&other.rank));
+        rivals
+            .into_iter()
+            .map(|(key, claim)| (key.clone(), Arc::clone(&claim.policy)))
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Claim>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn concerned(claims: &BTreeMap<Key, Claim>, own: &Key, changed: &[&Claim]) -> Vec<Key> {
+    claims
+        .iter()
+        .filter(|(key, claim)| *key != own && changed.iter().any(|changed| changed.concerns(claim)))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use leeward_api::policy::{CredentialsRef, PlacementPolicySpec, StreamSelection, SystemRef};
+    use leeward_core::resolve::resolve;
+    use leeward_core::snapshot::Stream;
+    use leeward_core::topology::Topology;
+
+    use super::*;
+
+    fn policy(streams: &str) -> Arc<Policy> {
+        let mut spec: PlacementPolicySpec = serde_json::from_value(serde_json::json!({
+            "systemRef": SystemRef { name: "prod".into(), namespace: None },
+            "credentialsRef": CredentialsRef { name: "secret".into(), key: None },
+        }))
+        .unwrap();
+        spec.streams = StreamSelection {
+            include: vec![streams.to_owned()],
+            ..StreamSelection::default()
+        };
+        Arc::new(resolve(&spec).unwrap())
+    }
+
+    fn claim(key: &Key, priority: i32, created: i64, streams: &str) -> Claim {
+        let created = Timestamp::from_second(created).unwrap();
+        Claim {
+            system: Key::new("nats", "prod"),
+            account: AccountId::from("A"),
+            rank: Rank::new(priority, Some(created), key.clone()),
+            edition: ("uid".into(), 1),
+            policy: policy(streams),
+        }
+    }
+
+    fn view(streams: &[&str], gaps: Vec<Gap>) -> AccountView {
+        let stream = |name: &&str| Stream {
+            name: StreamName::from(*name),
+            replicas: 1,
+            group: leeward_core::snapshot::RaftGroup::default(),
+            moving: false,
+            placement: None,
+            metadata: BTreeMap::new(),
+            bytes: 0,
+            message_rate: None,
+            consumers: Vec::new(),
+        };
+        AccountView {
+            account: AccountId::from("A"),
+            topology: Arc::new(Topology::default()),
+            observed_at: Timestamp::UNIX_EPOCH,
+            gaps,
+            clients: Vec::new(),
+            streams: streams.iter().map(stream).collect(),
+            traffic: None,
+        }
+    }
+
+    #[test]
+    fn priority_goes_before_age_and_age_before_the_name() {
+        let rank = |priority, created: i64, name: &str| {
+            let created = Timestamp::from_second(created).unwrap();
+            Rank::new(priority, Some(created), Key::new("a", name))
+        };
+        assert!(rank(1, 20, "z") < rank(0, 10, "a"));
+        assert!(rank(0, 10, "z") < rank(0, 20, "a"));
+        assert!(rank(0, 10, "a") < rank(0, 10, "b"));
+    }
+
+    #[test]
+    fn the_loser_learns_who_won_over_which_stream() {
+        let (old, new) = (Key::new("a", "orders"), Key::new("b", "orders"));
+        let claims = Claims::default();
+        assert_eq!(claims.lay(&old, &claim(&old, 0, 10, "ORDERS")), Vec::<Key>::new());
+        assert_eq!(claims.lay(&new, &claim(&new, 0, 20, "*")), vec![old.clone()]);
+        let seen = view(&["AUDIT", "ORDERS"], Vec::new());
+        assert_eq!(claims.decide(&old, &seen), Precedence::Free);
+        let lost = Precedence::Outranked {
+            by: old.clone(),
+            over: StreamName::from("ORDERS"),
+        };
+        assert_eq!(claims.decide(&new, &seen), lost);
+        assert_eq!(claims.withdraw(&old), vec![new.clone()]);
+        assert_eq!(claims.decide(&new, &seen), Precedence::Free);
+    }
+
+    #[test]
+    fn who_is_outranked_waits_until_the_streams_were_seen() {
+        let (first, second) = (Key::new("a", "one"), Key::new("a", "two"));
+        let claims = Claims::default();
+        claims.lay(&first, &claim(&first, 5, 20, "A"));
+        claims.lay(&second, &claim(&second, 0, 10, "B"));
+        let warming = view(&[], vec![Gap::WarmingUp]);
+        assert_eq!(claims.decide(&second, &warming), Precedence::Undecided);
+        assert_eq!(claims.decide(&first, &warming), Precedence::Free);
+        assert_eq!(
+            claims.decide(&second, &view(&["A", "B"], Vec::new())),
+            Precedence::Free
+        );
+    }
+
+    #[test]
+    fn other_accounts_are_no_rivals_and_an_equal_claim_concerns_nobody() {
+        let (one, two) = (Key::new("a", "one"), Key::new("b", "one"));
+        let claims = Claims::default();
+        claims.lay(&one, &claim(&one, 0, 10, "*"));
+        let mut elsewhere = claim(&two, 0, 20, "*");
+        elsewhere.account = AccountId::from("B");
+        assert_eq!(claims.lay(&two, &elsewhere), Vec::<Key>::new());
+        assert_eq!(
+            claims.decide(&two, &view(&["ORDERS"], Vec::new())),
+            Precedence::Free
+        );
+        assert_eq!(claims.lay(&two, &claim(&two, 0, 20, "*")), vec![one.clone()]);
+        assert_eq!(claims.lay(&two, &claim(&two, 0, 20, "*")), Vec::<Key>::new());
+    }
+}

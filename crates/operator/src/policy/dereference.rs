@@ -1,0 +1,77 @@
+//! Gathers what a policy refers to. IO, no judgement.
+
+use std::sync::Arc;
+
+use leeward_api::PlacementPolicy;
+
+use super::allowed::{Labels, needs_labels};
+use crate::cluster::{ClusterError, SecretData};
+use crate::key::Key;
+use crate::objects::Lookup;
+use crate::shared::{Shared, system_of};
+use crate::systems::SystemHandle;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Facts {
+    /// The system.
+    pub system: (Key, SystemFact),
+    /// Labels of the policy's namespace, if the system asks for them.
+    pub labels: Option<Result<Labels, ClusterError>>,
+    /// The Secret that the policy names, in its own namespace.
+    pub secret: (Key, Result<Arc<SecretData>, ClusterError>),
+}
+
+/// What is known of the system.
+#[derive(Debug)]
+pub enum SystemFact {
+    /// Its namespace is not watched.
+    NotWatched,
+    /// It does not exist.
+    Missing,
+    /// It exists, but cannot be read.
+    Unreadable,
+    /// It exists, and was not looked at yet.
+    Starting,
+    /// It is known.
+    Known(Arc<SystemHandle>),
+}
+
+/// Gathers everything.
+pub async fn dereference(shared: &Shared, policy: &PlacementPolicy) -> Facts {
+    let own = Key::of(policy);
+    let system = system_of(policy);
+    let fact = system_fact(shared, &system);
+    let secret = Key::new(own.namespace.as_str(), policy.spec.credentials_ref.name.as_str());
+    Facts {
+        labels: labels(shared, &fact, &own).await,
+        system: (system, fact),
+        secret: (secret.clone(), shared.cluster.secret(&secret).await),
+    }
+}
+
+fn system_fact(shared: &Shared, key: &Key) -> SystemFact {
+    match shared.systems.find(key) {
+        Lookup::NotWatched => SystemFact::NotWatched,
+        Lookup::Missing => SystemFact::Missing,
+        Lookup::NotYet => SystemFact::Starting,
+        Lookup::Found(object) if object.0.is_err() => SystemFact::Unreadable,
+        Lookup::Found(_) => shared
+            .handles
+            .get(key)
+            .map_or(SystemFact::Starting, SystemFact::Known),
+    }
+}
+
+async fn labels(shared: &Shared, fact: &SystemFact, own: &Key) -> Option<Result<Labels, ClusterError>> {
+    match fact {
+        SystemFact::Known(handle) if needs_labels(&handle.allowed) => {
+            Some(shared.cluster.namespace_labels(&own.namespace).await)
+        }
+        SystemFact::Known(_)
+        | SystemFact::NotWatched
+        | SystemFact::Missing
+        | SystemFact::Unreadable
+        | SystemFact::Starting => None,
+    }
+}

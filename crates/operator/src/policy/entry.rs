@@ -1,0 +1,68 @@
+//! What runs for one policy, and what its status says.
+
+use std::sync::Arc;
+
+use leeward_api::PlacementPolicy;
+use leeward_api::policy_status::{Account, PlacementPolicyStatus};
+use leeward_engine::standing::Standing;
+
+use super::link::Link;
+use super::run::Drive;
+use crate::key::Key;
+use crate::systems::SystemHandle;
+
+/// One policy at work.
+#[derive(Debug)]
+pub struct Entry {
+    /// The uid of the object: one that was made anew is another.
+    pub uid: String,
+    /// Its connection.
+    pub link: Option<Link>,
+    /// Its runner.
+    pub drive: Option<Drive>,
+    /// Its system, as it was last seen.
+    pub system: Option<Arc<SystemHandle>>,
+    /// Its account, as it was last seen.
+    pub account: Option<Account>,
+    /// The policy that has precedence, as it was last told.
+    pub outranked_by: Option<Key>,
+    /// The newest status.
+    pub status: PlacementPolicyStatus,
+    /// The status that is stored.
+    pub written: PlacementPolicyStatus,
+}
+
+impl Entry {
+    /// Nothing runs yet; what the status says of the past is taken over.
+    pub fn new(policy: &PlacementPolicy) -> Self {
+        let status = policy.status.clone().unwrap_or_default();
+        Self {
+            uid: policy.metadata.uid.clone().unwrap_or_default(),
+            link: None,
+            drive: None,
+            system: None,
+            account: None,
+            outranked_by: None,
+            written: status.clone(),
+            status,
+        }
+    }
+
+    /// Where the policy stands.
+    pub fn standing(&self) -> Option<Arc<Standing>> {
+        self.drive.as_ref().and_then(Drive::standing)
+    }
+
+    /// The system that the connection goes to.
+    pub fn system_key(&self) -> Option<Key> {
+        self.link.as_ref().map(|link| link.identity.system.clone())
+    }
+
+    /// Keeps what was done, for the status and for the next runner.
+    pub fn remember(&mut self, last: Option<&Standing>) {
+        if let Some(last) = last {
+            self.status.recent_actions.clone_from(&last.recent_actions);
+            self.status.operations.clone_from(&last.operations);
+        }
+    }
+}

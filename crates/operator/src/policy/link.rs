@@ -1,0 +1,132 @@
+//! The connection of one policy as its account's user, and who observes that account.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leeward_api::policy_status::Account;
+use leeward_api::vocabulary::{ObservedReason, ResolvedRefsReason};
+use leeward_engine::ports::Observe;
+use leeward_nats::{AccountClient, AccountInfo, ConnectProblem, ConnectionState, TenantObserver};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::validate::{Identity, Refs, Unresolved};
+use crate::condition::Verdict;
+use crate::key::Key;
+use crate::pokes::{Pokes, poke_on};
+
+/// A server that has not told the account in this time may not be asked.
+const ACCOUNT_LIMIT: Duration = Duration::from_secs(15);
+
+/// A connection with everything that hangs on it.
+pub struct Link {
+    /// What it depends on.
+    pub identity: Identity,
+    /// Acts in the account.
+    pub client: Arc<AccountClient>,
+    /// Sees the account.
+    pub observe: Arc<dyn Observe>,
+    account: watch::Receiver<Option<AccountInfo>>,
+    state: watch::Receiver<ConnectionState>,
+    opened: Instant,
+    /// Ends with the link.
+    _watchers: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Link")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Starts to connect; changes of its state poke the policy.
+    pub fn open(refs: &Refs, key: &Key, pokes: &Pokes) -> Self {
+        let client = AccountClient::connect(refs.connect.clone(), refs.identity.domain.as_deref());
+        let observe: Arc<dyn Observe> = match &refs.route.observer {
+            Some(observer) => Arc::clone(observer) as Arc<dyn Observe>,
+            None => TenantObserver::start(Arc::clone(&client), refs.system.interval),
+        };
+        let mut watchers = JoinSet::new();
+        let (state, account) = (client.state(), client.account());
+        watchers.spawn(poke_on(client.state(), key.clone(), pokes.clone()));
+        watchers.spawn(poke_on(client.account(), key.clone(), pokes.clone()));
+        Self {
+            identity: refs.identity.clone(),
+            client,
+            observe,
+            account,
+            state,
+            opened: Instant::now(),
+            _watchers: watchers,
+        }
+    }
+
+    /// Why nothing can be sent now, if a connection that was there is lost.
+    pub fn lost(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            ConnectionState::Disconnected { message } => Some(disconnected(message)),
+            ConnectionState::Connecting
+            | ConnectionState::Connected { .. }
+            | ConnectionState::Refused { .. } => None,
+        }
+    }
+
+    /// The account, or what stands between.
+    pub fn account(&self) -> Result<AccountInfo, Unresolved> {
+        let state = self.state.borrow().clone();
+        if let ConnectionState::Refused { problem, message } = &state {
+            return Err(refused(*problem, message));
+        }
+        if let Some(account) = self.account.borrow().clone() {
+            return Ok(account);
+        }
+        Err(match state {
+            ConnectionState::Connected { .. } if self.opened.elapsed() > ACCOUNT_LIMIT => {
+                let text = "the server does not tell which account the user belongs to: allow the user to publish \
+                            $SYS.REQ.USER.INFO and to subscribe to its inbox";
+                Unresolved::Refs(Verdict::new(ResolvedRefsReason::PermissionDenied, text))
+            }
+            ConnectionState::Connected { .. } | ConnectionState::Connecting => unseen(
+                ObservedReason::WarmingUp,
+                "connecting to NATS as the account's user".into(),
+            ),
+            ConnectionState::Disconnected { message } | ConnectionState::Refused { message, .. } => {
+                unseen(ObservedReason::Disconnected, disconnected(&message))
+            }
+        })
+    }
+}
+
+fn unseen(reason: ObservedReason, text: String) -> Unresolved {
+    Unresolved::System(Verdict::new(reason, text))
+}
+
+fn refused(problem: ConnectProblem, message: &str) -> Unresolved {
+    match problem {
+        ConnectProblem::InvalidCredentials => {
+            let text = format!(
+                "NATS refused the credentials ({message}): correct the Secret that credentialsRef names"
+            );
+            Unresolved::Refs(Verdict::new(ResolvedRefsReason::InvalidCredentials, text))
+        }
+        ConnectProblem::InvalidTls | ConnectProblem::InvalidServers => {
+            unseen(ObservedReason::Disconnected, disconnected(message))
+        }
+    }
+}
+
+fn disconnected(message: &str) -> String {
+    format!("no connection to NATS as the account's user: {message}")
+}
+
+/// An account as a status has it.
+pub fn account_status(account: &AccountInfo) -> Account {
+    Account {
+        id: account.id.to_string(),
+        name: Some(account.name.clone()),
+    }
+}

@@ -1,0 +1,222 @@
+//! The runner of one policy, with the tasks that carry its standing and its occurrences on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use leeward_api::policy::{Mode, PlacementPolicySpec};
+use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_core::evaluate::Managed;
+use leeward_core::history::History;
+use leeward_core::names::AccountId;
+use leeward_core::policy::Policy;
+use leeward_engine::metrics::{Metrics, PolicyLabels};
+use leeward_engine::occurrence::Occurrence;
+use leeward_engine::permit::Withheld;
+use leeward_engine::ports::SystemClock;
+use leeward_engine::runner::{Input, Runner, Setup};
+use leeward_engine::standing::Standing;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::claims::Precedence;
+use super::link::Link;
+use crate::events::{Events, Told};
+use crate::key::Key;
+use crate::pokes::{Pokes, poke_on};
+use crate::systems::SystemHandle;
+
+/// A view older than this many observation intervals decides nothing.
+const STALE_INTERVALS: u32 = 3;
+const STALE_FLOOR: Duration = Duration::from_secs(15);
+
+/// What a runner is told.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// The specification that the policy was resolved from.
+    pub spec: PlacementPolicySpec,
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Its generation.
+    pub generation: i64,
+    /// What withholds the right to act.
+    pub withheld: BTreeSet<Withheld>,
+    /// Streams that NACK owns.
+    pub managed: Arc<Managed>,
+    /// How old a view may be.
+    pub stale_after: Duration,
+}
+
+impl Orders {
+    fn same(&self, other: &Self) -> bool {
+        let Self {
+            spec,
+            policy: _,
+            generation,
+            withheld,
+            managed,
+            stale_after,
+        } = self;
+        *generation == other.generation
+            && *withheld == other.withheld
+            && *stale_after == other.stale_after
+            && *managed == other.managed
+            && *spec == other.spec
+    }
+
+    fn input(&self) -> Input {
+        Input {
+            policy: Arc::clone(&self.policy),
+            generation: self.generation,
+            stale_after: self.stale_after,
+            managed: Arc::clone(&self.managed),
+            withheld: self.withheld.clone(),
+        }
+    }
+}
+
+/// How old a view may be that decides something.
+pub fn stale_after(interval: Duration) -> Duration {
+    interval.saturating_mul(STALE_INTERVALS).max(STALE_FLOOR)
+}
+
+/// Everything that withholds the right to act.
+pub fn withheld(
+    spec: &PlacementPolicySpec,
+    system: &SystemHandle,
+    precedence: &Precedence,
+) -> BTreeSet<Withheld> {
+    let outranked = match precedence {
+        Precedence::Free => false,
+        Precedence::Undecided | Precedence::Outranked { .. } => true,
+    };
+    let rules = [
+        (spec.mode == Mode::Observe, Withheld::Observing),
+        (spec.suspend, Withheld::Suspended),
+        (system.suspended, Withheld::SystemSuspended),
+        (outranked, Withheld::NotAccepted),
+    ];
+    rules
+        .into_iter()
+        .filter(|(applies, _)| *applies)
+        .map(|(_, reason)| reason)
+        .collect()
+}
+
+/// A runner at work.
+#[derive(Debug)]
+pub struct Drive {
+    /// The account that it works in.
+    pub account: AccountId,
+    runner: Runner,
+    orders: Orders,
+    standing: watch::Receiver<Option<Arc<Standing>>>,
+    tasks: JoinSet<()>,
+}
+
+/// What a runner starts with, besides its orders.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The policy.
+    pub key: &'a Key,
+    /// For its events.
+    pub object: ObjectReference,
+    /// The account.
+    pub account: AccountId,
+    /// What is known of the past.
+    pub past: &'a PlacementPolicyStatus,
+    /// Its system.
+    pub system: &'a SystemHandle,
+    /// Its connection.
+    pub link: &'a Link,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Wakes its reconcile.
+    pub pokes: &'a Pokes,
+    /// Where its events go.
+    pub events: Events,
+}
+
+impl Drive {
+    /// Starts a runner.
+    pub fn start(start: Start<'_>, orders: Orders) -> Self {
+        let past = start.past;
+        let setup = Setup {
+            labels: PolicyLabels {
+                namespace: start.key.namespace.clone(),
+                policy: start.key.name.clone(),
+            },
+            account: start.account.clone(),
+            observe: Arc::clone(&start.link.observe),
+            act: Arc::clone(&start.link.client),
+            clock: SystemClock,
+            limits: Arc::clone(&start.system.limits),
+            metrics: start.metrics,
+            history: History::restore(past, orders.spec.reset_token.as_deref()),
+            findings: past.findings.clone(),
+            recent_actions: past.recent_actions.clone(),
+        };
+        let (runner, occurrences) = Runner::start(setup, orders.input());
+        let standing = runner.standing();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(poke_on(runner.standing(), start.key.clone(), start.pokes.clone()));
+        tasks.spawn(tell(occurrences, start.object, start.events));
+        Self {
+            account: start.account,
+            runner,
+            orders,
+            standing,
+            tasks,
+        }
+    }
+
+    /// Gives new orders where they differ.
+    pub fn direct(&mut self, orders: Orders) {
+        if !self.orders.same(&orders) {
+            self.runner.update(orders.input());
+            self.orders = orders;
+        }
+    }
+
+    /// Where the policy stands; `None` before the first round.
+    pub fn standing(&self) -> Option<Arc<Standing>> {
+        self.standing.borrow().clone()
+    }
+
+    /// Acts no more from now on, and ends; returns where the policy stood at the end.
+    pub async fn end(self) -> Option<Arc<Standing>> {
+        let Self {
+            account: _,
+            runner,
+            orders: _,
+            standing,
+            mut tasks,
+        } = self;
+        runner.shutdown().await;
+        // They end with the runner, once they have passed on what it said last.
+        let rest = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_millis(500), rest).await;
+        standing.borrow().clone()
+    }
+}
+
+/// Hands occurrences on as events; never waits for them to be written.
+async fn tell(mut occurrences: mpsc::Receiver<Occurrence>, object: ObjectReference, events: Events) {
+    while let Some(occurrence) = occurrences.recv().await {
+        if let Some(told) = Told::of(&occurrence) {
+            events.tell(&object, told);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_is_stale_after_three_intervals_and_never_before_fifteen_seconds() {
+        assert_eq!(stale_after(Duration::from_secs(30)), Duration::from_secs(90));
+        assert_eq!(stale_after(Duration::from_secs(4)), Duration::from_secs(15));
+    }
+}

@@ -1,0 +1,199 @@
+//! Judges what was gathered: a policy that can run, or the condition that says why not. Pure.
+
+use std::sync::Arc;
+
+use leeward_api::PlacementPolicy;
+use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason};
+use leeward_core::policy::Policy;
+use leeward_core::resolve::resolve;
+use leeward_nats::{ConnectConfig, Credentials, CredentialsError};
+
+use super::allowed::why_refused;
+use super::dereference::{Facts, SystemFact};
+use crate::cluster::{ClusterError, SecretData};
+use crate::condition::Verdict;
+use crate::error::chain;
+use crate::key::Key;
+use crate::systems::{Route, SystemHandle};
+
+/// What a policy needs to run.
+#[derive(Clone, Debug)]
+pub struct Refs {
+    /// The system.
+    pub system: Arc<SystemHandle>,
+    /// How to reach it.
+    pub route: Route,
+    /// How to connect as the account's user.
+    pub connect: ConnectConfig,
+    /// What the connection depends on.
+    pub identity: Identity,
+}
+
+/// What a connection depends on: another one is made when any of it changes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The system.
+    pub system: Key,
+    /// The edition of its servers, certificates and observer.
+    pub epoch: u64,
+    /// The Secret's contents.
+    pub secret: Arc<SecretData>,
+    /// The key in it.
+    pub key: Option<String>,
+    /// The domain of the account's assets.
+    pub domain: Option<String>,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the Secret.
+        formatter
+            .debug_struct("Identity")
+            .field("system", &self.system)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a policy has not got what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// A reference is wrong.
+    Refs(Verdict<ResolvedRefsReason>),
+    /// The references are right, but the system cannot be used.
+    System(Verdict<ObservedReason>),
+    /// The Kubernetes API did not say; what runs goes on with what was known.
+    Unknown(String),
+}
+
+/// The rules in the policy itself.
+pub fn accept(policy: &PlacementPolicy) -> Result<Arc<Policy>, Verdict<AcceptedReason>> {
+    resolve(&policy.spec)
+        .map(Arc::new)
+        .map_err(|error| Verdict::new(AcceptedReason::Invalid, error.to_string()))
+}
+
+/// The references of a policy.
+pub fn judge(policy: &PlacementPolicy, facts: &Facts) -> Result<Refs, Unresolved> {
+    let (key, fact) = &facts.system;
+    let system = known(key, fact)?;
+    permitted(policy, key, system, facts)?;
+    let (credentials, secret) = credentials(policy, facts)?;
+    let route = system.route.clone().map_err(|verdict| {
+        let text = format!("NatsSystem {key} has no connection: {}", verdict.message);
+        Unresolved::System(Verdict::new(ObservedReason::Disconnected, text))
+    })?;
+    let connect = ConnectConfig {
+        credentials: Some(credentials),
+        ..route.connect.clone()
+    };
+    let identity = Identity {
+        system: key.clone(),
+        epoch: route.epoch,
+        secret,
+        key: policy.spec.credentials_ref.key.clone(),
+        domain: policy.spec.jet_stream_domain.clone(),
+    };
+    Ok(Refs {
+        system: Arc::clone(system),
+        route,
+        connect,
+        identity,
+    })
+}
+
+fn refuse<T>(reason: ResolvedRefsReason, message: String) -> Result<T, Unresolved> {
+    Err(Unresolved::Refs(Verdict::new(reason, message)))
+}
+
+fn known<'a>(key: &Key, fact: &'a SystemFact) -> Result<&'a Arc<SystemHandle>, Unresolved> {
+    let missing = |text: String| refuse(ResolvedRefsReason::SystemNotFound, text);
+    match fact {
+        SystemFact::Known(handle) => Ok(handle),
+        SystemFact::NotWatched => missing(format!(
+            "NatsSystem {key} is in a namespace that this operator does not watch: correct systemRef, or add \
+             --watch-namespace {}",
+            key.namespace
+        )),
+        SystemFact::Missing => missing(format!(
+            "NatsSystem {key} does not exist: create it, or correct systemRef"
+        )),
+        SystemFact::Unreadable => missing(format!(
+            "NatsSystem {key} cannot be read: correct it; the operator's log says what is wrong"
+        )),
+        SystemFact::Starting => {
+            let text = format!("NatsSystem {key} is being looked at for the first time");
+            Err(Unresolved::System(Verdict::new(ObservedReason::WarmingUp, text)))
+        }
+    }
+}
+
+fn permitted(
+    policy: &PlacementPolicy,
+    key: &Key,
+    system: &SystemHandle,
+    facts: &Facts,
+) -> Result<(), Unresolved> {
+    let labels = match &facts.labels {
+        None => None,
+        Some(Ok(labels)) => Some(labels),
+        Some(Err(error)) if error.is_definite() => {
+            let text = format!(
+                "NatsSystem {key} asks for labels of this namespace: {error}: grant get on namespaces to it"
+            );
+            return refuse(ResolvedRefsReason::RefNotPermitted, text);
+        }
+        Some(Err(error)) => return Err(Unresolved::Unknown(chain(error))),
+    };
+    match why_refused(
+        &system.allowed,
+        &key.namespace,
+        &Key::of(policy).namespace,
+        labels,
+    ) {
+        None => Ok(()),
+        Some(why) => refuse(
+            ResolvedRefsReason::RefNotPermitted,
+            format!("NatsSystem {key} may not be used from here: {why}"),
+        ),
+    }
+}
+
+fn credentials(
+    policy: &PlacementPolicy,
+    facts: &Facts,
+) -> Result<(Credentials, Arc<SecretData>), Unresolved> {
+    let (key, found) = &facts.secret;
+    let data = match found {
+        Ok(data) => data,
+        Err(error) if error.is_definite() => {
+            return refuse(ResolvedRefsReason::SecretNotFound, secret_problem(error));
+        }
+        Err(error) => return Err(Unresolved::Unknown(chain(error))),
+    };
+    match Credentials::from_secret(data, policy.spec.credentials_ref.key.as_deref()) {
+        Ok(credentials) => Ok((credentials, Arc::clone(data))),
+        Err(error) => refuse(credentials_reason(&error), format!("Secret {key}: {error}")),
+    }
+}
+
+fn credentials_reason(error: &CredentialsError) -> ResolvedRefsReason {
+    match error {
+        CredentialsError::NoSuchKey { .. } => ResolvedRefsReason::SecretNotFound,
+        CredentialsError::Nothing { .. }
+        | CredentialsError::Several { .. }
+        | CredentialsError::HalfAPair { .. }
+        | CredentialsError::Unusable { .. } => ResolvedRefsReason::InvalidCredentials,
+    }
+}
+
+/// What is wrong with a Secret that is missing or forbidden, and what to do.
+pub fn secret_problem(error: &ClusterError) -> String {
+    match error {
+        ClusterError::Missing { .. } => format!("{error}: create it, or correct the reference"),
+        ClusterError::Forbidden { .. } => {
+            format!("{error}: grant get on secrets in that namespace to it")
+        }
+        ClusterError::Unanswered { .. } | ClusterError::Failed { .. } => chain(error),
+    }
+}

@@ -1,0 +1,71 @@
+//! What both controllers work with.
+
+use std::sync::Arc;
+
+use leeward_api::{NatsSystem, PlacementPolicy};
+use leeward_core::evaluate::Managed;
+use leeward_engine::metrics::Metrics;
+use tokio::sync::watch;
+
+use crate::cluster::Cluster;
+use crate::events::Events;
+use crate::gauges::Gauges;
+use crate::key::Key;
+use crate::objects::Objects;
+use crate::pokes::Pokes;
+use crate::systems::SystemHandles;
+
+/// Everything that is shared; clones share it.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The Kubernetes API.
+    pub cluster: Cluster,
+    /// Systems as the cache has them.
+    pub systems: Objects<NatsSystem>,
+    /// Policies as the cache has them.
+    pub policies: Objects<PlacementPolicy>,
+    /// Wakes reconciles of systems.
+    pub system_pokes: Pokes,
+    /// Wakes reconciles of policies.
+    pub policy_pokes: Pokes,
+    /// Systems as policies use them.
+    pub handles: Arc<SystemHandles>,
+    /// Streams that NACK owns.
+    pub managed: watch::Receiver<Arc<Managed>>,
+    /// Where events go.
+    pub events: Events,
+    /// Numbers of the engine.
+    pub metrics: Arc<Metrics>,
+    /// Numbers of this adapter.
+    pub gauges: Gauges,
+}
+
+impl Shared {
+    /// The policies that refer to a system.
+    pub fn policies_of(&self, system: &Key) -> Vec<Key> {
+        let mut keys = Vec::new();
+        self.policies.each(|policy| {
+            if system_of(policy) == *system {
+                keys.push(Key::of(policy));
+            }
+        });
+        keys.sort();
+        keys
+    }
+
+    /// Wakes every policy.
+    pub fn poke_policies(&self) {
+        self.policies
+            .each(|policy| self.policy_pokes.poke(Key::of(policy)));
+    }
+}
+
+/// The system that a policy refers to.
+pub fn system_of(policy: &PlacementPolicy) -> Key {
+    let reference = &policy.spec.system_ref;
+    let own = || Key::of(policy).namespace;
+    Key::new(
+        reference.namespace.clone().unwrap_or_else(own),
+        reference.name.as_str(),
+    )
+}

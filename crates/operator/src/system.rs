@@ -1,0 +1,209 @@
+//! The driver of `NatsSystem`: dereference → validate → run → publish. Each step is its own module.
+//!
+//! One observer per system, started anew when what it connects with changes. Without an answer of the Kubernetes API,
+//! what runs goes on with what was known.
+
+mod dereference;
+mod run;
+mod status;
+mod validate;
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kube::Resource as _;
+use kube::core::error_boundary::InvalidObject;
+use leeward_api::NatsSystem;
+use leeward_api::vocabulary::ConnectedReason;
+use tracing::warn;
+
+use crate::cluster::ClusterError;
+use crate::condition::Verdict;
+use crate::key::Key;
+use crate::objects::Guarded;
+use crate::registry::Registry;
+use crate::shared::Shared;
+use crate::systems::SystemHandle;
+use crate::watch::Reconcile;
+use dereference::{Trouble, dereference};
+use run::Entry;
+use status::{Outlook, Sight, build, same};
+use validate::validate;
+
+/// A Secret is missing or wrong: look again this soon.
+const SOON: Duration = Duration::from_secs(5);
+/// Nothing but a change of the object can help.
+const SELDOM: Duration = Duration::from_hours(1);
+
+/// All systems.
+#[derive(Debug)]
+pub struct Systems {
+    shared: Shared,
+    entries: Registry<Entry>,
+}
+
+impl Reconcile<NatsSystem> for Systems {
+    async fn reconcile(&self, object: &Guarded<NatsSystem>) -> Result<Duration, ClusterError> {
+        let key = Key::of(object);
+        if object.meta().deletion_timestamp.is_some() {
+            self.end(&key).await;
+            return Ok(SELDOM);
+        }
+        match &object.0 {
+            Ok(system) => self.follow(&key, system).await,
+            Err(invalid) => {
+                self.refuse(&key, invalid).await;
+                Ok(SELDOM)
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        let gone = self.entries.take_unless(|key| self.shared.systems.has(key));
+        join_all(gone.into_iter().map(|(key, entry)| self.retire(key, entry))).await;
+    }
+}
+
+impl Systems {
+    /// No system is observed yet.
+    pub fn new(shared: Shared) -> Self {
+        Self {
+            shared,
+            entries: Registry::default(),
+        }
+    }
+
+    /// Ends all observers.
+    pub async fn shutdown(&self) {
+        let entries = self.entries.close();
+        join_all(entries.into_iter().map(|(_, entry)| entry.end())).await;
+    }
+
+    async fn follow(&self, key: &Key, system: &NatsSystem) -> Result<Duration, ClusterError> {
+        let uid = system.metadata.uid.clone().unwrap_or_default();
+        let mut entry = match self.entries.take(key) {
+            Some(entry) if entry.uid == uid => entry,
+            Some(stranger) => {
+                self.retire(key.clone(), stranger).await;
+                Entry::new(system)
+            }
+            None => Entry::new(system),
+        };
+        self.pursue(key, system, &mut entry).await;
+        let written = self.publish(key, system, &mut entry).await;
+        let interval: Duration = system.spec.observe_interval.into();
+        let wait = if entry.route.is_ok() {
+            interval
+        } else {
+            interval.min(SOON)
+        };
+        self.put_back(key, entry).await;
+        written.map(|()| wait)
+    }
+
+    /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
+    async fn put_back(&self, key: &Key, entry: Entry) {
+        if let Err(entry) = self.entries.put(key.clone(), entry) {
+            entry.end().await;
+        } else if !self.shared.systems.has(key) {
+            self.end(key).await;
+        }
+    }
+
+    /// Brings the entry to what the system asks for, and tells the policies.
+    async fn pursue(&self, key: &Key, system: &NatsSystem, entry: &mut Entry) {
+        let spec = &system.spec;
+        match dereference(&self.shared.cluster, key, spec).await {
+            Ok(materials) => {
+                if !entry.uses(&materials) {
+                    match validate(&materials) {
+                        Ok(config) => {
+                            entry
+                                .start(materials, config, key, &self.shared.system_pokes)
+                                .await;
+                        }
+                        Err(verdict) => entry.stop(verdict).await,
+                    }
+                }
+            }
+            Err(Trouble::Definite(verdict)) => entry.stop(verdict).await,
+            Err(Trouble::Unknown(message)) => {
+                warn!(system = %key, error = %message, "Secrets not read, going on with those known");
+                entry.wait(message);
+            }
+        }
+        let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let limits = (size(spec.limits.step_downs), size(spec.limits.moves));
+        entry.limit(limits);
+        let handle = SystemHandle {
+            uid: entry.uid.clone(),
+            allowed: spec.allowed_namespaces.clone(),
+            interval: spec.observe_interval.into(),
+            suspended: spec.suspend,
+            limits: entry.limits.clone(),
+            route: entry.route.clone(),
+        };
+        if self.shared.handles.put(key, &handle) {
+            self.shared.policy_pokes.poke_all(self.shared.policies_of(key));
+        }
+    }
+
+    /// Writes the status, if it says something new.
+    async fn publish(&self, key: &Key, system: &NatsSystem, entry: &mut Entry) -> Result<(), ClusterError> {
+        let seen = entry.seen();
+        let outlook = Outlook {
+            generation: system.metadata.generation,
+            interval: system.spec.observe_interval.into(),
+            policies: self.shared.policies_of(key).len(),
+            sight: match (&entry.route, &seen) {
+                (Err(verdict), _) => Sight::Unreachable(verdict.clone()),
+                (Ok(_), Some(seen)) => Sight::Seen(seen),
+                (Ok(_), None) => Sight::Tenant,
+            },
+        };
+        let (connected, expected, answered) = outlook.numbers();
+        self.shared.gauges.set(key, connected, expected, answered);
+        let status = build(&entry.status, &outlook, Timestamp::now());
+        if same(&entry.written, &status) {
+            return Ok(());
+        }
+        entry.status = status;
+        match self
+            .shared
+            .cluster
+            .apply_status::<NatsSystem>(key, &entry.status)
+            .await
+        {
+            Ok(()) => entry.written.clone_from(&entry.status),
+            // It was deleted meanwhile.
+            Err(ClusterError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Ends an object that cannot be read.
+    async fn refuse(&self, key: &Key, invalid: &InvalidObject) {
+        warn!(system = %key, error = %invalid.error, "the system cannot be read");
+        self.end(key).await;
+    }
+
+    async fn end(&self, key: &Key) {
+        if let Some(entry) = self.entries.take(key) {
+            self.retire(key.clone(), entry).await;
+        }
+    }
+
+    /// Ends what runs for an object that is gone.
+    async fn retire(&self, key: Key, entry: Entry) {
+        self.shared.handles.remove(&key);
+        self.shared.gauges.remove(&key);
+        self.shared.policy_pokes.poke_all(self.shared.policies_of(&key));
+        entry.end().await;
+    }
+}
+
+fn not_found(message: String) -> Verdict<ConnectedReason> {
+    Verdict::new(ConnectedReason::SecretNotFound, message)
+}

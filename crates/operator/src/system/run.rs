@@ -1,0 +1,140 @@
+//! What runs for one system: its observer, its limits, and the task that pokes when it sees something new.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leeward_api::NatsSystem;
+use leeward_api::system_status::NatsSystemStatus;
+use leeward_api::vocabulary::ConnectedReason;
+use leeward_engine::limits::SystemLimits;
+use leeward_nats::{ConnectConfig, SystemObserver, SystemStatus};
+use tokio::task::JoinSet;
+use tracing::info;
+
+use super::dereference::Materials;
+use crate::condition::Verdict;
+use crate::key::Key;
+use crate::pokes::{Pokes, poke_on};
+use crate::systems::Route;
+
+/// Counts routes over all systems, so that no two are taken for one.
+static EPOCHS: AtomicU64 = AtomicU64::new(1);
+
+/// One system at work.
+pub struct Entry {
+    /// The uid of the object: one that was made anew is another.
+    pub uid: String,
+    /// How to reach the system, or why that is not known.
+    pub route: Result<Route, Verdict<ConnectedReason>>,
+    /// Limits over all policies; they outlive observers.
+    pub limits: Arc<SystemLimits>,
+    /// The newest status.
+    pub status: NatsSystemStatus,
+    /// The status that is stored.
+    pub written: NatsSystemStatus,
+    limited: Option<(usize, usize)>,
+    materials: Option<Materials>,
+    watchers: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Entry")
+            .field("uid", &self.uid)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    /// Nothing runs yet.
+    pub fn new(system: &NatsSystem) -> Self {
+        let status = system.status.clone().unwrap_or_default();
+        Self {
+            uid: system.metadata.uid.clone().unwrap_or_default(),
+            route: Err(Verdict::new(
+                ConnectedReason::Connecting,
+                "the first connection is being made",
+            )),
+            limits: SystemLimits::new(0, 0),
+            written: status.clone(),
+            status,
+            limited: None,
+            materials: None,
+            watchers: JoinSet::new(),
+        }
+    }
+
+    /// Whether the observer that runs was started with these.
+    pub fn uses(&self, materials: &Materials) -> bool {
+        self.route.is_ok() && self.materials.as_ref() == Some(materials)
+    }
+
+    /// Starts an observer in place of the one that runs.
+    pub async fn start(&mut self, materials: Materials, config: ConnectConfig, key: &Key, pokes: &Pokes) {
+        self.end_observer().await;
+        info!(system = %key, servers = ?config.servers, "system starts");
+        let public = ConnectConfig {
+            credentials: None,
+            ..config.clone()
+        };
+        let observer = materials
+            .credentials
+            .is_some()
+            .then(|| SystemObserver::start(config, materials.interval));
+        if let Some(observer) = &observer {
+            self.watchers
+                .spawn(poke_on(observer.status(), key.clone(), pokes.clone()));
+        }
+        self.route = Ok(Route {
+            epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
+            connect: public,
+            observer,
+        });
+        self.materials = Some(materials);
+    }
+
+    /// Stops the observer, for a reason.
+    pub async fn stop(&mut self, why: Verdict<ConnectedReason>) {
+        self.end_observer().await;
+        self.materials = None;
+        self.route = Err(why);
+    }
+
+    /// The Kubernetes API did not answer: what runs goes on.
+    pub fn wait(&mut self, message: String) {
+        if self.route.is_err() {
+            self.route = Err(Verdict::new(ConnectedReason::Connecting, message));
+        }
+    }
+
+    /// Sets how many operations there may be at once.
+    pub fn limit(&mut self, limits: (usize, usize)) {
+        if self.limited != Some(limits) {
+            self.limits.set(limits.0, limits.1);
+            self.limited = Some(limits);
+        }
+    }
+
+    /// What the observer saw; `None` where there is none.
+    pub fn seen(&self) -> Option<SystemStatus> {
+        let observer = self.route.as_ref().ok()?.observer.as_ref()?;
+        Some(observer.status().borrow().clone())
+    }
+
+    /// Ends everything.
+    pub async fn end(mut self) {
+        self.end_observer().await;
+    }
+
+    async fn end_observer(&mut self) {
+        self.watchers.shutdown().await;
+        if let Ok(Route {
+            observer: Some(observer),
+            ..
+        }) = &self.route
+        {
+            observer.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The status of a system from what its observer saw. Pure.
+//!
+//! What cannot be seen now keeps its last value: the conditions say that it is old.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use leeward_api::system_status::{
+    ClusterStatus, MAX_CLUSTERS, MAX_ROUND_TRIPS, MAX_VERSIONS, NatsSystemStatus, RoundTrip, ServerCounts,
+    SystemSummary,
+};
+use leeward_api::vocabulary::{ConnectedReason, ObservedReason, SystemCondition, SystemReadyReason};
+use leeward_core::demand::elapsed;
+use leeward_core::explain::gap_text;
+use leeward_core::snapshot::Gap;
+use leeward_nats::{ConnectProblem, ConnectionState, Standing, SystemStatus};
+
+use crate::condition::{Conditions, Verdict};
+
+/// Gaps that a message names; more are counted.
+const GAPS_NAMED: usize = 5;
+/// An observation that is older than this many intervals is stale.
+const STALE_INTERVALS: u32 = 3;
+
+/// Everything that a status is made of.
+#[derive(Clone, Debug)]
+pub struct Outlook<'a> {
+    /// The system's generation.
+    pub generation: Option<i64>,
+    /// How often it is observed.
+    pub interval: Duration,
+    /// Policies that refer to it.
+    pub policies: usize,
+    /// What can be seen.
+    pub sight: Sight<'a>,
+}
+
+/// What can be seen of a system.
+#[derive(Clone, Debug)]
+pub enum Sight<'a> {
+    /// Nothing, for this reason.
+    Unreachable(Verdict<ConnectedReason>),
+    /// There is no observer: each policy observes its own account.
+    Tenant,
+    /// What the observer saw.
+    Seen(&'a SystemStatus),
+}
+
+impl Outlook<'_> {
+    /// Whether it is connected, servers expected, and servers that answered.
+    pub fn numbers(&self) -> (bool, u32, u32) {
+        match &self.sight {
+            Sight::Unreachable(_) | Sight::Tenant => (false, 0, 0),
+            Sight::Seen(seen) => (
+                seen.connection.is_connected(),
+                seen.servers_expected,
+                seen.servers_answered,
+            ),
+        }
+    }
+}
+
+/// The status that follows from an outlook and the status so far.
+pub fn build(previous: &NatsSystemStatus, outlook: &Outlook<'_>, now: Timestamp) -> NatsSystemStatus {
+    let mut status = previous.clone();
+    status.observed_generation = outlook.generation;
+    status.conditions = conditions(&previous.conditions, outlook, now);
+    status.policies = Some(i64::try_from(outlook.policies).unwrap_or(i64::MAX));
+    match &outlook.sight {
+        Sight::Tenant => forget(&mut status),
+        Sight::Seen(seen) if seen.observed_at.is_some() => take_over(&mut status, seen),
+        Sight::Unreachable(_) | Sight::Seen(_) => {}
+    }
+    if same(previous, &status) {
+        status
+            .last_observation_time
+            .clone_from(&previous.last_observation_time);
+    }
+    status
+}
+
+/// Without an observer nobody counts servers.
+fn forget(status: &mut NatsSystemStatus) {
+    status.servers = None;
+    status.clusters.clear();
+    status.round_trips.clear();
+    status.summary = None;
+    status.last_observation_time = None;
+}
+
+fn take_over(status: &mut NatsSystemStatus, seen: &SystemStatus) {
+    status.servers = Some(ServerCounts {
+        expected: seen.servers_expected.into(),
+        answered: seen.servers_answered.into(),
+    });
+    status.clusters = seen.clusters.iter().take(MAX_CLUSTERS).map(cluster).collect();
+    status.round_trips = round_trips(&status.round_trips, seen);
+    status.summary = Some(summary(seen));
+    status.last_observation_time = seen.observed_at.map(Time);
+}
+
+fn cluster(seen: &leeward_nats::ClusterStatus) -> ClusterStatus {
+    ClusterStatus {
+        name: seen.name.to_string(),
+        servers: seen.servers.into(),
+        versions: seen
+            .versions
+            .iter()
+            .take(MAX_VERSIONS)
+            .map(ToString::to_string)
+            .collect(),
+        connections: seen.connections.into(),
+        stream_leaders: seen.stream_leaders.into(),
+        consumer_leaders: seen.consumer_leaders.into(),
+    }
+}
+
+/// Times never stand still: one within a fifth or two milliseconds of the last one is no news.
+fn round_trips(before: &[RoundTrip], seen: &SystemStatus) -> Vec<RoundTrip> {
+    let steadied = |from: String, to: String, milliseconds: i64| {
+        let last = before.iter().find(|trip| trip.from == from && trip.to == to);
+        let near =
+            |last: &&RoundTrip| (last.milliseconds - milliseconds).abs() <= (last.milliseconds / 5).max(2);
+        RoundTrip {
+            milliseconds: last.filter(near).map_or(milliseconds, |last| last.milliseconds),
+            from,
+            to,
+        }
+    };
+    seen.round_trips
+        .iter()
+        .take(MAX_ROUND_TRIPS)
+        .map(|((from, to), time)| {
+            let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+            steadied(from.to_string(), to.to_string(), milliseconds)
+        })
+        .collect()
+}
+
+fn summary(seen: &SystemStatus) -> SystemSummary {
+    let versions = || seen.clusters.iter().flat_map(|cluster| cluster.versions.iter());
+    let version = match (versions().min(), versions().max()) {
+        (Some(lowest), Some(highest)) if lowest != highest => format!("{lowest}–{highest}"),
+        (Some(only), _) => only.to_string(),
+        (None, _) => String::new(),
+    };
+    SystemSummary {
+        servers: format!("{}/{}", seen.servers_answered, seen.servers_expected),
+        clusters: i64::try_from(seen.clusters.len()).unwrap_or(i64::MAX),
+        version,
+    }
+}
+
+/// Whether two statuses differ in nothing but the time of the observation.
+pub fn same(one: &NatsSystemStatus, other: &NatsSystemStatus) -> bool {
+    let timeless = |status: &NatsSystemStatus| {
+        let status = NatsSystemStatus {
+            last_observation_time: None,
+            ..status.clone()
+        };
+        // As it is stored: times in whole seconds.
+        serde_json::to_value(status).ok()
+    };
+    timeless(one) == timeless(other)
+}
+
+fn conditions(previous: &[Condition], outlook: &Outlook<'_>, now: Timestamp) -> Vec<Condition> {
+    let connected = connected(outlook);
+    let observed = observed(outlook, &connected, now);
+    let ready = if !connected.holds() {
+        Verdict::new(
+            SystemReadyReason::Connected(connected.reason),
+            connected.message.as_str(),
+        )
+    } else if observed.holds() {
+        Verdict::new(SystemReadyReason::Ready, "policies can use the system")
+    } else {
+        Verdict::new(
+            SystemReadyReason::Observed(observed.reason),
+            observed.message.as_str(),
+        )
+    };
+    let mut conditions = Conditions::new(previous, outlook.generation, now);
+    conditions.add(SystemCondition::Connected, &connected);
+    conditions.add(SystemCondition::Observed, &observed);
+    conditions.add(SystemCondition::Ready, &ready);
+    conditions.finish()
+}
+
+fn connected(outlook: &Outlook<'_>) -> Verdict<ConnectedReason> {
+    let seen = match &outlook.sight {
+        Sight::Unreachable(verdict) => return verdict.clone(),
+        Sight::Tenant => {
+            let text = "tenant mode: without credentialsRef each policy connects as its own account's user";
+            return Verdict::new(ConnectedReason::Connected, text);
+        }
+        Sight::Seen(seen) => seen,
+    };
+    match &seen.connection {
+        ConnectionState::Connecting => {
+            Verdict::new(ConnectedReason::Connecting, "the first connection is being made")
+        }
+        ConnectionState::Connected { .. } => standing(seen),
+        ConnectionState::Disconnected { message } => Verdict::new(
+            ConnectedReason::Unreachable,
+            format!("no server can be reached ({message}): check servers and the network between"),
+        ),
+        ConnectionState::Refused { problem, message } => refused(*problem, message),
+    }
+}
+
+fn refused(problem: ConnectProblem, message: &str) -> Verdict<ConnectedReason> {
+    let (reason, cure) = match problem {
+        ConnectProblem::InvalidCredentials => (
+            ConnectedReason::InvalidCredentials,
+            "correct the Secret that credentialsRef names",
+        ),
+        ConnectProblem::InvalidTls => (
+            ConnectedReason::TlsFailed,
+            "check tls.caRef and the client certificate",
+        ),
+        ConnectProblem::InvalidServers => (ConnectedReason::Unreachable, "correct servers"),
+    };
+    Verdict::new(reason, format!("{message}: {cure}"))
+}
+
+fn standing(seen: &SystemStatus) -> Verdict<ConnectedReason> {
+    match &seen.standing {
+        Standing::Unknown | Standing::System => {
+            Verdict::new(ConnectedReason::Connected, seen.connection.to_string())
+        }
+        Standing::NotSystem { account } => {
+            let whose = account
+                .as_ref()
+                .map_or_else(|| "another account".to_owned(), |name| format!("account {name}"));
+            let text = format!(
+                "the user belongs to {whose} and not to the system account: name a user of the system account in \
+                 credentialsRef, or remove it for tenant mode"
+            );
+            Verdict::new(ConnectedReason::InvalidCredentials, text)
+        }
+        Standing::Denied { subject } => {
+            let text = format!("the user may not publish {subject}: allow it");
+            Verdict::new(ConnectedReason::PermissionDenied, text)
+        }
+    }
+}
+
+fn observed(
+    outlook: &Outlook<'_>,
+    connected: &Verdict<ConnectedReason>,
+    now: Timestamp,
+) -> Verdict<ObservedReason> {
+    let seen = match &outlook.sight {
+        Sight::Tenant => {
+            let text = "tenant mode: each policy observes its own account; servers, clusters and round trips are not \
+                        known here";
+            return Verdict::new(ObservedReason::Complete, text);
+        }
+        Sight::Unreachable(_) => None,
+        Sight::Seen(seen) => Some(seen),
+    };
+    let Some(seen) = seen.filter(|_| connected.holds()) else {
+        let reason = match connected.reason {
+            ConnectedReason::Connecting => ObservedReason::WarmingUp,
+            _ => ObservedReason::Disconnected,
+        };
+        return Verdict::new(reason, "not observed while Connected is False");
+    };
+    let Some(at) = seen.observed_at else {
+        return Verdict::new(ObservedReason::WarmingUp, "the first look is under way");
+    };
+    if let Some(verdict) = missing(seen) {
+        return verdict;
+    }
+    if elapsed(at, now) > outlook.interval.saturating_mul(STALE_INTERVALS) {
+        return Verdict::new(ObservedReason::Stale, "the last complete observation is too old");
+    }
+    let text = format!("all {} servers answered", seen.servers_answered);
+    Verdict::new(ObservedReason::Complete, text)
+}
+
+/// What the last look did not see.
+fn missing(seen: &SystemStatus) -> Option<Verdict<ObservedReason>> {
+    let first = seen.gaps.first()?;
+    let reason = match first {
+        Gap::Disconnected { .. } => ObservedReason::Disconnected,
+        Gap::WarmingUp => ObservedReason::WarmingUp,
+        Gap::ServerMissing { .. }
+        | Gap::ServersUncounted { .. }
+        | Gap::Denied { .. }
+        | Gap::Unreadable { .. } => ObservedReason::ServersMissing,
+    };
+    let mut texts: Vec<String> = seen.gaps.iter().take(GAPS_NAMED).map(gap_text).collect();
+    if seen.gaps.len() > GAPS_NAMED {
+        texts.push(format!("and {} more", seen.gaps.len() - GAPS_NAMED));
+    }
+    Some(Verdict::new(reason, texts.join("; ")))
+}
+
+#[cfg(test)]
+mod tests;
