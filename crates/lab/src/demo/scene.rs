@@ -25,6 +25,10 @@ const READY: Duration = Duration::from_mins(1);
 /// Messages a second of each publisher.
 const RATE: f64 = 40.0;
 
+/// Workers take a few messages at a time and work on them, so that the next ones wait when they ask.
+const BATCH: usize = 5;
+const BUSY: Duration = Duration::from_millis(100);
+
 /// A running system with its account, clients and load.
 pub(super) struct Scene {
     load: Load,
@@ -243,7 +247,9 @@ impl Scene {
             publisher.rate_per_second = RATE;
             self.load.publish(publisher);
             let worker = self.client(HOME, &format!("{stream}-worker")).await?;
-            self.load.pull(PullWorker::new(worker, HOME, &stream, WORKERS));
+            let mut worker = PullWorker::new(worker, HOME, &stream, WORKERS);
+            (worker.batch, worker.busy) = (BATCH, BUSY);
+            self.load.pull(worker);
             if number < CLIENTS_AWAY {
                 let audit = self.client(AWAY, &format!("{stream}-audit")).await?;
                 self.load.pull(PullWorker::new(audit, AWAY, &stream, AUDIT));

@@ -7,24 +7,38 @@ use serde_json::Value;
 
 use crate::kube::Kube;
 
+/// The columns that tell the story, and how wide they are shown. Ages change by themselves and are left out.
+const COLUMNS: [(&str, usize); 8] = [
+    ("ACCOUNT", 7),
+    ("MODE", 7),
+    ("HOME", 14),
+    ("SHARE", 5),
+    ("IN-PLACE", 8),
+    ("REASON", 14),
+    ("OBSERVED", 12),
+    ("PROGRESSING", 13),
+];
 const LOOK: Duration = Duration::from_millis(250);
-const LIMIT: Duration = Duration::from_mins(5);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Prints the columns of the policy `orders` whenever they change; returns when all leaders are home.
 pub(super) async fn until_in_place(kube: &Kube, namespace: &str, began: Instant) -> anyhow::Result<()> {
-    let mut shown = String::new();
+    let mut shown = Vec::new();
     loop {
-        let columns = columns(kube, namespace).await?;
-        let (header, row) = columns
-            .split_once('\n')
-            .context("kubectl prints a header and a row")?;
-        let row = row.trim_end();
+        let row = row(&columns(kube, namespace).await?);
         if row != shown {
             if shown.is_empty() {
-                super::say(&format!("   time  {header}"));
+                super::say(&format!(
+                    "   time  {}",
+                    aligned(&COLUMNS.map(|(name, _)| name.to_owned()))
+                ));
             }
-            super::say(&format!("{:6.1}s  {row}", began.elapsed().as_secs_f64()));
-            row.clone_into(&mut shown);
+            super::say(&format!(
+                "{:6.1}s  {}",
+                began.elapsed().as_secs_f64(),
+                aligned(&row)
+            ));
+            shown = row;
         }
         if in_place(&policy(kube, namespace).await?) {
             super::say("");
@@ -32,45 +46,55 @@ pub(super) async fn until_in_place(kube: &Kube, namespace: &str, began: Instant)
         }
         if began.elapsed() > LIMIT {
             bail!(
-                "not in place after {} s; the last columns:\n{shown}",
-                LIMIT.as_secs()
+                "not in place after {} s; the last columns: {}",
+                LIMIT.as_secs(),
+                aligned(&shown)
             );
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// All columns but the ages, which change by themselves.
+/// What `kubectl` prints: a header and a row.
 async fn columns(kube: &Kube, namespace: &str) -> anyhow::Result<String> {
-    let table = kube
-        .kubectl(&[
-            "--namespace",
-            namespace,
-            "get",
-            "placementpolicy",
-            "orders",
-            "--output",
-            "wide",
-        ])
-        .await?;
-    let header = table.lines().next().unwrap_or("").to_owned();
-    let start = |name: &str| header.find(name);
-    let cut = |line: &str, from: Option<usize>, to: Option<usize>| {
-        from.map(|from| {
-            line.get(from..to.unwrap_or(line.len()).min(line.len()))
-                .unwrap_or("")
-                .to_owned()
-        })
+    kube.kubectl(&[
+        "--namespace",
+        namespace,
+        "get",
+        "placementpolicy",
+        "orders",
+        "--output",
+        "wide",
+    ])
+    .await
+}
+
+/// The cells of [`COLUMNS`]; a cell begins where its column's name does.
+fn row(table: &str) -> Vec<String> {
+    let (header, row) = table.split_once('\n').unwrap_or((table, ""));
+    let cell = |name: &str| {
+        let start = header.find(name)?;
+        let rest = row.get(start..)?;
+        let width = header
+            .get(start + name.len()..)?
+            .find(|letter: char| letter != ' ');
+        let cell = width.map_or(Some(rest), |width| rest.get(..name.len() + width))?;
+        Some(cell.trim().to_owned())
     };
-    let mut kept = String::new();
-    for line in table.lines() {
-        let left = cut(line, Some(0), start("AGE")).unwrap_or_default();
-        let right = cut(line, start("SHARE"), start("EVALUATED")).unwrap_or_default();
-        kept.push_str(&left);
-        kept.push_str(right.trim_end());
-        kept.push('\n');
-    }
-    Ok(kept)
+    COLUMNS
+        .iter()
+        .map(|(name, _)| cell(name).unwrap_or_default())
+        .collect()
+}
+
+fn aligned(cells: &[String]) -> String {
+    let widths = COLUMNS.iter().map(|(_, width)| *width);
+    let padded: Vec<String> = cells
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| format!("{cell:<width$}"))
+        .collect();
+    padded.join("  ").trim_end().to_owned()
 }
 
 async fn policy(kube: &Kube, namespace: &str) -> anyhow::Result<Value> {

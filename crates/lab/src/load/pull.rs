@@ -27,11 +27,13 @@ pub struct PullWorker {
     pub batch: usize,
     /// How long an idle request waits on the server.
     pub expires: Duration,
+    /// How long a batch keeps the worker busy before it asks for the next.
+    pub busy: Duration,
     pub acknowledge: Acknowledge,
 }
 
 impl PullWorker {
-    /// Batches of 64, requests of 2 s, plain acknowledgements.
+    /// Batches of 64, requests of 2 s, never busy, plain acknowledgements.
     pub fn new(client: Client, location: &str, stream: &str, consumer: &str) -> Self {
         Self {
             client,
@@ -40,6 +42,7 @@ impl PullWorker {
             consumer: consumer.to_owned(),
             batch: 64,
             expires: Duration::from_secs(2),
+            busy: Duration::ZERO,
             acknowledge: Acknowledge::Plain,
         }
     }
@@ -52,6 +55,7 @@ impl PullWorker {
             consumer,
             batch,
             expires,
+            busy,
             acknowledge,
         } = self;
         let inbox = client.new_inbox();
@@ -76,8 +80,9 @@ impl PullWorker {
         // A request under way is ended by the server or its limit, not by the stop: its messages are wanted.
         while !stop.is_cancelled() {
             let fetched = pull.fetch().await;
-            if pull.settle(fetched) {
-                stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await;
+            let pause = if pull.settle(fetched) { RETRY_PAUSE } else { busy };
+            if !pause.is_zero() {
+                stop.run_until_cancelled(tokio::time::sleep(pause)).await;
             }
         }
         pull.intake.finish().await;

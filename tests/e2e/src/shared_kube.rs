@@ -1,0 +1,58 @@
+//! One kube-apiserver for the tests that run at the same time, with Leeward's CRDs; each has a namespace of its own.
+
+use std::sync::{Arc, Weak};
+
+use anyhow::Context;
+use leeward_lab::folder::Folder;
+use leeward_lab::kube::Kube;
+use tokio::sync::Mutex;
+
+static SHARED: Mutex<Weak<SharedKube>> = Mutex::const_new(Weak::new());
+
+/// A kube-apiserver with the CRDs. The last test that lets go of it stops it.
+#[derive(Debug)]
+pub struct SharedKube {
+    // Dropped in this order.
+    kube: Kube,
+    folder: Folder,
+}
+
+impl SharedKube {
+    /// The one that runs, or a new one.
+    pub async fn get() -> anyhow::Result<Arc<Self>> {
+        let mut shared = SHARED.lock().await;
+        if let Some(kube) = shared.upgrade() {
+            return Ok(kube);
+        }
+        let kube = Arc::new(Self::start().await?);
+        *shared = Arc::downgrade(&kube);
+        Ok(kube)
+    }
+
+    /// One of its own, for a test that stops it.
+    pub async fn start() -> anyhow::Result<Self> {
+        let folder = Folder::temporary()?;
+        let kube = Kube::start(&folder.path().join("kube")).await?;
+        for crd in ["natssystems.yaml", "placementpolicies.yaml"] {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/").to_owned() + crd;
+            let yaml = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            kube.apply_crds(&yaml).await?;
+        }
+        Ok(Self { kube, folder })
+    }
+
+    /// The servers.
+    pub fn kube(&self) -> &Kube {
+        &self.kube
+    }
+
+    /// The servers, to stop and start them.
+    pub fn kube_mut(&mut self) -> &mut Kube {
+        &mut self.kube
+    }
+
+    /// Where tests may write.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}

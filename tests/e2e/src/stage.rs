@@ -1,0 +1,185 @@
+//! One NATS system, one namespace, one operator.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use leeward_lab::leeward::{Operator, OperatorOptions, manifests};
+use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, SystemBuilder, eventually};
+use serde_json::Value;
+
+use crate::binary;
+use crate::shared_kube::SharedKube;
+
+/// A generous limit for anything that converges on two busy cores.
+pub const CONVERGED: Duration = Duration::from_mins(2);
+
+/// What one test plays on.
+#[derive(Debug)]
+pub struct Stage {
+    /// The operator, once it was started.
+    pub operator: Option<Operator>,
+    /// The NATS servers.
+    pub system: System,
+    /// The API server.
+    pub kube: Arc<SharedKube>,
+    /// The test's own namespace.
+    pub namespace: String,
+    kubeconfig: PathBuf,
+}
+
+impl Stage {
+    /// Starts a NATS system beside the shared API server.
+    pub async fn new(builder: SystemBuilder) -> anyhow::Result<Self> {
+        let (kube, system) = tokio::try_join!(SharedKube::get(), builder.start())?;
+        Self::with_kube(kube, system).await
+    }
+
+    /// A stage on an API server of the test's own.
+    pub async fn with_kube(kube: Arc<SharedKube>, system: System) -> anyhow::Result<Self> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        binary::build().await?;
+        let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        kube.kube().create_namespace(&namespace).await?;
+        kube.kube().apply(&manifests::rbac(&namespace)).await?;
+        let token = kube.kube().service_account_token(&namespace, "leeward").await?;
+        let kubeconfig = kube.kube().kubeconfig_for_token(&namespace, &token)?;
+        Ok(Self {
+            operator: None,
+            system,
+            kube,
+            namespace,
+            kubeconfig,
+        })
+    }
+
+    /// Applies the Secrets and a `NatsSystem` named `prod`, with `spec` laid over the usual one.
+    pub async fn apply_system(&self, spec: Value) -> anyhow::Result<()> {
+        let namespace = &self.namespace;
+        let system = self.system.system_credentials()?;
+        self.apply(&manifests::credentials(namespace, "nats-system", system))
+            .await?;
+        let account = self.system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
+        self.apply(&manifests::credentials(namespace, "account", account))
+            .await?;
+        if let Some(ca) = self.system.ca_pem() {
+            let data = serde_json::json!({ "ca.crt": ca });
+            self.apply(&manifests::secret(namespace, "nats-ca", &data))
+                .await?;
+        }
+        self.apply(&manifests::nats_system(namespace, "prod", &self.system, spec)?)
+            .await
+    }
+
+    /// Applies a policy, with `spec` laid over an enforcing one.
+    pub async fn apply_policy(&self, name: &str, spec: Value) -> anyhow::Result<()> {
+        self.apply(&manifests::placement_policy(&self.namespace, name, spec))
+            .await
+    }
+
+    /// Applies any object.
+    pub async fn apply(&self, object: &Value) -> anyhow::Result<()> {
+        self.kube.kube().apply(&object.to_string()).await
+    }
+
+    /// Runs `kubectl` in the namespace.
+    pub async fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
+        let all: Vec<&str> = ["--namespace", &self.namespace]
+            .into_iter()
+            .chain(args.iter().copied())
+            .collect();
+        self.kube.kube().kubectl(&all).await
+    }
+
+    /// Starts the operator for this namespace, or starts it again after it has ended.
+    pub async fn start_operator(&mut self) -> anyhow::Result<()> {
+        self.start_operator_with(&[]).await
+    }
+
+    /// As [`Self::start_operator`], with more arguments.
+    pub async fn start_operator_with(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
+        self.operator = None;
+        let options = OperatorOptions {
+            kubeconfig: self.kubeconfig.clone(),
+            namespaces: vec![self.namespace.clone()],
+            log: self
+                .kube
+                .folder()
+                .join(format!("{}-operator.log", self.namespace)),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+        };
+        self.operator = Some(Operator::start(options).await?);
+        Ok(())
+    }
+
+    /// The operator that was started.
+    pub fn operator(&mut self) -> anyhow::Result<&mut Operator> {
+        self.operator.as_mut().context("no operator was started")
+    }
+
+    /// An object as it is now.
+    pub async fn get(&self, kind: &str, name: &str) -> anyhow::Result<Value> {
+        let json = self.kubectl(&["get", kind, name, "--output", "json"]).await?;
+        serde_json::from_str(&json).context("kubectl prints JSON")
+    }
+
+    /// A policy as it is now.
+    pub async fn policy(&self, name: &str) -> anyhow::Result<Value> {
+        self.get("placementpolicy", name).await
+    }
+
+    /// Waits until a policy's condition has a reason, and gives its message. The error shows the status and the log.
+    pub async fn await_reason(&self, policy: &str, kind: &str, reason: &str) -> anyhow::Result<String> {
+        self.await_policy(policy, &format!("{kind} is {reason}"), |policy| {
+            let (found, message) = condition(policy, kind).context("no such condition yet")?;
+            ensure!(found == reason, "{kind} is {found}: {message}");
+            Ok(message)
+        })
+        .await
+    }
+
+    /// Waits until a `NatsSystem`'s condition has a reason, and gives its message.
+    pub async fn await_system_reason(&self, kind: &str, reason: &str) -> anyhow::Result<String> {
+        let probe = || async {
+            let system = self.get("natssystem", "prod").await?;
+            let (found, message) = condition(&system, kind).context("no such condition yet")?;
+            ensure!(found == reason, "{kind} is {found}: {message}");
+            Ok(message)
+        };
+        eventually(CONVERGED, &format!("NatsSystem {kind} is {reason}"), probe).await
+    }
+
+    /// Waits until a policy is as `probe` wants it.
+    pub async fn await_policy<T>(
+        &self,
+        name: &str,
+        what: &str,
+        probe: impl Fn(&Value) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let looked = eventually(CONVERGED, what, || async { probe(&self.policy(name).await?) }).await;
+        match looked {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                let status = self.policy(name).await.map(|policy| policy["status"].clone());
+                let log = self
+                    .operator
+                    .as_ref()
+                    .map(|operator| operator.log_tail(25))
+                    .unwrap_or_default();
+                Err(error.context(format!("status: {status:#?}\nthe operator's log ends:\n{log}")))
+            }
+        }
+    }
+}
+
+/// A condition's reason and message.
+pub fn condition(object: &Value, kind: &str) -> Option<(String, String)> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let found = conditions.iter().find(|condition| condition["type"] == kind)?;
+    Some((
+        found["reason"].as_str()?.to_owned(),
+        found["message"].as_str()?.to_owned(),
+    ))
+}

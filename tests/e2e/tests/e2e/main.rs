@@ -1,0 +1,4 @@
+//! The built operator against real nats-servers and a real kube-apiserver.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod objects;
