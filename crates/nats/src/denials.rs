@@ -1,0 +1,145 @@
+//! Subjects that the servers refused, learnt from their error events.
+//!
+//! A refused publish is not answered: the request would wait for its time limit (NATS.md, permissions). Whoever waits
+//! for an answer waits for its subject's denial too.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::broadcast;
+
+/// Denials that a waiting request may lag behind.
+const CAPACITY: usize = 256;
+/// Subscriptions remembered as refused.
+const MOST_REMEMBERED: usize = 64;
+
+/// A refused subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// May not publish there.
+    Publish(String),
+    /// May not subscribe to it.
+    Subscribe(String),
+}
+
+impl Denial {
+    /// Reads `Permissions Violation for Publish to "subject"`, with whatever follows it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let rest = text
+            .trim_matches('\'')
+            .strip_prefix("Permissions Violation for ")?;
+        let quoted = |rest: &str| Some(rest.split('"').nth(1)?.to_owned());
+        if rest.starts_with("Publish") {
+            quoted(rest).map(Self::Publish)
+        } else if rest.starts_with("Subscription") {
+            quoted(rest).map(Self::Subscribe)
+        } else {
+            None
+        }
+    }
+}
+
+/// Passes denials on to who waits for them. Clones share their state.
+#[derive(Clone, Debug)]
+pub(crate) struct Denials {
+    sender: broadcast::Sender<Denial>,
+    subscriptions: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Denials {
+    pub(crate) fn new() -> Self {
+        Self {
+            sender: broadcast::Sender::new(CAPACITY),
+            subscriptions: Arc::default(),
+        }
+    }
+
+    /// Takes an error event's text; anything but a permissions violation is left alone.
+    pub(crate) fn record(&self, text: &str) {
+        let Some(denial) = Denial::parse(text) else { return };
+        tracing::warn!(?denial, "the server refused a subject");
+        if let Denial::Subscribe(subject) = &denial {
+            let mut known = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() < MOST_REMEMBERED {
+                known.insert(subject.clone());
+            }
+        }
+        // Nobody waiting is fine.
+        let _ = self.sender.send(denial);
+    }
+
+    /// Forgets what an earlier connection was refused.
+    pub(crate) fn reset(&self) {
+        self.subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// The refused subscription on which the answers to requests would have arrived, if it was refused.
+    pub(crate) fn refused_inbox(&self, prefix: &str) -> Option<String> {
+        let known = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|subject| subject.starts_with(prefix)).cloned()
+    }
+
+    /// To be taken before the request is sent.
+    pub(crate) fn listen(&self) -> Listener {
+        Listener(self.sender.subscribe())
+    }
+}
+
+/// Hears of denials from its creation on.
+pub(crate) struct Listener(broadcast::Receiver<Denial>);
+
+impl Listener {
+    /// Waits until `subject` may not be published to, or a subscription that begins with `inbox` is refused; gives the
+    /// refused subject.
+    pub(crate) async fn refused(&mut self, subject: &str, inbox: &str) -> String {
+        loop {
+            match self.0.recv().await {
+                Ok(Denial::Publish(denied)) if denied == subject => return denied,
+                Ok(Denial::Subscribe(denied)) if denied.starts_with(inbox) => return denied,
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn violations_are_read() {
+        let read = Denial::parse;
+        assert_eq!(
+            read("Permissions Violation for Publish to \"$JS.API.INFO\""),
+            Some(Denial::Publish("$JS.API.INFO".into()))
+        );
+        assert_eq!(
+            read("Permissions Violation for Subscription to \"a.>\" using queue \"q\""),
+            Some(Denial::Subscribe("a.>".into()))
+        );
+        assert_eq!(read("Authorization Violation"), None);
+        assert_eq!(read("Permissions Violation for Publish to "), None);
+    }
+
+    #[tokio::test]
+    async fn a_listener_hears_of_its_own_subject_only() {
+        let denials = Denials::new();
+        let mut listener = denials.listen();
+        denials.record("Permissions Violation for Publish to \"other\"");
+        denials.record("Permissions Violation for Publish to \"mine\"");
+        assert_eq!(listener.refused("mine", "_INBOX").await, "mine");
+    }
+
+    #[test]
+    fn refused_inboxes_are_remembered_until_the_next_connection() {
+        let denials = Denials::new();
+        denials.record("Permissions Violation for Subscription to \"_INBOX.abc.*\"");
+        assert_eq!(denials.refused_inbox("_INBOX").as_deref(), Some("_INBOX.abc.*"));
+        denials.reset();
+        assert_eq!(denials.refused_inbox("_INBOX"), None);
+    }
+}

@@ -1,0 +1,31 @@
+//! The adapter to NATS: observes a system, acts on the JetStream of one account.
+//!
+//! [`SystemObserver`] sees every account through a user of the system account, [`TenantObserver`] one account through
+//! its own user, and [`AccountClient`] reads and changes that account's assets. All of them keep their connection by
+//! themselves: a system that is down, or that refuses the credentials, is a state to be watched and never an error at
+//! start. What is decided from what they see is not their matter.
+
+pub mod act;
+mod backoff;
+pub mod connect;
+pub mod credentials;
+mod denials;
+mod observe;
+mod placement_edit;
+mod reading;
+mod request;
+pub mod status;
+mod tenant;
+mod tls;
+mod wire;
+
+pub use act::{AccountClient, AccountInfo};
+pub use connect::{ConnectConfig, ConnectProblem, ConnectionState};
+pub use credentials::{Credentials, CredentialsError};
+pub use observe::SystemObserver;
+pub use status::{ClusterStatus, Standing, SystemStatus};
+pub use tenant::TenantObserver;
+pub use tls::{TlsConfig, TlsError};
+
+/// The name of every connection that Leeward makes; connections of this name are never counted as clients.
+pub const CONNECTION_NAME: &str = "leeward";

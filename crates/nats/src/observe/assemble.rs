@@ -1,0 +1,223 @@
+//! Puts what was gathered about one account together into its view. Pure, but for what it remembers in the history.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use leeward_core::names::{AccountId, ClusterName, ConsumerName, ServerName, StreamName};
+use leeward_core::operation::PeerReading;
+use leeward_core::snapshot::{AccountView, Consumer, Gap, Peer, RaftGroup, Stream};
+use leeward_core::topology::{Server, ServerDetails, Topology};
+
+use super::census::SeenServer;
+use super::connections::{counters, groups, traffic};
+use super::history::{History, Sample, Volumes, elapsed, since};
+use super::round_trips::RoundTripTable;
+use crate::reading::{ConsumerReading, GroupReading, StreamReading};
+use crate::wire::monitor::Connection;
+
+/// The tag that keeps a server out of placement (NATS.md N2).
+const NO_PLACEMENT: &str = "!jetstream";
+
+/// Everything gathered about one account.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// The servers that answered at all.
+    pub(crate) servers: Vec<SeenServer>,
+    /// Those of them that did not answer everything.
+    pub(crate) silent: BTreeSet<ServerName>,
+    /// Servers that have to exist.
+    pub(crate) expected: BTreeSet<ServerName>,
+    pub(crate) streams: Vec<StreamReading>,
+    pub(crate) connections: Vec<(ServerName, Connection)>,
+    /// Leaf nodes of the account on each server.
+    pub(crate) leafnodes: BTreeMap<ServerName, u32>,
+    pub(crate) volumes: BTreeMap<ServerName, Volumes>,
+    pub(crate) round_trips: RoundTripTable,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Makes the view of an account at a moment, and keeps its counters in the history.
+pub(crate) fn assemble(
+    account: &AccountId,
+    gathered: &Gathered,
+    now: Timestamp,
+    history: &mut History,
+) -> AccountView {
+    let topology = topology(gathered);
+    let mut gaps = gathered.gaps.clone();
+    gaps.extend(topology.missing().map(|server| Gap::ServerMissing {
+        server: server.clone(),
+    }));
+    gaps.extend(unclear(&gathered.servers));
+    let sample = sample(gathered, now);
+    let base = history.base();
+    let view_of = |stream| view_stream(stream, &topology, &sample, base);
+    let mut view = AccountView {
+        account: account.clone(),
+        observed_at: now,
+        gaps,
+        clients: groups(
+            &topology,
+            &gathered.connections,
+            &gathered.leafnodes,
+            &sample,
+            base,
+        ),
+        streams: gathered.streams.iter().map(view_of).collect(),
+        traffic: base.and_then(|base| traffic(&sample, base)),
+        topology: Arc::new(topology),
+    };
+    view.normalize();
+    history.push(sample);
+    view
+}
+
+/// All servers that answered or that somebody names.
+fn topology(gathered: &Gathered) -> Topology {
+    let mut servers: Vec<Server> = gathered
+        .servers
+        .iter()
+        .map(|seen| Server {
+            name: seen.name.clone(),
+            answered: !gathered.silent.contains(&seen.name),
+            details: details(seen),
+        })
+        .collect();
+    let known: BTreeSet<ServerName> = servers.iter().map(|server| server.name.clone()).collect();
+    let named = gathered
+        .expected
+        .iter()
+        .chain(gathered.streams.iter().flat_map(named_by));
+    let others: BTreeSet<&ServerName> = named.filter(|name| !known.contains(*name)).collect();
+    servers.extend(others.into_iter().map(|name| Server {
+        name: name.clone(),
+        answered: false,
+        details: None,
+    }));
+    Topology::new(servers, gathered.round_trips.clone())
+}
+
+fn named_by(stream: &StreamReading) -> impl Iterator<Item = &ServerName> {
+    let consumers = stream.consumers.iter().flat_map(|consumer| &consumer.group.peers);
+    stream
+        .group
+        .peers
+        .iter()
+        .chain(consumers)
+        .map(|peer| &peer.server)
+}
+
+/// A server that is in no cluster is one of its own.
+fn details(seen: &SeenServer) -> Option<ServerDetails> {
+    Some(ServerDetails {
+        cluster: ClusterName::from(seen.cluster.as_deref().unwrap_or(seen.name.as_str())),
+        tags: seen.tags.clone(),
+        version: seen.version?,
+        jetstream: seen.jetstream && !seen.tags.iter().any(|tag| tag.as_str() == NO_PLACEMENT),
+        started: seen.started,
+    })
+}
+
+/// What servers say that leaves in doubt which of them is meant.
+fn unclear(servers: &[SeenServer]) -> Vec<Gap> {
+    let mut names = BTreeSet::new();
+    let mut gaps = Vec::new();
+    for server in servers {
+        if !names.insert(&server.name) {
+            let message = format!(
+                "two servers are called {}: give each its own server_name",
+                server.name
+            );
+            gaps.push(Gap::Unreadable { message });
+        }
+        if server.version.is_none() {
+            let message = format!("{} does not say its version in the usual form", server.name);
+            gaps.push(Gap::Unreadable { message });
+        }
+    }
+    gaps
+}
+
+fn sample(gathered: &Gathered, at: Timestamp) -> Sample {
+    let streams = || gathered.streams.iter();
+    let deliveries = |stream: &StreamReading| {
+        let name = stream.name.clone();
+        let entry =
+            move |consumer: &ConsumerReading| ((name.clone(), consumer.name.clone()), consumer.delivered);
+        stream.consumers.iter().map(entry).collect::<Vec<_>>()
+    };
+    Sample {
+        at,
+        streams: streams()
+            .map(|stream| (stream.name.clone(), stream.last_sequence))
+            .collect(),
+        consumers: streams().flat_map(deliveries).collect(),
+        servers: gathered
+            .servers
+            .iter()
+            .map(|server| server.name.clone())
+            .filter(|name| !gathered.silent.contains(name))
+            .collect(),
+        connections: counters(&gathered.connections),
+        volumes: gathered.volumes.clone(),
+    }
+}
+
+fn view_stream(stream: &StreamReading, topology: &Topology, now: &Sample, base: Option<&Sample>) -> Stream {
+    let earlier = base.and_then(|base| base.streams.get(&stream.name)).copied();
+    let view_of = |consumer| view_consumer(&stream.name, consumer, topology, now, base);
+    Stream {
+        name: StreamName::from(stream.name.as_str()),
+        replicas: stream.replicas,
+        group: group(&stream.group, topology),
+        moving: stream.group.moving,
+        placement: stream.placement.clone(),
+        metadata: stream.metadata.clone(),
+        bytes: stream.bytes,
+        message_rate: rate(stream.last_sequence, earlier, now, base),
+        consumers: stream.consumers.iter().map(view_of).collect(),
+    }
+}
+
+fn view_consumer(
+    stream: &str,
+    consumer: &ConsumerReading,
+    topology: &Topology,
+    now: &Sample,
+    base: Option<&Sample>,
+) -> Consumer {
+    let key = (stream.to_owned(), consumer.name.clone());
+    let earlier = base.and_then(|base| base.consumers.get(&key)).copied();
+    Consumer {
+        name: ConsumerName::from(consumer.name.as_str()),
+        group: group(&consumer.group, topology),
+        message_rate: rate(consumer.delivered, earlier, now, base),
+        durable: consumer.durable,
+        opted_out: consumer.opted_out,
+    }
+}
+
+/// Messages a second since the base; `None` where the base does not know the asset.
+fn rate(count: u64, earlier: Option<u64>, now: &Sample, base: Option<&Sample>) -> Option<f32> {
+    let seconds = elapsed(base?.at, now.at).as_secs_f32();
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more precision")]
+    let messages = since(count, earlier?) as f32;
+    (seconds > 0.0).then(|| messages / seconds)
+}
+
+fn group(reading: &GroupReading, topology: &Topology) -> RaftGroup {
+    let index = |name: &ServerName| topology.find(name.as_str());
+    let peer = |peer: &PeerReading| {
+        Some(Peer {
+            server: index(&peer.server)?,
+            current: peer.current,
+            offline: peer.offline,
+            lag: u32::try_from(peer.lag).unwrap_or(u32::MAX),
+        })
+    };
+    RaftGroup {
+        leader: reading.leader.as_ref().and_then(index),
+        peers: reading.peers.iter().filter_map(peer).collect(),
+    }
+}

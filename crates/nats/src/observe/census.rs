@@ -1,0 +1,243 @@
+//! Which servers there are: STATSZ of all of them, against what they themselves count (NATS.md N40, N41).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_core::names::{ServerName, Tag};
+use leeward_core::snapshot::Gap;
+use leeward_core::topology::Version;
+use tokio::time::Instant;
+
+use crate::connect::{ConnectionState, Link};
+use crate::request::{Enough, Gather, RequestError};
+use crate::wire;
+use crate::wire::monitor::{Envelope, ServerInfo, Statsz};
+
+const LIMIT: Duration = Duration::from_secs(4);
+/// Servers that their peers still count may be gone: wait no longer than this for one more.
+const QUIET: Duration = Duration::from_millis(1500);
+/// Longer than servers count one that died without a word (measured: more than a minute).
+const REMEMBERED_FOR: Duration = Duration::from_mins(10);
+const STATSZ: &str = "$SYS.REQ.SERVER.PING.STATSZ";
+
+/// A server that answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SeenServer {
+    pub(crate) id: String,
+    pub(crate) name: ServerName,
+    pub(crate) cluster: Option<String>,
+    pub(crate) domain: Option<String>,
+    pub(crate) tags: Vec<Tag>,
+    /// `None` when it is not in the usual form.
+    pub(crate) version: Option<Version>,
+    pub(crate) jetstream: bool,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) connections: Option<u32>,
+}
+
+impl SeenServer {
+    pub(crate) fn new(info: ServerInfo) -> Self {
+        Self {
+            name: ServerName::from(info.name),
+            cluster: info.cluster.filter(|cluster| !cluster.is_empty()),
+            domain: info.domain.filter(|domain| !domain.is_empty()),
+            tags: info
+                .tags
+                .iter()
+                .map(|tag| Tag::from(tag.to_lowercase()))
+                .collect(),
+            version: Version::parse(&info.ver),
+            jetstream: info.jetstream,
+            started: None,
+            connections: None,
+            id: info.id,
+        }
+    }
+}
+
+/// All servers at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Census {
+    /// Those of the system's own JetStream domain, by id.
+    pub(crate) servers: BTreeMap<String, SeenServer>,
+    /// How many there should be, and how many answered.
+    pub(crate) expected: u32,
+    pub(crate) answered: u32,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// The servers of earlier censuses.
+#[derive(Debug, Default)]
+pub(crate) struct Roll {
+    /// By id: the name, and when it last answered.
+    known: BTreeMap<String, (ServerName, Instant)>,
+}
+
+type Replies = BTreeMap<String, (ServerInfo, Statsz)>;
+
+impl Roll {
+    /// Asks all servers.
+    pub(crate) async fn call(&mut self, link: &Link) -> Result<Census, RequestError> {
+        let enough = |replies: &Replies| {
+            let all = replies.len() >= self.expected(replies);
+            if all {
+                Enough::Yes
+            } else {
+                Enough::IfQuietFor(QUIET)
+            }
+        };
+        let gather = Gather {
+            subject: STATSZ,
+            payload: String::new(),
+            limit: LIMIT,
+            read: &read,
+            enough: &enough,
+        };
+        let gathered = link.gather(gather).await?;
+        let expected = count(self.expected(&gathered.replies));
+        let answered = count(gathered.replies.len());
+        let unreadable = gathered.unreadable.into_iter();
+        let mut gaps: Vec<Gap> = unreadable.map(|message| Gap::Unreadable { message }).collect();
+        if answered < expected {
+            gaps.push(Gap::ServersUncounted { expected, answered });
+        }
+        self.remember(&gathered.replies);
+        let mut servers = gathered
+            .replies
+            .into_iter()
+            .map(|(id, reply)| (id, seen(reply)))
+            .collect();
+        leave_out_other_domains(&mut servers, connected_to(link).as_ref());
+        Ok(Census {
+            servers,
+            expected: expected.max(answered),
+            answered,
+            gaps,
+        })
+    }
+
+    /// How many servers there should be: what the one that knows most counts, less those that have started anew. A server
+    /// that was killed stays counted under its old id for minutes, beside its new one.
+    fn expected(&self, replies: &Replies) -> usize {
+        let counts = replies.values().filter_map(|(_, statsz)| statsz.active_servers);
+        let most = counts
+            .max()
+            .and_then(|most| usize::try_from(most).ok())
+            .unwrap_or(0);
+        let answers = |name: &ServerName| replies.values().any(|(info, _)| info.name == name.as_str());
+        let restarted = |(id, (name, _)): &(&String, &(ServerName, Instant))| {
+            !replies.contains_key(id.as_str()) && answers(name)
+        };
+        most.saturating_sub(self.known.iter().filter(restarted).count())
+    }
+
+    fn remember(&mut self, replies: &Replies) {
+        let now = Instant::now();
+        for (id, (info, _)) in replies {
+            self.known
+                .insert(id.clone(), (ServerName::from(info.name.as_str()), now));
+        }
+        self.known
+            .retain(|_, (_, answered)| now.duration_since(*answered) < REMEMBERED_FOR);
+    }
+}
+
+fn seen((info, statsz): (ServerInfo, Statsz)) -> SeenServer {
+    let (started, connections) = (statsz.start, statsz.connections);
+    SeenServer {
+        started,
+        connections,
+        ..SeenServer::new(info)
+    }
+}
+
+fn connected_to(link: &Link) -> Option<ServerName> {
+    match &*link.state().borrow() {
+        ConnectionState::Connected { server, version: _ } => Some(server.clone()),
+        _ => None,
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<(String, (ServerInfo, Statsz)), String> {
+    let (info, statsz) = wire::read::<Envelope<Statsz>>(bytes)?.content()?;
+    Ok((info.id.clone(), (info, statsz)))
+}
+
+/// Leaf nodes that share the system account answer too. Those with a JetStream domain of their own are another
+/// JetStream, whose streams may bear the same names.
+fn leave_out_other_domains(servers: &mut BTreeMap<String, SeenServer>, connected_to: Option<&ServerName>) {
+    let cluster = servers
+        .values()
+        .find(|server| Some(&server.name) == connected_to)
+        .and_then(|server| server.cluster.clone());
+    let neighbours = servers
+        .values()
+        .filter(|server| server.jetstream && server.cluster == cluster);
+    let domain = neighbours.map(|server| server.domain.clone()).next();
+    if let Some(domain) = domain {
+        servers.retain(|_, server| !server.jetstream || server.domain == domain);
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replies(ids: &[&str], active_servers: u32) -> Replies {
+        let reply = |id: &str| {
+            let (name, _) = id.split_once('#').unwrap();
+            let info = format!(
+                r#"{{"server":{{"name":"{name}","id":"{id}","ver":"2.15.1"}},
+                "statsz":{{"active_servers":{active_servers}}}}}"#
+            );
+            read(info.as_bytes()).unwrap()
+        };
+        ids.iter().map(|id| reply(id)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_started_anew_is_expected_once_and_a_silent_one_still() {
+        let mut roll = Roll::default();
+        roll.remember(&replies(&["a#1", "b#1", "c#1"], 3));
+        assert_eq!(roll.expected(&replies(&["a#1", "b#1"], 3)), 3, "c is silent");
+        assert_eq!(
+            roll.expected(&replies(&["a#1", "b#1", "c#2"], 4)),
+            3,
+            "c is counted twice"
+        );
+        assert_eq!(roll.expected(&replies(&["a#1", "c#2"], 4)), 3, "b is silent");
+        tokio::time::advance(REMEMBERED_FOR).await;
+        roll.remember(&replies(&["a#1"], 1));
+        assert_eq!(roll.known.len(), 1);
+    }
+
+    #[test]
+    fn servers_of_another_jetstream_domain_are_left_out() {
+        let server = |name: &str, domain: Option<&str>, jetstream| {
+            let info = ServerInfo {
+                name: name.into(),
+                id: name.into(),
+                cluster: Some(if name.starts_with("leaf") { "leaf" } else { "hub" }.into()),
+                domain: domain.map(str::to_owned),
+                tags: vec![],
+                ver: "2.15.1".into(),
+                jetstream,
+            };
+            (name.to_owned(), SeenServer::new(info))
+        };
+        let all = [
+            server("hub-0", None, false),
+            server("hub-1", Some("hub"), true),
+            server("leaf-0", Some("leaf"), true),
+            server("leaf-1", None, false),
+        ];
+        let mut servers = BTreeMap::from(all);
+        leave_out_other_domains(&mut servers, Some(&ServerName::from("hub-0")));
+        assert_eq!(servers.keys().collect::<Vec<_>>(), ["hub-0", "hub-1", "leaf-1"]);
+    }
+}

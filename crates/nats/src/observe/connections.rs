@@ -1,0 +1,271 @@
+//! One account's connections and volume: CONNZ page by page, STATZ (NATS.md N42, N49, N51).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_core::names::ServerName;
+use leeward_core::snapshot::{ClientGroup, ClientKind, Gap, Traffic};
+use leeward_core::topology::Topology;
+use serde_json::{Value, json};
+
+use super::history::{ConnectionKey, Count, Sample, Volumes, elapsed, since};
+use crate::CONNECTION_NAME;
+use crate::connect::Link;
+use crate::request::{Enough, Gather, RequestError};
+use crate::wire;
+use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, ServerInfo};
+
+const LIMIT: Duration = Duration::from_secs(4);
+/// The servers' own default, and about half a megabyte a page.
+const PAGE: u64 = 1024;
+/// A quarter of a million connections of one account on one server; more are not read to the end.
+const MOST_PAGES: u64 = 256;
+
+/// What servers answered, by id.
+pub(crate) type ByServer<T> = BTreeMap<String, (ServerInfo, T)>;
+
+/// All connections of an account, as they were listed.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    pub(crate) list: Vec<(ServerName, Connection)>,
+    /// The servers that answered, by id.
+    pub(crate) servers: BTreeMap<String, ServerInfo>,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Reads a reply of one server, and whose it is.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+) -> Result<(String, (ServerInfo, T)), String> {
+    let (info, content) = wire::read::<Envelope<T>>(bytes)?.content()?;
+    Ok((info.id.clone(), (info, content)))
+}
+
+/// Reads all pages from all servers; `enough` says when a page is complete.
+pub(crate) async fn list(
+    link: &Link,
+    subject: &str,
+    account: Option<&str>,
+    enough: &(dyn Fn(&ByServer<Connz>) -> Enough + Send + Sync),
+) -> Result<Connections, RequestError> {
+    let mut connections = Connections::default();
+    let mut unread: Option<BTreeSet<String>> = None;
+    for page in 0..MOST_PAGES {
+        let rest = |replies: &ByServer<Connz>| match &unread {
+            None => enough(replies),
+            Some(ids) if ids.iter().all(|id| replies.contains_key(id)) => Enough::Yes,
+            Some(_) => Enough::No,
+        };
+        let gathered = link
+            .gather(Gather {
+                subject,
+                payload: options(account, page * PAGE).to_string(),
+                limit: LIMIT,
+                read: &read::<Connz>,
+                enough: &rest,
+            })
+            .await?;
+        connections.gaps.extend(
+            gathered
+                .unreadable
+                .into_iter()
+                .map(|message| Gap::Unreadable { message }),
+        );
+        let mut more = BTreeSet::new();
+        for (id, (info, connz)) in gathered.replies {
+            if unread.as_ref().is_some_and(|ids| !ids.contains(&id)) {
+                continue;
+            }
+            if connz.total > (page + 1) * PAGE {
+                more.insert(id.clone());
+            }
+            let name = ServerName::from(info.name.as_str());
+            let ours = |one| (name.clone(), on_our_clock(one, connz.now, Timestamp::now()));
+            connections.list.extend(connz.connections.into_iter().map(ours));
+            connections.servers.insert(id, info);
+        }
+        let silent = unread
+            .iter()
+            .flatten()
+            .filter(|id| !connections.servers.contains_key(*id))
+            .count();
+        if silent > 0 {
+            let message = format!("{silent} servers did not list all their connections");
+            connections.gaps.push(Gap::Unreadable { message });
+        }
+        if more.is_empty() {
+            return Ok(connections);
+        }
+        unread = Some(more);
+    }
+    let message = format!(
+        "a server has more than {} connections of the account",
+        MOST_PAGES * PAGE
+    );
+    connections.gaps.push(Gap::Unreadable { message });
+    Ok(connections)
+}
+
+/// A connection's start by this machine's clock.
+fn on_our_clock(one: Connection, theirs: Option<Timestamp>, ours: Timestamp) -> Connection {
+    let start = one
+        .start
+        .zip(theirs)
+        .and_then(|(start, theirs)| ours.checked_sub(theirs.duration_since(start)).ok());
+    Connection { start, ..one }
+}
+
+/// `auth` is what makes servers tell the user.
+fn options(account: Option<&str>, offset: u64) -> Value {
+    let mut options = json!({ "auth": true, "limit": PAGE, "offset": offset });
+    if let Some(account) = account {
+        options["acc"] = json!(account);
+    }
+    options
+}
+
+/// The volume of accounts on all servers.
+pub(crate) async fn volumes(
+    link: &Link,
+    subject: &str,
+    accounts: &[&str],
+    enough: &(dyn Fn(&ByServer<AccountStatz>) -> Enough + Send + Sync),
+) -> Result<(ByServer<AccountStatz>, Vec<Gap>), RequestError> {
+    let options = json!({ "accounts": accounts, "include_unused": true });
+    let gathered = link
+        .gather(Gather {
+            subject,
+            payload: options.to_string(),
+            limit: LIMIT,
+            read: &read::<AccountStatz>,
+            enough,
+        })
+        .await?;
+    let gaps = gathered
+        .unreadable
+        .into_iter()
+        .map(|message| Gap::Unreadable { message })
+        .collect();
+    Ok((gathered.replies, gaps))
+}
+
+/// The volume on one server.
+pub(crate) fn volume(stat: &AccountStat) -> Volumes {
+    let gateways = stat.sent.gateways.zip(stat.received.gateways);
+    let leafs = stat.sent.leafs.zip(stat.received.leafs);
+    Volumes {
+        bytes: stat.sent.bytes + stat.received.bytes,
+        gateway_bytes: gateways.map(|(sent, received)| sent.bytes + received.bytes),
+        leafs: leafs.map(|(sent, received)| Count {
+            messages: sent.msgs + received.msgs,
+            bytes: sent.bytes + received.bytes,
+        }),
+    }
+}
+
+/// The counters of a list of connections.
+pub(crate) fn counters(list: &[(ServerName, Connection)]) -> BTreeMap<ConnectionKey, Count> {
+    let count = |one: &Connection| Count {
+        messages: one.in_msgs + one.out_msgs,
+        bytes: one.in_bytes + one.out_bytes,
+    };
+    list.iter()
+        .map(|(server, one)| ((server.clone(), one.cid), count(one)))
+        .collect()
+}
+
+/// What makes connections alike to every policy.
+type GroupKey = (ServerName, ClientKind, Option<Arc<str>>, Option<Arc<str>>);
+
+/// Groups connections; those of Leeward itself do not count.
+pub(crate) fn groups(
+    topology: &Topology,
+    list: &[(ServerName, Connection)],
+    leafnodes: &BTreeMap<ServerName, u32>,
+    now: &Sample,
+    base: Option<&Sample>,
+) -> Vec<ClientGroup> {
+    let mut groups: BTreeMap<GroupKey, (u32, Option<Count>)> = BTreeMap::new();
+    for (server, one) in unique(list) {
+        let Some(kind) = kind(one) else { continue };
+        if one.name.as_deref() == Some(CONNECTION_NAME) {
+            continue;
+        }
+        let text = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Arc::from);
+        let key = (server.clone(), kind, text(&one.authorized_user), text(&one.name));
+        let came = base.and_then(|base| came(server, one, now, base));
+        let (number, total) = groups.entry(key).or_insert((0, Some(Count::default())));
+        *number += 1;
+        *total = total.zip(came).map(|(total, came)| Count {
+            messages: total.messages + came.messages,
+            bytes: total.bytes + came.bytes,
+        });
+    }
+    for (server, number) in leafnodes.iter().filter(|(_, number)| **number > 0) {
+        let leafs = |sample: &Sample| sample.volumes.get(server).and_then(|volumes| volumes.leafs);
+        let came = base.and_then(|base| Some(leafs(now)?.since(leafs(base)?)));
+        groups.insert(
+            (server.clone(), ClientKind::Leafnode, None, None),
+            (*number, came),
+        );
+    }
+    let group = |(key, (connections, came)): (GroupKey, (u32, Option<Count>))| {
+        let (server, kind, user, name) = key;
+        Some(ClientGroup {
+            server: topology.find(server.as_str())?,
+            kind,
+            user,
+            name,
+            connections,
+            messages: came.map(|came| came.messages),
+            bytes: came.map(|came| came.bytes),
+        })
+    };
+    groups.into_iter().filter_map(group).collect()
+}
+
+/// Pages may overlap when connections come and go in between.
+fn unique(list: &[(ServerName, Connection)]) -> impl Iterator<Item = (&ServerName, &Connection)> {
+    let by_number: BTreeMap<(&ServerName, u64), &Connection> = list
+        .iter()
+        .map(|(server, one)| ((server, one.cid), one))
+        .collect();
+    by_number.into_iter().map(|((server, _), one)| (server, one))
+}
+
+/// Leaf nodes are counted by STATZ, for CONNZ lists clients only.
+fn kind(one: &Connection) -> Option<ClientKind> {
+    match one.kind.as_deref() {
+        None | Some("Client") => Some(ClientKind::Client),
+        Some(_) => None,
+    }
+}
+
+/// What a connection moved since the base. One that is newer than the base moved all of it since; of one that the base
+/// missed for another reason nothing is known.
+fn came(server: &ServerName, one: &Connection, now: &Sample, base: &Sample) -> Option<Count> {
+    let key = (server.clone(), one.cid);
+    let count = now.connections.get(&key).copied()?;
+    let is_new = || base.servers.contains(server) && one.start.is_some_and(|start| start > base.at);
+    match base.connections.get(&key) {
+        Some(earlier) => Some(count.since(*earlier)),
+        None => is_new().then_some(count),
+    }
+}
+
+/// The account's traffic since the base; `None` unless every server told it both times.
+pub(crate) fn traffic(now: &Sample, base: &Sample) -> Option<Traffic> {
+    let mut traffic = Traffic {
+        bytes: 0,
+        gateway_bytes: 0,
+        span_milliseconds: u64::try_from(elapsed(base.at, now.at).as_millis()).ok()?,
+    };
+    for (server, volumes) in &now.volumes {
+        let earlier = base.volumes.get(server)?;
+        traffic.bytes += since(volumes.bytes, earlier.bytes);
+        traffic.gateway_bytes += since(volumes.gateway_bytes?, earlier.gateway_bytes?);
+    }
+    (!now.volumes.is_empty()).then_some(traffic)
+}

@@ -1,0 +1,138 @@
+//! Events that make an account worth a look before its next sweep (NATS.md N48).
+//!
+//! An event carries no state into a view: it only makes the account due. Events that never come cost freshness and
+//! nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Message};
+use futures::StreamExt;
+use futures::stream::select_all;
+use leeward_core::names::AccountId;
+
+use super::board::Board;
+use crate::connect::Link;
+use crate::wire;
+use crate::wire::monitor::{AccountEvent, EventServer};
+
+/// How long to wait for the rest of a burst.
+const DEBOUNCE: Duration = Duration::from_millis(400);
+/// Connection events remembered, by account and server.
+const MOST_REMEMBERED: usize = 65_536;
+
+const LEADER_ELECTED: &str = "$JS.EVENT.ADVISORY.*.LEADER_ELECTED.>";
+const QUORUM_LOST: &str = "$JS.EVENT.ADVISORY.*.QUORUM_LOST.>";
+const CONNECTIONS: &str = "$SYS.ACCOUNT.*.SERVER.CONNS";
+const SHUTDOWN: &str = "$SYS.SERVER.*.SHUTDOWN";
+
+/// Whose events there are.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// The system account's: of all accounts.
+    System,
+    /// One account's own.
+    Account(AccountId),
+}
+
+impl Source {
+    fn subjects(&self) -> &'static [&'static str] {
+        match self {
+            Self::System => &[LEADER_ELECTED, QUORUM_LOST, CONNECTIONS, SHUTDOWN],
+            Self::Account(_) => &[LEADER_ELECTED, QUORUM_LOST],
+        }
+    }
+}
+
+/// Listens on every connection that there will be; never ends by itself.
+pub(crate) async fn listen(link: Arc<Link>, board: Arc<Board>, source: Source) {
+    let mut client = link.client();
+    let mut connections = Connections::default();
+    loop {
+        let now = client.borrow_and_update().clone();
+        let Some(now) = now else {
+            if client.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        tokio::select! {
+            () = follow(&now, &board, &source, &mut connections) => {
+                // Ended with its connection, or could not begin: the next client is a new one.
+                if client.changed().await.is_err() { return }
+            }
+            changed = client.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn follow(client: &Client, board: &Board, source: &Source, connections: &mut Connections) {
+    let mut subscriptions = Vec::new();
+    for subject in source.subjects() {
+        match client.subscribe(*subject).await {
+            Ok(subscription) => subscriptions.push(subscription),
+            Err(error) => tracing::warn!(subject, %error, "events are not received"),
+        }
+    }
+    let mut events = select_all(subscriptions);
+    while let Some(event) = events.next().await {
+        take(&event, board, source, connections);
+    }
+}
+
+fn take(event: &Message, board: &Board, source: &Source, connections: &mut Connections) {
+    if event.subject.ends_with(".SHUTDOWN") {
+        board.refresh_all(DEBOUNCE);
+        return;
+    }
+    if let Source::Account(account) = source {
+        board.refresh(account, DEBOUNCE);
+        return;
+    }
+    match wire::read::<AccountEvent>(&event.payload) {
+        Ok(read) if connections.is_news(&read) => {
+            if let Some(account) = read.account.or(read.acc) {
+                board.refresh(&AccountId::from(account), DEBOUNCE);
+            }
+        }
+        Ok(_) => {}
+        Err(error) => tracing::debug!(subject = %event.subject, %error, "an event was not understood"),
+    }
+}
+
+/// Connection events come every 30 s without any news; only changed counts are some.
+#[derive(Debug, Default)]
+struct Connections {
+    seen: BTreeMap<(String, String), (Option<u32>, Option<u32>)>,
+}
+
+impl Connections {
+    fn is_news(&mut self, event: &AccountEvent) -> bool {
+        let (Some(account), Some(EventServer::Whole { id })) = (&event.acc, &event.server) else {
+            return true;
+        };
+        if self.seen.len() >= MOST_REMEMBERED {
+            self.seen.clear();
+        }
+        let count = (event.conns, event.leafnodes);
+        self.seen.insert((account.clone(), id.clone()), count) != Some(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unchanged_count_of_connections_is_no_news() {
+        let event = |text: &str| wire::read::<AccountEvent>(text.as_bytes()).unwrap();
+        let mut connections = Connections::default();
+        let two = r#"{"server":{"id":"S"},"acc":"A","conns":2,"leafnodes":0}"#;
+        assert!(connections.is_news(&event(two)));
+        assert!(!connections.is_news(&event(two)));
+        assert!(connections.is_news(&event(r#"{"server":{"id":"S"},"acc":"A","conns":1}"#)));
+        let elected = r#"{"account":"A","stream":"S","leader":"a","server":"a"}"#;
+        assert!(connections.is_news(&event(elected)) && connections.is_news(&event(elected)));
+    }
+}

@@ -1,0 +1,203 @@
+//! One account's streams and consumers: JSZ of every JetStream server (NATS.md N43–N45).
+//!
+//! Asked server by server and compressed: a reply that never comes is that server's own, and no broadcast of large
+//! replies crosses a leaf link. All servers are asked, not only leaders of streams, because a consumer's leader may be
+//! another one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use leeward_core::names::{AccountId, ServerName};
+use leeward_core::snapshot::Gap;
+use serde_json::json;
+
+use super::census::{Census, SeenServer};
+use super::merge::merge;
+use crate::connect::Link;
+use crate::reading::StreamReading;
+use crate::request::RequestError;
+use crate::wire;
+use crate::wire::assets::{AccountDetail, Jsz, MetaGroup};
+use crate::wire::monitor::Envelope;
+
+/// A large account takes a server a while: 25 µs a consumer, behind other requests (NATS.md N44, N45).
+const LIMIT: Duration = Duration::from_secs(15);
+/// Servers asked at once for one account: bounds the memory that replies take.
+const AT_ONCE: usize = 8;
+/// Replies above this are decoded off the runtime's own threads; it is about a millisecond's work.
+const LARGE: usize = 512 * 1024;
+/// The subject as permissions name it.
+const ANY_SERVER: &str = "$SYS.REQ.SERVER.*.JSZ";
+
+/// What all servers say of one account.
+#[derive(Debug, Default)]
+pub(crate) struct Assets {
+    pub(crate) streams: Vec<StreamReading>,
+    /// The servers of the JetStream meta group.
+    pub(crate) meta_group: BTreeSet<ServerName>,
+    /// Servers that did not answer.
+    pub(crate) silent: BTreeSet<ServerName>,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// What one server says.
+struct Part {
+    streams: Vec<StreamReading>,
+    meta_leader: Option<ServerName>,
+    meta_replicas: Vec<ServerName>,
+}
+
+/// Asks all JetStream servers of the census.
+pub(crate) async fn ask(link: &Link, census: &Census, account: &AccountId) -> Assets {
+    let servers: Vec<SeenServer> = census
+        .servers
+        .values()
+        .filter(|server| server.jetstream)
+        .cloned()
+        .collect();
+    let answers: Vec<_> = futures::stream::iter(servers)
+        .map(|server| async move {
+            let answer = ask_one(link, &server, account).await;
+            (server.name, answer)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let mut assets = Assets::default();
+    let mut parts = Vec::new();
+    for (server, answer) in answers {
+        match answer {
+            Ok(part) => parts.push((server, part)),
+            Err(Failure::Silent) => {
+                assets.silent.insert(server);
+            }
+            Err(Failure::Gap(gap)) => assets.gaps.push(gap),
+        }
+    }
+    match meta_group(&parts) {
+        Ok(group) => assets.meta_group = group,
+        Err(gap) => assets.gaps.extend(gap),
+    }
+    assets.streams = merge(
+        parts
+            .into_iter()
+            .map(|(server, part)| (server, part.streams))
+            .collect(),
+    );
+    assets
+}
+
+enum Failure {
+    Silent,
+    Gap(Gap),
+}
+
+async fn ask_one(link: &Link, server: &SeenServer, account: &AccountId) -> Result<Part, Failure> {
+    let subject = format!("$SYS.REQ.SERVER.{}.JSZ", server.id);
+    let options = json!({ "account": account.as_str(), "streams": true, "consumer": true, "config": true });
+    let answer = link
+        .request(&subject, options.to_string(), LIMIT)
+        .await
+        .map_err(|error| failure(&error))?;
+    let (server, account) = (server.name.clone(), account.clone());
+    let part = if answer.len() < LARGE {
+        decode(&answer, &server, &account)
+    } else {
+        let decoding = tokio::task::spawn_blocking(move || decode(&answer, &server, &account));
+        decoding.await.unwrap_or_else(|error| Err(error.to_string()))
+    };
+    part.map_err(|message| Failure::Gap(Gap::Unreadable { message }))
+}
+
+fn failure(error: &RequestError) -> Failure {
+    match error {
+        RequestError::Denied { subject: _ } => Failure::Gap(Gap::Denied {
+            subject: ANY_SERVER.to_owned(),
+        }),
+        RequestError::NoResponders { subject: _ } | RequestError::Timeout { subject: _ } => Failure::Silent,
+        RequestError::Disconnected | RequestError::Interrupted { subject: _ } => {
+            Failure::Gap(Gap::Disconnected {
+                message: error.to_string(),
+            })
+        }
+        RequestError::Withheld { subject: _ }
+        | RequestError::Unsendable {
+            subject: _,
+            message: _,
+        }
+        | RequestError::Unpackable {
+            subject: _,
+            message: _,
+        } => Failure::Gap(Gap::Unreadable {
+            message: error.to_string(),
+        }),
+    }
+}
+
+fn decode(answer: &Bytes, server: &ServerName, account: &AccountId) -> Result<Part, String> {
+    let of = |message: String| format!("JSZ of {server}: {message}");
+    let head = wire::read::<Envelope<serde::de::IgnoredAny>>(answer).map_err(of)?;
+    head.content()?;
+    let jsz = wire::read::<Body<'_>>(answer).map_err(of)?.data;
+    if jsz.disabled {
+        return Err(of(
+            "it says that JetStream is disabled although it says elsewhere that it runs".into(),
+        ));
+    }
+    let of_account = |detail: &&AccountDetail<'_>| &*detail.id == account.as_str();
+    let streams = jsz
+        .account_details
+        .iter()
+        .filter(of_account)
+        .flat_map(|detail| &detail.stream_detail)
+        .map(|stream| StreamReading::new(stream, Some(server)))
+        .collect::<Result<_, _>>()
+        .map_err(of)?;
+    let meta = jsz.meta_cluster.as_ref();
+    Ok(Part {
+        streams,
+        meta_leader: meta.and_then(meta_leader),
+        meta_replicas: meta
+            .map(|meta| {
+                meta.replicas
+                    .iter()
+                    .map(|replica| ServerName::from(&*replica.name))
+                    .collect()
+            })
+            .unwrap_or_default(),
+    })
+}
+
+#[derive(serde::Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    data: Jsz<'a>,
+}
+
+fn meta_leader(meta: &MetaGroup<'_>) -> Option<ServerName> {
+    meta.leader
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .map(ServerName::from)
+}
+
+/// The members of the meta group by the word of its leader; up to 2.11 nobody else lists them, and later ones know less
+/// about the others. A single server without a cluster has no meta group.
+fn meta_group(parts: &[(ServerName, Part)]) -> Result<BTreeSet<ServerName>, Option<Gap>> {
+    let named = parts.iter().find_map(|(_, part)| part.meta_leader.as_ref());
+    let Some(named) = named else {
+        let single = parts.len() < 2;
+        let message = "the JetStream meta group has no leader".to_owned();
+        return Err((!single).then_some(Gap::Unreadable { message }));
+    };
+    let by_itself = parts
+        .iter()
+        .find(|(server, part)| part.meta_leader.as_ref() == Some(server));
+    Ok(match by_itself {
+        Some((leader, part)) => part.meta_replicas.iter().chain([leader]).cloned().collect(),
+        // It is expected, so its silence is a gap.
+        None => [named.clone()].into(),
+    })
+}

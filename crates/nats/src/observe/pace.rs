@@ -1,0 +1,75 @@
+//! When to look: a full sweep every interval and after each connect, single accounts when they are due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leeward_core::names::AccountId;
+use leeward_core::snapshot::Gap;
+use tokio::time::{Instant, sleep_until};
+
+use super::board::{Board, Which};
+use crate::connect::{ConnectionState, Link};
+
+/// Looks at accounts and publishes what it saw.
+pub(crate) trait Look: Send {
+    /// Looks at these accounts; with [`Which::All`] they are all, and it is time to look at the system itself too.
+    fn look(&mut self, accounts: Vec<AccountId>, which: Which) -> impl Future<Output = ()> + Send;
+
+    /// Learns of a new state of the connection.
+    fn connection(&mut self, state: &ConnectionState);
+}
+
+/// Never ends by itself.
+pub(crate) async fn run(link: Arc<Link>, board: Arc<Board>, interval: Duration, mut look: impl Look) {
+    let mut state = link.state();
+    let mut next_sweep = Instant::now();
+    loop {
+        let now = state.borrow_and_update().clone();
+        look.connection(&now);
+        if !now.is_connected() {
+            tell_disconnected(&board, &now);
+            next_sweep = Instant::now();
+            tokio::select! {
+                changed = state.changed() => if changed.is_err() { return },
+                () = board.changed() => {}
+            }
+            continue;
+        }
+        let wake = board.next_due().map_or(next_sweep, |due| due.min(next_sweep));
+        tokio::select! {
+            biased;
+            changed = state.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                continue;
+            }
+            () = sleep_until(wake) => {}
+            () = board.changed() => continue,
+        }
+        let which = if Instant::now() >= next_sweep {
+            Which::All
+        } else {
+            Which::Due
+        };
+        if which == Which::All {
+            next_sweep = Instant::now() + interval;
+        }
+        look.look(board.take(which), which).await;
+    }
+}
+
+/// Before the first attempt has ended, nothing is known: accounts are warming up.
+fn tell_disconnected(board: &Board, state: &ConnectionState) {
+    if *state == ConnectionState::Connecting {
+        return;
+    }
+    for account in board.accounts() {
+        board.publish_gap(
+            &account,
+            Gap::Disconnected {
+                message: state.to_string(),
+            },
+        );
+    }
+}

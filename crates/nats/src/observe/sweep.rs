@@ -1,0 +1,348 @@
+//! One look at a system: its servers, then each account, and the status that follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use leeward_core::names::{AccountId, ClusterName, ServerName};
+use leeward_core::snapshot::{AccountView, Gap};
+use tokio::sync::watch;
+
+use super::assemble::{Gathered, assemble};
+use super::board::{Board, Which};
+use super::census::{Census, Roll, SeenServer};
+use super::connections::{self, ByServer};
+use super::history::History;
+use super::jetstream;
+use super::pace::Look;
+use super::round_trips::RoundTrips;
+use crate::act::user_info;
+use crate::connect::{ConnectionState, Link};
+use crate::request::{Enough, Gather, RequestError};
+use crate::status::{ClusterStatus, Standing, SystemStatus};
+use crate::wire::monitor::{AccountStatz, Gatewayz, ServerInfo};
+
+const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
+const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
+const GATEWAYZ: &str = "$SYS.REQ.SERVER.PING.GATEWAYZ";
+const GATEWAYZ_LIMIT: Duration = Duration::from_secs(3);
+/// Accounts looked at side by side.
+const ACCOUNTS_AT_ONCE: usize = 4;
+
+/// Looks at a system.
+pub(crate) struct Sweep {
+    link: Arc<Link>,
+    board: Arc<Board>,
+    status: watch::Sender<SystemStatus>,
+    interval: Duration,
+    histories: BTreeMap<AccountId, History>,
+    round_trips: RoundTrips,
+    roll: Roll,
+}
+
+/// What all accounts of one look share.
+struct Common {
+    census: Census,
+    volumes: Result<(ByServer<AccountStatz>, Vec<Gap>), RequestError>,
+}
+
+impl Sweep {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        board: Arc<Board>,
+        status: watch::Sender<SystemStatus>,
+        interval: Duration,
+    ) -> Self {
+        let (histories, round_trips, roll) = (BTreeMap::new(), RoundTrips::default(), Roll::default());
+        Self {
+            link,
+            board,
+            status,
+            interval,
+            histories,
+            round_trips,
+            roll,
+        }
+    }
+
+    async fn common(&mut self, accounts: &[AccountId], which: Which) -> Result<Common, RequestError> {
+        let census = self.roll.call(&self.link).await?;
+        let names: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
+        let enough = |replies: &ByServer<AccountStatz>| all_of(&census, replies);
+        let volumes = async {
+            if names.is_empty() {
+                return Ok((BTreeMap::new(), Vec::new()));
+            }
+            connections::volumes(&self.link, STATZ, &names, &enough).await
+        };
+        let gateways = async {
+            match which {
+                Which::All => Some(gatewayz(&self.link, &census).await),
+                Which::Due => None,
+            }
+        };
+        let (volumes, gateways) = tokio::join!(volumes, gateways);
+        match gateways {
+            Some(Ok(replies)) => self.round_trips.add(replies.values()),
+            Some(Err(error)) => tracing::warn!(%error, "round trips over gateways are not known"),
+            None => {}
+        }
+        Ok(Common { census, volumes })
+    }
+
+    /// Why there is no census, for the status and for every account that was to be looked at.
+    async fn without_census(&self, accounts: &[AccountId], error: RequestError) {
+        let standing = match &error {
+            // A user of another account asks a subject that nobody there serves.
+            RequestError::NoResponders { subject: _ } => {
+                let account = user_info(&self.link).await.ok().map(|info| info.name);
+                Some(Standing::NotSystem { account })
+            }
+            RequestError::Denied { subject } => Some(Standing::Denied {
+                subject: subject.clone(),
+            }),
+            _ => None,
+        };
+        let gap = match &standing {
+            Some(Standing::NotSystem { account: _ }) => Gap::Unreadable {
+                message: "the observer's credentials are not of the system account".to_owned(),
+            },
+            _ => gap(error),
+        };
+        self.status.send_modify(|status| {
+            status.standing = standing.unwrap_or_else(|| status.standing.clone());
+            status.gaps = vec![gap.clone()];
+        });
+        for account in accounts {
+            self.board.publish_gap(account, gap.clone());
+        }
+    }
+
+    fn publish(&mut self, account: &AccountId, gathered: &Gathered) {
+        let interval = self.interval;
+        let history = self
+            .histories
+            .entry(account.clone())
+            .or_insert_with(|| History::new(interval));
+        self.board
+            .publish(assemble(account, gathered, Timestamp::now(), history));
+    }
+
+    fn publish_status(&self, census: &Census, which: Which) {
+        let views = self.board.views();
+        let missing: BTreeSet<ServerName> = views
+            .iter()
+            .flat_map(|view| view.topology.missing().cloned().collect::<Vec<_>>())
+            .collect();
+        let clusters = clusters(census, &views);
+        let round_trips = self.round_trips.table();
+        self.status.send_modify(|status| {
+            status.standing = Standing::System;
+            status.servers_answered = census.answered;
+            status.servers_expected = census
+                .expected
+                .max(census.answered.saturating_add(unanswered(census, &missing)));
+            status.servers_missing = missing.into_iter().collect();
+            status.clusters = clusters;
+            status.round_trips = round_trips;
+            status.gaps.clone_from(&census.gaps);
+            if which == Which::All {
+                status.observed_at = Some(Timestamp::now());
+            }
+        });
+    }
+}
+
+impl Look for Sweep {
+    async fn look(&mut self, accounts: Vec<AccountId>, which: Which) {
+        let watched: BTreeSet<AccountId> = self.board.accounts().into_iter().collect();
+        self.histories.retain(|account, _| watched.contains(account));
+        let common = match self.common(&accounts, which).await {
+            Ok(common) => common,
+            Err(error) => return self.without_census(&accounts, error).await,
+        };
+        let round_trips = self.round_trips.table();
+        let link = Arc::clone(&self.link);
+        let common = &common;
+        let mut looks = futures::stream::iter(accounts)
+            .map(|account| {
+                let link = Arc::clone(&link);
+                async move {
+                    let gathered = look_at(&link, common, &account).await;
+                    (account, gathered)
+                }
+            })
+            .buffer_unordered(ACCOUNTS_AT_ONCE);
+        while let Some((account, mut gathered)) = looks.next().await {
+            gathered.round_trips.clone_from(&round_trips);
+            self.publish(&account, &gathered);
+        }
+        drop(looks);
+        self.publish_status(&common.census, which);
+    }
+
+    fn connection(&mut self, state: &ConnectionState) {
+        self.status.send_if_modified(|status| {
+            let changed = status.connection != *state;
+            if changed {
+                status.connection = state.clone();
+            }
+            changed
+        });
+    }
+}
+
+/// Asks everything about one account that is not common to all.
+async fn look_at(link: &Link, common: &Common, account: &AccountId) -> Gathered {
+    let census = &common.census;
+    let enough = |replies: &ByServer<_>| all_of(census, replies);
+    let (assets, connections) = tokio::join!(
+        jetstream::ask(link, census, account),
+        connections::list(link, CONNZ, Some(account.as_str()), &enough)
+    );
+    let mut gathered = Gathered {
+        servers: census.servers.values().cloned().collect(),
+        silent: assets.silent,
+        expected: assets.meta_group,
+        streams: assets.streams,
+        gaps: census.gaps.iter().cloned().chain(assets.gaps).collect(),
+        ..Gathered::default()
+    };
+    match connections {
+        Ok(connections) => {
+            gathered
+                .silent
+                .extend(silent(census, |id| connections.servers.contains_key(id)));
+            gathered.gaps.extend(connections.gaps);
+            gathered.connections = connections.list;
+        }
+        Err(error) => gathered.gaps.push(gap(error)),
+    }
+    match &common.volumes {
+        Ok((replies, gaps)) => {
+            gathered
+                .silent
+                .extend(silent(census, |id| replies.contains_key(id)));
+            gathered.gaps.extend(gaps.iter().cloned());
+            add_volumes(&mut gathered, replies, account);
+        }
+        Err(error) => gathered.gaps.push(gap(error.clone())),
+    }
+    gathered
+}
+
+/// A server that answers without the account has none of its traffic.
+pub(crate) fn add_volumes(gathered: &mut Gathered, replies: &ByServer<AccountStatz>, account: &AccountId) {
+    for (info, statz) in replies.values() {
+        let server = ServerName::from(info.name.as_str());
+        if let Some(stat) = statz
+            .account_statz
+            .iter()
+            .find(|stat| stat.acc == account.as_str())
+        {
+            gathered.leafnodes.insert(server.clone(), stat.leafnodes);
+            gathered.volumes.insert(server, connections::volume(stat));
+        }
+    }
+}
+
+fn all_of<T>(census: &Census, replies: &BTreeMap<String, T>) -> Enough {
+    let all = census.servers.keys().all(|id| replies.contains_key(id));
+    if all { Enough::Yes } else { Enough::No }
+}
+
+fn silent(census: &Census, answered: impl Fn(&String) -> bool) -> Vec<ServerName> {
+    let servers = census.servers.iter().filter(|(id, _)| !answered(id));
+    servers.map(|(_, server)| server.name.clone()).collect()
+}
+
+async fn gatewayz(link: &Link, census: &Census) -> Result<ByServer<Gatewayz>, RequestError> {
+    let enough = |replies: &BTreeMap<String, (ServerInfo, Gatewayz)>| all_of(census, replies);
+    let gather = Gather {
+        subject: GATEWAYZ,
+        payload: String::new(),
+        limit: GATEWAYZ_LIMIT,
+        read: &connections::read::<Gatewayz>,
+        enough: &enough,
+    };
+    let gathered = link.gather(gather).await?;
+    for message in &gathered.unreadable {
+        tracing::warn!(message, "a reply about gateways was not understood");
+    }
+    Ok(gathered.replies)
+}
+
+/// What a failed request leaves unseen.
+pub(crate) fn gap(error: RequestError) -> Gap {
+    match error {
+        RequestError::Denied { subject } => Gap::Denied { subject },
+        RequestError::Disconnected | RequestError::Interrupted { subject: _ } => Gap::Disconnected {
+            message: error.to_string(),
+        },
+        RequestError::NoResponders { subject: _ }
+        | RequestError::Timeout { subject: _ }
+        | RequestError::Withheld { subject: _ }
+        | RequestError::Unsendable {
+            subject: _,
+            message: _,
+        }
+        | RequestError::Unpackable {
+            subject: _,
+            message: _,
+        } => Gap::Unreadable {
+            message: error.to_string(),
+        },
+    }
+}
+
+/// Servers that are known to be missing and did not answer the census either.
+fn unanswered(census: &Census, missing: &BTreeSet<ServerName>) -> u32 {
+    let answered: BTreeSet<&ServerName> = census.servers.values().map(|server| &server.name).collect();
+    u32::try_from(missing.iter().filter(|name| !answered.contains(name)).count()).unwrap_or(u32::MAX)
+}
+
+fn clusters(census: &Census, views: &[Arc<AccountView>]) -> Vec<ClusterStatus> {
+    let mut clusters: BTreeMap<ClusterName, ClusterStatus> = BTreeMap::new();
+    for server in census.servers.values() {
+        let cluster = entry(&mut clusters, &cluster_of(server));
+        cluster.servers += 1;
+        cluster.versions.extend(server.version);
+        cluster.connections += server.connections.unwrap_or(0);
+    }
+    for view in views {
+        let cluster = |leader| {
+            view.topology
+                .details(leader)
+                .map(|details| details.cluster.clone())
+        };
+        for stream in &view.streams {
+            if let Some(name) = stream.group.leader.and_then(cluster) {
+                entry(&mut clusters, &name).stream_leaders += 1;
+            }
+            for name in stream
+                .consumers
+                .iter()
+                .filter_map(|consumer| consumer.group.leader)
+                .filter_map(cluster)
+            {
+                entry(&mut clusters, &name).consumer_leaders += 1;
+            }
+        }
+    }
+    clusters.into_values().collect()
+}
+
+fn cluster_of(server: &SeenServer) -> ClusterName {
+    ClusterName::from(server.cluster.as_deref().unwrap_or(server.name.as_str()))
+}
+
+fn entry<'a>(
+    clusters: &'a mut BTreeMap<ClusterName, ClusterStatus>,
+    name: &ClusterName,
+) -> &'a mut ClusterStatus {
+    clusters
+        .entry(name.clone())
+        .or_insert_with(|| ClusterStatus::new(name.clone()))
+}

@@ -1,0 +1,227 @@
+//! Assets as they were read: the same shape from JSZ, from the lists and from INFO, with servers by name.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use leeward_core::names::{ClusterName, ServerName, Tag};
+use leeward_core::operation::{PeerReading, Reading};
+use leeward_core::snapshot::Placement;
+
+use crate::wire::assets::{ConsumerInfo, Group, Replica, StoredPlacement, StreamInfo, Text};
+
+/// Entries of the servers' own in an asset's metadata.
+pub(crate) const OWN_METADATA: &str = "_nats.";
+const IGNORE_KEY: &str = "leeward.dev/ignore";
+
+/// A Raft group as one server tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupReading {
+    pub(crate) leader: Option<ServerName>,
+    pub(crate) leader_since: Option<Timestamp>,
+    /// All members, the leader among them, sorted by name.
+    pub(crate) peers: Vec<PeerReading>,
+    pub(crate) moving: bool,
+}
+
+/// A stream as one server tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamReading {
+    pub(crate) name: String,
+    pub(crate) group: GroupReading,
+    pub(crate) replicas: u8,
+    pub(crate) placement: Option<Placement>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) bytes: u64,
+    pub(crate) last_sequence: u64,
+    pub(crate) consumers: Vec<ConsumerReading>,
+}
+
+/// A consumer as one server tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConsumerReading {
+    pub(crate) name: String,
+    pub(crate) group: GroupReading,
+    /// 0: as many as its stream.
+    pub(crate) replicas: u8,
+    pub(crate) durable: bool,
+    pub(crate) opted_out: bool,
+    pub(crate) delivered: u64,
+}
+
+impl StreamReading {
+    /// Reads a stream; `speaker` is the server whose list it is in, where that is known.
+    pub(crate) fn new(info: &StreamInfo<'_>, speaker: Option<&ServerName>) -> Result<Self, String> {
+        let config = info
+            .config
+            .as_ref()
+            .ok_or("a stream came without its configuration")?;
+        let name = config.name.to_string();
+        let state = info
+            .state
+            .as_ref()
+            .ok_or_else(|| format!("stream {name} came without its state"))?;
+        let consumers = info
+            .consumer_detail
+            .iter()
+            .map(|consumer| {
+                ConsumerReading::new(consumer, speaker).map_err(|error| format!("stream {name}: {error}"))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            group: GroupReading::new(info.cluster.as_ref(), speaker),
+            replicas: config.num_replicas,
+            placement: config.placement.as_ref().map(placement),
+            metadata: metadata(&config.metadata),
+            bytes: state.bytes,
+            last_sequence: state.last_seq,
+            consumers,
+            name,
+        })
+    }
+
+    /// Its group is changing: the servers say so, or (up to 2.14) it has more peers than replicas (NATS.md N22).
+    pub(crate) fn is_moving(&self) -> bool {
+        self.group.moving || self.group.peers.len() > usize::from(self.replicas.max(1))
+    }
+
+    pub(crate) fn reading(self) -> Reading {
+        Reading {
+            moving: self.group.moving,
+            leader: self.group.leader,
+            peers: self.group.peers,
+            replicas: self.replicas,
+            placement: self.placement,
+            bytes: self.bytes,
+        }
+    }
+}
+
+impl ConsumerReading {
+    /// Reads a consumer; see [`StreamReading::new`].
+    pub(crate) fn new(info: &ConsumerInfo<'_>, speaker: Option<&ServerName>) -> Result<Self, String> {
+        let name = info.name.to_string();
+        let config = info
+            .config
+            .as_ref()
+            .ok_or_else(|| format!("consumer {name} came without its configuration"))?;
+        let delivered = info
+            .delivered
+            .as_ref()
+            .ok_or_else(|| format!("consumer {name} came without its state"))?;
+        Ok(Self {
+            group: GroupReading::new(info.cluster.as_ref(), speaker),
+            replicas: config.num_replicas,
+            durable: config.durable_name.as_ref().is_some_and(|name| !name.is_empty()),
+            opted_out: config
+                .metadata
+                .iter()
+                .any(|(key, value)| &**key == IGNORE_KEY && &**value == "true"),
+            delivered: delivered.consumer_seq,
+            name,
+        })
+    }
+
+    /// The reading of a consumer of `stream`. A step-down of a consumer whose stream moves is as wrong as one of the
+    /// stream (NATS.md N15), so the stream's move counts.
+    pub(crate) fn reading(self, stream: &StreamReading) -> Reading {
+        Reading {
+            moving: self.group.moving || stream.is_moving(),
+            leader: self.group.leader,
+            peers: self.group.peers,
+            replicas: if self.replicas == 0 {
+                stream.replicas
+            } else {
+                self.replicas
+            },
+            placement: None,
+            bytes: 0,
+        }
+    }
+}
+
+impl GroupReading {
+    /// The leader and all members. A group of one has no Raft group and an empty list: its leader is its peer; without
+    /// any cluster the speaker itself is.
+    fn new(group: Option<&Group<'_>>, speaker: Option<&ServerName>) -> Self {
+        let Some(group) = group else {
+            let peers = speaker.map(|name| member(name.clone())).into_iter().collect();
+            return Self {
+                leader: speaker.cloned(),
+                peers,
+                leader_since: None,
+                moving: false,
+            };
+        };
+        let leader = group
+            .leader
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .map(ServerName::from);
+        let mut peers: Vec<PeerReading> = group.replicas.iter().map(peer).collect();
+        for name in [leader.as_ref(), speaker.filter(|_| !group.replicas.is_empty())]
+            .into_iter()
+            .flatten()
+        {
+            if !peers.iter().any(|peer| peer.server == *name) {
+                peers.push(member(name.clone()));
+            }
+        }
+        peers.sort_by(|a, b| a.server.cmp(&b.server));
+        peers.dedup_by(|later, first| later.server == first.server);
+        Self {
+            leader,
+            leader_since: group.leader_since,
+            peers,
+            moving: group.desired.is_some(),
+        }
+    }
+
+    /// Whether the server that told it leads the group; only such a reading is right about the others (NATS.md N43).
+    pub(crate) fn is_led_by(&self, speaker: &ServerName) -> bool {
+        self.leader.as_ref() == Some(speaker)
+    }
+}
+
+/// The leader itself.
+fn member(server: ServerName) -> PeerReading {
+    PeerReading {
+        server,
+        current: true,
+        offline: false,
+        lag: 0,
+    }
+}
+
+fn peer(replica: &Replica<'_>) -> PeerReading {
+    PeerReading {
+        server: ServerName::from(&*replica.name),
+        current: replica.current,
+        offline: replica.offline,
+        lag: replica.lag,
+    }
+}
+
+/// A stored placement as it is: neither case nor order is touched, for both decide (NATS.md N2, N20).
+pub(crate) fn placement(stored: &StoredPlacement<'_>) -> Placement {
+    Placement {
+        cluster: stored
+            .cluster
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .map(ClusterName::from),
+        tags: stored
+            .tags
+            .iter()
+            .flatten()
+            .map(|tag| Tag::from(&**tag))
+            .collect(),
+    }
+}
+
+fn metadata(entries: &BTreeMap<Text<'_>, Text<'_>>) -> BTreeMap<String, String> {
+    entries
+        .iter()
+        .filter(|(key, _)| !key.starts_with(OWN_METADATA))
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect()
+}

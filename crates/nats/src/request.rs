@@ -1,0 +1,268 @@
+//! Requests over a [`Link`]: one answer, or the answers of many servers, each with a time limit.
+//!
+//! A request whose subject is refused fails at once instead of at its limit, and so does one whose connection is lost.
+//! Nothing is repeated here.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::time::Duration;
+
+use async_nats::{Client, HeaderMap, Message, Request, StatusCode};
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::connect::{ConnectionState, Link};
+use crate::denials::Listener;
+
+/// A request to one server or to the JetStream API.
+pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+/// The most that one reply may unpack to.
+const MAX_REPLY: u64 = 512 << 20;
+/// The most replies that one request may collect.
+const MAX_REPLIES: usize = 4096;
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RequestError {
+    #[error("{subject} may not be used by this user")]
+    Denied { subject: String },
+    #[error("nobody serves {subject}")]
+    NoResponders { subject: String },
+    #[error("no answer from {subject} in time")]
+    Timeout { subject: String },
+    /// Sent, and then the connection was lost.
+    #[error("the connection was lost while waiting for {subject}")]
+    Interrupted { subject: String },
+    /// Not sent.
+    #[error("not connected to NATS")]
+    Disconnected,
+    /// Not sent: the right to send it ended.
+    #[error("the right to send {subject} ended")]
+    Withheld { subject: String },
+    /// Not sent: async-nats does not take it.
+    #[error("{subject} cannot be sent: {message}")]
+    Unsendable { subject: String, message: String },
+    #[error("the answer from {subject} cannot be unpacked: {message}")]
+    Unpackable { subject: String, message: String },
+}
+
+/// Asked right before a request is handed over; `false` keeps it back.
+pub(crate) type Guard<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
+impl Link {
+    /// One answer.
+    pub(crate) async fn request(
+        &self,
+        subject: &str,
+        payload: impl Into<Bytes>,
+        limit: Duration,
+    ) -> Result<Bytes, RequestError> {
+        self.request_if(&|| true, subject, payload, limit).await
+    }
+
+    /// One answer to a request that is only sent if `guard` says so at the last moment (P8).
+    pub(crate) async fn request_if(
+        &self,
+        guard: Guard<'_>,
+        subject: &str,
+        payload: impl Into<Bytes>,
+        limit: Duration,
+    ) -> Result<Bytes, RequestError> {
+        if let Some(subject) = self.denials().refused_inbox(self.inbox_prefix()) {
+            return Err(RequestError::Denied { subject });
+        }
+        let mut denied = self.denials().listen();
+        let mut state = self.state();
+        let request = Request::new()
+            .payload(payload.into())
+            .headers(accept())
+            .timeout(Some(limit));
+        let client = self.connected().ok_or(RequestError::Disconnected)?;
+        if !guard() {
+            return Err(RequestError::Withheld {
+                subject: subject.to_owned(),
+            });
+        }
+        let answer = tokio::select! {
+            biased;
+            answer = client.send_request(subject.to_owned(), request) => answer,
+            subject = denied.refused(subject, self.inbox_prefix()) => return Err(RequestError::Denied { subject }),
+            _ = state.wait_for(|state: &ConnectionState| !state.is_connected()) => {
+                return Err(RequestError::Interrupted { subject: subject.to_owned() });
+            }
+        };
+        answer
+            .map_err(|error| failure(subject, &error))
+            .and_then(|message| unpack(subject, message))
+    }
+
+    /// The answers of many; see [`Gather`].
+    pub(crate) async fn gather<K: Ord, T>(
+        &self,
+        gather: Gather<'_, K, T>,
+    ) -> Result<Gathered<K, T>, RequestError> {
+        let subject = gather.subject;
+        let mut denied = self.denials().listen();
+        let mut state = self.state();
+        let client = self.connected().ok_or(RequestError::Disconnected)?;
+        tokio::select! {
+            biased;
+            gathered = collect(&client, gather, &mut denied) => gathered,
+            _ = state.wait_for(|state: &ConnectionState| !state.is_connected()) => {
+                Err(RequestError::Interrupted { subject: subject.to_owned() })
+            }
+        }
+    }
+}
+
+/// Reads an answer, and says whose it is.
+pub(crate) type Read<'a, K, T> = &'a (dyn Fn(&[u8]) -> Result<(K, T), String> + Send + Sync);
+
+/// A request that many answer. It is over when `enough` says so, or at the limit; no answer at all is
+/// [`RequestError::Timeout`].
+pub(crate) struct Gather<'a, K, T> {
+    pub(crate) subject: &'a str,
+    pub(crate) payload: String,
+    pub(crate) limit: Duration,
+    /// Reads an answer, and says whose it is.
+    pub(crate) read: Read<'a, K, T>,
+    /// Looks at what has come so far.
+    pub(crate) enough: &'a (dyn Fn(&BTreeMap<K, T>) -> Enough + Send + Sync),
+}
+
+/// Whether to wait for more answers.
+pub(crate) enum Enough {
+    /// All are there.
+    Yes,
+    /// Up to the limit.
+    No,
+    /// Only if none comes for this long.
+    IfQuietFor(Duration),
+}
+
+/// The answers of many, the first of each (NATS.md N41).
+#[derive(Debug)]
+pub(crate) struct Gathered<K, T> {
+    pub(crate) replies: BTreeMap<K, T>,
+    /// What was wrong with answers that could not be read.
+    pub(crate) unreadable: Vec<String>,
+}
+
+async fn collect<K: Ord, T>(
+    client: &Client,
+    gather: Gather<'_, K, T>,
+    denied: &mut Listener,
+) -> Result<Gathered<K, T>, RequestError> {
+    let Gather {
+        subject,
+        payload,
+        limit,
+        read,
+        enough,
+    } = gather;
+    let deadline = Instant::now() + limit;
+    let unsendable = |message: String| RequestError::Unsendable {
+        subject: subject.to_owned(),
+        message,
+    };
+    let inbox = client.new_inbox();
+    let mut answers = client
+        .subscribe(inbox.clone())
+        .await
+        .map_err(|error| unsendable(error.to_string()))?;
+    client
+        .publish_with_reply_and_headers(subject.to_owned(), inbox.clone(), accept(), payload.into())
+        .await
+        .map_err(|error| unsendable(error.to_string()))?;
+    let mut gathered = Gathered {
+        replies: BTreeMap::new(),
+        unreadable: Vec::new(),
+    };
+    let mut until = deadline;
+    while gathered.replies.len() + gathered.unreadable.len() < MAX_REPLIES {
+        let message = tokio::select! {
+            message = timeout_at(until, answers.next()) => match message {
+                Ok(Some(message)) => message,
+                Ok(None) | Err(_) => break,
+            },
+            subject = denied.refused(subject, &inbox) => return Err(RequestError::Denied { subject }),
+        };
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(RequestError::NoResponders {
+                subject: subject.to_owned(),
+            });
+        }
+        let payload = unpack(subject, message).map_err(|error| error.to_string());
+        match payload.and_then(|payload| read(&payload)) {
+            Ok((key, reply)) => {
+                gathered.replies.entry(key).or_insert(reply);
+            }
+            Err(message) => gathered.unreadable.push(format!("{subject}: {message}")),
+        }
+        match enough(&gathered.replies) {
+            Enough::Yes => break,
+            Enough::No => until = deadline,
+            Enough::IfQuietFor(quiet) => until = deadline.min(Instant::now() + quiet),
+        }
+    }
+    if gathered.replies.is_empty() && gathered.unreadable.is_empty() {
+        return Err(RequestError::Timeout {
+            subject: subject.to_owned(),
+        });
+    }
+    Ok(gathered)
+}
+
+/// Servers compress monitoring replies with S2 when asked; the API ignores it (NATS.md N44).
+fn accept() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("Accept-Encoding", "s2");
+    headers
+}
+
+/// Asked for `s2`, servers say `snappy` and send framed Snappy without S2's extensions, which `snap` reads.
+fn unpack(subject: &str, message: Message) -> Result<Bytes, RequestError> {
+    let encoding = message
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get("Content-Encoding"));
+    match encoding.map(async_nats::HeaderValue::as_str) {
+        None | Some("") => Ok(message.payload),
+        Some("snappy" | "s2") => unsnap(&message.payload).map_err(|message| RequestError::Unpackable {
+            subject: subject.to_owned(),
+            message,
+        }),
+        Some(other) => Err(RequestError::Unpackable {
+            subject: subject.to_owned(),
+            message: format!("its encoding is {other}"),
+        }),
+    }
+}
+
+fn unsnap(packed: &[u8]) -> Result<Bytes, String> {
+    let mut plain = Vec::with_capacity(packed.len().saturating_mul(8).min(64 << 20));
+    let mut decoder = snap::read::FrameDecoder::new(packed).take(MAX_REPLY);
+    let read = decoder
+        .read_to_end(&mut plain)
+        .map_err(|error| error.to_string())?;
+    if u64::try_from(read).is_ok_and(|read| read == MAX_REPLY) {
+        return Err(format!("it is larger than {MAX_REPLY} bytes"));
+    }
+    Ok(plain.into())
+}
+
+fn failure(subject: &str, error: &async_nats::RequestError) -> RequestError {
+    let subject = subject.to_owned();
+    match error.kind() {
+        async_nats::RequestErrorKind::TimedOut => RequestError::Timeout { subject },
+        async_nats::RequestErrorKind::NoResponders => RequestError::NoResponders { subject },
+        async_nats::RequestErrorKind::InvalidSubject | async_nats::RequestErrorKind::MaxPayloadExceeded => {
+            RequestError::Unsendable {
+                subject,
+                message: error.to_string(),
+            }
+        }
+        async_nats::RequestErrorKind::Other => RequestError::Interrupted { subject },
+    }
+}

@@ -1,0 +1,101 @@
+//! What is known of a system as a whole, for its status.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_core::names::{ClusterName, ServerName};
+use leeward_core::snapshot::Gap;
+use leeward_core::topology::Version;
+
+use crate::connect::ConnectionState;
+
+/// A system as it was last seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SystemStatus {
+    /// The connection of the observer.
+    pub connection: ConnectionState,
+    /// What the observer's user may see.
+    pub standing: Standing,
+    /// Servers that should have answered, those that did included.
+    pub servers_expected: u32,
+    /// Servers that answered.
+    pub servers_answered: u32,
+    /// Servers that should have answered and did not, as far as their names are known.
+    pub servers_missing: Vec<ServerName>,
+    /// Sorted by name.
+    pub clusters: Vec<ClusterStatus>,
+    /// Measured over gateways, by (from, to).
+    pub round_trips: BTreeMap<(ClusterName, ClusterName), Duration>,
+    /// When all servers were last asked; `None` before that.
+    pub observed_at: Option<Timestamp>,
+    /// What the last look could not see of the system; each account's view has its own.
+    pub gaps: Vec<Gap>,
+}
+
+/// What an observer's user may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing has answered yet.
+    Unknown,
+    /// It is a user of the system account.
+    System,
+    /// It is a user of another account, so it sees no other account: its credentials have to be replaced, or left out for
+    /// tenant mode.
+    NotSystem {
+        /// The account that it belongs to, where that is known.
+        account: Option<String>,
+    },
+    /// It is a user of the system account that may not send a request that observing needs.
+    Denied {
+        /// The request's subject.
+        subject: String,
+    },
+}
+
+/// One cluster of a system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: ClusterName,
+    /// Servers that answered.
+    pub servers: u32,
+    /// Their versions.
+    pub versions: BTreeSet<Version>,
+    /// Client connections of all accounts.
+    pub connections: u32,
+    /// Streams of watched accounts led from here.
+    pub stream_leaders: u32,
+    /// Consumers of watched accounts led from here.
+    pub consumer_leaders: u32,
+}
+
+impl ClusterStatus {
+    pub(crate) fn new(name: ClusterName) -> Self {
+        let versions = BTreeSet::new();
+        Self {
+            name,
+            servers: 0,
+            versions,
+            connections: 0,
+            stream_leaders: 0,
+            consumer_leaders: 0,
+        }
+    }
+}
+
+impl SystemStatus {
+    pub(crate) fn new() -> Self {
+        Self {
+            connection: ConnectionState::Connecting,
+            standing: Standing::Unknown,
+            servers_expected: 0,
+            servers_answered: 0,
+            servers_missing: Vec::new(),
+            clusters: Vec::new(),
+            round_trips: BTreeMap::new(),
+            observed_at: None,
+            gaps: Vec::new(),
+        }
+    }
+}

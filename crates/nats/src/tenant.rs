@@ -1,0 +1,201 @@
+//! Sees one account through its own user, where there are no credentials of the system account (NATS.md N50).
+//!
+//! Promises the same as the system observer for what an account may see: its connections on every server, its volume, its
+//! streams and consumers. Round trips between clusters and the servers' starts cannot be seen. Nobody counts the servers
+//! here, so those are expected that answered lately or that an asset names.
+
+mod lists;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_core::names::{AccountId, ServerName};
+use leeward_core::snapshot::{AccountView, Gap};
+use leeward_engine::ports::Observe;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::act::AccountClient;
+use crate::connect::ConnectionState;
+use crate::observe::Tasks;
+use crate::observe::assemble::{Gathered, assemble};
+use crate::observe::board::{Board, Which};
+use crate::observe::census::SeenServer;
+use crate::observe::connections::{self, ByServer};
+use crate::observe::events::{self, Source};
+use crate::observe::history::History;
+use crate::observe::pace::{self, Look};
+use crate::observe::sweep::{add_volumes, gap};
+use crate::request::Enough;
+
+const CONNZ: &str = "$SYS.REQ.ACCOUNT.PING.CONNZ";
+const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
+/// A server that answered this lately is missed when it does not.
+const REMEMBERED_FOR: Duration = Duration::from_mins(10);
+/// At the first look it is not known how many will answer; afterwards only new ones are waited for.
+const FIRST_QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(250);
+
+/// Sees the account of one user; it ends with this value.
+#[derive(Debug)]
+pub struct TenantObserver {
+    board: Arc<Board>,
+    tasks: Tasks,
+}
+
+impl TenantObserver {
+    /// Starts to observe the account of `client`. Views of any other account stay at the gap `WarmingUp`.
+    pub fn start(client: Arc<AccountClient>, interval: Duration) -> Arc<Self> {
+        let board = Arc::new(Board::new());
+        let link = Arc::clone(client.link());
+        let events = listen(Arc::clone(&client), Arc::clone(&board));
+        let look = TenantLook {
+            client,
+            board: Arc::clone(&board),
+            history: History::new(interval),
+            servers: BTreeMap::new(),
+        };
+        let sweeps = pace::run(link, Arc::clone(&board), interval, look);
+        Arc::new(Self {
+            board,
+            tasks: Tasks::start(sweeps, events),
+        })
+    }
+
+    /// Ends the observation; views keep their last value.
+    pub async fn shutdown(&self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Observe for TenantObserver {
+    fn watch(&self, account: &AccountId) -> watch::Receiver<Arc<AccountView>> {
+        self.board.watch(account)
+    }
+
+    fn refresh(&self, account: &AccountId) {
+        self.board.refresh(account, Duration::ZERO);
+    }
+}
+
+async fn listen(client: Arc<AccountClient>, board: Arc<Board>) {
+    let Some(account) = learnt(&client).await else {
+        return;
+    };
+    board.refresh(&account, Duration::ZERO);
+    events::listen(Arc::clone(client.link()), board, Source::Account(account)).await;
+}
+
+/// Waits until the account is known.
+async fn learnt(client: &AccountClient) -> Option<AccountId> {
+    let mut account = client.account();
+    let info = account.wait_for(Option::is_some).await.ok()?;
+    info.as_ref().map(|info| info.id.clone())
+}
+
+struct TenantLook {
+    client: Arc<AccountClient>,
+    board: Arc<Board>,
+    history: History,
+    /// Servers that answered, and when last.
+    servers: BTreeMap<ServerName, Instant>,
+}
+
+impl Look for TenantLook {
+    async fn look(&mut self, accounts: Vec<AccountId>, _: Which) {
+        // The listener makes it due again once the account is known.
+        let Some(own) = self
+            .client
+            .account()
+            .borrow()
+            .as_ref()
+            .map(|info| info.id.clone())
+        else {
+            return;
+        };
+        if accounts.contains(&own) {
+            let gathered = self.gather(&own).await;
+            self.board
+                .publish(assemble(&own, &gathered, Timestamp::now(), &mut self.history));
+        }
+    }
+
+    fn connection(&mut self, _: &ConnectionState) {}
+}
+
+impl TenantLook {
+    async fn gather(&mut self, account: &AccountId) -> Gathered {
+        let now = Instant::now();
+        self.servers
+            .retain(|_, answered| now.duration_since(*answered) < REMEMBERED_FOR);
+        let enough = |replies: &ByServer<_>| self.enough(replies);
+        let link = self.client.link();
+        let (assets, connections) = tokio::join!(
+            lists::all(&self.client),
+            connections::list(link, CONNZ, None, &enough)
+        );
+        let mut gathered = Gathered {
+            streams: assets.streams,
+            gaps: assets.gaps,
+            ..Gathered::default()
+        };
+        let mut servers = BTreeMap::new();
+        match connections {
+            Ok(connections) => {
+                servers = connections.servers;
+                gathered.connections = connections.list;
+                gathered.gaps.extend(connections.gaps);
+            }
+            Err(error) => gathered.gaps.push(gap(error)),
+        }
+        self.add_statz(&mut gathered, &servers, account).await;
+        for info in servers.into_values() {
+            let seen = SeenServer::new(info);
+            self.servers.insert(seen.name.clone(), now);
+            gathered.servers.push(seen);
+        }
+        gathered.expected = self.servers.keys().cloned().collect();
+        if gathered.servers.is_empty() && gathered.gaps.is_empty() {
+            let message = "no server listed the account's connections".to_owned();
+            gathered.gaps.push(Gap::Unreadable { message });
+        }
+        gathered
+    }
+
+    /// All that answered CONNZ have to answer STATZ as well.
+    async fn add_statz(
+        &self,
+        gathered: &mut Gathered,
+        servers: &BTreeMap<String, crate::wire::monitor::ServerInfo>,
+        account: &AccountId,
+    ) {
+        let enough = |replies: &ByServer<_>| {
+            let all = servers.keys().all(|id| replies.contains_key(id));
+            if all {
+                Enough::Yes
+            } else {
+                Enough::IfQuietFor(FIRST_QUIET)
+            }
+        };
+        let link = self.client.link();
+        match connections::volumes(link, STATZ, &[account.as_str()], &enough).await {
+            Ok((replies, gaps)) => {
+                gathered.gaps.extend(gaps);
+                let silent = servers.iter().filter(|(id, _)| !replies.contains_key(*id));
+                gathered
+                    .silent
+                    .extend(silent.map(|(_, info)| ServerName::from(info.name.as_str())));
+                add_volumes(gathered, &replies, account);
+            }
+            Err(error) => gathered.gaps.push(gap(error)),
+        }
+    }
+
+    fn enough<T>(&self, replies: &ByServer<T>) -> Enough {
+        let answered = |name: &ServerName| replies.values().any(|(info, _)| info.name == name.as_str());
+        let known = !self.servers.is_empty() && self.servers.keys().all(answered);
+        Enough::IfQuietFor(if known { QUIET } else { FIRST_QUIET })
+    }
+}

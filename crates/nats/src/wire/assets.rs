@@ -1,0 +1,173 @@
+//! Streams and consumers, in the one shape that JSZ, the lists and the INFO replies share.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+/// Text that borrows from the reply where it holds no escapes, also inside options and lists.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// JSZ of one account.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Jsz<'a> {
+    #[serde(borrow)]
+    pub(crate) meta_cluster: Option<MetaGroup<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) account_details: Vec<AccountDetail<'a>>,
+    #[serde(default)]
+    pub(crate) disabled: bool,
+}
+
+/// The JetStream meta group; only its leader lists the replicas completely.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MetaGroup<'a> {
+    #[serde(borrow)]
+    pub(crate) leader: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) replicas: Vec<Replica<'a>>,
+}
+
+/// One account's part of JSZ.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AccountDetail<'a> {
+    /// The account as servers identify it.
+    #[serde(borrow)]
+    pub(crate) id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(crate) stream_detail: Vec<StreamInfo<'a>>,
+}
+
+/// A stream.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StreamInfo<'a> {
+    /// Absent where there is no Raft at all: a server that is in no cluster.
+    #[serde(borrow)]
+    pub(crate) cluster: Option<Group<'a>>,
+    #[serde(borrow)]
+    pub(crate) config: Option<StreamConfig<'a>>,
+    pub(crate) state: Option<StreamState>,
+    /// In JSZ only.
+    #[serde(borrow, default)]
+    pub(crate) consumer_detail: Vec<ConsumerInfo<'a>>,
+}
+
+/// What decides of a stream's configuration.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StreamConfig<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    pub(crate) num_replicas: u8,
+    #[serde(borrow)]
+    pub(crate) placement: Option<StoredPlacement<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) metadata: BTreeMap<Text<'a>, Text<'a>>,
+}
+
+/// A stored placement.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StoredPlacement<'a> {
+    #[serde(borrow)]
+    pub(crate) cluster: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) tags: Option<Vec<Text<'a>>>,
+}
+
+/// A stream's counters.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StreamState {
+    pub(crate) bytes: u64,
+    pub(crate) last_seq: u64,
+}
+
+/// A consumer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ConsumerInfo<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) cluster: Option<Group<'a>>,
+    #[serde(borrow)]
+    pub(crate) config: Option<ConsumerConfig<'a>>,
+    pub(crate) delivered: Option<Delivered>,
+}
+
+/// What decides of a consumer's configuration.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ConsumerConfig<'a> {
+    #[serde(borrow)]
+    pub(crate) durable_name: Option<Text<'a>>,
+    /// 0: as many as its stream.
+    pub(crate) num_replicas: u8,
+    #[serde(borrow, default)]
+    pub(crate) metadata: BTreeMap<Text<'a>, Text<'a>>,
+}
+
+/// How far a consumer has delivered.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Delivered {
+    pub(crate) consumer_seq: u64,
+}
+
+/// A Raft group as one server sees it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Group<'a> {
+    #[serde(borrow)]
+    pub(crate) leader: Option<Text<'a>>,
+    /// From 2.11.9 on, and only from the leader itself.
+    pub(crate) leader_since: Option<Timestamp>,
+    /// All members but the one that speaks or leads.
+    #[serde(borrow, default)]
+    pub(crate) replicas: Vec<Replica<'a>>,
+    /// From 2.15 on, while the group is changing (NATS.md N22).
+    pub(crate) desired: Option<IgnoredAny>,
+}
+
+/// A member of a group.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Replica<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    pub(crate) current: bool,
+    /// Left out when false.
+    #[serde(default)]
+    pub(crate) offline: bool,
+    /// Left out when zero.
+    #[serde(default)]
+    pub(crate) lag: u64,
+}
+
+/// A page of STREAM.LIST or CONSUMER.LIST.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page<'a> {
+    pub(crate) total: usize,
+    pub(crate) limit: Option<usize>,
+    #[serde(borrow)]
+    pub(crate) streams: Option<Vec<StreamInfo<'a>>>,
+    #[serde(borrow)]
+    pub(crate) consumers: Option<Vec<ConsumerInfo<'a>>>,
+    /// Names of assets that did not answer the server that made the list.
+    #[serde(borrow)]
+    pub(crate) missing: Option<Vec<Text<'a>>>,
+}
+
+/// The configuration of STREAM.INFO as it was written.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RawStreamInfo<'a> {
+    #[serde(borrow)]
+    pub(crate) config: &'a RawValue,
+}

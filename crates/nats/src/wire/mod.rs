@@ -1,0 +1,20 @@
+//! What servers say, as they say it (NATS.md N40–N50).
+//!
+//! Unknown fields are left alone. A field whose absence would decide something is an `Option`; only plain counters that
+//! servers leave out when they are zero have a default. Large replies borrow from their bytes (N46).
+
+pub(crate) mod api;
+pub(crate) mod assets;
+pub(crate) mod duration;
+pub(crate) mod monitor;
+
+use serde::Deserialize;
+
+/// Reads JSON; the error names the path of what was not understood.
+pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Replies of the monitoring services: STATSZ, CONNZ, GATEWAYZ, STATZ, USER.INFO, and the envelope around them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// Around every reply; STATSZ has its content in `statsz`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Envelope<T> {
+    pub(crate) server: ServerInfo,
+    #[serde(alias = "statsz")]
+    pub(crate) data: Option<T>,
+    pub(crate) error: Option<MonitorError>,
+}
+
+/// An error of a monitoring service.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MonitorError {
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// What a server says of itself in every reply.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ServerInfo {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    /// Absent for a server that is in no cluster.
+    pub(crate) cluster: Option<String>,
+    pub(crate) domain: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    pub(crate) ver: String,
+    /// Left out when false.
+    #[serde(default)]
+    pub(crate) jetstream: bool,
+}
+
+impl<T> Envelope<T> {
+    /// The content, or what the server says instead.
+    pub(crate) fn content(self) -> Result<(ServerInfo, T), String> {
+        match (self.data, self.error) {
+            (Some(data), _) => Ok((self.server, data)),
+            (None, Some(error)) => Err(format!("{} answers: {}", self.server.name, error.description)),
+            (None, None) => Err(format!("{} answers without content", self.server.name)),
+        }
+    }
+}
+
+/// STATSZ.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Statsz {
+    pub(crate) start: Option<Timestamp>,
+    pub(crate) connections: Option<u32>,
+    /// How many servers this one knows of, itself included.
+    pub(crate) active_servers: Option<u32>,
+}
+
+/// CONNZ.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Connz {
+    /// The server's clock.
+    pub(crate) now: Option<Timestamp>,
+    pub(crate) total: u64,
+    #[serde(default)]
+    pub(crate) connections: Vec<Connection>,
+}
+
+/// One connection.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Connection {
+    pub(crate) cid: u64,
+    pub(crate) kind: Option<String>,
+    pub(crate) start: Option<Timestamp>,
+    pub(crate) name: Option<String>,
+    pub(crate) authorized_user: Option<String>,
+    pub(crate) in_msgs: u64,
+    pub(crate) out_msgs: u64,
+    pub(crate) in_bytes: u64,
+    pub(crate) out_bytes: u64,
+}
+
+/// GATEWAYZ, as far as round trips go.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Gatewayz {
+    #[serde(default)]
+    pub(crate) outbound_gateways: BTreeMap<String, Gateway>,
+}
+
+/// One outbound gateway.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Gateway {
+    pub(crate) connection: Option<GatewayConnection>,
+}
+
+/// Its connection.
+#[derive(Debug, Deserialize)]
+pub(crate) struct GatewayConnection {
+    /// A Go duration; absent before the first measurement.
+    pub(crate) rtt: Option<String>,
+}
+
+/// STATZ.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AccountStatz {
+    #[serde(default)]
+    pub(crate) account_statz: Vec<AccountStat>,
+}
+
+/// One account on one server.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct AccountStat {
+    pub(crate) acc: String,
+    pub(crate) leafnodes: u32,
+    pub(crate) sent: Volume,
+    pub(crate) received: Volume,
+}
+
+/// Messages and bytes, with the part of each kind of connection (from 2.11.5 on, NATS.md N42).
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Volume {
+    pub(crate) bytes: u64,
+    pub(crate) gateways: Option<Part>,
+    pub(crate) leafs: Option<Part>,
+}
+
+/// Messages and bytes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) msgs: u64,
+    pub(crate) bytes: u64,
+}
+
+/// USER.INFO.
+#[derive(Debug, Deserialize)]
+pub(crate) struct UserInfo {
+    pub(crate) account: String,
+    pub(crate) account_name: Option<String>,
+}
+
+/// Any advisory or event about an account.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AccountEvent {
+    /// In JetStream advisories.
+    pub(crate) account: Option<String>,
+    /// In connection events.
+    pub(crate) acc: Option<String>,
+    pub(crate) conns: Option<u32>,
+    pub(crate) leafnodes: Option<u32>,
+    pub(crate) server: Option<EventServer>,
+}
+
+/// The server that speaks in a connection event; advisories of JetStream name it without an id.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum EventServer {
+    /// A connection event's.
+    Whole {
+        /// Its id.
+        id: String,
+    },
+    /// Anything else.
+    Other(serde::de::IgnoredAny),
+}

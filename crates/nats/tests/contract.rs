@@ -1,0 +1,16 @@
+//! The adapter against real servers: what it says is what is, and what it does is what was asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy.toml allows these in test functions only; their helpers fail tests the same way"
+)]
+
+#[path = "contract/act.rs"]
+mod act;
+#[path = "contract/connect.rs"]
+mod connect;
+#[path = "contract/support.rs"]
+mod support;
+#[path = "contract/view.rs"]
+mod view;

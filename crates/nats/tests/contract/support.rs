@@ -1,0 +1,106 @@
+//! What the contract tests share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leeward_core::names::AccountId;
+use leeward_core::snapshot::AccountView;
+use leeward_engine::permit::{Authority, Permit};
+use leeward_engine::ports::Observe;
+use leeward_lab::nats::{Credentials as LabCredentials, System, SystemBuilder, eventually, jetstream};
+use leeward_nats::{AccountClient, ConnectConfig, ConnectionState, Credentials, TlsConfig};
+use serde_json::Value;
+use tokio::sync::watch;
+
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How Leeward connects to a location of a lab system.
+pub(crate) fn config(system: &System, location: &str, credentials: &LabCredentials) -> ConnectConfig {
+    let credentials = match credentials {
+        LabCredentials::UserPassword { user, password } => Credentials::UserPassword {
+            username: user.clone(),
+            password: password.clone().into(),
+        },
+        LabCredentials::Creds(text) => Credentials::CredsFile(text.clone().into()),
+    };
+    let urls = system.urls(location).unwrap();
+    ConnectConfig {
+        servers: urls.split(',').map(str::to_owned).collect(),
+        tls: system.ca_pem().map(|ca| TlsConfig {
+            ca_pem: Some(ca.to_owned()),
+            ..TlsConfig::default()
+        }),
+        credentials: Some(credentials),
+        inbox_prefix: None,
+    }
+}
+
+pub(crate) fn system_config(system: &System) -> ConnectConfig {
+    config(
+        system,
+        &system.locations()[0],
+        system.system_credentials().unwrap(),
+    )
+}
+
+/// Starts a system. JetStream of servers before 2.12 does not always come together when all start at once: its meta group
+/// stays without some members, or without a leader. A fresh start is what cures it.
+pub(crate) async fn start(builder: SystemBuilder) -> System {
+    for _ in 0..3 {
+        match builder.clone().limit(Duration::from_secs(30)).start().await {
+            Ok(system) => return system,
+            Err(error) => eprintln!("starting anew: {}", error.root_cause()),
+        }
+    }
+    builder.start().await.unwrap()
+}
+
+/// A connected client of a user of the account APP.
+pub(crate) async fn account_client(system: &System, user: &str) -> Arc<AccountClient> {
+    let credentials = system.credentials("APP", user).unwrap();
+    let client = AccountClient::connect(config(system, &system.locations()[0], credentials), None);
+    let mut state = client.state();
+    until(&mut state, ConnectionState::is_connected).await;
+    client
+}
+
+/// Waits for a value that will do.
+pub(crate) async fn until<T: Clone + std::fmt::Debug>(
+    receiver: &mut watch::Receiver<T>,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let waiting = async { receiver.wait_for(|value| wanted(value)).await.unwrap().clone() };
+    if let Ok(found) = tokio::time::timeout(LIMIT, waiting).await {
+        return found;
+    }
+    panic!("it stays at {:?}", *receiver.borrow())
+}
+
+/// Waits for a view of an account that will do.
+pub(crate) async fn view(
+    observer: &impl Observe,
+    account: &str,
+    wanted: impl Fn(&AccountView) -> bool,
+) -> Arc<AccountView> {
+    let mut views = observer.watch(&AccountId::from(account));
+    until(&mut views, |view| wanted(view)).await
+}
+
+pub(crate) fn permit() -> Permit {
+    Authority::new([]).issue(jiff::Timestamp::now()).unwrap()
+}
+
+/// Creates a stream. Right after their start servers may take each other for offline.
+pub(crate) async fn create_stream(client: &async_nats::Client, name: &str, config: Value) {
+    let create = || jetstream::create_stream(client, name, config.clone());
+    eventually(LIMIT, "the stream is created", create).await.unwrap();
+}
+
+/// Creates a consumer. Servers may swallow the request right after their start; creating again changes nothing.
+pub(crate) async fn create_consumer(client: &async_nats::Client, stream: &str, name: &str, config: Value) {
+    let create = || jetstream::create_consumer(client, stream, name, config.clone());
+    eventually(LIMIT, "the consumer is created", create)
+        .await
+        .unwrap();
+}
