@@ -25,3 +25,6 @@ fn overlap(view: &AccountView, one: &Policy, other: &Policy) -> Option<StreamNam
         .find(|stream| one.streams.selects(stream) && other.streams.selects(stream));
     both.map(|stream| stream.name.clone())
 }
+
+#[cfg(test)]
+mod tests;

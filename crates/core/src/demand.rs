@@ -331,8 +331,11 @@ fn with_hysteresis(
     let Some(home) = settled.filter(|home| tally.rows.contains_key(*home)) else {
         return first.clone();
     };
-    let lead = tally.percent(first).saturating_sub(tally.percent(home));
-    if home == first || lead >= rules.hysteresis_percent {
+    let weight = |location| tally.rows.get(location).map_or(0, |row| u128::from(row.weight));
+    let lead = weight(first).saturating_sub(weight(home));
+    // In exact terms: the difference of two rounded shares may be a point off.
+    let enough = lead * 100 >= u128::from(rules.hysteresis_percent) * u128::from(tally.total.weight);
+    if home == first || enough {
         first.clone()
     } else {
         home.clone()
@@ -417,3 +420,6 @@ pub fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
 pub fn later(from: Timestamp, span: Duration) -> Timestamp {
     from.checked_add(span).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,6 @@ fn bytes_over(policy: &Policy, stream: &Stream) -> Option<String> {
         stream.bytes
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::demand::{HomeHistory, SettledHome, elapsed, later};
 use crate::names::{AssetName, ConsumerName, Location, StreamName};
 use crate::policy::Disruption;
+use crate::snapshot::AccountView;
 
 /// Everything that one policy remembers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -90,6 +91,13 @@ impl History {
         self.assets
             .retain(|_, asset| asset.attempts > 0 || elapsed(asset.last, now) < rules.cooldown);
     }
+
+    /// Drops assets that a complete view does not show any more; from an incomplete one nothing follows (P6).
+    pub fn forget_deleted(&mut self, view: &AccountView) {
+        if view.gaps.is_empty() {
+            self.assets.retain(|asset, _| view.group(asset).is_some());
+        }
+    }
 }
 
 impl History {
@@ -110,9 +118,6 @@ impl History {
             })
         });
         for action in &status.recent_actions {
-            if action.result == ActionResult::Abandoned {
-                continue;
-            }
             let asset = asset_of(Some(&action.stream), action.consumer.as_ref());
             let ended = action.time.0;
             let Some(asset) = asset else { continue };
@@ -124,9 +129,15 @@ impl History {
         }
         for finding in status.findings.iter().filter(|finding| finding.attempts > 0) {
             let asset = asset_of(finding.stream.as_ref(), finding.consumer.as_ref());
-            if let Some(entry) = asset.and_then(|asset| history.assets.get_mut(&asset)) {
-                entry.attempts = u32::try_from(finding.attempts).unwrap_or(0);
-            }
+            let Some(asset) = asset else { continue };
+            // The actions themselves may have left the status: then the wait that was announced, or none, is known.
+            let waits = finding.next_attempt_time.as_ref().or(finding.since.as_ref());
+            let last = waits.map_or(Timestamp::MIN, |time| time.0);
+            let entry = history
+                .assets
+                .entry(asset)
+                .or_insert(AssetHistory { attempts: 0, last });
+            entry.attempts = u32::try_from(finding.attempts).unwrap_or(0);
         }
         history
     }
@@ -151,3 +162,6 @@ impl AssetHistory {
         (until > now).then_some(until)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ pub mod conflict;
 pub mod demand;
 pub mod evaluate;
 pub mod explain;
+#[cfg(test)]
+mod fixtures;
 pub mod history;
 pub mod names;
 pub mod operation;

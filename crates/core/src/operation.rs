@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::demand::elapsed;
 use crate::names::ServerName;
 use crate::plan::{Action, Aim, Deed, StepDown};
-use crate::safety::SMALL_LAG;
+use crate::safety::is_healthy;
 use crate::snapshot::Placement;
 use crate::target::MoveTarget;
 
@@ -150,12 +150,11 @@ fn before_step_down(action: &Action, step_down: &StepDown, reading: &Reading) ->
         let outcome = Outcome::new(ActionResult::Abandoned, None, message);
         return Before::Stop(outcome.led_by(leader));
     }
-    let fit = |peer: &PeerReading| peer.current && !peer.offline && peer.lag <= u64::from(SMALL_LAG);
     let ready = |server: &ServerName| {
         reading
             .peers
             .iter()
-            .any(|peer| peer.server == *server && fit(peer))
+            .any(|peer| peer.server == *server && healthy(peer))
     };
     let lagging = match &step_down.aim {
         Aim::Peer(server) if ready(server) => None,
@@ -183,9 +182,7 @@ fn before_move(target: &MoveTarget, reading: &Reading) -> Before {
     if reading.placement != target.replaces {
         return stop(None, "its placement was changed meanwhile".into());
     }
-    let lags = |peer: &&PeerReading| {
-        Some(&peer.server) != reading.leader.as_ref() && (!peer.current || peer.lag > u64::from(SMALL_LAG))
-    };
+    let lags = |peer: &&PeerReading| Some(&peer.server) != reading.leader.as_ref() && !healthy(peer);
     match reading.peers.iter().find(lags) {
         Some(peer) => stop(
             Some(FindingReason::TargetLagging),
@@ -306,7 +303,11 @@ fn move_is_done(target: &MoveTarget, reading: &Reading) -> bool {
         && reading
             .peers
             .iter()
-            .all(|peer| Some(&peer.server) == reading.leader.as_ref() || (peer.current && !peer.offline))
+            .all(|peer| Some(&peer.server) == reading.leader.as_ref() || healthy(peer))
+}
+
+fn healthy(peer: &PeerReading) -> bool {
+    is_healthy(peer.current, peer.offline, peer.lag)
 }
 
 fn all_home(target: &MoveTarget, reading: &Reading) -> bool {
@@ -316,3 +317,6 @@ fn all_home(target: &MoveTarget, reading: &Reading) -> bool {
             .iter()
             .all(|peer| target.servers.contains(&peer.server))
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,3 +207,6 @@ fn action(
     };
     Some(Action { asset, from, deed })
 }
+
+#[cfg(test)]
+mod tests;

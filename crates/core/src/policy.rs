@@ -211,3 +211,6 @@ impl Policy {
         self.consumers.selects(consumer.name.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;

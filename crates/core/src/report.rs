@@ -19,7 +19,7 @@ use crate::evaluate::{
 use crate::explain::{explain, gap_text};
 use crate::names::{AssetName, Location};
 use crate::policy::{Mode, Policy};
-use crate::snapshot::{AccountView, Gap};
+use crate::snapshot::{AccountView, Gap, Traffic};
 use crate::topology::LocationMap;
 
 /// A location with fewer connections is no place to miss a leader at.
@@ -389,7 +389,7 @@ fn general_findings(view: &AccountView, locations: &[LocationStatus]) -> Vec<Fin
             && traffic.gateway_bytes.saturating_mul(100) >= traffic.bytes.saturating_mul(HIGH_GATEWAY_PERCENT)
     });
     let crossing = crossing.map(|traffic| {
-        let percent = traffic.gateway_bytes.saturating_mul(100) / traffic.bytes.max(1);
+        let percent = gateway_percent(traffic);
         blank(
             Check::HighGatewayShare,
             None,
@@ -399,12 +399,18 @@ fn general_findings(view: &AccountView, locations: &[LocationStatus]) -> Vec<Fin
     lonely.chain(crossing).collect()
 }
 
+/// What a stream keeps for later crosses at another time than clients exchange it, and counters are read at slightly
+/// different moments: never more than all.
+fn gateway_percent(traffic: Traffic) -> u8 {
+    let percent = traffic.gateway_bytes.saturating_mul(100) / traffic.bytes.max(1);
+    u8::try_from(percent.min(100)).unwrap_or(100)
+}
+
 fn gateway(view: &AccountView) -> Option<GatewayStatus> {
     let traffic = view.traffic?;
-    let percent = traffic.gateway_bytes.saturating_mul(100) / traffic.bytes.max(1);
     let per_second = traffic.gateway_bytes.saturating_mul(1000) / traffic.span_milliseconds.max(1);
     Some(GatewayStatus {
-        percent: i32::try_from(percent).unwrap_or(100),
+        percent: gateway_percent(traffic).into(),
         bytes_per_second: i64::try_from(per_second).unwrap_or(i64::MAX),
     })
 }
@@ -447,3 +453,6 @@ fn advice(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

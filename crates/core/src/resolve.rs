@@ -128,3 +128,6 @@ fn actions(spec: &PlacementPolicySpec) -> Result<Actions, InvalidPolicy> {
         }),
     })
 }
+
+#[cfg(test)]
+mod tests;

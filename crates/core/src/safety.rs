@@ -139,7 +139,12 @@ impl<'a> Ground<'a> {
 
 /// Whether a member is up and caught up.
 pub fn healthy(peer: &Peer) -> bool {
-    peer.current && !peer.offline && peer.lag <= SMALL_LAG
+    is_healthy(peer.current, peer.offline, peer.lag.into())
+}
+
+/// Whether a member that is seen so is up and caught up.
+pub fn is_healthy(current: bool, offline: bool, lag: u64) -> bool {
+    current && !offline && lag <= u64::from(SMALL_LAG)
 }
 
 /// Whether a stream's group is changing: the servers say so, or it has more peers than replicas (NATS.md N22).
@@ -319,3 +324,6 @@ fn tried_before(ground: &Ground<'_>, remembered: Option<&AssetHistory>) -> Optio
         .cooling_until(rules, ground.now())
         .map(|_| FindingReason::CoolingDown)
 }
+
+#[cfg(test)]
+mod tests;

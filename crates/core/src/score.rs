@@ -24,3 +24,6 @@ pub fn gain(rate: Option<f32>, round_trip: Option<Duration>) -> f32 {
 pub fn move_cost(bytes: u64) -> f32 {
     MOVE_BASE_COST + bytes as f32 / BYTES_PER_COST
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,9 +139,9 @@ pub enum ClientKind {
 /// An account's bytes over a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// All bytes sent and received.
+    /// What clients and leaf nodes exchanged, each byte counted once.
     pub bytes: u64,
-    /// Those that crossed gateways.
+    /// What crossed gateways, each byte counted once.
     pub gateway_bytes: u64,
     /// The span in milliseconds.
     pub span_milliseconds: u64,
@@ -223,3 +223,6 @@ pub struct Placement {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub tags: Vec<Tag>,
 }
+
+#[cfg(test)]
+mod tests;

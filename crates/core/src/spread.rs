@@ -71,3 +71,6 @@ pub fn group_of(view: &AccountView, asset: AssetIx) -> Option<&RaftGroup> {
         AssetIx::Consumer(_, nth) => stream.consumers.get(nth as usize).map(|consumer| &consumer.group),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,6 @@ fn fits(placement: &Placement, details: &ServerDetails) -> bool {
             None => carries(tag.as_str()),
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,7 @@ pub struct Server {
 }
 
 /// What a server says of itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServerDetails {
     /// Its NATS cluster.
     pub cluster: ClusterName,
@@ -100,7 +100,13 @@ impl Topology {
         mut servers: Vec<Server>,
         round_trips: BTreeMap<(ClusterName, ClusterName), Duration>,
     ) -> Self {
-        servers.sort_by(|a, b| a.name.cmp(&b.name).then(b.answered.cmp(&a.answered)));
+        let rank = |a: &Server, b: &Server| {
+            let answered = b.answered.cmp(&a.answered);
+            // Which of two that differ stays must not depend on the order of arrival (P1).
+            let details = b.details.cmp(&a.details);
+            a.name.cmp(&b.name).then(answered).then(details)
+        };
+        servers.sort_by(rank);
         servers.dedup_by(|later, first| later.name == first.name);
         Self { servers, round_trips }
     }
@@ -289,3 +295,6 @@ mod round_trips {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,16 +95,22 @@ async fn drive<A: Act, C: Clock>(
             Err(outcome) => return outcome,
         };
         action.from = leader;
-        if let Err(outcome) = request(act, clock, authority, &action, requests).await {
-            return outcome;
-        }
+        let contested = match request(act, clock, authority, &action, requests).await {
+            Ok(contested) => contested,
+            Err(outcome) => return outcome,
+        };
         let asked = Asked {
             of: action.from.clone(),
             at: clock.now(),
             requests: *requests,
         };
         match verify(act, clock, &action, &asked, limits).await {
-            Verified::Ended(outcome) => return outcome,
+            Verified::Ended(outcome) => {
+                return match contested {
+                    Some(error) => unlike_sent(&error, outcome),
+                    None => outcome,
+                };
+            }
             Verified::LedBy(leader) => action.from = leader,
         }
     }
@@ -127,13 +133,14 @@ async fn check<A: Act>(act: &A, action: &Action) -> Result<ServerName, Outcome> 
     }
 }
 
+/// Sends the request. An error that comes with `Ok` says that the request changed more than it was meant to.
 async fn request<A: Act, C: Clock>(
     act: &A,
     clock: &C,
     authority: &Authority,
     action: &Action,
     requests: &mut u32,
-) -> Result<(), Outcome> {
+) -> Result<Option<ActError>, Outcome> {
     let permit = authority
         .issue(clock.now())
         .map_err(|withheld| Outcome::new(ActionResult::Abandoned, None, withheld.to_string()))?;
@@ -144,7 +151,10 @@ async fn request<A: Act, C: Clock>(
     match answer {
         Ok(()) => *requests += 1,
         // Only a look can tell what came of it.
-        Err(error) if error.may_have_acted() => *requests += 1,
+        Err(error) if error.may_have_acted() => {
+            *requests += 1;
+            return Ok(matches!(error, ActError::StoredDifferently { .. }).then_some(error));
+        }
         Err(error) => {
             if matches!(error, ActError::Refused { .. }) {
                 *requests += 1;
@@ -152,7 +162,18 @@ async fn request<A: Act, C: Clock>(
             return Err(failure(&error));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// The end of an operation whose edit was stored with more changed than the placement (P7): no success, wherever the
+/// stream is now.
+fn unlike_sent(error: &ActError, seen: Outcome) -> Outcome {
+    Outcome {
+        result: ActionResult::Failed,
+        reason: error.reason(),
+        message: format!("{error}; {}", seen.message),
+        to: seen.to,
+    }
 }
 
 enum Verified {

@@ -1,6 +1,8 @@
 //! The loop over ports: rounds, operations, limits. It knows neither Kubernetes nor NATS types.
 
 pub mod execute;
+#[cfg(test)]
+mod fixtures;
 pub mod limits;
 pub mod metrics;
 pub mod occurrence;

@@ -58,8 +58,8 @@ impl SystemLimits {
         self.freed.send_modify(|count| *count += 1);
     }
 
-    /// A place for an action, if there is one now.
-    pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Option<Slot> {
+    /// A place for an action, or what is taken.
+    pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
         let mut state = self.lock();
         let stream = (account.clone(), action.asset.stream.clone());
         let target = action.target().cloned();
@@ -69,18 +69,21 @@ impl SystemLimits {
             .copied()
             .unwrap_or(0);
         let count = state.count(action.kind());
-        if count.used >= count.most || towards >= PER_TARGET {
-            return None;
+        if count.used >= count.most {
+            return Err(Busy::System);
+        }
+        if towards >= PER_TARGET {
+            return Err(Busy::Target);
         }
         if !state.streams.insert(stream.clone()) {
-            return None;
+            return Err(Busy::Stream);
         }
         state.count(action.kind()).used += 1;
         if let Some(server) = &target {
             *state.per_target.entry(server.clone()).or_default() += 1;
         }
         drop(state);
-        Some(Slot {
+        Ok(Slot {
             limits: Arc::clone(self),
             kind: action.kind(),
             stream,
@@ -105,6 +108,17 @@ impl State {
             ActionType::ConsumerStepDown | ActionType::StreamStepDown => &mut self.step_downs,
         }
     }
+}
+
+/// What leaves no place for an action now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// The system's limit for this kind of action is reached.
+    System,
+    /// As many hand-overs as may be go to its target.
+    Target,
+    /// Something is being done to its stream.
+    Stream,
 }
 
 /// A place in flight.
@@ -133,3 +147,6 @@ impl Drop for Slot {
         self.limits.freed.send_modify(|count| *count += 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -288,3 +288,6 @@ fn in_place_ratio(evaluation: &leeward_core::evaluate::Evaluation) -> Option<f64
         f64::from(streams.in_place + consumers.in_place) / f64::from(judged)
     })
 }
+
+#[cfg(test)]
+mod tests;

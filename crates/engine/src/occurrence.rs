@@ -148,3 +148,6 @@ fn ended_event(finished: &Finished) -> Option<(EventReason, String)> {
         ),
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{OperationStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
 use leeward_core::names::AssetName;
-use leeward_core::plan::Action;
+use leeward_core::plan::{Action, Deed};
 use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
 
@@ -57,9 +57,17 @@ pub(crate) fn operation_status(operation: &InFlight) -> OperationStatus {
         stream: action.asset.stream.to_string(),
         consumer: action.asset.consumer.as_ref().map(ToString::to_string),
         from: Some(action.from.to_string()),
-        to: action.target().map(ToString::to_string),
+        to: destination(action),
         start_time: Time(*started),
         deadline: Some(Time(*deadline)),
+    }
+}
+
+/// Who should lead; of a move, the location.
+fn destination(action: &Action) -> Option<String> {
+    match &action.deed {
+        Deed::StepDown(_) => action.target().map(ToString::to_string),
+        Deed::Move(target) => Some(target.location.to_string()),
     }
 }
 
@@ -77,7 +85,10 @@ pub(crate) fn recent_action(finished: &Finished) -> RecentAction {
         stream: action.asset.stream.to_string(),
         consumer: action.asset.consumer.as_ref().map(ToString::to_string),
         from: Some(action.from.to_string()),
-        to: outcome.to.as_ref().map(ToString::to_string),
+        to: match &action.deed {
+            Deed::StepDown(_) => outcome.to.as_ref().map(ToString::to_string),
+            Deed::Move(_) => destination(action),
+        },
         result: outcome.result,
         reason: outcome.reason.map(|reason| reason.to_string()),
         duration_milliseconds: i64::try_from(finished.duration().as_millis()).unwrap_or(i64::MAX),
@@ -160,3 +171,6 @@ pub(crate) fn degraded(recent: &[RecentAction], exhausted: usize) -> (DegradedRe
     }
     (DegradedReason::Healthy, "no operation keeps failing".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,9 +116,10 @@ impl Look for TenantLook {
             return;
         };
         if accounts.contains(&own) {
+            let began = Timestamp::now();
             let gathered = self.gather(&own).await;
             self.board
-                .publish(assemble(&own, &gathered, Timestamp::now(), &mut self.history));
+                .publish(assemble(&own, &gathered, began, &mut self.history));
         }
     }
 

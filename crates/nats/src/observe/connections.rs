@@ -15,7 +15,7 @@ use crate::CONNECTION_NAME;
 use crate::connect::Link;
 use crate::request::{Enough, Gather, RequestError};
 use crate::wire;
-use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, ServerInfo};
+use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, Part, ServerInfo};
 
 const LIMIT: Duration = Duration::from_secs(4);
 /// The servers' own default, and about half a megabyte a page.
@@ -153,11 +153,15 @@ pub(crate) async fn volumes(
 
 /// The volume on one server.
 pub(crate) fn volume(stat: &AccountStat) -> Volumes {
-    let gateways = stat.sent.gateways.zip(stat.received.gateways);
+    let both = |sent: Option<Part>, received: Option<Part>| Some(sent?.bytes + received?.bytes);
+    let gateways = both(stat.sent.gateways, stat.received.gateways);
+    let between_servers = gateways.unwrap_or(0) + both(stat.sent.routes, stat.received.routes).unwrap_or(0);
     let leafs = stat.sent.leafs.zip(stat.received.leafs);
     Volumes {
-        bytes: stat.sent.bytes + stat.received.bytes,
-        gateway_bytes: gateways.map(|(sent, received)| sent.bytes + received.bytes),
+        // Servers count every hop, when it is sent and when it is received. Halved, what clients and leaf nodes send and get
+        // compares with what crosses: a message that crosses a gateway on its way counts once in each.
+        bytes: (stat.sent.bytes + stat.received.bytes).saturating_sub(between_servers) / 2,
+        gateway_bytes: gateways.map(|bytes| bytes / 2),
         leafs: leafs.map(|(sent, received)| Count {
             messages: sent.msgs + received.msgs,
             bytes: sent.bytes + received.bytes,

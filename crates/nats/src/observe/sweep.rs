@@ -120,14 +120,13 @@ impl Sweep {
         }
     }
 
-    fn publish(&mut self, account: &AccountId, gathered: &Gathered) {
+    fn publish(&mut self, account: &AccountId, gathered: &Gathered, began: Timestamp) {
         let interval = self.interval;
         let history = self
             .histories
             .entry(account.clone())
             .or_insert_with(|| History::new(interval));
-        self.board
-            .publish(assemble(account, gathered, Timestamp::now(), history));
+        self.board.publish(assemble(account, gathered, began, history));
     }
 
     fn publish_status(&self, census: &Census, which: Which) {
@@ -157,6 +156,7 @@ impl Sweep {
 
 impl Look for Sweep {
     async fn look(&mut self, accounts: Vec<AccountId>, which: Which) {
+        let began = Timestamp::now();
         let watched: BTreeSet<AccountId> = self.board.accounts().into_iter().collect();
         self.histories.retain(|account, _| watched.contains(account));
         let common = match self.common(&accounts, which).await {
@@ -177,7 +177,7 @@ impl Look for Sweep {
             .buffer_unordered(ACCOUNTS_AT_ONCE);
         while let Some((account, mut gathered)) = looks.next().await {
             gathered.round_trips.clone_from(&round_trips);
-            self.publish(&account, &gathered);
+            self.publish(&account, &gathered, began);
         }
         drop(looks);
         self.publish_status(&common.census, which);

@@ -143,6 +143,8 @@ pub(crate) struct Replica<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
     pub(crate) current: bool,
+    /// Nanoseconds since it was heard of.
+    pub(crate) active: Option<u64>,
     /// Left out when false.
     #[serde(default)]
     pub(crate) offline: bool,

@@ -122,6 +122,7 @@ pub(crate) struct AccountStat {
 pub(crate) struct Volume {
     pub(crate) bytes: u64,
     pub(crate) gateways: Option<Part>,
+    pub(crate) routes: Option<Part>,
     pub(crate) leafs: Option<Part>,
 }
 

@@ -1,0 +1,127 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::evaluate::{Managed, evaluate};
+use crate::fixtures::{asset, at, clients, consumer, policy, server, stream, stretched, supercluster, view};
+use crate::history::History;
+use crate::topology::Topology;
+
+fn planned(view: &AccountView, key: &serde_json::Value) -> Vec<Action> {
+    let policy = policy(json!({"topology": key, "home": {"stabilizationWindow": "0s"}}));
+    let history = History::default();
+    let circumstances = Circumstances {
+        now: at(0),
+        stale_after: Duration::from_secs(90),
+        history: &history,
+        managed: &Managed::default(),
+        denied: &BTreeSet::new(),
+    };
+    let evaluation = evaluate(view, &policy, &circumstances);
+    plan(view, &policy, &circumstances, &evaluation).actions
+}
+
+fn by_region(view: &AccountView) -> Vec<Action> {
+    planned(view, &json!({"key": "ServerTag", "tagPrefix": "region:"}))
+}
+
+fn order(actions: &[Action]) -> Vec<String> {
+    actions.iter().map(|action| action.asset.to_string()).collect()
+}
+
+#[test]
+fn the_greatest_gain_goes_first_but_no_consumer_before_its_stream() {
+    let topology = stretched();
+    let peers = ["n-3", "n-0", "n-1"];
+    let busy = |name: &str, rate: f32| {
+        let mut stream = stream(&topology, name, &peers);
+        stream.message_rate = Some(rate);
+        stream
+    };
+    let mut slow = busy("SLOW", 1.0);
+    let mut fast_consumer = consumer(&topology, "fast", &peers);
+    fast_consumer.message_rate = Some(1000.0);
+    slow.consumers.push(fast_consumer);
+    let mut at_home = busy("HOME", 0.0);
+    at_home.group.leader = topology.find("n-0");
+    let mut free = consumer(&topology, "free", &peers);
+    free.message_rate = Some(50.0);
+    at_home.consumers.push(free);
+    let streams = vec![at_home, busy("QUICK", 100.0), slow, busy("SLOWER", 0.5)];
+    let view = view(topology.clone(), vec![clients(ServerIx(0), 9)], streams);
+    let expected = [
+        "stream QUICK",
+        "consumer HOME/free",
+        "stream SLOW",
+        "consumer SLOW/fast",
+        "stream SLOWER",
+    ];
+    assert_eq!(order(&by_region(&view)), expected);
+}
+
+#[test]
+fn a_cheap_hand_over_goes_before_a_move_and_a_small_move_before_a_large_one() {
+    let topology = supercluster();
+    let abroad = |name: &str, bytes: u64| {
+        let mut stream = stream(&topology, name, &["eu-west-0", "eu-west-1", "eu-west-2"]);
+        stream.message_rate = Some(10.0);
+        stream.bytes = bytes;
+        stream
+    };
+    let home = topology.find("us-east-0").unwrap();
+    let streams = vec![abroad("LARGE", 1 << 40), abroad("SMALL", 1 << 10)];
+    let view = view(topology.clone(), vec![clients(home, 9)], streams);
+    let actions = planned(&view, &json!({"key": "Cluster"}));
+    assert_eq!(order(&actions), ["stream SMALL", "stream LARGE"]);
+    assert_eq!(actions[0].kind(), ActionType::StreamPlacement);
+    assert_eq!(actions[0].target(), None);
+}
+
+#[test]
+fn old_leaders_are_asked_blindly_and_new_ones_with_an_aim() {
+    let mut servers = stretched().servers().to_vec();
+    let mut old = server("n-9", "c1", &["region:eu-west"]);
+    old.details.as_mut().unwrap().version = crate::topology::Version::new(2, 10, 29);
+    servers.push(old);
+    let topology = Topology::new(servers, std::collections::BTreeMap::new());
+    let mut led_by_old = stream(&topology, "S", &["n-9", "n-0", "n-1"]);
+    led_by_old
+        .consumers
+        .push(consumer(&topology, "c", &["n-3", "n-0", "n-1"]));
+    let view = view(topology, vec![clients(ServerIx(0), 9)], vec![led_by_old]);
+    let actions = by_region(&view);
+    let kinds: Vec<ActionType> = actions.iter().map(Action::kind).collect();
+    assert_eq!(kinds, [ActionType::StreamStepDown, ActionType::ConsumerStepDown]);
+    let deeds: Vec<&StepDown> = actions
+        .iter()
+        .map(|action| match &action.deed {
+            Deed::StepDown(step_down) => step_down,
+            Deed::Move(_) => panic!("a step-down"),
+        })
+        .collect();
+    assert_eq!(deeds[0].aim, Aim::Anyone);
+    assert!(matches!(&deeds[1].aim, Aim::Peer(_)));
+    assert_eq!(actions[0].target(), None);
+    assert!(actions[1].target().is_some());
+    for deed in deeds {
+        assert_eq!(deed.home_peers, ["n-0".into(), "n-1".into()]);
+    }
+}
+
+#[test]
+fn a_plan_survives_being_written_and_read() {
+    let topology = stretched();
+    let view = view(
+        topology.clone(),
+        vec![clients(ServerIx(0), 9)],
+        vec![stream(&topology, "S", &["n-3", "n-0"])],
+    );
+    let plan = Plan {
+        actions: by_region(&view),
+    };
+    assert_eq!(plan.actions[0].asset, asset("S"));
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+}

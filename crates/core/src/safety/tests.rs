@@ -1,0 +1,334 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::demand::SettledHome;
+use crate::evaluate::{AssetIx, Cure, Managed, Verdict, evaluate};
+use crate::fixtures::{asset, at, clients, consumer, ix, policy, stream, stretched, supercluster, view};
+use crate::history::History;
+use crate::topology::{Server, Topology};
+
+/// Everything that a verdict depends on; a test spoils it and puts it right again piece by piece.
+struct Case {
+    servers: Vec<Server>,
+    view: AccountView,
+    policy: Value,
+    history: History,
+    managed: Managed,
+    denied: BTreeSet<ActionType>,
+    settled: bool,
+}
+
+impl Case {
+    fn new(topology: Topology, leader: &str, others: [&str; 2], key: &Value) -> Self {
+        let servers = topology.servers().to_vec();
+        let home = topology
+            .servers()
+            .iter()
+            .find(|server| server.name.as_str() == "us-east-0");
+        let crowd = home.map_or(ix(&topology, servers[0].name.as_str()), |server| {
+            ix(&topology, server.name.as_str())
+        });
+        let mut asset = stream(&topology, "S", &[leader, others[0], others[1]]);
+        asset
+            .consumers
+            .push(consumer(&topology, "c", &[leader, others[0], others[1]]));
+        let mut view = view(topology, vec![clients(crowd, 9)], vec![asset]);
+        view.normalize();
+        Self {
+            servers,
+            view,
+            policy: json!({"mode": "Enforce", "topology": key}),
+            history: History::default(),
+            managed: Managed::default(),
+            denied: BTreeSet::new(),
+            settled: true,
+        }
+    }
+
+    /// Both assets have two peers in home.
+    fn stretched() -> Self {
+        let key = json!({"key": "ServerTag", "tagPrefix": "region:"});
+        Self::new(stretched(), "n-3", ["n-0", "n-1"], &key)
+    }
+
+    /// The stream lies abroad.
+    fn supercluster() -> Self {
+        Self::new(
+            supercluster(),
+            "eu-west-0",
+            ["eu-west-1", "eu-west-2"],
+            &json!({"key": "Cluster"}),
+        )
+    }
+
+    fn stream(&mut self) -> &mut Stream {
+        &mut self.view.streams[0]
+    }
+
+    fn consumer(&mut self) -> &mut Consumer {
+        &mut self.stream().consumers[0]
+    }
+
+    fn peer(&mut self, server: &str) -> &mut Peer {
+        let server = ix(&self.view.topology, server);
+        self.stream()
+            .group
+            .peers
+            .iter_mut()
+            .find(|peer| peer.server == server)
+            .unwrap()
+    }
+
+    fn consumer_peer(&mut self, server: &str) -> &mut Peer {
+        let server = ix(&self.view.topology, server);
+        self.consumer()
+            .group
+            .peers
+            .iter_mut()
+            .find(|peer| peer.server == server)
+            .unwrap()
+    }
+
+    fn tried(&mut self, name: &str, attempts: u32) {
+        let past = AssetHistory {
+            attempts,
+            last: at(0),
+        };
+        self.history.assets.insert(asset(name), past);
+    }
+
+    fn server(&mut self, name: &str, change: impl Fn(&mut Server)) {
+        self.servers
+            .iter_mut()
+            .filter(|server| server.name.as_str() == name)
+            .for_each(change);
+        self.view.topology = Topology::new(self.servers.clone(), std::collections::BTreeMap::new()).into();
+    }
+
+    fn verdict(&self, wanted: AssetIx) -> Option<Verdict> {
+        let policy = policy(self.policy.clone());
+        let mut history = self.history.clone();
+        if self.settled {
+            let location = if self.servers[0].name.as_str() == "n-0" {
+                "region:us-east"
+            } else {
+                "us-east"
+            };
+            history.home.settled = Some(SettledHome {
+                location: location.into(),
+                since: at(0),
+            });
+        }
+        let circumstances = Circumstances {
+            now: at(60),
+            stale_after: Duration::from_secs(90),
+            history: &history,
+            managed: &self.managed,
+            denied: &self.denied,
+        };
+        let evaluation = evaluate(&self.view, &policy, &circumstances);
+        let found = evaluation.findings.iter().find(|finding| finding.asset == wanted);
+        found.map(|finding| finding.verdict)
+    }
+
+    #[track_caller]
+    fn held(&self, wanted: AssetIx, cure: Cure, reason: FindingReason) {
+        assert_eq!(self.verdict(wanted), Some(Verdict::Held(cure, reason)));
+    }
+}
+
+const STREAM: AssetIx = AssetIx::Stream(0);
+const CONSUMER: AssetIx = AssetIx::Consumer(0, 0);
+
+#[test]
+fn reasons_against_a_streams_step_down_are_told_in_their_order() {
+    let mut case = Case::stretched();
+    let leader = case.stream().group.leader.take();
+    case.stream().moving = true;
+    case.policy["actions"] = json!({"streamStepDown": {"enabled": false}});
+    case.denied.insert(ActionType::StreamStepDown);
+    case.peer("n-0").offline = true;
+    case.peer("n-1").lag = SMALL_LAG + 1;
+    case.settled = false;
+    case.tried("S", 3);
+
+    case.held(STREAM, Cure::StepDown, FindingReason::NoLeader);
+    case.stream().group.leader = leader;
+    case.held(STREAM, Cure::StepDown, FindingReason::MoveInProgress);
+    case.stream().moving = false;
+    case.held(STREAM, Cure::StepDown, FindingReason::ActionDisabled);
+    case.policy["actions"] = json!({});
+    case.held(STREAM, Cure::StepDown, FindingReason::PermissionDenied);
+    case.denied.clear();
+    case.held(STREAM, Cure::StepDown, FindingReason::QuorumAtRisk);
+    case.peer("n-0").offline = false;
+    case.peer("n-0").current = false;
+    case.held(STREAM, Cure::StepDown, FindingReason::TargetLagging);
+    case.peer("n-1").lag = SMALL_LAG;
+    case.held(STREAM, Cure::StepDown, FindingReason::Stabilizing);
+    case.settled = true;
+    case.held(STREAM, Cure::StepDown, FindingReason::AttemptsExhausted);
+    case.tried("S", 2);
+    case.held(STREAM, Cure::StepDown, FindingReason::CoolingDown);
+    case.history = History::default();
+    assert_eq!(case.verdict(STREAM), Some(Verdict::Misplaced(Cure::StepDown)));
+}
+
+#[test]
+fn reasons_against_a_consumers_step_down_are_told_in_their_order() {
+    let mut case = Case::stretched();
+    let leader = case.consumer().group.leader.take();
+    case.stream().moving = true;
+    case.policy["actions"] = json!({"consumerStepDown": {"enabled": false}});
+    case.denied.insert(ActionType::ConsumerStepDown);
+    case.consumer_peer("n-0").offline = true;
+    case.consumer_peer("n-1").current = false;
+    case.peer("n-3").offline = true;
+    case.settled = false;
+    case.tried("S/c", 3);
+
+    case.held(CONSUMER, Cure::StepDown, FindingReason::NoLeader);
+    case.consumer().group.leader = leader;
+    case.held(CONSUMER, Cure::StepDown, FindingReason::StreamMoving);
+    case.stream().moving = false;
+    case.held(CONSUMER, Cure::StepDown, FindingReason::ActionDisabled);
+    case.policy["actions"] = json!({});
+    case.held(CONSUMER, Cure::StepDown, FindingReason::PermissionDenied);
+    case.denied.clear();
+    case.held(CONSUMER, Cure::StepDown, FindingReason::QuorumAtRisk);
+    case.consumer_peer("n-0").offline = false;
+    case.consumer_peer("n-0").current = false;
+    case.held(CONSUMER, Cure::StepDown, FindingReason::QuorumAtRisk);
+    case.peer("n-3").offline = false;
+    case.held(CONSUMER, Cure::StepDown, FindingReason::TargetLagging);
+    case.consumer_peer("n-0").current = true;
+    case.held(CONSUMER, Cure::StepDown, FindingReason::Stabilizing);
+    case.settled = true;
+    case.held(CONSUMER, Cure::StepDown, FindingReason::AttemptsExhausted);
+    case.tried("S/c", 0);
+    case.held(CONSUMER, Cure::StepDown, FindingReason::CoolingDown);
+    case.history = History::default();
+    assert_eq!(case.verdict(CONSUMER), Some(Verdict::Misplaced(Cure::StepDown)));
+}
+
+#[test]
+fn reasons_against_a_move_are_told_in_their_order() {
+    let mut case = Case::supercluster();
+    let leader = case.stream().group.leader.take();
+    let extra = crate::fixtures::peer(ix(&supercluster(), "us-east-2"));
+    case.stream().replicas = 2;
+    case.policy["actions"] = json!({"streamPlacement": {"enabled": false}});
+    case.denied.insert(ActionType::StreamPlacement);
+    case.managed = Managed::Unknown("no right to list".to_owned());
+    case.server("us-east-1", |server| {
+        server.details.as_mut().unwrap().version = Version::new(2, 9, 21);
+    });
+    case.peer("eu-west-1").offline = true;
+    case.peer("eu-west-2").lag = 257;
+    case.stream().bytes = 2_000_000;
+    case.server("us-east-0", |server| {
+        server.details.as_mut().unwrap().jetstream = false;
+    });
+    case.settled = false;
+    case.tried("S", 3);
+
+    case.held(STREAM, Cure::Move, FindingReason::NoLeader);
+    case.stream().group.leader = leader;
+    case.held(STREAM, Cure::Move, FindingReason::MoveInProgress);
+    case.held(CONSUMER, Cure::FollowStream, FindingReason::StreamMoving);
+    case.stream().replicas = 3;
+    case.held(STREAM, Cure::Move, FindingReason::ActionDisabled);
+    case.policy["actions"] = json!({"streamPlacement": {"maxBytes": "1M"}});
+    case.held(STREAM, Cure::Move, FindingReason::PermissionDenied);
+    case.denied.clear();
+    case.held(STREAM, Cure::Move, FindingReason::ManagedElsewhere);
+    case.held(CONSUMER, Cure::FollowStream, FindingReason::ManagedElsewhere);
+    case.managed = Managed::default();
+    case.held(STREAM, Cure::Move, FindingReason::ServerTooOld);
+    case.server("us-east-1", |server| {
+        server.details.as_mut().unwrap().version = Version::new(2, 15, 0);
+    });
+    case.held(STREAM, Cure::Move, FindingReason::MixedVersions);
+    case.server("us-east-1", |server| {
+        server.details.as_mut().unwrap().version = Version::new(2, 15, 1);
+    });
+    case.held(STREAM, Cure::Move, FindingReason::QuorumAtRisk);
+    case.peer("eu-west-1").offline = false;
+    case.held(STREAM, Cure::Move, FindingReason::TargetLagging);
+    case.peer("eu-west-2").lag = 0;
+    case.held(STREAM, Cure::Move, FindingReason::BytesOverLimit);
+    case.stream().bytes = 1_000_000;
+    case.held(STREAM, Cure::Move, FindingReason::NotEnoughServers);
+    case.server("us-east-0", |server| {
+        server.details.as_mut().unwrap().jetstream = true;
+    });
+    case.held(STREAM, Cure::Move, FindingReason::Stabilizing);
+    case.settled = true;
+    case.held(STREAM, Cure::Move, FindingReason::AttemptsExhausted);
+    case.tried("S", 1);
+    case.held(STREAM, Cure::Move, FindingReason::CoolingDown);
+    case.held(CONSUMER, Cure::FollowStream, FindingReason::CoolingDown);
+    case.history = History::default();
+    assert_eq!(case.verdict(STREAM), Some(Verdict::Misplaced(Cure::Move)));
+    assert_eq!(
+        case.verdict(CONSUMER),
+        Some(Verdict::Misplaced(Cure::FollowStream))
+    );
+
+    let mut peers = case.stream().group.peers.to_vec();
+    peers.push(extra);
+    case.stream().group.peers = peers.into();
+    assert!(is_moving(case.stream()), "more peers than replicas");
+}
+
+#[test]
+fn where_only_a_move_could_help_and_moves_are_disabled_a_single_peer_is_what_is_told() {
+    let mut case = Case::supercluster();
+    case.policy["actions"] = json!({"streamPlacement": {"enabled": false}});
+    let leader = case.stream().group.leader.unwrap();
+    case.stream().replicas = 1;
+    case.stream().group.peers = Box::new([crate::fixtures::peer(leader)]);
+    case.held(STREAM, Cure::Move, FindingReason::SinglePeer);
+}
+
+#[test]
+fn a_consumer_of_a_stream_at_home_that_has_no_peer_there_says_so() {
+    let mut case = Case::stretched();
+    let home = ix(&stretched(), "n-0");
+    let abroad = ix(&stretched(), "n-3");
+    case.stream().group.leader = Some(home);
+    case.consumer().group.peers = Box::new([crate::fixtures::peer(abroad)]);
+    case.held(CONSUMER, Cure::StepDown, FindingReason::SinglePeer);
+    let both = [abroad, ix(&stretched(), "n-4")].map(crate::fixtures::peer);
+    case.consumer().group.peers = Box::new(both);
+    case.held(CONSUMER, Cure::StepDown, FindingReason::NoPeerInHome);
+    assert_eq!(case.verdict(STREAM), None, "the stream is in place");
+}
+
+#[test]
+fn a_moving_streams_consumers_are_held_for_that_and_other_reasons_are_passed_on() {
+    assert_eq!(
+        while_stream_held(FindingReason::MoveInProgress),
+        FindingReason::StreamMoving
+    );
+    assert_eq!(
+        while_stream_held(FindingReason::NoServersMatch),
+        FindingReason::NoServersMatch
+    );
+}
+
+#[test]
+fn a_peer_is_healthy_when_it_is_up_and_nearly_caught_up() {
+    let healthy_with = |change: fn(&mut Peer)| {
+        let mut peer = crate::fixtures::peer(ServerIx(0));
+        change(&mut peer);
+        healthy(&peer)
+    };
+    assert!(healthy_with(|_| ()));
+    assert!(healthy_with(|peer| peer.lag = SMALL_LAG));
+    assert!(!healthy_with(|peer| peer.lag = SMALL_LAG + 1));
+    assert!(!healthy_with(|peer| peer.current = false));
+    assert!(!healthy_with(|peer| peer.offline = true));
+}

@@ -1,0 +1,113 @@
+use super::*;
+use crate::fixtures::{step_down, stream_move};
+
+fn account() -> AccountId {
+    AccountId::from("A")
+}
+
+#[track_caller]
+fn start(limits: &Arc<SystemLimits>, action: &Action) -> Slot {
+    limits.try_start(&account(), action).unwrap()
+}
+
+#[track_caller]
+fn busy(limits: &Arc<SystemLimits>, action: &Action) -> Busy {
+    limits.try_start(&account(), action).unwrap_err()
+}
+
+#[test]
+fn p3_step_downs_and_moves_have_places_of_their_own() {
+    let limits = SystemLimits::new(2, 1);
+    let _stream = start(&limits, &step_down("A", None));
+    let _consumer = start(&limits, &step_down("B/c", None));
+    assert_eq!(busy(&limits, &step_down("C", None)), Busy::System);
+    let _move = start(&limits, &stream_move("C"));
+    assert_eq!(busy(&limits, &stream_move("D")), Busy::System);
+}
+
+#[test]
+fn a_place_is_given_back_when_its_slot_is_dropped_and_whoever_waits_is_told() {
+    let limits = SystemLimits::new(1, 1);
+    let mut freed = limits.freed();
+    let slot = start(&limits, &step_down("A", Some("us-0")));
+    assert!(!freed.has_changed().unwrap());
+    drop(slot);
+    assert!(freed.has_changed().unwrap());
+    freed.mark_unchanged();
+    let _again = start(&limits, &step_down("A", Some("us-0")));
+    assert!(limits.lock().per_target.len() == 1 && limits.lock().streams.len() == 1);
+}
+
+#[test]
+fn nothing_is_left_behind_by_slots_that_are_gone() {
+    let limits = SystemLimits::new(5, 5);
+    let slots = [
+        step_down("A", Some("us-0")),
+        step_down("B/c", Some("us-0")),
+        stream_move("C"),
+    ]
+    .map(|action| start(&limits, &action));
+    drop(slots);
+    let state = limits.lock();
+    assert_eq!((state.step_downs.used, state.moves.used), (0, 0));
+    assert!(state.per_target.is_empty() && state.streams.is_empty());
+}
+
+#[test]
+fn a_refused_start_takes_nothing() {
+    let limits = SystemLimits::new(5, 0);
+    let _slot = start(&limits, &step_down("A", None));
+    assert_eq!(busy(&limits, &stream_move("B")), Busy::System);
+    assert_eq!(busy(&limits, &step_down("A/c", Some("us-0"))), Busy::Stream);
+    let state = limits.lock();
+    assert_eq!(
+        (state.step_downs.used, state.moves.used, state.streams.len()),
+        (1, 0, 1)
+    );
+    assert!(state.per_target.is_empty());
+}
+
+#[test]
+fn one_thing_at_a_time_is_done_to_a_stream_and_its_consumers_in_one_account() {
+    let limits = SystemLimits::new(9, 9);
+    let _slot = start(&limits, &stream_move("A"));
+    for action in [step_down("A", None), step_down("A/c", None), stream_move("A")] {
+        assert_eq!(busy(&limits, &action), Busy::Stream);
+    }
+    let other = limits.try_start(&AccountId::from("B"), &step_down("A", None));
+    assert!(
+        other.is_ok(),
+        "another account's stream of that name is another stream"
+    );
+}
+
+#[test]
+fn at_most_eight_hand_overs_go_to_one_server() {
+    let limits = SystemLimits::new(100, 100);
+    let towards = |number: usize, server| step_down(&format!("S{number}"), Some(server));
+    let mut slots: Vec<Slot> = (0..PER_TARGET)
+        .map(|number| start(&limits, &towards(number, "us-0")))
+        .collect();
+    assert_eq!(busy(&limits, &towards(50, "us-0")), Busy::Target);
+    let _elsewhere = start(&limits, &towards(50, "us-1"));
+    let _blind = start(&limits, &step_down("S51", None));
+    slots.pop();
+    let _freed = start(&limits, &towards(52, "us-0"));
+}
+
+#[test]
+fn limits_may_change_while_something_is_in_flight() {
+    let limits = SystemLimits::new(3, 0);
+    let mut slots: Vec<Slot> = ["A", "B", "C"]
+        .map(|name| start(&limits, &step_down(name, None)))
+        .into();
+    let freed = limits.freed();
+    limits.set(1, 1);
+    assert!(freed.has_changed().unwrap(), "whoever waits looks again");
+    assert_eq!(busy(&limits, &step_down("D", None)), Busy::System);
+    let _move = start(&limits, &stream_move("D"));
+    slots.truncate(1);
+    assert_eq!(busy(&limits, &step_down("E", None)), Busy::System);
+    slots.clear();
+    let _next = start(&limits, &step_down("E", None));
+}

@@ -1,0 +1,113 @@
+use std::collections::BTreeSet;
+
+use leeward_api::vocabulary::FindingReason;
+
+use super::*;
+use crate::fixtures::{finished, step_down, stream_move};
+use crate::occurrence::Occurrence;
+
+fn labels() -> PolicyLabels {
+    PolicyLabels {
+        namespace: "apps".to_owned(),
+        policy: "nearby".to_owned(),
+    }
+}
+
+/// A page after one move and two step-downs, the last of which is under way still.
+fn page() -> String {
+    let metrics = Metrics::new();
+    let of_stream = step_down("SECRET_STREAM/secret_consumer", Some("us-0"));
+    for action in [&of_stream, &of_stream, &stream_move("SECRET_STREAM")] {
+        let started = Occurrence::Started {
+            action: action.clone(),
+        };
+        started.emit(&labels(), &metrics);
+    }
+    let missed = finished(of_stream, ActionResult::Missed, Some(FindingReason::NoLeader));
+    Occurrence::Ended(missed).emit(&labels(), &metrics);
+    let moved = finished(stream_move("SECRET_STREAM"), ActionResult::Succeeded, None);
+    Occurrence::Ended(moved).emit(&labels(), &metrics);
+    metrics.page().unwrap()
+}
+
+fn samples(page: &str) -> impl Iterator<Item = &str> {
+    page.lines().filter(|line| !line.starts_with('#'))
+}
+
+#[test]
+fn every_sample_carries_the_prefix_and_names_its_policy() {
+    let page = page();
+    assert!(samples(&page).count() > 10);
+    for line in samples(&page) {
+        assert!(line.starts_with("leeward_"), "{line}");
+        assert!(
+            line.contains("namespace=\"apps\"") && line.contains("policy=\"nearby\""),
+            "{line}"
+        );
+    }
+    assert!(page.ends_with("# EOF\n"));
+}
+
+#[test]
+fn no_label_ever_holds_the_name_of_a_stream_a_consumer_or_a_server() {
+    let page = page();
+    for name in ["SECRET_STREAM", "secret_consumer", "us-0", "eu-0"] {
+        assert!(!page.contains(name), "{name} in {page}");
+    }
+    let allowed = [
+        "namespace",
+        "policy",
+        "kind",
+        "state",
+        "location",
+        "action",
+        "result",
+        "reason",
+        "le",
+    ];
+    let keys: BTreeSet<&str> = samples(&page)
+        .filter_map(|line| line.split_once('{')?.1.split_once('}'))
+        .flat_map(|(labels, _)| labels.split(','))
+        .filter_map(|label| Some(label.split_once('=')?.0))
+        .collect();
+    assert!(keys.iter().all(|key| allowed.contains(key)), "{keys:?}");
+}
+
+#[test]
+fn operations_are_counted_up_and_down_and_by_how_they_ended() {
+    let page = page();
+    let of_policy = "namespace=\"apps\",policy=\"nearby\"";
+    for line in [
+        format!("leeward_operations_in_flight{{{of_policy},action=\"ConsumerStepDown\"}} 1"),
+        format!("leeward_operations_in_flight{{{of_policy},action=\"StreamPlacement\"}} 0"),
+        format!(
+            "leeward_actions_total{{{of_policy},action=\"ConsumerStepDown\",result=\"Missed\",reason=\"NoLeader\"}} 1"
+        ),
+        format!(
+            "leeward_actions_total{{{of_policy},action=\"StreamPlacement\",result=\"Succeeded\",reason=\"\"}} 1"
+        ),
+        format!("leeward_action_duration_seconds_sum{{{of_policy},action=\"StreamPlacement\"}} 0.25"),
+    ] {
+        assert!(
+            samples(&page).any(|found| found == line),
+            "{line} is not in {page}"
+        );
+    }
+}
+
+#[test]
+fn an_operation_that_is_dropped_is_not_in_flight_any_more() {
+    let metrics = Metrics::new();
+    metrics.started(&labels(), ActionType::StreamStepDown);
+    metrics.dropped(&labels(), ActionType::StreamStepDown);
+    assert!(metrics.page().unwrap().contains("action=\"StreamStepDown\"} 0"));
+}
+
+#[test]
+fn an_adapters_metrics_are_on_the_same_page_with_the_same_prefix() {
+    let metrics = Metrics::new();
+    let counter: Counter = Counter::default();
+    metrics.register_with(|registry| registry.register("sweeps", "Looks at a system", counter.clone()));
+    counter.inc();
+    assert!(metrics.page().unwrap().contains("leeward_sweeps_total 1"));
+}

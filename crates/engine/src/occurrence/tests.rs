@@ -1,0 +1,122 @@
+use super::*;
+use crate::fixtures::{finished, step_down, stream_move};
+
+fn ended(
+    action: Action,
+    result: ActionResult,
+    reason: Option<FindingReason>,
+) -> Option<(EventReason, String)> {
+    Occurrence::Ended(finished(action, result, reason)).event()
+}
+
+fn reason_of(action: Action, result: ActionResult, reason: Option<FindingReason>) -> Option<EventReason> {
+    ended(action, result, reason).map(|(reason, _)| reason)
+}
+
+#[test]
+fn every_end_of_an_operation_has_its_event() {
+    use ActionResult::{Failed, Missed, Succeeded, TimedOut};
+    for (result, of_step_down, of_move) in [
+        (
+            Succeeded,
+            EventReason::LeaderMoved,
+            EventReason::StreamMoveCompleted,
+        ),
+        (
+            TimedOut,
+            EventReason::StepDownFailed,
+            EventReason::StreamMoveTimedOut,
+        ),
+        (Missed, EventReason::StepDownMissed, EventReason::StepDownMissed),
+    ] {
+        assert_eq!(reason_of(step_down("S", None), result, None), Some(of_step_down));
+        assert_eq!(reason_of(stream_move("S"), result, None), Some(of_move));
+    }
+    assert_eq!(
+        reason_of(step_down("S", None), Failed, None),
+        Some(EventReason::StepDownFailed)
+    );
+}
+
+#[test]
+fn what_was_abandoned_is_no_event_unless_a_right_is_missing() {
+    let abandoned = |reason| reason_of(step_down("S", None), ActionResult::Abandoned, reason);
+    assert_eq!(abandoned(None), None);
+    assert_eq!(abandoned(Some(FindingReason::TargetLagging)), None);
+    assert_eq!(
+        abandoned(Some(FindingReason::PermissionDenied)),
+        Some(EventReason::PermissionDenied)
+    );
+}
+
+#[test]
+fn an_edit_that_changed_more_than_it_was_meant_to_is_contested() {
+    let contested = Some(FindingReason::Contested);
+    assert_eq!(
+        reason_of(stream_move("S"), ActionResult::Failed, contested),
+        Some(EventReason::PlacementContested)
+    );
+}
+
+#[test]
+fn a_note_says_what_led_from_where_and_how_long_it_took() {
+    let (_, note) = ended(step_down("S/c", None), ActionResult::Succeeded, None).unwrap();
+    assert_eq!(note, "consumer S/c from eu-0: as it went (250 ms)");
+}
+
+#[test]
+fn a_start_is_an_event_only_for_a_move() {
+    let started = |action| Occurrence::Started { action }.event();
+    assert_eq!(started(step_down("S", None)), None);
+    let (reason, note) = started(stream_move("S")).unwrap();
+    assert_eq!(
+        (reason, note.as_str()),
+        (EventReason::StreamMoveStarted, "stream S moves from eu-0")
+    );
+}
+
+#[test]
+fn a_home_that_changed_tells_where_it_was_if_that_is_known() {
+    let changed = |from: Option<&str>| {
+        let occurrence = Occurrence::HomeChanged {
+            from: from.map(Location::from),
+            to: "us".into(),
+            percent: 80,
+            connections: 8,
+        };
+        occurrence.event().unwrap()
+    };
+    assert_eq!(
+        changed(Some("eu")).1,
+        "home is us (80 %, 8 connections), before: eu"
+    );
+    assert_eq!(
+        changed(None),
+        (
+            EventReason::HomeChanged,
+            "home is us (80 %, 8 connections), before: unknown".to_owned()
+        )
+    );
+}
+
+#[test]
+fn missing_data_and_used_up_attempts_are_events_that_say_what_to_do() {
+    let incomplete = Occurrence::ObservationIncomplete {
+        message: "server n-3 does not answer".to_owned(),
+    };
+    let (reason, note) = incomplete.event().unwrap();
+    assert_eq!(
+        (reason, note.as_str()),
+        (EventReason::ObservationIncomplete, "server n-3 does not answer")
+    );
+    let exhausted = Occurrence::AttemptsExhausted {
+        action: step_down("S", None),
+        attempts: 3,
+    };
+    let (reason, note) = exhausted.event().unwrap();
+    assert_eq!(reason, EventReason::AttemptsExhausted);
+    assert!(
+        note.contains("3 attempts") && note.contains("resetToken"),
+        "{note}"
+    );
+}

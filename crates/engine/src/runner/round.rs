@@ -1,0 +1,174 @@
+//! One round: evaluate, plan, publish; and when the next one is due.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_api::policy_status::MAX_OPERATIONS;
+use leeward_api::vocabulary::{ActionType, FindingReason};
+use leeward_core::demand::{Home, elapsed, later};
+use leeward_core::evaluate::{Circumstances, Evaluation, Verdict, evaluate};
+use leeward_core::plan::plan;
+use leeward_core::report::{Report, report};
+use leeward_core::snapshot::{AccountView, Gap};
+use tokio::time::Instant;
+
+use super::{Input, Loop};
+use crate::metrics::Evaluated;
+use crate::occurrence::Occurrence;
+use crate::ports::{Act, Clock};
+use crate::standing::{Standing, degraded, operation_status, progressing};
+
+/// A refused action is tried again after this long: rights may have been granted.
+const DENIED_FOR: Duration = Duration::from_mins(5);
+/// The loop looks at least this often, whatever the timers say.
+const LONGEST_REST: Duration = Duration::from_mins(5);
+
+impl<A: Act, C: Clock + Clone> Loop<A, C> {
+    /// Evaluates, plans, publishes; returns when to look again if nothing else happens.
+    pub(super) async fn round(&mut self) -> Instant {
+        self.due = false;
+        let input = self.input.borrow_and_update().clone();
+        let view = Arc::clone(&self.view.borrow_and_update());
+        let now = self.setup.clock.now();
+        let began = std::time::Instant::now();
+        self.prepare(&input, &view, now);
+        let denied: BTreeSet<ActionType> = self.denied.keys().copied().collect();
+        let (evaluation, actions, report) = {
+            let circumstances = Circumstances {
+                now,
+                stale_after: input.stale_after,
+                history: &self.history,
+                managed: &input.managed,
+                denied: &denied,
+            };
+            let evaluation = evaluate(&view, &input.policy, &circumstances);
+            let plan = plan(&view, &input.policy, &circumstances, &evaluation);
+            let report = report(&view, &input.policy, &circumstances, &evaluation, &self.findings);
+            (evaluation, plan.actions, report)
+        };
+        let age = elapsed(view.observed_at, now);
+        let evaluated = Evaluated {
+            evaluation: &evaluation,
+            took: began.elapsed(),
+            age,
+        };
+        self.setup.metrics.round(&self.setup.labels, &evaluated);
+        self.announce(&evaluation, &report).await;
+        self.history.settle(evaluation.home_history.clone());
+        self.queue = actions
+            .into_iter()
+            .filter(|action| {
+                // The view may be older than what was done to these.
+                !self.ended.contains_key(&action.asset) && !self.in_flight.contains_key(&action.asset)
+            })
+            .collect();
+        self.queue.reverse();
+        self.gave_up = gave_up(&evaluation);
+        // A view that shows nothing yet does not end what was found before it, such as before a restart.
+        if !evaluation.gaps.contains(&Gap::WarmingUp) {
+            self.findings.clone_from(&report.findings);
+        }
+        self.publish(input.generation, view, report, now);
+        Instant::now() + self.rest(&input, &evaluation, now)
+    }
+
+    fn prepare(&mut self, input: &Input, view: &AccountView, now: Timestamp) {
+        self.history.reset(input.policy.reset_token.as_deref());
+        self.history.prune(&input.policy.disruption, now);
+        self.history.forget_deleted(view);
+        self.ended.retain(|_, ended| *ended >= view.observed_at);
+        self.denied.retain(|_, since| elapsed(*since, now) < DENIED_FOR);
+    }
+
+    async fn announce(&mut self, evaluation: &Evaluation, report: &Report) {
+        if let Some(Home::Settled { location, since: _ }) = &evaluation.home {
+            let before = self
+                .history
+                .home
+                .settled
+                .as_ref()
+                .map(|home| home.location.clone());
+            if before.as_ref() != Some(location) {
+                let occurrence = Occurrence::HomeChanged {
+                    from: before,
+                    to: location.clone(),
+                    percent: evaluation.tally.percent(location),
+                    connections: evaluation.tally.connections(location),
+                };
+                self.occur(occurrence).await;
+            }
+        }
+        let warming = evaluation.gaps.contains(&Gap::WarmingUp);
+        let complete = evaluation.conclusive();
+        if self.was_complete && !complete && !warming {
+            self.occur(Occurrence::ObservationIncomplete {
+                message: report.observed.1.clone(),
+            })
+            .await;
+        }
+        self.was_complete = complete;
+    }
+
+    fn publish(&self, generation: i64, view: Arc<AccountView>, report: Report, now: Timestamp) {
+        let standing = Standing {
+            generation,
+            evaluated_at: now,
+            view,
+            report,
+            progressing: progressing(&self.in_flight, self.authority.withheld(), self.queue.len()),
+            degraded: degraded(&self.recent, self.gave_up),
+            denied: self.denied.keys().copied().collect(),
+            operations: self
+                .in_flight
+                .values()
+                .take(MAX_OPERATIONS)
+                .map(operation_status)
+                .collect(),
+            recent_actions: self.recent.clone(),
+        };
+        self.standing.send_replace(Some(Arc::new(standing)));
+    }
+
+    /// Publishes operations and their results between rounds, with the last round's report.
+    pub(super) fn publish_progress(&self) {
+        let last = self.standing.borrow().clone();
+        if let Some(last) = last {
+            let (view, report) = (Arc::clone(&last.view), last.report.clone());
+            self.publish(last.generation, view, report, last.evaluated_at);
+        }
+    }
+
+    fn rest(&self, input: &Input, evaluation: &Evaluation, now: Timestamp) -> Duration {
+        let settles = match &evaluation.home {
+            Some(Home::Stabilizing { until, .. }) => Some(*until),
+            Some(Home::Settled { .. } | Home::NoMajority { .. }) | None => None,
+        };
+        let cooled = self
+            .history
+            .assets
+            .values()
+            .filter_map(|asset| asset.cooling_until(&input.policy.disruption, now))
+            .min();
+        let granted = self.denied.values().map(|since| later(*since, DENIED_FOR)).min();
+        let stale = later(
+            self.view.borrow().observed_at,
+            input.stale_after + Duration::from_millis(1),
+        );
+        let stale = (!evaluation.stale).then_some(stale);
+        let next = [settles, cooled, granted, stale]
+            .into_iter()
+            .flatten()
+            .filter(|time| *time > now)
+            .min();
+        next.map_or(LONGEST_REST, |time| elapsed(now, time).min(LONGEST_REST)) + Duration::from_millis(1)
+    }
+}
+
+/// Assets that are misplaced and used up their attempts.
+fn gave_up(evaluation: &Evaluation) -> usize {
+    let is_given_up = |verdict| matches!(verdict, Verdict::Held(_, FindingReason::AttemptsExhausted));
+    let findings = evaluation.findings.iter();
+    findings.filter(|finding| is_given_up(finding.verdict)).count()
+}

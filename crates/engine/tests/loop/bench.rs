@@ -1,0 +1,161 @@
+//! Runners over a fake system, and conditions to wait for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leeward_api::policy_status::{PlacementPolicyStatus, RecentAction};
+use leeward_api::vocabulary::{ActionResult, InPlaceReason};
+use leeward_core::evaluate::Managed;
+use leeward_core::history::History;
+use leeward_core::policy::Policy;
+use leeward_core::snapshot::AccountView;
+use leeward_engine::limits::SystemLimits;
+use leeward_engine::metrics::{Metrics, PolicyLabels};
+use leeward_engine::occurrence::Occurrence;
+use leeward_engine::permit::Withheld;
+use leeward_engine::runner::{Input, Runner, Setup};
+use leeward_engine::standing::Standing;
+use tokio::sync::mpsc;
+
+use crate::model::FakeSystem;
+use crate::worlds::account;
+
+pub const STALE_AFTER: Duration = Duration::from_secs(90);
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// A system with everything that runners share.
+pub struct Bench {
+    pub fake: Arc<FakeSystem>,
+    pub limits: Arc<SystemLimits>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// A runner at work.
+pub struct Running {
+    pub runner: Runner,
+    pub occurrences: mpsc::Receiver<Occurrence>,
+}
+
+impl Bench {
+    /// A system that is looked at regularly.
+    pub fn new(truth: AccountView) -> Self {
+        let bench = Self::unwatched(truth);
+        bench.fake.keep_looking(SWEEP);
+        bench
+    }
+
+    /// A system that is looked at when the test says so.
+    pub fn unwatched(truth: AccountView) -> Self {
+        Self {
+            fake: FakeSystem::new(truth),
+            limits: SystemLimits::new(100, 100),
+            metrics: Arc::new(Metrics::new()),
+        }
+    }
+
+    pub fn start(&self, policy: &Arc<Policy>) -> Running {
+        self.start_with(input(policy, []), &PlacementPolicyStatus::default())
+    }
+
+    /// Starts a runner as after a restart with that status.
+    pub fn start_with(&self, input: Input, status: &PlacementPolicyStatus) -> Running {
+        let setup = Setup {
+            labels: PolicyLabels {
+                namespace: "apps".to_owned(),
+                policy: "nearby".to_owned(),
+            },
+            account: account(),
+            observe: self.fake.clone(),
+            act: Arc::clone(&self.fake),
+            clock: self.fake.clock,
+            limits: Arc::clone(&self.limits),
+            metrics: Arc::clone(&self.metrics),
+            history: History::restore(status, input.policy.reset_token.as_deref()),
+            findings: status.findings.clone(),
+            recent_actions: status.recent_actions.clone(),
+        };
+        let (runner, occurrences) = Runner::start(setup, input);
+        Running { runner, occurrences }
+    }
+
+    /// Lets the fake's time pass.
+    pub async fn pass(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+
+    /// Waits until at least so many requests reached the system.
+    pub async fn written(&self, count: usize) {
+        while self.fake.writes() < count {
+            self.pass(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+pub fn input(policy: &Arc<Policy>, withheld: impl IntoIterator<Item = Withheld>) -> Input {
+    Input {
+        policy: Arc::clone(policy),
+        generation: 1,
+        stale_after: STALE_AFTER,
+        managed: Arc::new(Managed::default()),
+        withheld: withheld.into_iter().collect::<BTreeSet<_>>(),
+    }
+}
+
+impl Running {
+    /// Waits until the published standing is as wanted; six hours of the fake's time are too long.
+    pub async fn until(&self, what: &str, mut wanted: impl FnMut(&Standing) -> bool) -> Arc<Standing> {
+        let mut standing = self.runner.standing();
+        let waiting = standing.wait_for(|found| found.as_ref().is_some_and(|standing| wanted(standing)));
+        let found = tokio::time::timeout(Duration::from_hours(6), waiting)
+            .await
+            .map(|found| found.unwrap().clone().unwrap());
+        found.unwrap_or_else(|_| {
+            panic!(
+                "{what}: not within six hours, but {:#?}",
+                self.runner.standing().borrow()
+            )
+        })
+    }
+
+    pub async fn until_home(&self) -> Arc<Standing> {
+        self.until("everything home", |standing| {
+            standing.report.in_place.0 == InPlaceReason::AllInPlace && standing.operations.is_empty()
+        })
+        .await
+    }
+
+    pub async fn until_ended(&self, count: usize) -> Arc<Standing> {
+        self.until("operations ended", |standing| {
+            standing.recent_actions.len() >= count
+        })
+        .await
+    }
+
+    pub fn standing(&self) -> Arc<Standing> {
+        self.runner.standing().borrow().clone().unwrap()
+    }
+
+    /// Everything that happened so far.
+    pub fn happened(&mut self) -> Vec<Occurrence> {
+        let mut all = Vec::new();
+        while let Ok(occurrence) = self.occurrences.try_recv() {
+            all.push(occurrence);
+        }
+        all
+    }
+}
+
+pub fn results(actions: &[RecentAction]) -> Vec<ActionResult> {
+    actions.iter().map(|action| action.result).collect()
+}
+
+/// The status that a standing is written to.
+pub fn status_of(standing: &Standing) -> PlacementPolicyStatus {
+    PlacementPolicyStatus {
+        home: standing.report.home.clone(),
+        findings: standing.report.findings.clone(),
+        recent_actions: standing.recent_actions.clone(),
+        ..PlacementPolicyStatus::default()
+    }
+}

@@ -1,0 +1,17 @@
+//! The loop as a whole, over a scripted system in memory and a clock that jumps to whatever is waited for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod authority;
+mod bench;
+mod clock;
+mod converge;
+mod fresh;
+mod model;
+mod outcomes;
+mod restarts;
+mod worlds;

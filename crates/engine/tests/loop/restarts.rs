@@ -1,0 +1,248 @@
+//! P10: a loop that ends at any moment leaves nothing that the next one could not go on from.
+
+use std::time::Duration;
+
+use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason, InPlaceReason};
+use serde_json::json;
+
+use crate::bench::{Bench, input, results, status_of};
+use crate::model::{Behaviour, Effect};
+use crate::worlds::{policy, stretched_of, supercluster};
+
+#[tokio::test(start_paused = true)]
+async fn p10_a_runner_that_is_dropped_at_any_call_is_followed_by_one_that_converges() {
+    let policy = policy(json!({"disruption": {"maxConcurrent": 2}}));
+    for effect in [Effect::Before, Effect::After] {
+        for call in 1..=24 {
+            let bench = Bench::new(stretched_of(3, 1));
+            let running = bench.start(&policy);
+            bench.fake.halt_at(call, effect);
+            bench.fake.halted.notified().await;
+            let in_flight = running.standing().operations.len();
+            drop(running);
+            bench.pass(Duration::from_secs(1)).await;
+            bench.fake.carry_on();
+
+            let next = bench.start(&policy);
+            let standing = next.until_home().await;
+            let written = bench.fake.writes();
+            assert!(
+                written <= 6 + in_flight,
+                "dropped at call {call} ({effect:?}): {written} requests, {in_flight} were in flight"
+            );
+            let twice = bench.fake.writes_per_asset().into_values().max();
+            assert!(twice <= Some(2), "at most one more per asset");
+            assert!(
+                results(&standing.recent_actions)
+                    .iter()
+                    .all(|result| *result == ActionResult::Succeeded)
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p10_a_move_whose_runner_was_dropped_goes_on_and_is_not_asked_for_again() {
+    for (call, effect) in [
+        (1, Effect::After),
+        (2, Effect::Before),
+        (2, Effect::After),
+        (3, Effect::After),
+    ] {
+        let bench = Bench::new(supercluster(&["S"], 1));
+        bench.fake.state().reads_until_done = 12;
+        let policy = policy(json!({"topology": {"key": "Cluster"}}));
+        let running = bench.start(&policy);
+        bench.fake.halt_at(call, effect);
+        bench.fake.halted.notified().await;
+        drop(running);
+        bench.fake.carry_on();
+        let next = bench.start(&policy);
+        next.until_home().await;
+        assert_eq!(bench.fake.writes(), 1, "dropped at call {call} ({effect:?})");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_runner_gives_back_its_places_and_its_metrics() {
+    let bench = Bench::new(stretched_of(2, 0));
+    bench.fake.state().otherwise = Behaviour::Ignore;
+    let running = bench.start(&policy(json!({})));
+    bench.written(2).await;
+    let in_flight = |count: usize| {
+        let page = bench.metrics.page().unwrap();
+        let line = format!(
+            "leeward_operations_in_flight{{namespace=\"apps\",policy=\"nearby\",action=\"StreamStepDown\"}} {count}\n"
+        );
+        assert!(page.contains(&line), "{page}");
+    };
+    in_flight(2);
+    drop(running);
+    bench.pass(Duration::from_millis(10)).await;
+    in_flight(0);
+    bench.limits.set(2, 0);
+    bench.fake.state().otherwise = Behaviour::Obey;
+    bench.start(&policy(json!({}))).until_home().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_watches_hand_overs_to_their_end_and_starts_nothing() {
+    let bench = Bench::new(stretched_of(10, 0));
+    bench.fake.state().reads_until_done = 8;
+    let running = bench.start(&policy(json!({"disruption": {"maxConcurrent": 3}})));
+    bench.written(3).await;
+    let standing = running.runner.standing();
+    running.runner.shutdown().await;
+    let last = standing.borrow().clone().unwrap();
+    assert_eq!(results(&last.recent_actions), [ActionResult::Succeeded; 3]);
+    assert!(last.operations.is_empty());
+    bench.pass(Duration::from_hours(1)).await;
+    assert_eq!(bench.fake.writes(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_does_not_wait_for_moves_nor_for_hand_overs_without_end() {
+    let cases = [
+        (
+            stretched_of(2, 0),
+            json!({}),
+            Duration::from_secs(2)..Duration::from_secs(4),
+        ),
+        (
+            supercluster(&["S"], 0),
+            json!({"topology": {"key": "Cluster"}}),
+            Duration::ZERO..Duration::from_secs(1),
+        ),
+    ];
+    for (world, changes, expected) in cases {
+        let bench = Bench::new(world);
+        bench.fake.state().otherwise = Behaviour::Ignore;
+        let running = bench.start(&policy(changes));
+        bench.written(1).await;
+        let before = tokio::time::Instant::now();
+        running.runner.shutdown().await;
+        assert!(expected.contains(&before.elapsed()), "{:?}", before.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_stops_blind_step_downs_between_two_requests() {
+    let bench = Bench::new(crate::worlds::stretched(
+        &["S"],
+        0,
+        leeward_core::topology::Version::new(2, 10, 29),
+        ["n-0", "n-4"],
+    ));
+    let asset = crate::worlds::stream_asset("S");
+    let elects = Behaviour::Elect(vec!["n-4", "n-3", "n-0"]);
+    bench.fake.state().behaviour.insert(asset, elects);
+    let running = bench.start(&policy(json!({})));
+    bench.written(1).await;
+    let standing = running.runner.standing();
+    running.runner.shutdown().await;
+    assert_eq!(bench.fake.writes(), 1);
+    let last = standing.borrow().clone().unwrap();
+    assert_eq!(results(&last.recent_actions), [ActionResult::Abandoned]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_keeps_cooldowns_and_home_as_the_status_tells_them() {
+    let policy = policy(json!({"home": {"stabilizationWindow": "10m"}}));
+    let bench = Bench::new(stretched_of(2, 1));
+    let running = bench.start(&policy);
+    let before = running.until_home().await;
+    assert_eq!(bench.fake.writes(), 4);
+    let status = status_of(&before);
+    drop(running);
+
+    bench.fake.lead("S00", "n-3");
+    bench.pass(Duration::from_mins(5)).await;
+    let mut next = bench.start_with(input(&policy, []), &status);
+    bench.pass(Duration::from_mins(20)).await;
+    assert_eq!(bench.fake.writes(), 4, "the asset rests still");
+    let standing = next.standing();
+    assert_eq!(
+        standing.report.findings[0].reason,
+        Some(FindingReason::CoolingDown)
+    );
+    assert_eq!(
+        standing.report.home.clone().unwrap().since,
+        status.home.unwrap().since
+    );
+    assert_eq!(standing.recent_actions, status.recent_actions);
+    assert!(next.happened().is_empty(), "home is what it was");
+    next.until_home().await;
+    assert_eq!(bench.fake.writes(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_gives_no_new_attempts_to_assets_that_were_given_up() {
+    let policy = policy(json!({"report": {"maxFindings": 50}, "disruption": {"maxConcurrent": 50}}));
+    // More assets than recent actions fit in a status.
+    let bench = Bench::new(stretched_of(30, 0));
+    bench.fake.state().otherwise = Behaviour::Refuse;
+    let running = bench.start(&policy);
+    let given_up = running
+        .until("given up", |standing| {
+            standing.report.in_place.0 == InPlaceReason::Unfixable
+        })
+        .await;
+    assert_eq!(bench.fake.writes(), 90);
+    let status = status_of(&given_up);
+    drop(running);
+    let next = bench.start_with(input(&policy, []), &status);
+    bench.pass(Duration::from_hours(2)).await;
+    assert_eq!(bench.fake.writes(), 90);
+    assert_eq!(next.standing().report.in_place.0, InPlaceReason::Unfixable);
+    let since = |findings: &[leeward_api::policy_status::Finding]| findings[0].since.clone();
+    assert_eq!(since(&next.standing().report.findings), since(&status.findings));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_status_home_has_to_stay_for_its_window_before_anything_moves() {
+    // Looks are at whole tens of seconds.
+    let policy = policy(json!({"home": {"stabilizationWindow": "10m5s"}}));
+    let bench = Bench::new(stretched_of(1, 0));
+    let running = bench.start_with(input(&policy, []), &PlacementPolicyStatus::default());
+    bench.pass(Duration::from_secs(604)).await;
+    assert_eq!(bench.fake.writes(), 0);
+    assert_eq!(
+        running.standing().report.findings[0].reason,
+        Some(FindingReason::Stabilizing)
+    );
+    bench.pass(Duration::from_secs(2)).await;
+    assert_eq!(bench.fake.writes(), 1, "the loop wakes when the window ends");
+    let standing = running.until_home().await;
+    assert_eq!(standing.recent_actions[0].action, ActionType::StreamStepDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blind_operation_has_only_the_attempts_that_are_left() {
+    let old = leeward_core::topology::Version::new(2, 10, 29);
+    let bench = Bench::new(crate::worlds::stretched(&["S"], 0, old, ["n-0", "n-4"]));
+    let never_home = Behaviour::Elect(vec!["n-4", "n-3", "n-4", "n-3"]);
+    bench
+        .fake
+        .state()
+        .behaviour
+        .insert(crate::worlds::stream_asset("S"), never_home);
+    let policy = policy(json!({"disruption": {"maxAttempts": 3, "cooldown": "1m"}}));
+    // As a first runner left it: one request, which was not heard of any more.
+    let first = bench.start(&policy);
+    first
+        .until("a finding", |standing| !standing.report.findings.is_empty())
+        .await;
+    let mut status = status_of(&first.standing());
+    drop(first);
+    for finding in &mut status.findings {
+        finding.attempts = 2;
+        finding.since = None;
+    }
+    let next = bench.start_with(input(&policy, []), &status);
+    next.until("given up", |standing| {
+        standing.report.in_place.0 == InPlaceReason::Unfixable
+    })
+    .await;
+    assert_eq!(bench.fake.writes(), 1);
+}
