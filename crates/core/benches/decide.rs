@@ -76,7 +76,7 @@ fn main() {
     });
     let assets = ACCOUNTS * STREAMS * (CONSUMERS + 1);
     println!("decide: {assets} assets, {} actions planned", decide.result);
-    println!("  snapshot           {:8.0} MB", snapshot);
+    println!("  snapshot           {snapshot:8.0} MB");
     println!(
         "  peak memory        {:8.0} MB   (aim: under 500)",
         memory("VmHWM")

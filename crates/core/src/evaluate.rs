@@ -343,7 +343,7 @@ fn judge_consumer(
     of_stream: Option<Verdict>,
     consumer: &Consumer,
 ) -> Option<Verdict> {
-    if consumer.opted_out {
+    if consumer.opted_out || opted_out(&stream.metadata) {
         return Some(Verdict::Ignored(FindingReason::OptedOut));
     }
     if !consumer.durable {

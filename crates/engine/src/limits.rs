@@ -58,9 +58,20 @@ impl SystemLimits {
         self.freed.send_modify(|count| *count += 1);
     }
 
-    /// A place for an action, or what is taken.
-    pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
+    /// A place for an action, or what is taken. `adrift` moves are under way that hold no slot, such as one that was begun
+    /// before a restart; they count like the others.
+    pub fn try_start(
+        self: &Arc<Self>,
+        account: &AccountId,
+        action: &Action,
+        adrift: usize,
+    ) -> Result<Slot, Busy> {
         let mut state = self.lock();
+        let beside = if action.kind() == ActionType::StreamPlacement {
+            adrift
+        } else {
+            0
+        };
         let stream = (account.clone(), action.asset.stream.clone());
         let target = action.target().cloned();
         let towards = target
@@ -69,7 +80,7 @@ impl SystemLimits {
             .copied()
             .unwrap_or(0);
         let count = state.count(action.kind());
-        if count.used >= count.most {
+        if count.used + beside >= count.most {
             return Err(Busy::System);
         }
         if towards >= PER_TARGET {

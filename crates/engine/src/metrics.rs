@@ -1,17 +1,19 @@
 //! The numbers that Leeward shows of itself. Labels never hold stream or consumer names.
 
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, ActionType};
+use leeward_core::evaluate::Evaluation;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
+use strum::IntoEnumIterator as _;
 
 /// The policy that a number is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -45,7 +47,7 @@ struct LocationLabels {
     location: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct ActionLabels {
     namespace: String,
     policy: String,
@@ -63,9 +65,20 @@ struct ActionKindLabels {
 
 type Float = Gauge<f64, AtomicU64>;
 
+/// What of a policy's series cannot be counted up: kept, to take them off the page again.
+#[derive(Debug, Default)]
+struct Series {
+    locations: BTreeSet<String>,
+    actions: BTreeSet<ActionLabels>,
+}
+
+const KINDS: [&str; 2] = ["stream", "consumer"];
+const STATES: [&str; 4] = ["in_place", "misplaced", "held", "ignored"];
+
 /// All metrics, with the registry that prints them.
 pub struct Metrics {
     registry: Mutex<Registry>,
+    series: Mutex<BTreeMap<PolicyLabels, Series>>,
     assets: Family<AssetLabels, Gauge>,
     leaders: Family<LeaderLabels, Gauge>,
     clients: Family<LocationLabels, Gauge>,
@@ -100,6 +113,7 @@ impl Metrics {
         });
         let metrics = Self {
             registry: Mutex::new(Registry::with_prefix("leeward")),
+            series: Mutex::default(),
             assets: Family::default(),
             leaders: Family::default(),
             clients: Family::default(),
@@ -178,56 +192,91 @@ impl Metrics {
         Ok(page)
     }
 
+    /// Takes everything about a policy that is gone off the page.
+    pub fn forget(&self, policy: &PolicyLabels) {
+        let series = self.series().remove(policy).unwrap_or_default();
+        for kind in KINDS {
+            for state in STATES {
+                self.assets.remove(&asset_labels(policy, kind, state));
+            }
+        }
+        for location in &series.locations {
+            self.forget_location(policy, location);
+        }
+        for action in ActionType::iter() {
+            let labels = kind_labels(policy, action);
+            self.action_duration.remove(&labels);
+            self.operations.remove(&labels);
+        }
+        for labels in &series.actions {
+            self.actions.remove(labels);
+        }
+        self.in_place_ratio.remove(policy);
+        self.round_duration.remove(policy);
+        self.snapshot_age.remove(policy);
+    }
+
+    fn forget_location(&self, policy: &PolicyLabels, location: &str) {
+        for kind in KINDS {
+            self.leaders.remove(&leader_labels(policy, kind, location));
+        }
+        self.clients.remove(&location_labels(policy, location));
+    }
+
+    fn series(&self) -> MutexGuard<'_, BTreeMap<PolicyLabels, Series>> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn round(&self, policy: &PolicyLabels, evaluated: &Evaluated<'_>) {
         let Evaluated {
             evaluation,
             took,
             age,
         } = evaluated;
-        for (kind, counts) in [("stream", evaluation.streams), ("consumer", evaluation.consumers)] {
-            let states = [
-                ("in_place", counts.in_place),
-                ("misplaced", counts.misplaced),
-                ("held", counts.held),
-                ("ignored", counts.ignored),
-            ];
-            for (state, count) in states {
-                let (namespace, name) = (policy.namespace.clone(), policy.policy.clone());
-                let labels = AssetLabels {
-                    namespace,
-                    policy: name,
-                    kind,
-                    state,
-                };
-                self.assets.get_or_create(&labels).set(count.into());
+        for (kind, counts) in KINDS.into_iter().zip([evaluation.streams, evaluation.consumers]) {
+            let numbers = [counts.in_place, counts.misplaced, counts.held, counts.ignored];
+            for (state, number) in STATES.into_iter().zip(numbers) {
+                self.assets
+                    .get_or_create(&asset_labels(policy, kind, state))
+                    .set(number.into());
             }
         }
         for (location, leaders) in &evaluation.leaders {
-            for (kind, count) in [("stream", leaders.streams), ("consumer", leaders.consumers)] {
-                let labels = LeaderLabels {
-                    namespace: policy.namespace.clone(),
-                    policy: policy.policy.clone(),
-                    kind,
-                    location: location.to_string(),
-                };
-                self.leaders.get_or_create(&labels).set(count.into());
+            for (kind, number) in KINDS.into_iter().zip([leaders.streams, leaders.consumers]) {
+                let labels = leader_labels(policy, kind, location.as_str());
+                self.leaders.get_or_create(&labels).set(number.into());
             }
         }
         for (location, row) in &evaluation.tally.rows {
-            let labels = LocationLabels {
-                namespace: policy.namespace.clone(),
-                policy: policy.policy.clone(),
-                location: location.to_string(),
-            };
+            let labels = location_labels(policy, location.as_str());
             self.clients.get_or_create(&labels).set(row.connections.into());
         }
-        if let Some(ratio) = in_place_ratio(evaluation) {
-            self.in_place_ratio.get_or_create(policy).set(ratio);
+        self.keep_locations(policy, evaluation);
+        // Without a home nothing is known of the share, which is not the share that was known last.
+        match in_place_ratio(evaluation) {
+            Some(ratio) => {
+                self.in_place_ratio.get_or_create(policy).set(ratio);
+            }
+            None => {
+                self.in_place_ratio.remove(policy);
+            }
         }
         self.round_duration
             .get_or_create(policy)
             .observe(took.as_secs_f64());
         self.snapshot_age.get_or_create(policy).set(age.as_secs_f64());
+    }
+
+    /// Locations that are gone leave the page.
+    fn keep_locations(&self, policy: &PolicyLabels, evaluation: &Evaluation) {
+        let rows = evaluation.tally.rows.keys().chain(evaluation.leaders.keys());
+        let present: BTreeSet<String> = rows.map(ToString::to_string).collect();
+        let mut all = self.series();
+        let series = all.entry(policy.clone()).or_default();
+        for gone in series.locations.difference(&present) {
+            self.forget_location(policy, gone);
+        }
+        series.locations = present;
     }
 
     pub(crate) fn started(&self, policy: &PolicyLabels, action: ActionType) {
@@ -255,6 +304,11 @@ impl Metrics {
             reason: reason.unwrap_or("").to_owned(),
         };
         self.actions.get_or_create(&labels).inc();
+        self.series()
+            .entry(policy.clone())
+            .or_default()
+            .actions
+            .insert(labels);
     }
 
     /// An operation was dropped before its end, at shutdown.
@@ -265,9 +319,38 @@ impl Metrics {
 
 /// A round, as far as it is measured.
 pub(crate) struct Evaluated<'a> {
-    pub(crate) evaluation: &'a leeward_core::evaluate::Evaluation,
+    pub(crate) evaluation: &'a Evaluation,
     pub(crate) took: Duration,
     pub(crate) age: Duration,
+}
+
+fn asset_labels(policy: &PolicyLabels, kind: &'static str, state: &'static str) -> AssetLabels {
+    let PolicyLabels { namespace, policy } = policy.clone();
+    AssetLabels {
+        namespace,
+        policy,
+        kind,
+        state,
+    }
+}
+
+fn leader_labels(policy: &PolicyLabels, kind: &'static str, location: &str) -> LeaderLabels {
+    let PolicyLabels { namespace, policy } = policy.clone();
+    LeaderLabels {
+        namespace,
+        policy,
+        kind,
+        location: location.to_owned(),
+    }
+}
+
+fn location_labels(policy: &PolicyLabels, location: &str) -> LocationLabels {
+    let PolicyLabels { namespace, policy } = policy.clone();
+    LocationLabels {
+        namespace,
+        policy,
+        location: location.to_owned(),
+    }
 }
 
 fn kind_labels(policy: &PolicyLabels, action: ActionType) -> ActionKindLabels {
@@ -278,7 +361,7 @@ fn kind_labels(policy: &PolicyLabels, action: ActionType) -> ActionKindLabels {
     }
 }
 
-fn in_place_ratio(evaluation: &leeward_core::evaluate::Evaluation) -> Option<f64> {
+fn in_place_ratio(evaluation: &Evaluation) -> Option<f64> {
     evaluation.home.as_ref()?.reference()?;
     let (streams, consumers) = (evaluation.streams, evaluation.consumers);
     let judged = streams.total + consumers.total - streams.ignored - consumers.ignored;

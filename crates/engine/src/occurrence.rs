@@ -81,7 +81,7 @@ impl Occurrence {
                 metrics.ended(policy, action.kind(), outcome.result, reason, finished.duration());
                 info!(%namespace, policy = %name, action = %action.kind(), asset = %action.asset,
                     from = %action.from, to = outcome.to.as_ref().map(ToString::to_string),
-                    result = %outcome.result, reason, requests, message = %outcome.message,
+                    result = %outcome.result, reason, requests, detail = %outcome.message,
                     milliseconds = finished.duration().as_millis(), "operation ended");
             }
             Self::AttemptsExhausted { action, attempts } => {

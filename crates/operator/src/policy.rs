@@ -347,6 +347,7 @@ impl Policies {
     /// Ends what runs for an object that is gone.
     async fn retire(&self, key: Key, mut entry: Entry) {
         self.halt(&key, &mut entry).await;
+        self.shared.metrics.forget(&run::labels(&key));
         if let Some(system) = entry.system_key() {
             self.shared.system_pokes.poke(system);
         }

@@ -111,3 +111,27 @@ fn an_adapters_metrics_are_on_the_same_page_with_the_same_prefix() {
     counter.inc();
     assert!(metrics.page().unwrap().contains("leeward_sweeps_total 1"));
 }
+
+#[test]
+fn a_policy_that_is_gone_leaves_the_page_and_others_stay() {
+    let metrics = Metrics::new();
+    let labels = |policy: &str| PolicyLabels {
+        namespace: "payments".to_owned(),
+        policy: policy.to_owned(),
+    };
+    for policy in ["gone", "stays"] {
+        let (policy, kind) = (labels(policy), ActionType::StreamPlacement);
+        metrics.started(&policy, kind);
+        metrics.ended(
+            &policy,
+            kind,
+            ActionResult::Succeeded,
+            Some("NoCapacity"),
+            Duration::ZERO,
+        );
+    }
+    metrics.forget(&labels("gone"));
+    let page = metrics.page().unwrap();
+    assert!(!page.contains("gone"), "{page}");
+    assert!(page.contains("policy=\"stays\""), "{page}");
+}

@@ -13,6 +13,8 @@ use leeward_core::history::Ended;
 use leeward_core::operation::{Outcome, STEP_DOWN_TIMEOUT, VerifyLimits};
 use leeward_core::plan::{Action, Deed};
 use leeward_core::policy::Policy;
+use leeward_core::safety::is_moving;
+use leeward_core::snapshot::Stream;
 
 use super::{GRACE, Loop};
 use crate::execute::{Finished, operate};
@@ -25,6 +27,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     /// Starts what the limits allow, in order, for as long as the queue is up to date and nothing withholds the right.
     pub(super) async fn start_operations(&mut self) {
         let most = self.input.borrow().policy.disruption.max_concurrent;
+        let adrift = self.moves_adrift();
         let mut waiting = Vec::new();
         let mut full: BTreeSet<ActionType> = BTreeSet::new();
         let mut started = false;
@@ -34,7 +37,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 waiting.push(action);
                 continue;
             }
-            match self.setup.limits.try_start(&self.setup.account, &action) {
+            match self.setup.limits.try_start(&self.setup.account, &action, adrift) {
                 Ok(slot) => {
                     self.start(action, slot).await;
                     started = true;
@@ -51,6 +54,16 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         if started {
             self.publish_progress();
         }
+    }
+
+    /// Streams that move and are not ours to watch: begun by somebody else, before a restart, or given up on.
+    fn moves_adrift(&self) -> usize {
+        let view = self.view.borrow();
+        let watched = |stream: &Stream| self.in_flight.keys().any(|asset| asset.stream == stream.name);
+        view.streams
+            .iter()
+            .filter(|stream| is_moving(stream) && !watched(stream))
+            .count()
     }
 
     async fn start(&mut self, action: Action, slot: Slot) {

@@ -1,6 +1,6 @@
 //! Which servers there are: STATSZ of all of them, against what they themselves count (NATS.md N40, N41).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -100,7 +100,7 @@ impl Roll {
         let unreadable = gathered.unreadable.into_iter();
         let mut gaps: Vec<Gap> = unreadable.map(|message| Gap::Unreadable { message }).collect();
         if answered < expected {
-            gaps.push(Gap::ServersUncounted { expected, answered });
+            gaps.extend(self.missing(&gathered.replies, expected, answered));
         }
         self.remember(&gathered.replies);
         let mut servers = gathered
@@ -130,6 +130,22 @@ impl Roll {
             !replies.contains_key(id.as_str()) && answers(name)
         };
         most.saturating_sub(self.known.iter().filter(restarted).count())
+    }
+
+    /// The servers that do not answer, by name where that is certain: those that answered before may have left for good.
+    fn missing(&self, replies: &Replies, expected: u32, answered: u32) -> Vec<Gap> {
+        let answers: BTreeSet<&str> = replies.values().map(|(info, _)| info.name.as_str()).collect();
+        let remembered = self.known.values().map(|(name, _)| name);
+        let silent: BTreeSet<&ServerName> = remembered
+            .filter(|name| !answers.contains(name.as_str()))
+            .collect();
+        if count(silent.len()) != expected - answered {
+            return vec![Gap::ServersUncounted { expected, answered }];
+        }
+        let named = silent.into_iter().map(|server| Gap::ServerMissing {
+            server: server.clone(),
+        });
+        named.collect()
     }
 
     fn remember(&mut self, replies: &Replies) {
@@ -214,6 +230,33 @@ mod tests {
         tokio::time::advance(REMEMBERED_FOR).await;
         roll.remember(&replies(&["a#1"], 1));
         assert_eq!(roll.known.len(), 1);
+    }
+
+    #[test]
+    fn silent_servers_are_named_where_it_is_certain_which_they_are() {
+        let mut roll = Roll::default();
+        roll.remember(&replies(&["a#1", "b#1", "c#1"], 3));
+        let missing = |server: &str| Gap::ServerMissing {
+            server: ServerName::from(server),
+        };
+        assert_eq!(roll.missing(&replies(&["a#1", "b#1"], 3), 3, 2), [missing("c")]);
+        let one_of_two = Gap::ServersUncounted {
+            expected: 2,
+            answered: 1,
+        };
+        assert_eq!(
+            roll.missing(&replies(&["a#1"], 2), 2, 1),
+            [one_of_two],
+            "one of the two left for good"
+        );
+        let a_stranger = Gap::ServersUncounted {
+            expected: 4,
+            answered: 3,
+        };
+        assert_eq!(
+            roll.missing(&replies(&["a#1", "b#1", "c#1"], 4), 4, 3),
+            [a_stranger]
+        );
     }
 
     #[test]

@@ -138,15 +138,20 @@ pub struct Start<'a> {
     pub events: Events,
 }
 
+/// Names a policy in logs and metrics.
+pub fn labels(key: &Key) -> PolicyLabels {
+    PolicyLabels {
+        namespace: key.namespace.clone(),
+        policy: key.name.clone(),
+    }
+}
+
 impl Drive {
     /// Starts a runner.
     pub fn start(start: Start<'_>, orders: Orders) -> Self {
         let past = start.past;
         let setup = Setup {
-            labels: PolicyLabels {
-                namespace: start.key.namespace.clone(),
-                policy: start.key.name.clone(),
-            },
+            labels: labels(start.key),
             account: start.account.clone(),
             observe: Arc::clone(&start.link.observe),
             act: Arc::clone(&start.link.client),
