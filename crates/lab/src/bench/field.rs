@@ -101,10 +101,10 @@ impl Field {
         anyhow::bail!("{stream} never got peers in both regions")
     }
 
-    /// Leads every consumer abroad, streams too.
+    /// Leads every consumer abroad, and every stream at home: only consumers are to be brought home.
     pub(super) async fn lead_abroad(&self) -> anyhow::Result<()> {
         for stream in streams() {
-            self.bring(&stream, None, ABROAD).await?;
+            self.bring(&stream, None, HOME).await?;
         }
         self.all(|stream, consumer| async move { self.bring(&stream, Some(&consumer), ABROAD).await })
             .await?;
