@@ -25,6 +25,8 @@ pub struct Tally {
     pub unplaced: TallyRow,
     /// All selected clients but those in excluded locations.
     pub total: TallyRow,
+    /// Those of them whose weight is not known: seen for the first time, or not told by the servers.
+    pub unweighed: u32,
 }
 
 /// Clients of one location.
@@ -65,12 +67,16 @@ impl Tally {
             let weight = weight_of(group, rules.weight_by);
             let location = locations.of(group.server);
             if let Some(row) = location.and_then(|location| tally.excluded.get_mut(location)) {
-                row.add(group.connections, weight);
+                row.add(group.connections, weight.unwrap_or(0));
                 continue;
             }
             let row = location.and_then(|location| tally.rows.get_mut(location));
-            row.unwrap_or(&mut tally.unplaced).add(group.connections, weight);
-            tally.total.add(group.connections, weight);
+            row.unwrap_or(&mut tally.unplaced)
+                .add(group.connections, weight.unwrap_or(0));
+            tally.total.add(group.connections, weight.unwrap_or(0));
+            if weight.is_none() {
+                tally.unweighed = tally.unweighed.saturating_add(group.connections);
+            }
         }
         tally
     }
@@ -90,11 +96,11 @@ impl Tally {
     }
 }
 
-fn weight_of(group: &ClientGroup, by: WeightBy) -> u64 {
+fn weight_of(group: &ClientGroup, by: WeightBy) -> Option<u64> {
     match by {
-        WeightBy::Connections => u64::from(group.connections),
-        WeightBy::Messages => group.messages.unwrap_or(0),
-        WeightBy::Bytes => group.bytes.unwrap_or(0),
+        WeightBy::Connections => Some(u64::from(group.connections)),
+        WeightBy::Messages => group.messages,
+        WeightBy::Bytes => group.bytes,
     }
 }
 
@@ -173,6 +179,11 @@ pub enum NoMajority {
         /// The share that is needed.
         needed: u8,
     },
+    /// Some clients' weight is not known, and unknown is not zero.
+    WeightUnknown {
+        /// How many connections that are.
+        connections: u32,
+    },
     /// Clients are connected, but none has sent or received anything since the last observation.
     NoTraffic,
     /// None of `home.preferences` has a server that answers.
@@ -199,6 +210,10 @@ impl std::fmt::Display for NoMajority {
             } => write!(
                 formatter,
                 "{location} has the largest share with {percent} %, {needed} % are needed (home.majorityPercent)"
+            ),
+            Self::WeightUnknown { connections } => write!(
+                formatter,
+                "the traffic of {connections} connections is not known (yet): home.weightBy needs all of it"
             ),
             Self::NoTraffic => {
                 formatter.write_str("no traffic of clients was seen since the last observation")

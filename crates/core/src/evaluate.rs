@@ -375,6 +375,25 @@ fn judge_consumer(
     }))
 }
 
+/// The position of an asset in a view; `None` when the view does not show it.
+pub fn asset_index(view: &AccountView, asset: &AssetName) -> Option<AssetIx> {
+    let at = view
+        .streams
+        .binary_search_by(|stream| stream.name.cmp(&asset.stream))
+        .ok()?;
+    let number = u32::try_from(at).ok()?;
+    let Some(name) = &asset.consumer else {
+        return Some(AssetIx::Stream(number));
+    };
+    let nth = view
+        .streams
+        .get(at)?
+        .consumers
+        .iter()
+        .position(|consumer| consumer.name == *name)?;
+    Some(AssetIx::Consumer(number, u32::try_from(nth).ok()?))
+}
+
 /// The name of an asset of a view.
 pub fn asset_name(view: &AccountView, asset: AssetIx) -> Option<AssetName> {
     let stream = view.streams.get(asset.stream() as usize)?;

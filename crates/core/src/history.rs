@@ -66,14 +66,16 @@ impl History {
         };
     }
 
-    /// Takes over what a round decided about home; a new home forgets attempts and cooldowns, since they spoke of
-    /// another destination.
+    /// Takes over what a round decided about home. A new home forgets attempts, which spoke of another destination;
+    /// cooldowns go on, so that clients that swing to and fro do not take their streams along (P5).
     pub fn settle(&mut self, home: HomeHistory) {
         let location = |history: &HomeHistory| -> Option<Location> {
             history.settled.as_ref().map(|settled| settled.location.clone())
         };
         if location(&self.home).is_some() && location(&self.home) != location(&home) {
-            self.assets.clear();
+            for asset in self.assets.values_mut() {
+                asset.attempts = 0;
+            }
         }
         self.home = home;
     }

@@ -115,6 +115,13 @@ pub fn observed(evaluation: &Evaluation) -> (ObservedReason, String) {
 fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String) {
     let sum = |count: fn(&Counts) -> u32| count(&evaluation.streams) + count(&evaluation.consumers);
     let (misplaced, held) = (sum(|counts| counts.misplaced), sum(|counts| counts.held));
+    let judged = sum(|counts| counts.total) - sum(|counts| counts.ignored);
+    if judged == 0 && evaluation.conclusive() {
+        return (
+            InPlaceReason::NothingSelected,
+            "no stream or durable consumer is selected".into(),
+        );
+    }
     match &evaluation.home {
         None => {
             return (
@@ -141,13 +148,7 @@ fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String)
             since: _,
         }) => {}
     }
-    let judged = sum(|counts| counts.total) - sum(|counts| counts.ignored);
-    if judged == 0 {
-        (
-            InPlaceReason::NothingSelected,
-            "no stream or durable consumer is selected".into(),
-        )
-    } else if misplaced > 0 {
+    if misplaced > 0 {
         let acting = match policy.mode {
             Mode::Enforce => "",
             Mode::Observe => "; the policy's mode is Observe, so nothing is done",

@@ -127,6 +127,7 @@ impl Runner {
             ended: BTreeMap::new(),
             denied: BTreeMap::new(),
             gave_up: 0,
+            cured: BTreeSet::new(),
             was_complete: false,
             due: false,
             acted: false,
@@ -198,6 +199,8 @@ struct Loop<A, C> {
     denied: BTreeMap<ActionType, Timestamp>,
     /// Assets that used up their attempts and are misplaced still.
     gave_up: usize,
+    /// Assets of the recent actions that the last complete view showed in place or gone.
+    cured: BTreeSet<AssetName>,
     was_complete: bool,
     /// Something changed since the last round: the queue is out of date.
     due: bool,

@@ -1,13 +1,13 @@
 //! Where one policy stands: what the last round said, what is under way, what was done. Published as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{OperationStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
-use leeward_core::names::AssetName;
+use leeward_core::names::{AssetName, ConsumerName, StreamName};
 use leeward_core::plan::{Action, Deed};
 use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
@@ -134,10 +134,22 @@ pub(crate) fn progressing(
     }
 }
 
-/// Judged by the last operation of each asset.
-pub(crate) fn degraded(recent: &[RecentAction], exhausted: usize) -> (DegradedReason, String) {
+/// The asset that an action was about.
+pub(crate) fn asset_of(action: &RecentAction) -> AssetName {
+    AssetName {
+        stream: StreamName::from(action.stream.as_str()),
+        consumer: action.consumer.as_deref().map(ConsumerName::from),
+    }
+}
+
+/// Judged by the last operation of each asset that is not in place or gone by now.
+pub(crate) fn degraded(
+    recent: &[RecentAction],
+    cured: &BTreeSet<AssetName>,
+    exhausted: usize,
+) -> (DegradedReason, String) {
     let mut last: BTreeMap<(&str, Option<&str>), &RecentAction> = BTreeMap::new();
-    for action in recent {
+    for action in recent.iter().filter(|action| !cured.contains(&asset_of(action))) {
         let key = (action.stream.as_str(), action.consumer.as_deref());
         let newest = last.entry(key).or_insert(action);
         if action.time > newest.time {

@@ -101,7 +101,7 @@ fn cooldowns_and_attempts_end_at_their_borders() {
 }
 
 #[test]
-fn another_home_forgets_what_was_done_for_the_one_before() {
+fn another_home_forgets_attempts_and_keeps_cooldowns() {
     let mut history = after(&[ended(ActionResult::Missed, 3, 10)]);
     history.settle(settled("us", 0));
     assert_eq!(history.assets.len(), 1, "the first home is no change");
@@ -119,7 +119,14 @@ fn another_home_forgets_what_was_done_for_the_one_before() {
     assert_eq!(history.assets.len(), 1, "a challenger is no home");
     assert_eq!(history.home, challenged);
     history.settle(settled("eu", 50));
-    assert!(history.assets.is_empty());
+    let kept: Vec<&AssetHistory> = history.assets.values().collect();
+    assert_eq!(
+        kept,
+        [&AssetHistory {
+            attempts: 0,
+            last: at(10)
+        }]
+    );
 }
 
 #[test]

@@ -121,6 +121,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     pub(super) async fn finish(&mut self, finished: Finished) {
         let asset = finished.action.asset.clone();
         self.in_flight.remove(&asset);
+        self.cured.remove(&asset);
         self.ended.insert(asset.clone(), finished.ended);
         if finished.outcome.reason == Some(FindingReason::PermissionDenied) {
             self.denied.insert(finished.action.kind(), finished.ended);

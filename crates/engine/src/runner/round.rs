@@ -1,14 +1,15 @@
 //! One round: evaluate, plan, publish; and when the next one is due.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_api::policy_status::MAX_OPERATIONS;
+use leeward_api::policy_status::{MAX_OPERATIONS, RecentAction};
 use leeward_api::vocabulary::{ActionType, FindingReason};
 use leeward_core::demand::{Home, elapsed, later};
-use leeward_core::evaluate::{Circumstances, Evaluation, Verdict, evaluate};
+use leeward_core::evaluate::{AssetIx, Circumstances, Evaluation, Verdict, asset_index, evaluate};
+use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
 use leeward_core::report::{Report, report};
 use leeward_core::snapshot::{AccountView, Gap};
@@ -18,7 +19,7 @@ use super::{Input, Loop};
 use crate::metrics::Evaluated;
 use crate::occurrence::Occurrence;
 use crate::ports::{Act, Clock};
-use crate::standing::{Standing, degraded, operation_status, progressing};
+use crate::standing::{Standing, asset_of, degraded, operation_status, progressing};
 
 /// A refused action is tried again after this long: rights may have been granted.
 const DENIED_FOR: Duration = Duration::from_mins(5);
@@ -66,6 +67,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .collect();
         self.queue.reverse();
         self.gave_up = gave_up(&evaluation);
+        self.cured = cured(&self.recent, &view, &evaluation);
         // A view that shows nothing yet does not end what was found before it, such as before a restart.
         if !evaluation.gaps.contains(&Gap::WarmingUp) {
             self.findings.clone_from(&report.findings);
@@ -118,7 +120,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             view,
             report,
             progressing: progressing(&self.in_flight, self.authority.withheld(), self.queue.len()),
-            degraded: degraded(&self.recent, self.gave_up),
+            degraded: degraded(&self.recent, &self.cured, self.gave_up),
             denied: self.denied.keys().copied().collect(),
             operations: self
                 .in_flight
@@ -164,6 +166,26 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .min();
         next.map_or(LONGEST_REST, |time| elapsed(now, time).min(LONGEST_REST)) + Duration::from_millis(1)
     }
+}
+
+/// Assets that were acted on lately and need nothing any more; only a complete view tells (P6).
+fn cured(recent: &[RecentAction], view: &AccountView, evaluation: &Evaluation) -> BTreeSet<AssetName> {
+    if !evaluation.conclusive() {
+        return BTreeSet::new();
+    }
+    let mut cured: BTreeSet<AssetName> = recent.iter().map(asset_of).collect();
+    let shown: BTreeMap<AssetIx, AssetName> = cured
+        .iter()
+        .filter_map(|asset| Some((asset_index(view, asset)?, asset.clone())))
+        .collect();
+    for astray in evaluation
+        .findings
+        .iter()
+        .filter_map(|finding| shown.get(&finding.asset))
+    {
+        cured.remove(astray);
+    }
+    cured
 }
 
 /// Assets that are misplaced and used up their attempts.

@@ -80,8 +80,8 @@ fn a_policy_without_failures_is_healthy() {
         ended("A", STEP_DOWN, ActionResult::Succeeded, 1),
         ended("B", MOVE, ActionResult::Abandoned, 2),
     ];
-    assert_eq!(degraded(&recent, 0).0, DegradedReason::Healthy);
-    assert_eq!(degraded(&[], 0).0, DegradedReason::Healthy);
+    assert_eq!(degraded(&recent, &BTreeSet::new(), 0).0, DegradedReason::Healthy);
+    assert_eq!(degraded(&[], &BTreeSet::new(), 0).0, DegradedReason::Healthy);
 }
 
 #[test]
@@ -89,19 +89,19 @@ fn only_the_last_operation_of_an_asset_counts_whatever_the_order_of_the_list() {
     let timed_out = ended("A", MOVE, ActionResult::TimedOut, 1);
     let done = ended("A", MOVE, ActionResult::Succeeded, 2);
     assert_eq!(
-        degraded(std::slice::from_ref(&timed_out), 0).0,
+        degraded(std::slice::from_ref(&timed_out), &BTreeSet::new(), 0).0,
         DegradedReason::MoveTimedOut
     );
     for list in [
         [timed_out.clone(), done.clone()],
         [done.clone(), timed_out.clone()],
     ] {
-        assert_eq!(degraded(&list, 0).0, DegradedReason::Healthy);
+        assert_eq!(degraded(&list, &BTreeSet::new(), 0).0, DegradedReason::Healthy);
     }
     let mut of_consumer = done;
     of_consumer.consumer = Some("c".to_owned());
     assert_eq!(
-        degraded(&[of_consumer, timed_out], 0).0,
+        degraded(&[of_consumer, timed_out], &BTreeSet::new(), 0).0,
         DegradedReason::MoveTimedOut,
         "another asset"
     );
@@ -110,16 +110,28 @@ fn only_the_last_operation_of_an_asset_counts_whatever_the_order_of_the_list() {
 #[test]
 fn a_miss_or_two_degrade_nothing_until_an_asset_is_given_up() {
     let missed = [ended("A", STEP_DOWN, ActionResult::Missed, 1)];
-    assert_eq!(degraded(&missed, 0).0, DegradedReason::Healthy);
-    assert_eq!(degraded(&missed, 1).0, DegradedReason::StepDownsMissed);
-    assert_eq!(degraded(&[], 1).0, DegradedReason::RepeatedFailures);
+    assert_eq!(degraded(&missed, &BTreeSet::new(), 0).0, DegradedReason::Healthy);
+    assert_eq!(
+        degraded(&missed, &BTreeSet::new(), 1).0,
+        DegradedReason::StepDownsMissed
+    );
+    assert_eq!(
+        degraded(&[], &BTreeSet::new(), 1).0,
+        DegradedReason::RepeatedFailures
+    );
     let failed = |count: usize| -> Vec<RecentAction> {
         let kinds = [STEP_DOWN, MOVE, ActionType::ConsumerStepDown];
         let nth = |number: usize| ended(&format!("S{number}"), kinds[number % 3], ActionResult::Failed, 1);
         (0..count).map(nth).collect()
     };
-    assert_eq!(degraded(&failed(2), 0).0, DegradedReason::Healthy);
-    assert_eq!(degraded(&failed(3), 0).0, DegradedReason::RepeatedFailures);
+    assert_eq!(
+        degraded(&failed(2), &BTreeSet::new(), 0).0,
+        DegradedReason::Healthy
+    );
+    assert_eq!(
+        degraded(&failed(3), &BTreeSet::new(), 0).0,
+        DegradedReason::RepeatedFailures
+    );
 }
 
 #[test]
@@ -152,4 +164,16 @@ fn a_recent_action_shows_who_leads_for_a_move_the_location_and_how_long_it_took(
     let reason = Some(leeward_api::vocabulary::FindingReason::MoveInProgress);
     let late = recent_action(&finished(stream_move("A"), ActionResult::TimedOut, reason));
     assert_eq!(late.reason.as_deref(), Some("MoveInProgress"));
+}
+
+#[test]
+fn what_came_home_or_went_away_since_degrades_nothing() {
+    let timed_out = recent_action(&finished(stream_move("A"), ActionResult::TimedOut, None));
+    let list = [timed_out];
+    assert_eq!(
+        degraded(&list, &BTreeSet::new(), 0).0,
+        DegradedReason::MoveTimedOut
+    );
+    let cured = BTreeSet::from([asset_of(&list[0])]);
+    assert_eq!(degraded(&list, &cured, 0).0, DegradedReason::Healthy);
 }
