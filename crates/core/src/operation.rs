@@ -18,6 +18,9 @@ use crate::target::MoveTarget;
 /// How long a hand-over may take: a failed transfer means an ordinary election of 4–9 s (NATS.md N14).
 pub const STEP_DOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A server that leads a stream shows an edit at acceptance (NATS.md N21); one that just took over, a moment later.
+const EDIT_SHOWS: Duration = Duration::from_secs(30);
+
 /// An asset as read from the server that leads it, just now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
@@ -134,7 +137,7 @@ pub fn before(action: &Action, sighting: &Sighting) -> Before {
     }
     match &action.deed {
         Deed::StepDown(step_down) => before_step_down(action, step_down, reading),
-        Deed::Move(target) => before_move(target, reading),
+        Deed::Move(target) => before_move(action, target, reading),
     }
 }
 
@@ -171,7 +174,7 @@ fn before_step_down(action: &Action, step_down: &StepDown, reading: &Reading) ->
     }
 }
 
-fn before_move(target: &MoveTarget, reading: &Reading) -> Before {
+fn before_move(action: &Action, target: &MoveTarget, reading: &Reading) -> Before {
     let stop = |reason, message: String| {
         let outcome = Outcome::new(ActionResult::Abandoned, reason, message);
         Before::Stop(outcome.led_by(reading.leader.as_ref()))
@@ -181,6 +184,9 @@ fn before_move(target: &MoveTarget, reading: &Reading) -> Before {
     }
     if reading.placement != target.replaces {
         return stop(None, "its placement was changed meanwhile".into());
+    }
+    if reading.leader.as_ref() != Some(&action.from) {
+        return stop(None, "its leader changed meanwhile".into());
     }
     let lags = |peer: &&PeerReading| Some(&peer.server) != reading.leader.as_ref() && !healthy(peer);
     match reading.peers.iter().find(lags) {
@@ -280,6 +286,12 @@ fn after_move(target: &MoveTarget, reading: Option<&Reading>, waited: Duration, 
         let outcome = Outcome::new(ActionResult::Succeeded, None, message);
         return After::Done(outcome.led_by(reading.leader.as_ref()));
     }
+    let undone = reading
+        .filter(|_| waited >= EDIT_SHOWS)
+        .and_then(|reading| edit_undone(target, reading));
+    if let Some(outcome) = undone {
+        return After::Done(outcome);
+    }
     if waited < timeout {
         return After::Wait;
     }
@@ -289,6 +301,21 @@ fn after_move(target: &MoveTarget, reading: Option<&Reading>, waited: Duration, 
         Some(FindingReason::MoveInProgress),
         message,
     ))
+}
+
+/// The stored placement is not the one that was written: the edit was never taken, or somebody wrote another since.
+fn edit_undone(target: &MoveTarget, reading: &Reading) -> Option<Outcome> {
+    let leader = reading.leader.as_ref();
+    if reading.placement.as_ref() == Some(&target.placement) {
+        None
+    } else if reading.placement == target.replaces {
+        let message = "the servers still store the placement from before";
+        Some(Outcome::new(ActionResult::Failed, None, message).led_by(leader))
+    } else {
+        let reason = Some(FindingReason::Contested);
+        let message = "somebody else wrote another placement meanwhile";
+        Some(Outcome::new(ActionResult::Failed, reason, message).led_by(leader))
+    }
 }
 
 /// NATS.md N22: led from the target, R peers, all of them there and caught up, nothing under way.

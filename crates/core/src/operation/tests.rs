@@ -78,6 +78,7 @@ fn abroad(change: impl FnOnce(&mut Reading)) -> Sighting {
 
 fn moved(change: impl FnOnce(&mut Reading)) -> Sighting {
     let mut reading = reading(&["us-0", "us-1", "us-2"]);
+    reading.placement = Some(placement("us"));
     change(&mut reading);
     Sighting::Seen(reading)
 }
@@ -410,4 +411,31 @@ fn a_move_without_an_answer_goes_on_until_its_time_is_over() {
     );
     let outcome = ended(after_seconds(&moving_home(), &Sighting::Unanswered, 300));
     assert_eq!(outcome.result, ActionResult::TimedOut);
+}
+
+#[test]
+fn an_edit_that_does_not_show_or_was_overwritten_ends_the_move_long_before_its_time() {
+    let kept = abroad(|reading| reading.placement = None);
+    assert_eq!(
+        after_seconds(&moving_home(), &kept, 29),
+        After::Wait,
+        "a new leader may not know yet"
+    );
+    let outcome = ended(after_seconds(&moving_home(), &kept, 30));
+    assert_eq!((outcome.result, outcome.reason), (ActionResult::Failed, None));
+    let other = abroad(|reading| reading.placement = Some(placement("ap")));
+    let outcome = ended(after_seconds(&moving_home(), &other, 30));
+    assert_eq!(
+        (outcome.result, outcome.reason),
+        (ActionResult::Failed, Some(FindingReason::Contested))
+    );
+}
+
+#[test]
+fn a_stream_whose_leader_changed_meanwhile_is_not_moved() {
+    let elsewhere = abroad(|reading| reading.leader = Some("eu-1".into()));
+    assert_eq!(
+        stopped(&moving_home(), &elsewhere).1,
+        "its leader changed meanwhile"
+    );
 }

@@ -168,7 +168,7 @@ async fn blind_step_downs_stop_at_the_attempts_and_give_the_asset_up() {
 #[tokio::test(start_paused = true)]
 async fn a_move_that_is_not_done_in_time_is_timed_out() {
     let bench = Bench::new(supercluster(&["S"], 1));
-    bench.fake.state().otherwise = Behaviour::Ignore;
+    bench.fake.state().reads_until_done = 1_000_000;
     let running = bench.start(&policy(json!({
         "topology": {"key": "Cluster"},
         "actions": {"streamPlacement": {"timeout": "5m"}},
@@ -181,6 +181,21 @@ async fn a_move_that_is_not_done_in_time_is_timed_out() {
         "{action:?}"
     );
     assert_eq!(standing.degraded.0, DegradedReason::MoveTimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_move_that_was_promised_and_not_written_fails_and_frees_its_place() {
+    let bench = Bench::new(supercluster(&["S"], 1));
+    bench.fake.state().otherwise = Behaviour::Ignore;
+    let running = bench.start(&policy(json!({"topology": {"key": "Cluster"}})));
+    let standing = running.until_ended(1).await;
+    let action = &standing.recent_actions[0];
+    assert_eq!(action.result, ActionResult::Failed);
+    assert!(
+        (30_000..33_000).contains(&action.duration_milliseconds),
+        "{action:?}"
+    );
+    assert!(standing.operations.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
