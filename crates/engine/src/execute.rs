@@ -92,6 +92,7 @@ async fn drive<A: Act, C: Clock>(
     loop {
         let leader = match check(act, &action).await {
             Ok(leader) => leader,
+            Err(outcome) if *requests > 0 => return missed_before(&action, outcome),
             Err(outcome) => return outcome,
         };
         action.from = leader;
@@ -114,6 +115,20 @@ async fn drive<A: Act, C: Clock>(
             Verified::LedBy(leader) => action.from = leader,
         }
     }
+}
+
+/// An operation that stops before it asks again: its last request was read back outside home, and counts as an attempt.
+fn missed_before(action: &Action, stopped: Outcome) -> Outcome {
+    let is_home = |leader| match &action.deed {
+        Deed::StepDown(step_down) => step_down.home_peers.contains(leader),
+        Deed::Move(_) => false,
+    };
+    let result = match stopped.result {
+        ActionResult::Abandoned if stopped.to.as_ref().is_some_and(is_home) => ActionResult::Succeeded,
+        ActionResult::Abandoned => ActionResult::Missed,
+        result => result,
+    };
+    Outcome { result, ..stopped }
 }
 
 /// The last look before the request; gives the leader that will be asked.

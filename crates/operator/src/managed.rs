@@ -1,4 +1,5 @@
-//! Streams whose configuration belongs to NACK, NATS's own controller: those with a `Stream` object.
+//! Streams whose configuration belongs to NACK, NATS's own controller: those with a `Stream`, `KeyValue` or `ObjectStore`
+//! object, in any namespace where that may be read, else in those that are watched.
 //!
 //! Read every half minute, as little of each object as is needed. Where NACK is not installed no stream is owned; where
 //! that cannot be told, every stream may be (P6). A list that was read stays good for some minutes while the Kubernetes
@@ -26,15 +27,42 @@ const EVERY: Duration = Duration::from_secs(30);
 const GOOD_FOR: Duration = Duration::from_mins(5);
 const PAGE: u32 = 500;
 
-/// As much of a `Stream` as matters here.
+/// As much of an object as matters here.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Spec {
     name: Option<String>,
+    bucket: Option<String>,
 }
 
-type StreamObject = Object<Spec, NotUsed>;
+type Owner = Object<Spec, NotUsed>;
 
-/// Reads the `Stream` objects again and again; `changed` is called after each change.
+/// A kind of object that owns streams.
+struct Kind {
+    name: &'static str,
+    plural: &'static str,
+    /// What the servers put before a bucket's name to name its stream.
+    prefix: &'static str,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        name: "Stream",
+        plural: "streams",
+        prefix: "",
+    },
+    Kind {
+        name: "KeyValue",
+        plural: "keyvalues",
+        prefix: "KV_",
+    },
+    Kind {
+        name: "ObjectStore",
+        plural: "objectstores",
+        prefix: "OBJ_",
+    },
+];
+
+/// Reads the objects again and again; `changed` is called after each change.
 pub async fn follow(
     client: Client,
     scopes: Vec<Scope>,
@@ -49,7 +77,7 @@ pub async fn follow(
                 Managed::Streams(owners)
             }
             Err(error) => {
-                warn!(category = error.category(), error = %chain(&error), "NACK's Stream objects could not be read");
+                warn!(category = error.category(), error = %chain(&error), "NACK's objects could not be read");
                 let good = read_at.is_some_and(|at| at.elapsed() < GOOD_FOR);
                 if good && !error.is_definite() {
                     tokio::time::sleep(EVERY).await;
@@ -74,7 +102,9 @@ pub async fn follow(
 
 fn why(error: &ClusterError) -> String {
     match error {
-        ClusterError::Forbidden { .. } => format!("{error}: grant list on streams.jetstream.nats.io to it"),
+        ClusterError::Forbidden { .. } => {
+            format!("{error}: grant list on streams, keyvalues and objectstores of jetstream.nats.io to it")
+        }
         ClusterError::Missing { .. } | ClusterError::Unanswered { .. } | ClusterError::Failed { .. } => {
             error.to_string()
         }
@@ -83,43 +113,111 @@ fn why(error: &ClusterError) -> String {
 
 async fn read(client: &Client, scopes: &[Scope]) -> Result<BTreeMap<StreamName, String>, ClusterError> {
     let mut owners = BTreeMap::new();
-    for scope in scopes {
-        match read_scope(client, scope, &mut owners).await {
-            // NACK is not installed.
+    for kind in &KINDS {
+        match read_scope(client, &Scope::All, kind, &mut owners).await {
+            // NACK is not installed, or is too old for this kind.
             Ok(()) | Err(ClusterError::Missing { .. }) => {}
+            Err(ClusterError::Forbidden { .. }) if !scopes.contains(&Scope::All) => {
+                read_namespaces(client, scopes, kind, &mut owners).await?;
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(owners)
 }
 
+async fn read_namespaces(
+    client: &Client,
+    scopes: &[Scope],
+    kind: &Kind,
+    owners: &mut BTreeMap<StreamName, String>,
+) -> Result<(), ClusterError> {
+    for scope in scopes {
+        match read_scope(client, scope, kind, owners).await {
+            Ok(()) | Err(ClusterError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 async fn read_scope(
     client: &Client,
     scope: &Scope,
+    kind: &Kind,
     owners: &mut BTreeMap<StreamName, String>,
 ) -> Result<(), ClusterError> {
-    let kind = GroupVersionKind::gvk("jetstream.nats.io", "v1beta2", "Stream");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "streams");
-    let api: Api<StreamObject> = match scope {
+    let group = GroupVersionKind::gvk("jetstream.nats.io", "v1beta2", kind.name);
+    let resource = ApiResource::from_gvk_with_plural(&group, kind.plural);
+    let api: Api<Owner> = match scope {
         Scope::All => Api::all_with(client.clone(), &resource),
         Scope::Namespace(name) => Api::namespaced_with(client.clone(), name, &resource),
     };
     let mut page = ListParams::default().limit(PAGE);
     loop {
-        let what = "the Stream objects of NACK".to_owned();
+        let what = format!("the {} objects of NACK", kind.name);
         let list = limited("list", what, api.list(&page)).await?;
         for object in &list.items {
-            let owner = format!(
-                "Stream {}/{}",
-                object.namespace().unwrap_or_default(),
-                object.name_any()
-            );
-            let stream = object.spec.name.clone().unwrap_or_else(|| object.name_any());
-            owners.entry(StreamName::from(stream)).or_insert(owner);
+            let (stream, owner) = owned(kind, object);
+            owners.entry(stream).or_insert(owner);
         }
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
             None => return Ok(()),
         }
+    }
+}
+
+/// The stream that an object owns, and the object's name for people.
+fn owned(kind: &Kind, object: &Owner) -> (StreamName, String) {
+    let Kind {
+        name,
+        plural: _,
+        prefix,
+    } = kind;
+    let Spec { name: stream, bucket } = &object.spec;
+    let named = if prefix.is_empty() { stream } else { bucket };
+    let stream = named.clone().unwrap_or_else(|| object.name_any());
+    let owner = format!(
+        "{name} {}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    );
+    (StreamName::from(format!("{prefix}{stream}")), owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn owner_of(kind: usize, spec: &serde_json::Value) -> (String, String) {
+        let object = json!({
+            "apiVersion": "jetstream.nats.io/v1beta2",
+            "kind": KINDS[kind].name,
+            "metadata": {"name": "orders", "namespace": "nats"},
+            "spec": spec,
+        });
+        let (stream, owner) = owned(&KINDS[kind], &serde_json::from_value(object).unwrap());
+        (stream.to_string(), owner)
+    }
+
+    #[test]
+    fn each_kind_of_nack_owns_the_stream_that_the_servers_know_by_its_name() {
+        let told = |stream: &str, owner: &str| (stream.to_owned(), owner.to_owned());
+        assert_eq!(
+            owner_of(0, &json!({"name": "ORDERS"})),
+            told("ORDERS", "Stream nats/orders")
+        );
+        assert_eq!(owner_of(0, &json!({})), told("orders", "Stream nats/orders"));
+        assert_eq!(
+            owner_of(1, &json!({"bucket": "carts"})),
+            told("KV_carts", "KeyValue nats/orders")
+        );
+        assert_eq!(
+            owner_of(2, &json!({"bucket": "bills"})),
+            told("OBJ_bills", "ObjectStore nats/orders")
+        );
     }
 }

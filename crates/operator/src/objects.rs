@@ -123,6 +123,11 @@ impl<K: Watched> Objects<K> {
         }
     }
 
+    /// Whether every cache was filled once.
+    pub fn is_synced(&self) -> bool {
+        self.caches.iter().all(|cache| *cache.synced.borrow())
+    }
+
     /// Waits until every cache was filled once.
     pub async fn synced(&self) {
         for cache in &self.caches {

@@ -7,6 +7,7 @@ mod allowed;
 mod claims;
 mod dereference;
 mod entry;
+mod findings;
 mod link;
 mod run;
 mod status;
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 use kube::Resource as _;
 use kube::core::error_boundary::InvalidObject;
 use leeward_api::PlacementPolicy;
-use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason, ResolvedRefsReason};
+use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -33,8 +34,9 @@ use crate::registry::Registry;
 use crate::shared::{Shared, system_of};
 use crate::watch::Reconcile;
 use claims::{Claim, Claims, Precedence, Rank};
-use dereference::{Facts, SystemFact, dereference};
+use dereference::{SystemFact, dereference};
 use entry::Entry;
+use findings::{Findings, accepted, findings};
 use link::{Link, account_status};
 use run::{Drive, Orders, Start, stale_after, withheld};
 use status::{Outlook, Sight, build, same};
@@ -55,15 +57,6 @@ pub struct Policies {
     shared: Shared,
     claims: Claims,
     entries: Registry<Entry>,
-}
-
-/// What a reconcile found out, as its status tells it.
-struct Findings {
-    accepted: Verdict<AcceptedReason>,
-    resolved: Verdict<ResolvedRefsReason>,
-    /// Why nothing is seen, as long as nothing was evaluated.
-    blind: Verdict<ObservedReason>,
-    interval: Duration,
 }
 
 impl Reconcile<PlacementPolicy> for Policies {
@@ -114,14 +107,28 @@ impl Policies {
                 Entry::new(policy)
             }
         };
+        self.obey_switches(key, policy, &mut entry).await;
         let findings = self.pursue(key, policy, &mut entry).await;
         let written = self.publish(key, policy, &mut entry, &findings).await;
         let wait = match entry.standing() {
-            Some(_) if findings.resolved.holds() => findings.interval,
+            Some(_) if findings.resolved.holds() && !findings.undecided => findings.interval,
             Some(_) | None => findings.interval.min(SOON),
         };
         self.put_back(key, entry).await;
         written.map(|()| wait)
+    }
+
+    /// What the objects themselves forbid takes effect before anything is read that could be slow (P8); so does a reference
+    /// to another system or user.
+    async fn obey_switches(&self, key: &Key, policy: &PlacementPolicy, entry: &mut Entry) {
+        let Some(drive) = entry.drive.as_mut() else { return };
+        if drive.is_for_other_references(&policy.spec) {
+            self.halt(key, entry).await;
+            entry.link = None;
+            return;
+        }
+        let system = self.shared.handles.get(&system_of(policy));
+        drive.withhold(run::switched_off(&policy.spec, system.as_deref()));
     }
 
     /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
@@ -149,6 +156,7 @@ impl Policies {
                 self.halt(key, entry).await;
                 findings.blind = Verdict::new(ObservedReason::WarmingUp, "the policy is not accepted");
                 findings.accepted = verdict;
+                self.stand_aside(key);
                 return findings;
             }
         };
@@ -167,11 +175,36 @@ impl Policies {
                     self.halt(key, entry).await;
                 }
                 entry.account = Some(account_status(&account));
-                let claim = claim(key, policy, &facts.system.0, account.id, resolved);
+                let claim = claim(policy, &facts.system.0, account.id, resolved);
                 self.drive(key, policy, entry, &claim, &mut findings);
             }
         }
+        let nameless = entry.link.as_ref().is_some_and(Link::is_long_without_account);
+        if findings.resolved.holds() && !nameless {
+            self.claims.forget(key);
+        } else {
+            self.stand_aside(key);
+        }
         findings
+    }
+
+    /// Lets those that wait for this policy's claim go on.
+    fn stand_aside(&self, key: &Key) {
+        if self.claims.stand_aside(key) {
+            self.shared.policy_pokes.poke_all(self.claims.take_waiting());
+        }
+    }
+
+    /// Whether a policy of higher rank may lay a claim still, which nobody could tell after a start.
+    fn awaits_another(&self, claim: &Claim) -> bool {
+        let mut awaits = !self.shared.policies.is_synced();
+        self.shared.policies.each(|other| {
+            awaits |= system_of(other) == claim.system
+                && other.metadata.deletion_timestamp.is_none()
+                && rank(other) < claim.rank
+                && !self.claims.knows(&Key::of(other));
+        });
+        awaits
     }
 
     /// Opens the connection that the references ask for, and closes one that they no longer ask for.
@@ -209,11 +242,22 @@ impl Policies {
             return;
         };
         let (account, resolved) = (claim.account.clone(), claim.policy.clone());
+        let first = !self.claims.knows(key);
         self.shared.policy_pokes.poke_all(self.claims.lay(key, claim));
+        if first {
+            self.shared.policy_pokes.poke_all(self.claims.take_waiting());
+        }
         let precedence = {
             let view = link.observe.watch(&account).borrow().clone();
-            self.claims.decide(key, &view)
+            match self.claims.decide(key, &view) {
+                Precedence::Free if self.awaits_another(claim) => {
+                    self.claims.wait(key);
+                    Precedence::Undecided
+                }
+                decided => decided,
+            }
         };
+        findings.undecided = precedence == Precedence::Undecided;
         findings.accepted = accepted(&precedence);
         self.tell_conflict(policy, &mut entry.outranked_by, &precedence, &findings.accepted);
         let orders = Orders {
@@ -347,6 +391,7 @@ impl Policies {
     /// Ends what runs for an object that is gone.
     async fn retire(&self, key: Key, mut entry: Entry) {
         self.halt(&key, &mut entry).await;
+        self.claims.forget(&key);
         self.shared.metrics.forget(&run::labels(&key));
         if let Some(system) = entry.system_key() {
             self.shared.system_pokes.poke(system);
@@ -371,74 +416,22 @@ impl Policies {
     }
 }
 
-impl Findings {
-    fn take(&mut self, unresolved: Unresolved) {
-        match unresolved {
-            Unresolved::Refs(verdict) => {
-                let text = "the account is not observed while ResolvedRefs is False";
-                self.blind = Verdict::new(ObservedReason::Disconnected, text);
-                self.resolved = verdict;
-            }
-            Unresolved::System(verdict) => self.blind = verdict,
-            Unresolved::Unknown(message) => {
-                self.blind = Verdict::new(ObservedReason::WarmingUp, message);
-            }
-        }
-    }
-}
-
-fn findings(facts: &Facts, refs: &Result<Refs, Unresolved>) -> Findings {
-    let interval = match &facts.system.1 {
-        SystemFact::Known(handle) => handle.interval,
-        SystemFact::NotWatched | SystemFact::Missing | SystemFact::Unreadable | SystemFact::Starting => SOON,
-    };
-    let (system, secret) = (&facts.system.0, &facts.secret.0);
-    let mut findings = Findings {
-        accepted: Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
-        resolved: Verdict::new(
-            ResolvedRefsReason::ResolvedRefs,
-            format!("NatsSystem {system} and Secret {secret} were found"),
-        ),
-        blind: Verdict::new(ObservedReason::WarmingUp, "the first look is under way"),
-        interval,
-    };
-    if let Err(unresolved) = refs {
-        findings.take(unresolved.clone());
-    }
-    findings
-}
-
-fn accepted(precedence: &Precedence) -> Verdict<AcceptedReason> {
-    match precedence {
-        Precedence::Free => Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
-        Precedence::Undecided => Verdict::new(
-            AcceptedReason::Accepted,
-            "the policy is valid; it acts once the account's streams were seen and none of them belongs to a policy \
-             with precedence",
-        ),
-        Precedence::Outranked { by, over } => Verdict::new(
-            AcceptedReason::Conflicted,
-            format!(
-                "PlacementPolicy {by} has precedence and selects stream {over} too: narrow streams in one of the two, \
-                 or raise this one's priority"
-            ),
-        ),
-    }
+fn rank(policy: &PlacementPolicy) -> Rank {
+    let created = policy.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    Rank::new(policy.spec.priority, created, Key::of(policy))
 }
 
 fn claim(
-    key: &Key,
     policy: &PlacementPolicy,
     system: &Key,
     account: leeward_core::names::AccountId,
     resolved: std::sync::Arc<leeward_core::policy::Policy>,
 ) -> Claim {
     let meta = &policy.metadata;
-    let created = meta.creation_timestamp.as_ref().map(|time| time.0);
     Claim {
         system: system.clone(),
         account,
-        rank: Rank::new(policy.spec.priority, created, key.clone()),
+        rank: rank(policy),
         edition: (
             meta.uid.clone().unwrap_or_default(),
             meta.generation.unwrap_or_default(),

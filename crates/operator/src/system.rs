@@ -114,6 +114,10 @@ impl Systems {
     /// Brings the entry to what the system asks for, and tells the policies.
     async fn pursue(&self, key: &Key, system: &NatsSystem, entry: &mut Entry) {
         let spec = &system.spec;
+        // The halt switch waits for nothing that has to be read (P8).
+        if spec.suspend && self.shared.handles.suspend(key) {
+            self.shared.policy_pokes.poke_all(self.shared.policies_of(key));
+        }
         match dereference(&self.shared.cluster, key, spec).await {
             Ok(materials) => {
                 if !entry.uses(&materials) {

@@ -83,6 +83,16 @@ impl SystemHandles {
         before.is_none_or(|before| !before.looks_like(handle))
     }
 
+    /// Turns the halt switch of a system that is known; returns whether it was not turned before.
+    pub fn suspend(&self, key: &Key) -> bool {
+        let mut handles = self.lock();
+        let Some(handle) = handles.get_mut(key).filter(|handle| !handle.suspended) else {
+            return false;
+        };
+        Arc::make_mut(handle).suspended = true;
+        true
+    }
+
     /// Forgets a system.
     pub fn remove(&self, key: &Key) {
         self.lock().remove(key);

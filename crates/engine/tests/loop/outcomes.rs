@@ -166,6 +166,37 @@ async fn blind_step_downs_stop_at_the_attempts_and_give_the_asset_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_blind_step_down_that_missed_counts_although_the_next_one_was_not_sent() {
+    let bench = Bench::new(stretched(&["S"], 0, OLD, ["n-0", "n-4"]));
+    {
+        let mut state = bench.fake.state();
+        let never_home = ["n-4", "n-3"].repeat(20);
+        state
+            .behaviour
+            .insert(stream_asset("S"), Behaviour::Elect(never_home));
+        // The third look sees the new leader; the one after it, right before the next request, fails.
+        state.on_read = Some(|fake| {
+            let mut state = fake.state();
+            if let [.., Call::Write(_), Call::Read(_), Call::Read(_), Call::Read(_)] = state.calls[..] {
+                state.failing_reads = 1;
+            }
+        });
+    }
+    let running = bench.start(&policy(json!({"disruption": {"cooldown": "1s"}})));
+    running
+        .until("given up", |standing| {
+            standing.report.in_place.0 == InPlaceReason::Unfixable
+        })
+        .await;
+    bench.pass(Duration::from_hours(3)).await;
+    assert_eq!(bench.fake.writes(), 3);
+    assert_eq!(
+        results(&running.standing().recent_actions),
+        [ActionResult::Missed; 3]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_move_that_is_not_done_in_time_is_timed_out() {
     let bench = Bench::new(supercluster(&["S"], 1));
     bench.fake.state().reads_until_done = 1_000_000;

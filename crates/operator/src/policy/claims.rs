@@ -1,9 +1,10 @@
 //! Which policy may act where two select one stream: all policies of one account, in the order of their rank.
 //!
-//! The claims are what the last reconciles said; whoever changes one is told whom that concerns.
+//! The claims are what the last reconciles said; whoever changes one is told whom that concerns. A policy that was not
+//! looked at yet may lay a claim still: those below it wait until it has, or stands aside.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -63,7 +64,7 @@ impl Claim {
 pub enum Precedence {
     /// No other policy stands above it.
     Free,
-    /// Policies of higher rank may select the same streams, and the streams were not seen yet.
+    /// Policies of higher rank may select the same streams, and the streams or those policies were not seen yet.
     Undecided,
     /// This policy acts instead, on this stream and on what else both select.
     Outranked {
@@ -77,13 +78,16 @@ pub enum Precedence {
 /// All claims.
 #[derive(Debug, Default)]
 pub struct Claims {
-    claims: Mutex<BTreeMap<Key, Claim>>,
+    laid: Mutex<BTreeMap<Key, Claim>>,
+    aside: Mutex<BTreeSet<Key>>,
+    waiting: Mutex<BTreeSet<Key>>,
 }
 
 impl Claims {
     /// Lays a claim; returns the other policies that are concerned when it differs from the one before.
     pub fn lay(&self, key: &Key, claim: &Claim) -> Vec<Key> {
-        let mut claims = self.lock();
+        self.forget(key);
+        let mut claims = lock(&self.laid);
         let before = claims.insert(key.clone(), claim.clone());
         if before.as_ref().is_some_and(|before| before.says_the_same(claim)) {
             return Vec::new();
@@ -94,10 +98,35 @@ impl Claims {
 
     /// Withdraws a claim; returns the policies that are concerned.
     pub fn withdraw(&self, key: &Key) -> Vec<Key> {
-        let mut claims = self.lock();
+        let mut claims = lock(&self.laid);
         let before = claims.remove(key);
         let changed: Vec<&Claim> = before.iter().collect();
         concerned(&claims, key, &changed)
+    }
+
+    /// Notes that a policy lays no claim until something about it changes; returns whether that is new.
+    pub fn stand_aside(&self, key: &Key) -> bool {
+        lock(&self.aside).insert(key.clone())
+    }
+
+    /// Forgets that a policy stood aside.
+    pub fn forget(&self, key: &Key) {
+        lock(&self.aside).remove(key);
+    }
+
+    /// Notes that a policy waits for others to lay their claims.
+    pub fn wait(&self, key: &Key) {
+        lock(&self.waiting).insert(key.clone());
+    }
+
+    /// Those that wait; from now on they do not.
+    pub fn take_waiting(&self) -> BTreeSet<Key> {
+        std::mem::take(&mut *lock(&self.waiting))
+    }
+
+    /// Whether it is known of a policy if it lays a claim.
+    pub fn knows(&self, key: &Key) -> bool {
+        lock(&self.laid).contains_key(key) || lock(&self.aside).contains(key)
     }
 
     /// Decides for one policy over the newest view of its account.
@@ -129,7 +158,7 @@ impl Claims {
 
     /// Those of the same account up to and with this one, the first in rank first.
     fn ranked(&self, key: &Key) -> Vec<(Key, Arc<Policy>)> {
-        let claims = self.lock();
+        let claims = lock(&self.laid);
         let Some(own) = claims.get(key) else {
             return Vec::new();
         };
@@ -143,10 +172,10 @@ impl Claims {
             .map(|(key, claim)| (key.clone(), Arc::clone(&claim.policy)))
             .collect()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Claim>> {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn concerned(claims: &BTreeMap<Key, Claim>, own: &Key, changed: &[&Claim]) -> Vec<Key> {
@@ -254,6 +283,18 @@ mod tests {
             claims.decide(&second, &view(&["A", "B"], Vec::new())),
             Precedence::Free
         );
+    }
+
+    #[test]
+    fn a_policy_is_known_once_it_lays_a_claim_or_stands_aside() {
+        let key = Key::new("a", "one");
+        let claims = Claims::default();
+        assert!(!claims.knows(&key));
+        assert!(claims.stand_aside(&key) && !claims.stand_aside(&key));
+        assert!(claims.knows(&key));
+        claims.lay(&key, &claim(&key, 0, 10, "*"));
+        claims.withdraw(&key);
+        assert!(!claims.knows(&key), "it may lay another claim soon");
     }
 
     #[test]

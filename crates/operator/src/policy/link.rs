@@ -75,6 +75,11 @@ impl Link {
         }
     }
 
+    /// Whether the account is unknown although there was time to learn it.
+    pub fn is_long_without_account(&self) -> bool {
+        self.account.borrow().is_none() && self.opened.elapsed() > ACCOUNT_LIMIT
+    }
+
     /// The account, or what stands between.
     pub fn account(&self) -> Result<AccountInfo, Unresolved> {
         let state = self.state.borrow().clone();

@@ -87,15 +87,25 @@ pub fn withheld(
     system: &SystemHandle,
     precedence: &Precedence,
 ) -> BTreeSet<Withheld> {
-    let outranked = match precedence {
-        Precedence::Free => false,
-        Precedence::Undecided | Precedence::Outranked { .. } => true,
-    };
+    let mut withheld = switched_off(spec, Some(system));
+    match precedence {
+        Precedence::Free => {}
+        Precedence::Undecided | Precedence::Outranked { .. } => {
+            withheld.insert(Withheld::NotAccepted);
+        }
+    }
+    withheld
+}
+
+/// What people withhold by the objects themselves, known before anything else was read.
+pub fn switched_off(spec: &PlacementPolicySpec, system: Option<&SystemHandle>) -> BTreeSet<Withheld> {
     let rules = [
         (spec.mode == Mode::Observe, Withheld::Observing),
         (spec.suspend, Withheld::Suspended),
-        (system.suspended, Withheld::SystemSuspended),
-        (outranked, Withheld::NotAccepted),
+        (
+            system.is_some_and(|system| system.suspended),
+            Withheld::SystemSuspended,
+        ),
     ];
     rules
         .into_iter()
@@ -150,6 +160,14 @@ impl Drive {
     /// Starts a runner.
     pub fn start(start: Start<'_>, orders: Orders) -> Self {
         let past = start.past;
+        // What was done in another account says nothing of this one.
+        let same_account = past
+            .account
+            .as_ref()
+            .is_some_and(|account| account.id == start.account.as_str());
+        let token = orders.spec.reset_token.as_deref();
+        let nothing = PlacementPolicyStatus::default();
+        let past = if same_account { past } else { &nothing };
         let setup = Setup {
             labels: labels(start.key),
             account: start.account.clone(),
@@ -158,7 +176,7 @@ impl Drive {
             clock: SystemClock,
             limits: Arc::clone(&start.system.limits),
             metrics: start.metrics,
-            history: History::restore(past, orders.spec.reset_token.as_deref()),
+            history: History::restore(past, token),
             findings: past.findings.clone(),
             recent_actions: past.recent_actions.clone(),
         };
@@ -182,6 +200,21 @@ impl Drive {
             self.runner.update(orders.input());
             self.orders = orders;
         }
+    }
+
+    /// Takes the right to act away at once, without waiting for anything else that new orders need.
+    pub fn withhold(&mut self, reasons: BTreeSet<Withheld>) {
+        let mut orders = self.orders.clone();
+        orders.withheld.extend(reasons);
+        self.direct(orders);
+    }
+
+    /// Whether a specification asks for another connection than this runner's.
+    pub fn is_for_other_references(&self, spec: &PlacementPolicySpec) -> bool {
+        let own = &self.orders.spec;
+        own.system_ref != spec.system_ref
+            || own.credentials_ref != spec.credentials_ref
+            || own.jet_stream_domain != spec.jet_stream_domain
     }
 
     /// Where the policy stands; `None` before the first round.
@@ -218,6 +251,32 @@ async fn tell(mut occurrences: mpsc::Receiver<Occurrence>, object: ObjectReferen
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn p8_the_objects_own_switches_are_known_before_anything_else_is_read() {
+        let spec = |changes: serde_json::Value| -> PlacementPolicySpec {
+            let mut spec = serde_json::json!({
+                "systemRef": {"name": "prod"},
+                "credentialsRef": {"name": "orders"},
+            });
+            spec.as_object_mut()
+                .unwrap()
+                .extend(changes.as_object().unwrap().clone());
+            serde_json::from_value(spec).unwrap()
+        };
+        let enforce = spec(serde_json::json!({"mode": "Enforce"}));
+        assert!(switched_off(&enforce, None).is_empty());
+        let suspended = spec(serde_json::json!({"mode": "Enforce", "suspend": true}));
+        assert_eq!(
+            switched_off(&suspended, None),
+            BTreeSet::from([Withheld::Suspended])
+        );
+        let observing = spec(serde_json::json!({}));
+        assert_eq!(
+            switched_off(&observing, None),
+            BTreeSet::from([Withheld::Observing])
+        );
+    }
 
     #[test]
     fn a_view_is_stale_after_three_intervals_and_never_before_fifteen_seconds() {

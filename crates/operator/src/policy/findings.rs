@@ -1,0 +1,85 @@
+//! What a reconcile found out about one policy, in the words of its conditions.
+
+use std::time::Duration;
+
+use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason};
+
+use super::SOON;
+use super::claims::Precedence;
+use super::dereference::{Facts, SystemFact};
+use super::validate::{Refs, Unresolved};
+use crate::condition::Verdict;
+
+/// What a reconcile found out, as its status tells it.
+#[derive(Debug)]
+pub struct Findings {
+    /// Whether the policy may be used.
+    pub accepted: Verdict<AcceptedReason>,
+    /// Whether what it refers to was found.
+    pub resolved: Verdict<ResolvedRefsReason>,
+    /// Why nothing is seen, as long as nothing was evaluated.
+    pub blind: Verdict<ObservedReason>,
+    /// How often to look again.
+    pub interval: Duration,
+    /// It is not known yet whether another policy has precedence.
+    pub undecided: bool,
+}
+
+impl Findings {
+    /// Takes over why the policy cannot be looked at.
+    pub fn take(&mut self, unresolved: Unresolved) {
+        match unresolved {
+            Unresolved::Refs(verdict) => {
+                let text = "the account is not observed while ResolvedRefs is False";
+                self.blind = Verdict::new(ObservedReason::Disconnected, text);
+                self.resolved = verdict;
+            }
+            Unresolved::System(verdict) => self.blind = verdict,
+            Unresolved::Unknown(message) => {
+                self.blind = Verdict::new(ObservedReason::WarmingUp, message);
+            }
+        }
+    }
+}
+
+/// What the facts say, before anything is asked of NATS.
+pub fn findings(facts: &Facts, refs: &Result<Refs, Unresolved>) -> Findings {
+    let interval = match &facts.system.1 {
+        SystemFact::Known(handle) => handle.interval,
+        SystemFact::NotWatched | SystemFact::Missing | SystemFact::Unreadable | SystemFact::Starting => SOON,
+    };
+    let (system, secret) = (&facts.system.0, &facts.secret.0);
+    let mut findings = Findings {
+        accepted: Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
+        resolved: Verdict::new(
+            ResolvedRefsReason::ResolvedRefs,
+            format!("NatsSystem {system} and Secret {secret} were found"),
+        ),
+        blind: Verdict::new(ObservedReason::WarmingUp, "the first look is under way"),
+        interval,
+        undecided: false,
+    };
+    if let Err(unresolved) = refs {
+        findings.take(unresolved.clone());
+    }
+    findings
+}
+
+/// What precedence means for the policy's acceptance.
+pub fn accepted(precedence: &Precedence) -> Verdict<AcceptedReason> {
+    match precedence {
+        Precedence::Free => Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
+        Precedence::Undecided => Verdict::new(
+            AcceptedReason::Accepted,
+            "the policy is valid; it acts once the account's streams were seen and none of them belongs to a policy \
+             with precedence",
+        ),
+        Precedence::Outranked { by, over } => Verdict::new(
+            AcceptedReason::Conflicted,
+            format!(
+                "PlacementPolicy {by} has precedence and selects stream {over} too: narrow streams in one of the two, \
+                 or raise this one's priority"
+            ),
+        ),
+    }
+}
