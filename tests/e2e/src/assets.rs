@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use async_nats::{Client, ConnectOptions};
+use futures::StreamExt;
 use futures::future::try_join_all;
 use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, eventually, jetstream};
 use serde_json::{Value, json};
+
+use crate::stage::{CONVERGED, Stage};
 
 const READY: Duration = Duration::from_secs(30);
 
@@ -116,6 +119,125 @@ pub async fn leaders(system: &System, location: &str) -> anyhow::Result<BTreeMap
         }
     }
     Ok(found)
+}
+
+/// The location in a server's name, which is `LOCATION-NUMBER`.
+pub fn location(server: &str) -> &str {
+    server.rsplit_once('-').map_or(server, |(location, _)| location)
+}
+
+/// Which leaders are not in a location, by asset.
+pub fn elsewhere(leaders: &BTreeMap<String, String>, wanted: &str) -> BTreeMap<String, String> {
+    let away = leaders.iter().filter(|(_, leader)| location(leader) != wanted);
+    away.map(|(asset, leader)| (asset.clone(), leader.clone()))
+        .collect()
+}
+
+/// Hands a stream or a consumer over, by hand, until a server of a location leads it; it needs a peer there.
+///
+/// Servers that take no aim are asked again and again.
+pub async fn lead(
+    client: &Client,
+    stream: &str,
+    consumer: Option<&str>,
+    wanted: &str,
+    aimed: bool,
+) -> anyhow::Result<()> {
+    eventually(
+        CONVERGED,
+        &format!("{stream} {consumer:?} is led in {wanted}"),
+        || async {
+            let info = match consumer {
+                None => jetstream::stream_info(client, stream).await?,
+                Some(consumer) => jetstream::consumer_info(client, stream, consumer).await?,
+            };
+            let leader = info["cluster"]["leader"].as_str().context("no leader")?;
+            if location(leader) == wanted {
+                return Ok(());
+            }
+            let peers = jetstream::peers_in(&info);
+            let there = peers.iter().find(|peer| location(peer) == wanted);
+            let target = there.with_context(|| format!("no peer in {wanted}: {peers:?}"))?;
+            let preferred = aimed.then_some(target.as_str());
+            match consumer {
+                None => jetstream::step_down(client, stream, preferred).await?,
+                Some(consumer) => jetstream::step_down_consumer(client, stream, consumer, preferred).await?,
+            };
+            bail!("{leader} was asked to hand over to {target}")
+        },
+    )
+    .await
+}
+
+/// Waits until Leeward has looked at everything, from begin to end, this many times from now on, and a policy was
+/// judged by each of these looks.
+///
+/// Seen at the servers: Leeward asks for gateways once in every full look, and nobody else does.
+pub async fn looks(stage: &Stage, policy: &str, count: usize) -> anyhow::Result<()> {
+    let client = stage.system.system_client().await?;
+    let mut asked = client.subscribe("$SYS.REQ.SERVER.PING.GATEWAYZ").await?;
+    client.flush().await?;
+    // The first that is seen begins the first look; the one after the last ends it.
+    let waiting = async {
+        for _ in 0..=count {
+            asked.next().await.context("the subscription has ended")?;
+        }
+        let before = rounds(stage, policy).await?;
+        eventually(READY, "a round after the last look", || async {
+            let now = rounds(stage, policy).await?;
+            ensure!(now > before, "{now} rounds of {policy}");
+            Ok(())
+        })
+        .await
+    };
+    tokio::time::timeout(CONVERGED, waiting)
+        .await
+        .with_context(|| format!("{count} looks did not end"))?
+}
+
+/// How often a policy was judged since its operator started.
+async fn rounds(stage: &Stage, policy: &str) -> anyhow::Result<u64> {
+    let operator = stage.operator.as_ref().context("no operator")?;
+    let (_, page) = operator.get("/metrics").await?;
+    let label = format!("policy=\"{policy}\"");
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("leeward_round_duration_seconds_count") && line.contains(&label))
+        .with_context(|| format!("no rounds of {policy}"))?;
+    let number = line.rsplit(' ').next().context("an empty line")?;
+    number.parse().with_context(|| format!("no number: {line}"))
+}
+
+/// Pulls messages and keeps them unacknowledged: stream sequence and how often each was delivered.
+pub async fn pull_and_keep(
+    client: &Client,
+    stream: &str,
+    consumer: &str,
+    batch: usize,
+) -> anyhow::Result<BTreeMap<u64, u64>> {
+    let inbox = client.new_inbox();
+    let mut replies = client.subscribe(inbox.clone()).await?;
+    let request = json!({"batch": batch, "expires": 2_000_000_000u64}).to_string();
+    let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+    client.publish_with_reply(subject, inbox, request.into()).await?;
+    let mut pulled = BTreeMap::new();
+    while pulled.len() < batch {
+        let next = tokio::time::timeout(Duration::from_secs(4), replies.next()).await;
+        let Ok(Some(message)) = next else { break };
+        if message.status.is_some() {
+            break;
+        }
+        let reply = message.reply.context("a message of a consumer has a reply")?;
+        // $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.…, or with domain and account after ACK.
+        let tokens: Vec<&str> = reply.split('.').collect();
+        let at = if tokens.len() >= 11 { 6 } else { 4 };
+        let number = |index: usize| tokens.get(index).and_then(|token| token.parse::<u64>().ok());
+        let (deliveries, sequence) = number(at)
+            .zip(number(at + 1))
+            .with_context(|| format!("{reply}"))?;
+        pulled.insert(sequence, deliveries);
+    }
+    Ok(pulled)
 }
 
 fn leader(info: &Value) -> String {

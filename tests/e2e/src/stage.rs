@@ -33,7 +33,7 @@ pub struct Stage {
 impl Stage {
     /// Starts a NATS system beside the shared API server.
     pub async fn new(builder: SystemBuilder) -> anyhow::Result<Self> {
-        let (kube, system) = tokio::try_join!(SharedKube::get(), builder.start())?;
+        let (kube, system) = tokio::try_join!(Box::pin(SharedKube::get()), Box::pin(builder.start()))?;
         Self::with_kube(kube, system).await
     }
 
@@ -100,10 +100,21 @@ impl Stage {
 
     /// As [`Self::start_operator`], with more arguments.
     pub async fn start_operator_with(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
+        let own = vec![self.namespace.clone()];
+        self.start(own, arguments).await
+    }
+
+    /// As [`Self::start_operator`], for these namespaces.
+    pub async fn start_operator_for(&mut self, namespaces: &[&str]) -> anyhow::Result<()> {
+        let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
+        self.start(namespaces, &[]).await
+    }
+
+    async fn start(&mut self, namespaces: Vec<String>, arguments: &[&str]) -> anyhow::Result<()> {
         self.operator = None;
         let options = OperatorOptions {
             kubeconfig: self.kubeconfig.clone(),
-            namespaces: vec![self.namespace.clone()],
+            namespaces,
             log: self
                 .kube
                 .folder()
@@ -121,7 +132,13 @@ impl Stage {
 
     /// An object as it is now.
     pub async fn get(&self, kind: &str, name: &str) -> anyhow::Result<Value> {
-        let json = self.kubectl(&["get", kind, name, "--output", "json"]).await?;
+        self.get_in(&self.namespace, kind, name).await
+    }
+
+    /// An object of another namespace as it is now.
+    pub async fn get_in(&self, namespace: &str, kind: &str, name: &str) -> anyhow::Result<Value> {
+        let args = ["--namespace", namespace, "get", kind, name, "--output", "json"];
+        let json = self.kube.kube().kubectl(&args).await?;
         serde_json::from_str(&json).context("kubectl prints JSON")
     }
 

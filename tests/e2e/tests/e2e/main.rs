@@ -1,4 +1,18 @@
 //! The built operator against real nats-servers and a real kube-apiserver.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
+mod access;
+mod converge;
+mod faults;
+mod home;
+mod kills;
 mod objects;
+mod stretched;
+mod tenancy;
+mod untouched;
+mod wrong_side;

@@ -35,7 +35,10 @@ async fn create(shared: &SharedKube, object: &Value) -> Result<String, String> {
     let path = shared.folder().join("refused.json");
     std::fs::write(&path, object.to_string()).unwrap();
     let path = path.display().to_string();
-    let created = shared.kube().kubectl(&["create", "--dry-run=server", "--filename", &path]).await;
+    let created = shared
+        .kube()
+        .kubectl(&["create", "--dry-run=server", "--filename", &path])
+        .await;
     created.map_err(|error| format!("{error:#}"))
 }
 
@@ -56,7 +59,15 @@ async fn every_example_is_taken_and_shows_its_defaults() {
         }
     }
     assert!(applied >= 4, "{applied} examples");
-    let args = ["get", "placementpolicy", "orders", "--namespace", "examples", "--output", "json"];
+    let args = [
+        "get",
+        "placementpolicy",
+        "orders",
+        "--namespace",
+        "examples",
+        "--output",
+        "json",
+    ];
     let policy: Value = serde_json::from_str(&shared.kube().kubectl(&args).await.unwrap()).unwrap();
     assert_eq!(policy["spec"]["home"]["majorityPercent"], 60);
     assert_eq!(policy["spec"]["disruption"]["cooldown"], "30m");

@@ -1,0 +1,125 @@
+//! A small stretched account whose leaders are on the wrong side, for tests of what goes wrong there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use async_nats::Client;
+use leeward_e2e::{CONVERGED, Stage, assets};
+use leeward_lab::leeward::manifests::merged;
+use leeward_lab::nats::{Layout, System, SystemBuilder, eventually, jetstream};
+use serde_json::{Value, json};
+
+pub const HOME: &str = "us-east";
+pub const AWAY: &str = "eu-west";
+
+const MOVED: Duration = Duration::from_mins(1);
+
+/// Two servers at home and one away: every stream of three replicas has peers in both regions.
+pub fn three_servers() -> SystemBuilder {
+    System::builder(Layout::stretched(&[(HOME, 2), (AWAY, 1)]))
+}
+
+/// The topology by tags, step-downs alone, and nothing to wait for between two of them.
+pub fn by_region(spec: Value) -> Value {
+    let base = json!({
+        "topology": {"key": "ServerTag", "tagPrefix": "region:"},
+        "actions": {"streamPlacement": {"enabled": false}},
+        "disruption": {"cooldown": "0s"},
+    });
+    merged(base, spec)
+}
+
+/// Creates a stream of three replicas with consumers of three replicas, all led from the wrong side.
+pub async fn misplaced(client: &Client, stream: &str, consumers: &[&str]) {
+    assets::stream(client, stream, 3, json!({})).await.unwrap();
+    for consumer in consumers {
+        assets::consumer(client, stream, consumer, json!({}))
+            .await
+            .unwrap();
+    }
+    lead_from(client, AWAY, stream, consumers).await;
+}
+
+/// Steps leaders down until a stream and its consumers are led from a location.
+pub async fn lead_from(client: &Client, location: &str, stream: &str, consumers: &[&str]) {
+    lead_one(client, location, stream, None).await.unwrap();
+    for consumer in consumers {
+        lead_one(client, location, stream, Some(consumer)).await.unwrap();
+    }
+}
+
+async fn lead_one(
+    client: &Client,
+    location: &str,
+    stream: &str,
+    consumer: Option<&str>,
+) -> anyhow::Result<()> {
+    let what = format!("{stream} {consumer:?} is led from {location}");
+    eventually(MOVED, &what, || async {
+        let info = match consumer {
+            None => jetstream::stream_info(client, stream).await?,
+            Some(consumer) => jetstream::consumer_info(client, stream, consumer).await?,
+        };
+        let leader = info["cluster"]["leader"].as_str().context("no leader")?;
+        if leader.starts_with(location) {
+            return Ok(());
+        }
+        let peers = jetstream::peers_in(&info);
+        let target = peers
+            .iter()
+            .find(|peer| peer.starts_with(location))
+            .context("no peer there")?;
+        match consumer {
+            None => jetstream::step_down(client, stream, Some(target)).await?,
+            Some(consumer) => jetstream::step_down_consumer(client, stream, consumer, Some(target)).await?,
+        };
+        anyhow::bail!("{target} was asked to lead")
+    })
+    .await
+}
+
+/// Every leader of the default account, seen with the `nats` command, is in a location.
+pub async fn assert_led_from(stage: &Stage, location: &str) -> BTreeMap<String, String> {
+    let leaders = assets::leaders(&stage.system, HOME).await.unwrap();
+    assert!(!leaders.is_empty(), "no assets");
+    let elsewhere: Vec<_> = leaders
+        .iter()
+        .filter(|(_, leader)| !leader.starts_with(location))
+        .collect();
+    assert!(elsewhere.is_empty(), "not led from {location}: {elsewhere:?}");
+    leaders
+}
+
+/// Waits until a policy was evaluated some more times.
+pub async fn more_rounds(stage: &Stage, policy: &str, more: u64) {
+    let start = rounds(stage, policy).await.unwrap();
+    eventually(CONVERGED, "more rounds of the policy", || async {
+        let now = rounds(stage, policy).await?;
+        ensure!(now >= start + more, "{now} rounds, {start} before");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+async fn rounds(stage: &Stage, policy: &str) -> anyhow::Result<u64> {
+    let operator = stage.operator.as_ref().context("no operator")?;
+    let (_, metrics) = operator.get("/metrics").await?;
+    let label = format!("policy=\"{policy}\"");
+    let mut lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("leeward_round_duration_seconds_count"));
+    let line = lines
+        .find(|line| line.contains(&label))
+        .context("no rounds yet")?;
+    let count = line.rsplit(' ').next().context("no count")?;
+    Ok(count.parse()?)
+}
+
+/// Puts another Secret in the place of one.
+pub async fn replace_secret(stage: &Stage, secret: &Value) {
+    let name = secret["metadata"]["name"].as_str().unwrap();
+    stage.kubectl(&["delete", "secret", name]).await.unwrap();
+    stage.apply(secret).await.unwrap();
+}
