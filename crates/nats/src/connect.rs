@@ -4,11 +4,11 @@
 //! different states; nothing is sent later than it was asked for, because requests are refused while there is no
 //! connection instead of being queued for the next one (P8).
 
-use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
 use leeward_core::names::ServerName;
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
@@ -16,8 +16,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::credentials::Credentials;
 use crate::denials::Denials;
-use crate::tls::{TlsConfig, TlsError, client_config};
+use crate::state::{ConnectError, speaks_of_credentials};
+use crate::tls::{TlsConfig, client_config};
 use crate::{CONNECTION_NAME, backoff};
+
+pub use crate::state::{ConnectProblem, ConnectionState};
 
 /// TCP, TLS and the NATS handshake with one server.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
@@ -26,6 +29,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Messages that a subscription may lag behind; more are dropped by the client (NATS.md, async-nats).
 const SUBSCRIPTION_CAPACITY: usize = 16_384;
 const EVENTS: usize = 64;
+/// Between looks whether something that permissions forbid is allowed by now.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const DEFAULT_INBOX: &str = "_INBOX";
 
 /// How to connect.
@@ -41,135 +46,6 @@ pub struct ConnectConfig {
     pub inbox_prefix: Option<String>,
 }
 
-/// The state of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConnectionState {
-    /// The first attempt is under way.
-    Connecting,
-    /// Requests can be sent.
-    Connected {
-        /// The server at the other end.
-        server: ServerName,
-        /// Its version, as it says it.
-        version: String,
-    },
-    /// No connection; attempts go on.
-    Disconnected {
-        /// The last error.
-        message: String,
-    },
-    /// No connection, and without a change of configuration there will be none; attempts go on all the same.
-    Refused {
-        /// What has to change.
-        problem: ConnectProblem,
-        /// The last error.
-        message: String,
-    },
-}
-
-/// What has to change before a connection can be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectProblem {
-    /// The servers do not know the user, or it has expired or is revoked.
-    InvalidCredentials,
-    /// The certificates are not usable.
-    InvalidTls,
-    /// The server URLs are not usable.
-    InvalidServers,
-}
-
-impl ConnectionState {
-    /// Whether requests can be sent.
-    pub fn is_connected(&self) -> bool {
-        matches!(
-            self,
-            Self::Connected {
-                server: _,
-                version: _
-            }
-        )
-    }
-}
-
-impl fmt::Display for ConnectionState {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connecting => formatter.write_str("connecting"),
-            Self::Connected { server, version } => write!(formatter, "connected to {server} ({version})"),
-            Self::Disconnected { message } | Self::Refused { problem: _, message } => {
-                formatter.write_str(message)
-            }
-        }
-    }
-}
-
-/// Why an attempt failed.
-#[derive(Debug, thiserror::Error)]
-enum ConnectError {
-    #[error("the list of servers is empty")]
-    NoServers,
-    #[error("{url} is not a NATS URL: {message}")]
-    Url { url: String, message: String },
-    #[error("{0}")]
-    Tls(TlsError),
-    #[error("the credentials cannot be used: {0}")]
-    Credentials(String),
-    #[error("{}", Chain(.0))]
-    Nats(#[source] async_nats::ConnectError),
-}
-
-/// An error with its causes, each said once.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.0.to_string();
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            let more = error.to_string();
-            if !text.contains(&more) {
-                text = format!("{text}: {more}");
-            }
-            cause = error.source();
-        }
-        formatter.write_str(&text)
-    }
-}
-
-impl From<ConnectError> for ConnectionState {
-    fn from(error: ConnectError) -> Self {
-        let message = error.to_string();
-        let problem = match &error {
-            ConnectError::NoServers | ConnectError::Url { url: _, message: _ } => {
-                ConnectProblem::InvalidServers
-            }
-            ConnectError::Tls(_) => ConnectProblem::InvalidTls,
-            ConnectError::Credentials(_) => ConnectProblem::InvalidCredentials,
-            ConnectError::Nats(error) => match error.kind() {
-                ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                    ConnectProblem::InvalidCredentials
-                }
-                _ if speaks_of_credentials(&message) => ConnectProblem::InvalidCredentials,
-                _ => return Self::Disconnected { message },
-            },
-        };
-        Self::Refused { problem, message }
-    }
-}
-
-/// The servers' other words for the same: `User Authentication Expired`, `Account Authentication Expired`,
-/// `User Authentication Revoked`.
-fn speaks_of_credentials(message: &str) -> bool {
-    let message = message.to_lowercase();
-    [
-        "authorization violation",
-        "authentication expired",
-        "authentication revoked",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
-}
-
 /// A connection that keeps itself; it ends with this value.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -183,6 +59,17 @@ struct Shared {
     client: watch::Sender<Option<Client>>,
     denials: Denials,
     inbox_prefix: String,
+    /// How often async-nats was started anew.
+    started: AtomicU64,
+    /// Why there is to be no connection any more.
+    given_up: watch::Sender<Option<String>>,
+}
+
+/// One connection among all that a link has had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch {
+    started: u64,
+    connects: u64,
 }
 
 impl Link {
@@ -197,8 +84,10 @@ impl Link {
             client: watch::Sender::new(None),
             denials: Denials::new(),
             inbox_prefix,
+            started: AtomicU64::new(0),
+            given_up: watch::Sender::new(None),
         });
-        let driver = tokio::spawn(drive(config, Arc::clone(&shared)));
+        let driver = tokio::spawn(drive_until_given_up(config, Arc::clone(&shared)));
         Self {
             shared,
             _driver: AbortOnDropHandle::new(driver),
@@ -216,11 +105,25 @@ impl Link {
 
     /// The client, if requests can be sent now.
     pub(crate) fn connected(&self) -> Option<Client> {
-        if !self.shared.state.borrow().is_connected() {
+        if !self.shared.state.borrow().is_connected() || self.shared.given_up.borrow().is_some() {
             return None;
         }
         let client = self.shared.client.borrow().clone()?;
         (client.connection_state() == async_nats::connection::State::Connected).then_some(client)
+    }
+
+    /// The present connection, if requests can be sent now. async-nats counts before anything is sent on a new one.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        let client = self.connected()?;
+        Some(Epoch {
+            started: self.shared.started.load(Ordering::Acquire),
+            connects: client.statistics().connects.load(Ordering::Acquire),
+        })
+    }
+
+    /// Ends the connection for good: nothing is sent from now on, and the state says why.
+    pub(crate) fn give_up(&self, message: &str) {
+        self.shared.given_up.send_replace(Some(message.to_owned()));
     }
 
     pub(crate) fn denials(&self) -> &Denials {
@@ -238,6 +141,23 @@ impl Drop for Link {
     }
 }
 
+async fn drive_until_given_up(config: ConnectConfig, shared: Arc<Shared>) {
+    let mut given_up = shared.given_up.subscribe();
+    let reason = async {
+        let reason = given_up.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
+    };
+    let message = tokio::select! {
+        message = reason => message,
+        () = drive(config, Arc::clone(&shared)) => return,
+    };
+    shared.client.send_replace(None);
+    shared.enter(ConnectionState::Refused {
+        problem: ConnectProblem::InvalidCredentials,
+        message,
+    });
+}
+
 /// Connects, follows the connection to its end, and begins again.
 async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
     let mut failures = 0;
@@ -246,6 +166,7 @@ async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
         match connect(&config, &shared, events_in).await {
             Ok(client) => {
                 failures = 0;
+                shared.started.fetch_add(1, Ordering::AcqRel);
                 follow(&client, events, &shared).await;
                 shared.client.send_replace(None);
             }
@@ -306,9 +227,7 @@ fn options(
         .max_reconnects(2 * servers + 4)
         .reconnect_delay_callback(|attempts| backoff::delay(attempts.saturating_sub(1)))
         .event_callback(move |event| {
-            if let Event::ServerError(error) = &event {
-                denials.record(&server_words(error));
-            }
+            note(&denials, &event);
             let events = events.clone();
             async move {
                 // The receiver is gone when the link is.
@@ -342,6 +261,15 @@ fn authenticate(
     })
 }
 
+/// What one connection was refused says nothing of the next, whose subscriptions are asked for anew.
+fn note(denials: &Denials, event: &Event) {
+    match event {
+        Event::Connected => denials.reset(),
+        Event::ServerError(error) => denials.record(&server_words(error)),
+        _ => {}
+    }
+}
+
 fn server_words(error: &ServerError) -> String {
     match error {
         ServerError::AuthorizationViolation => "Authorization Violation".to_owned(),
@@ -353,7 +281,17 @@ fn server_words(error: &ServerError) -> String {
 /// Follows one connection until async-nats has given it up.
 async fn follow(client: &Client, mut events: mpsc::Receiver<Event>, shared: &Shared) {
     shared.connected(client);
-    while let Some(event) = events.recv().await {
+    let mut look = tokio::time::interval(LOOK_AGAIN);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = look.tick() => {
+                shared.ask_for_the_inbox_again(client).await;
+                continue;
+            }
+        };
+        let Some(event) = event else { return };
         match event {
             // Through the queue, so that the server's own words have arrived.
             Event::Connected => {
@@ -391,6 +329,16 @@ impl Shared {
             server: ServerName::from(info.server_name),
             version: info.version,
         });
+    }
+
+    /// Servers refuse a subscription once, and do not say when it would be allowed: only a new connection shows it.
+    async fn ask_for_the_inbox_again(&self, client: &Client) {
+        if self.denials.refused_inbox(&self.inbox_prefix).is_some() {
+            tracing::info!("connecting anew, since answers may not be received on this connection");
+            if let Err(error) = client.force_reconnect().await {
+                tracing::warn!(%error, "async-nats does not connect anew");
+            }
+        }
     }
 
     /// A loss hides no refusal that was told right before it.
@@ -452,6 +400,29 @@ mod tests {
             panic!("not disconnected")
         };
         assert!(message.contains("refused"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_link_that_was_given_up_stays_refused() {
+        let link = Link::open(ConnectConfig {
+            servers: vec!["nats://127.0.0.1:1".into()],
+            ..ConnectConfig::default()
+        });
+        link.give_up("another account");
+        let mut state = link.state();
+        let refused = |state: &ConnectionState| matches!(state, ConnectionState::Refused { problem: _, message } if message == "another account");
+        state.wait_for(refused).await.unwrap();
+        assert_eq!(link.epoch(), None);
+    }
+
+    #[test]
+    fn a_reconnect_forgets_what_was_refused_before() {
+        let denials = Denials::new();
+        let words = "Permissions Violation for Subscription to \"_INBOX.abc.*\"";
+        note(&denials, &Event::ServerError(ServerError::Other(words.into())));
+        assert!(denials.refused_inbox("_INBOX").is_some());
+        note(&denials, &Event::Connected);
+        assert_eq!(denials.refused_inbox("_INBOX"), None);
     }
 
     #[tokio::test]

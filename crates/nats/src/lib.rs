@@ -5,21 +5,26 @@
 //! themselves: a system that is down, or that refuses the credentials, is a state to be watched and never an error at
 //! start. What is decided from what they see is not their matter.
 
+pub mod account;
 pub mod act;
 mod backoff;
+mod calls;
 pub mod connect;
 pub mod credentials;
 mod denials;
 mod observe;
+mod place;
 mod placement_edit;
 mod reading;
 mod request;
+mod state;
 pub mod status;
 mod tenant;
 mod tls;
 mod wire;
 
-pub use act::{AccountClient, AccountInfo};
+pub use account::AccountInfo;
+pub use act::AccountClient;
 pub use connect::{ConnectConfig, ConnectProblem, ConnectionState};
 pub use credentials::{Credentials, CredentialsError};
 pub use observe::SystemObserver;

@@ -43,6 +43,20 @@ pub(crate) fn without_placement(config: &str) -> Result<String, EditError> {
     replace(config, "null")
 }
 
+/// The stored placement as the servers wrote it; one that says nothing is none.
+pub(crate) fn stored_placement(config: &str) -> Result<Option<&str>, EditError> {
+    let Some(stored) = fields(config)?.get(PLACEMENT).copied() else {
+        return Ok(None);
+    };
+    let nothing = stored.get() == "null" || fields(stored.get())?.is_empty();
+    Ok((!nothing).then(|| stored.get()))
+}
+
+/// The configuration with a placement that was stored before, every byte of it.
+pub(crate) fn with_stored(config: &str, placement: &str) -> Result<String, EditError> {
+    replace(config, placement)
+}
+
 fn replace(config: &str, value: &str) -> Result<String, EditError> {
     let (start, end) = match fields(config)?.get(PLACEMENT) {
         Some(stored) => span(config, stored.get()),
@@ -188,6 +202,17 @@ mod tests {
             without_placement(config).unwrap(),
             r#"{"metadata":{"placement":"here"},"placement":null}"#
         );
+    }
+
+    #[test]
+    fn a_stored_placement_is_put_back_as_it_was() {
+        let config = r#"{"name":"A","placement":{"tags":["SSD"], "new":1.50}}"#;
+        let stored = stored_placement(config).unwrap().unwrap();
+        let bare = without_placement(config).unwrap();
+        assert_eq!(stored_placement(&bare), Ok(None));
+        assert_eq!(with_stored(&bare, stored).unwrap(), config);
+        assert_eq!(stored_placement(r#"{"placement":{}}"#), Ok(None));
+        assert_eq!(stored_placement("{}"), Ok(None));
     }
 
     #[test]

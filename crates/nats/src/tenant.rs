@@ -76,7 +76,7 @@ impl Observe for TenantObserver {
     }
 
     fn refresh(&self, account: &AccountId) {
-        self.board.refresh(account, Duration::ZERO);
+        self.board.refresh(account);
     }
 }
 
@@ -84,8 +84,23 @@ async fn listen(client: Arc<AccountClient>, board: Arc<Board>) {
     let Some(account) = learnt(&client).await else {
         return;
     };
-    board.refresh(&account, Duration::ZERO);
-    events::listen(Arc::clone(client.link()), board, Source::Account(account)).await;
+    let refreshes = refresh_when_confirmed(&client, &board, &account);
+    let source = Source::Account(account.clone());
+    let events = events::listen(Arc::clone(client.link()), Arc::clone(&board), source);
+    tokio::join!(events, refreshes);
+}
+
+/// A look on a connection of which the account is not known yet shows nothing, so there is another once it is.
+async fn refresh_when_confirmed(client: &AccountClient, board: &Board, account: &AccountId) {
+    let mut confirmed = client.calls().confirmed.clone();
+    loop {
+        if confirmed.borrow_and_update().is_some() {
+            board.refresh(account);
+        }
+        if confirmed.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Waits until the account is known.
@@ -105,7 +120,11 @@ struct TenantLook {
 
 impl Look for TenantLook {
     async fn look(&mut self, accounts: Vec<AccountId>, _: Which) {
-        // The listener makes it due again once the account is known.
+        // The listener makes it due again once the account is known on this connection.
+        let epoch = self.client.calls().confirmed_epoch();
+        if epoch.is_none() {
+            return;
+        }
         let Some(own) = self
             .client
             .account()
@@ -118,6 +137,10 @@ impl Look for TenantLook {
         if accounts.contains(&own) {
             let began = Timestamp::now();
             let gathered = self.gather(&own).await;
+            // What another connection showed may be of another account.
+            if self.client.calls().confirmed_epoch() != epoch {
+                return;
+            }
             self.board
                 .publish(assemble(&own, &gathered, began, &mut self.history));
         }

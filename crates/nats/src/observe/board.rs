@@ -13,6 +13,10 @@ use tokio::time::Instant;
 
 /// At least this long between two looks at one account.
 const SPACING: Duration = Duration::from_millis(250);
+/// At least this long between a look that events asked for and the next of that kind, or [`EVENT_FACTOR`] times as long as
+/// the last look took: a storm of events takes no more than a small part of the servers' time (NATS.md N44, N45).
+const EVENT_SPACING: Duration = Duration::from_secs(2);
+const EVENT_FACTOR: u32 = 10;
 
 #[derive(Debug)]
 pub(crate) struct Board {
@@ -23,8 +27,18 @@ pub(crate) struct Board {
 #[derive(Debug)]
 struct Entry {
     view: watch::Sender<Arc<AccountView>>,
-    due: Option<Instant>,
+    /// Whether a view was published, which warming up is not.
+    seen: bool,
+    /// When it is due because somebody asked for a look.
+    asked: Option<Instant>,
+    /// When it is due because of events.
+    event: Option<Instant>,
+    /// When the last look began.
     looked_at: Option<Instant>,
+    /// When the last look that events asked for ended; while it runs, when it began.
+    event_look: Option<Instant>,
+    /// How long the last look at single accounts took.
+    took: Duration,
 }
 
 impl Board {
@@ -38,27 +52,34 @@ impl Board {
     /// Watches an account from now on; a new one is due at once.
     pub(crate) fn watch(&self, account: &AccountId) -> watch::Receiver<Arc<AccountView>> {
         let mut accounts = self.lock();
-        let entry = accounts.entry(account.clone()).or_insert_with(|| Entry {
-            view: watch::Sender::new(Arc::new(warming_up(account))),
-            due: Some(Instant::now()),
-            looked_at: None,
+        let entry = accounts.entry(account.clone()).or_insert_with(|| {
+            self.changed.notify_one();
+            Entry::new(account)
         });
-        self.changed.notify_one();
         entry.view.subscribe()
     }
 
-    /// Makes an account due in a while, and not before its last look is [`SPACING`] ago; unwatched ones are left alone.
-    pub(crate) fn refresh(&self, account: &AccountId, after: Duration) {
+    /// Makes an account due, though not before its last look is [`SPACING`] ago; unwatched ones are left alone.
+    pub(crate) fn refresh(&self, account: &AccountId) {
         if let Some(entry) = self.lock().get_mut(account) {
-            entry.make_due(after);
+            entry.ask();
+            self.changed.notify_one();
+        }
+    }
+
+    /// Makes an account due in a while because of an event, though not before the last look of that kind is
+    /// [`EVENT_SPACING`] ago.
+    pub(crate) fn event(&self, account: &AccountId, after: Duration) {
+        if let Some(entry) = self.lock().get_mut(account) {
+            entry.hear(after);
             self.changed.notify_one();
         }
     }
 
     /// The same for all.
-    pub(crate) fn refresh_all(&self, after: Duration) {
+    pub(crate) fn event_for_all(&self, after: Duration) {
         for entry in self.lock().values_mut() {
-            entry.make_due(after);
+            entry.hear(after);
         }
         self.changed.notify_one();
     }
@@ -70,7 +91,7 @@ impl Board {
 
     /// When the next account is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.lock().values().filter_map(|entry| entry.due).min()
+        self.lock().values().filter_map(Entry::due).min()
     }
 
     /// Takes the accounts that are due by now, or all; forgets those that nobody watches any more.
@@ -80,8 +101,11 @@ impl Board {
         accounts.retain(|_, entry| entry.view.receiver_count() > 0);
         let mut taken = Vec::new();
         for (account, entry) in accounts.iter_mut() {
-            if which == Which::All || entry.due.is_some_and(|due| due <= now) {
-                entry.due = None;
+            if which == Which::All || entry.due().is_some_and(|due| due <= now) {
+                if entry.event.is_some_and(|due| due <= now) {
+                    entry.event_look = Some(now);
+                }
+                (entry.asked, entry.event) = (None, None);
                 entry.looked_at = Some(now);
                 taken.push(account.clone());
             }
@@ -89,21 +113,49 @@ impl Board {
         taken
     }
 
+    /// Ends the look at accounts that were taken.
+    pub(crate) fn looked(&self, accounts: &[AccountId], which: Which) {
+        let now = Instant::now();
+        let mut entries = self.lock();
+        for account in accounts {
+            let Some(entry) = entries.get_mut(account) else {
+                continue;
+            };
+            // How long all of them take together says little of one.
+            if which == Which::Due {
+                entry.took = entry.looked_at.map_or(Duration::ZERO, |began| now - began);
+            }
+            if entry.event_look.is_some() && entry.event_look == entry.looked_at {
+                entry.event_look = Some(now);
+            }
+        }
+    }
+
     pub(crate) fn publish(&self, view: AccountView) {
-        if let Some(entry) = self.lock().get(&view.account) {
+        if let Some(entry) = self.lock().get_mut(&view.account) {
+            entry.seen = true;
             entry.view.send_replace(Arc::new(view));
         }
     }
 
-    /// Keeps what was seen last and says that it is not to be relied on.
+    /// Keeps what was seen last and says that it is not to be relied on. Says nothing that was said before: whoever is woken
+    /// may watch again.
     pub(crate) fn publish_gap(&self, account: &AccountId, gap: Gap) {
-        if let Some(entry) = self.lock().get(account) {
-            entry.view.send_modify(|view| {
-                let mut stale = AccountView::clone(view);
-                stale.gaps = vec![gap];
-                *view = Arc::new(stale);
-            });
+        let entries = self.lock();
+        let Some(entry) = entries.get(account) else { return };
+        let mut gaps = vec![gap];
+        if !entry.seen {
+            gaps.push(Gap::WarmingUp);
         }
+        entry.view.send_if_modified(|view| {
+            let changes = view.gaps != gaps;
+            if changes {
+                let mut stale = AccountView::clone(view);
+                stale.gaps = gaps;
+                *view = Arc::new(stale);
+            }
+            changes
+        });
     }
 
     pub(crate) fn accounts(&self) -> Vec<AccountId> {
@@ -130,12 +182,38 @@ pub(crate) enum Which {
 }
 
 impl Entry {
-    fn make_due(&mut self, after: Duration) {
-        let wanted = Instant::now() + after;
-        let due = self
-            .looked_at
-            .map_or(wanted, |looked_at| wanted.max(looked_at + SPACING));
-        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+    /// A new one is due at once.
+    fn new(account: &AccountId) -> Self {
+        Self {
+            view: watch::Sender::new(Arc::new(warming_up(account))),
+            seen: false,
+            asked: Some(Instant::now()),
+            event: None,
+            looked_at: None,
+            event_look: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.asked.into_iter().chain(self.event).min()
+    }
+
+    fn ask(&mut self) {
+        let due = self.spaced(Instant::now());
+        self.asked = Some(self.asked.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    fn hear(&mut self, after: Duration) {
+        let rest = EVENT_SPACING.max(self.took.saturating_mul(EVENT_FACTOR));
+        let wanted = self.spaced(Instant::now() + after);
+        let due = self.event_look.map_or(wanted, |looked| wanted.max(looked + rest));
+        self.event = Some(self.event.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    fn spaced(&self, wanted: Instant) -> Instant {
+        self.looked_at
+            .map_or(wanted, |looked_at| wanted.max(looked_at + SPACING))
     }
 }
 
@@ -162,12 +240,72 @@ mod tests {
         let receiver = board.watch(&account);
         assert_eq!(receiver.borrow().gaps, [Gap::WarmingUp]);
         assert_eq!(board.take(Which::Due), std::slice::from_ref(&account));
-        board.refresh(&account, Duration::from_secs(5));
-        board.refresh(&account, Duration::ZERO);
+        board.event(&account, Duration::from_secs(5));
+        board.refresh(&account);
         assert_eq!(board.next_due(), Some(Instant::now() + SPACING));
         assert!(board.take(Which::Due).is_empty(), "not due yet");
         tokio::time::advance(SPACING).await;
         assert_eq!(board.take(Which::Due), [account]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_that_events_ask_for_are_spaced_and_those_that_are_asked_for_are_not() {
+        let (board, account) = (Board::new(), AccountId::from("A"));
+        let _receiver = board.watch(&account);
+        let second = Duration::from_secs(1);
+        let look = |took: Duration| {
+            let board = &board;
+            async move {
+                let taken = board.take(Which::Due);
+                assert_eq!(taken.len(), 1, "it is due");
+                tokio::time::advance(took).await;
+                board.looked(&taken, Which::Due);
+            }
+        };
+        look(second / 10).await;
+        tokio::time::advance(second).await;
+        board.event(&account, Duration::ZERO);
+        look(second / 10).await;
+        board.event(&account, Duration::ZERO);
+        assert_eq!(board.next_due(), Some(Instant::now() + EVENT_SPACING));
+        tokio::time::advance(EVENT_SPACING).await;
+        look(second).await;
+        board.event(&account, Duration::ZERO);
+        assert_eq!(board.next_due(), Some(Instant::now() + second * EVENT_FACTOR));
+        board.refresh(&account);
+        assert_eq!(board.next_due(), Some(Instant::now()), "it was asked for");
+        look(second).await;
+        assert_eq!(board.next_due(), None, "one look serves both");
+    }
+
+    #[tokio::test]
+    async fn a_gap_is_told_once_and_nothing_seen_stays_warming_up() {
+        let (board, account) = (Board::new(), AccountId::from("A"));
+        let mut receiver = board.watch(&account);
+        let gap = |message: &str| Gap::Unreadable {
+            message: message.into(),
+        };
+        board.publish_gap(&account, gap("a"));
+        assert!(receiver.has_changed().unwrap());
+        assert_eq!(receiver.borrow_and_update().gaps, [gap("a"), Gap::WarmingUp]);
+        board.publish_gap(&account, gap("a"));
+        assert!(!receiver.has_changed().unwrap(), "it is the same");
+        board.publish(AccountView {
+            gaps: vec![],
+            ..warming_up(&account)
+        });
+        board.publish_gap(&account, gap("a"));
+        assert_eq!(receiver.borrow_and_update().gaps, [gap("a")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watching_again_wakes_nobody() {
+        let (board, account) = (Board::new(), AccountId::from("A"));
+        let _first = board.watch(&account);
+        board.changed().await;
+        let _second = board.watch(&account);
+        let woken = tokio::time::timeout(Duration::from_secs(1), board.changed()).await;
+        assert!(woken.is_err(), "it was watched already");
     }
 
     #[tokio::test]

@@ -17,6 +17,8 @@ use crate::wire::monitor::{Envelope, ServerInfo, Statsz};
 const LIMIT: Duration = Duration::from_secs(4);
 /// Servers that their peers still count may be gone: wait no longer than this for one more.
 const QUIET: Duration = Duration::from_millis(1500);
+/// More are counted than are expected, which is a guess: one that nobody has seen yet may be on its way.
+const SHORT_QUIET: Duration = Duration::from_millis(500);
 /// Longer than servers count one that died without a word (measured: more than a minute).
 const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 const STATSZ: &str = "$SYS.REQ.SERVER.PING.STATSZ";
@@ -80,9 +82,10 @@ impl Roll {
     /// Asks all servers.
     pub(crate) async fn call(&mut self, link: &Link) -> Result<Census, RequestError> {
         let enough = |replies: &Replies| {
-            let all = replies.len() >= self.expected(replies);
-            if all {
+            if replies.len() >= counted(replies) {
                 Enough::Yes
+            } else if replies.len() >= self.expected(replies) {
+                Enough::IfQuietFor(SHORT_QUIET)
             } else {
                 Enough::IfQuietFor(QUIET)
             }
@@ -108,7 +111,7 @@ impl Roll {
             .into_iter()
             .map(|(id, reply)| (id, seen(reply)))
             .collect();
-        leave_out_other_domains(&mut servers, connected_to(link).as_ref());
+        gaps.extend(leave_out_other_domains(&mut servers, connected_to(link).as_ref()));
         Ok(Census {
             servers,
             expected: expected.max(answered),
@@ -117,28 +120,31 @@ impl Roll {
         })
     }
 
-    /// How many servers there should be: what the one that knows most counts, less those that have started anew. A server
-    /// that was killed stays counted under its old id for minutes, beside its new one.
+    /// How many servers there should be. The servers themselves count; one that was killed stays counted under its old id
+    /// for minutes, beside its new one, and one that was ended does not. So what is counted and does not answer is first
+    /// a server that answered before, then the old id of one that answers, and then one that nobody here has seen.
     fn expected(&self, replies: &Replies) -> usize {
-        let counts = replies.values().filter_map(|(_, statsz)| statsz.active_servers);
-        let most = counts
-            .max()
-            .and_then(|most| usize::try_from(most).ok())
-            .unwrap_or(0);
-        let answers = |name: &ServerName| replies.values().any(|(info, _)| info.name == name.as_str());
-        let restarted = |(id, (name, _)): &(&String, &(ServerName, Instant))| {
-            !replies.contains_key(id.as_str()) && answers(name)
+        let answers = names(replies);
+        let anew = |(id, (name, _)): &(&String, &(ServerName, Instant))| {
+            !replies.contains_key(id.as_str()) && answers.contains(name.as_str())
         };
-        most.saturating_sub(self.known.iter().filter(restarted).count())
+        let restarted = self.known.iter().filter(anew).count();
+        let unanswered = counted(replies).saturating_sub(replies.len());
+        let silent = self.silent(replies).len().min(unanswered);
+        let strangers = unanswered.saturating_sub(silent + restarted);
+        replies.len() + silent + strangers
+    }
+
+    /// The servers that answered before and do not now.
+    fn silent(&self, replies: &Replies) -> BTreeSet<&ServerName> {
+        let answers = names(replies);
+        let known = self.known.values().map(|(name, _)| name);
+        known.filter(|name| !answers.contains(name.as_str())).collect()
     }
 
     /// The servers that do not answer, by name where that is certain: those that answered before may have left for good.
     fn missing(&self, replies: &Replies, expected: u32, answered: u32) -> Vec<Gap> {
-        let answers: BTreeSet<&str> = replies.values().map(|(info, _)| info.name.as_str()).collect();
-        let remembered = self.known.values().map(|(name, _)| name);
-        let silent: BTreeSet<&ServerName> = remembered
-            .filter(|name| !answers.contains(name.as_str()))
-            .collect();
+        let silent = self.silent(replies);
         if count(silent.len()) != expected - answered {
             return vec![Gap::ServersUncounted { expected, answered }];
         }
@@ -157,6 +163,19 @@ impl Roll {
         self.known
             .retain(|_, (_, answered)| now.duration_since(*answered) < REMEMBERED_FOR);
     }
+}
+
+/// What the server that knows most counts.
+fn counted(replies: &Replies) -> usize {
+    let counts = replies.values().filter_map(|(_, statsz)| statsz.active_servers);
+    counts
+        .max()
+        .and_then(|most| usize::try_from(most).ok())
+        .unwrap_or(0)
+}
+
+fn names(replies: &Replies) -> BTreeSet<&str> {
+    replies.values().map(|(info, _)| info.name.as_str()).collect()
 }
 
 fn seen((info, statsz): (ServerInfo, Statsz)) -> SeenServer {
@@ -181,19 +200,34 @@ fn read(bytes: &[u8]) -> Result<(String, (ServerInfo, Statsz)), String> {
 }
 
 /// Leaf nodes that share the system account answer too. Those with a JetStream domain of their own are another
-/// JetStream, whose streams may bear the same names.
-fn leave_out_other_domains(servers: &mut BTreeMap<String, SeenServer>, connected_to: Option<&ServerName>) {
-    let cluster = servers
-        .values()
-        .find(|server| Some(&server.name) == connected_to)
-        .and_then(|server| server.cluster.clone());
-    let neighbours = servers
-        .values()
-        .filter(|server| server.jetstream && server.cluster == cluster);
-    let domain = neighbours.map(|server| server.domain.clone()).next();
-    if let Some(domain) = domain {
+/// JetStream, whose streams may bear the same names. If it is not known which domain is the observer's own and several
+/// answer, all stay, with a gap.
+fn leave_out_other_domains(
+    servers: &mut BTreeMap<String, SeenServer>,
+    connected_to: Option<&ServerName>,
+) -> Option<Gap> {
+    let with_jetstream = || servers.values().filter(|server| server.jetstream);
+    let own = servers.values().find(|server| Some(&server.name) == connected_to);
+    let neighbour = own.and_then(|own| {
+        with_jetstream()
+            .find(|server| server.name == own.name || own.cluster.is_some() && server.cluster == own.cluster)
+    });
+    if let Some(domain) = neighbour.map(|server| server.domain.clone()) {
         servers.retain(|_, server| !server.jetstream || server.domain == domain);
+        return None;
     }
+    let domains: BTreeSet<&str> = with_jetstream()
+        .map(|server| server.domain.as_deref().unwrap_or("(none)"))
+        .collect();
+    (domains.len() > 1).then(|| {
+        let domains: Vec<&str> = domains.into_iter().collect();
+        Gap::Unreadable {
+            message: format!(
+                "servers of several JetStream domains answered: {}",
+                domains.join(", ")
+            ),
+        }
+    })
 }
 
 fn count(number: usize) -> u32 {
@@ -227,9 +261,30 @@ mod tests {
             "c is counted twice"
         );
         assert_eq!(roll.expected(&replies(&["a#1", "c#2"], 4)), 3, "b is silent");
+        assert_eq!(
+            roll.expected(&replies(&["a#2", "b#2"], 3)),
+            3,
+            "all started anew, and nobody counts the old ones: c is silent"
+        );
+        assert_eq!(roll.expected(&replies(&["a#2", "b#2", "c#2"], 3)), 3);
+        assert_eq!(
+            roll.expected(&replies(&["a#1", "b#1", "c#1"], 5)),
+            5,
+            "two were never seen"
+        );
         tokio::time::advance(REMEMBERED_FOR).await;
         roll.remember(&replies(&["a#1"], 1));
         assert_eq!(roll.known.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn servers_that_were_stopped_in_order_and_started_anew_are_all_expected() {
+        let mut roll = Roll::default();
+        roll.remember(&replies(&["a#1", "b#1", "c#1"], 3));
+        assert_eq!(roll.expected(&replies(&["a#1", "b#1", "c#2"], 3)), 3, "one");
+        assert_eq!(roll.expected(&replies(&["c#2"], 3)), 3, "the first answer");
+        let two_killed = replies(&["a#2", "b#2", "c#2"], 5);
+        assert_eq!(roll.expected(&two_killed), 3, "two are counted twice");
     }
 
     #[test]
@@ -279,8 +334,21 @@ mod tests {
             server("leaf-0", Some("leaf"), true),
             server("leaf-1", None, false),
         ];
-        let mut servers = BTreeMap::from(all);
-        leave_out_other_domains(&mut servers, Some(&ServerName::from("hub-0")));
+        let all = BTreeMap::from(all);
+        let mut servers = all.clone();
+        let gap = leave_out_other_domains(&mut servers, Some(&ServerName::from("hub-0")));
         assert_eq!(servers.keys().collect::<Vec<_>>(), ["hub-0", "hub-1", "leaf-1"]);
+        assert_eq!(gap, None);
+        let several = Gap::Unreadable {
+            message: "servers of several JetStream domains answered: hub, leaf".into(),
+        };
+        for unknown in [None, Some(ServerName::from("elsewhere"))] {
+            let mut servers = all.clone();
+            let gap = leave_out_other_domains(&mut servers, unknown.as_ref());
+            assert_eq!((servers.len(), gap.as_ref()), (4, Some(&several)));
+        }
+        let mut alike = all;
+        alike.retain(|name, _| name.starts_with("hub"));
+        assert_eq!(leave_out_other_domains(&mut alike, None), None);
     }
 }

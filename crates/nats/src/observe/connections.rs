@@ -74,6 +74,9 @@ pub(crate) async fn list(
                 .map(|message| Gap::Unreadable { message }),
         );
         let mut more = BTreeSet::new();
+        connections
+            .gaps
+            .extend(not_listed_to_the_end(unread.as_ref(), &gathered.replies));
         for (id, (info, connz)) in gathered.replies {
             if unread.as_ref().is_some_and(|ids| !ids.contains(&id)) {
                 continue;
@@ -86,15 +89,6 @@ pub(crate) async fn list(
             connections.list.extend(connz.connections.into_iter().map(ours));
             connections.servers.insert(id, info);
         }
-        let silent = unread
-            .iter()
-            .flatten()
-            .filter(|id| !connections.servers.contains_key(*id))
-            .count();
-        if silent > 0 {
-            let message = format!("{silent} servers did not list all their connections");
-            connections.gaps.push(Gap::Unreadable { message });
-        }
         if more.is_empty() {
             return Ok(connections);
         }
@@ -106,6 +100,14 @@ pub(crate) async fn list(
     );
     connections.gaps.push(Gap::Unreadable { message });
     Ok(connections)
+}
+
+/// The servers with more connections that did not answer this page, whatever they answered before.
+fn not_listed_to_the_end<T>(unread: Option<&BTreeSet<String>>, page: &ByServer<T>) -> Option<Gap> {
+    let silent = unread?.iter().filter(|id| !page.contains_key(*id)).count();
+    (silent > 0).then(|| Gap::Unreadable {
+        message: format!("{silent} servers did not list all their connections"),
+    })
 }
 
 /// A connection's start by this machine's clock.
@@ -272,4 +274,30 @@ pub(crate) fn traffic(now: &Sample, base: &Sample) -> Option<Traffic> {
         traffic.gateway_bytes += since(volumes.gateway_bytes?, earlier.gateway_bytes?);
     }
     (!now.volumes.is_empty()).then_some(traffic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p6_a_later_page_that_never_comes_is_a_gap() {
+        let unread = BTreeSet::from(["A".to_owned(), "B".to_owned()]);
+        let page = |ids: &[&str]| -> ByServer<()> {
+            let info = |id: &str| {
+                format!(r#"{{"server":{{"name":"{id}","id":"{id}","ver":"2.15.1"}},"data":{{}}}}"#)
+            };
+            let reply = |id: &str| read::<serde_json::Value>(info(id).as_bytes()).unwrap();
+            let replies = ids.iter().map(|id| reply(id));
+            replies.map(|(id, (info, _))| (id, (info, ()))).collect()
+        };
+        assert_eq!(not_listed_to_the_end(None, &page(&[])), None, "the first page");
+        assert_eq!(
+            not_listed_to_the_end(Some(&unread), &page(&["A", "B", "C"])),
+            None
+        );
+        let gap = not_listed_to_the_end(Some(&unread), &page(&["A", "C"]));
+        let message = "1 servers did not list all their connections".to_owned();
+        assert_eq!(gap, Some(Gap::Unreadable { message }));
+    }
 }

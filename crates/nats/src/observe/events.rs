@@ -83,17 +83,17 @@ async fn follow(client: &Client, board: &Board, source: &Source, connections: &m
 
 fn take(event: &Message, board: &Board, source: &Source, connections: &mut Connections) {
     if event.subject.ends_with(".SHUTDOWN") {
-        board.refresh_all(DEBOUNCE);
+        board.event_for_all(DEBOUNCE);
         return;
     }
     if let Source::Account(account) = source {
-        board.refresh(account, DEBOUNCE);
+        board.event(account, DEBOUNCE);
         return;
     }
     match wire::read::<AccountEvent>(&event.payload) {
         Ok(read) if connections.is_news(&read) => {
             if let Some(account) = read.account.or(read.acc) {
-                board.refresh(&AccountId::from(account), DEBOUNCE);
+                board.event(&AccountId::from(account), DEBOUNCE);
             }
         }
         Ok(_) => {}

@@ -76,7 +76,7 @@ impl Observe for SystemObserver {
     }
 
     fn refresh(&self, account: &AccountId) {
-        self.board.refresh(account, Duration::ZERO);
+        self.board.refresh(account);
     }
 }
 

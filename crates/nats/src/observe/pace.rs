@@ -55,7 +55,9 @@ pub(crate) async fn run(link: Arc<Link>, board: Arc<Board>, interval: Duration, 
         if which == Which::All {
             next_sweep = Instant::now() + interval;
         }
-        look.look(board.take(which), which).await;
+        let accounts = board.take(which);
+        look.look(accounts.clone(), which).await;
+        board.looked(&accounts, which);
     }
 }
 

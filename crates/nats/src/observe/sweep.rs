@@ -18,7 +18,7 @@ use super::history::History;
 use super::jetstream;
 use super::pace::Look;
 use super::round_trips::RoundTrips;
-use crate::act::user_info;
+use crate::account::user_info;
 use crate::connect::{ConnectionState, Link};
 use crate::request::{Enough, Gather, RequestError};
 use crate::status::{ClusterStatus, Standing, SystemStatus};

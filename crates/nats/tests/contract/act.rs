@@ -14,7 +14,7 @@ use leeward_lab::nats::{
 use leeward_nats::AccountClient;
 use serde_json::{Value, json};
 
-use crate::support::{LIMIT, account_client, create_consumer, create_stream, permit, start};
+use crate::support::{LIMIT, account_client, acting_client, create_consumer, create_stream, permit, start};
 
 async fn seen(client: &AccountClient, asset: &AssetName) -> anyhow::Result<Reading> {
     match client.read(asset).await? {
@@ -40,7 +40,7 @@ async fn stretched(version: NatsVersion) -> (System, std::sync::Arc<AccountClien
         .unwrap();
     create_stream(&client, "S", json!({ "subjects": ["s.>"], "num_replicas": 3 })).await;
     create_consumer(&client, "S", "C", json!({ "ack_policy": "explicit" })).await;
-    let account = account_client(&system, "app").await;
+    let account = acting_client(&system, "app").await;
     (system, account)
 }
 
@@ -207,7 +207,7 @@ async fn two_clusters(version: NatsVersion) -> (System, async_nats::Client, std:
         .connect("us-east", system.credentials("APP", "app").unwrap())
         .await
         .unwrap();
-    let account = account_client(&system, "app").await;
+    let account = acting_client(&system, "app").await;
     (system, client, account)
 }
 
@@ -322,7 +322,7 @@ async fn a_placement_that_nothing_fits_is_refused_for_lack_of_capacity() {
 async fn a_denied_request_fails_as_denied_instead_of_waiting_for_an_answer() {
     let user = UserSpec::limited(
         "reader",
-        Permissions::allow(&["$JS.API.STREAM.INFO.*"], &["_INBOX.>"]),
+        Permissions::allow(&["$JS.API.STREAM.INFO.*", "$SYS.REQ.USER.INFO"], &["_INBOX.>"]),
     );
     let mute = UserSpec::limited("mute", Permissions::allow(&["$JS.API.>"], &["elsewhere.>"]));
     let account = AccountSpec::new("APP")
@@ -337,13 +337,15 @@ async fn a_denied_request_fails_as_denied_instead_of_waiting_for_an_answer() {
         .unwrap();
     create_stream(&client, "S", json!({ "subjects": ["s"] })).await;
 
-    let reader = account_client(&system, "reader").await;
+    let reader = acting_client(&system, "reader").await;
     seen(&reader, &stream_asset("S")).await.unwrap();
     let denied = reader.step_down(permit(), &stream_asset("S"), &Aim::Anyone).await;
     let subject = "$JS.API.STREAM.LEADER.STEPDOWN.S".to_owned();
     assert_eq!(denied, Err(ActError::Denied { subject }));
 
     let mute = account_client(&system, "mute").await;
+    let unknown = mute.step_down(permit(), &stream_asset("S"), &Aim::Anyone).await;
+    assert_eq!(unknown, Err(ActError::Disconnected), "its account is not known");
     for _ in 0..2 {
         let denied = mute.read(&stream_asset("S")).await.unwrap_err();
         assert!(

@@ -1,12 +1,15 @@
 //! How connections come, go and are refused.
 
+use leeward_core::names::{AssetName, StreamName};
+use leeward_core::plan::Aim;
 use leeward_core::snapshot::Gap;
-use leeward_lab::nats::{Auth, Layout, System};
+use leeward_engine::ports::{Act, ActError};
+use leeward_lab::nats::{Auth, Layout, System, eventually};
 use leeward_nats::{
     AccountClient, ConnectConfig, ConnectProblem, ConnectionState, Credentials, SystemObserver, TlsConfig,
 };
 
-use crate::support::{INTERVAL, account_client, config, system_config, until, view};
+use crate::support::{INTERVAL, LIMIT, account_client, config, permit, system_config, until, view};
 
 fn one_server() -> Layout {
     Layout::supercluster(&[("us-east", 1)])
@@ -35,7 +38,7 @@ async fn wrong_credentials_are_refused_and_not_taken_for_an_outage() {
     .await;
     let observer = SystemObserver::start(config, INTERVAL);
     view(&*observer, "APP", |view| {
-        matches!(view.gaps.as_slice(), [Gap::Disconnected { .. }])
+        matches!(view.gaps.as_slice(), [Gap::Disconnected { .. }, Gap::WarmingUp])
     })
     .await;
     until(&mut observer.status(), |status| {
@@ -62,6 +65,14 @@ async fn a_lost_connection_is_seen_and_regained() {
     system.restart("us-east-0").await.unwrap();
     until(&mut client.state(), ConnectionState::is_connected).await;
     view(&*observer, "APP", |view| view.gaps.is_empty()).await;
+    let asset = AssetName::stream(StreamName::from("NONE"));
+    eventually(LIMIT, "acts are sent again", || async {
+        let refused = client.step_down(permit(), &asset, &Aim::Anyone).await;
+        anyhow::ensure!(matches!(refused, Err(ActError::Refused { .. })), "{refused:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,13 @@ pub(crate) async fn account_client(system: &System, user: &str) -> Arc<AccountCl
     client
 }
 
+/// The same, once it knows its account and may act.
+pub(crate) async fn acting_client(system: &System, user: &str) -> Arc<AccountClient> {
+    let client = account_client(system, user).await;
+    until(&mut client.account(), Option::is_some).await;
+    client
+}
+
 /// Waits for a value that will do.
 pub(crate) async fn until<T: Clone + std::fmt::Debug>(
     receiver: &mut watch::Receiver<T>,

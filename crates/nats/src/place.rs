@@ -1,0 +1,280 @@
+//! Edits of a stream's placement.
+//!
+//! A repair (NATS.md N21) takes two updates: one that removes the placement and one that sets it again. The first is sent
+//! only while the permit holds; the second completes it whatever has become of the permit, for to stop in between would
+//! lose what the owner wrote. For the same reason it runs on when the caller goes away, is tried again until it is
+//! answered or [`COMPLETION_LIMIT`] has passed, and is made of the configuration as it is by then, so that nobody's change
+//! in between is undone. A placement that somebody else set in between stays.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_core::names::StreamName;
+use leeward_core::snapshot::Placement;
+use leeward_core::target::MoveTarget;
+use leeward_engine::permit::Permit;
+use leeward_engine::ports::ActError;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::calls::{Calls, Found, changed, malformed, not_sent};
+use crate::placement_edit::{
+    EditError, differences, stored_placement, with_placement, with_stored, without_placement,
+};
+use crate::reading::StreamReading;
+use crate::request::Guard;
+use crate::wire;
+use crate::wire::api::Asked;
+use crate::wire::assets::{RawStreamInfo, StreamInfo};
+
+/// An update waits for the meta leader and for the stream's own leader.
+const UPDATE_LIMIT: Duration = Duration::from_secs(8);
+/// For how long a placement that was removed is tried to be set again.
+const COMPLETION_LIMIT: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+impl Calls {
+    /// Writes a placement and nothing else (P7).
+    pub(crate) async fn place(
+        &self,
+        permit: Permit,
+        stream: &StreamName,
+        target: &MoveTarget,
+    ) -> Result<(), ActError> {
+        let config = self.config(stream, target.replaces.as_ref()).await?;
+        let wanted = with_placement(&config, &target.placement).map_err(|error| edit(stream, &error))?;
+        if target.is_repair() {
+            return self.repair(permit, stream, config).await;
+        }
+        let right = || permit.holds(Timestamp::now());
+        self.update(&right, stream, wanted).await.map(drop)
+    }
+
+    /// The configuration as the servers wrote it, if the stream stores the placement that the plan was made for.
+    async fn config(&self, stream: &StreamName, replaces: Option<&Placement>) -> Result<String, ActError> {
+        let (subject, answer) = match self.stream_info(stream).await.map_err(not_sent)? {
+            (subject, Found::Answer(answer)) => (subject, answer),
+            (_, Found::Gone) => return Err(changed(format!("stream {stream} does not exist any more"))),
+            // Nothing was sent yet: the silence of a read is no reason to think that an act may have happened.
+            (_, Found::Silence) => return Err(changed(format!("nobody answered for stream {stream}"))),
+        };
+        let read = |message| not_sent(malformed(&subject, message));
+        let seen = StreamReading::new(&wire::read::<StreamInfo<'_>>(&answer).map_err(read)?, None);
+        if seen.map_err(read)?.placement.as_ref() != replaces {
+            return Err(changed(format!(
+                "the placement of stream {stream} was changed meanwhile"
+            )));
+        }
+        config_text(&subject, &answer).map_err(not_sent)
+    }
+
+    async fn stream_info(&self, stream: &StreamName) -> Result<(String, Found), ActError> {
+        let call = format!("STREAM.INFO.{stream}");
+        Ok((self.subject(&call), self.info(&call).await?))
+    }
+
+    /// Sends a whole configuration and compares what was stored with it.
+    async fn update(&self, right: Guard<'_>, stream: &StreamName, config: String) -> Result<(), ActError> {
+        let subject = self.subject(&format!("STREAM.UPDATE.{stream}"));
+        let answer = self
+            .act(right, &subject, config.clone(), Asked::Placement, UPDATE_LIMIT)
+            .await?;
+        let stored = config_text(&subject, &answer)?;
+        let fields = differences(&config, &stored).map_err(|error| malformed(&subject, error.to_string()))?;
+        if fields.is_empty() {
+            Ok(())
+        } else {
+            Err(ActError::StoredDifferently { fields })
+        }
+    }
+
+    /// Removes the stored placement and sets it again, in a task of its own.
+    async fn repair(&self, permit: Permit, stream: &StreamName, config: String) -> Result<(), ActError> {
+        let failed = |error: EditError| edit(stream, &error);
+        let Some(placement) = stored_placement(&config).map_err(failed)? else {
+            return Err(changed(format!("stream {stream} stores no placement")));
+        };
+        let repair = Repair {
+            calls: self.clone(),
+            stream: stream.clone(),
+            placement: placement.to_owned(),
+        };
+        let bare = without_placement(&config).map_err(failed)?;
+        let (sender, answer) = oneshot::channel();
+        tokio::spawn(repair.run(permit, bare, sender));
+        answer
+            .await
+            .unwrap_or_else(|_| Err(half_done("the repair was broken off")))
+    }
+}
+
+/// A placement that is removed to be set again.
+struct Repair {
+    calls: Calls,
+    stream: StreamName,
+    /// As the servers wrote it.
+    placement: String,
+}
+
+/// Why the second update is not tried again.
+enum Stop {
+    Ended(ActError),
+    Failed(ActError),
+}
+
+impl Repair {
+    async fn run(self, permit: Permit, bare: String, caller: oneshot::Sender<Result<(), ActError>>) {
+        // The caller that went away before anything was sent wants nothing sent.
+        let right = || permit.holds(Timestamp::now()) && !caller.is_closed();
+        // Whatever becomes of this process, the placement can be found in its log.
+        let (stream, placement) = (&self.stream, &self.placement);
+        tracing::info!(%stream, placement, "the placement of a stream is removed to be set again");
+        let removal = self.calls.update(&right, stream, bare).await;
+        let result = match removal {
+            Ok(()) => self.complete(true).await,
+            Err(error) if error.may_have_acted() => {
+                tracing::warn!(%stream, placement, %error, "a placement may have been removed");
+                // Nobody knows what came of the first update, so only its own error tells the truth.
+                let stored = matches!(error, ActError::StoredDifferently { fields: _ });
+                self.complete(stored).await.and(Err(error))
+            }
+            Err(error) => Err(error),
+        };
+        // A caller that went away takes no answer.
+        let _ = caller.send(result);
+    }
+
+    /// Sets the placement again; `removed` says that it was removed for certain.
+    async fn complete(&self, removed: bool) -> Result<(), ActError> {
+        let deadline = Instant::now() + COMPLETION_LIMIT;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.set_again(removed).await {
+                Ok(()) => return Ok(()),
+                Err(Stop::Ended(error)) => return Err(error),
+                Err(Stop::Failed(error)) => error,
+            };
+            let (stream, placement) = (&self.stream, &self.placement);
+            if Instant::now() >= deadline {
+                tracing::error!(
+                    %stream, placement, %error,
+                    "a stream has lost its placement: it was removed and could not be set again; set it by hand"
+                );
+                return Err(half_done(&error.to_string()));
+            }
+            tracing::warn!(%stream, placement, %error, "a removed placement is not set again yet");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn set_again(&self, removed: bool) -> Result<(), Stop> {
+        let (subject, answer) = match self.calls.stream_info(&self.stream).await {
+            Ok((subject, Found::Answer(answer))) => (subject, answer),
+            Ok((_, Found::Gone)) => return Err(Stop::Ended(half_done("the stream was deleted meanwhile"))),
+            Ok((_, Found::Silence)) => {
+                let silence = changed(format!("nobody answered for stream {}", self.stream));
+                return Err(Stop::Failed(silence));
+            }
+            Err(error) => return Err(Stop::Failed(error)),
+        };
+        let config = config_text(&subject, &answer).map_err(Stop::Failed)?;
+        match next(&config, &self.placement, removed)
+            .map_err(|error| Stop::Failed(edit(&self.stream, &error)))?
+        {
+            Next::Set(config) => match self.calls.update(&|| true, &self.stream, config).await {
+                Err(error @ ActError::StoredDifferently { fields: _ }) => Err(Stop::Ended(error)),
+                result => result.map_err(Stop::Failed),
+            },
+            Next::Nothing => Ok(()),
+            Next::Leave => Err(Stop::Ended(half_done("somebody else set another one meanwhile"))),
+        }
+    }
+}
+
+/// What is to be sent after the first update of a repair.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// This configuration.
+    Set(String),
+    /// The placement is there again.
+    Nothing,
+    /// Somebody else set another placement.
+    Leave,
+}
+
+/// Decides on the second update by the configuration that was read after the first. A first update that was not answered
+/// may still come: one behind it, which changes nothing otherwise, makes sure that the placement is there in the end.
+fn next(config: &str, placement: &str, removed: bool) -> Result<Next, EditError> {
+    let same = |stored: &str| {
+        let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+        value(stored) == value(placement)
+    };
+    Ok(match stored_placement(config)? {
+        Some(stored) if !same(stored) => Next::Leave,
+        Some(_) if removed => Next::Nothing,
+        Some(_) | None => Next::Set(with_stored(config, placement)?),
+    })
+}
+
+/// After the first update of a repair an error counts as one that may have acted.
+fn half_done(why: &str) -> ActError {
+    ActError::StoredDifferently {
+        fields: vec![format!("placement (removed to be set again: {why})")],
+    }
+}
+
+fn edit(stream: &StreamName, error: &EditError) -> ActError {
+    changed(format!("stream {stream}: {error}"))
+}
+
+fn config_text(subject: &str, answer: &[u8]) -> Result<String, ActError> {
+    let read = wire::read::<RawStreamInfo<'_>>(answer).map_err(|message| malformed(subject, message))?;
+    Ok(read.config.get().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACEMENT: &str = r#"{"cluster":"eu","tags":["SSD"],"new":[1, 2]}"#;
+
+    fn set(config: &str) -> Next {
+        Next::Set(config.to_owned())
+    }
+
+    #[test]
+    fn p7_a_repair_sets_the_placement_in_the_configuration_of_that_moment() {
+        let meanwhile = r#"{"name":"A","max_age":7}"#;
+        let wanted = format!(r#"{{"name":"A","max_age":7,"placement":{PLACEMENT}}}"#);
+        for removed in [true, false] {
+            assert_eq!(next(meanwhile, PLACEMENT, removed), Ok(set(&wanted)));
+        }
+        let null = r#"{"placement":null,"name":"A"}"#;
+        let wanted = format!(r#"{{"placement":{PLACEMENT},"name":"A"}}"#);
+        assert_eq!(next(null, PLACEMENT, true), Ok(set(&wanted)));
+    }
+
+    #[test]
+    fn a_placement_that_another_set_meanwhile_stays() {
+        let other = r#"{"name":"A","placement":{"cluster":"us"}}"#;
+        for removed in [true, false] {
+            assert_eq!(next(other, PLACEMENT, removed), Ok(Next::Leave));
+        }
+    }
+
+    #[test]
+    fn a_removal_that_may_still_come_is_followed_by_an_update() {
+        let still = format!(r#"{{"name":"A","placement":{PLACEMENT}}}"#);
+        assert_eq!(next(&still, PLACEMENT, false), Ok(set(&still)));
+        assert_eq!(next(&still, PLACEMENT, true), Ok(Next::Nothing));
+    }
+
+    #[test]
+    fn a_half_done_repair_may_have_acted() {
+        let error = half_done("nobody answered");
+        assert!(error.may_have_acted());
+        assert!(error.to_string().contains("nobody answered"), "{error}");
+    }
+}
