@@ -25,8 +25,8 @@ demo: tools
 
 test: tools
 	$(CARGO) build --locked -p leeward -p leeward-lab
-	$(WITH_TOOLS) $(CARGO) test --locked --workspace --exclude leeward-e2e
-	$(WITH_TOOLS) $(CARGO) test --locked -p leeward-e2e -- --test-threads $(E2E_THREADS)
+	$(WITH_TOOLS) $(CARGO) test --locked --workspace --exclude leeward-e2e --no-fail-fast
+	$(WITH_TOOLS) $(CARGO) test --locked -p leeward-e2e --no-fail-fast -- --test-threads $(E2E_THREADS)
 
 bench: tools
 	$(CARGO) build --locked --release -p leeward -p leeward-lab

@@ -212,7 +212,12 @@ async fn a_killed_server_comes_back_in_its_place_with_its_streams() {
     let client = app_at(&system, "a").await;
     let config = json!({ "subjects": ["s"], "num_replicas": 3 });
     jetstream::create_stream(&client, "S", config).await.unwrap();
-    jetstream::publish(&client, "s", "before").await.unwrap();
+    // Other servers learn a moment later that somebody listens.
+    eventually(LIMIT, "the stream takes messages", || {
+        jetstream::publish(&client, "s", "before")
+    })
+    .await
+    .unwrap();
     let leader = jetstream::leader_of(&client, "S").await.unwrap().unwrap();
     let (url, id) = (
         system.url(&leader).unwrap(),
