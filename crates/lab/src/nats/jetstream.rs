@@ -1,13 +1,16 @@
 //! JetStream by raw JSON, so that tests can set and see any field, whatever the client library knows.
 //!
-//! Every function asks once. An answer with an error is an error that shows the server's codes; wait with [`eventually`].
+//! Every function but [`publish`] asks once. An answer with an error is an error that shows the server's codes; wait with [`eventually`].
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use async_nats::Client;
+use async_nats::{Client, RequestErrorKind};
 use serde_json::{Value, json};
+
+/// Every server has heard of a new stream by then.
+const HEARD_OF: Duration = Duration::from_secs(10);
 
 /// Sends a request and gives the answer as it is, `error` included. A `payload` of `Value::Null` is sent empty.
 pub async fn request_raw(client: &Client, subject: &str, payload: &Value) -> anyhow::Result<Value> {
@@ -139,15 +142,22 @@ fn step_down_body(preferred: Option<&str>) -> Value {
 }
 
 /// Publishes and waits for the stream's acknowledgement, whose sequence it gives.
+/// While nobody listens, nothing is stored, and it is tried again: servers hear of a new stream a moment after it is made.
 pub async fn publish(
     client: &Client,
     subject: &str,
     payload: impl Into<bytes::Bytes>,
 ) -> anyhow::Result<u64> {
-    let answer = client
-        .request(subject.to_owned(), payload.into())
-        .await
-        .with_context(|| format!("{subject} was not acknowledged"))?;
+    let payload = payload.into();
+    let begin = Instant::now();
+    let answer = loop {
+        match client.request(subject.to_owned(), payload.clone()).await {
+            Err(error) if error.kind() == RequestErrorKind::NoResponders && begin.elapsed() < HEARD_OF => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => break answer.with_context(|| format!("{subject} was not acknowledged"))?,
+        }
+    };
     let answer: Value = serde_json::from_slice(&answer.payload)
         .with_context(|| format!("the answer to a message on {subject} is not from a stream"))?;
     if let Some(error) = answer.get("error") {
