@@ -30,7 +30,7 @@ test: tools
 
 bench: tools
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
-	$(CARGO) bench --locked -p leeward-core
+	$(CARGO) bench --locked -p leeward-core --bench decide
 	$(WITH_TOOLS) target/release/leeward-lab bench
 
 check:

@@ -59,7 +59,11 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     /// Streams that move and are not ours to watch: begun by somebody else, before a restart, or given up on.
     fn moves_adrift(&self) -> usize {
         let view = self.view.borrow();
-        let watched = |stream: &Stream| self.in_flight.keys().any(|asset| asset.stream == stream.name);
+        // What ended since the view was begun is seen in it as it was.
+        let watched = |stream: &Stream| {
+            let known = self.in_flight.keys().chain(self.ended.keys());
+            known.into_iter().any(|asset| asset.stream == stream.name)
+        };
         view.streams
             .iter()
             .filter(|stream| is_moving(stream) && !watched(stream))

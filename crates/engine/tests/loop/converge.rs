@@ -118,6 +118,18 @@ async fn p3_at_most_eight_hand_overs_go_to_one_server_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_move_that_ended_is_not_counted_as_under_way_because_an_older_view_shows_it() {
+    let mut bench = Bench::unwatched(supercluster(&["A", "B"], 0));
+    bench.limits = SystemLimits::new(100, 1);
+    bench.fake.state().reads_until_done = 5;
+    let running = bench.start(&policy(json!({"topology": {"key": "Cluster"}})));
+    bench.written(1).await;
+    bench.fake.look();
+    running.until_ended(2).await;
+    assert_eq!(bench.fake.writes(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn limits_that_are_raised_let_waiting_actions_start_at_once() {
     let mut bench = Bench::unwatched(stretched_of(3, 0));
     bench.limits = SystemLimits::new(0, 0);
