@@ -3,13 +3,14 @@
 
 CARGO ?= cargo
 TOPOLOGY ?= supercluster
+MINUTES ?= 10
 # End-to-end tests start up to a dozen servers each.
 E2E_THREADS ?= 2
 
 # Resolves the pinned servers and clients, and fails when one is missing.
 WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
 
-.PHONY: all tools build demo test bench check fmt generate clean
+.PHONY: all tools build demo test bench soak check fmt generate clean
 
 all: build
 
@@ -25,13 +26,18 @@ demo: tools
 
 test: tools
 	$(CARGO) build --locked -p leeward -p leeward-lab
-	$(WITH_TOOLS) $(CARGO) test --locked --workspace --exclude leeward-e2e --no-fail-fast
-	$(WITH_TOOLS) $(CARGO) test --locked -p leeward-e2e --no-fail-fast -- --test-threads $(E2E_THREADS)
+	$(WITH_TOOLS) RUST_BACKTRACE=0 $(CARGO) test --locked --workspace --exclude leeward-e2e --no-fail-fast
+	$(WITH_TOOLS) RUST_BACKTRACE=0 $(CARGO) test --locked -p leeward-e2e --no-fail-fast -- --test-threads $(E2E_THREADS)
 
 bench: tools
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
 	$(CARGO) bench --locked -p leeward-core --bench decide
 	$(WITH_TOOLS) target/release/leeward-lab bench
+
+# Ten minutes; MINUTES and SEED may be given.
+soak: tools
+	$(CARGO) build --locked --release -p leeward -p leeward-lab
+	$(WITH_TOOLS) RUST_BACKTRACE=0 target/release/leeward-lab soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check:
 	$(CARGO) fmt --all --check
@@ -39,6 +45,7 @@ check:
 
 generate:
 	$(CARGO) xtask crds
+	$(CARGO) xtask docs
 
 fmt:
 	$(CARGO) fmt --all

@@ -1,8 +1,14 @@
 //! Tasks of the repository: `cargo xtask …`.
 
 mod crds;
+mod docs;
+mod generated;
+#[cfg(test)]
+mod invariants;
 
 use clap::{Parser, Subcommand};
+
+use generated::Generated;
 
 #[derive(Parser)]
 #[command(about = "Tasks of the repository")]
@@ -15,15 +21,36 @@ struct Args {
 enum Task {
     /// Write the CRDs to crds/, generated from the types in crates/api.
     Crds {
-        /// Write nothing; fail if a file is not what would be generated.
-        #[arg(long)]
-        check: bool,
+        #[command(flatten)]
+        how: How,
     },
+    /// Write docs/operations.md, generated from the vocabulary in crates/api and an introduction.
+    Docs {
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+#[derive(clap::Args)]
+struct How {
+    /// Write nothing; fail if a file is not what would be generated.
+    #[arg(long)]
+    check: bool,
+}
+
+impl How {
+    fn apply(&self, files: &[Generated], task: &str) -> anyhow::Result<()> {
+        if self.check {
+            generated::check(files, task)
+        } else {
+            generated::write(files)
+        }
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().task {
-        Task::Crds { check: false } => crds::write(),
-        Task::Crds { check: true } => crds::check(),
+        Task::Crds { how } => how.apply(&crds::generate()?, "crds"),
+        Task::Docs { how } => how.apply(&docs::generate()?, "docs"),
     }
 }

@@ -26,7 +26,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 ///
 /// - Nothing is nullable: the apiserver drops a null instead of storing it, and a default applies in its place.
 /// - Descriptions are paragraphs without the line breaks of the source.
-/// - Integers have the formats that Kubernetes knows; Rust's unsigned types keep their lower bound of 0.
+/// - Integers have the formats that Kubernetes knows, and the bounds of those of 32 bits, which the apiserver does not
+///   check; Rust's unsigned types keep their lower bound of 0.
 fn finish(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.description = schema.description.take().map(|text| unwrapped(&text));
@@ -35,6 +36,10 @@ fn finish(schema: &mut JSONSchemaProps) {
         "uint64" => "int64".to_owned(),
         _ => format,
     });
+    if schema.format.as_deref() == Some("int32") {
+        schema.minimum.get_or_insert(f64::from(i32::MIN));
+        schema.maximum.get_or_insert(f64::from(i32::MAX));
+    }
     for child in schema
         .properties
         .iter_mut()

@@ -214,8 +214,9 @@ impl schemars::JsonSchema for GoDuration {
     }
 }
 
-/// What the schema takes for a duration. CEL's `duration()` reads all of it, up to Go's limit.
-const PATTERN: &str = "^([0-9]+([.][0-9]{1,9})?(h|m|s|ms|us|ns))+$";
+/// What the schema takes for a duration. The digits before the point hold 8760h in each unit, and 32 characters of them
+/// never pass what CEL's `duration()` can hold: too long a duration is told in the rule's own words.
+const PATTERN: &str = "^([0-9]{1,4}([.][0-9]{1,9})?h|[0-9]{1,6}([.][0-9]{1,9})?m|[0-9]{1,8}([.][0-9]{1,9})?s|[0-9]{1,11}([.][0-9]{1,9})?ms|[0-9]{1,14}([.][0-9]{1,9})?us|[0-9]{1,17}([.][0-9]{1,9})?ns)+$";
 
 /// A CEL rule for a field of type [`GoDuration`]: at least this long. Says nothing where the text is no duration.
 pub(crate) fn at_least(floor: GoDuration) -> String {

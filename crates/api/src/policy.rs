@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
 
 pub use actions::{Actions, StepDown, StreamPlacement};
-pub use disruption::{Disruption, Report};
+pub use disruption::{Budget, CircuitBreaker, Disruption, Gates, Report, Window, WindowKind};
 pub use home::{Home, HomeStrategy, OnNoMajority, Topology, TopologyKey, WeightBy};
 pub use selection::{ClientKind, Clients, ConsumerSelection, StreamSelection};
 
@@ -65,6 +65,13 @@ use crate::policy_status::PlacementPolicyStatus;
         name = "Progressing",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Progressing\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Budget",
+        type_ = "string",
+        description = "The tightest disruption budget: used of allowed",
+        json_path = ".status.budget",
         priority = 1
     ),
     printcolumn(
@@ -139,7 +146,7 @@ pub struct PlacementPolicySpec {
     #[serde(default)]
     pub actions: Actions,
 
-    /// How much may be done at once, and how often.
+    /// How much may be done at once, how often, and when.
     #[serde(default)]
     pub disruption: Disruption,
 
@@ -152,7 +159,7 @@ pub struct PlacementPolicySpec {
     #[serde(default)]
     pub ready_when: ReadyWhen,
 
-    /// Any text. A changed value clears exhausted attempts.
+    /// Any text. A changed value clears exhausted attempts, contested streams and the circuit breaker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub reset_token: Option<String>,

@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::{ActionResult, ActionType, AdviceKind, Check, FindingReason, Remedy};
 
+mod limits;
+mod memory;
+
+pub use limits::{BreakerState, BreakerStatus, BudgetStatus, WindowsStatus};
+pub use memory::{Memory, RememberedAsset, SpentBudget};
+
 /// The most findings that a status lists; `report.maxFindings` may ask for fewer.
 pub const MAX_FINDINGS: usize = 200;
 /// The most actions under way that a status lists; `disruption.maxConcurrent` is never more.
@@ -17,6 +23,14 @@ pub const MAX_OPERATIONS: usize = 100;
 pub const MAX_RECENT_ACTIONS: usize = 20;
 /// The most locations that a status lists.
 pub const MAX_LOCATIONS: usize = 128;
+/// The most streams and consumers that are remembered over a restart.
+pub const MAX_REMEMBERED: usize = 200;
+/// The most entries of what counts against budgets that are remembered over a restart.
+pub const MAX_SPENT: usize = 100;
+/// The most budgets that a status lists, which is the most that a policy may have.
+pub const MAX_BUDGETS: usize = 16;
+/// The most failures that a status lists; `disruption.circuitBreaker.failures` is never more.
+pub const MAX_FAILURES: usize = 100;
 /// The most pieces of advice that a status lists.
 pub const MAX_ADVICE: usize = 20;
 
@@ -82,6 +96,24 @@ pub struct PlacementPolicyStatus {
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub recent_actions: Vec<RecentAction>,
 
+    /// What the disruption budgets allow now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub budgets: Vec<BudgetStatus>,
+
+    /// The tightest budget that applies now, used of allowed: `3/4`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
+
+    /// Whether maintenance windows let actions be done now. Absent where the policy has no windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsStatus>,
+
+    /// Whether repeated failures stop all actions now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerStatus>,
+
     /// The account's traffic between clusters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
@@ -95,6 +127,10 @@ pub struct PlacementPolicyStatus {
     /// When the policy was last evaluated with a result that differs from the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_evaluation_time: Option<Time>,
+
+    /// What is remembered of the past, so that a restart forgets no limit. Nothing to read for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
 }
 
 /// A NATS account.
@@ -289,6 +325,34 @@ pub struct RecentAction {
 
     /// How long it took, in milliseconds.
     pub duration_milliseconds: i64,
+
+    /// What it changed, once the next complete look has shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// The account before and after an action.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// Streams and consumers in place before, such as `36/40`.
+    pub in_place_before: String,
+
+    /// And at the first complete look after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place_after: Option<String>,
+
+    /// The share of bytes that crossed gateways before, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_percent_before: Option<i32>,
+
+    /// And after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_percent_after: Option<i32>,
+
+    /// The round trip that clients in home no longer wait for, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_milliseconds: Option<i64>,
 }
 
 /// The account's traffic between clusters.

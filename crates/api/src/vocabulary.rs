@@ -7,6 +7,7 @@
 mod conditions;
 mod events;
 mod findings;
+pub mod runbook;
 
 pub use conditions::{
     AcceptedReason, ConditionReason, ConditionStatus, ConnectedReason, DegradedReason, InPlaceReason,
@@ -15,6 +16,15 @@ pub use conditions::{
 };
 pub use events::EventReason;
 pub use findings::{ActionResult, ActionType, AdviceKind, Check, FindingReason, ReasonClass, Remedy};
+
+/// A word of the vocabulary.
+pub trait Word: Copy + AsRef<str> + Into<&'static str> + strum::IntoEnumIterator {
+    /// The name of its vocabulary, such as `FindingReason`.
+    const VOCABULARY: &'static str;
+
+    /// What it means and, where something is wrong, what to do: a text for people.
+    fn meaning(self) -> &'static str;
+}
 
 /// Declares an enum of the vocabulary. The doc comment of a variant is also its `explanation()`.
 macro_rules! vocabulary {
@@ -40,6 +50,14 @@ macro_rules! vocabulary {
                 match self {
                     $( Self::$variant => concat!($($text),+).trim_ascii(), )+
                 }
+            }
+        }
+
+        impl $crate::vocabulary::Word for $name {
+            const VOCABULARY: &'static str = stringify!($name);
+
+            fn meaning(self) -> &'static str {
+                self.explanation()
             }
         }
     };

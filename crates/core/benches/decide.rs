@@ -24,7 +24,9 @@ use leeward_core::history::History;
 use leeward_core::names::{AccountId, ClusterName, ConsumerName, ServerName, StreamName, Tag};
 use leeward_core::plan::plan;
 use leeward_core::resolve::resolve;
-use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Stream};
+use leeward_core::snapshot::{
+    AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Storage, Stream,
+};
 use leeward_core::topology::{Server, ServerDetails, ServerIx, Topology, Version};
 
 const ACCOUNTS: usize = 1_000;
@@ -126,6 +128,7 @@ fn policy() -> leeward_core::policy::Policy {
         "mode": "Enforce",
         "topology": {"key": "ServerTag", "tagPrefix": "region:"},
         "home": {"stabilizationWindow": "0s"},
+        "disruption": {"budgets": []},
     }))
     .unwrap();
     resolve(&spec).unwrap()
@@ -144,7 +147,8 @@ fn topology() -> Topology {
             })],
             version: Version::new(2, 15, 1),
             jetstream: true,
-            started: None,
+            started: Some(Timestamp::UNIX_EPOCH),
+            room: None,
         }),
     };
     Topology::new((0..SERVERS).map(server).collect(), BTreeMap::new())
@@ -180,6 +184,9 @@ fn stream_of(seed: usize) -> Stream {
         placement: None,
         metadata: BTreeMap::new(),
         bytes: 1_000_000,
+        storage: Storage::File,
+        max_bytes: None,
+        upstreams: Vec::new(),
         message_rate: Some(f32::from(u16::try_from(seed % 1000).unwrap())),
         consumers: (0..CONSUMERS).map(|nth| consumer_of(seed, nth)).collect(),
     }
@@ -192,6 +199,8 @@ fn consumer_of(seed: usize, nth: usize) -> Consumer {
         message_rate: Some(f32::from(u16::try_from((seed * 7 + nth) % 1000).unwrap())),
         durable: true,
         opted_out: false,
+        ack_pending: 0,
+        pinned: false,
     }
 }
 
@@ -210,6 +219,7 @@ fn group(seed: usize) -> RaftGroup {
     peers.sort_by_key(|peer| peer.server);
     RaftGroup {
         leader: Some(peers[seed / 3 % 3].server),
+        leader_since: Some(Timestamp::UNIX_EPOCH),
         peers: peers.into(),
     }
 }

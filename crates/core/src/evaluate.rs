@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionType, FindingReason};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::demand::{Home, HomeHistory, Tally, decide, elapsed};
 use crate::history::History;
@@ -58,7 +58,7 @@ impl Managed {
 }
 
 /// An asset by its position in a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AssetIx {
     /// A stream.
     Stream(u32),

@@ -1,13 +1,16 @@
 //! One finding or gap in a sentence: what is seen, what it means, what to do.
 
-use leeward_api::vocabulary::FindingReason;
+mod amounts;
+mod held;
 
+use self::held::Held;
 use crate::demand::Home;
 use crate::evaluate::{Circumstances, Cure, Evaluation, Finding, Verdict};
 use crate::policy::Policy;
-use crate::safety::healthy;
-use crate::snapshot::{AccountView, Gap, Peer, Stream};
-use crate::spread::group_of;
+use crate::safety::Ground;
+use crate::score::MoveCost;
+use crate::snapshot::{AccountView, Gap};
+use crate::topology::LocationMap;
 
 /// What could not be seen, and what to do about it.
 pub fn gap_text(gap: &Gap) -> String {
@@ -32,80 +35,48 @@ pub fn explain(
     finding: &Finding,
 ) -> String {
     let home = evaluation.home.as_ref().and_then(Home::reference);
+    let locations = LocationMap::new(&view.topology, &policy.topology);
+    let ground = home.map(|location| {
+        let decided = evaluation.home.as_ref();
+        Ground::new(view, policy, circumstances, &locations, location, decided)
+    });
     let home = home.map_or_else(|| "home".to_owned(), ToString::to_string);
     match finding.verdict {
         Verdict::InPlace => format!("led from {home}"),
         Verdict::Ignored(reason) => reason.explanation().to_owned(),
         Verdict::Misplaced(Cure::StepDown) => format!("a caught-up peer in {home} can take over"),
         Verdict::Misplaced(Cure::Move) => {
-            format!("no peer in {home}: the stream's replicas have to move there")
+            let stream = view.streams.get(finding.asset.stream() as usize);
+            let cost = ground
+                .zip(stream)
+                .map(|(ground, stream)| ground.move_cost(stream));
+            let cost = cost.map_or_else(String::new, |cost| format!("; {}", cost_text(&cost)));
+            format!("no peer in {home}: the stream's replicas have to move there{cost}")
         }
         Verdict::Misplaced(Cure::FollowStream) => format!("moves to {home} with its stream"),
-        Verdict::Held(_, reason) => {
-            let detail = detail(view, policy, circumstances, evaluation, finding, reason);
-            let meaning = reason.explanation();
-            detail.map_or_else(|| meaning.to_owned(), |detail| format!("{detail}. {meaning}"))
+        Verdict::Held(cure, reason) => {
+            let held = Held::new(view, policy, circumstances, evaluation, finding.asset, cure);
+            held.map_or_else(
+                || reason.explanation().to_owned(),
+                |held| held.text(ground.as_ref(), reason),
+            )
         }
     }
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "a reason without details of its own is explained by its meaning"
-)]
-fn detail(
-    view: &AccountView,
-    policy: &Policy,
-    circumstances: &Circumstances<'_>,
-    evaluation: &Evaluation,
-    finding: &Finding,
-    reason: FindingReason,
-) -> Option<String> {
-    let stream = view.streams.get(finding.asset.stream() as usize)?;
-    match reason {
-        FindingReason::TargetLagging => {
-            name_peers(view, finding, |peer| !healthy(peer)).map(|names| format!("not caught up: {names}"))
-        }
-        FindingReason::QuorumAtRisk => {
-            name_peers(view, finding, |peer| peer.offline).map(|names| format!("offline: {names}"))
-        }
-        FindingReason::ManagedElsewhere => circumstances
-            .managed
-            .owner(&stream.name)
-            .map(|owner| format!("its configuration belongs to {owner}")),
-        FindingReason::BytesOverLimit => bytes_over(policy, stream),
-        FindingReason::Stabilizing => match evaluation.home.as_ref()? {
-            Home::Stabilizing {
-                challenger,
-                until,
-                since: _,
-                settled: _,
-            } => Some(format!(
-                "{challenger} becomes home at {until} if it goes on leading"
-            )),
-            Home::Settled { .. } | Home::NoMajority { .. } => None,
-        },
-        _ => None,
+/// What a move is expected to cost.
+fn cost_text(cost: &MoveCost) -> String {
+    let MoveCost { bytes, time, stall } = cost;
+    let copies = format!(
+        "a move copies {} in about {}",
+        amounts::bytes(*bytes),
+        amounts::about(*time)
+    );
+    if stall.is_zero() {
+        return copies;
     }
-}
-
-fn name_peers(view: &AccountView, finding: &Finding, wanted: impl Fn(&Peer) -> bool) -> Option<String> {
-    let group = group_of(view, finding.asset)?;
-    let names: Vec<&str> = group
-        .peers
-        .iter()
-        .filter(|peer| Some(peer.server) != group.leader && wanted(peer))
-        .filter_map(|peer| Some(view.topology.get(peer.server)?.name.as_str()))
-        .collect();
-    (!names.is_empty()).then(|| names.join(", "))
-}
-
-fn bytes_over(policy: &Policy, stream: &Stream) -> Option<String> {
-    let limit = policy.actions.stream_placement.as_ref()?.max_bytes?;
-    Some(format!(
-        "{} bytes stored, actions.streamPlacement.maxBytes is {limit}",
-        stream.bytes
-    ))
+    let (stall, servers) = (amounts::about(*stall), amounts::stalling_servers());
+    format!("{copies}, and blocks writes for about {stall} ({servers})")
 }
 
 #[cfg(test)]

@@ -11,12 +11,17 @@ use serde_json::{Value, json};
 use crate::names::{AccountId, AssetName, ClusterName, ConsumerName, ServerName, StreamName, Tag};
 use crate::policy::Policy;
 use crate::resolve::resolve;
-use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Stream};
+use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Storage, Stream};
 use crate::topology::{Server, ServerDetails, ServerIx, Topology, Version};
 
 /// So many seconds after noon of new year's day.
 pub(crate) fn at(seconds: u64) -> Timestamp {
     "2026-01-01T12:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(seconds)
+}
+
+/// So long ago that it stands against nothing any more.
+pub(crate) fn long_ago() -> Timestamp {
+    at(0) - Duration::from_hours(24)
 }
 
 pub(crate) fn server(name: &str, cluster: &str, tags: &[&str]) -> Server {
@@ -28,7 +33,8 @@ pub(crate) fn server(name: &str, cluster: &str, tags: &[&str]) -> Server {
             tags: tags.iter().copied().map(Tag::from).collect(),
             version: Version::new(2, 15, 1),
             jetstream: true,
-            started: None,
+            started: Some(long_ago()),
+            room: None,
         }),
     }
 }
@@ -68,6 +74,7 @@ pub(crate) fn peer(server: ServerIx) -> Peer {
 pub(crate) fn group(topology: &Topology, servers: &[&str]) -> RaftGroup {
     RaftGroup {
         leader: servers.first().map(|name| ix(topology, name)),
+        leader_since: Some(long_ago()),
         peers: servers.iter().map(|name| peer(ix(topology, name))).collect(),
     }
 }
@@ -81,6 +88,9 @@ pub(crate) fn stream(topology: &Topology, name: &str, servers: &[&str]) -> Strea
         placement: None,
         metadata: BTreeMap::new(),
         bytes: 0,
+        storage: Storage::File,
+        max_bytes: None,
+        upstreams: Vec::new(),
         message_rate: None,
         consumers: Vec::new(),
     }
@@ -93,6 +103,8 @@ pub(crate) fn consumer(topology: &Topology, name: &str, servers: &[&str]) -> Con
         message_rate: None,
         durable: true,
         opted_out: false,
+        ack_pending: 0,
+        pinned: false,
     }
 }
 

@@ -1,15 +1,19 @@
-//! What is remembered between rounds: home, attempts and cooldowns of assets. Bounded, and safe to lose: a restart
-//! only forgets reasons to wait, never what was done, since that is read back from the servers (P10).
+//! What is remembered between rounds: home, attempts and cooldowns of assets, what budgets have spent, failures. Bounded;
+//! `memory` keeps it in a status over a restart (P10, P12).
 
-use std::collections::BTreeMap;
+mod memory;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_api::vocabulary::ActionResult;
+use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use serde::{Deserialize, Serialize};
 
-use crate::demand::{HomeHistory, SettledHome, elapsed, later};
-use crate::names::{AssetName, ConsumerName, Location, StreamName};
+use crate::breaker::{Breaker, BreakerRules};
+use crate::budget::Ledger;
+use crate::demand::{HomeHistory, elapsed, later};
+use crate::names::{AssetName, Location};
 use crate::policy::Disruption;
 use crate::snapshot::AccountView;
 
@@ -20,6 +24,15 @@ pub struct History {
     pub home: HomeHistory,
     /// Assets that were acted on; those whose memory no longer matters are dropped.
     pub assets: BTreeMap<AssetName, AssetHistory>,
+    /// When the last one of those was acted on that a status had no place for: all that are not in `assets` rest from then
+    /// on, since any of them may be meant.
+    pub others_acted_on: Option<Timestamp>,
+    /// What counts against budgets.
+    pub ledger: Ledger,
+    /// Failures, and whether they stop everything.
+    pub breaker: Breaker,
+    /// What the last move of a stream worth measuring copied, in bytes a second.
+    pub move_bytes_per_second: Option<u64>,
     /// The value of `resetToken` when attempts were last cleared.
     pub reset_token: Option<String>,
 }
@@ -31,7 +44,16 @@ pub struct AssetHistory {
     pub attempts: u32,
     /// When the last operation ended.
     pub last: Timestamp,
+    /// How often somebody else undid an edit.
+    pub undone: u32,
+    /// The location that the stream was moved to; should it lie elsewhere later, somebody undid it.
+    pub moved_to: Option<Location>,
 }
+
+/// An edit that somebody else undid so often is not done again.
+pub const MOST_UNDONE: u32 = 2;
+/// Moves of fewer bytes tell more of elections than of copying.
+const WORTH_MEASURING: u64 = 16 << 20;
 
 /// How an operation ended, as far as it is remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,33 +62,119 @@ pub struct Ended {
     pub asset: AssetName,
     /// How.
     pub result: ActionResult,
+    /// What stood against it.
+    pub reason: Option<FindingReason>,
     /// Requests that were sent.
     pub requests: u32,
     /// When.
     pub at: Timestamp,
+    /// Of a move, where to, how many bytes, and how long it took.
+    pub moved: Option<Moved>,
+}
+
+/// A move that ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Where to.
+    pub to: Location,
+    /// Bytes of one replica.
+    pub bytes: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What the end of an operation changed for all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerNews {
+    /// Nothing.
+    None,
+    /// The breaker opened.
+    Opened,
+    /// The breaker closed.
+    Closed,
 }
 
 impl History {
+    /// Remembers that an operation begins.
+    pub fn begin(&mut self, asset: &AssetName, action: ActionType) {
+        self.ledger.begin(asset, action);
+    }
+
     /// Remembers the end of an operation. One that sent no request leaves no trace.
-    pub fn record(&mut self, ended: &Ended) {
+    pub fn record(&mut self, ended: &Ended, rules: &Disruption) -> BreakerNews {
+        self.ledger.end(&ended.asset, ended.requests > 0, ended.at);
         if ended.requests == 0 {
-            return;
+            return BreakerNews::None;
         }
         let entry = self.assets.entry(ended.asset.clone()).or_insert(AssetHistory {
             attempts: 0,
             last: ended.at,
+            undone: 0,
+            moved_to: None,
         });
         entry.last = ended.at;
         entry.attempts = match ended.result {
-            ActionResult::Succeeded => 0,
+            // Its leader is home: there is nothing to try again.
+            ActionResult::Succeeded | ActionResult::Stalled => 0,
             ActionResult::Abandoned => entry.attempts,
             ActionResult::Missed | ActionResult::Failed | ActionResult::TimedOut => {
                 entry.attempts.saturating_add(ended.requests)
             }
         };
+        if ended.reason == Some(FindingReason::Contested) {
+            entry.undone = entry.undone.saturating_add(1);
+        }
+        if let Some(moved) = ended.moved.as_ref().filter(|_| entry.attempts == 0) {
+            entry.moved_to = Some(moved.to.clone());
+            if moved.bytes >= WORTH_MEASURING {
+                let milliseconds = u64::try_from(moved.took.as_millis()).unwrap_or(u64::MAX).max(1);
+                self.move_bytes_per_second = Some(moved.bytes.saturating_mul(1000) / milliseconds);
+            }
+        }
+        self.breaker_hears(ended, &rules.circuit_breaker)
     }
 
-    /// Takes over what a round decided about home. A new home forgets attempts, which spoke of another destination;
+    fn breaker_hears(&mut self, ended: &Ended, rules: &BreakerRules) -> BreakerNews {
+        match ended.result {
+            ActionResult::Succeeded if self.breaker.succeeded(rules, ended.at) => BreakerNews::Closed,
+            ActionResult::Failed | ActionResult::TimedOut | ActionResult::Stalled
+                if self.breaker.failed(rules, ended.at) =>
+            {
+                BreakerNews::Opened
+            }
+            // A hand-over to another peer than the one in home harms nobody; attempts limit those.
+            ActionResult::Missed
+            | ActionResult::Abandoned
+            | ActionResult::Succeeded
+            | ActionResult::Failed
+            | ActionResult::TimedOut
+            | ActionResult::Stalled => BreakerNews::None,
+        }
+    }
+
+    /// Notices that streams which were moved lie elsewhere again: somebody undid it. Gives those for which that was once
+    /// too often. Only a complete view that began after the move tells.
+    pub fn notice_undone(
+        &mut self,
+        home: &Location,
+        strayed: &BTreeSet<AssetName>,
+        seen: Timestamp,
+    ) -> Vec<AssetName> {
+        let mut contested = Vec::new();
+        for (asset, past) in &mut self.assets {
+            if past.moved_to.as_ref() != Some(home) || past.last >= seen || !strayed.contains(asset) {
+                continue;
+            }
+            past.moved_to = None;
+            past.undone = past.undone.saturating_add(1);
+            if past.undone == MOST_UNDONE {
+                contested.push(asset.clone());
+            }
+        }
+        contested
+    }
+
+    /// Takes over what a round decided about home. A new home forgets attempts and moves, which spoke of another destination;
     /// cooldowns go on, so that clients that swing to and fro do not take their streams along (P5).
     pub fn settle(&mut self, home: HomeHistory) {
         let location = |history: &HomeHistory| -> Option<Location> {
@@ -75,23 +183,33 @@ impl History {
         if location(&self.home).is_some() && location(&self.home) != location(&home) {
             for asset in self.assets.values_mut() {
                 asset.attempts = 0;
+                asset.moved_to = None;
             }
         }
         self.home = home;
     }
 
-    /// Clears exhausted attempts when a person changed `resetToken`.
+    /// Clears exhausted attempts, contested streams and the breaker when a person changed `resetToken`.
     pub fn reset(&mut self, token: Option<&str>) {
         if self.reset_token.as_deref() != token {
             self.assets.retain(|_, asset| asset.attempts == 0);
+            for asset in self.assets.values_mut() {
+                asset.undone = 0;
+            }
+            self.breaker.reset();
             self.reset_token = token.map(str::to_owned);
         }
     }
 
-    /// Drops what no longer stands against anything: succeeded, and the cooldown is over.
+    /// Drops what no longer stands against anything: succeeded, the cooldown is over, and nobody undid it.
     pub fn prune(&mut self, rules: &Disruption, now: Timestamp) {
-        self.assets
-            .retain(|_, asset| asset.attempts > 0 || elapsed(asset.last, now) < rules.cooldown);
+        let cooling = |last: Timestamp| elapsed(last, now) < rules.cooldown;
+        self.assets.retain(|_, asset| {
+            asset.attempts > 0 || asset.undone > 0 || asset.moved_to.is_some() || cooling(asset.last)
+        });
+        self.others_acted_on = self.others_acted_on.filter(|last| cooling(*last));
+        let longest = rules.budgets.iter().filter_map(|budget| budget.per).max();
+        self.ledger.prune(longest.unwrap_or_default(), now);
     }
 
     /// Drops assets that a complete view does not show any more; from an incomplete one nothing follows (P6).
@@ -100,68 +218,56 @@ impl History {
             self.assets.retain(|asset, _| view.group(asset).is_some());
         }
     }
-}
 
-impl History {
-    /// What a status tells of the past, after a restart.
-    ///
-    /// The challenger of home is forgotten: nobody looked meanwhile, so its window starts anew.
-    pub fn restore(status: &PlacementPolicyStatus, reset_token: Option<&str>) -> Self {
-        let mut history = Self {
-            reset_token: reset_token.map(str::to_owned),
-            ..Self::default()
-        };
-        let stable = status.home.as_ref().filter(|home| home.stable);
-        history.home.settled = stable.and_then(|home| {
-            let since = home.since.as_ref()?.0;
-            Some(SettledHome {
-                location: Location::from(home.location.as_str()),
-                since,
-            })
-        });
-        for action in &status.recent_actions {
-            let asset = asset_of(Some(&action.stream), action.consumer.as_ref());
-            let ended = action.time.0;
-            let Some(asset) = asset else { continue };
-            let entry = history.assets.entry(asset).or_insert(AssetHistory {
-                attempts: 0,
-                last: ended,
-            });
-            entry.last = entry.last.max(ended);
-        }
-        for finding in status.findings.iter().filter(|finding| finding.attempts > 0) {
-            let asset = asset_of(finding.stream.as_ref(), finding.consumer.as_ref());
-            let Some(asset) = asset else { continue };
-            // The actions themselves may have left the status: then the wait that was announced, or none, is known.
-            let waits = finding.next_attempt_time.as_ref().or(finding.since.as_ref());
-            let last = waits.map_or(Timestamp::MIN, |time| time.0);
-            let entry = history
-                .assets
-                .entry(asset)
-                .or_insert(AssetHistory { attempts: 0, last });
-            entry.attempts = u32::try_from(finding.attempts).unwrap_or(0);
-        }
-        history
+    /// Whether anything is remembered that could stand against an action.
+    pub fn is_blank(&self) -> bool {
+        self.assets.is_empty() && self.others_acted_on.is_none()
     }
-}
 
-fn asset_of(stream: Option<&String>, consumer: Option<&String>) -> Option<AssetName> {
-    Some(AssetName {
-        stream: StreamName::from(stream?.as_str()),
-        consumer: consumer.map(|name| ConsumerName::from(name.as_str())),
-    })
+    /// What was done before that stands against another action on an asset.
+    pub fn stands_against(
+        &self,
+        asset: &AssetName,
+        rules: &Disruption,
+        now: Timestamp,
+    ) -> Option<FindingReason> {
+        if let Some(past) = self.assets.get(asset) {
+            if past.undone >= MOST_UNDONE {
+                return Some(FindingReason::Contested);
+            }
+            if past.exhausted(rules) {
+                return Some(FindingReason::AttemptsExhausted);
+            }
+        }
+        self.cooling_until(asset, rules, now)
+            .map(|_| FindingReason::CoolingDown)
+    }
+
+    /// When an asset may be acted on again, if that is later than now.
+    pub fn cooling_until(&self, asset: &AssetName, rules: &Disruption, now: Timestamp) -> Option<Timestamp> {
+        let last = match self.assets.get(asset) {
+            Some(past) => past.last,
+            None => self.others_acted_on?,
+        };
+        let until = later(last, rules.cooldown);
+        (until > now).then_some(until)
+    }
+
+    /// When the next asset has cooled down.
+    pub fn next_cooled(&self, rules: &Disruption, now: Timestamp) -> Option<Timestamp> {
+        let lasts = self.assets.values().map(|past| past.last);
+        lasts
+            .chain(self.others_acted_on)
+            .map(|last| later(last, rules.cooldown))
+            .filter(|until| *until > now)
+            .min()
+    }
 }
 
 impl AssetHistory {
     /// Whether all attempts are used up.
     pub fn exhausted(&self, rules: &Disruption) -> bool {
         self.attempts >= rules.max_attempts
-    }
-
-    /// When the asset may be acted on again, if that is later than now.
-    pub fn cooling_until(&self, rules: &Disruption, now: Timestamp) -> Option<Timestamp> {
-        let until = later(self.last, rules.cooldown);
-        (until > now).then_some(until)
     }
 }
 

@@ -5,6 +5,10 @@
 
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 
+pub mod action_set;
+pub mod admission;
+pub mod breaker;
+pub mod budget;
 pub mod conflict;
 pub mod demand;
 pub mod evaluate;
@@ -12,6 +16,7 @@ pub mod explain;
 #[cfg(test)]
 mod fixtures;
 pub mod history;
+pub mod limits;
 pub mod names;
 pub mod operation;
 pub mod plan;
@@ -19,8 +24,10 @@ pub mod policy;
 pub mod report;
 pub mod resolve;
 pub mod safety;
+pub mod schedule;
 pub mod score;
 pub mod snapshot;
 pub mod spread;
 pub mod target;
 pub mod topology;
+pub mod window;

@@ -1,17 +1,22 @@
 //! Findings → an ordered list of actions so specific that carrying one out leaves no choice.
 //!
-//! Everything that is not in the plan has its reason in the evaluation. Order: greatest gain per cost first, a stream
-//! before its consumers, then by name (P1).
+//! Everything that is not in the plan has its reason in the evaluation, or in the plan where it only waits for others.
+//! Order: greatest gain per cost first, a stream before its consumers, then by name (P1).
 
-use leeward_api::vocabulary::ActionType;
+mod moves;
+
+use std::collections::BTreeMap;
+
+use leeward_api::vocabulary::{ActionType, FindingReason};
 use serde::{Deserialize, Serialize};
 
+use crate::admission::admit;
 use crate::demand::Home;
 use crate::evaluate::{AssetIx, Circumstances, Cure, Evaluation, Finding, Verdict, asset_name};
-use crate::names::{AssetName, Location, ServerName};
+use crate::names::{AssetName, ConsumerName, ServerName, StreamName};
 use crate::policy::Policy;
 use crate::safety::Ground;
-use crate::score::{STEP_DOWN_COST, move_cost};
+use crate::score::{MoveCost, STEP_DOWN_COST};
 use crate::snapshot::AccountView;
 use crate::spread::{Spread, group_of};
 use crate::target::MoveTarget;
@@ -23,6 +28,9 @@ use crate::topology::{LocationMap, ServerIx};
 pub struct Plan {
     /// The first goes first.
     pub actions: Vec<Action>,
+    /// Misplaced assets that wait all the same, and what for; the consumers of a stream that waits wait with it.
+    #[serde(with = "held_list", default)]
+    pub held: BTreeMap<AssetIx, FindingReason>,
 }
 
 /// One thing to do to one asset.
@@ -42,8 +50,26 @@ pub enum Deed {
     /// Hand the leadership over.
     StepDown(StepDown),
     /// Edit the stream's placement.
-    Move(Box<MoveTarget>),
+    Move(Box<Move>),
 }
+
+/// A move, with what it will cost and whom it concerns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Move {
+    /// Where to.
+    pub target: MoveTarget,
+    /// Bytes that the stream stores.
+    pub bytes: u64,
+    /// What it is expected to cost.
+    pub cost: MoveCost,
+    /// Consumers of the stream that were in use, and must go on after it; those used most, at most [`MOST_WATCHED`].
+    pub consumers: Vec<ConsumerName>,
+    /// Streams of the account that mirror or source this one, which may stall after it (NATS.md N26).
+    pub dependents: Vec<StreamName>,
+}
+
+/// Consumers of a moved stream that are watched after the move.
+pub const MOST_WATCHED: usize = 16;
 
 /// A hand-over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,37 +137,44 @@ pub fn plan(
         location,
         evaluation.home.as_ref(),
     );
-    let ranked = rank(view, evaluation);
-    let wanting: Vec<(AssetIx, Vec<ServerIx>)> = ranked
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::Misplaced(Cure::StepDown))
-        .filter_map(|finding| {
-            let group = group_of(view, finding.asset)?;
-            Some((finding.asset, ground.eligible(group).collect()))
-        })
-        .collect();
-    let chosen = Spread::new(view).assign(&wanting);
+    let ranked = rank(view, &ground, evaluation);
+    let held = moves::waiting(view, &ground, &ranked);
+    let chosen = new_leaders(view, &ground, &ranked);
     let actions = ranked
         .iter()
+        .filter(|finding| !held.contains_key(&finding.asset))
         .filter_map(|finding| {
-            action(
-                view,
-                &ground,
-                location,
-                finding,
-                chosen.get(&finding.asset).copied(),
-            )
+            let deed = match finding.verdict {
+                Verdict::Misplaced(Cure::Move) => {
+                    let stream = view.streams.get(finding.asset.stream() as usize)?;
+                    Deed::Move(Box::new(moves::move_of(view, policy, &ground, stream)?))
+                }
+                Verdict::Misplaced(Cure::StepDown) => {
+                    let chosen = chosen.get(&finding.asset).copied();
+                    Deed::StepDown(step_down(view, &ground, finding, chosen)?)
+                }
+                Verdict::Misplaced(Cure::FollowStream)
+                | Verdict::InPlace
+                | Verdict::Ignored(_)
+                | Verdict::Held(_, _) => return None,
+            };
+            Some(Action {
+                asset: asset_name(view, finding.asset)?,
+                from: server_name(view, finding.leader?)?,
+                deed,
+            })
         })
         .collect();
-    Plan { actions }
+    admit(view, policy, circumstances, evaluation, Plan { actions, held })
 }
 
 /// Movable findings by gain per cost; a consumer never ranks before the action on its stream.
-fn rank<'e>(view: &AccountView, evaluation: &'e Evaluation) -> Vec<&'e Finding> {
+fn rank<'e>(view: &AccountView, ground: &Ground<'_>, evaluation: &'e Evaluation) -> Vec<&'e Finding> {
+    let following = gains_of_followers(evaluation);
     let mut stream_score: Option<(u32, f32)> = None;
     let mut ranked: Vec<(f32, &Finding)> = Vec::with_capacity(evaluation.findings.len());
     for finding in &evaluation.findings {
-        let Some(own) = gain_per_cost(view, finding) else {
+        let Some(own) = gain_per_cost(view, ground, &following, finding) else {
             continue;
         };
         let score = match (finding.asset, stream_score) {
@@ -158,13 +191,30 @@ fn rank<'e>(view: &AccountView, evaluation: &'e Evaluation) -> Vec<&'e Finding> 
     ranked.into_iter().map(|(_, finding)| finding).collect()
 }
 
+/// What consumers gain that come home with their stream, by stream.
+fn gains_of_followers(evaluation: &Evaluation) -> BTreeMap<u32, f32> {
+    let mut gains = BTreeMap::new();
+    let follows = |finding: &&Finding| finding.verdict == Verdict::Misplaced(Cure::FollowStream);
+    for finding in evaluation.findings.iter().filter(follows) {
+        *gains.entry(finding.asset.stream()).or_insert(0.0) += finding.gain;
+    }
+    gains
+}
+
 /// `None` for what no action of its own cures.
-fn gain_per_cost(view: &AccountView, finding: &Finding) -> Option<f32> {
+fn gain_per_cost(
+    view: &AccountView,
+    ground: &Ground<'_>,
+    following: &BTreeMap<u32, f32>,
+    finding: &Finding,
+) -> Option<f32> {
     match finding.verdict {
         Verdict::Misplaced(Cure::StepDown) => Some(finding.gain / STEP_DOWN_COST),
         Verdict::Misplaced(Cure::Move) => {
-            let bytes = view.streams.get(finding.asset.stream() as usize)?.bytes;
-            Some(finding.gain / move_cost(bytes))
+            let at = finding.asset.stream();
+            let gain = finding.gain + following.get(&at).copied().unwrap_or(0.0);
+            let stream = view.streams.get(at as usize)?;
+            Some(gain / ground.move_cost(stream).weight())
         }
         Verdict::Misplaced(Cure::FollowStream)
         | Verdict::InPlace
@@ -173,39 +223,64 @@ fn gain_per_cost(view: &AccountView, finding: &Finding) -> Option<f32> {
     }
 }
 
-fn action(
+fn new_leaders(view: &AccountView, ground: &Ground<'_>, ranked: &[&Finding]) -> BTreeMap<AssetIx, ServerIx> {
+    let wanting: Vec<(AssetIx, Vec<ServerIx>)> = ranked
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Misplaced(Cure::StepDown))
+        .filter_map(|finding| {
+            let group = group_of(view, finding.asset)?;
+            Some((finding.asset, ground.eligible(group).collect()))
+        })
+        .collect();
+    Spread::new(view).assign(&wanting)
+}
+
+fn step_down(
     view: &AccountView,
     ground: &Ground<'_>,
-    location: &Location,
     finding: &Finding,
     chosen: Option<ServerIx>,
-) -> Option<Action> {
-    let name = |server: ServerIx| view.topology.get(server).map(|server| server.name.clone());
-    let asset = asset_name(view, finding.asset)?;
-    let from = name(finding.leader?)?;
-    let stream = view.streams.get(finding.asset.stream() as usize)?;
-    let deed = if finding.verdict == Verdict::Misplaced(Cure::Move) {
-        let target = ground.move_target(stream).ok()?;
-        debug_assert_eq!(target.location, *location);
-        Deed::Move(Box::new(target))
+) -> Option<StepDown> {
+    let group = group_of(view, finding.asset)?;
+    let home_peers = group
+        .peers
+        .iter()
+        .filter(|peer| ground.is_home(peer.server))
+        .filter_map(|peer| server_name(view, peer.server));
+    let aim = if ground.takes_aim(group) {
+        Aim::Peer(server_name(view, chosen?)?)
     } else {
-        let group = group_of(view, finding.asset)?;
-        let home_peers = group
-            .peers
-            .iter()
-            .filter(|peer| ground.is_home(peer.server))
-            .filter_map(|peer| name(peer.server));
-        let aim = if ground.takes_aim(group) {
-            Aim::Peer(name(chosen?)?)
-        } else {
-            Aim::Anyone
-        };
-        Deed::StepDown(StepDown {
-            aim,
-            home_peers: home_peers.collect(),
-        })
+        Aim::Anyone
     };
-    Some(Action { asset, from, deed })
+    Some(StepDown {
+        aim,
+        home_peers: home_peers.collect(),
+    })
+}
+
+fn server_name(view: &AccountView, server: ServerIx) -> Option<ServerName> {
+    view.topology.get(server).map(|server| server.name.clone())
+}
+
+/// Serialises what is held as a list, since JSON has no keys but text.
+mod held_list {
+    use std::collections::BTreeMap;
+
+    use leeward_api::vocabulary::FindingReason;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::evaluate::AssetIx;
+
+    type Held = BTreeMap<AssetIx, FindingReason>;
+
+    pub(super) fn serialize<S: Serializer>(held: &Held, serializer: S) -> Result<S::Ok, S::Error> {
+        held.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Held, D::Error> {
+        let rows = Vec::<(AssetIx, FindingReason)>::deserialize(deserializer)?;
+        Ok(rows.into_iter().collect())
+    }
 }
 
 #[cfg(test)]

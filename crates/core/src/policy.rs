@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use wildmatch::WildMatch;
 
+use crate::breaker::BreakerRules;
+use crate::budget::Budget;
 use crate::names::Location;
 use crate::snapshot::{ClientGroup, ClientKind, Consumer, Stream};
 use crate::topology::TopologyKey;
+use crate::window::Window;
 
 /// Metadata by which an asset's owner opts out.
 pub const IGNORE_KEY: &str = "leeward.dev/ignore";
@@ -187,10 +190,14 @@ pub struct MoveRules {
     pub timeout: Duration,
     /// Larger streams are held.
     pub max_bytes: Option<u64>,
+    /// Streams whose writes a move would block for longer are held.
+    pub max_stall: Duration,
+    /// Mirrors and sources that do not resume after a move get their leader stepped down.
+    pub refresh_dependents: bool,
 }
 
-/// How much at once and how often.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How much at once, how often, and when.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Disruption {
     /// Operations at once.
     pub max_concurrent: usize,
@@ -198,6 +205,27 @@ pub struct Disruption {
     pub cooldown: Duration,
     /// Requests without success, per asset.
     pub max_attempts: u32,
+    /// What must hold of an asset and its servers.
+    pub gates: Gates,
+    /// How many may be acted on in a span of time.
+    pub budgets: Vec<Budget>,
+    /// When actions may be done.
+    pub windows: Vec<Window>,
+    /// When repeated failures stop all actions.
+    pub circuit_breaker: BreakerRules,
+}
+
+/// What must hold of an asset and its servers right before an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gates {
+    /// Raft entries that a peer which takes over may lack.
+    pub max_replica_lag: u32,
+    /// Consumers with more messages that wait for an acknowledgement are held.
+    pub max_ack_pending: Option<u64>,
+    /// A leader that leads for a shorter time is left alone.
+    pub quiet_after_leader_change: Duration,
+    /// A server that is up for a shorter time gets no leaders.
+    pub quiet_after_server_start: Duration,
 }
 
 /// Whether the owner of a stream opted it out.

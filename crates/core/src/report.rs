@@ -176,11 +176,14 @@ fn held_reason(evaluation: &Evaluation, held: u32) -> (InPlaceReason, String) {
         }
     }
     let hard = by_reason.keys().all(|reason| reason.class() == ReasonClass::Hard);
+    let contested = by_reason.contains_key(&FindingReason::Contested);
     let listed: Vec<String> = by_reason
         .iter()
         .map(|(reason, count)| format!("{reason} {count}"))
         .collect();
-    let reason = if hard {
+    let reason = if contested {
+        InPlaceReason::Contested
+    } else if hard {
         InPlaceReason::Unfixable
     } else {
         InPlaceReason::Held
@@ -326,8 +329,9 @@ fn finding_status(
         Verdict::Held(cure, reason) => (Some(cure), Some(reason)),
         Verdict::InPlace | Verdict::Ignored(_) => (None, None),
     };
-    let remembered = circumstances.history.assets.get(asset);
-    let next = remembered.filter(|past| !past.exhausted(&policy.disruption));
+    let (history, rules) = (circumstances.history, &policy.disruption);
+    let remembered = history.assets.get(asset);
+    let cooling = history.stands_against(asset, rules, circumstances.now) == Some(FindingReason::CoolingDown);
     FindingStatus {
         check: match finding.asset {
             AssetIx::Stream(_) => Check::StreamLeaderMisplaced,
@@ -347,8 +351,9 @@ fn finding_status(
         message: explain(view, policy, circumstances, evaluation, finding),
         since: None,
         attempts: remembered.map_or(0, |past| i32::try_from(past.attempts).unwrap_or(i32::MAX)),
-        next_attempt_time: next
-            .and_then(|past| past.cooling_until(&policy.disruption, circumstances.now))
+        next_attempt_time: history
+            .cooling_until(asset, rules, circumstances.now)
+            .filter(|_| cooling)
             .map(Time),
     }
 }

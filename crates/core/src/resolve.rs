@@ -1,5 +1,7 @@
 //! Custom resource → [`Policy`]: what the schema's rules could not check is checked here, once.
 
+mod limits;
+
 use leeward_api::policy::{
     ClientKind as ApiClientKind, HomeStrategy, Mode as ApiMode, OnNoMajority as ApiOnNoMajority,
     PlacementPolicySpec, Topology as ApiTopology, TopologyKey as ApiTopologyKey, WeightBy as ApiWeightBy,
@@ -7,7 +9,7 @@ use leeward_api::policy::{
 
 use crate::names::Location;
 use crate::policy::{
-    Actions, ClientSelector, Disruption, Globs, HomeRules, Mode, MoveRules, OnNoMajority, Policy, Strategy,
+    Actions, ClientSelector, Globs, HomeRules, Mode, MoveRules, OnNoMajority, Policy, Strategy,
     StreamSelector, WeightBy,
 };
 use crate::snapshot::ClientKind;
@@ -24,6 +26,22 @@ pub enum InvalidPolicy {
     /// `actions.streamPlacement.maxBytes` is not a quantity.
     #[error("actions.streamPlacement.maxBytes is not a number of bytes ({message}): write it as \"10Gi\"")]
     MaxBytes {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A budget or window cannot be used; then nothing is allowed.
+    #[error("{field}: {message}")]
+    Limit {
+        /// Which.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The time zone of a budget or window is not known; then nothing is allowed.
+    #[error("{field}.timeZone: {message}")]
+    TimeZone {
+        /// Which.
+        field: String,
         /// What is wrong with it.
         message: String,
     },
@@ -47,11 +65,7 @@ pub fn resolve(spec: &PlacementPolicySpec) -> Result<Policy, InvalidPolicy> {
         },
         consumers: Globs::new(&spec.consumers.include, &spec.consumers.exclude),
         actions: actions(spec)?,
-        disruption: Disruption {
-            max_concurrent: usize::try_from(spec.disruption.max_concurrent).unwrap_or(usize::MAX),
-            cooldown: spec.disruption.cooldown.into(),
-            max_attempts: spec.disruption.max_attempts,
-        },
+        disruption: limits::disruption(&spec.disruption)?,
         max_findings: usize::try_from(spec.report.max_findings).unwrap_or(0),
         reset_token: spec.reset_token.clone(),
     })
@@ -125,6 +139,8 @@ fn actions(spec: &PlacementPolicySpec) -> Result<Actions, InvalidPolicy> {
         stream_placement: actions.stream_placement.enabled.then(|| MoveRules {
             timeout: actions.stream_placement.timeout.into(),
             max_bytes,
+            max_stall: actions.stream_placement.max_stall.into(),
+            refresh_dependents: actions.stream_placement.refresh_dependents,
         }),
     })
 }

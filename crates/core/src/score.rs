@@ -2,27 +2,65 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::Stream;
+use crate::topology::Version;
+
 /// The round trip between two locations that no gateway measures (regions of one stretched cluster).
 const UNMEASURED_ROUND_TRIP: Duration = Duration::from_millis(1);
-/// What a step-down costs, in the unit of [`move_cost`]: clients wait for tens of milliseconds (NATS.md N14, N16).
+/// What a step-down costs, in the unit of [`MoveCost::weight`]: clients wait for tens of milliseconds (NATS.md N14, N16).
 pub const STEP_DOWN_COST: f32 = 1.0;
 /// What a move costs besides its bytes: seconds of copying and one hand-over per asset (NATS.md N24).
 const MOVE_BASE_COST: f32 = 10.0;
 /// A move's cost grows by one for each of these.
 const BYTES_PER_COST: f32 = 1_048_576.0;
+/// What the servers are expected to copy a second until a move was measured. N24's 100 MiB on three replicas took 8–14 s.
+pub const ASSUMED_BYTES_PER_SECOND: u64 = 10 << 20;
+/// What a move takes besides copying: elections, and adding peers one by one (NATS.md N24).
+const MOVE_BASE_TIME: Duration = Duration::from_secs(5);
+/// The first version that takes writes while a replicated stream moves (NATS.md N24).
+pub const MOVES_WITHOUT_STALL: Version = Version::new(2, 15, 0);
+
+/// What a move is expected to cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveCost {
+    /// Bytes that the servers copy, over all replicas.
+    pub bytes: u64,
+    /// How long it takes.
+    pub time: Duration,
+    /// For how long the stream takes no writes: servers up to 2.14 block those of a replicated stream while they copy
+    /// (NATS.md N24).
+    pub stall: Duration,
+}
 
 /// Messages a second × milliseconds of round trip saved. An unknown rate gains nothing: it only goes last.
 pub fn gain(rate: Option<f32>, round_trip: Option<Duration>) -> f32 {
     rate.unwrap_or(0.0) * round_trip.unwrap_or(UNMEASURED_ROUND_TRIP).as_secs_f32() * 1000.0
 }
 
-/// What moving this many bytes costs.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "an order of magnitude is enough to rank by"
-)]
-pub fn move_cost(bytes: u64) -> f32 {
-    MOVE_BASE_COST + bytes as f32 / BYTES_PER_COST
+impl MoveCost {
+    /// What moving a stream is expected to cost on servers of this version and later; of unknown ones the worst.
+    pub fn estimate(stream: &Stream, lowest: Option<Version>, bytes_per_second: Option<u64>) -> Self {
+        let rate = bytes_per_second.unwrap_or(ASSUMED_BYTES_PER_SECOND).max(1);
+        let copying = Duration::from_secs(stream.bytes / rate)
+            + Duration::from_millis((stream.bytes % rate).saturating_mul(1000) / rate);
+        let stalls = stream.replicas > 1 && lowest.is_none_or(|lowest| lowest < MOVES_WITHOUT_STALL);
+        Self {
+            bytes: stream.bytes.saturating_mul(stream.replicas.max(1).into()),
+            time: MOVE_BASE_TIME.saturating_add(copying),
+            stall: if stalls { copying } else { Duration::ZERO },
+        }
+    }
+
+    /// What it costs in one number, to divide gains by.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an order of magnitude is enough to rank by"
+    )]
+    pub fn weight(&self) -> f32 {
+        MOVE_BASE_COST + self.bytes as f32 / BYTES_PER_COST
+    }
 }
 
 #[cfg(test)]

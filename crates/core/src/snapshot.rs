@@ -164,10 +164,26 @@ pub struct Stream {
     pub metadata: BTreeMap<String, String>,
     /// Bytes stored.
     pub bytes: u64,
+    /// What kind of storage it takes.
+    pub storage: Storage,
+    /// The most bytes that it may store, which servers reserve for it; `None` for no limit.
+    pub max_bytes: Option<u64>,
+    /// Streams of this account that it mirrors or sources. Sorted.
+    pub upstreams: Vec<StreamName>,
     /// Messages stored a second since the last observation; `None` at the first look.
     pub message_rate: Option<f32>,
     /// Sorted by name.
     pub consumers: Vec<Consumer>,
+}
+
+/// Where a stream keeps its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Storage {
+    /// On disk.
+    #[default]
+    File,
+    /// In memory.
+    Memory,
 }
 
 /// A consumer.
@@ -183,6 +199,10 @@ pub struct Consumer {
     pub durable: bool,
     /// Its owner opted it out with the metadata `leeward.dev/ignore: "true"`.
     pub opted_out: bool,
+    /// Messages that were delivered and wait for an acknowledgement.
+    pub ack_pending: u64,
+    /// A client of one of its priority groups is pinned to it, and would lose the pin (NATS.md N16).
+    pub pinned: bool,
 }
 
 /// Who leads an asset and who else holds it.
@@ -190,6 +210,9 @@ pub struct Consumer {
 pub struct RaftGroup {
     /// The leader; `None` when there is none now.
     pub leader: Option<ServerIx>,
+    /// Since when it leads, or has been seen to lead where servers do not say (before 2.11.9); `None` for a group of one,
+    /// which elects nobody.
+    pub leader_since: Option<Timestamp>,
     /// All members with the leader among them, sorted by server.
     pub peers: Box<[Peer]>,
 }

@@ -1,10 +1,19 @@
-//! Where a stream would move to: the placement that an edit writes, and the servers that fit it.
+//! Where a stream would move to: the placement that an edit writes, and the servers that fit it and have room, so that
+//! no move is asked for that the servers would refuse.
 
+mod room;
+
+use std::collections::BTreeSet;
+
+use leeward_api::vocabulary::FindingReason;
 use serde::{Deserialize, Serialize};
 
+pub use room::{Need, Reserved, Shortage};
+
+use self::room::Site;
 use crate::names::{ClusterName, Location, ServerName, Tag};
 use crate::snapshot::{Placement, Stream};
-use crate::topology::{ServerDetails, Topology, TopologyKey};
+use crate::topology::{LocationMap, Server, ServerDetails, ServerIx, Topology, TopologyKey, Version};
 
 /// The destination of a move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,64 +37,309 @@ impl MoveTarget {
 }
 
 /// Why no move can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// No server fits.
     #[error("no JetStream server in home carries the stream's placement tags")]
     NoServersMatch,
-    /// Fewer servers than replicas fit.
-    #[error("{matching} servers in home fit the stream's placement, fewer than its replicas")]
+    /// Fewer servers than replicas fit, however much room they have.
+    #[error("{matching} servers in home can take a replica, fewer than the stream has")]
     NotEnoughServers {
-        /// How many.
+        /// How many, all in one cluster.
         matching: usize,
+        /// The servers' `unique_tag`, where that is what makes them so few.
+        unique_tag: Option<String>,
+    },
+    /// Enough servers fit, but too few of them have room.
+    #[error("{with_room} servers in home have room for a replica, fewer than the stream has")]
+    NoCapacity {
+        /// How many.
+        with_room: usize,
+        /// What the others lack, by server.
+        short: Vec<Shortage>,
     },
 }
 
-/// Finds the placement that brings a stream to a location; `members` tells the location's servers.
-pub fn move_target(
-    topology: &Topology,
-    key: &TopologyKey,
-    location: &Location,
-    members: &[bool],
-    stream: &Stream,
-) -> Result<MoveTarget, TargetError> {
-    let in_home = || {
-        topology
-            .servers()
-            .iter()
-            .zip(members)
-            .filter(|(_, member)| **member)
-            .map(|(server, _)| server)
-    };
-    let known = || in_home().filter_map(|server| Some((server, server.details.as_ref()?)));
-    let placement = Placement {
-        cluster: only_cluster(known().map(|(_, details)| &details.cluster)),
-        tags: tags_towards(key, location, stream.placement.as_ref()),
-    };
-    let fitting: Vec<&ServerDetails> = known()
-        .filter(|(server, details)| server.answered && details.jetstream && fits(&placement, details))
-        .map(|(_, details)| details)
-        .collect();
-    // All replicas lie in one cluster (NATS.md N1).
-    let most = fitting
-        .iter()
-        .map(|one| {
-            fitting
-                .iter()
-                .filter(|other| other.cluster == one.cluster)
-                .count()
-        })
-        .max()
-        .ok_or(TargetError::NoServersMatch)?;
-    if most < usize::from(stream.replicas) {
-        return Err(TargetError::NotEnoughServers { matching: most });
+impl TargetError {
+    /// The reason of a finding that this makes.
+    pub fn reason(&self) -> FindingReason {
+        match self {
+            Self::NoServersMatch => FindingReason::NoServersMatch,
+            Self::NotEnoughServers {
+                matching: _,
+                unique_tag: _,
+            } => FindingReason::NotEnoughServers,
+            Self::NoCapacity {
+                with_room: _,
+                short: _,
+            } => FindingReason::NoCapacity,
+        }
     }
-    Ok(MoveTarget {
-        location: location.clone(),
-        placement,
-        replaces: stream.placement.clone(),
-        servers: in_home().map(|server| server.name.clone()).collect(),
-    })
+}
+
+/// A location that streams may move to, and what its servers ask of a stream.
+#[derive(Clone, Debug)]
+pub struct Destination<'a> {
+    topology: &'a Topology,
+    key: &'a TopologyKey,
+    location: &'a Location,
+    members: Vec<bool>,
+    lowest: Option<Version>,
+    /// Every prefix that any server asks for: which of them leads the meta group, and decides, is not seen (NATS.md N2).
+    unique_tags: BTreeSet<&'a str>,
+    /// Likewise the lowest of any.
+    max_ha_assets: Option<u64>,
+}
+
+/// A server that a stream's placement allows.
+#[derive(Clone, Copy, Debug)]
+struct Candidate<'a> {
+    index: ServerIx,
+    name: &'a ServerName,
+    details: &'a ServerDetails,
+}
+
+impl<'a> Destination<'a> {
+    /// Gathers what is asked of every stream.
+    pub fn new(
+        topology: &'a Topology,
+        key: &'a TopologyKey,
+        locations: &LocationMap,
+        location: &'a Location,
+    ) -> Self {
+        let rooms = || {
+            let details = topology
+                .servers()
+                .iter()
+                .filter_map(|server| server.details.as_ref());
+            details.filter_map(|details| details.room.as_ref())
+        };
+        Self {
+            topology,
+            key,
+            location,
+            members: locations.members(location),
+            lowest: topology.version_range().map(|(lowest, _)| lowest),
+            unique_tags: rooms().filter_map(|room| room.unique_tag.as_deref()).collect(),
+            max_ha_assets: rooms().filter_map(|room| room.max_ha_assets).min(),
+        }
+    }
+
+    /// Whether a server is in the location.
+    pub fn contains(&self, server: ServerIx) -> bool {
+        self.members.get(usize::from(server.0)).copied().unwrap_or(false)
+    }
+
+    /// Finds the placement that brings a stream here.
+    pub fn target(&self, stream: &Stream) -> Result<MoveTarget, TargetError> {
+        self.takers(stream, &Reserved::default(), |_| true)?;
+        Ok(MoveTarget {
+            location: self.location.clone(),
+            placement: self.placement(stream),
+            replaces: stream.placement.clone(),
+            servers: self.servers().map(|(_, server)| server.name.clone()).collect(),
+        })
+    }
+
+    /// What one replica of a stream takes of a server.
+    pub fn need(&self, stream: &Stream) -> Need {
+        Need::of(stream, self.lowest)
+    }
+
+    /// The servers that may be chosen for a stream beside what is reserved, among those that are wanted; enough for all
+    /// its replicas.
+    pub fn takers(
+        &self,
+        stream: &Stream,
+        reserved: &Reserved,
+        wanted: impl Fn(ServerIx) -> bool,
+    ) -> Result<Vec<ServerIx>, TargetError> {
+        let placement = self.placement(stream);
+        let replicas = usize::from(stream.replicas);
+        let unique = self.unique_among(&placement);
+        let matching: Vec<Candidate<'_>> = self
+            .matching(&placement)
+            .filter(|candidate| wanted(candidate.index))
+            .collect();
+        if matching.is_empty() {
+            return Err(TargetError::NoServersMatch);
+        }
+        let Seats { count, unique_tag } = seats(&matching, &unique);
+        if count < replicas {
+            return Err(TargetError::NotEnoughServers {
+                matching: count,
+                unique_tag,
+            });
+        }
+        let Parted {
+            roomy,
+            cramped,
+            short,
+        } = self.parted_by_room(matching, stream, reserved);
+        let with_room = seats(&roomy, &unique).count;
+        let avoids = |cramped| unique.is_empty() && avoided(cramped, &roomy, replicas, reserved);
+        if with_room < replicas || !cramped.iter().all(avoids) {
+            return Err(TargetError::NoCapacity { with_room, short });
+        }
+        Ok(roomy.iter().map(|candidate| candidate.index).collect())
+    }
+
+    /// All servers of the location.
+    pub fn members(&self) -> impl Iterator<Item = ServerIx> {
+        self.servers().map(|(index, _)| index)
+    }
+
+    fn servers(&self) -> impl Iterator<Item = (ServerIx, &'a Server)> {
+        self.topology
+            .indices()
+            .zip(self.topology.servers())
+            .filter(|(index, _)| self.contains(*index))
+    }
+
+    fn known(&self) -> impl Iterator<Item = (Candidate<'a>, bool)> {
+        self.servers().filter_map(|(index, server)| {
+            let candidate = Candidate {
+                index,
+                name: &server.name,
+                details: server.details.as_ref()?,
+            };
+            Some((candidate, server.answered))
+        })
+    }
+
+    fn placement(&self, stream: &Stream) -> Placement {
+        Placement {
+            cluster: only_cluster(self.known().map(|(candidate, _)| &candidate.details.cluster)),
+            tags: tags_towards(self.key, self.location, stream.placement.as_ref()),
+        }
+    }
+
+    fn matching(&self, placement: &Placement) -> impl Iterator<Item = Candidate<'a>> {
+        self.known().filter_map(|(candidate, answered)| {
+            let details = candidate.details;
+            (answered && details.jetstream && fits(placement, details)).then_some(candidate)
+        })
+    }
+
+    /// A placement that names a tag of the prefix itself switches the servers' check off.
+    fn unique_among(&self, placement: &Placement) -> Vec<&'a str> {
+        let named = |prefix: &&&str| {
+            let bare = |tag: &Tag| tag.as_str().trim_start_matches('!').starts_with(**prefix);
+            placement.tags.iter().any(bare)
+        };
+        self.unique_tags
+            .iter()
+            .filter(|prefix| !named(prefix))
+            .copied()
+            .collect()
+    }
+
+    fn parted_by_room(
+        &self,
+        matching: Vec<Candidate<'a>>,
+        stream: &Stream,
+        reserved: &Reserved,
+    ) -> Parted<'a> {
+        let need = self.need(stream);
+        let mut parted = Parted::default();
+        for candidate in matching {
+            let site = Site {
+                name: candidate.name,
+                room: candidate.details.room.as_ref(),
+                max_ha_assets: self.max_ha_assets,
+            };
+            match need.shortage(&site, reserved.of(candidate.index)) {
+                None => parted.roomy.push(candidate),
+                Some(shortage) => {
+                    if matches!(shortage, Shortage::Bytes { .. }) && need.is_taken_by_servers(&site) {
+                        parted.cramped.push(candidate);
+                    }
+                    parted.short.push(shortage);
+                }
+            }
+        }
+        parted
+    }
+}
+
+/// Servers that a placement allows, by the room that they have for a stream.
+#[derive(Debug, Default)]
+struct Parted<'a> {
+    roomy: Vec<Candidate<'a>>,
+    /// What the stream stores does not fit, but the servers would not mind.
+    cramped: Vec<Candidate<'a>>,
+    /// What those lack that are not roomy.
+    short: Vec<Shortage>,
+}
+
+/// Whether the servers prefer enough others in its cluster to a server: for a single peer they take the most free bytes,
+/// for more the fewest assets, then the most free bytes.
+fn avoided(cramped: &Candidate<'_>, roomy: &[Candidate<'_>], replicas: usize, reserved: &Reserved) -> bool {
+    let here = || {
+        let all = roomy.iter();
+        all.filter(|other| other.details.cluster == cramped.details.cluster)
+    };
+    let preferred = |other: &&Candidate<'_>| {
+        let assets = |candidate: &Candidate<'_>| candidate.details.room.as_ref().map(|room| room.ha_assets);
+        let on_their_way = reserved.of(other.index).ha_assets();
+        let other = assets(other).map(|present| present.saturating_add(on_their_way));
+        other.is_some_and(|other| replicas == 1 || Some(other) <= assets(cramped))
+    };
+    here().filter(preferred).count() >= replicas
+}
+
+/// How many replicas of one stream servers can hold.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seats {
+    count: usize,
+    /// The prefix of tags whose values are fewer than the servers.
+    unique_tag: Option<String>,
+}
+
+/// The most that one cluster offers, since all replicas lie in one (NATS.md N1).
+fn seats(candidates: &[Candidate<'_>], unique: &[&str]) -> Seats {
+    let clusters: BTreeSet<&ClusterName> = candidates
+        .iter()
+        .map(|candidate| &candidate.details.cluster)
+        .collect();
+    clusters
+        .into_iter()
+        .map(|cluster| {
+            let here: Vec<&ServerDetails> = candidates
+                .iter()
+                .map(|candidate| candidate.details)
+                .filter(|details| details.cluster == *cluster)
+                .collect();
+            seats_of(&here, unique)
+        })
+        .max_by_key(|seats| seats.count)
+        .unwrap_or_default()
+}
+
+fn seats_of(servers: &[&ServerDetails], unique: &[&str]) -> Seats {
+    let scarcest = unique
+        .iter()
+        .map(|prefix| (distinct_tags(servers, prefix), *prefix))
+        .min();
+    match scarcest {
+        Some((count, prefix)) if count < servers.len() => Seats {
+            count,
+            unique_tag: Some(prefix.to_owned()),
+        },
+        Some(_) | None => Seats {
+            count: servers.len(),
+            unique_tag: None,
+        },
+    }
+}
+
+/// A server without such a tag is never chosen; of several tags the servers compare the first.
+fn distinct_tags(servers: &[&ServerDetails], prefix: &str) -> usize {
+    let first = |details: &&ServerDetails| {
+        let mut tags = details.tags.iter();
+        tags.find(|tag| tag.as_str().starts_with(prefix)).cloned()
+    };
+    servers.iter().filter_map(first).collect::<BTreeSet<_>>().len()
 }
 
 fn only_cluster<'a>(mut clusters: impl Iterator<Item = &'a ClusterName>) -> Option<ClusterName> {

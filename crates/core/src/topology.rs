@@ -80,8 +80,36 @@ pub struct ServerDetails {
     pub version: Version,
     /// Whether JetStream runs there and placement may choose it.
     pub jetstream: bool,
-    /// When it started; `None` when it cannot be seen.
+    /// When it started, or was first seen where that cannot be told.
     pub started: Option<Timestamp>,
+    /// What JetStream may use there and does; `None` when it cannot be seen.
+    pub room: Option<Room>,
+}
+
+/// Resources of JetStream on one server, as it tells them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Room {
+    /// Bytes on disk.
+    pub file: Resource,
+    /// Bytes in memory.
+    pub memory: Resource,
+    /// Streams and consumers with more than one replica that have a peer there.
+    pub ha_assets: u64,
+    /// The most of those; `None` for no limit.
+    pub max_ha_assets: Option<u64>,
+    /// The prefix of tags of which no two peers of a stream may share a value (`unique_tag`).
+    pub unique_tag: Option<String>,
+}
+
+/// One kind of storage of one server, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Resource {
+    /// All that JetStream may use.
+    pub limit: u64,
+    /// What is used.
+    pub used: u64,
+    /// What streams with `max_bytes` have reserved.
+    pub reserved: u64,
 }
 
 /// All servers of a system, sorted by name, and the round trips between its clusters.

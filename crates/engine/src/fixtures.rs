@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 use leeward_core::names::AssetName;
 use leeward_core::operation::Outcome;
-use leeward_core::plan::{Action, Aim, Deed, StepDown};
+use leeward_core::plan::{Action, Aim, Deed, Move, StepDown};
+use leeward_core::score::MoveCost;
 use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;
 
@@ -39,11 +40,17 @@ pub(crate) fn stream_move(name: &str) -> Action {
     Action {
         asset: asset(name),
         from: "eu-0".into(),
-        deed: Deed::Move(Box::new(MoveTarget {
-            location: "us".into(),
-            placement: Placement::default(),
-            replaces: None,
-            servers: vec!["us-0".into()],
+        deed: Deed::Move(Box::new(Move {
+            target: MoveTarget {
+                location: "us".into(),
+                placement: Placement::default(),
+                replaces: None,
+                servers: vec!["us-0".into()],
+            },
+            bytes: 0,
+            cost: MoveCost::default(),
+            consumers: Vec::new(),
+            dependents: Vec::new(),
         })),
     }
 }
@@ -58,5 +65,6 @@ pub(crate) fn finished(action: Action, result: ActionResult, reason: Option<Find
         requests: 1,
         started: at(0),
         ended: at(0) + Duration::from_millis(250),
+        follow_ups: Vec::new(),
     }
 }

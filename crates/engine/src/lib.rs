@@ -8,5 +8,6 @@ pub mod metrics;
 pub mod occurrence;
 pub mod permit;
 pub mod ports;
+pub mod record;
 pub mod runner;
 pub mod standing;

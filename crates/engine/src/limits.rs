@@ -26,6 +26,8 @@ struct State {
     moves: Count,
     per_target: BTreeMap<ServerName, usize>,
     streams: BTreeSet<(AccountId, StreamName)>,
+    /// Streams that were seen to move, by account.
+    moving: BTreeMap<AccountId, BTreeSet<StreamName>>,
 }
 
 #[derive(Debug)]
@@ -44,6 +46,7 @@ impl SystemLimits {
                 moves: count(moves),
                 per_target: BTreeMap::new(),
                 streams: BTreeSet::new(),
+                moving: BTreeMap::new(),
             }),
             freed: watch::Sender::new(0),
         })
@@ -58,19 +61,32 @@ impl SystemLimits {
         self.freed.send_modify(|count| *count += 1);
     }
 
-    /// A place for an action, or what is taken. `adrift` moves are under way that hold no slot, such as one that was begun
-    /// before a restart; they count like the others.
-    pub fn try_start(
-        self: &Arc<Self>,
-        account: &AccountId,
-        action: &Action,
-        adrift: usize,
-    ) -> Result<Slot, Busy> {
+    /// Takes note of the streams of an account that move now, whoever began it: those that hold no slot, such as one that
+    /// was begun before a restart, count like the others.
+    pub fn set_moving(&self, account: &AccountId, streams: BTreeSet<StreamName>) {
         let mut state = self.lock();
-        let beside = if action.kind() == ActionType::StreamPlacement {
-            adrift
+        let same = match state.moving.get(account) {
+            Some(known) => *known == streams,
+            None => streams.is_empty(),
+        };
+        if same {
+            return;
+        }
+        if streams.is_empty() {
+            state.moving.remove(account);
         } else {
-            0
+            state.moving.insert(account.clone(), streams);
+        }
+        drop(state);
+        self.freed.send_modify(|count| *count += 1);
+    }
+
+    /// A place for an action, or what is taken.
+    pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
+        let mut state = self.lock();
+        let beside = match action.kind() {
+            ActionType::StreamPlacement => state.adrift(),
+            ActionType::ConsumerStepDown | ActionType::StreamStepDown => 0,
         };
         let stream = (account.clone(), action.asset.stream.clone());
         let target = action.target().cloned();
@@ -113,6 +129,19 @@ impl SystemLimits {
 }
 
 impl State {
+    /// Moves that hold no slot.
+    fn adrift(&self) -> usize {
+        let moving = self.moving.iter();
+        moving
+            .flat_map(|(account, streams)| {
+                streams
+                    .iter()
+                    .map(move |stream| (account.clone(), stream.clone()))
+            })
+            .filter(|stream| !self.streams.contains(stream))
+            .count()
+    }
+
     fn count(&mut self, kind: ActionType) -> &mut Count {
         match kind {
             ActionType::StreamPlacement => &mut self.moves,

@@ -1,5 +1,7 @@
 //! The numbers that Leeward shows of itself. Labels never hold stream or consumer names.
 
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, ActionType};
 use leeward_core::evaluate::Evaluation;
+use leeward_core::limits::Limits;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,6 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use strum::IntoEnumIterator as _;
+
+use self::limits::LimitMetrics;
 
 /// The policy that a number is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -88,6 +93,9 @@ pub struct Metrics {
     operations: Family<ActionKindLabels, Gauge>,
     round_duration: Family<PolicyLabels, Histogram>,
     snapshot_age: Family<PolicyLabels, Float>,
+    moved_bytes: Family<PolicyLabels, Counter>,
+    gateway_ratio: Family<PolicyLabels, Float>,
+    limits: LimitMetrics,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -123,6 +131,9 @@ impl Metrics {
             operations: Family::default(),
             round_duration,
             snapshot_age: Family::default(),
+            moved_bytes: Family::default(),
+            gateway_ratio: Family::default(),
+            limits: LimitMetrics::default(),
         };
         metrics.register();
         metrics
@@ -175,6 +186,18 @@ impl Metrics {
             Unit::Seconds,
             self.snapshot_age.clone(),
         );
+        registry.register_with_unit(
+            "moved",
+            "Bytes of streams that were moved, each replica counted",
+            Unit::Bytes,
+            self.moved_bytes.clone(),
+        );
+        registry.register(
+            "gateway_bytes_ratio",
+            "Share of the account's bytes that crosses gateways",
+            self.gateway_ratio.clone(),
+        );
+        self.limits.register(registry);
     }
 
     /// Adds metrics of an adapter to the same page.
@@ -214,6 +237,9 @@ impl Metrics {
         self.in_place_ratio.remove(policy);
         self.round_duration.remove(policy);
         self.snapshot_age.remove(policy);
+        self.moved_bytes.remove(policy);
+        self.gateway_ratio.remove(policy);
+        self.limits.forget(policy);
     }
 
     fn forget_location(&self, policy: &PolicyLabels, location: &str) {
@@ -232,7 +258,20 @@ impl Metrics {
             evaluation,
             took,
             age,
+            limits,
+            gateway_percent,
         } = evaluated;
+        self.limits.set(policy, limits);
+        match gateway_percent {
+            Some(percent) => {
+                self.gateway_ratio
+                    .get_or_create(policy)
+                    .set(f64::from(*percent) / 100.0);
+            }
+            None => {
+                self.gateway_ratio.remove(policy);
+            }
+        }
         for (kind, counts) in KINDS.into_iter().zip([evaluation.streams, evaluation.consumers]) {
             let numbers = [counts.in_place, counts.misplaced, counts.held, counts.ignored];
             for (state, number) in STATES.into_iter().zip(numbers) {
@@ -311,6 +350,11 @@ impl Metrics {
             .insert(labels);
     }
 
+    /// A stream was moved.
+    pub(crate) fn moved(&self, policy: &PolicyLabels, bytes: u64) {
+        self.moved_bytes.get_or_create(policy).inc_by(bytes);
+    }
+
     /// An operation was dropped before its end, at shutdown.
     pub(crate) fn dropped(&self, policy: &PolicyLabels, action: ActionType) {
         self.operations.get_or_create(&kind_labels(policy, action)).dec();
@@ -322,6 +366,8 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) evaluation: &'a Evaluation,
     pub(crate) took: Duration,
     pub(crate) age: Duration,
+    pub(crate) limits: &'a Limits,
+    pub(crate) gateway_percent: Option<i32>,
 }
 
 fn asset_labels(policy: &PolicyLabels, kind: &'static str, state: &'static str) -> AssetLabels {

@@ -48,6 +48,15 @@ pub trait Act: Send + Sync + 'static {
         stream: &StreamName,
         target: &MoveTarget,
     ) -> impl Future<Output = Result<(), ActError>> + Send;
+
+    /// Cancels a move that is under way, and puts the placement from before back where the servers do not (NATS.md
+    /// N27). An `Ok` says that the cancel was taken and the stored placement is the one from before.
+    fn cancel_move(
+        &self,
+        permit: Permit,
+        stream: &StreamName,
+        target: &MoveTarget,
+    ) -> impl Future<Output = Result<(), ActError>> + Send;
 }
 
 /// Tells the time.

@@ -4,6 +4,7 @@
 //! next round come. Dropping the loop at any instant loses nothing that the next one would not see again (P10).
 
 mod operations;
+mod proof;
 mod round;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use leeward_api::policy_status::{Finding as FindingStatus, RecentAction};
 use leeward_api::vocabulary::ActionType;
 use leeward_core::evaluate::Managed;
 use leeward_core::history::History;
-use leeward_core::names::{AccountId, AssetName};
+use leeward_core::names::{AccountId, AssetName, StreamName};
 use leeward_core::plan::Action;
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::snapshot::AccountView;
@@ -24,7 +25,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::execute::Finished;
+use self::proof::Row;
+use crate::execute::{Finished, Stage};
 use crate::limits::SystemLimits;
 use crate::metrics::{Metrics, PolicyLabels};
 use crate::occurrence::Occurrence;
@@ -59,6 +61,11 @@ pub struct Setup<A, C> {
     pub findings: Vec<FindingStatus>,
     /// Actions of the past.
     pub recent_actions: Vec<RecentAction>,
+    /// Moves that were under way when the past ended.
+    pub unfinished_moves: BTreeSet<StreamName>,
+    /// Whether somebody writes down where the policy stands and says so with [`Runner::recorded`]: then no request is sent
+    /// before its operation is written down.
+    pub records: bool,
 }
 
 /// What may change while a loop runs.
@@ -93,6 +100,7 @@ impl Input {
 pub struct Runner {
     input: watch::Sender<Input>,
     standing: watch::Receiver<Option<Arc<Standing>>>,
+    written: watch::Sender<u64>,
     authority: Authority,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -110,6 +118,11 @@ impl Runner {
         let (occurrences, receiver) = mpsc::channel(OCCURRENCES);
         let stop = CancellationToken::new();
         let view = setup.observe.watch(&setup.account);
+        setup
+            .limits
+            .set_moving(&setup.account, setup.unfinished_moves.clone());
+        let written = watch::Sender::new(0);
+        let (stage_sender, stages) = mpsc::channel(OCCURRENCES);
         let body = Loop {
             freed: setup.limits.freed(),
             recent: setup.recent_actions.clone(),
@@ -121,6 +134,11 @@ impl Runner {
             authority: authority.clone(),
             standing: standing_sender,
             occurrences,
+            written: written.subscribe(),
+            sequence: 0,
+            stage_sender,
+            stages,
+            row: Row::default(),
             queue: Vec::new(),
             in_flight: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -137,6 +155,7 @@ impl Runner {
             Self {
                 input: input_sender,
                 standing,
+                written,
                 authority,
                 stop,
                 task,
@@ -157,6 +176,15 @@ impl Runner {
     /// Where the policy stands; `None` before the first round.
     pub fn standing(&self) -> watch::Receiver<Option<Arc<Standing>>> {
         self.standing.clone()
+    }
+
+    /// Where the policy stood with this sequence, or a later one, is written down.
+    pub fn recorded(&self, sequence: u64) {
+        self.written.send_if_modified(|written| {
+            let news = sequence > *written;
+            *written = sequence.max(*written);
+            news
+        });
     }
 
     /// Acts no more, watches hand-overs under way to their end for a short time, and ends.
@@ -190,6 +218,14 @@ struct Loop<A, C> {
     history: History,
     findings: Vec<FindingStatus>,
     recent: Vec<RecentAction>,
+    /// The sequence of the standing that was written down last.
+    written: watch::Receiver<u64>,
+    /// The sequence of the standing that was published last.
+    sequence: u64,
+    stage_sender: mpsc::Sender<(AssetName, Stage)>,
+    stages: mpsc::Receiver<(AssetName, Stage)>,
+    /// Operations since there was nothing to do.
+    row: Row,
     /// What is still to be started, the first at the end.
     queue: Vec<Action>,
     in_flight: BTreeMap<AssetName, InFlight>,
@@ -230,6 +266,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     }
                     self.due = true;
                 }
+                Some((asset, stage)) = self.stages.recv() => self.advance(&asset, stage).await,
                 Some(joined) = self.tasks.join_next() => {
                     if let Ok(finished) = joined {
                         self.finish(finished).await;
@@ -262,5 +299,6 @@ impl<A, C> Drop for Loop<A, C> {
             let kind = operation.action.kind();
             self.setup.metrics.dropped(&self.setup.labels, kind);
         }
+        self.setup.limits.set_moving(&self.setup.account, BTreeSet::new());
     }
 }

@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use leeward_api::policy_status::{OperationStatus, RecentAction};
+use leeward_api::policy_status::{Memory, OperationStatus, Proof, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
+use leeward_core::demand::elapsed;
+use leeward_core::limits::Limits;
 use leeward_core::names::{AssetName, ConsumerName, StreamName};
 use leeward_core::plan::{Action, Deed};
 use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
 
-use crate::execute::Finished;
+use crate::execute::{Finished, FollowUp, Stage};
 use crate::permit::Withheld;
 
 /// Where a policy stands.
 #[derive(Clone, Debug)]
 pub struct Standing {
+    /// Counts up with each publication; see [`crate::runner::Runner::recorded`].
+    pub sequence: u64,
     /// The generation of the policy that was evaluated.
     pub generation: i64,
     /// When.
@@ -36,6 +40,10 @@ pub struct Standing {
     pub operations: Vec<OperationStatus>,
     /// The last ones that ended, the newest first.
     pub recent_actions: Vec<RecentAction>,
+    /// What limits in number and time say.
+    pub limits: Limits,
+    /// What must not be forgotten.
+    pub memory: Memory,
 }
 
 /// An operation under way.
@@ -44,6 +52,8 @@ pub(crate) struct InFlight {
     pub(crate) action: Action,
     pub(crate) started: Timestamp,
     pub(crate) deadline: Timestamp,
+    pub(crate) stage: Stage,
+    pub(crate) proof: Option<Proof>,
 }
 
 pub(crate) fn operation_status(operation: &InFlight) -> OperationStatus {
@@ -51,6 +61,8 @@ pub(crate) fn operation_status(operation: &InFlight) -> OperationStatus {
         action,
         started,
         deadline,
+        stage: _,
+        proof: _,
     } = operation;
     OperationStatus {
         action: action.kind(),
@@ -67,7 +79,7 @@ pub(crate) fn operation_status(operation: &InFlight) -> OperationStatus {
 fn destination(action: &Action) -> Option<String> {
     match &action.deed {
         Deed::StepDown(_) => action.target().map(ToString::to_string),
-        Deed::Move(target) => Some(target.location.to_string()),
+        Deed::Move(moving) => Some(moving.target.location.to_string()),
     }
 }
 
@@ -78,6 +90,7 @@ pub(crate) fn recent_action(finished: &Finished) -> RecentAction {
         requests: _,
         started: _,
         ended,
+        follow_ups: _,
     } = finished;
     RecentAction {
         time: Time(*ended),
@@ -92,6 +105,31 @@ pub(crate) fn recent_action(finished: &Finished) -> RecentAction {
         result: outcome.result,
         reason: outcome.reason.map(|reason| reason.to_string()),
         duration_milliseconds: i64::try_from(finished.duration().as_millis()).unwrap_or(i64::MAX),
+        proof: None,
+    }
+}
+
+/// A hand-over of a stream that read one that moved.
+pub(crate) fn refreshed(follow_up: &FollowUp) -> RecentAction {
+    let FollowUp {
+        stream,
+        outcome,
+        requests: _,
+        started,
+        ended,
+    } = follow_up;
+    let took = elapsed(*started, *ended);
+    RecentAction {
+        time: Time(*ended),
+        action: ActionType::StreamStepDown,
+        stream: stream.to_string(),
+        consumer: None,
+        from: None,
+        to: outcome.to.as_ref().map(ToString::to_string),
+        result: outcome.result,
+        reason: outcome.reason.map(|reason| reason.to_string()),
+        duration_milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+        proof: None,
     }
 }
 
@@ -99,7 +137,17 @@ pub(crate) fn progressing(
     operations: &BTreeMap<AssetName, InFlight>,
     withheld: Option<Withheld>,
     waiting: usize,
+    limits: Option<(ProgressingReason, String)>,
 ) -> (ProgressingReason, String) {
+    let verified = operations.values().filter(|operation| match operation.stage {
+        Stage::Verifying | Stage::Refreshing => true,
+        Stage::Checking | Stage::Recording | Stage::Requested | Stage::Cancelling => false,
+    });
+    let verified = verified.count();
+    if verified > 0 && verified == operations.len() {
+        let text = format!("{verified} done, watched until their clients go on; {waiting} waiting");
+        return (ProgressingReason::Verifying, text);
+    }
     let of_kind = |wanted: fn(ActionType) -> bool| {
         operations
             .values()
@@ -130,7 +178,7 @@ pub(crate) fn progressing(
             ProgressingReason::Idle,
             format!("{waiting} wait for the system's limits"),
         ),
-        None => (ProgressingReason::Idle, "nothing to do".into()),
+        None => limits.unwrap_or_else(|| (ProgressingReason::Idle, "nothing to do".into())),
     }
 }
 
@@ -165,6 +213,11 @@ pub(crate) fn degraded(
     let timed_out = ended(ActionResult::TimedOut, true);
     let missed = ended(ActionResult::Missed, false);
     let failed = ended(ActionResult::Failed, false) + ended(ActionResult::Failed, true);
+    let stalled = ended(ActionResult::Stalled, false) + ended(ActionResult::Stalled, true);
+    if stalled > 0 {
+        let text = format!("after {stalled} actions consumers did not go on");
+        return (DegradedReason::ConsumerStalled, text);
+    }
     if timed_out > 0 {
         return (
             DegradedReason::MoveTimedOut,

@@ -25,6 +25,10 @@ pub struct Request {
     pub subject: String,
     /// The name that the client gave.
     pub client: String,
+    /// The connection that it came by: the server and its number there. No two connections have the same.
+    pub connection: String,
+    /// When the server carried it out, as the server wrote it.
+    pub at: String,
 }
 
 impl Request {
@@ -65,9 +69,12 @@ impl Audit {
                         .unwrap_or("")
                         .to_owned()
                 };
+                let number = advisory.pointer("/client/id").and_then(Value::as_u64);
                 let request = Request {
                     subject: text("/subject"),
                     client: text("/client/name"),
+                    connection: format!("{}/{}", text("/client/server"), number.unwrap_or_default()),
+                    at: text("/timestamp"),
                 };
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(request);
             }

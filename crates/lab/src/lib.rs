@@ -10,4 +10,5 @@ pub mod load;
 pub mod nats;
 pub mod ports;
 pub mod process;
+pub mod soak;
 pub mod tools;

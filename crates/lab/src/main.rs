@@ -1,11 +1,11 @@
-//! `leeward-lab`: servers on loopback to try things on, the demo, and the benchmark.
+//! `leeward-lab`: servers on loopback to try things on, the demo, the benchmark, and the soak.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use leeward_lab::bench;
+use leeward_lab::bench::{self, Section};
 use leeward_lab::demo::{self, Shape};
 use leeward_lab::folder::Folder;
 use leeward_lab::kube::Kube;
@@ -13,6 +13,7 @@ use leeward_lab::nats::{
     Auth, ClusterSpec, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, RegionSpec, SYSTEM_ACCOUNT, SYSTEM_USER,
     System, go_duration, layout,
 };
+use leeward_lab::soak::{self, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Real NATS and Kubernetes servers on loopback.
@@ -29,8 +30,10 @@ enum Action {
     Up(Up),
     /// Show the main job: leaders come home to their clients, with a table of before and after.
     Demo(Demo),
-    /// Measure how fast leaders come home, against a loop over the `nats` command and against a floor.
-    Bench,
+    /// Measure how fast leaders come home, and what clients feel while a stream moves.
+    Bench(Bench),
+    /// Leave Leeward alone under load while everything around it fails and comes back, and hold it to its promises.
+    Soak(Soak),
 }
 
 #[derive(Debug, Args)]
@@ -41,6 +44,34 @@ struct Demo {
     /// Leave everything running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// One section instead of all.
+    #[arg(long, value_enum)]
+    only: Option<Measured>,
+}
+
+#[derive(Debug, Args)]
+struct Soak {
+    /// About how long it takes in all.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Chooses the disturbances; one by chance if none is given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// A minute on the supercluster, with a few disturbances of each kind.
+    #[arg(long)]
+    short: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Measured {
+    /// How fast leaders come home, against a loop over the `nats` command and against a floor.
+    Converge,
+    /// Stalls while a stream moves, by a bare placement edit and by Leeward.
+    Move,
 }
 
 #[derive(Debug, Args)]
@@ -103,7 +134,24 @@ async fn run(command: &Action) -> anyhow::Result<()> {
             };
             Box::pin(demo::play(shape, *keep)).await
         }
-        Action::Bench => Box::pin(bench::run()).await,
+        Action::Soak(Soak { minutes, seed, short }) => {
+            let seed = seed.unwrap_or_else(|| fastrand::u64(..10_000));
+            let options = if *short {
+                Options::short(seed)
+            } else {
+                Options::long(Duration::from_mins(*minutes), seed)
+            };
+            Box::pin(soak::run(&options)).await
+        }
+        Action::Bench(Bench { only }) => Box::pin(bench::run(&sections(*only))).await,
+    }
+}
+
+fn sections(only: Option<Measured>) -> Vec<Section> {
+    match only {
+        None => vec![Section::Converge, Section::Move],
+        Some(Measured::Converge) => vec![Section::Converge],
+        Some(Measured::Move) => vec![Section::Move],
     }
 }
 

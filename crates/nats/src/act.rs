@@ -1,7 +1,7 @@
 //! The user of one account: reads its assets, steps leaders down, edits placements (NATS.md N17).
 //!
 //! Promises: an act is sent once or not at all, only while its permit holds, and only in the account that this client
-//! first learnt to be its own; a repair is completed once it has begun ([`crate::place`]); reads may be repeated. What an
+//! first learnt to be its own; a repair and a cancel are completed once begun ([`crate::place`], [`crate::cancel`]); reads may be repeated. What an
 //! answer means is said in [`ActError`]; whether an act worked is for the caller to read back (P9).
 
 use std::sync::Arc;
@@ -165,6 +165,17 @@ impl Act for AccountClient {
 
     async fn place(&self, permit: Permit, stream: &StreamName, target: &MoveTarget) -> Result<(), ActError> {
         self.calls.place(permit, stream, target).await
+    }
+
+    async fn cancel_move(
+        &self,
+        permit: Permit,
+        stream: &StreamName,
+        target: &MoveTarget,
+    ) -> Result<(), ActError> {
+        let account = self.account.borrow().as_ref().map(|info| info.id.clone());
+        let account = account.ok_or(ActError::Disconnected)?;
+        self.calls.cancel_move(permit, &account, stream, target).await
     }
 }
 

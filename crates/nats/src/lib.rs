@@ -9,6 +9,7 @@ pub mod account;
 pub mod act;
 mod backoff;
 mod calls;
+mod cancel;
 pub mod connect;
 pub mod credentials;
 mod denials;

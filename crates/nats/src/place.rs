@@ -52,7 +52,11 @@ impl Calls {
     }
 
     /// The configuration as the servers wrote it, if the stream stores the placement that the plan was made for.
-    async fn config(&self, stream: &StreamName, replaces: Option<&Placement>) -> Result<String, ActError> {
+    pub(crate) async fn config(
+        &self,
+        stream: &StreamName,
+        replaces: Option<&Placement>,
+    ) -> Result<String, ActError> {
         let (subject, answer) = match self.stream_info(stream).await.map_err(not_sent)? {
             (subject, Found::Answer(answer)) => (subject, answer),
             (_, Found::Gone) => return Err(changed(format!("stream {stream} does not exist any more"))),
@@ -69,13 +73,18 @@ impl Calls {
         config_text(&subject, &answer).map_err(not_sent)
     }
 
-    async fn stream_info(&self, stream: &StreamName) -> Result<(String, Found), ActError> {
+    pub(crate) async fn stream_info(&self, stream: &StreamName) -> Result<(String, Found), ActError> {
         let call = format!("STREAM.INFO.{stream}");
         Ok((self.subject(&call), self.info(&call).await?))
     }
 
     /// Sends a whole configuration and compares what was stored with it.
-    async fn update(&self, right: Guard<'_>, stream: &StreamName, config: String) -> Result<(), ActError> {
+    pub(crate) async fn update(
+        &self,
+        right: Guard<'_>,
+        stream: &StreamName,
+        config: String,
+    ) -> Result<(), ActError> {
         let subject = self.subject(&format!("STREAM.UPDATE.{stream}"));
         let answer = self
             .act(right, &subject, config.clone(), Asked::Placement, UPDATE_LIMIT)
@@ -117,10 +126,37 @@ struct Repair {
     placement: String,
 }
 
-/// Why the second update is not tried again.
-enum Stop {
+/// Why what was begun is not complete.
+pub(crate) enum Stop {
+    /// Trying again is of no use.
     Ended(ActError),
+    /// It may be tried again.
     Failed(ActError),
+}
+
+/// The pauses between tries, up to a limit.
+pub(crate) struct Tries {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Tries {
+    pub(crate) fn for_at_most(limit: Duration) -> Self {
+        Self {
+            deadline: Instant::now() + limit,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Waits for the next try; false when the time is over.
+    pub(crate) async fn another(&mut self) -> bool {
+        if Instant::now() >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        true
+    }
 }
 
 impl Repair {
@@ -147,8 +183,7 @@ impl Repair {
 
     /// Sets the placement again; `removed` says that it was removed for certain.
     async fn complete(&self, removed: bool) -> Result<(), ActError> {
-        let deadline = Instant::now() + COMPLETION_LIMIT;
-        let mut pause = FIRST_PAUSE;
+        let mut tries = Tries::for_at_most(COMPLETION_LIMIT);
         loop {
             let error = match self.set_again(removed).await {
                 Ok(()) => return Ok(()),
@@ -156,16 +191,14 @@ impl Repair {
                 Err(Stop::Failed(error)) => error,
             };
             let (stream, placement) = (&self.stream, &self.placement);
-            if Instant::now() >= deadline {
+            tracing::warn!(%stream, placement, %error, "a removed placement is not set again yet");
+            if !tries.another().await {
                 tracing::error!(
                     %stream, placement, %error,
                     "a stream has lost its placement: it was removed and could not be set again; set it by hand"
                 );
                 return Err(half_done(&error.to_string()));
             }
-            tracing::warn!(%stream, placement, %error, "a removed placement is not set again yet");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -225,11 +258,11 @@ fn half_done(why: &str) -> ActError {
     }
 }
 
-fn edit(stream: &StreamName, error: &EditError) -> ActError {
+pub(crate) fn edit(stream: &StreamName, error: &EditError) -> ActError {
     changed(format!("stream {stream}: {error}"))
 }
 
-fn config_text(subject: &str, answer: &[u8]) -> Result<String, ActError> {
+pub(crate) fn config_text(subject: &str, answer: &[u8]) -> Result<String, ActError> {
     let read = wire::read::<RawStreamInfo<'_>>(answer).map_err(|message| malformed(subject, message))?;
     Ok(read.config.get().to_owned())
 }

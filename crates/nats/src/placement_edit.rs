@@ -252,7 +252,107 @@ mod tests {
         })
     }
 
+    /// White space as JSON has it.
+    const SPACES: &str = "[ \t\r\n]{0,3}";
+
+    /// Text that is a JSON string, with characters escaped that need not be.
+    fn string(letters: &'static str) -> impl Strategy<Value = String> {
+        let escaped = |letter: &str, upper: bool| -> String {
+            let unit = |unit: u16| {
+                if upper {
+                    format!("\\u{unit:04X}")
+                } else {
+                    format!("\\u{unit:04x}")
+                }
+            };
+            letter.encode_utf16().map(unit).collect::<Vec<_>>().concat()
+        };
+        let letter = (letters, 0u8..4).prop_map(move |(letter, how)| match (letter.as_str(), how) {
+            ("\"" | "\\", _) => format!("\\{letter}"),
+            ("/", 0) => "\\/".to_owned(),
+            (_, 1 | 2) => escaped(&letter, how == 1),
+            _ => letter,
+        });
+        prop::collection::vec(letter, 1..7).prop_map(|letters| format!("\"{}\"", letters.concat()))
+    }
+
+    /// Text that is JSON, as no writer known here would write it.
+    fn odd_json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            prop::sample::select(vec!["null", "true", "false", "\"\"", "{ }", "[\n]"])
+                .prop_map(str::to_owned),
+            "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?",
+            string("[a-z\"\\\\/>{}é😀]"),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            let entry = (
+                SPACES,
+                string("[a-z.{}]|placement"),
+                SPACES,
+                inner.clone(),
+                SPACES,
+            )
+                .prop_map(|(before, key, colon, value, after)| {
+                    format!("{before}{key}:{colon}{value}{after}")
+                });
+            prop_oneof![
+                prop::collection::vec((SPACES, inner, SPACES), 0..4).prop_map(|items| {
+                    let items = items
+                        .into_iter()
+                        .map(|(before, item, after)| before + &item + &after);
+                    format!("[{}]", items.collect::<Vec<_>>().join(","))
+                }),
+                prop::collection::vec(entry, 0..4).prop_map(|entries| format!("{{{}}}", entries.join(","))),
+            ]
+        })
+    }
+
+    /// How many cases each property runs; more by `LEEWARD_PROPTEST_CASES`.
+    fn cases() -> u32 {
+        let told = std::env::var("LEEWARD_PROPTEST_CASES").ok();
+        told.and_then(|count| count.parse().ok()).unwrap_or(1000)
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+        #[test]
+        fn p7_every_byte_but_the_placement_stays_however_it_is_written(
+            before in prop::collection::vec((string("[a-z_]"), odd_json()), 0..4),
+            after in prop::collection::vec((string("[a-z_]"), odd_json()), 0..4),
+            stored in prop::option::of(odd_json().prop_filter("a placement", |text| text == "null" || text.starts_with('{'))),
+            spaces in prop::array::uniform4(SPACES),
+            cluster in "[a-z]{1,6}",
+        ) {
+            let entry = |(key, value): &(String, String)| {
+                format!("{}{key}{}:{value}{}", spaces[0], spaces[1], spaces[2])
+            };
+            let head: Vec<String> = before.iter().map(entry).collect();
+            let tail: Vec<String> = after.iter().map(entry).collect();
+            let key = format!("{}\"placement\"{}:{}", spaces[1], spaces[2], spaces[3]);
+            let place = |value: &str| {
+                let own = [format!("{key}{value}{}", spaces[0])];
+                format!("{{{}}}{}", [head.as_slice(), &own, tail.as_slice()].concat().join(","), spaces[3])
+            };
+            let target = placement(Some(&cluster), &["t"]);
+            let Some(stored) = stored else {
+                let text = format!("{{{}}}{}", [head, tail].concat().join(","), spaces[3]);
+                let edited = with_placement(&text, &target).unwrap();
+                let (kept, end) = text.split_at(text.len() - spaces[3].len() - 1);
+                let added = edited.strip_prefix(kept).and_then(|rest| rest.strip_suffix(end)).unwrap();
+                let added = added.strip_prefix(',').unwrap_or(added);
+                prop_assert_eq!(added, format!("\"placement\":{{\"cluster\":\"{cluster}\",\"tags\":[\"t\"]}}"));
+                return Ok(());
+            };
+            let edited = with_placement(&place(&stored), &target).unwrap();
+            let (kept, end) = place("|").split_once('|').map(|(kept, end)| (kept.to_owned(), end.to_owned())).unwrap();
+            let written = edited.strip_prefix(&kept).and_then(|rest| rest.strip_suffix(&end));
+            let read = fields(written.expect("the rest stays")).unwrap();
+            prop_assert_eq!(read["cluster"].get(), format!("\"{cluster}\""));
+            prop_assert_eq!(without_placement(&place(&stored)).unwrap(), place("null"));
+            prop_assert_eq!(with_stored(&edited, &stored).unwrap(), place(&stored), "and back again");
+        }
+
         #[test]
         fn p7_only_the_placement_changes(
             entries in prop::collection::btree_map("[a-z_{}\"]{1,8}", json(), 0..6),

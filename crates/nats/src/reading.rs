@@ -1,14 +1,17 @@
 //! Assets as they were read: the same shape from JSZ, from the lists and from INFO, with servers by name.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_core::names::{ClusterName, ServerName, Tag};
-use leeward_core::operation::{PeerReading, Reading};
-use leeward_core::safety::SMALL_LAG;
-use leeward_core::snapshot::Placement;
+use leeward_core::names::{ClusterName, ServerName, StreamName, Tag};
+use leeward_core::operation::{PeerReading, Progress, Reading, Upstream};
+use leeward_core::snapshot::{Placement, Storage};
 
-use crate::wire::assets::{ConsumerInfo, Group, Replica, StoredPlacement, StreamInfo, Text};
+use crate::wire::assets::{
+    ConsumerConfig, ConsumerInfo, Group, Replica, SourceInfo, StoredIn, StoredPlacement, StreamConfig,
+    StreamInfo, Text,
+};
 
 /// Entries of the servers' own in an asset's metadata.
 pub(crate) const OWN_METADATA: &str = "_nats.";
@@ -33,6 +36,10 @@ pub(crate) struct StreamReading {
     pub(crate) placement: Option<Placement>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) bytes: u64,
+    pub(crate) storage: Storage,
+    pub(crate) max_bytes: Option<u64>,
+    /// All that are configured, sorted by name.
+    pub(crate) upstreams: Vec<Upstream>,
     pub(crate) last_sequence: u64,
     pub(crate) consumers: Vec<ConsumerReading>,
 }
@@ -46,7 +53,8 @@ pub(crate) struct ConsumerReading {
     pub(crate) replicas: u8,
     pub(crate) durable: bool,
     pub(crate) opted_out: bool,
-    pub(crate) delivered: u64,
+    pub(crate) pinned: bool,
+    pub(crate) progress: Progress,
 }
 
 impl StreamReading {
@@ -74,6 +82,12 @@ impl StreamReading {
             placement: config.placement.as_ref().map(placement),
             metadata: metadata(&config.metadata),
             bytes: state.bytes,
+            storage: match config.storage {
+                StoredIn::File => Storage::File,
+                StoredIn::Memory => Storage::Memory,
+            },
+            max_bytes: u64::try_from(config.max_bytes).ok().filter(|bytes| *bytes > 0),
+            upstreams: upstreams(config, info),
             last_sequence: state.last_seq,
             consumers,
             name,
@@ -93,6 +107,8 @@ impl StreamReading {
             replicas: self.replicas,
             placement: self.placement,
             bytes: self.bytes,
+            progress: None,
+            upstreams: self.upstreams,
         }
     }
 }
@@ -105,10 +121,7 @@ impl ConsumerReading {
             .config
             .as_ref()
             .ok_or_else(|| format!("consumer {name} came without its configuration"))?;
-        let delivered = info
-            .delivered
-            .as_ref()
-            .ok_or_else(|| format!("consumer {name} came without its state"))?;
+        let pinned = |client: &Text<'_>| !client.is_empty();
         Ok(Self {
             group: GroupReading::new(info.cluster.as_ref(), speaker),
             replicas: config.num_replicas,
@@ -117,7 +130,13 @@ impl ConsumerReading {
                 .metadata
                 .iter()
                 .any(|(key, value)| &**key == IGNORE_KEY && &**value == "true"),
-            delivered: delivered.consumer_seq,
+            pinned: info
+                .priority_groups
+                .iter()
+                .flatten()
+                .any(|group| group.pinned_client_id.as_ref().is_some_and(pinned)),
+            progress: progress(info, config)
+                .ok_or_else(|| format!("consumer {name} came without its state"))?,
             name,
         })
     }
@@ -136,8 +155,51 @@ impl ConsumerReading {
             },
             placement: None,
             bytes: 0,
+            progress: Some(self.progress),
+            upstreams: Vec::new(),
         }
     }
+}
+
+fn progress(info: &ConsumerInfo<'_>, config: &ConsumerConfig<'_>) -> Option<Progress> {
+    let limit = config.max_ack_pending.and_then(|most| u64::try_from(most).ok());
+    Some(Progress {
+        delivered: info.delivered.as_ref()?.consumer_seq,
+        ack_floor: info.ack_floor.as_ref()?.stream_seq,
+        pending: info.num_pending?,
+        ack_pending: info.num_ack_pending?,
+        max_ack_pending: limit.filter(|most| *most > 0),
+        waiting: info.num_waiting?,
+        push_bound: info.push_bound,
+        paused: info.paused,
+    })
+}
+
+/// The streams of the same account that are read. All that are configured: a leader that just took over says nothing of
+/// them for a moment, which is as good as never heard. Of several sources of one stream the one that is worst off counts.
+fn upstreams(config: &StreamConfig<'_>, info: &StreamInfo<'_>) -> Vec<Upstream> {
+    let configured = config.mirror.iter().chain(config.sources.iter().flatten());
+    let mut names: Vec<&str> = configured
+        .filter(|source| source.external.is_none())
+        .map(|source| &*source.name)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let told = || info.mirror.iter().chain(info.sources.iter().flatten());
+    let upstream = |name: &str| {
+        let of_it = || told().filter(|source| source.external.is_none() && &*source.name == name);
+        let heard = of_it().map(heard_before).reduce(|a, b| Some(a?.max(b?)));
+        Upstream {
+            stream: StreamName::from(name),
+            heard_before: heard.flatten(),
+            lag: of_it().map(|source| source.lag).max().unwrap_or(0),
+        }
+    };
+    names.into_iter().map(upstream).collect()
+}
+
+fn heard_before(source: &SourceInfo<'_>) -> Option<Duration> {
+    u64::try_from(source.active).ok().map(Duration::from_nanos)
 }
 
 impl GroupReading {
@@ -197,16 +259,15 @@ fn member(server: ServerName) -> PeerReading {
 }
 
 /// A leader calls a follower current when it has acknowledged everything applied. Over a WAN under load it never has: its
-/// acknowledgements are a round trip old. One that was heard of just now and lacks little is as good.
+/// acknowledgements are a round trip old. So one that was heard of just now and lacks something counts as current too; how
+/// much it may lack is for the policy to say.
 fn peer(replica: &Replica<'_>) -> PeerReading {
-    let under_way = replica.lag > 0
-        && replica.lag <= u64::from(SMALL_LAG)
-        && replica
-            .active
-            .is_some_and(|nanoseconds| nanoseconds < HEARD_LATELY);
+    let heard_lately = replica
+        .active
+        .is_some_and(|nanoseconds| nanoseconds < HEARD_LATELY);
     PeerReading {
         server: ServerName::from(&*replica.name),
-        current: replica.current || under_way,
+        current: replica.current || replica.lag > 0 && heard_lately,
         offline: replica.offline,
         lag: replica.lag,
     }

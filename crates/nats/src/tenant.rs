@@ -1,7 +1,8 @@
 //! Sees one account through its own user, where there are no credentials of the system account (NATS.md N50).
 //!
 //! Promises the same as the system observer for what an account may see: its connections on every server, its volume, its
-//! streams and consumers. Round trips between clusters and the servers' starts cannot be seen. Nobody counts the servers
+//! streams and consumers. Round trips between clusters and the servers' room cannot be seen, and a server counts as started
+//! when it was first seen. Nobody counts the servers
 //! here, so those are expected that answered lately or that an asset names.
 
 mod lists;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use crate::act::AccountClient;
 use crate::connect::ConnectionState;
 use crate::observe::Tasks;
+use crate::observe::arrivals::Arrivals;
 use crate::observe::assemble::{Gathered, assemble};
 use crate::observe::board::{Board, Which};
 use crate::observe::census::SeenServer;
@@ -56,6 +58,7 @@ impl TenantObserver {
             board: Arc::clone(&board),
             history: History::new(interval),
             servers: BTreeMap::new(),
+            arrivals: Arrivals::default(),
         };
         let sweeps = pace::run(link, Arc::clone(&board), interval, look);
         Arc::new(Self {
@@ -116,6 +119,7 @@ struct TenantLook {
     history: History,
     /// Servers that answered, and when last.
     servers: BTreeMap<ServerName, Instant>,
+    arrivals: Arrivals,
 }
 
 impl Look for TenantLook {
@@ -154,6 +158,7 @@ impl TenantLook {
         let now = Instant::now();
         self.servers
             .retain(|_, answered| now.duration_since(*answered) < REMEMBERED_FOR);
+        let elections = self.board.take_elections(account);
         let enough = |replies: &ByServer<_>| self.enough(replies);
         let link = self.client.link();
         let (assets, connections) = tokio::join!(
@@ -163,6 +168,7 @@ impl TenantLook {
         let mut gathered = Gathered {
             streams: assets.streams,
             gaps: assets.gaps,
+            elections,
             ..Gathered::default()
         };
         let mut servers = BTreeMap::new();
@@ -175,8 +181,12 @@ impl TenantLook {
             Err(error) => gathered.gaps.push(gap(error)),
         }
         self.add_statz(&mut gathered, &servers, account).await;
+        self.arrivals.forget_old();
         for info in servers.into_values() {
-            let seen = SeenServer::new(info);
+            let seen = SeenServer {
+                started: Some(self.arrivals.of(&info.id, Timestamp::now())),
+                ..SeenServer::new(info)
+            };
             self.servers.insert(seen.name.clone(), now);
             gathered.servers.push(seen);
         }

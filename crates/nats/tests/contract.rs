@@ -8,8 +8,12 @@
 
 #[path = "contract/act.rs"]
 mod act;
+#[path = "contract/cancel.rs"]
+mod cancel;
 #[path = "contract/connect.rs"]
 mod connect;
+#[path = "contract/needs.rs"]
+mod needs;
 #[path = "contract/support.rs"]
 mod support;
 #[path = "contract/view.rs"]

@@ -159,6 +159,12 @@ impl Cluster {
         Ok(namespace.labels().clone())
     }
 
+    /// An object as the API has it now, newer than any cache.
+    pub async fn read<K: Stated + Clone + Debug>(&self, key: &Key) -> Result<K, ClusterError> {
+        let api: Api<K> = Api::namespaced(self.client(), &key.namespace);
+        limited("get", format!("{} {key}", K::kind(&())), api.get(&key.name)).await
+    }
+
     /// Applies the whole status of an object under the own field manager.
     pub async fn apply_status<K: Stated>(
         &self,

@@ -37,10 +37,14 @@ impl Told {
         let (reason, note) = occurrence.event()?;
         let subject = match occurrence {
             Occurrence::HomeChanged { to, .. } => format!("location {to}"),
-            Occurrence::ObservationIncomplete { .. } => String::new(),
-            Occurrence::Started { action } | Occurrence::AttemptsExhausted { action, .. } => {
-                action.asset.to_string()
-            }
+            Occurrence::ObservationIncomplete { .. }
+            | Occurrence::PlanCompleted(_)
+            | Occurrence::BreakerOpened { .. }
+            | Occurrence::BreakerClosed => String::new(),
+            Occurrence::Started { action }
+            | Occurrence::Requested { action }
+            | Occurrence::AttemptsExhausted { action, .. } => action.asset.to_string(),
+            Occurrence::Contested { asset } => asset.to_string(),
             Occurrence::Ended(finished) => finished.action.asset.to_string(),
         };
         Some(Self {

@@ -2,6 +2,7 @@
 
 use leeward_engine::metrics::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
@@ -14,12 +15,49 @@ struct SystemLabels {
     system: String,
 }
 
-/// Gauges per system.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeaseLabels {
+    lease: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeaseErrorLabels {
+    lease: String,
+    reason: &'static str,
+}
+
+/// Gauges per system and per lease.
 #[derive(Clone, Debug, Default)]
 pub struct Gauges {
     expected: Family<SystemLabels, Gauge>,
     answered: Family<SystemLabels, Gauge>,
     connected: Family<SystemLabels, Gauge>,
+    lease_held: Family<LeaseLabels, Gauge>,
+    lease_errors: Family<LeaseErrorLabels, Counter>,
+}
+
+/// The numbers of one lease.
+#[derive(Clone, Debug)]
+pub struct LeaseGauges {
+    name: String,
+    held: Gauge,
+    errors: Family<LeaseErrorLabels, Counter>,
+}
+
+impl LeaseGauges {
+    /// Sets whether this replica holds it.
+    pub fn hold(&self, held: bool) {
+        self.held.set(held.into());
+    }
+
+    /// Counts a call that failed.
+    pub fn fail(&self, reason: &'static str) {
+        let labels = LeaseErrorLabels {
+            lease: self.name.clone(),
+            reason,
+        };
+        self.errors.get_or_create(&labels).inc();
+    }
 }
 
 impl Gauges {
@@ -43,10 +81,34 @@ impl Gauges {
                 "Whether a system's observer is connected",
                 added.connected,
             );
+            registry.register(
+                "lease_held",
+                "Whether this replica holds a lease, and so acts",
+                added.lease_held,
+            );
+            registry.register(
+                "lease_errors",
+                "Calls to the Kubernetes API about a lease that failed",
+                added.lease_errors,
+            );
             let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
             registry.register("build", "The version that runs", build);
         });
         gauges
+    }
+
+    /// The numbers of a lease, which is not held yet.
+    pub fn lease(&self, name: &str) -> LeaseGauges {
+        let labels = LeaseLabels {
+            lease: name.to_owned(),
+        };
+        let held = self.lease_held.get_or_create(&labels).clone();
+        held.set(0);
+        LeaseGauges {
+            name: name.to_owned(),
+            held,
+            errors: self.lease_errors.clone(),
+        }
     }
 
     /// Sets the numbers of a system.
@@ -89,5 +151,19 @@ mod tests {
         assert!(page.contains("leeward_build_info{version="), "{page}");
         gauges.remove(&system);
         assert!(!metrics.page().unwrap().contains("prod"));
+    }
+
+    #[test]
+    fn a_lease_is_on_the_page_before_it_is_held() {
+        let metrics = Metrics::new();
+        let lease = Gauges::register(&metrics).lease("leeward");
+        let has = |line: &str| metrics.page().unwrap().contains(line);
+        assert!(has("leeward_lease_held{lease=\"leeward\"} 0"));
+        lease.hold(true);
+        assert!(has("leeward_lease_held{lease=\"leeward\"} 1"));
+        lease.fail("forbidden");
+        assert!(has(
+            "leeward_lease_errors_total{lease=\"leeward\",reason=\"forbidden\"} 1"
+        ));
     }
 }

@@ -1,7 +1,8 @@
 //! The adapter to Kubernetes: controllers, status, events, health and metrics endpoints.
 //!
 //! [`run`] watches `NatsSystem`s and `PlacementPolicy`s, observes each system once, and runs the engine for each policy.
-//! It promises that what runs goes on while the Kubernetes API is away, and that nothing acts once it is told to stop.
+//! It promises that of several replicas only the holder of the lease acts and speaks, that nothing acts once it is told to
+//! stop, and that it looks on while the Kubernetes API is away, ready to go on when it is back.
 //! What is decided is the core's matter, how NATS is spoken to the NATS adapter's.
 
 mod cluster;
@@ -12,6 +13,7 @@ mod error;
 mod events;
 mod gauges;
 mod key;
+mod lease;
 mod managed;
 mod objects;
 mod operator;
@@ -24,5 +26,5 @@ mod system;
 mod systems;
 mod watch;
 
-pub use config::Config;
+pub use config::{Config, LeaseConfig};
 pub use operator::{OperatorError, run};

@@ -123,6 +123,15 @@ impl<K: Watched> Objects<K> {
         }
     }
 
+    /// What exists, readable or not.
+    pub fn keys(&self) -> Vec<Key> {
+        let caches = self.caches.iter();
+        caches
+            .flat_map(|cache| cache.store.state())
+            .map(|object| Key::of(&*object))
+            .collect()
+    }
+
     /// Whether every cache was filled once.
     pub fn is_synced(&self) -> bool {
         self.caches.iter().all(|cache| *cache.synced.borrow())

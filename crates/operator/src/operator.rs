@@ -20,6 +20,7 @@ use crate::endpoint::{Health, serve};
 use crate::error::chain;
 use crate::events::{Events, Publisher};
 use crate::gauges::Gauges;
+use crate::lease::{Lease, Tenure};
 use crate::managed;
 use crate::objects::Objects;
 use crate::pokes::Pokes;
@@ -34,6 +35,8 @@ use crate::watch::control;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// At the end, reconciles under way may finish for this long.
 const RECONCILES_END: Duration = Duration::from_millis(300);
+/// The lease may be given up for this long, so that another replica need not wait for its end.
+const LEASE_END: Duration = Duration::from_secs(3);
 /// And events that wait may be written for this long.
 const EVENTS_END: Duration = Duration::from_millis(500);
 
@@ -81,16 +84,28 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let listener = listen(config.listen).await?;
     let scopes = Scope::covering(&config.namespaces);
     let metrics = Arc::new(Metrics::new());
+    let gauges = Gauges::register(&metrics);
+    let (mut holding, leave) = (JoinSet::new(), CancellationToken::new());
+    let tenure = contend(&mut holding, &client, &config, &gauges, &leave);
     let (publisher, events) = Publisher::new(client.clone(), config.instance);
     let mut telling = JoinSet::new();
     telling.spawn(publisher.run());
     let mut parts = JoinSet::new();
-    let (systems, policies) = start(&mut parts, &client, &scopes, &metrics, events, listener, &stop);
+    let sinks = Sinks {
+        metrics,
+        gauges,
+        events,
+        tenure: tenure.clone(),
+    };
+    let (systems, policies) = start(&mut parts, &client, &scopes, sinks, listener, &stop);
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
         Some(ended) = parts.join_next() => if stop.is_cancelled() { Ok(()) } else { Err(unexpected(ended)) },
+        Some(ended) = holding.join_next() => Err(unexpected(ended)),
     };
     info!("shutting down");
+    tenure.end_acts();
+    policies.withhold();
     stop.cancel();
     // The controllers first: what they hold is given back, or ended with them.
     let _ = tokio::time::timeout(RECONCILES_END, async {
@@ -98,11 +113,32 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     })
     .await;
     policies.shutdown().await;
+    // Everything is said that the next holder has to know.
+    leave.cancel();
+    let _ = tokio::time::timeout(LEASE_END, holding.join_next()).await;
     systems.shutdown().await;
     parts.shutdown().await;
     drop((policies, systems));
     let _ = tokio::time::timeout(EVENTS_END, telling.join_next()).await;
     outcome
+}
+
+/// Takes part in the contest for the lease, if there is to be one.
+fn contend(
+    holding: &mut JoinSet<&'static str>,
+    client: &Client,
+    config: &Config,
+    gauges: &Gauges,
+    leave: &CancellationToken,
+) -> Tenure {
+    let Some(contest) = &config.lease else {
+        warn!("there is no lease: nothing stops another replica from acting at the same time");
+        return Tenure::alone();
+    };
+    let numbers = gauges.lease(&contest.name);
+    let (lease, tenure) = Lease::new(client.clone(), contest, config.instance.as_deref(), numbers);
+    holding.spawn(named("the keeper of the lease", lease.hold(leave.clone())));
+    tenure
 }
 
 async fn client() -> Result<Client, OperatorError> {
@@ -129,12 +165,19 @@ fn unexpected(ended: Result<&'static str, JoinError>) -> OperatorError {
     OperatorError::Ended { part }
 }
 
+/// Where the controllers' words go, and what they depend on.
+struct Sinks {
+    metrics: Arc<Metrics>,
+    gauges: Gauges,
+    events: Events,
+    tenure: Tenure,
+}
+
 fn start(
     parts: &mut JoinSet<&'static str>,
     client: &Client,
     scopes: &[Scope],
-    metrics: &Arc<Metrics>,
-    events: Events,
+    sinks: Sinks,
     listener: TcpListener,
     stop: &CancellationToken,
 ) -> (Arc<Systems>, Arc<Policies>) {
@@ -150,9 +193,10 @@ fn start(
         policy_pokes: Pokes::new(scopes),
         handles: Arc::new(SystemHandles::default()),
         managed,
-        events,
-        metrics: Arc::clone(metrics),
-        gauges: Gauges::register(metrics),
+        events: sinks.events,
+        metrics: sinks.metrics,
+        gauges: sinks.gauges,
+        tenure: sinks.tenure,
     };
     let systems = Arc::new(Systems::new(shared.clone()));
     let policies = Arc::new(Policies::new(shared.clone()));
@@ -181,12 +225,29 @@ fn start(
         parts.spawn(named("the controller of PlacementPolicies", run));
     }
     serve_health(parts, &shared, listener, stop);
+    let follow = follow_terms(shared.clone(), Arc::clone(&policies));
+    let stopped = stop.clone();
+    parts.spawn(named("the follower of the lease", async move {
+        stopped.run_until_cancelled(follow).await;
+    }));
     let (client, scopes, stopped) = (client.clone(), scopes.to_vec(), stop.clone());
     parts.spawn(named("the reader of NACK's Streams", async move {
         let follow = managed::follow(client, scopes, managed_sender, || shared.poke_policies());
         stopped.run_until_cancelled(follow).await;
     }));
     (systems, policies)
+}
+
+/// Wakes everything when a term begins or ends. What must not wait for that hangs on the tenure itself.
+async fn follow_terms(shared: Shared, policies: Arc<Policies>) {
+    let mut tenure = shared.tenure.clone();
+    loop {
+        tenure.changed().await;
+        if tenure.term().is_none() {
+            policies.withhold();
+        }
+        shared.poke_all();
+    }
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

@@ -12,7 +12,7 @@ use crate::key::Key;
 use crate::scope::Scope;
 
 /// Pokes of one source are at least this far apart; more than the controllers' debounce, which waits for silence.
-const PACE: Duration = Duration::from_millis(250);
+const PACE: Duration = Duration::from_millis(60);
 
 /// Pokes for objects of one kind; clones share them.
 #[derive(Clone, Debug)]

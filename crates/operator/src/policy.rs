@@ -7,10 +7,12 @@ mod allowed;
 mod claims;
 mod dereference;
 mod entry;
+mod fenced;
 mod findings;
 mod link;
 mod run;
 mod status;
+mod term;
 mod validate;
 
 use std::time::Duration;
@@ -21,6 +23,7 @@ use kube::Resource as _;
 use kube::core::error_boundary::InvalidObject;
 use leeward_api::PlacementPolicy;
 use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason};
+use leeward_engine::permit::Withheld;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -67,7 +70,7 @@ impl Reconcile<PlacementPolicy> for Policies {
             return Ok(SELDOM);
         }
         match &object.0 {
-            Ok(policy) => self.follow(&key, policy).await,
+            Ok(policy) => Box::pin(self.follow(&key, policy)).await,
             Err(invalid) => self.refuse(&key, invalid).await,
         }
     }
@@ -108,19 +111,28 @@ impl Policies {
             }
         };
         self.obey_switches(key, policy, &mut entry).await;
+        let entered = self.enter(key, policy, &mut entry).await;
+        let policy = match &entered {
+            Ok(Some(read)) => &**read,
+            Ok(None) | Err(_) => policy,
+        };
         let findings = self.pursue(key, policy, &mut entry).await;
         let written = self.publish(key, policy, &mut entry, &findings).await;
-        let wait = match entry.standing() {
-            Some(_) if findings.resolved.holds() && !findings.undecided => findings.interval,
-            Some(_) | None => findings.interval.min(SOON),
+        let runs = entry.standing().is_some() || !self.is_in_term(policy, &entry);
+        let wait = if runs && findings.resolved.holds() && !findings.undecided {
+            findings.interval
+        } else {
+            findings.interval.min(SOON)
         };
         self.put_back(key, entry).await;
+        entered?;
         written.map(|()| wait)
     }
 
     /// What the objects themselves forbid takes effect before anything is read that could be slow (P8); so does a reference
     /// to another system or user.
     async fn obey_switches(&self, key: &Key, policy: &PlacementPolicy, entry: &mut Entry) {
+        let in_term = self.is_in_term(policy, entry);
         let Some(drive) = entry.drive.as_mut() else { return };
         if drive.is_for_other_references(&policy.spec) {
             self.halt(key, entry).await;
@@ -128,13 +140,17 @@ impl Policies {
             return;
         }
         let system = self.shared.handles.get(&system_of(policy));
-        drive.withhold(run::switched_off(&policy.spec, system.as_deref()));
+        let mut reasons = run::switched_off(&policy.spec, system.as_deref());
+        if !in_term {
+            reasons.insert(Withheld::NotActive);
+        }
+        drive.withhold(reasons);
     }
 
     /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
     async fn put_back(&self, key: &Key, entry: Entry) {
         if let Err(entry) = self.entries.put(key.clone(), entry) {
-            self.part(key.clone(), entry).await;
+            Box::pin(self.part(key.clone(), entry)).await;
         } else if !self.shared.policies.has(key) {
             self.end(key).await;
         }
@@ -175,8 +191,15 @@ impl Policies {
                     self.halt(key, entry).await;
                 }
                 entry.account = Some(account_status(&account));
-                let claim = claim(policy, &facts.system.0, account.id, resolved);
-                self.drive(key, policy, entry, &claim, &mut findings);
+                if let Some(link) = &mut entry.link {
+                    link.keep_warm(&account);
+                }
+                if self.is_in_term(policy, entry) && Self::is_system_in_term(entry) {
+                    let claim = claim(policy, &facts.system.0, account.id, resolved);
+                    self.drive(key, policy, entry, &claim, &mut findings);
+                } else {
+                    self.stand_down(key, entry).await;
+                }
             }
         }
         let nameless = entry.link.as_ref().is_some_and(Link::is_long_without_account);
@@ -283,6 +306,7 @@ impl Policies {
             metrics: self.shared.metrics.clone(),
             pokes: &self.shared.policy_pokes,
             events: self.shared.events.clone(),
+            tenure: self.shared.tenure_of(&claim.system).clone(),
         };
         entry.drive = Some(Drive::start(start, orders));
     }
@@ -320,7 +344,7 @@ impl Policies {
         }
     }
 
-    /// Writes the status, if it says something new.
+    /// Writes the status, if it says something new and this replica is the one that speaks.
     async fn publish(
         &self,
         key: &Key,
@@ -328,6 +352,9 @@ impl Policies {
         entry: &mut Entry,
         findings: &Findings,
     ) -> Result<(), ClusterError> {
+        if !self.is_in_term(policy, entry) {
+            return Ok(());
+        }
         let standing = entry.standing();
         let outlook = Outlook {
             generation: policy.metadata.generation,
@@ -343,19 +370,21 @@ impl Policies {
         };
         let status = build(&entry.status, &outlook, Timestamp::now());
         if same(&entry.written, &status) {
+            entry.recorded(standing.as_deref());
             return Ok(());
         }
         entry.status = status;
-        match self
-            .shared
-            .cluster
-            .apply_status::<PlacementPolicy>(key, &entry.status)
-            .await
-        {
-            Ok(()) => entry.written.clone_from(&entry.status),
-            // It was deleted meanwhile.
-            Err(ClusterError::Missing { .. }) => {}
-            Err(error) => return Err(error),
+        let cluster = &self.shared.cluster;
+        let write = cluster.apply_status::<PlacementPolicy>(key, &entry.status);
+        let tenure = self.shared.tenure_of(&system_of(policy));
+        match tenure.while_held(write).await {
+            Some(Ok(())) => {
+                entry.written.clone_from(&entry.status);
+                entry.recorded(standing.as_deref());
+            }
+            // It was deleted meanwhile, or another replica speaks now.
+            Some(Err(ClusterError::Missing { .. })) | None => {}
+            Some(Err(error)) => return Err(error),
         }
         Ok(())
     }
@@ -371,14 +400,11 @@ impl Policies {
         conditions.add("Accepted", &verdict);
         conditions.add("Ready", &verdict);
         let status = json!({"observedGeneration": generation, "conditions": conditions.finish()});
-        match self
-            .shared
-            .cluster
-            .merge_status::<PlacementPolicy>(key, &status)
-            .await
-        {
-            Ok(()) | Err(ClusterError::Missing { .. }) => Ok(SELDOM),
-            Err(error) => Err(error),
+        let cluster = &self.shared.cluster;
+        let write = cluster.merge_status::<PlacementPolicy>(key, &status);
+        match self.shared.tenure.while_held(write).await {
+            Some(Ok(()) | Err(ClusterError::Missing { .. })) | None => Ok(SELDOM),
+            Some(Err(error)) => Err(error),
         }
     }
 
@@ -401,16 +427,19 @@ impl Policies {
     /// Ends what runs because this process ends: the conditions stay as they are for the next one to judge.
     async fn part(&self, key: Key, mut entry: Entry) {
         self.halt(&key, &mut entry).await;
-        if same(&entry.written, &entry.status) {
+        let system = entry.system_key();
+        let tenure = system.map_or(&self.shared.tenure, |system| self.shared.tenure_of(&system));
+        let speaks = entry.term.is_some() && entry.term == tenure.term();
+        if !speaks || same(&entry.written, &entry.status) {
             return;
         }
         let write = self
             .shared
             .cluster
             .apply_status::<PlacementPolicy>(&key, &entry.status);
-        match tokio::time::timeout(FAREWELL, write).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(policy = %key, error = %chain(&error), "last status not written"),
+        match tokio::time::timeout(FAREWELL, tenure.while_held(write)).await {
+            Ok(Some(Ok(())) | None) => {}
+            Ok(Some(Err(error))) => warn!(policy = %key, error = %chain(&error), "last status not written"),
             Err(_) => warn!(policy = %key, "last status not written in time"),
         }
     }

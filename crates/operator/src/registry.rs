@@ -47,6 +47,11 @@ impl<T> Registry<T> {
         Ok(())
     }
 
+    /// Visits all entries that are not being worked on.
+    pub fn each(&self, mut visit: impl FnMut(&mut T)) {
+        self.lock().entries.values_mut().for_each(&mut visit);
+    }
+
     /// Takes out all entries whose key is not wanted.
     pub fn take_unless(&self, mut wanted: impl FnMut(&Key) -> bool) -> Vec<(Key, T)> {
         self.lock()

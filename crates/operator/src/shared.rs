@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::events::Events;
 use crate::gauges::Gauges;
 use crate::key::Key;
+use crate::lease::Tenure;
 use crate::objects::Objects;
 use crate::pokes::Pokes;
 use crate::systems::SystemHandles;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Numbers of this adapter.
     pub gauges: Gauges,
+    /// The right to act and to speak.
+    pub tenure: Tenure,
 }
 
 impl Shared {
@@ -51,6 +54,17 @@ impl Shared {
         });
         keys.sort();
         keys
+    }
+
+    /// The right to act on a system and to speak of it and of its policies: one and the same for all systems.
+    pub fn tenure_of(&self, _system: &Key) -> &Tenure {
+        &self.tenure
+    }
+
+    /// Wakes everything, systems first: policies wait for theirs.
+    pub fn poke_all(&self) {
+        self.system_pokes.poke_all(self.systems.keys());
+        self.policy_pokes.poke_all(self.policies.keys());
     }
 
     /// Wakes every policy.

@@ -90,6 +90,11 @@ impl Systems {
             }
             None => Entry::new(system),
         };
+        let entered = self.enter(key, &mut entry).await;
+        let system = match &entered {
+            Ok(Some(read)) => read,
+            Ok(None) | Err(_) => system,
+        };
         self.pursue(key, system, &mut entry).await;
         let written = self.publish(key, system, &mut entry).await;
         let interval: Duration = system.spec.observe_interval.into();
@@ -99,7 +104,26 @@ impl Systems {
             interval.min(SOON)
         };
         self.put_back(key, entry).await;
+        entered?;
         written.map(|()| wait)
+    }
+
+    /// At the beginning of a term the object is read anew: what the last holder of the lease wrote, and what people
+    /// asked of it, may not have come by the watch yet.
+    async fn enter(&self, key: &Key, entry: &mut Entry) -> Result<Option<NatsSystem>, ClusterError> {
+        let Some(term) = self.shared.tenure_of(key).term() else {
+            return Ok(None);
+        };
+        if entry.term == Some(term) {
+            return Ok(None);
+        }
+        let system: NatsSystem = self.shared.cluster.read(key).await?;
+        if system.metadata.uid.as_deref() == Some(&entry.uid) {
+            entry.enter(term, &system);
+            return Ok(Some(system));
+        }
+        // Made anew meanwhile: the watch will tell.
+        Ok(None)
     }
 
     /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
@@ -145,6 +169,7 @@ impl Systems {
             allowed: spec.allowed_namespaces.clone(),
             interval: spec.observe_interval.into(),
             suspended: spec.suspend,
+            term: entry.term,
             limits: entry.limits.clone(),
             route: entry.route.clone(),
         };
@@ -153,7 +178,7 @@ impl Systems {
         }
     }
 
-    /// Writes the status, if it says something new.
+    /// Writes the status, if it says something new and this replica is the one that speaks.
     async fn publish(&self, key: &Key, system: &NatsSystem, entry: &mut Entry) -> Result<(), ClusterError> {
         let seen = entry.seen();
         let outlook = Outlook {
@@ -168,21 +193,22 @@ impl Systems {
         };
         let (connected, expected, answered) = outlook.numbers();
         self.shared.gauges.set(key, connected, expected, answered);
+        let tenure = self.shared.tenure_of(key);
+        if entry.term.is_none() || entry.term != tenure.term() {
+            return Ok(());
+        }
         let status = build(&entry.status, &outlook, Timestamp::now());
         if same(&entry.written, &status) {
             return Ok(());
         }
         entry.status = status;
-        match self
-            .shared
-            .cluster
-            .apply_status::<NatsSystem>(key, &entry.status)
-            .await
-        {
-            Ok(()) => entry.written.clone_from(&entry.status),
-            // It was deleted meanwhile.
-            Err(ClusterError::Missing { .. }) => {}
-            Err(error) => return Err(error),
+        let cluster = &self.shared.cluster;
+        let write = cluster.apply_status::<NatsSystem>(key, &entry.status);
+        match tenure.while_held(write).await {
+            Some(Ok(())) => entry.written.clone_from(&entry.status),
+            // It was deleted meanwhile, or another replica speaks now.
+            Some(Err(ClusterError::Missing { .. })) | None => {}
+            Some(Err(error)) => return Err(error),
         }
         Ok(())
     }

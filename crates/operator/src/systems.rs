@@ -11,6 +11,7 @@ use leeward_nats::{ConnectConfig, SystemObserver};
 
 use crate::condition::Verdict;
 use crate::key::Key;
+use crate::lease::Term;
 
 /// One system, ready to be used or not.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct SystemHandle {
     pub interval: Duration,
     /// The halt switch.
     pub suspended: bool,
+    /// The term in which it was read anew: what was seen before may be behind what the last holder of the lease knew.
+    pub term: Option<Term>,
     /// Operations at once over all of its policies.
     pub limits: Arc<SystemLimits>,
     /// How to reach it, or why that is not known.
@@ -48,6 +51,7 @@ impl SystemHandle {
             allowed,
             interval,
             suspended,
+            term,
             limits: _,
             route,
         } = self;
@@ -61,6 +65,7 @@ impl SystemHandle {
             && *allowed == other.allowed
             && *interval == other.interval
             && *suspended == other.suspended
+            && *term == other.term
     }
 }
 

@@ -25,7 +25,7 @@ use crate::pokes::Pokes;
 use crate::scope::Scope;
 
 /// Requests for one object within this time are one. It waits for silence, so who pokes often leaves longer pauses.
-const DEBOUNCE: Duration = Duration::from_millis(100);
+const DEBOUNCE: Duration = Duration::from_millis(20);
 /// Reconciles of one kind and scope at once.
 const CONCURRENCY: u16 = 32;
 /// After a reconcile that could not write.

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use async_nats::{Client, ConnectOptions};
 use futures::StreamExt;
 use futures::future::try_join_all;
+use leeward_lab::nats::jetstream::Aim;
 use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, eventually, jetstream};
 use serde_json::{Value, json};
 
 use crate::stage::{CONVERGED, Stage};
 
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_mins(2);
+
+/// More than the command's own 5 s, for a busy machine.
+const PATIENT: [&str; 2] = ["--timeout", "20s"];
 
 /// A client of the default account at a location.
 pub async fn client(system: &System, location: &str) -> anyhow::Result<Client> {
@@ -94,9 +98,12 @@ pub async fn leaders(system: &System, location: &str) -> anyhow::Result<BTreeMap
     let read = |args: Vec<String>| {
         let context = context.clone();
         async move {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            let text = system.nats_cli_text(&context, &args).await?;
-            serde_json::from_str::<Value>(&text).with_context(|| format!("nats {args:?} prints JSON"))
+            let args: Vec<&str> = args.iter().map(String::as_str).chain(PATIENT).collect();
+            eventually(READY, "the nats command is answered", || async {
+                let text = system.nats_cli_text(&context, &args).await?;
+                serde_json::from_str::<Value>(&text).with_context(|| format!("nats {args:?} prints JSON"))
+            })
+            .await
         }
     };
     let list = |value: &Value| -> Vec<String> {
@@ -143,30 +150,9 @@ pub async fn lead(
     wanted: &str,
     aimed: bool,
 ) -> anyhow::Result<()> {
-    eventually(
-        CONVERGED,
-        &format!("{stream} {consumer:?} is led in {wanted}"),
-        || async {
-            let info = match consumer {
-                None => jetstream::stream_info(client, stream).await?,
-                Some(consumer) => jetstream::consumer_info(client, stream, consumer).await?,
-            };
-            let leader = info["cluster"]["leader"].as_str().context("no leader")?;
-            if location(leader) == wanted {
-                return Ok(());
-            }
-            let peers = jetstream::peers_in(&info);
-            let there = peers.iter().find(|peer| location(peer) == wanted);
-            let target = there.with_context(|| format!("no peer in {wanted}: {peers:?}"))?;
-            let preferred = aimed.then_some(target.as_str());
-            match consumer {
-                None => jetstream::step_down(client, stream, preferred).await?,
-                Some(consumer) => jetstream::step_down_consumer(client, stream, consumer, preferred).await?,
-            };
-            bail!("{leader} was asked to hand over to {target}")
-        },
-    )
-    .await
+    let aim = if aimed { Aim::Aimed } else { Aim::Blind };
+    jetstream::lead(client, stream, consumer, wanted, aim).await?;
+    Ok(())
 }
 
 /// Waits until Leeward has looked at everything, from begin to end, this many times from now on, and a policy was

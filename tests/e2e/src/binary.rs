@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 static BUILT: OnceCell<()> = OnceCell::const_new();
 
 /// Builds the `leeward` binary once per test run; costs a fraction of a second when it is fresh.
-pub(crate) async fn build() -> anyhow::Result<()> {
+pub async fn build() -> anyhow::Result<()> {
     BUILT
         .get_or_try_init(|| async { tokio::task::spawn_blocking(cargo_build).await? })
         .await?;

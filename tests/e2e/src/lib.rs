@@ -9,4 +9,5 @@ mod binary;
 pub mod shared_kube;
 mod stage;
 
+pub use binary::build;
 pub use stage::{CONVERGED, Stage, condition};

@@ -1,17 +1,22 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use super::crds;
 use crate::{
     NatsSystem, PlacementPolicy,
     duration::GoDuration,
-    policy::{ClientKind, Mode, PlacementPolicySpec},
+    policy::{Budget, CircuitBreaker, ClientKind, Disruption, Gates, Mode, PlacementPolicySpec},
     policy_status::{
-        MAX_ADVICE, MAX_FINDINGS, MAX_LOCATIONS, MAX_OPERATIONS, MAX_RECENT_ACTIONS, PlacementPolicyStatus,
+        MAX_ADVICE, MAX_BUDGETS, MAX_FAILURES, MAX_FINDINGS, MAX_LOCATIONS, MAX_OPERATIONS,
+        MAX_RECENT_ACTIONS, MAX_REMEMBERED, MAX_SPENT, PlacementPolicyStatus,
     },
     system::{NamespacesFrom, NatsSystemSpec},
     system_status::{MAX_CLUSTERS, MAX_ROUND_TRIPS, MAX_VERSIONS, NatsSystemStatus},
+    vocabulary::ActionType,
 };
+
+mod examples;
 
 fn committed(plural: &str) -> CustomResourceDefinition {
     let path = format!("{}/../../crds/{plural}.yaml", env!("CARGO_MANIFEST_DIR"));
@@ -36,7 +41,7 @@ fn names_and_columns_are_those_of_the_contract() {
     let natssystem =
         "natssystems.leeward.dev natssys nats Servers Clusters Version Policies Ready Reason Age";
     let policy = "placementpolicies.leeward.dev plp nats Account Mode Home In-Place Ready Reason Age \
-        Share/1 Observed/1 Progressing/1 Evaluated/1";
+        Share/1 Observed/1 Progressing/1 Budget/1 Evaluated/1";
     assert_eq!(described[0], natssystem.split_whitespace().collect::<Vec<_>>());
     assert_eq!(described[1], policy.split_whitespace().collect::<Vec<_>>());
 }
@@ -155,23 +160,99 @@ fn the_caps_in_the_schema_are_the_published_ones() {
         ("PlacementPolicy.status.operations", MAX_OPERATIONS),
         ("PlacementPolicy.status.recentActions", MAX_RECENT_ACTIONS),
         ("PlacementPolicy.status.locations", MAX_LOCATIONS),
+        ("PlacementPolicy.status.budgets", MAX_BUDGETS),
+        ("PlacementPolicy.spec.disruption.budgets", MAX_BUDGETS),
+        ("PlacementPolicy.status.breaker.failures", MAX_FAILURES),
         ("PlacementPolicy.status.advice", MAX_ADVICE),
+        ("PlacementPolicy.status.memory.assets", MAX_REMEMBERED),
+        ("PlacementPolicy.status.memory.spent", MAX_SPENT),
         ("NatsSystem.status.clusters", MAX_CLUSTERS),
         ("NatsSystem.status.roundTrips", MAX_ROUND_TRIPS),
         ("NatsSystem.status.clusters[].versions", MAX_VERSIONS),
     ];
     for (path, cap) in caps {
-        let schema = &schemas.iter().find(|(found, _)| found == path).unwrap().1;
-        assert_eq!(schema["maxItems"], json!(cap), "{path}");
+        assert_eq!(schema_at(&schemas, path)["maxItems"], json!(cap), "{path}");
     }
 }
 
+#[test]
+fn what_the_status_lists_has_room_for_what_a_policy_may_ask() {
+    let schemas = schemas();
+    let asked = [
+        ("PlacementPolicy.spec.report.maxFindings", MAX_FINDINGS),
+        ("PlacementPolicy.spec.disruption.maxConcurrent", MAX_OPERATIONS),
+        (
+            "PlacementPolicy.spec.disruption.circuitBreaker.failures",
+            MAX_FAILURES,
+        ),
+    ];
+    for (path, cap) in asked {
+        let cap = f64::from(u32::try_from(cap).unwrap());
+        assert_eq!(schema_at(&schemas, path)["maximum"], json!(cap), "{path}");
+    }
+}
+
+#[test]
+fn lists_whose_parts_have_a_key_are_maps_and_those_that_belong_to_one_hand_are_atomic() {
+    let schemas = schemas();
+    let types = [
+        ("spec.disruption.budgets", "atomic"),
+        ("spec.disruption.budgets[].actions", "set"),
+        ("spec.disruption.windows", "atomic"),
+        ("spec.disruption.windows[].actions", "set"),
+        ("status.conditions", "map"),
+        ("status.locations", "map"),
+        ("status.budgets", "map"),
+        ("status.breaker.failures", "atomic"),
+        ("status.memory.assets", "atomic"),
+        ("status.memory.spent", "atomic"),
+    ];
+    for (path, merges) in types {
+        let schema = schema_at(&schemas, &format!("PlacementPolicy.{path}"));
+        assert_eq!(schema["x-kubernetes-list-type"], merges, "{path}");
+        let keyed = schema["x-kubernetes-list-map-keys"].is_array();
+        assert_eq!(keyed, merges == "map", "{path}");
+    }
+}
+
+/// Without a bound a rule's cost is that of the largest object, and the apiserver refuses to install the CRD.
+#[test]
+fn every_text_that_a_rule_reads_is_bounded() {
+    let mut checked = 0;
+    for (path, schema) in schemas() {
+        let is_text = schema["type"] == "string" || schema["x-kubernetes-int-or-string"] == true;
+        let is_read = path.contains(".spec.") && !path.contains("elector.") && !path.contains(".metadata[]");
+        if is_text && is_read && schema["enum"].is_null() {
+            assert!(schema["maxLength"].is_number(), "{path} has no bound");
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked} texts");
+}
+
+/// The apiserver takes any whole number for an `int32`; the operator could not read it.
+#[test]
+fn every_number_of_a_specification_is_bounded_by_what_its_type_holds() {
+    for (path, schema) in schemas() {
+        if schema["type"] == "integer" && schema["format"] == "int32" {
+            let bound = |name: &str| {
+                schema[name]
+                    .as_f64()
+                    .unwrap_or_else(|| panic!("{path}: no {name}"))
+            };
+            assert!(bound("minimum") >= f64::from(i32::MIN), "{path}");
+            assert!(bound("maximum") <= f64::from(i32::MAX), "{path}");
+        }
+    }
+}
+
+fn schema_at<'a>(schemas: &'a [(String, Value)], path: &str) -> &'a Value {
+    let found = schemas.iter().find(|(found, _)| found == path);
+    &found.unwrap_or_else(|| panic!("no {path}")).1
+}
+
 fn default_of<'a>(schemas: &'a [(String, Value)], path: &str) -> &'a Value {
-    let (_, schema) = schemas
-        .iter()
-        .find(|(found, _)| found == path)
-        .unwrap_or_else(|| panic!("no {path}"));
-    &schema["default"]
+    &schema_at(schemas, path)["default"]
 }
 
 /// Checks that each value which an object read without the apiserver gets is also the schema's default.
@@ -221,8 +302,42 @@ fn a_policy_read_without_the_apiserver_gets_the_defaults_of_the_schema() {
         (spec.disruption.max_concurrent, spec.disruption.max_attempts),
         (4, 3)
     );
+    assert_eq!(spec.actions.stream_placement.max_stall, GoDuration::from_secs(10));
+    assert!(spec.actions.stream_placement.refresh_dependents);
     assert_eq!(spec.disruption.cooldown, GoDuration::from_mins(30));
+    the_limits_are_those_of_the_contract(&spec.disruption);
     assert_eq!(spec.report.max_findings, 20);
+}
+
+fn the_limits_are_those_of_the_contract(disruption: &Disruption) {
+    let budget = Budget {
+        name: "default".to_owned(),
+        actions: Vec::new(),
+        max: IntOrString::String("10%".to_owned()),
+        per: Some(GoDuration::from_mins(10)),
+        schedule: None,
+        duration: None,
+        time_zone: None,
+    };
+    let gates = Gates {
+        max_replica_lag: 256,
+        max_ack_pending: None,
+        quiet_after_leader_change: GoDuration::from_mins(1),
+        quiet_after_server_start: GoDuration::from_mins(2),
+    };
+    let breaker = CircuitBreaker {
+        failures: 3,
+        within: GoDuration::from_mins(30),
+        open_for: GoDuration::from_hours(1),
+    };
+    assert_eq!(
+        (&disruption.budgets, &disruption.windows),
+        (&vec![budget], &Vec::new())
+    );
+    assert_eq!(
+        (&disruption.gates, &disruption.circuit_breaker),
+        (&gates, &breaker)
+    );
 }
 
 #[test]
@@ -251,12 +366,36 @@ fn a_part_of_an_object_keeps_the_defaults_of_its_siblings() {
         "systemRef": {"name": "prod"}, "credentialsRef": {"name": "orders"},
         "actions": {"streamPlacement": {"enabled": false, "maxBytes": "10Gi"}},
         "home": {"majorityPercent": 80},
+        "disruption": {
+            "budgets": [{"name": "moves", "actions": ["StreamPlacement"], "max": 1}],
+            "gates": {"maxAckPending": 0}, "circuitBreaker": {"failures": 5},
+        },
     }))
     .unwrap();
     assert_eq!(spec.actions.stream_placement.timeout, GoDuration::from_hours(1));
     assert_eq!(spec.actions.stream_placement.max_bytes(), Ok(Some(10 << 30)));
     assert!(spec.actions.stream_step_down.enabled);
     assert_eq!((spec.home.majority_percent, spec.home.min_connections), (80, 5));
+    let Disruption {
+        budgets,
+        windows,
+        gates,
+        circuit_breaker,
+        ..
+    } = spec.disruption;
+    assert_eq!(
+        budgets.len(),
+        1,
+        "the default budget is for a policy that gives none"
+    );
+    assert_eq!((&budgets[0].max, budgets[0].per), (&IntOrString::Int(1), None));
+    assert_eq!(budgets[0].actions, [ActionType::StreamPlacement]);
+    assert!(windows.is_empty());
+    assert_eq!((gates.max_ack_pending, gates.max_replica_lag), (Some(0), 256));
+    assert_eq!(
+        (circuit_breaker.failures, circuit_breaker.open_for),
+        (5, GoDuration::from_hours(1))
+    );
 }
 
 #[test]
@@ -267,6 +406,29 @@ fn statuses_read_back_as_they_were_written() {
     let system: Value = serde_saphyr::from_str(include_str!("system_status.yaml")).unwrap();
     let status: NatsSystemStatus = serde_json::from_value(system.clone()).unwrap();
     assert_eq!(serde_json::to_value(&status).unwrap(), system);
+}
+
+/// An empty list says that there is no limit; left out, it would come back as the default budget.
+#[test]
+fn limits_read_back_as_they_were_written_and_no_budget_stays_none() {
+    let given = json!({
+        "maxConcurrent": 1, "cooldown": "1h", "maxAttempts": 2, "budgets": [],
+        "windows": [
+            {"kind": "Allow", "schedule": "0 22 * * *", "duration": "7h", "timeZone": "Europe/Berlin"},
+            {"kind": "Deny", "actions": ["StreamPlacement", "StreamStepDown"], "schedule": "@monthly", "duration": "24h"},
+        ],
+        "gates": {"maxReplicaLag": 0, "maxAckPending": 1000, "quietAfterLeaderChange": "0s", "quietAfterServerStart": "5m"},
+        "circuitBreaker": {"failures": 1, "within": "10m", "openFor": "30m"},
+    });
+    let read: Disruption = serde_json::from_value(given.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), given);
+
+    let budget = json!({
+        "name": "nights", "actions": ["ConsumerStepDown"], "max": "25%", "per": "1h",
+        "schedule": "@daily", "duration": "6h", "timeZone": "America/New_York",
+    });
+    let read: Budget = serde_json::from_value(budget.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), budget);
 }
 
 #[test]

@@ -58,6 +58,13 @@ pub struct StreamPlacement {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "byte_quantity_schema")]
     pub max_bytes: Option<Quantity>,
+
+    /// The longest that a move may block a stream's writes, such as `10s`. Servers up to 2.14 block the writes of a
+    /// replicated stream while its data is copied; where that is expected to take longer, the stream is held.
+    pub max_stall: GoDuration,
+
+    /// Whether mirrors and sources of a moved stream that do not resume by themselves get their leader stepped down.
+    pub refresh_dependents: bool,
 }
 
 impl StreamPlacement {
@@ -76,6 +83,8 @@ impl Default for StreamPlacement {
             enabled: true,
             timeout: GoDuration::from_hours(1),
             max_bytes: None,
+            max_stall: GoDuration::from_secs(10),
+            refresh_dependents: true,
         }
     }
 }

@@ -181,7 +181,7 @@ vocabulary! {
         SecretNotFound,
         /// A Secret's contents cannot be used, or the server refused them; correct the Secret.
         InvalidCredentials,
-        /// The TLS handshake failed; check tls.caRef, the client certificate and the servers' names.
+        /// The certificates for TLS cannot be used; check tls.caRef and tls.clientCertificateRef.
         TlsFailed,
         /// None of the servers can be reached; check servers and the network between.
         Unreachable,

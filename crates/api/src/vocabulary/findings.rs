@@ -53,6 +53,8 @@ vocabulary! {
         Succeeded,
         /// A new leader was elected, but not in home.
         Missed,
+        /// The leader was read back in home, but the consumer did not go on.
+        Stalled,
         /// The server refused the request, or it could not be sent.
         Failed,
         /// The outcome was not seen in time.
@@ -104,6 +106,8 @@ vocabulary! {
         BudgetExhausted,
         /// Maintenance windows do not allow the action now; it is tried again when one opens.
         OutsideWindow,
+        /// The circuit breaker is open after repeated failures; it is tried again when the breaker lets one action through.
+        BreakerOpen,
         /// The plan waits for a person; set approval.approvedPlan to the plan's id to let it run.
         AwaitingApproval,
         /// Home has not been stable for home.stabilizationWindow yet; it is tried again once it is.
@@ -129,7 +133,7 @@ vocabulary! {
         BytesOverLimit,
         /// A move would block the stream's writes for too long; raise actions.streamPlacement.maxStall, or move it by hand.
         StallTooLong,
-        /// Clients pinned to the consumer would be cut off; let them reconnect elsewhere first.
+        /// A client is pinned to the consumer and would lose its pin; it is tried again when none is, or move it by hand.
         PinnedClient,
         /// Another policy or another tool keeps changing it back; leave it to one of them.
         Contested,
@@ -152,7 +156,7 @@ vocabulary! {
         QuorumAtRisk,
         /// The policy's credentials may not do it; grant its user the JetStream API subjects that the message names.
         PermissionDenied,
-        /// The server is too old for the request; upgrade it to a version that the message names.
+        /// The servers are too old for what has to be done; upgrade them.
         ServerTooOld,
         /// Servers of different versions would take part, and the older ones cannot; finish the upgrade first.
         MixedVersions,
@@ -169,6 +173,7 @@ impl FindingReason {
             Self::CoolingDown
             | Self::BudgetExhausted
             | Self::OutsideWindow
+            | Self::BreakerOpen
             | Self::AwaitingApproval
             | Self::Stabilizing
             | Self::TargetLagging

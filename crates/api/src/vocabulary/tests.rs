@@ -31,13 +31,13 @@ fn findings_use_exactly_the_words_of_the_contract() {
     holds::<Check>("StreamLeaderMisplaced ConsumerLeaderMisplaced NoLocalLeader HighGatewayShare");
     holds::<Remedy>("ConsumerStepDown StreamStepDown StreamPlacement FollowsStream Advice None");
     holds::<ActionType>("ConsumerStepDown StreamStepDown StreamPlacement");
-    holds::<ActionResult>("Succeeded Missed Failed TimedOut Abandoned");
+    holds::<ActionResult>("Succeeded Missed Stalled Failed TimedOut Abandoned");
     holds::<AdviceKind>("Mirror Source Partition");
     holds::<FindingReason>(&[FINE, SOFT, POLICY, HARD].join(" "));
 }
 
 const FINE: &str = "InHome OptedOut Ephemeral";
-const SOFT: &str = "CoolingDown BudgetExhausted OutsideWindow AwaitingApproval Stabilizing TargetLagging \
+const SOFT: &str = "CoolingDown BudgetExhausted OutsideWindow BreakerOpen AwaitingApproval Stabilizing TargetLagging \
     AckPendingHigh RecentlyElected ServerJustStarted MoveInProgress StreamMoving";
 const POLICY: &str =
     "ActionDisabled ManagedElsewhere BytesOverLimit StallTooLong PinnedClient Contested Suspended";

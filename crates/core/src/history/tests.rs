@@ -1,34 +1,46 @@
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use leeward_api::policy_status::{Finding, HomeStatus, RecentAction};
-use leeward_api::vocabulary::{ActionType, Check, Remedy};
+use serde_json::json;
 
 use super::*;
-use crate::fixtures::{asset, at, consumer, stream, stretched, view};
+use crate::breaker::BreakerPhase;
+use crate::demand::SettledHome;
+use crate::fixtures::{asset, at, consumer, policy, stream, stretched, view};
 use crate::snapshot::Gap;
 
+mod memory;
+
+/// The defaults: 30m of cooldown, three attempts, three failures within 30m open the breaker for 1h.
 fn rules() -> Disruption {
-    Disruption {
-        max_concurrent: 4,
-        cooldown: Duration::from_mins(30),
-        max_attempts: 3,
+    policy(json!({})).disruption
+}
+
+fn ended(name: &str, result: ActionResult, requests: u32, second: u64) -> Ended {
+    Ended {
+        asset: asset(name),
+        result,
+        reason: None,
+        requests,
+        at: at(second),
+        moved: None,
     }
 }
 
-fn ended(result: ActionResult, requests: u32, second: u64) -> Ended {
+fn moved(name: &str, to: &str, bytes: u64, took: Duration, second: u64) -> Ended {
     Ended {
-        asset: asset("S"),
-        result,
-        requests,
-        at: at(second),
+        moved: Some(Moved {
+            to: to.into(),
+            bytes,
+            took,
+        }),
+        ..ended(name, ActionResult::Succeeded, 1, second)
     }
 }
 
 fn after(all: &[Ended]) -> History {
     let mut history = History::default();
     for ended in all {
-        history.record(ended);
+        history.record(ended, &rules());
     }
     history
 }
@@ -37,6 +49,8 @@ fn past(attempts: u32, second: u64) -> AssetHistory {
     AssetHistory {
         attempts,
         last: at(second),
+        undone: 0,
+        moved_to: None,
     }
 }
 
@@ -50,16 +64,26 @@ fn settled(location: &str, second: u64) -> HomeHistory {
     }
 }
 
+fn strayed(names: &[&str]) -> BTreeSet<AssetName> {
+    names.iter().map(|name| asset(name)).collect()
+}
+
 #[test]
 fn requests_without_success_add_up_and_a_success_forgets_them() {
-    let missed = ended(ActionResult::Missed, 1, 10);
-    let failed = ended(ActionResult::Failed, 1, 20);
-    let timed_out = ended(ActionResult::TimedOut, 2, 30);
+    let missed = ended("S", ActionResult::Missed, 1, 10);
+    let failed = ended("S", ActionResult::Failed, 1, 20);
+    let timed_out = ended("S", ActionResult::TimedOut, 2, 30);
     let all = [missed, failed, timed_out];
     assert_eq!(after(&all).assets[&asset("S")], past(4, 30));
-    let mut history = after(&all);
-    history.record(&ended(ActionResult::Succeeded, 1, 40));
-    assert_eq!(history.assets[&asset("S")], past(0, 40));
+    for good in [ActionResult::Succeeded, ActionResult::Stalled] {
+        let mut history = after(&all);
+        history.record(&ended("S", good, 1, 40), &rules());
+        assert_eq!(
+            history.assets[&asset("S")],
+            past(0, 40),
+            "{good}: its leader is home"
+        );
+    }
 }
 
 #[test]
@@ -69,15 +93,44 @@ fn an_operation_without_a_request_leaves_no_trace() {
         ActionResult::Failed,
         ActionResult::TimedOut,
     ] {
-        assert!(after(&[ended(result, 0, 10)]).assets.is_empty(), "{result}");
+        let mut history = History::default();
+        history.begin(&asset("S"), ActionType::StreamStepDown);
+        assert_eq!(history.ledger.in_flight(), 1);
+        let news = history.record(&ended("S", result, 0, 10), &rules());
+        assert_eq!(news, BreakerNews::None);
+        assert_eq!(history, History::default(), "{result}");
+    }
+}
+
+#[test]
+fn an_operation_with_a_request_counts_against_budgets_however_it_ends() {
+    for result in [
+        ActionResult::Succeeded,
+        ActionResult::Missed,
+        ActionResult::Failed,
+        ActionResult::TimedOut,
+        ActionResult::Stalled,
+        ActionResult::Abandoned,
+    ] {
+        let mut history = History::default();
+        history.begin(&asset("S"), ActionType::StreamStepDown);
+        history.record(&ended("S", result, 1, 10), &rules());
+        assert_eq!(history.ledger.in_flight(), 0);
+        let spent: Vec<(Timestamp, u32)> = history
+            .ledger
+            .spent()
+            .iter()
+            .map(|spent| (spent.at, spent.count))
+            .collect();
+        assert_eq!(spent, [(at(10), 1)], "{result}");
     }
 }
 
 #[test]
 fn an_abandoned_operation_that_had_asked_rests_and_does_not_count() {
     let history = after(&[
-        ended(ActionResult::Missed, 1, 10),
-        ended(ActionResult::Abandoned, 1, 20),
+        ended("S", ActionResult::Missed, 1, 10),
+        ended("S", ActionResult::Abandoned, 1, 20),
     ]);
     assert_eq!(history.assets[&asset("S")], past(1, 20));
 }
@@ -85,28 +138,89 @@ fn an_abandoned_operation_that_had_asked_rests_and_does_not_count() {
 #[test]
 fn a_very_long_row_of_attempts_does_not_overflow() {
     let all = [
-        ended(ActionResult::Missed, u32::MAX, 1),
-        ended(ActionResult::Missed, 5, 2),
+        ended("S", ActionResult::Missed, u32::MAX, 1),
+        ended("S", ActionResult::Missed, 5, 2),
     ];
     assert_eq!(after(&all).assets[&asset("S")].attempts, u32::MAX);
 }
 
 #[test]
 fn cooldowns_and_attempts_end_at_their_borders() {
-    let cooling = |second| past(0, 0).cooling_until(&rules(), at(second));
+    let history = after(&[ended("S", ActionResult::Succeeded, 1, 0)]);
+    let cooling = |second| history.cooling_until(&asset("S"), &rules(), at(second));
     assert_eq!(cooling(1799), Some(at(1800)));
     assert_eq!(cooling(1800), None);
+    assert_eq!(
+        history.cooling_until(&asset("T"), &rules(), at(1)),
+        None,
+        "another asset does not rest"
+    );
     assert!(!past(2, 0).exhausted(&rules()));
     assert!(past(3, 0).exhausted(&rules()));
 }
 
 #[test]
-fn another_home_forgets_attempts_and_keeps_cooldowns() {
-    let mut history = after(&[ended(ActionResult::Missed, 3, 10)]);
+fn the_weightiest_of_what_stands_against_an_asset_is_named() {
+    let mut history = History::default();
+    assert!(history.is_blank());
+    let entries = [
+        ("contested", past(3, 0), MOST_UNDONE),
+        ("exhausted", past(3, 0), 1),
+        ("cooling", past(2, 1000), 1),
+        ("free", past(2, 0), 1),
+    ];
+    for (name, past, undone) in entries {
+        history
+            .assets
+            .insert(asset(name), AssetHistory { undone, ..past });
+    }
+    assert!(!history.is_blank());
+    let against = |name: &str| history.stands_against(&asset(name), &rules(), at(1800));
+    assert_eq!(against("contested"), Some(FindingReason::Contested));
+    assert_eq!(against("exhausted"), Some(FindingReason::AttemptsExhausted));
+    assert_eq!(against("cooling"), Some(FindingReason::CoolingDown));
+    assert_eq!(against("free"), None);
+    assert_eq!(against("unheard of"), None);
+    assert_eq!(history.next_cooled(&rules(), at(1800)), Some(at(2800)));
+    assert_eq!(history.next_cooled(&rules(), at(2800)), None);
+}
+
+#[test]
+fn those_that_a_status_had_no_place_for_rest_although_they_are_not_listed() {
+    let mut history = after(&[ended("S", ActionResult::Succeeded, 1, 0)]);
+    history.others_acted_on = Some(at(500));
+    let cooling = |name, second| history.cooling_until(&asset(name), &rules(), at(second));
+    assert_eq!(
+        cooling("S", 1799),
+        Some(at(1800)),
+        "it is listed: its own time holds"
+    );
+    assert_eq!(cooling("S", 1800), None);
+    assert_eq!(cooling("anything", 2299), Some(at(2300)));
+    assert_eq!(cooling("anything", 2300), None);
+    assert_eq!(history.next_cooled(&rules(), at(1900)), Some(at(2300)));
+    history.prune(&rules(), at(2299));
+    assert!(!history.is_blank());
+    history.prune(&rules(), at(2300));
+    assert!(history.is_blank());
+}
+
+#[test]
+fn another_home_forgets_attempts_and_moves_and_keeps_cooldowns_and_what_was_undone() {
+    let mut history = after(&[ended("S", ActionResult::Missed, 3, 10)]);
+    history.assets.insert(
+        asset("T"),
+        AssetHistory {
+            undone: 1,
+            moved_to: Some("us".into()),
+            ..past(0, 20)
+        },
+    );
+    let before = history.assets.clone();
     history.settle(settled("us", 0));
-    assert_eq!(history.assets.len(), 1, "the first home is no change");
+    assert_eq!(history.assets, before, "the first home is no change");
     history.settle(settled("us", 0));
-    assert_eq!(history.assets.len(), 1);
+    assert_eq!(history.assets, before);
     let challenged = HomeHistory {
         challenger: Some(crate::demand::Challenger {
             location: "eu".into(),
@@ -116,28 +230,35 @@ fn another_home_forgets_attempts_and_keeps_cooldowns() {
         ..settled("us", 0)
     };
     history.settle(challenged.clone());
-    assert_eq!(history.assets.len(), 1, "a challenger is no home");
+    assert_eq!(history.assets, before, "a challenger is no home");
     assert_eq!(history.home, challenged);
     history.settle(settled("eu", 50));
-    let kept: Vec<&AssetHistory> = history.assets.values().collect();
-    assert_eq!(
-        kept,
-        [&AssetHistory {
-            attempts: 0,
-            last: at(10)
-        }]
-    );
+    let undone = AssetHistory {
+        undone: 1,
+        ..past(0, 20)
+    };
+    let expected = BTreeMap::from([(asset("S"), past(0, 10)), (asset("T"), undone)]);
+    assert_eq!(history.assets, expected);
 }
 
 #[test]
-fn a_changed_token_forgets_attempts_and_keeps_cooldowns_of_successes() {
-    let mut history = after(&[ended(ActionResult::Missed, 3, 10)]);
-    history.assets.insert(asset("T"), past(0, 10));
+fn a_changed_token_forgets_attempts_what_was_undone_and_the_breaker_and_keeps_cooldowns_of_successes() {
+    let failed = |second| ended("S", ActionResult::Failed, 1, second);
+    let mut history = after(&[failed(10), failed(11), failed(12)]);
+    let contested = AssetHistory {
+        undone: MOST_UNDONE,
+        ..past(0, 10)
+    };
+    history.assets.insert(asset("T"), contested);
+    let open =
+        |history: &History| history.breaker.phase(&rules().circuit_breaker, at(20)) != BreakerPhase::Closed;
     history.reset(None);
     assert_eq!(history.assets.len(), 2, "the same token as before");
+    assert!(open(&history));
     history.reset(Some("again"));
-    assert_eq!(history.assets.keys().collect::<Vec<_>>(), [&asset("T")]);
-    history.record(&ended(ActionResult::Missed, 3, 20));
+    assert_eq!(history.assets, BTreeMap::from([(asset("T"), past(0, 10))]));
+    assert!(!open(&history));
+    history.record(&ended("S", ActionResult::Missed, 3, 20), &rules());
     history.reset(Some("again"));
     assert_eq!(history.assets.len(), 2, "it works once");
     history.reset(None);
@@ -150,9 +271,44 @@ fn what_no_longer_stands_against_anything_is_dropped() {
     history.assets.insert(asset("cooled"), past(0, 0));
     history.assets.insert(asset("cooling"), past(0, 100));
     history.assets.insert(asset("tried"), past(1, 0));
+    let undone = AssetHistory {
+        undone: 1,
+        ..past(0, 0)
+    };
+    history.assets.insert(asset("undone"), undone);
+    let lies = AssetHistory {
+        moved_to: Some("us".into()),
+        ..past(0, 0)
+    };
+    history.assets.insert(asset("watched"), lies);
     history.prune(&rules(), at(1800));
     let left: Vec<String> = history.assets.keys().map(ToString::to_string).collect();
-    assert_eq!(left, ["stream cooling", "stream tried"]);
+    assert_eq!(
+        left,
+        [
+            "stream cooling",
+            "stream tried",
+            "stream undone",
+            "stream watched"
+        ]
+    );
+}
+
+#[test]
+fn budgets_forget_what_no_span_looks_back_to() {
+    let mut history = History::default();
+    for (name, second) in [("S", 0), ("T", 100)] {
+        history.begin(&asset(name), ActionType::StreamStepDown);
+        history.record(&ended(name, ActionResult::Succeeded, 1, second), &rules());
+    }
+    history.prune(&rules(), at(599));
+    assert_eq!(
+        history.ledger.spent().len(),
+        2,
+        "the default budget looks back 10m"
+    );
+    history.prune(&rules(), at(600));
+    assert_eq!(history.ledger.spent().len(), 1);
 }
 
 #[test]
@@ -176,107 +332,107 @@ fn assets_that_are_gone_are_forgotten_but_never_because_of_a_gap() {
     );
 }
 
-fn action(stream: &str, result: ActionResult, second: u64) -> RecentAction {
-    RecentAction {
-        time: Time(at(second)),
-        action: ActionType::StreamStepDown,
-        stream: stream.to_owned(),
-        consumer: None,
-        from: None,
-        to: None,
-        result,
-        reason: None,
-        duration_milliseconds: 0,
+#[test]
+fn an_edit_that_somebody_undoes_twice_is_contested() {
+    let mut history = History::default();
+    let home = "us".into();
+    for (round, contested) in [(0, vec![]), (10_000, vec![asset("S")])] {
+        history.record(&moved("S", "us", 0, Duration::ZERO, round), &rules());
+        assert_eq!(history.assets[&asset("S")].moved_to, Some("us".into()));
+        let told = |history: &mut History, names: &[&str], seen: u64| {
+            history.notice_undone(&home, &strayed(names), at(round + seen))
+        };
+        assert!(
+            told(&mut history, &["T"], 5).is_empty(),
+            "it lies where it was moved to"
+        );
+        assert!(
+            told(&mut history, &["S"], 0).is_empty(),
+            "an older look tells nothing"
+        );
+        assert_eq!(history.assets[&asset("S")].moved_to, Some("us".into()));
+        assert_eq!(told(&mut history, &["S"], 6), contested);
+        assert!(
+            told(&mut history, &["S"], 7).is_empty(),
+            "what was undone once counts once"
+        );
     }
-}
-
-fn finding(stream: &str, attempts: i32, next: Option<u64>) -> Finding {
-    Finding {
-        check: Check::StreamLeaderMisplaced,
-        stream: Some(stream.to_owned()),
-        consumer: None,
-        leader: None,
-        location: None,
-        remedy: Remedy::StreamStepDown,
-        reason: None,
-        message: String::new(),
-        since: Some(Time(at(5))),
-        attempts,
-        next_attempt_time: next.map(|second| Time(at(second))),
-    }
-}
-
-fn home(stable: bool) -> HomeStatus {
-    HomeStatus {
-        location: "us".to_owned(),
-        percent: 90,
-        connections: 9,
-        since: Some(Time(at(3))),
-        stable,
-    }
+    let against = |second| history.stands_against(&asset("S"), &rules(), at(second));
+    assert_eq!(
+        against(1_000_000),
+        Some(FindingReason::Contested),
+        "it does not pass by itself"
+    );
+    history.prune(&rules(), at(1_000_000));
+    assert_eq!(history.assets[&asset("S")].undone, MOST_UNDONE);
 }
 
 #[test]
-fn a_status_gives_back_home_cooldowns_attempts_and_the_token() {
-    let mut of_consumer = action("S", ActionResult::Missed, 40);
-    of_consumer.consumer = Some("c".to_owned());
-    let status = PlacementPolicyStatus {
-        home: Some(home(true)),
-        recent_actions: vec![
-            of_consumer,
-            action("S", ActionResult::Succeeded, 30),
-            action("S", ActionResult::Missed, 20),
-            action("T", ActionResult::Abandoned, 10),
-        ],
-        findings: vec![finding("T", 2, None)],
-        ..PlacementPolicyStatus::default()
-    };
-    let history = History::restore(&status, Some("token"));
-    assert_eq!(history.home, settled("us", 3));
-    assert_eq!(history.reset_token.as_deref(), Some("token"));
-    let expected = [
-        (asset("S"), past(0, 30)),
-        (asset("S/c"), past(0, 40)),
-        (asset("T"), past(2, 10)),
-    ];
-    assert_eq!(history.assets, BTreeMap::from(expected));
+fn a_stream_that_lies_elsewhere_because_home_changed_was_undone_by_nobody() {
+    let mut history = after(&[moved("S", "us", 0, Duration::ZERO, 0)]);
+    let contested = history.notice_undone(&"eu".into(), &strayed(&["S"]), at(5));
+    assert!(contested.is_empty());
+    assert_eq!(history.assets[&asset("S")].undone, 0);
 }
 
 #[test]
-fn attempts_survive_although_their_actions_have_left_the_status() {
-    let mut general = finding("", 7, None);
-    general.stream = None;
-    let status = PlacementPolicyStatus {
-        findings: vec![
-            finding("S", 3, None),
-            finding("T", 1, Some(900)),
-            finding("U", 0, None),
-            general,
-        ],
-        ..PlacementPolicyStatus::default()
+fn an_operation_that_ends_contested_counts_as_undone() {
+    let contested = Ended {
+        reason: Some(FindingReason::Contested),
+        ..ended("S", ActionResult::Failed, 1, 10)
     };
-    let history = History::restore(&status, None);
-    assert_eq!(history.assets.len(), 2);
-    assert!(history.assets[&asset("S")].exhausted(&rules()));
+    let history = after(&[contested.clone(), contested]);
+    assert_eq!(history.assets[&asset("S")].undone, 2);
+    let against = history.stands_against(&asset("S"), &rules(), at(10));
+    assert_eq!(against, Some(FindingReason::Contested));
+}
+
+#[test]
+fn what_a_move_copied_a_second_is_remembered_from_moves_worth_measuring_that_succeeded() {
+    let second = Duration::from_secs(1);
+    let mut history = after(&[moved("S", "us", 100 << 20, 10 * second, 0)]);
+    assert_eq!(history.move_bytes_per_second, Some(10 << 20));
+    history.record(&moved("S", "us", (16 << 20) - 1, second, 1), &rules());
+    assert_eq!(
+        history.move_bytes_per_second,
+        Some(10 << 20),
+        "small ones tell of elections"
+    );
+    let slow = Ended {
+        result: ActionResult::TimedOut,
+        ..moved("S", "us", 1 << 40, second, 2)
+    };
+    history.record(&slow, &rules());
+    assert_eq!(history.move_bytes_per_second, Some(10 << 20));
+    history.record(&moved("S", "us", 32 << 20, Duration::ZERO, 3), &rules());
     assert!(
-        history.assets[&asset("T")]
-            .cooling_until(&rules(), at(899))
-            .is_some()
+        history.move_bytes_per_second > Some(10 << 20),
+        "an instant is no division by zero"
     );
 }
 
 #[test]
-fn a_home_that_was_not_stable_or_has_no_beginning_is_not_given_back() {
-    let restored = |home: Option<HomeStatus>| {
-        let status = PlacementPolicyStatus {
-            home,
-            ..PlacementPolicyStatus::default()
-        };
-        History::restore(&status, None)
-    };
-    assert_eq!(restored(Some(home(false))), History::default());
-    let mut endless = home(true);
-    endless.since = None;
-    assert_eq!(restored(Some(endless)), History::default());
-    assert_eq!(restored(None), History::default());
+fn the_breaker_hears_of_failures_and_not_of_hand_overs_that_missed() {
+    let mut history = History::default();
+    let mut tell = |result, second| history.record(&ended("S", result, 1, second), &rules());
+    for second in 0..50 {
+        assert_eq!(tell(ActionResult::Missed, second), BreakerNews::None);
+        assert_eq!(tell(ActionResult::Abandoned, second), BreakerNews::None);
+    }
+    assert_eq!(tell(ActionResult::Failed, 60), BreakerNews::None);
+    assert_eq!(tell(ActionResult::TimedOut, 61), BreakerNews::None);
+    assert_eq!(tell(ActionResult::Succeeded, 62), BreakerNews::None);
+    assert_eq!(tell(ActionResult::Stalled, 63), BreakerNews::Opened);
+    assert_eq!(
+        tell(ActionResult::Failed, 64),
+        BreakerNews::None,
+        "it is open already"
+    );
+    assert_eq!(
+        tell(ActionResult::Succeeded, 65),
+        BreakerNews::None,
+        "begun before it opened"
+    );
+    assert_eq!(tell(ActionResult::Failed, 63 + 3600), BreakerNews::Opened);
+    assert_eq!(tell(ActionResult::Succeeded, 63 + 7200), BreakerNews::Closed);
 }

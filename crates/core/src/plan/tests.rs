@@ -10,7 +10,16 @@ use crate::history::History;
 use crate::topology::Topology;
 
 fn planned(view: &AccountView, key: &serde_json::Value) -> Vec<Action> {
-    let policy = policy(json!({"topology": key, "home": {"stabilizationWindow": "0s"}}));
+    planned_with(view, key, &json!({}))
+}
+
+fn planned_with(view: &AccountView, key: &serde_json::Value, actions: &serde_json::Value) -> Vec<Action> {
+    let policy = policy(json!({
+        "topology": key,
+        "home": {"stabilizationWindow": "0s"},
+        "actions": actions,
+        "disruption": {"budgets": []},
+    }));
     let history = History::default();
     let circumstances = Circumstances {
         now: at(0),
@@ -111,6 +120,56 @@ fn old_leaders_are_asked_blindly_and_new_ones_with_an_aim() {
 }
 
 #[test]
+fn a_move_tells_what_it_costs_whom_it_takes_along_and_who_reads_from_it() {
+    let topology = supercluster();
+    let peers = ["eu-west-0", "eu-west-1", "eu-west-2"];
+    let mut moved = stream(&topology, "RAW", &peers);
+    moved.bytes = 100 << 20;
+    for number in 0..20u16 {
+        let mut used = consumer(&topology, &format!("used-{number:02}"), &peers);
+        used.message_rate = Some(f32::from(number) / 2.0);
+        moved.consumers.push(used);
+    }
+    let mut pending = consumer(&topology, "pending", &peers);
+    pending.ack_pending = 1;
+    let mut ephemeral = consumer(&topology, "ephemeral", &peers);
+    (ephemeral.durable, ephemeral.message_rate) = (false, Some(1000.0));
+    moved.consumers.extend([pending, ephemeral]);
+    let reader = |name: &str| {
+        let mut reader = stream(&topology, name, &["us-east-0"]);
+        reader.upstreams = vec!["RAW".into()];
+        reader
+    };
+    let mut left_alone = reader("LEFT_ALONE");
+    left_alone
+        .metadata
+        .insert("leeward.dev/ignore".to_owned(), "true".to_owned());
+    let home = topology.find("us-east-0").unwrap();
+    let streams = vec![left_alone, reader("MIRROR"), moved, reader("SUMS")];
+    let mut view = view(topology.clone(), vec![clients(home, 9)], streams);
+    view.normalize();
+    let of = |refresh: bool| {
+        let placement = json!({"streamPlacement": {"refreshDependents": refresh}});
+        let actions = planned_with(&view, &json!({"key": "Cluster"}), &placement);
+        let [action] = <[Action; 1]>::try_from(actions).unwrap();
+        let Deed::Move(moving) = action.deed else {
+            panic!("a move");
+        };
+        *moving
+    };
+    let moving = of(true);
+    assert_eq!((moving.bytes, moving.cost.bytes), (100 << 20, 300 << 20));
+    assert_eq!(moving.cost.time, Duration::from_secs(15));
+    let expected: Vec<ConsumerName> = (4..20u16)
+        .rev()
+        .map(|number| ConsumerName::from(format!("used-{number:02}")))
+        .collect();
+    assert_eq!(moving.consumers, expected, "those used most, and no more");
+    assert_eq!(moving.dependents, ["MIRROR".into(), "SUMS".into()]);
+    assert_eq!(of(false).dependents, []);
+}
+
+#[test]
 fn a_plan_survives_being_written_and_read() {
     let topology = stretched();
     let view = view(
@@ -120,6 +179,7 @@ fn a_plan_survives_being_written_and_read() {
     );
     let plan = Plan {
         actions: by_region(&view),
+        held: BTreeMap::from([(AssetIx::Consumer(3, 1), FindingReason::NoCapacity)]),
     };
     assert_eq!(plan.actions[0].asset, asset("S"));
     let text = serde_json::to_string(&plan).unwrap();

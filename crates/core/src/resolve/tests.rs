@@ -1,10 +1,17 @@
 use std::time::Duration;
 
-use serde_json::json;
+use leeward_api::vocabulary::ActionType;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::action_set::ActionSet;
+use crate::breaker::BreakerRules;
+use crate::budget::{Budget, Most};
 use crate::fixtures::{clients, policy, spec, stream, stretched};
+use crate::policy::{Disruption, Gates};
+use crate::schedule::Schedule;
 use crate::topology::ServerIx;
+use crate::window::{Kind, Window};
 
 #[test]
 fn the_defaults_are_those_of_the_api() {
@@ -29,6 +36,8 @@ fn the_defaults_are_those_of_the_api() {
         stream_placement: Some(MoveRules {
             timeout: Duration::from_hours(1),
             max_bytes: None,
+            max_stall: Duration::from_secs(10),
+            refresh_dependents: true,
         }),
     };
     assert_eq!(policy.actions, expected);
@@ -36,6 +45,25 @@ fn the_defaults_are_those_of_the_api() {
         max_concurrent: 4,
         cooldown: Duration::from_mins(30),
         max_attempts: 3,
+        gates: Gates {
+            max_replica_lag: 256,
+            max_ack_pending: None,
+            quiet_after_leader_change: Duration::from_mins(1),
+            quiet_after_server_start: Duration::from_mins(2),
+        },
+        budgets: vec![Budget {
+            name: "default".to_owned(),
+            actions: ActionSet::all(),
+            max: Most::Percent(10),
+            per: Some(Duration::from_mins(10)),
+            schedule: None,
+        }],
+        windows: Vec::new(),
+        circuit_breaker: BreakerRules {
+            failures: 3,
+            within: Duration::from_mins(30),
+            open_for: Duration::from_hours(1),
+        },
     };
     assert_eq!(policy.disruption, expected);
     assert_eq!((policy.max_findings, policy.reset_token), (20, None));
@@ -103,14 +131,90 @@ fn mode_and_suspend_make_one_mode() {
     assert_eq!(mode("Enforce", true), Mode::Suspended);
 }
 
+fn schedule(cron: &str, zone: Option<&str>, duration: Duration) -> Schedule {
+    Schedule::parse(cron, zone, duration).unwrap()
+}
+
+/// What the next test writes down, resolved.
+fn every_limit() -> Disruption {
+    let berlin = schedule("0 8 * * 1-5", Some("Europe/Berlin"), Duration::from_hours(10));
+    let new_york = schedule("0 2 * * *", Some("America/New_York"), Duration::from_mins(30));
+    Disruption {
+        max_concurrent: 9,
+        cooldown: Duration::from_mins(5),
+        max_attempts: 8,
+        gates: Gates {
+            max_replica_lag: 7,
+            max_ack_pending: Some(70),
+            quiet_after_leader_change: Duration::from_secs(3),
+            quiet_after_server_start: Duration::from_secs(4),
+        },
+        budgets: vec![
+            Budget {
+                name: "few".to_owned(),
+                actions: ActionSet::all(),
+                max: Most::Count(5),
+                per: None,
+                schedule: None,
+            },
+            Budget {
+                name: "by day".to_owned(),
+                actions: ActionSet::of(&[ActionType::StreamPlacement]),
+                max: Most::Percent(100),
+                per: Some(Duration::from_hours(1)),
+                schedule: Some(berlin),
+            },
+        ],
+        windows: vec![
+            Window {
+                kind: Kind::Allow,
+                actions: ActionSet::all(),
+                schedule: schedule("@daily", None, Duration::from_hours(6)),
+            },
+            Window {
+                kind: Kind::Deny,
+                actions: ActionSet::of(&[ActionType::ConsumerStepDown, ActionType::StreamStepDown]),
+                schedule: new_york,
+            },
+        ],
+        circuit_breaker: BreakerRules {
+            failures: 5,
+            within: Duration::from_mins(6),
+            open_for: Duration::from_mins(7),
+        },
+    }
+}
+
 #[test]
 fn every_field_of_actions_disruption_and_report_arrives() {
     let policy = policy(json!({
         "actions": {
             "consumerStepDown": {"enabled": false},
-            "streamPlacement": {"timeout": "2h", "maxBytes": "10Gi"},
+            "streamPlacement": {"timeout": "2h", "maxBytes": "10Gi", "maxStall": "3s", "refreshDependents": false},
         },
-        "disruption": {"maxConcurrent": 9, "cooldown": "5m", "maxAttempts": 8},
+        "disruption": {
+            "maxConcurrent": 9,
+            "cooldown": "5m",
+            "maxAttempts": 8,
+            "budgets": [
+                {"name": "few", "max": 5},
+                {
+                    "name": "by day", "max": "100%", "per": "1h", "actions": ["StreamPlacement"],
+                    "schedule": "0 8 * * 1-5", "duration": "10h", "timeZone": "Europe/Berlin",
+                },
+            ],
+            "windows": [
+                {"kind": "Allow", "schedule": "@daily", "duration": "6h"},
+                {
+                    "kind": "Deny", "schedule": "0 2 * * *", "duration": "30m", "timeZone": "America/New_York",
+                    "actions": ["StreamStepDown", "ConsumerStepDown"],
+                },
+            ],
+            "gates": {
+                "maxReplicaLag": 7, "maxAckPending": 70, "quietAfterLeaderChange": "3s", "quietAfterServerStart": "4s",
+            },
+            "circuitBreaker": {"failures": 5, "within": "6m", "openFor": "7m"},
+        },
         "report": {"maxFindings": 77},
         "resetToken": "again",
     }));
@@ -119,12 +223,9 @@ fn every_field_of_actions_disruption_and_report_arrives() {
     let moves = policy.actions.stream_placement.unwrap();
     assert_eq!(moves.timeout, Duration::from_hours(2));
     assert_eq!(moves.max_bytes, Some(10 * 1024 * 1024 * 1024));
-    let expected = Disruption {
-        max_concurrent: 9,
-        cooldown: Duration::from_mins(5),
-        max_attempts: 8,
-    };
-    assert_eq!(policy.disruption, expected);
+    assert_eq!(moves.max_stall, Duration::from_secs(3));
+    assert!(!moves.refresh_dependents);
+    assert_eq!(policy.disruption, every_limit());
     assert_eq!(
         (policy.max_findings, policy.reset_token.as_deref()),
         (77, Some("again"))
@@ -183,6 +284,101 @@ fn what_the_schema_lets_through_and_nobody_can_use_is_refused_with_its_field() {
     .unwrap_err();
     assert!(
         error.to_string().contains("actions.streamPlacement.maxBytes"),
+        "{error}"
+    );
+}
+
+fn refused(disruption: &Value) -> InvalidPolicy {
+    resolve(&spec(json!({"disruption": disruption}))).unwrap_err()
+}
+
+fn budget(changes: &Value) -> Value {
+    let mut budget = json!({"name": "nightly", "max": 1});
+    for (key, value) in changes.as_object().unwrap() {
+        budget[key] = value.clone();
+    }
+    json!({"budgets": [{"name": "other", "max": 1}, budget]})
+}
+
+#[test]
+fn a_budget_whose_max_is_no_amount_is_refused_by_its_name() {
+    for max in [
+        json!(-1),
+        json!("101%"),
+        json!("-1%"),
+        json!("1.5%"),
+        json!("5"),
+        json!("%"),
+        json!("many"),
+        json!(""),
+    ] {
+        let error = refused(&budget(&json!({ "max": max })));
+        assert!(matches!(error, InvalidPolicy::Limit { .. }), "{max}: {error:?}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("disruption.budgets[nightly]: max must be"),
+            "{error}"
+        );
+    }
+    for (max, most) in [
+        (json!(0), Most::Count(0)),
+        (json!("0%"), Most::Percent(0)),
+        (json!("100%"), Most::Percent(100)),
+    ] {
+        let policy = policy(json!({"disruption": budget(&json!({ "max": max }))}));
+        assert_eq!(policy.disruption.budgets[1].max, most);
+    }
+}
+
+#[test]
+fn a_schedule_that_is_none_is_refused_with_its_field() {
+    let window = |cron: &str| json!({"windows": [{"kind": "Deny", "schedule": cron, "duration": "1h"}]});
+    for cron in ["", "* * * *", "61 * * * *", "@reboot", "never"] {
+        let error = refused(&window(cron));
+        assert!(matches!(error, InvalidPolicy::Limit { .. }), "{cron}: {error:?}");
+        assert!(
+            error.to_string().starts_with("disruption.windows[0]: "),
+            "{error}"
+        );
+        let error = refused(&budget(&json!({"schedule": cron, "duration": "1h"})));
+        assert!(
+            error.to_string().starts_with("disruption.budgets[nightly]: "),
+            "{error}"
+        );
+    }
+    let error = refused(&budget(&json!({"schedule": "@daily"})));
+    assert!(
+        error
+            .to_string()
+            .contains("schedule and duration belong together"),
+        "{error}"
+    );
+    let error = refused(&budget(&json!({"duration": "1h"})));
+    assert!(
+        error
+            .to_string()
+            .contains("schedule and duration belong together"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_time_zone_that_nobody_knows_is_refused_with_its_field() {
+    let zoned = json!({"schedule": "@daily", "duration": "1h", "timeZone": "Europe/Atlantis"});
+    let error = refused(&budget(&zoned));
+    assert!(matches!(error, InvalidPolicy::TimeZone { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("disruption.budgets[nightly].timeZone: ") && text.contains("Europe/Atlantis"),
+        "{text}"
+    );
+    let mut window = zoned;
+    window["kind"] = json!("Allow");
+    let error = refused(&json!({"windows": [window]}));
+    assert!(matches!(error, InvalidPolicy::TimeZone { .. }), "{error:?}");
+    assert!(
+        error.to_string().starts_with("disruption.windows[0].timeZone: "),
         "{error}"
     );
 }

@@ -1,13 +1,18 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::demand::SettledHome;
-use crate::evaluate::{AssetIx, Cure, Managed, Verdict, evaluate};
-use crate::fixtures::{asset, at, clients, consumer, ix, policy, stream, stretched, supercluster, view};
-use crate::history::History;
-use crate::topology::{Server, Topology};
+use crate::evaluate::{AssetIx, Circumstances, Cure, Managed, Verdict, evaluate};
+use crate::fixtures::{
+    asset, at, clients, consumer, ix, long_ago, policy, stream, stretched, supercluster, view,
+};
+use crate::history::{AssetHistory, History};
+use crate::snapshot::AccountView;
+use crate::topology::{Server, ServerIx, Topology, Version};
 
 /// Everything that a verdict depends on; a test spoils it and puts it right again piece by piece.
 struct Case {
@@ -95,6 +100,8 @@ impl Case {
         let past = AssetHistory {
             attempts,
             last: at(0),
+            undone: 0,
+            moved_to: None,
         };
         self.history.assets.insert(asset(name), past);
     }
@@ -105,6 +112,10 @@ impl Case {
             .filter(|server| server.name.as_str() == name)
             .for_each(change);
         self.view.topology = Topology::new(self.servers.clone(), std::collections::BTreeMap::new()).into();
+    }
+
+    fn started(&mut self, name: &str, when: Option<Timestamp>) {
+        self.server(name, |server| server.details.as_mut().unwrap().started = when);
     }
 
     fn verdict(&self, wanted: AssetIx) -> Option<Verdict> {
@@ -151,6 +162,9 @@ fn reasons_against_a_streams_step_down_are_told_in_their_order() {
     case.denied.insert(ActionType::StreamStepDown);
     case.peer("n-0").offline = true;
     case.peer("n-1").lag = SMALL_LAG + 1;
+    case.started("n-0", None);
+    case.started("n-1", Some(at(1)));
+    case.stream().group.leader_since = None;
     case.settled = false;
     case.tried("S", 3);
 
@@ -167,6 +181,10 @@ fn reasons_against_a_streams_step_down_are_told_in_their_order() {
     case.peer("n-0").current = false;
     case.held(STREAM, Cure::StepDown, FindingReason::TargetLagging);
     case.peer("n-1").lag = SMALL_LAG;
+    case.held(STREAM, Cure::StepDown, FindingReason::ServerJustStarted);
+    case.started("n-1", Some(long_ago()));
+    case.held(STREAM, Cure::StepDown, FindingReason::RecentlyElected);
+    case.stream().group.leader_since = Some(at(0));
     case.held(STREAM, Cure::StepDown, FindingReason::Stabilizing);
     case.settled = true;
     case.held(STREAM, Cure::StepDown, FindingReason::AttemptsExhausted);
@@ -186,6 +204,10 @@ fn reasons_against_a_consumers_step_down_are_told_in_their_order() {
     case.consumer_peer("n-0").offline = true;
     case.consumer_peer("n-1").current = false;
     case.peer("n-3").offline = true;
+    case.started("n-0", Some(at(0)));
+    case.consumer().group.leader_since = Some(at(1));
+    case.consumer().pinned = true;
+    case.consumer().ack_pending = 101;
     case.settled = false;
     case.tried("S/c", 3);
 
@@ -195,8 +217,11 @@ fn reasons_against_a_consumers_step_down_are_told_in_their_order() {
     case.stream().moving = false;
     case.held(CONSUMER, Cure::StepDown, FindingReason::ActionDisabled);
     case.policy["actions"] = json!({});
+    case.policy["disruption"] = json!({"gates": {"maxAckPending": 100}});
     case.held(CONSUMER, Cure::StepDown, FindingReason::PermissionDenied);
     case.denied.clear();
+    case.held(CONSUMER, Cure::StepDown, FindingReason::PinnedClient);
+    case.consumer().pinned = false;
     case.held(CONSUMER, Cure::StepDown, FindingReason::QuorumAtRisk);
     case.consumer_peer("n-0").offline = false;
     case.consumer_peer("n-0").current = false;
@@ -204,6 +229,12 @@ fn reasons_against_a_consumers_step_down_are_told_in_their_order() {
     case.peer("n-3").offline = false;
     case.held(CONSUMER, Cure::StepDown, FindingReason::TargetLagging);
     case.consumer_peer("n-0").current = true;
+    case.held(CONSUMER, Cure::StepDown, FindingReason::ServerJustStarted);
+    case.started("n-0", Some(long_ago()));
+    case.held(CONSUMER, Cure::StepDown, FindingReason::RecentlyElected);
+    case.consumer().group.leader_since = Some(at(0));
+    case.held(CONSUMER, Cure::StepDown, FindingReason::AckPendingHigh);
+    case.consumer().ack_pending = 100;
     case.held(CONSUMER, Cure::StepDown, FindingReason::Stabilizing);
     case.settled = true;
     case.held(CONSUMER, Cure::StepDown, FindingReason::AttemptsExhausted);
@@ -228,6 +259,7 @@ fn reasons_against_a_move_are_told_in_their_order() {
     case.peer("eu-west-1").offline = true;
     case.peer("eu-west-2").lag = 257;
     case.stream().bytes = 2_000_000;
+    case.consumer().pinned = true;
     case.server("us-east-0", |server| {
         server.details.as_mut().unwrap().jetstream = false;
     });
@@ -254,6 +286,8 @@ fn reasons_against_a_move_are_told_in_their_order() {
     case.server("us-east-1", |server| {
         server.details.as_mut().unwrap().version = Version::new(2, 15, 1);
     });
+    case.held(STREAM, Cure::Move, FindingReason::PinnedClient);
+    case.consumer().pinned = false;
     case.held(STREAM, Cure::Move, FindingReason::QuorumAtRisk);
     case.peer("eu-west-1").offline = false;
     case.held(STREAM, Cure::Move, FindingReason::TargetLagging);
@@ -324,7 +358,8 @@ fn a_peer_is_healthy_when_it_is_up_and_nearly_caught_up() {
     let healthy_with = |change: fn(&mut Peer)| {
         let mut peer = crate::fixtures::peer(ServerIx(0));
         change(&mut peer);
-        healthy(&peer)
+        let gates = policy(json!({})).disruption.gates;
+        healthy(&peer, &gates)
     };
     assert!(healthy_with(|_| ()));
     assert!(healthy_with(|peer| peer.lag = SMALL_LAG));

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::fixtures::{server, stream, stretched, supercluster};
-use crate::topology::{LocationMap, Server};
+use crate::snapshot::Storage;
+use crate::topology::{Resource, Room, Server};
 
 fn by_cluster(prefix: Option<&str>) -> TopologyKey {
     TopologyKey::Cluster {
@@ -30,8 +31,15 @@ fn towards(
     stream: &Stream,
 ) -> Result<MoveTarget, TargetError> {
     let location = Location::from(location);
-    let members = LocationMap::new(topology, key).members(&location);
-    move_target(topology, key, &location, &members, stream)
+    let locations = LocationMap::new(topology, key);
+    Destination::new(topology, key, &locations, &location).target(stream)
+}
+
+fn too_few(matching: usize) -> TargetError {
+    TargetError::NotEnoughServers {
+        matching,
+        unique_tag: None,
+    }
 }
 
 fn abroad(topology: &Topology, placement: Option<Placement>) -> Stream {
@@ -94,7 +102,7 @@ fn all_replicas_need_room_in_one_cluster() {
     let topology = Topology::new(servers, BTreeMap::new());
     let mut stream = abroad(&topology, None);
     let target = towards(&topology, &by_tag(), "region:us", &stream);
-    assert_eq!(target.unwrap_err(), TargetError::NotEnoughServers { matching: 2 });
+    assert_eq!(target.unwrap_err(), too_few(2));
     stream.replicas = 2;
     assert!(towards(&topology, &by_tag(), "region:us", &stream).is_ok());
 }
@@ -150,17 +158,11 @@ fn servers_that_are_silent_without_jetstream_or_without_a_wanted_tag_do_not_coun
         towards(topology, &by_tag(), "region:us-east", stream).unwrap_err()
     };
     let silent = changed(&topology, "n-0", |server| server.answered = false);
-    assert_eq!(
-        refused(&silent, &stream),
-        TargetError::NotEnoughServers { matching: 2 }
-    );
+    assert_eq!(refused(&silent, &stream), too_few(2));
     let without = changed(&topology, "n-1", |server| {
         server.details.as_mut().unwrap().jetstream = false;
     });
-    assert_eq!(
-        refused(&without, &stream),
-        TargetError::NotEnoughServers { matching: 2 }
-    );
+    assert_eq!(refused(&without, &stream), too_few(2));
     let wants_ssd = abroad(&topology, Some(stored(None, &["disk:ssd"])));
     assert_eq!(refused(&topology, &wants_ssd), TargetError::NoServersMatch);
     let nowhere = towards(&topology, &by_tag(), "region:ap-south", &stream);
@@ -180,4 +182,212 @@ fn tags_match_whatever_their_case_and_an_exclamation_mark_excludes() {
     ] {
         assert_eq!(fits(&stored(None, &tags), &details), fitting, "{tags:?}");
     }
+}
+
+/// Two clusters; the first is home, and its servers have this room.
+fn with_room(room: impl Fn(u8) -> Room) -> Topology {
+    let mut servers = supercluster().servers().to_vec();
+    for (server, number) in servers.iter_mut().skip(3).zip(0..) {
+        server.details.as_mut().unwrap().room = Some(room(number));
+    }
+    Topology::new(servers, BTreeMap::new())
+}
+
+fn file(limit: u64, used: u64, reserved: u64) -> Resource {
+    Resource {
+        limit,
+        used,
+        reserved,
+    }
+}
+
+fn to_us_east(topology: &Topology, stream: &Stream) -> Result<MoveTarget, TargetError> {
+    towards(topology, &by_cluster(None), "us-east", stream)
+}
+
+#[test]
+fn the_larger_of_what_is_stored_and_what_may_be_has_to_be_free_of_the_larger_of_used_and_reserved() {
+    let full = |number: u8| Room {
+        file: if number == 1 {
+            file(100, 70, 40)
+        } else {
+            file(100, 40, 60)
+        },
+        ..Room::default()
+    };
+    let topology = with_room(full);
+    let mut stream = abroad(&topology, None);
+    stream.bytes = 30;
+    assert!(to_us_east(&topology, &stream).is_ok());
+    stream.max_bytes = Some(20);
+    assert!(to_us_east(&topology, &stream).is_ok());
+    stream.max_bytes = Some(31);
+    let short = vec![Shortage::Bytes {
+        server: "us-east-1".into(),
+        storage: Storage::File,
+        free: 30,
+        needed: 31,
+    }];
+    let error = to_us_east(&topology, &stream).unwrap_err();
+    assert_eq!(error, TargetError::NoCapacity { with_room: 2, short });
+    assert_eq!(error.reason(), FindingReason::NoCapacity);
+    stream.replicas = 2;
+    assert!(
+        to_us_east(&topology, &stream).is_ok(),
+        "two servers are enough for two replicas"
+    );
+    (stream.bytes, stream.max_bytes, stream.storage) = (1, None, Storage::Memory);
+    assert!(to_us_east(&topology, &stream).is_err(), "there is no memory");
+}
+
+#[test]
+fn a_server_that_the_servers_could_choose_although_the_stream_does_not_fit_stands_against_the_move() {
+    let uneven = |assets: [u64; 3]| {
+        with_room(move |number| Room {
+            file: file(100, if number == 0 { 60 } else { 0 }, 0),
+            ha_assets: assets[usize::from(number)],
+            ..Room::default()
+        })
+    };
+    let ask = |assets, replicas, max_bytes| {
+        let topology = uneven(assets);
+        let mut stream = abroad(&topology, None);
+        (stream.replicas, stream.bytes, stream.max_bytes) = (replicas, 50, max_bytes);
+        to_us_east(&topology, &stream).is_ok()
+    };
+    assert!(!ask([1, 2, 2], 2, None), "the full one has the fewest assets");
+    assert!(!ask([2, 2, 3], 2, None));
+    assert!(ask([2, 2, 2], 2, None), "among equals the most free bytes decide");
+    assert!(ask([1, 2, 2], 2, Some(50)), "the servers themselves leave it out");
+    assert!(ask([1, 2, 2], 1, None), "for a single peer assets do not count");
+}
+
+#[test]
+fn a_stream_and_its_replicated_consumers_count_as_assets() {
+    let topology = with_room(|number| Room {
+        file: file(1, 0, 0),
+        ha_assets: 8,
+        // The meta leader's own option counts, whichever server that is.
+        max_ha_assets: (number == 2).then_some(10),
+        ..Room::default()
+    });
+    let mut stream = abroad(&topology, None);
+    let replicated = crate::fixtures::consumer(&topology, "c", &["eu-west-0", "eu-west-1"]);
+    let single = crate::fixtures::consumer(&topology, "d", &["eu-west-0"]);
+    stream.consumers = vec![replicated.clone(), single];
+    assert!(to_us_east(&topology, &stream).is_ok(), "8 + 1 + 1 of 10");
+    stream.consumers.push(replicated);
+    let Err(TargetError::NoCapacity { with_room: 0, short }) = to_us_east(&topology, &stream) else {
+        panic!("no room for three");
+    };
+    let first = Shortage::HaAssets {
+        server: "us-east-0".into(),
+        present: 8,
+        most: 10,
+        needed: 3,
+    };
+    assert_eq!((short.len(), &short[0]), (3, &first));
+    stream.replicas = 1;
+    assert!(
+        to_us_east(&topology, &stream).is_ok(),
+        "a single peer does not count"
+    );
+}
+
+#[test]
+fn before_2_15_a_full_server_takes_no_single_peer_either() {
+    let full = with_room(|_| Room {
+        file: file(1, 0, 0),
+        ha_assets: 10,
+        max_ha_assets: Some(10),
+        ..Room::default()
+    });
+    let mut stream = abroad(&full, None);
+    stream.replicas = 1;
+    assert!(to_us_east(&full, &stream).is_ok());
+    let old = changed(&full, "eu-west-0", |server| {
+        server.details.as_mut().unwrap().version = Version::new(2, 14, 5);
+    });
+    assert!(to_us_east(&old, &stream).is_err());
+}
+
+#[test]
+fn unique_tags_count_by_their_first_value_and_only_among_servers_that_carry_one() {
+    let racks = |tags: [&'static [&'static str]; 4]| {
+        let mut servers: Vec<Server> = (0..)
+            .zip(tags)
+            .map(|(number, tags)| server(&format!("n-{number}"), "us", tags))
+            .collect();
+        let other = server("z", "elsewhere", &[]);
+        servers.push(other);
+        servers[4].details.as_mut().unwrap().room = Some(Room {
+            unique_tag: Some("rack:".to_owned()),
+            ..Room::default()
+        });
+        Topology::new(servers, BTreeMap::new())
+    };
+    let ask = |tags, replicas, placement: Option<Placement>| {
+        let topology = racks(tags);
+        let mut stream = stream(&topology, "S", &["z"]);
+        (stream.replicas, stream.placement) = (replicas, placement);
+        towards(&topology, &by_cluster(None), "us", &stream)
+    };
+    let few = |matching| TargetError::NotEnoughServers {
+        matching,
+        unique_tag: Some("rack:".to_owned()),
+    };
+    assert!(ask([&["rack:a"], &["rack:b"], &["rack:c"], &[]], 3, None).is_ok());
+    let repeated: [&[&str]; 4] = [&["rack:a"], &["rack:b"], &["rack:b", "rack:c"], &[]];
+    assert_eq!(ask(repeated, 3, None).unwrap_err(), few(2));
+    assert!(ask(repeated, 2, None).is_ok());
+    assert_eq!(ask([&[], &[], &[], &[]], 1, None).unwrap_err(), few(0));
+    let named = [&["rack:a"] as &[&str]; 4];
+    assert!(ask(named, 3, Some(stored(None, &["rack:a"]))).is_ok());
+    assert!(ask(named, 3, Some(stored(None, &["!rack:b"]))).is_ok());
+}
+
+#[test]
+fn what_is_reserved_is_not_free_for_another_stream() {
+    let topology = with_room(|_| Room {
+        file: file(100, 10, 0),
+        ha_assets: 0,
+        max_ha_assets: Some(3),
+        ..Room::default()
+    });
+    let key = by_cluster(None);
+    let location = Location::from("us-east");
+    let locations = LocationMap::new(&topology, &key);
+    let destination = Destination::new(&topology, &key, &locations, &location);
+    let mut stream = abroad(&topology, None);
+    stream.bytes = 40;
+    let mut reserved = Reserved::default();
+    let mut go = |stream: &Stream| {
+        let takers = destination.takers(stream, &reserved, |_| true)?;
+        reserved.take(takers, destination.need(stream));
+        Ok::<(), TargetError>(())
+    };
+    assert!(go(&stream).is_ok());
+    assert!(go(&stream).is_ok());
+    assert!(go(&stream).is_err(), "10 of 100 are left");
+    stream.bytes = 10;
+    assert!(go(&stream).is_ok());
+    stream.bytes = 0;
+    assert!(go(&stream).is_err(), "three assets are on their way");
+    assert!(destination.target(&stream).is_ok(), "each alone would fit");
+}
+
+#[test]
+fn servers_that_are_not_wanted_do_not_count() {
+    let topology = supercluster();
+    let key = by_cluster(None);
+    let location = Location::from("us-east");
+    let locations = LocationMap::new(&topology, &key);
+    let destination = Destination::new(&topology, &key, &locations, &location);
+    let stream = abroad(&topology, None);
+    let without = |name: &'static str| {
+        let server = crate::fixtures::ix(&topology, name);
+        destination.takers(&stream, &Reserved::default(), move |wanted| wanted != server)
+    };
+    assert_eq!(without("us-east-1").unwrap_err(), too_few(2));
+    assert_eq!(without("eu-west-1").unwrap().len(), 3);
 }

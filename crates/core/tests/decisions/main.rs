@@ -7,6 +7,10 @@
 )]
 
 mod carry_out;
+mod flapping;
+mod memory;
 mod properties;
+mod read_back;
 mod scenarios;
+mod sketch;
 mod worlds;

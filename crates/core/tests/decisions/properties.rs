@@ -1,179 +1,56 @@
 //! Properties P1, P2, P4, P5 and P6 over generated worlds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_core::demand::{Home, HomeHistory, Tally, TallyRow, decide};
-use leeward_core::evaluate::evaluate;
-use leeward_core::names::Location;
-use leeward_core::plan::{Aim, Deed, Plan, plan};
-use leeward_core::safety::SMALL_LAG;
-use leeward_core::snapshot::Gap;
+use leeward_core::evaluate::{asset_name, evaluate};
+use leeward_core::names::{AssetName, Location, StreamName};
+use leeward_core::plan::{Action, Aim, Deed, Plan, plan};
+use leeward_core::safety::is_moving;
+use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use leeward_core::topology::{LocationMap, Topology};
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
 
 use crate::carry_out::carry_out;
+use crate::sketch::sketch;
 use crate::worlds::{STALE_AFTER, World, policy_from};
 
-/// A world as blocks of lines, whose order must not matter.
-#[derive(Clone, Debug)]
-struct Sketch {
-    head: Vec<String>,
-    servers: Vec<String>,
-    clients: Vec<String>,
-    streams: Vec<Vec<String>>,
-    policy: String,
+/// The consumers that an action hands over.
+fn consumers_touched<'w>(world: &'w World, action: &Action) -> Vec<&'w Consumer> {
+    let stream = world.view.stream(&action.asset.stream).unwrap();
+    let moves = matches!(action.deed, Deed::Move(_));
+    let touched = |consumer: &&Consumer| moves || Some(&consumer.name) == action.asset.consumer.as_ref();
+    stream.consumers.iter().filter(touched).collect()
 }
 
-impl Sketch {
-    fn text(&self, order: impl Fn(usize) -> usize) -> String {
-        let mut lines = self.head.clone();
-        lines.extend(reordered(&self.servers, &order));
-        lines.extend(reordered(&self.clients, &order));
-        for stream in reordered(&self.streams, &order) {
-            lines.push(stream[0].clone());
-            lines.extend(reordered(&stream[1..], &order));
-        }
-        format!("{}\n\npolicy:\n{}", lines.join("\n"), self.policy)
-    }
-
-    fn world(&self) -> World {
-        World::parse(&self.text(|position| position))
-    }
+fn upstreams(view: &AccountView, name: &StreamName) -> Vec<StreamName> {
+    let known = |upstream: &&StreamName| view.stream(upstream).is_some();
+    let stream = view.stream(name).unwrap();
+    stream.upstreams.iter().filter(known).cloned().collect()
 }
 
-fn reordered<T: Clone>(items: &[T], order: impl Fn(usize) -> usize) -> Vec<T> {
-    let mut keyed: Vec<(usize, T)> = items
-        .iter()
-        .enumerate()
-        .map(|(position, item)| (order(position), item.clone()))
-        .collect();
-    keyed.sort_by_key(|(key, _)| *key);
-    keyed.into_iter().map(|(_, item)| item).collect()
+fn readers(view: &AccountView, name: &StreamName) -> Vec<StreamName> {
+    let reads = |stream: &&leeward_core::snapshot::Stream| stream.upstreams.contains(name);
+    let readers = view.streams.iter().filter(reads);
+    readers.map(|stream| stream.name.clone()).collect()
 }
 
-const CLUSTERS: [&str; 3] = ["us-east", "eu-west", "ap-south"];
-
-fn server_names(stretched: bool) -> Vec<String> {
-    (0..9)
-        .map(|number| {
-            if stretched {
-                format!("n-{number}")
-            } else {
-                format!("{}-{}", CLUSTERS[number / 3], number % 3)
-            }
-        })
-        .collect()
-}
-
-fn peer_flaw() -> impl Strategy<Value = &'static str> {
-    prop_oneof![12 => Just(""), 1 => Just(":lag=5"), 1 => Just(":lag=90000"), 1 => Just(":behind"), 1 => Just(":offline")]
-}
-
-fn group(candidates: Vec<String>, sizes: Vec<usize>) -> impl Strategy<Value = (String, Vec<String>)> {
-    let size = select(sizes);
-    (size, prop::bool::weighted(0.95)).prop_flat_map(move |(size, led)| {
-        let size = size.min(candidates.len());
-        (
-            subsequence(candidates.clone(), size).prop_shuffle(),
-            prop::collection::vec(peer_flaw(), size),
-        )
-            .prop_map(move |(servers, flaws)| {
-                let peers: Vec<String> = servers
-                    .iter()
-                    .zip(&flaws)
-                    .enumerate()
-                    .map(|(position, (server, flaw))| {
-                        if position == 0 && led {
-                            format!("*{server}")
-                        } else {
-                            format!("{server}{flaw}")
-                        }
-                    })
-                    .collect();
-                (peers.join(","), servers)
-            })
-    })
-}
-
-fn stream(number: usize, stretched: bool) -> impl Strategy<Value = Vec<String>> {
-    let names = server_names(stretched);
-    let candidates = if stretched {
-        Just(names).boxed()
-    } else {
-        select(vec![0usize, 1, 2])
-            .prop_map(move |cluster| names[cluster * 3..cluster * 3 + 3].to_vec())
-            .boxed()
-    };
-    candidates
-        .prop_flat_map(move |candidates| group(candidates, vec![1, 3, 3, 3]))
-        .prop_flat_map(move |(peers, servers)| {
-            let extra = prop_oneof![
-                6 => Just(String::new()),
-                1 => Just(" ignore".to_owned()),
-                1 => Just(" moving".to_owned()),
-                1 => Just(" cluster=eu-west".to_owned()),
-                1 => Just(" tags=disk:ssd".to_owned()),
-            ];
-            let consumers = prop::collection::vec(
-                (group(servers, vec![1, 3]), 0u32..100, prop::bool::weighted(0.1)),
-                0..4,
-            );
-            (extra, 0u32..1000, consumers).prop_map(move |(extra, rate, consumers)| {
-                let mut lines = vec![format!("stream S{number} peers={peers} rate={rate}{extra}")];
-                for (nth, ((peers, _), rate, ephemeral)) in consumers.into_iter().enumerate() {
-                    let kind = if ephemeral { " ephemeral" } else { "" };
-                    lines.push(format!("consumer C{nth} peers={peers} rate={rate}{kind}"));
-                }
-                lines
-            })
-        })
-}
-
-prop_compose! {
-    fn sketch()(stretched in any::<bool>())(
-        old in prop::bool::weighted(0.2),
-        crowd in 0u32..60,
-        clients in prop::collection::vec((0usize..9, 1u32..12), 1..4),
-        streams in (0usize..7).prop_flat_map(move |count| {
-            (0..count).map(|number| stream(number, stretched)).collect::<Vec<_>>()
-        }),
-        window in select(vec!["0s", "0s", "0s", "10m"]),
-        moves in prop::bool::weighted(0.8),
-        settled in prop::option::of(select(CLUSTERS.to_vec())),
-        stretched in Just(stretched),
-    ) -> Sketch {
-        let names = server_names(stretched);
-        let version = if old { "2.10.29" } else { "2.15.1" };
-        let server = |(number, name): (usize, &String)| {
-            let place = if stretched { "c1" } else { CLUSTERS[number / 3] };
-            let disk = if number % 3 == 0 { ",disk:ssd" } else { "" };
-            format!("server {name} cluster={place} version={version} tags=region:{}{disk}", CLUSTERS[number / 3])
-        };
-        let key = if stretched { "topology: {key: ServerTag, tagPrefix: \"region:\"}\n" } else { "" };
-        let mut head = vec!["now 2026-01-01T12:00:00Z".to_owned(), "rtt us-east eu-west 40ms".to_owned()];
-        if let Some(settled) = settled {
-            head.push(format!("home {}{settled}", if stretched { "region:" } else { "" }));
-        }
-        Sketch {
-            head,
-            servers: names.iter().enumerate().map(server).collect(),
-            clients: clients
-                .iter()
-                .enumerate()
-                .map(|(nth, (server, count))| {
-                    let crowd = if nth == 0 { crowd } else { 0 };
-                    format!("clients {} {}", names[*server], count + crowd)
-                })
-                .collect(),
-            streams,
-            policy: format!(
-                "mode: Enforce\n{key}home: {{stabilizationWindow: {window}}}\nactions: {{streamPlacement: {{enabled: {moves}}}}}"
-            ),
+/// All streams that steps lead to from one, itself included.
+fn reached(
+    world: &World,
+    from: &StreamName,
+    step: &dyn Fn(&AccountView, &StreamName) -> Vec<StreamName>,
+) -> BTreeSet<StreamName> {
+    let mut found = BTreeSet::new();
+    let mut due = vec![from.clone()];
+    while let Some(name) = due.pop() {
+        if found.insert(name.clone()) {
+            due.extend(step(&world.view, &name));
         }
     }
+    found
 }
 
 fn planned(world: &World) -> Plan {
@@ -199,28 +76,44 @@ proptest! {
     #[test]
     fn p2_planning_again_after_a_plan_was_carried_out_gives_an_empty_plan(sketch in sketch()) {
         let mut world = sketch.world();
-        let first = planned(&world);
-        carry_out(&mut world.view, &first);
-        // A move may open the way for a consumer that could not follow in one step; a second plan ends it.
-        let second = planned(&world);
-        prop_assert!(
-            second.actions.iter().all(|action| !first.actions.iter().any(|before| before.asset == action.asset)),
-            "an asset is acted on twice: {:?}", second
-        );
-        carry_out(&mut world.view, &second);
-        let third = planned(&world);
-        prop_assert!(third.actions.is_empty(), "{:?}", third);
+        let mut acted = BTreeSet::new();
+        let mut plan = planned(&world);
+        while !plan.actions.is_empty() {
+            for action in &plan.actions {
+                prop_assert!(acted.insert(action.asset.clone()), "an asset is acted on twice: {:?}", plan);
+            }
+            let waited: BTreeSet<AssetName> =
+                plan.held.keys().filter_map(|asset| asset_name(&world.view, *asset)).collect();
+            carry_out(&mut world.view, &plan);
+            plan = planned(&world);
+            for action in &plan.actions {
+                // A move may open the way for a consumer that could not follow in one step.
+                let due = action.asset.consumer.is_some() || waited.contains(&action.asset);
+                prop_assert!(due, "nothing stood against it before: {:?}", action);
+            }
+        }
     }
 
     #[test]
     fn p4_a_step_down_names_a_healthy_peer_in_home_that_does_not_lead(sketch in sketch()) {
         let world = sketch.world();
+        let gates = &world.policy.disruption.gates;
+        let quiet = |since: Option<Timestamp>, gate: Duration| {
+            gate.is_zero() || since.is_some_and(|since| since + gate <= world.now)
+        };
         for action in planned(&world).actions {
             let group = world.view.group(&action.asset).unwrap();
             let topology: &Topology = &world.view.topology;
             let from = topology.find(action.from.as_str());
             prop_assert_eq!(from, group.leader);
             prop_assert!(group.peers.iter().all(|peer| !peer.offline));
+            prop_assert!(group.peers.len() == 1 || quiet(group.leader_since, gates.quiet_after_leader_change));
+            let touched = consumers_touched(&world, &action);
+            prop_assert!(touched.iter().all(|consumer| !consumer.pinned));
+            let durable = |consumer: &&&Consumer| consumer.durable;
+            let quiet_enough =
+                |consumer: &&Consumer| gates.max_ack_pending.is_none_or(|most| consumer.ack_pending <= most);
+            prop_assert!(touched.iter().filter(durable).all(quiet_enough));
             match &action.deed {
                 Deed::StepDown(step_down) => {
                     let Aim::Peer(target) = &step_down.aim else { continue };
@@ -228,9 +121,12 @@ proptest! {
                     let index = topology.find(target.as_str()).unwrap();
                     prop_assert_ne!(Some(index), group.leader);
                     let peer = group.peers.iter().find(|peer| peer.server == index).unwrap();
-                    prop_assert!(peer.current && peer.lag <= SMALL_LAG);
+                    prop_assert!(peer.current && peer.lag <= gates.max_replica_lag);
+                    let started = topology.details(index).unwrap().started;
+                    prop_assert!(quiet(started, gates.quiet_after_server_start), "{} just started", target);
                 }
-                Deed::Move(target) => {
+                Deed::Move(moving) => {
+                    let target = &moving.target;
                     let away = |peer: &leeward_core::snapshot::Peer| {
                         !target.servers.contains(&topology.get(peer.server).unwrap().name)
                     };
@@ -241,6 +137,34 @@ proptest! {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn of_streams_that_read_from_each_other_one_moves_at_a_time_and_upstream_first(sketch in sketch()) {
+        let world = sketch.world();
+        let plan = planned(&world);
+        let moves: BTreeSet<&StreamName> = plan
+            .actions
+            .iter()
+            .filter(|action| matches!(action.deed, Deed::Move(_)))
+            .map(|action| &action.asset.stream)
+            .collect();
+        let waits: BTreeSet<StreamName> = plan
+            .held
+            .keys()
+            .filter_map(|asset| Some(asset_name(&world.view, *asset)?.stream))
+            .collect();
+        for stream in &moves {
+            let relatives = reached(&world, stream, &|view, name| [upstreams(view, name), readers(view, name)].concat());
+            for relative in relatives.iter().filter(|relative| relative != stream) {
+                prop_assert!(!moves.contains(relative), "{} and {}", stream, relative);
+                prop_assert!(!is_moving(world.view.stream(relative).unwrap()), "{} is moving", relative);
+            }
+            let before = reached(&world, stream, &upstreams);
+            let circle = before.iter().any(|name| upstreams(&world.view, name).contains(stream));
+            let first = before.iter().filter(|name| name != stream).find(|name| waits.contains(*name));
+            prop_assert!(circle || first.is_none(), "{:?} goes before {}", first, stream);
         }
     }
 
@@ -302,7 +226,7 @@ proptest! {
 
 /// How many cases each property runs; more by `LEEWARD_PROPTEST_CASES`.
 #[expect(clippy::disallowed_methods, reason = "a test may be told to try harder")]
-fn cases() -> u32 {
+pub fn cases() -> u32 {
     std::env::var("LEEWARD_PROPTEST_CASES")
         .ok()
         .and_then(|count| count.parse().ok())
@@ -340,15 +264,19 @@ fn generated_worlds_give_the_planner_something_to_do() {
     use proptest::test_runner::TestRunner;
 
     let mut runner = TestRunner::deterministic();
-    let busy = (0..300)
-        .filter(|_| {
-            !planned(&sketch().new_tree(&mut runner).unwrap().current().world())
-                .actions
-                .is_empty()
-        })
-        .count();
+    let plans: Vec<Plan> = (0..300)
+        .map(|_| planned(&sketch().new_tree(&mut runner).unwrap().current().world()))
+        .collect();
+    let count = |what: fn(&Plan) -> bool| plans.iter().filter(|plan| what(plan)).count();
+    let moves = |plan: &Plan| {
+        let mut actions = plan.actions.iter();
+        actions.any(|action| matches!(action.deed, Deed::Move(_)))
+    };
+    let busy = count(|plan| !plan.actions.is_empty());
+    let (moving, waiting) = (count(moves), count(|plan| !plan.held.is_empty()));
     assert!(
-        busy >= 60,
-        "only {busy} of 300 worlds have a plan: the properties would hold for want of trying"
+        busy >= 60 && moving >= 30 && waiting >= 3,
+        "of 300 worlds only {busy} have a plan, {moving} a move, {waiting} something that waits: the properties would hold \
+         for want of trying"
     );
 }

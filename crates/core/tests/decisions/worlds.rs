@@ -17,9 +17,9 @@ use leeward_core::names::{
 use leeward_core::policy::Policy;
 use leeward_core::resolve::resolve;
 use leeward_core::snapshot::{
-    AccountView, ClientGroup, ClientKind, Consumer, Gap, Peer, Placement, RaftGroup, Stream, Traffic,
+    AccountView, ClientGroup, ClientKind, Consumer, Gap, Peer, Placement, RaftGroup, Storage, Stream, Traffic,
 };
-use leeward_core::topology::{Server, ServerDetails, ServerIx, Topology, Version};
+use leeward_core::topology::{Resource, Room, Server, ServerDetails, ServerIx, Topology, Version};
 
 pub const STALE_AFTER: Duration = Duration::from_secs(90);
 
@@ -57,12 +57,16 @@ impl World {
     }
 }
 
-/// A policy from YAML that leaves the references out.
+/// A policy from YAML that leaves the references out. Without budgets of its own it has none, so that a plan shows all
+/// that may be done.
 pub fn policy_from(yaml: &str) -> Policy {
     let yaml = if yaml.trim().is_empty() { "{}" } else { yaml };
     let mut value: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
     value["systemRef"] = serde_json::json!({"name": "prod"});
     value["credentialsRef"] = serde_json::json!({"name": "account"});
+    if value["disruption"].get("budgets").is_none() {
+        value["disruption"]["budgets"] = serde_json::json!([]);
+    }
     let spec: PlacementPolicySpec = serde_json::from_value(value).unwrap();
     resolve(&spec).unwrap()
 }
@@ -109,6 +113,8 @@ impl Script {
                 let past = AssetHistory {
                     attempts: words.get("attempts").unwrap_or("0").parse().unwrap(),
                     last: now() - span(words.get("ago").unwrap()),
+                    undone: words.get("undone").map_or(0, |count| count.parse().unwrap()),
+                    moved_to: None,
                 };
                 self.history.assets.insert(asset(words.at(0)), past);
             }
@@ -138,7 +144,8 @@ impl Script {
             tags: words.list("tags").into_iter().map(Tag::from).collect(),
             version: Version::parse(words.get("version").unwrap_or("2.15.1")).unwrap(),
             jetstream: !words.has("no-jetstream"),
-            started: None,
+            started: since(words, "up", self.now.expect("`now` comes first")),
+            room: room(words),
         };
         let unknown = words.has("unknown");
         self.servers.push(Server {
@@ -169,9 +176,9 @@ impl Script {
             let words = Words::new(rest);
             match word {
                 "clients" => view.clients.push(clients(&view.topology, &words)),
-                "stream" => view.streams.push(stream(&view.topology, &words)),
+                "stream" => view.streams.push(stream(&view.topology, now, &words)),
                 _ => {
-                    let consumer = consumer(&view.topology, &words);
+                    let consumer = consumer(&view.topology, now, &words);
                     view.streams
                         .last_mut()
                         .expect("a stream first")
@@ -228,6 +235,15 @@ fn span(text: &str) -> Duration {
     text.parse::<GoDuration>().unwrap().into()
 }
 
+/// `up=5m`, `led=5m`: an hour ago where nothing is said, never seen with `unknown`.
+fn since(words: &Words, key: &str, now: Timestamp) -> Option<Timestamp> {
+    match words.get(key) {
+        Some("unknown") => None,
+        Some(text) => Some(now - span(text)),
+        None => Some(now - Duration::from_hours(1)),
+    }
+}
+
 fn asset(text: &str) -> AssetName {
     match text.split_once('/') {
         Some((stream, consumer)) => {
@@ -257,7 +273,7 @@ fn clients(topology: &Topology, words: &Words) -> ClientGroup {
     }
 }
 
-fn group(topology: &Topology, words: &Words) -> RaftGroup {
+fn group(topology: &Topology, now: Timestamp, words: &Words) -> RaftGroup {
     let mut leader = None;
     let peer = |text: &str| {
         let mut parts = text.split(':');
@@ -288,16 +304,50 @@ fn group(topology: &Topology, words: &Words) -> RaftGroup {
     }
     RaftGroup {
         leader,
+        leader_since: since(words, "led", now),
         peers: peers.into(),
     }
+}
+
+/// `room=FILE/USED/RESERVED`, with `memory-room`, `ha=ASSETS/MOST` and `unique-tag` beside it.
+fn room(words: &Words) -> Option<Room> {
+    let numbers =
+        |text: &str| -> Vec<u64> { text.split('/').map(|number| number.parse().unwrap()).collect() };
+    let resource = |key: &str| {
+        words
+            .get(key)
+            .map(numbers)
+            .map_or(Resource::default(), |numbers| Resource {
+                limit: numbers[0],
+                used: numbers[1],
+                reserved: numbers[2],
+            })
+    };
+    let file = words.get("room").is_some();
+    let ha = words.get("ha").map(numbers);
+    (file || ha.is_some() || words.get("unique-tag").is_some()).then(|| Room {
+        file: if file {
+            resource("room")
+        } else {
+            Resource {
+                limit: u64::MAX,
+                used: 0,
+                reserved: 0,
+            }
+        },
+        memory: resource("memory-room"),
+        ha_assets: ha.as_ref().map_or(0, |numbers| numbers[0]),
+        max_ha_assets: ha.map(|numbers| numbers[1]),
+        unique_tag: words.get("unique-tag").map(str::to_owned),
+    })
 }
 
 fn rate(words: &Words) -> Option<f32> {
     words.get("rate").map(|rate| rate.parse().unwrap())
 }
 
-fn stream(topology: &Topology, words: &Words) -> Stream {
-    let group = group(topology, words);
+fn stream(topology: &Topology, now: Timestamp, words: &Words) -> Stream {
+    let group = group(topology, now, words);
     let mut metadata = BTreeMap::new();
     if words.has("ignore") {
         metadata.insert("leeward.dev/ignore".to_owned(), "true".to_owned());
@@ -319,17 +369,30 @@ fn stream(topology: &Topology, words: &Words) -> Stream {
         placement: (cluster.is_some() || !tags.is_empty()).then_some(Placement { cluster, tags }),
         metadata,
         bytes: words.get("bytes").map_or(0, |count| count.parse().unwrap()),
+        storage: if words.has("memory") {
+            Storage::Memory
+        } else {
+            Storage::File
+        },
+        max_bytes: words.get("max-bytes").map(|count| count.parse().unwrap()),
+        upstreams: words
+            .list("upstreams")
+            .into_iter()
+            .map(StreamName::from)
+            .collect(),
         message_rate: rate(words),
         consumers: Vec::new(),
     }
 }
 
-fn consumer(topology: &Topology, words: &Words) -> Consumer {
+fn consumer(topology: &Topology, now: Timestamp, words: &Words) -> Consumer {
     Consumer {
         name: ConsumerName::from(words.at(0)),
-        group: group(topology, words),
+        group: group(topology, now, words),
         message_rate: rate(words),
         durable: !words.has("ephemeral"),
         opted_out: words.has("ignore"),
+        ack_pending: words.get("ack-pending").map_or(0, |count| count.parse().unwrap()),
+        pinned: words.has("pinned"),
     }
 }

@@ -7,12 +7,12 @@ fn account() -> AccountId {
 
 #[track_caller]
 fn start(limits: &Arc<SystemLimits>, action: &Action) -> Slot {
-    limits.try_start(&account(), action, 0).unwrap()
+    limits.try_start(&account(), action).unwrap()
 }
 
 #[track_caller]
 fn busy(limits: &Arc<SystemLimits>, action: &Action) -> Busy {
-    limits.try_start(&account(), action, 0).unwrap_err()
+    limits.try_start(&account(), action).unwrap_err()
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn one_thing_at_a_time_is_done_to_a_stream_and_its_consumers_in_one_account() {
     for action in [step_down("A", None), step_down("A/c", None), stream_move("A")] {
         assert_eq!(busy(&limits, &action), Busy::Stream);
     }
-    let other = limits.try_start(&AccountId::from("B"), &step_down("A", None), 0);
+    let other = limits.try_start(&AccountId::from("B"), &step_down("A", None));
     assert!(
         other.is_ok(),
         "another account's stream of that name is another stream"
@@ -112,17 +112,33 @@ fn limits_may_change_while_something_is_in_flight() {
     let _next = start(&limits, &step_down("E", None));
 }
 
+fn streams(names: &[&str]) -> BTreeSet<StreamName> {
+    names.iter().map(|name| StreamName::from(*name)).collect()
+}
+
 #[test]
-fn moves_that_hold_no_slot_count_against_the_moves_of_the_system_and_against_nothing_else() {
+fn p3_moves_that_hold_no_slot_count_against_the_moves_of_the_system_and_against_nothing_else() {
     let limits = SystemLimits::new(1, 2);
+    limits.set_moving(&account(), streams(&["X"]));
+    limits.set_moving(&AccountId::from("B"), streams(&["X"]));
     assert_eq!(
-        limits.try_start(&account(), &stream_move("A"), 2).unwrap_err(),
-        Busy::System
+        busy(&limits, &stream_move("A")),
+        Busy::System,
+        "one in each account"
     );
-    let _step_down = limits.try_start(&account(), &step_down("B", None), 2).unwrap();
-    let _first = limits.try_start(&account(), &stream_move("A"), 1).unwrap();
-    assert_eq!(
-        limits.try_start(&account(), &stream_move("C"), 1).unwrap_err(),
-        Busy::System
-    );
+    let _step_down = start(&limits, &step_down("B", None));
+    let mut freed = limits.freed();
+    freed.mark_unchanged();
+    limits.set_moving(&AccountId::from("B"), BTreeSet::new());
+    assert!(freed.has_changed().unwrap(), "whoever waits is told");
+    let _first = start(&limits, &stream_move("A"));
+    assert_eq!(busy(&limits, &stream_move("C")), Busy::System);
+}
+
+#[test]
+fn a_move_that_holds_a_slot_is_not_counted_twice_when_it_is_seen() {
+    let limits = SystemLimits::new(1, 2);
+    let _first = start(&limits, &stream_move("A"));
+    limits.set_moving(&account(), streams(&["A"]));
+    let _second = start(&limits, &stream_move("C"));
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::fixtures::{finished, step_down, stream_move};
 
@@ -65,13 +67,44 @@ fn a_note_says_what_led_from_where_and_how_long_it_took() {
 }
 
 #[test]
-fn a_start_is_an_event_only_for_a_move() {
-    let started = |action| Occurrence::Started { action }.event();
-    assert_eq!(started(step_down("S", None)), None);
-    let (reason, note) = started(stream_move("S")).unwrap();
+fn the_first_request_is_an_event_only_for_a_move_and_says_what_it_costs() {
+    let requested = |action| Occurrence::Requested { action }.event();
+    assert_eq!(requested(step_down("S", None)), None);
+    let (reason, note) = requested(stream_move("S")).unwrap();
     assert_eq!(
         (reason, note.as_str()),
-        (EventReason::StreamMoveStarted, "stream S moves from eu-0")
+        (
+            EventReason::StreamMoveStarted,
+            "stream S moves from eu-0 to us: 0 bytes, about 0 s"
+        )
+    );
+    let mut slow = stream_move("S");
+    let Deed::Move(moving) = &mut slow.deed else {
+        panic!("a move");
+    };
+    moving.cost.stall = Duration::from_secs(9);
+    assert!(
+        requested(slow)
+            .unwrap()
+            .1
+            .ends_with(", and blocks its writes for about 9 s")
+    );
+}
+
+#[test]
+fn a_row_of_operations_tells_what_it_changed() {
+    let completed = Completed {
+        results: BTreeMap::from([(ActionResult::Succeeded, 11), (ActionResult::Missed, 1)]),
+        in_place_before: "0/12".to_owned(),
+        in_place_after: "11/12".to_owned(),
+        gateway_before: Some(62),
+        gateway_after: Some(3),
+    };
+    let (reason, note) = Occurrence::PlanCompleted(completed).event().unwrap();
+    assert_eq!(reason, EventReason::PlanCompleted);
+    assert_eq!(
+        note,
+        "Succeeded 11, Missed 1; in place 0/12 before, 11/12 after; across gateways 62 % before, 3 % after"
     );
 }
 

@@ -6,28 +6,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use leeward_api::policy_status::MAX_RECENT_ACTIONS;
+use leeward_api::policy_status::{MAX_RECENT_ACTIONS, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use leeward_core::demand::later;
-use leeward_core::history::Ended;
+use leeward_core::history::{BreakerNews, Ended, Moved};
+use leeward_core::names::AssetName;
 use leeward_core::operation::{Outcome, STEP_DOWN_TIMEOUT, VerifyLimits};
 use leeward_core::plan::{Action, Deed};
 use leeward_core::policy::Policy;
 use leeward_core::safety::is_moving;
-use leeward_core::snapshot::Stream;
+use leeward_core::snapshot::{AccountView, Gap, Stream};
 
+use tokio::sync::{mpsc, watch};
+
+use super::proof::before;
 use super::{GRACE, Loop};
-use crate::execute::{Finished, operate};
+use crate::execute::{Conduct, Finished, Stage, operate};
 use crate::limits::{Busy, Slot};
 use crate::occurrence::Occurrence;
 use crate::ports::{Act, Clock};
-use crate::standing::{InFlight, recent_action};
+use crate::record::Recorded;
+use crate::standing::{InFlight, recent_action, refreshed};
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
     /// Starts what the limits allow, in order, for as long as the queue is up to date and nothing withholds the right.
     pub(super) async fn start_operations(&mut self) {
         let most = self.input.borrow().policy.disruption.max_concurrent;
-        let adrift = self.moves_adrift();
         let mut waiting = Vec::new();
         let mut full: BTreeSet<ActionType> = BTreeSet::new();
         let mut started = false;
@@ -37,7 +41,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 waiting.push(action);
                 continue;
             }
-            match self.setup.limits.try_start(&self.setup.account, &action, adrift) {
+            match self.setup.limits.try_start(&self.setup.account, &action) {
                 Ok(slot) => {
                     self.start(action, slot).await;
                     started = true;
@@ -56,18 +60,18 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
     }
 
-    /// Streams that move and are not ours to watch: begun by somebody else, before a restart, or given up on.
-    fn moves_adrift(&self) -> usize {
-        let view = self.view.borrow();
-        // What ended since the view was begun is seen in it as it was.
-        let watched = |stream: &Stream| {
-            let known = self.in_flight.keys().chain(self.ended.keys());
-            known.into_iter().any(|asset| asset.stream == stream.name)
-        };
-        view.streams
+    /// Tells the system's limits what moves, whoever began it; what ended since the view was begun is seen in it as it was.
+    pub(super) fn tell_moves(&self, view: &AccountView) {
+        if view.gaps.contains(&Gap::WarmingUp) {
+            return;
+        }
+        let ended = |stream: &Stream| self.ended.keys().any(|asset| asset.stream == stream.name);
+        let moving = view
+            .streams
             .iter()
-            .filter(|stream| is_moving(stream) && !watched(stream))
-            .count()
+            .filter(|stream| is_moving(stream) && !ended(stream));
+        let moving = moving.map(|stream| stream.name.clone()).collect();
+        self.setup.limits.set_moving(&self.setup.account, moving);
     }
 
     async fn start(&mut self, action: Action, slot: Slot) {
@@ -86,25 +90,61 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let limits = VerifyLimits {
             move_timeout,
             max_requests: policy.disruption.max_attempts.saturating_sub(used).max(1),
+            max_lag: policy.disruption.gates.max_replica_lag.into(),
+            max_ack_pending: policy.disruption.gates.max_ack_pending,
+            refresh_dependents: policy
+                .actions
+                .stream_placement
+                .as_ref()
+                .is_some_and(|rules| rules.refresh_dependents),
         };
         let deadline = match &action.deed {
             Deed::StepDown(_) => later(now, STEP_DOWN_TIMEOUT),
             Deed::Move(_) => later(now, move_timeout),
         };
+        let proof = {
+            let standing = self.standing.borrow();
+            standing
+                .as_ref()
+                .map(|standing| before(&standing.report, &standing.view, &action))
+        };
+        self.row.begin(proof.as_ref());
         let operation = InFlight {
             action: action.clone(),
             started: now,
             deadline,
+            stage: Stage::Checking,
+            proof,
         };
         self.in_flight.insert(action.asset.clone(), operation);
+        self.history.begin(&action.asset, action.kind());
+        for dependent in dependents(&action) {
+            self.history.begin(&dependent, ActionType::StreamStepDown);
+        }
+        let recorded = if self.setup.records {
+            // The standing that is published next shows it.
+            Recorded::once(self.sequence + 1, self.written.clone())
+        } else {
+            Recorded::not_needed()
+        };
         self.occur(Occurrence::Started {
             action: action.clone(),
         })
         .await;
         let (setup, authority) = (Arc::clone(&self.setup), self.authority.clone());
+        let (stage, told) = (watch::Sender::new(Stage::Checking), self.stage_sender.clone());
+        let telling = tell_stages(action.asset.clone(), stage.subscribe(), told);
         self.tasks.spawn(async move {
             let _slot = slot;
-            let operation = operate(&*setup.act, &setup.clock, &authority, action.clone(), limits);
+            let conduct = Conduct {
+                act: &*setup.act,
+                clock: &setup.clock,
+                authority: &authority,
+                limits,
+                recorded,
+                stage,
+            };
+            let operation = async { tokio::join!(operate(conduct, action.clone()), telling).0 };
             let finished = AssertUnwindSafe(operation).catch_unwind().await;
             finished.unwrap_or_else(|_| Finished {
                 action,
@@ -117,6 +157,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 requests: 1,
                 started: now,
                 ended: setup.clock.now(),
+                follow_ups: Vec::new(),
             })
         });
     }
@@ -124,29 +165,39 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     /// Takes in what came of an operation.
     pub(super) async fn finish(&mut self, finished: Finished) {
         let asset = finished.action.asset.clone();
-        self.in_flight.remove(&asset);
+        let proof = self
+            .in_flight
+            .remove(&asset)
+            .and_then(|operation| operation.proof);
         self.cured.remove(&asset);
         self.ended.insert(asset.clone(), finished.ended);
+        let view = Arc::clone(&self.view.borrow());
+        self.tell_moves(&view);
         if finished.outcome.reason == Some(FindingReason::PermissionDenied) {
             self.denied.insert(finished.action.kind(), finished.ended);
             // Nothing else of its kind is worth a try.
             self.due = true;
         }
         let rules = self.input.borrow().policy.disruption.clone();
-        self.history.record(&Ended {
-            asset: asset.clone(),
-            result: finished.outcome.result,
-            requests: finished.requests,
-            at: finished.ended,
-        });
+        let news = self.history.record(&ended(&finished), &rules);
         if finished.requests > 0 {
             self.acted = true;
-            self.recent.insert(0, recent_action(&finished));
-            self.recent.truncate(MAX_RECENT_ACTIONS);
+            self.row.count(finished.outcome.result, finished.ended);
+            self.recent.insert(
+                0,
+                RecentAction {
+                    proof,
+                    ..recent_action(&finished)
+                },
+            );
         }
+        self.take_in_follow_ups(&finished);
+        self.recent.truncate(MAX_RECENT_ACTIONS);
         let action = finished.action.clone();
         let sent = finished.requests > 0;
+        let last = format!("{}: {}", action.asset, finished.outcome.message);
         self.occur(Occurrence::Ended(finished)).await;
+        self.tell_breaker(news, last).await;
         let attempts = self.history.assets.get(&asset).map_or(0, |past| past.attempts);
         if sent && attempts >= rules.max_attempts {
             self.gave_up += 1;
@@ -163,6 +214,58 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
     }
 
+    /// What was done for the streams that read a stream that moved.
+    fn take_in_follow_ups(&mut self, finished: &Finished) {
+        for dependent in dependents(&finished.action) {
+            let follow_up = finished
+                .follow_ups
+                .iter()
+                .find(|follow_up| follow_up.stream == dependent.stream);
+            let counted = follow_up.is_some_and(|follow_up| follow_up.requests > 0);
+            let at = follow_up.map_or(finished.ended, |follow_up| follow_up.ended);
+            self.history.ledger.end(&dependent, counted, at);
+        }
+        let sent = finished
+            .follow_ups
+            .iter()
+            .filter(|follow_up| follow_up.requests > 0);
+        for follow_up in sent {
+            self.recent.insert(0, refreshed(follow_up));
+        }
+    }
+
+    async fn tell_breaker(&mut self, news: BreakerNews, last: String) {
+        match news {
+            BreakerNews::None => {}
+            BreakerNews::Opened => {
+                // Nothing of the queue may begin.
+                self.due = true;
+                let now = self.setup.clock.now();
+                let open_for = self.input.borrow().policy.disruption.circuit_breaker.open_for;
+                let until = later(now, open_for);
+                self.occur(Occurrence::BreakerOpened { until, last }).await;
+            }
+            BreakerNews::Closed => {
+                self.due = true;
+                self.occur(Occurrence::BreakerClosed).await;
+            }
+        }
+    }
+
+    /// An operation is at another stage.
+    pub(super) async fn advance(&mut self, asset: &AssetName, stage: Stage) {
+        let Some(operation) = self.in_flight.get_mut(asset) else {
+            return;
+        };
+        let first = operation.stage < Stage::Requested && stage >= Stage::Requested;
+        operation.stage = stage;
+        if first {
+            let action = operation.action.clone();
+            self.occur(Occurrence::Requested { action }).await;
+        }
+        self.publish_progress();
+    }
+
     /// Watches hand-overs under way to their end for a short time; moves go on without being watched.
     pub(super) async fn drain(&mut self) {
         let until = tokio::time::Instant::now() + GRACE;
@@ -177,5 +280,46 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 Ok(None) | Err(_) => break,
             }
         }
+    }
+}
+
+/// Passes on what an operation is at, until it has ended.
+async fn tell_stages(
+    asset: AssetName,
+    mut stage: watch::Receiver<Stage>,
+    told: mpsc::Sender<(AssetName, Stage)>,
+) {
+    while stage.changed().await.is_ok() {
+        let now = *stage.borrow_and_update();
+        if told.send((asset.clone(), now)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The streams whose leader an action may ask to step down besides its own.
+fn dependents(action: &Action) -> Vec<AssetName> {
+    match &action.deed {
+        Deed::StepDown(_) => Vec::new(),
+        Deed::Move(moving) => moving.dependents.iter().cloned().map(AssetName::stream).collect(),
+    }
+}
+
+fn ended(finished: &Finished) -> Ended {
+    let moved = match &finished.action.deed {
+        Deed::StepDown(_) => None,
+        Deed::Move(moving) => Some(Moved {
+            to: moving.target.location.clone(),
+            bytes: moving.bytes,
+            took: finished.duration(),
+        }),
+    };
+    Ended {
+        asset: finished.action.asset.clone(),
+        result: finished.outcome.result,
+        reason: finished.outcome.reason,
+        requests: finished.requests,
+        at: finished.ended,
+        moved,
     }
 }

@@ -8,13 +8,18 @@ use jiff::Timestamp;
 use leeward_api::policy_status::{MAX_OPERATIONS, RecentAction};
 use leeward_api::vocabulary::{ActionType, FindingReason};
 use leeward_core::demand::{Home, elapsed, later};
-use leeward_core::evaluate::{AssetIx, Circumstances, Evaluation, Verdict, asset_index, evaluate};
+use leeward_core::evaluate::{
+    AssetIx, Circumstances, Cure, Evaluation, Verdict, asset_index, asset_name, evaluate,
+};
+use leeward_core::limits::{Limits, breaker};
 use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
 use leeward_core::report::{Report, report};
+use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Gap};
 use tokio::time::Instant;
 
+use super::proof::complete;
 use super::{Input, Loop};
 use crate::metrics::Evaluated;
 use crate::occurrence::Occurrence;
@@ -44,20 +49,26 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 managed: &input.managed,
                 denied: &denied,
             };
-            let evaluation = evaluate(&view, &input.policy, &circumstances);
+            let mut evaluation = evaluate(&view, &input.policy, &circumstances);
             let plan = plan(&view, &input.policy, &circumstances, &evaluation);
+            evaluation.hold(&plan.held);
             let report = report(&view, &input.policy, &circumstances, &evaluation, &self.findings);
             (evaluation, plan.actions, report)
         };
         let age = elapsed(view.observed_at, now);
+        let limits = Limits::new(&input.policy, &self.history, &evaluation, now);
         let evaluated = Evaluated {
             evaluation: &evaluation,
             took: began.elapsed(),
             age,
+            limits: &limits,
+            gateway_percent: report.gateway.as_ref().map(|gateway| gateway.percent),
         };
         self.setup.metrics.round(&self.setup.labels, &evaluated);
         self.announce(&evaluation, &report).await;
         self.history.settle(evaluation.home_history.clone());
+        self.tell_moves(&view);
+        self.notice_undone(&view, &evaluation).await;
         self.queue = actions
             .into_iter()
             .filter(|action| {
@@ -72,8 +83,10 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         if !evaluation.gaps.contains(&Gap::WarmingUp) {
             self.findings.clone_from(&report.findings);
         }
-        self.publish(input.generation, view, report, now);
-        Instant::now() + self.rest(&input, &evaluation, now)
+        self.prove(&view, &evaluation, &report).await;
+        let rest = self.rest(&input, &evaluation, limits.next_change, now);
+        self.publish(input.generation, view, report, limits, now);
+        Instant::now() + rest
     }
 
     fn prepare(&mut self, input: &Input, view: &AccountView, now: Timestamp) {
@@ -113,13 +126,76 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.was_complete = complete;
     }
 
-    fn publish(&self, generation: i64, view: Arc<AccountView>, report: Report, now: Timestamp) {
+    /// Streams that lie elsewhere again after they were moved: somebody undid it.
+    async fn notice_undone(&mut self, view: &AccountView, evaluation: &Evaluation) {
+        let Some(Home::Settled { location, since: _ }) = &evaluation.home else {
+            return;
+        };
+        let strayed: BTreeSet<AssetName> = evaluation
+            .findings
+            .iter()
+            .filter(|finding| match finding.verdict {
+                Verdict::Misplaced(cure) | Verdict::Held(cure, _) => cure == Cure::Move,
+                Verdict::InPlace | Verdict::Ignored(_) => false,
+            })
+            .filter(|finding| {
+                let stream = view.streams.get(finding.asset.stream() as usize);
+                stream.is_some_and(|stream| !is_moving(stream))
+            })
+            .filter_map(|finding| asset_name(view, finding.asset))
+            .collect();
+        let contested = self.history.notice_undone(location, &strayed, view.observed_at);
+        for asset in contested {
+            // The plan was made before it was known.
+            self.due = true;
+            self.occur(Occurrence::Contested { asset }).await;
+        }
+    }
+
+    /// What was done before this look is seen in it.
+    async fn prove(&mut self, view: &AccountView, evaluation: &Evaluation, report: &Report) {
+        if !evaluation.conclusive() {
+            return;
+        }
+        complete(&mut self.recent, report, view.observed_at);
+        if self.in_flight.is_empty()
+            && self.queue.is_empty()
+            && let Some(completed) = self.row.complete(report, view.observed_at)
+        {
+            self.occur(Occurrence::PlanCompleted(completed)).await;
+        }
+    }
+
+    fn publish(
+        &mut self,
+        generation: i64,
+        view: Arc<AccountView>,
+        report: Report,
+        limits: Limits,
+        now: Timestamp,
+    ) {
+        self.sequence += 1;
+        let policy = Arc::clone(&self.input.borrow().policy);
+        let clock = self.setup.clock.now();
+        let limits = Limits {
+            breaker: breaker(&policy, &self.history, clock),
+            ..limits
+        };
+        let progressing = progressing(
+            &self.in_flight,
+            self.authority.withheld(),
+            self.queue.len(),
+            limits.waiting.clone(),
+        );
         let standing = Standing {
+            sequence: self.sequence,
+            memory: self.history.memory(&policy.disruption, clock),
+            limits,
             generation,
             evaluated_at: now,
             view,
             report,
-            progressing: progressing(&self.in_flight, self.authority.withheld(), self.queue.len()),
+            progressing,
             degraded: degraded(&self.recent, &self.cured, self.gave_up),
             denied: self.denied.keys().copied().collect(),
             operations: self
@@ -134,32 +210,34 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     }
 
     /// Publishes operations and their results between rounds, with the last round's report.
-    pub(super) fn publish_progress(&self) {
+    pub(super) fn publish_progress(&mut self) {
         let last = self.standing.borrow().clone();
         if let Some(last) = last {
             let (view, report) = (Arc::clone(&last.view), last.report.clone());
-            self.publish(last.generation, view, report, last.evaluated_at);
+            let limits = last.limits.clone();
+            self.publish(last.generation, view, report, limits, last.evaluated_at);
         }
     }
 
-    fn rest(&self, input: &Input, evaluation: &Evaluation, now: Timestamp) -> Duration {
+    fn rest(
+        &self,
+        input: &Input,
+        evaluation: &Evaluation,
+        limits_change: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Duration {
         let settles = match &evaluation.home {
             Some(Home::Stabilizing { until, .. }) => Some(*until),
             Some(Home::Settled { .. } | Home::NoMajority { .. }) | None => None,
         };
-        let cooled = self
-            .history
-            .assets
-            .values()
-            .filter_map(|asset| asset.cooling_until(&input.policy.disruption, now))
-            .min();
+        let cooled = self.history.next_cooled(&input.policy.disruption, now);
         let granted = self.denied.values().map(|since| later(*since, DENIED_FOR)).min();
         let stale = later(
             self.view.borrow().observed_at,
             input.stale_after + Duration::from_millis(1),
         );
         let stale = (!evaluation.stale).then_some(stale);
-        let next = [settles, cooled, granted, stale]
+        let next = [settles, cooled, granted, stale, limits_change]
             .into_iter()
             .flatten()
             .filter(|time| *time > now)

@@ -7,6 +7,8 @@ fn in_flight(actions: &[Action]) -> BTreeMap<AssetName, InFlight> {
             action: action.clone(),
             started: at(0),
             deadline: at(20),
+            stage: Stage::Requested,
+            proof: None,
         };
         (action.asset.clone(), operation)
     };
@@ -24,7 +26,12 @@ fn ended(stream: &str, action: ActionType, result: ActionResult, second: u64) ->
         result,
         reason: None,
         duration_milliseconds: 0,
+        proof: None,
     }
+}
+
+fn limited() -> (ProgressingReason, String) {
+    (ProgressingReason::OutsideWindow, "2 wait".to_owned())
 }
 
 const STEP_DOWN: ActionType = ActionType::StreamStepDown;
@@ -33,7 +40,7 @@ const MOVE: ActionType = ActionType::StreamPlacement;
 #[test]
 fn what_is_under_way_is_told_before_what_withholds_the_rest() {
     let both = in_flight(&[step_down("A", None), step_down("B/c", None), stream_move("C")]);
-    let (reason, text) = progressing(&both, Some(Withheld::Suspended), 7);
+    let (reason, text) = progressing(&both, Some(Withheld::Suspended), 7, None);
     assert_eq!(
         (reason, text.as_str()),
         (
@@ -41,7 +48,7 @@ fn what_is_under_way_is_told_before_what_withholds_the_rest() {
             "1 streams moving, 2 step-downs, 7 waiting"
         )
     );
-    let (reason, text) = progressing(&in_flight(&[step_down("A", None)]), None, 0);
+    let (reason, text) = progressing(&in_flight(&[step_down("A", None)]), None, 0, None);
     assert_eq!(
         (reason, text.as_str()),
         (ProgressingReason::SteppingDown, "1 step-downs, 0 waiting")
@@ -58,16 +65,37 @@ fn everything_that_withholds_the_right_to_act_has_its_reason() {
         (Withheld::NotActive, ProgressingReason::FenceHeldElsewhere),
     ] {
         assert_eq!(
-            progressing(&BTreeMap::new(), Some(withheld), 3),
+            progressing(&BTreeMap::new(), Some(withheld), 3, Some(limited())),
             (expected, withheld.to_string())
         );
     }
 }
 
 #[test]
+fn an_idle_policy_says_what_its_limits_let_wait() {
+    assert_eq!(progressing(&BTreeMap::new(), None, 0, Some(limited())), limited());
+}
+
+#[test]
+fn operations_whose_leaders_are_home_are_being_verified() {
+    let mut operations = in_flight(&[step_down("A", None), stream_move("C")]);
+    for operation in operations.values_mut() {
+        operation.stage = Stage::Verifying;
+    }
+    let (reason, text) = progressing(&operations, None, 1, None);
+    assert_eq!(reason, ProgressingReason::Verifying);
+    assert_eq!(text, "2 done, watched until their clients go on; 1 waiting");
+    operations.values_mut().next().unwrap().stage = Stage::Requested;
+    assert_eq!(
+        progressing(&operations, None, 1, None).0,
+        ProgressingReason::StreamMoving
+    );
+}
+
+#[test]
 fn an_idle_policy_says_whether_it_waits() {
-    assert_eq!(progressing(&BTreeMap::new(), None, 0).1, "nothing to do");
-    let (reason, text) = progressing(&BTreeMap::new(), None, 2);
+    assert_eq!(progressing(&BTreeMap::new(), None, 0, None).1, "nothing to do");
+    let (reason, text) = progressing(&BTreeMap::new(), None, 2, Some(limited()));
     assert_eq!(
         (reason, text.as_str()),
         (ProgressingReason::Idle, "2 wait for the system's limits")

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_api::policy_status::{PlacementPolicyStatus, RecentAction};
-use leeward_api::vocabulary::{ActionResult, InPlaceReason};
+use leeward_api::vocabulary::{ActionResult, ActionType, InPlaceReason};
 use leeward_core::evaluate::Managed;
 use leeward_core::history::History;
+use leeward_core::names::StreamName;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::occurrence::Occurrence;
 use leeward_engine::permit::Withheld;
+use leeward_engine::ports::Clock as _;
 use leeward_engine::runner::{Input, Runner, Setup};
 use leeward_engine::standing::Standing;
 use tokio::sync::mpsc;
@@ -29,6 +31,7 @@ pub struct Bench {
     pub fake: Arc<FakeSystem>,
     pub limits: Arc<SystemLimits>,
     pub metrics: Arc<Metrics>,
+    pub records: bool,
 }
 
 /// A runner at work.
@@ -51,7 +54,14 @@ impl Bench {
             fake: FakeSystem::new(truth),
             limits: SystemLimits::new(100, 100),
             metrics: Arc::new(Metrics::new()),
+            records: false,
         }
+    }
+
+    /// Runners wait until somebody says that their operations are written down.
+    pub fn recording(mut self) -> Self {
+        self.records = true;
+        self
     }
 
     pub fn start(&self, policy: &Arc<Policy>) -> Running {
@@ -71,9 +81,11 @@ impl Bench {
             clock: self.fake.clock,
             limits: Arc::clone(&self.limits),
             metrics: Arc::clone(&self.metrics),
-            history: History::restore(status, input.policy.reset_token.as_deref()),
+            history: History::restore(status, input.policy.reset_token.as_deref(), self.fake.clock.now()),
             findings: status.findings.clone(),
             recent_actions: status.recent_actions.clone(),
+            unfinished_moves: unfinished_moves(status),
+            records: self.records,
         };
         let (runner, occurrences) = Runner::start(setup, input);
         Running { runner, occurrences }
@@ -156,6 +168,17 @@ pub fn status_of(standing: &Standing) -> PlacementPolicyStatus {
         home: standing.report.home.clone(),
         findings: standing.report.findings.clone(),
         recent_actions: standing.recent_actions.clone(),
+        operations: standing.operations.clone(),
+        breaker: standing.limits.breaker.clone(),
+        memory: Some(standing.memory.clone()),
         ..PlacementPolicyStatus::default()
     }
+}
+
+fn unfinished_moves(status: &PlacementPolicyStatus) -> BTreeSet<StreamName> {
+    let moves = status.operations.iter();
+    moves
+        .filter(|operation| operation.action == ActionType::StreamPlacement)
+        .map(|operation| StreamName::from(operation.stream.as_str()))
+        .collect()
 }

@@ -1,19 +1,23 @@
 //! A system in memory behind both ports: it does what a script says and writes down what was asked of it.
 
+pub mod life;
+mod moves;
+mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
+use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{PeerReading, Reading, Sighting};
 use leeward_core::plan::Aim;
 use leeward_core::snapshot::{AccountView, Peer, RaftGroup};
-use leeward_core::target::MoveTarget;
 use leeward_core::topology::ServerIx;
-use leeward_engine::permit::Permit;
-use leeward_engine::ports::{Act, ActError, Clock as _, Observe};
+use leeward_engine::ports::{ActError, Clock as _};
 use tokio::sync::{Notify, watch};
 
+use self::life::Life;
+pub use self::moves::Cancel;
 use crate::clock::PausedClock;
 
 /// What the system makes of a request.
@@ -33,6 +37,10 @@ pub enum Behaviour {
     Silent,
     /// Does it, and changes more than was asked for.
     Scramble,
+    /// Begins a move and never ends it.
+    Stick,
+    /// Knows no preferred peer, as servers before 2.11.
+    Aimless,
     /// Takes the adapter down.
     Panic,
 }
@@ -63,6 +71,7 @@ pub enum Call {
 enum Change {
     Lead(ServerIx),
     Lie(Vec<ServerIx>),
+    HandOver(Vec<ServerIx>),
 }
 
 struct Pending {
@@ -73,6 +82,15 @@ struct Pending {
 
 pub struct State {
     pub truth: AccountView,
+    /// Clients of consumers, and streams that read others.
+    pub life: Life,
+    /// What comes of the cancel of a move.
+    pub cancel: Cancel,
+    /// When moves were cancelled, or were to be.
+    pub cancels: Vec<Duration>,
+    /// After so many reads of a stream that moves it is led from its target, and lies there after as many again.
+    pub led_first_for: u32,
+    now: Duration,
     pub behaviour: BTreeMap<AssetName, Behaviour>,
     pub otherwise: Behaviour,
     /// After so many reads of an asset a request shows its effect.
@@ -109,6 +127,11 @@ impl FakeSystem {
             views: watch::Sender::new(Arc::new(truth.clone())),
             state: Mutex::new(State {
                 truth,
+                life: Life::default(),
+                cancel: Cancel::Obey,
+                cancels: Vec::new(),
+                led_first_for: 0,
+                now: Duration::ZERO,
                 behaviour: BTreeMap::new(),
                 otherwise: Behaviour::Obey,
                 reads_until_done: 3,
@@ -205,11 +228,21 @@ impl FakeSystem {
         state.group(&asset).unwrap().leader = Some(index);
     }
 
+    /// A stream lies there from now on.
+    pub fn settle(&self, stream: &str, servers: &[&str]) {
+        let mut state = self.state();
+        let topology = Arc::clone(&state.truth.topology);
+        let servers = servers.iter().map(|server| topology.find(server).unwrap());
+        let servers: Vec<ServerIx> = servers.collect();
+        state.lie_on(&StreamName::from(stream), &servers);
+    }
+
     /// One call: it takes a moment, and may be the one that never returns.
     async fn call<T>(&self, call: Call, effect: impl FnOnce(&mut State) -> T) -> T {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let halt = {
             let mut state = self.state();
+            state.now = self.clock.elapsed();
             state.calls.push(call);
             let number = state.calls.len();
             state
@@ -257,26 +290,18 @@ impl State {
             match change {
                 Change::Lead(server) => self.group(&asset).unwrap().leader = Some(server),
                 Change::Lie(servers) => self.lie_on(&asset.stream, &servers),
+                Change::HandOver(servers) => self.lead_from(&asset, servers),
             }
         }
     }
 
-    fn lie_on(&mut self, stream: &StreamName, servers: &[ServerIx]) {
-        let group = RaftGroup {
-            leader: servers.first().copied(),
-            peers: servers.iter().map(|server| peer(*server)).collect(),
-        };
-        let stream = self
-            .truth
-            .streams
-            .iter_mut()
-            .find(|found| found.name == *stream)
-            .unwrap();
-        stream.moving = false;
-        for consumer in &mut stream.consumers {
-            consumer.group = group.clone();
-        }
-        stream.group = group;
+    /// Somebody else moves a stream.
+    pub fn put_back(&mut self, stream: &StreamName, servers: &[&str]) {
+        let topology = Arc::clone(&self.truth.topology);
+        let servers: Vec<ServerIx> = servers.iter().map(|name| topology.find(name).unwrap()).collect();
+        self.lie_on(stream, &servers);
+        let moved = self.truth.streams.iter_mut().find(|found| found.name == *stream);
+        moved.unwrap().placement = None;
     }
 
     fn read(&mut self, asset: &AssetName) -> Sighting {
@@ -287,6 +312,7 @@ impl State {
             electing |= pending.reads_left == 1;
         }
         self.apply_due();
+        self.life.notice(&self.truth, self.now);
         if electing {
             return Sighting::Unanswered;
         }
@@ -302,6 +328,7 @@ impl State {
         let Some(group) = self.group(asset) else {
             return Sighting::Gone;
         };
+        let leader = group.leader;
         let read = |peer: &Peer| PeerReading {
             server: name(peer.server),
             current: peer.current && !lagging,
@@ -309,12 +336,14 @@ impl State {
             lag: peer.lag.into(),
         };
         Sighting::Seen(Reading {
-            leader: group.leader.map(name),
+            leader: leader.map(name),
             peers: group.peers.iter().map(read).collect(),
             replicas: stream.replicas,
             moving: stream.moving,
             placement: stream.placement.filter(|_| asset.consumer.is_none()),
             bytes: 0,
+            progress: self.life.progress(asset, leader, self.now),
+            upstreams: self.life.upstreams(asset, self.now),
         })
     }
 
@@ -369,6 +398,15 @@ impl State {
             aim: aim.cloned(),
             at,
         });
+        if matches!((&behaviour, aim), (Behaviour::Aimless, Some(Aim::Peer(_)))) {
+            let description = "bad request".to_owned();
+            return Err(ActError::Refused {
+                subject,
+                code: 10_003,
+                description,
+                reason: None,
+            });
+        }
         if matches!(behaviour, Behaviour::Refuse) {
             let description = "no suitable peers for placement".to_owned();
             return Err(ActError::Refused {
@@ -381,6 +419,7 @@ impl State {
         self.open(asset);
         if !matches!(behaviour, Behaviour::Ignore)
             && let Some(change) = change(self)
+            && !matches!(behaviour, Behaviour::Stick)
         {
             let reads_left = self.reads_until_done;
             let asset = asset.clone();
@@ -396,6 +435,8 @@ impl State {
                 fields: vec!["max_age".to_owned()],
             }),
             Behaviour::Panic
+            | Behaviour::Stick
+            | Behaviour::Aimless
             | Behaviour::Obey
             | Behaviour::Ignore
             | Behaviour::Elect(_)
@@ -412,77 +453,4 @@ pub fn peer(server: ServerIx) -> Peer {
         offline: false,
         lag: 0,
     }
-}
-
-impl Observe for FakeSystem {
-    fn watch(&self, _: &AccountId) -> watch::Receiver<Arc<AccountView>> {
-        self.views.subscribe()
-    }
-
-    fn refresh(&self, _: &AccountId) {
-        self.state().refreshes += 1;
-        self.wanted.notify_one();
-    }
-}
-
-impl Act for FakeSystem {
-    async fn read(&self, asset: &AssetName) -> Result<Sighting, ActError> {
-        let sighting = self.call(Call::Read(asset.clone()), |state| {
-            if state.failing_reads > 0 {
-                state.failing_reads -= 1;
-                return Err(ActError::Disconnected);
-            }
-            Ok(state.read(asset))
-        });
-        let sighting = sighting.await;
-        let told = self.state().on_read;
-        if let Some(told) = told {
-            told(self);
-        }
-        sighting
-    }
-
-    async fn step_down(&self, permit: Permit, asset: &AssetName, aim: &Aim) -> Result<(), ActError> {
-        let at = self.clock.elapsed();
-        assert!(
-            !matches!(self.state().behaviour_of(asset), Behaviour::Panic),
-            "the adapter breaks down, as scripted"
-        );
-        self.call(Call::Write(asset.clone()), |state| {
-            if !permit.holds(self.clock.now()) {
-                return Err(ActError::PermitExpired);
-            }
-            state.ask(asset, Some(aim), at, |state| {
-                state.elected(asset, aim).map(Change::Lead)
-            })
-        })
-        .await
-    }
-
-    async fn place(&self, permit: Permit, stream: &StreamName, target: &MoveTarget) -> Result<(), ActError> {
-        let at = self.clock.elapsed();
-        let asset = AssetName::stream(stream.clone());
-        self.call(Call::Write(asset.clone()), |state| {
-            if !permit.holds(self.clock.now()) {
-                return Err(ActError::PermitExpired);
-            }
-            state.ask(&asset, None, at, |state| Some(begin_move(state, stream, target)))
-        })
-        .await
-    }
-}
-
-fn begin_move(state: &mut State, stream: &StreamName, target: &MoveTarget) -> Change {
-    let topology = Arc::clone(&state.truth.topology);
-    let find = |server: &ServerName| topology.find(server.as_str()).unwrap();
-    let stream = state
-        .truth
-        .streams
-        .iter_mut()
-        .find(|found| found.name == *stream)
-        .unwrap();
-    stream.placement = Some(target.placement.clone());
-    stream.moving = true;
-    let replicas = usize::from(stream.replicas);
-    Change::Lie(target.servers.iter().map(find).take(replicas).collect())
 }

@@ -343,6 +343,11 @@ async fn an_asset_that_is_gone_or_without_an_answer_is_left_alone_without_a_requ
             Occurrence::HomeChanged { .. }
             | Occurrence::ObservationIncomplete { .. }
             | Occurrence::Started { .. }
+            | Occurrence::Requested { .. }
+            | Occurrence::PlanCompleted(_)
+            | Occurrence::Contested { .. }
+            | Occurrence::BreakerOpened { .. }
+            | Occurrence::BreakerClosed
             | Occurrence::AttemptsExhausted { .. } => None,
         });
     let ended = ended.unwrap();

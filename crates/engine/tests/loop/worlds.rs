@@ -7,7 +7,7 @@ use leeward_api::policy::PlacementPolicySpec;
 use leeward_core::names::{AccountId, AssetName, ClusterName, ConsumerName, ServerName, StreamName, Tag};
 use leeward_core::policy::Policy;
 use leeward_core::resolve::resolve;
-use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, RaftGroup, Stream};
+use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, RaftGroup, Storage, Stream};
 use leeward_core::topology::{Server, ServerDetails, Topology, Version};
 use serde_json::{Value, json};
 
@@ -40,6 +40,7 @@ fn topology(version: Version, stretched: bool) -> Topology {
                 version,
                 jetstream: true,
                 started: None,
+                room: None,
             }),
         }
     };
@@ -73,6 +74,7 @@ fn group(topology: &Topology, servers: [&str; 3]) -> RaftGroup {
     let index = |name: &str| topology.find(name).unwrap();
     RaftGroup {
         leader: Some(index(servers[0])),
+        leader_since: None,
         peers: servers.iter().map(|name| peer(index(name))).collect(),
     }
 }
@@ -86,6 +88,9 @@ fn stream(topology: &Topology, name: &str, servers: [&str; 3], consumers: usize)
         placement: None,
         metadata: BTreeMap::new(),
         bytes: 0,
+        storage: Storage::File,
+        max_bytes: None,
+        upstreams: Vec::new(),
         message_rate: None,
         consumers: (0..consumers)
             .map(|number| Consumer {
@@ -94,6 +99,8 @@ fn stream(topology: &Topology, name: &str, servers: [&str; 3], consumers: usize)
                 message_rate: None,
                 durable: true,
                 opted_out: false,
+                ack_pending: 0,
+                pinned: false,
             })
             .collect(),
         group,
@@ -131,12 +138,27 @@ pub fn policy(changes: Value) -> Arc<Policy> {
         "mode": "Enforce",
         "topology": {"key": "ServerTag", "tagPrefix": "region:"},
         "home": {"stabilizationWindow": "0s"},
+        "disruption": {},
     });
     let Value::Object(changes) = changes else {
         panic!("an object");
     };
     for (key, value) in changes {
         spec[key] = value;
+    }
+    // What a test does not limit is not limited.
+    let free = json!({
+        "budgets": [],
+        "gates": {"quietAfterLeaderChange": "0s", "quietAfterServerStart": "0s"},
+        "circuitBreaker": {"failures": 100},
+    });
+    let Value::Object(free) = free else {
+        panic!("an object");
+    };
+    for (key, value) in free {
+        if spec["disruption"].get(&key).is_none() {
+            spec["disruption"][key] = value;
+        }
     }
     let spec: PlacementPolicySpec = serde_json::from_value(spec).unwrap();
     Arc::new(resolve(&spec).unwrap())

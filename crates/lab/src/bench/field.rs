@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use async_nats::Client;
 use futures::future::try_join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::audit::Audit;
 use crate::load::{Connect, IdleClients};
-use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, eventually, jetstream};
+use crate::nats::jetstream::{self, Aim};
+use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System};
 
 pub(super) const CONSUMERS: usize = STREAMS * PER_STREAM;
 
@@ -18,9 +19,6 @@ const STREAMS: usize = 10;
 const PER_STREAM: usize = 10;
 const HOME: &str = "us-east";
 const ABROAD: &str = "eu-west";
-const LIMIT: Duration = Duration::from_mins(2);
-/// INFO goes unanswered while a group elects (NATS.md N14): ask again rather than wait.
-const READ_LIMIT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The cluster with its consumers, and clients that make home.
@@ -74,31 +72,14 @@ impl Field {
 
     async fn create(&self) -> anyhow::Result<()> {
         for stream in streams() {
-            self.create_spread(&stream).await?;
+            let config = json!({"subjects": [format!("{stream}.>")], "num_replicas": 3});
+            jetstream::create_spread(&self.client, &stream, config, &[HOME, ABROAD]).await?;
             for consumer in consumers() {
                 let config = json!({"ack_policy": "explicit"});
                 jetstream::create_consumer(&self.client, &stream, &consumer, config).await?;
             }
         }
         Ok(())
-    }
-
-    /// Streams get peers where servers are emptiest; one without peers in both regions is made again.
-    async fn create_spread(&self, stream: &str) -> anyhow::Result<()> {
-        for _ in 0..30 {
-            let config = json!({"subjects": [format!("{stream}.>")], "num_replicas": 3});
-            let info = jetstream::create_stream(&self.client, stream, config).await?;
-            let peers = jetstream::peers_in(&info);
-            if [HOME, ABROAD]
-                .iter()
-                .all(|region| peers.iter().any(|peer| peer.starts_with(region)))
-            {
-                return Ok(());
-            }
-            let delete = format!("$JS.API.STREAM.DELETE.{stream}");
-            jetstream::request(&self.client, &delete, &Value::Null).await?;
-        }
-        anyhow::bail!("{stream} never got peers in both regions")
     }
 
     /// Leads every consumer abroad, and every stream at home: only consumers are to be brought home.
@@ -162,60 +143,15 @@ impl Field {
 
     /// Aims step-downs at a peer in a region until the leader is there; gives how many were sent.
     async fn bring(&self, stream: &str, consumer: Option<&str>, region: &str) -> anyhow::Result<u64> {
-        let mut sent = 0;
-        loop {
-            let info = self.info(stream, consumer).await?;
-            let leader = info["cluster"]["leader"].as_str().unwrap_or("").to_owned();
-            if leader.starts_with(region) {
-                return Ok(sent);
-            }
-            ensure!(sent < 20, "{stream} {consumer:?} does not come to {region}");
-            let peers = jetstream::peers_in(&info);
-            let target = peers
-                .iter()
-                .find(|peer| peer.starts_with(region))
-                .context("a peer in the region")?;
-            match consumer {
-                None => jetstream::step_down(&self.client, stream, Some(target)).await?,
-                Some(consumer) => {
-                    jetstream::step_down_consumer(&self.client, stream, consumer, Some(target)).await?
-                }
-            };
-            sent += 1;
-            self.until_changed(stream, consumer, &leader).await?;
-        }
-    }
-
-    async fn until_changed(&self, stream: &str, consumer: Option<&str>, from: &str) -> anyhow::Result<()> {
-        let changed = async {
-            while self.leader(stream, consumer).await? == from {
-                tokio::time::sleep(LOOK).await;
-            }
-            anyhow::Ok(())
-        };
-        tokio::time::timeout(LIMIT, changed)
-            .await
-            .context("the leader does not change")?
+        jetstream::lead(&self.client, stream, consumer, region, Aim::Aimed).await
     }
 
     async fn leader(&self, stream: &str, consumer: Option<&str>) -> anyhow::Result<String> {
-        let info = self.info(stream, consumer).await?;
-        Ok(info["cluster"]["leader"].as_str().unwrap_or("").to_owned())
-    }
-
-    async fn info(&self, stream: &str, consumer: Option<&str>) -> anyhow::Result<Value> {
-        eventually(LIMIT, "INFO is answered", || async {
-            let read = async {
-                match consumer {
-                    None => jetstream::stream_info(&self.client, stream).await,
-                    Some(consumer) => jetstream::consumer_info(&self.client, stream, consumer).await,
-                }
-            };
-            let info = tokio::time::timeout(READ_LIMIT, read).await??;
-            ensure!(info["cluster"]["leader"].is_string(), "no leader");
-            Ok(info)
-        })
-        .await
+        let leader = match consumer {
+            None => jetstream::leader_of(&self.client, stream).await?,
+            Some(consumer) => jetstream::leader_of_consumer(&self.client, stream, consumer).await?,
+        };
+        Ok(leader.unwrap_or_default())
     }
 }
 

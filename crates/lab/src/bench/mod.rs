@@ -1,118 +1,28 @@
-//! `leeward-lab bench`: how fast leaders come home, against what people do today and against a floor, in one run.
-//!
-//! 100 R3 consumers on 10 streams of a stretched cluster, all led abroad. The floor sends one aimed step-down for each
-//! consumer, all at once, and reads the leaders back: nothing that checks before it acts can be faster.
+//! `leeward-lab bench`: what Leeward costs and gains, side by side with what people do without it, in one run.
 
+mod converge;
 mod field;
+mod moved;
 mod rest;
 
-use std::time::{Duration, Instant};
-
-use anyhow::Context;
-use serde_json::json;
-
-use crate::folder::Folder;
-use crate::kube::Kube;
-use crate::leeward::{Operator, kube_for, manifests, operator_in};
-use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, eventually};
-use field::Field;
-
-const NAMESPACE: &str = "leeward-bench";
-const LIMIT: Duration = Duration::from_mins(5);
-
-/// Runs everything and prints it.
-pub async fn run() -> anyhow::Result<()> {
-    let folder = Folder::temporary()?;
-    say("starting a stretched cluster of six servers and a Kubernetes API …");
-    let (field, kube) = tokio::try_join!(Field::start(folder.path()), kube_for(NAMESPACE, folder.path()))?;
-    let floor = timed(field.floor()).await?;
-    field.lead_abroad().await?;
-    let by_hand = timed(field.loop_over_the_nats_command()).await?;
-    field.lead_abroad().await?;
-    let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
-    let leeward = timed_leeward(&field, &kube, &operator).await?;
-    say(&format!(
-        "\nconverge {} R3 consumers          seconds   step-downs\n\
-         nats consumer cluster step-down  {:8.2}   {:8}\n\
-         leeward                          {:8.2}   {:8}\n\
-         floor: aimed, all at once        {:8.2}   {:8}\n\
-         leeward is {:.1} x faster than the loop (aim: 20), {:.1} x slower than the floor",
-        field::CONSUMERS,
-        by_hand.took,
-        by_hand.step_downs,
-        leeward.took,
-        leeward.step_downs,
-        floor.took,
-        floor.step_downs,
-        by_hand.took / leeward.took,
-        leeward.took / floor.took,
-    ));
-    say(&rest::measure(operator.id()).await?);
-    operator.stop().await?;
-    Ok(())
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// How fast leaders come home.
+    Converge,
+    /// What clients feel while a stream moves.
+    Move,
 }
 
-struct Run {
-    took: f64,
-    step_downs: u64,
-}
-
-async fn timed(run: impl Future<Output = anyhow::Result<u64>>) -> anyhow::Result<Run> {
-    let began = Instant::now();
-    let step_downs = run.await?;
-    Ok(Run {
-        took: began.elapsed().as_secs_f64(),
-        step_downs,
-    })
-}
-
-/// From the moment in which the policy may act until the servers say that every leader is home.
-async fn timed_leeward(field: &Field, kube: &Kube, operator: &Operator) -> anyhow::Result<Run> {
-    let system = field.system();
-    let secrets = [
-        manifests::credentials(NAMESPACE, "nats-system", system.system_credentials()?),
-        manifests::credentials(
-            NAMESPACE,
-            "account",
-            system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?,
-        ),
-        manifests::nats_system(NAMESPACE, "prod", system, json!({}))?,
-    ];
-    for object in secrets {
-        kube.apply(&object.to_string()).await?;
+/// Runs these sections and prints them.
+pub async fn run(sections: &[Section]) -> anyhow::Result<()> {
+    for section in sections {
+        match section {
+            Section::Converge => Box::pin(converge::run()).await?,
+            Section::Move => Box::pin(moved::run()).await?,
+        }
     }
-    let policy = |mode: &str| {
-        let spec = json!({
-            "mode": mode,
-            "topology": {"key": "ServerTag", "tagPrefix": "region:"},
-            "disruption": {"maxConcurrent": 16, "cooldown": "0s"},
-            "streams": {"include": ["s-*"]},
-        });
-        manifests::placement_policy(NAMESPACE, "bench", spec).to_string()
-    };
-    kube.apply(&policy("Observe")).await?;
-    eventually(LIMIT, "the policy is evaluated", || async {
-        let page = operator.get("/metrics").await?.1;
-        let seen = page.lines().any(|line| {
-            line.starts_with("leeward_assets{")
-                && line.contains("misplaced")
-                && line.ends_with(&format!(" {}", field::CONSUMERS))
-        });
-        anyhow::ensure!(seen, "not all consumers are seen as misplaced yet");
-        Ok(())
-    })
-    .await?;
-    let before = field.step_downs_by_leeward();
-    kube.apply(&policy("Enforce")).await?;
-    let began = Instant::now();
-    field
-        .until_home(LIMIT)
-        .await
-        .with_context(|| operator.log_tail(10))?;
-    Ok(Run {
-        took: began.elapsed().as_secs_f64(),
-        step_downs: field.step_downs_by_leeward() - before,
-    })
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "this is what a benchmark is for")]

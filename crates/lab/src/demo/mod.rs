@@ -120,8 +120,14 @@ async fn apply_example(shape: Shape, kube: &Kube, scene: &Scene) -> anyhow::Resu
         .iter()
         .map(|server| system.url(server))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let example = example.replace("nats://127.0.0.1:4222", &urls.join("\", \""));
-    say(&format!("applying examples/{name} …\n"));
+    let mut example = example.replace("nats://127.0.0.1:4222", &urls.join("\", \""));
+    if !example.contains("\n  disruption:") {
+        // The policy comes last, and JSON is YAML.
+        example = format!("{example}  disruption: {}\n", manifests::without_limits());
+    }
+    say(&format!(
+        "applying examples/{name}, without the budget and the quiet times that a policy has by default …\n"
+    ));
     let path = scene.folder().join(name);
     std::fs::write(&path, example)?;
     let path = path.display().to_string();

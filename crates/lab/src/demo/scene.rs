@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use async_nats::Client;
 use serde_json::json;
 
 use super::Shape;
+use crate::leeward::manifests;
 use crate::load::{Load, Phase, Publisher, PullWorker};
+use crate::nats::jetstream::Aim;
 use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, eventually, jetstream};
 
 pub(super) const HOME: &str = "us-east";
@@ -21,7 +23,7 @@ pub(super) const CLIENTS_HOME: usize = 9;
 pub(super) const CLIENTS_AWAY: usize = 2;
 
 const ONE_WAY: Duration = Duration::from_millis(20);
-const READY: Duration = Duration::from_mins(1);
+const READY: Duration = Duration::from_mins(3);
 /// Messages a second of each publisher.
 const RATE: f64 = 40.0;
 
@@ -189,54 +191,22 @@ impl Scene {
 
     /// In the stretched cluster a stream needs a peer in each region, as it has when servers are asked for spread.
     async fn create_stream(&self, client: &Client, stream: &str) -> anyhow::Result<()> {
-        let mut config = json!({"subjects": [format!("{stream}.>")], "num_replicas": 3});
-        if self.shape == Shape::Supercluster {
-            config["placement"] = json!({"cluster": AWAY});
-        }
-        for _ in 0..20 {
-            let info = jetstream::create_stream(client, stream, config.clone()).await?;
-            let peers = jetstream::peers_in(&info);
-            let spread = [HOME, AWAY]
-                .iter()
-                .all(|wanted| peers.iter().any(|peer| location(peer) == *wanted));
-            if spread || self.shape == Shape::Supercluster {
-                return self.lead_away(client, stream, None).await;
+        let config = json!({"subjects": [format!("{stream}.>")], "num_replicas": 3});
+        match self.shape {
+            Shape::Supercluster => {
+                let placed = manifests::merged(config, json!({"placement": {"cluster": AWAY}}));
+                jetstream::create_stream(client, stream, placed).await?;
             }
-            jetstream::request(client, &format!("$JS.API.STREAM.DELETE.{stream}"), &json!(null)).await?;
+            Shape::Stretched => {
+                jetstream::create_spread(client, stream, config, &[HOME, AWAY]).await?;
+            }
         }
-        anyhow::bail!("stream {stream} never got peers in both regions")
+        self.lead_away(client, stream, None).await
     }
 
-    /// Steps leaders down until one in the other location leads.
     async fn lead_away(&self, client: &Client, stream: &str, consumer: Option<&str>) -> anyhow::Result<()> {
-        eventually(
-            READY,
-            &format!("{stream} {consumer:?} is led in {AWAY}"),
-            || async {
-                let info = match consumer {
-                    None => jetstream::stream_info(client, stream).await?,
-                    Some(consumer) => jetstream::consumer_info(client, stream, consumer).await?,
-                };
-                let peers = jetstream::peers_in(&info);
-                let leader = info["cluster"]["leader"].as_str().context("no leader yet")?;
-                if location(leader) == AWAY {
-                    return Ok(());
-                }
-                let target = peers
-                    .iter()
-                    .find(|peer| location(peer) == AWAY)
-                    .context("no peer there")?;
-                match consumer {
-                    None => jetstream::step_down(client, stream, Some(target)).await?,
-                    Some(consumer) => {
-                        jetstream::step_down_consumer(client, stream, consumer, Some(target)).await?
-                    }
-                };
-                ensure!(false, "asked {target} to lead");
-                Ok(())
-            },
-        )
-        .await
+        jetstream::lead(client, stream, consumer, AWAY, Aim::Aimed).await?;
+        Ok(())
     }
 
     /// One connection for each client that the account has.

@@ -19,7 +19,7 @@ const COLUMNS: [(&str, usize); 8] = [
     ("PROGRESSING", 13),
 ];
 const LOOK: Duration = Duration::from_millis(250);
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// Prints the columns of the policy `orders` whenever they change; returns when all leaders are home.
 pub(super) async fn until_in_place(kube: &Kube, namespace: &str, began: Instant) -> anyhow::Result<()> {

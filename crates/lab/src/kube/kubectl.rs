@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::tools::{Tool, tool};
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 #[derive(Clone, Debug)]
 pub struct Kubectl {

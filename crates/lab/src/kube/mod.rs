@@ -144,7 +144,7 @@ impl Kube {
             "--for=condition=Established",
             "crd",
             "--all",
-            "--timeout=30s",
+            "--timeout=120s",
         ])
         .await
         .map(|_| ())

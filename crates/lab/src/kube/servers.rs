@@ -15,7 +15,7 @@ use crate::ports::Port;
 use crate::process::{Command, Process};
 use crate::tools::{Tool, tool};
 
-const READY_LIMIT: Duration = Duration::from_secs(90);
+const READY_LIMIT: Duration = Duration::from_mins(4);
 const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
 /// A look costs a run of kubectl, which takes time from the apiserver that is starting.
 const READY_INTERVAL: Duration = Duration::from_millis(50);
@@ -144,7 +144,7 @@ async fn await_connection(process: &Process, name: &str, address: SocketAddr) ->
 async fn await_ready(process: &Process, kubectl: &Kubectl) -> anyhow::Result<()> {
     let started = Instant::now();
     while let Err(error) = kubectl
-        .run(&["get", "--raw=/readyz", "--request-timeout=10s"])
+        .run(&["get", "--raw=/readyz", "--request-timeout=30s"])
         .await
     {
         ensure_still_starting(process, "kube-apiserver", started).with_context(|| format!("{error:#}"))?;

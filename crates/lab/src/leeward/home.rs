@@ -32,6 +32,7 @@ pub async fn operator_in(namespace: &str, kube: &Kube, folder: &Path) -> anyhow:
     let token = kube.service_account_token(namespace, "leeward").await?;
     Operator::start(OperatorOptions {
         kubeconfig: kube.kubeconfig_for_token("leeward", &token)?,
+        home: namespace.to_owned(),
         namespaces: vec![namespace.to_owned()],
         log: folder.join("operator.log"),
         arguments: Vec::new(),

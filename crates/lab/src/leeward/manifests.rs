@@ -46,15 +46,26 @@ pub fn nats_system(namespace: &str, name: &str, system: &System, spec: Value) ->
     Ok(object("NatsSystem", namespace, name, &merged(base, spec)))
 }
 
-/// A `PlacementPolicy` that enforces; `spec` is laid over the smallest useful one.
+/// A `PlacementPolicy` that enforces; `spec` is laid over the smallest useful one, without the limits and quiet times that
+/// make convergence slow on purpose.
 pub fn placement_policy(namespace: &str, name: &str, spec: Value) -> Value {
     let base = json!({
         "systemRef": {"name": "prod"},
         "credentialsRef": {"name": "account"},
         "mode": "Enforce",
         "home": {"stabilizationWindow": "0s"},
+        "disruption": without_limits(),
     });
     object("PlacementPolicy", namespace, name, &merged(base, spec))
+}
+
+/// No budget, nothing to wait for before an action, and a breaker that stays closed.
+pub fn without_limits() -> Value {
+    json!({
+        "budgets": [],
+        "gates": {"quietAfterLeaderChange": "0s", "quietAfterServerStart": "0s"},
+        "circuitBreaker": {"failures": 100},
+    })
 }
 
 fn object(kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {

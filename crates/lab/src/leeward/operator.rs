@@ -12,8 +12,8 @@ use crate::nats::eventually;
 use crate::process::{Command, Process};
 
 /// The binary is ready to be asked within this time.
-const START_LIMIT: Duration = Duration::from_secs(30);
-const HTTP_LIMIT: Duration = Duration::from_secs(5);
+const START_LIMIT: Duration = Duration::from_mins(2);
+const HTTP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The `leeward` binary: `LEEWARD_BIN`, or the one that was built beside the running program.
 pub fn binary() -> anyhow::Result<PathBuf> {
@@ -34,11 +34,16 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     }
 }
 
+/// How long the lease of an operator lasts that was killed: shorter than usual, so that tests need not wait.
+const LEASE_DURATION: &str = "6s";
+
 /// How an operator is started.
 #[derive(Clone, Debug)]
 pub struct OperatorOptions {
     /// What it reaches the API server with.
     pub kubeconfig: PathBuf,
+    /// The namespace that it lives in, with its lease.
+    pub home: String,
     /// The namespaces that it watches; all when empty.
     pub namespaces: Vec<String>,
     /// Its log goes here, one JSON object a line.
@@ -65,6 +70,10 @@ impl Operator {
             .collect();
         for namespace in &options.namespaces {
             args.extend(["--watch-namespace".to_owned(), namespace.clone()]);
+        }
+        args.extend(["--lease-namespace".to_owned(), options.home.clone()]);
+        if !options.arguments.iter().any(|given| given == "--lease-duration") {
+            args.extend(["--lease-duration", LEASE_DURATION].map(str::to_owned));
         }
         args.extend(options.arguments.iter().cloned());
         let kubeconfig = options.kubeconfig.display().to_string();
@@ -129,6 +138,16 @@ impl Operator {
     pub async fn stop(&mut self) -> anyhow::Result<Option<i32>> {
         self.process.stop().await?;
         self.process.wait().await
+    }
+
+    /// SIGSTOP: it keeps its connections and does nothing.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.process.pause()
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.process.resume()
     }
 
     /// Starts it again after it has ended.

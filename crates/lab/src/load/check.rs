@@ -79,10 +79,11 @@ pub(super) async fn verify_stream(
     ledger: &Ledger,
     client: &Client,
     stream: &str,
+    from: u64,
 ) -> anyhow::Result<StreamCheck> {
     // First: what is acknowledged while we read need not be in what we read.
     let acknowledged = ledger.acknowledged_of(stream);
-    let contents = Contents::read(ledger, client, stream).await?;
+    let contents = Contents::read(ledger, client, stream, from).await?;
     Ok(judge(ledger, stream, &acknowledged, &contents))
 }
 
@@ -151,13 +152,13 @@ struct AnswerError {
 }
 
 impl Contents {
-    async fn read(ledger: &Ledger, client: &Client, stream: &str) -> anyhow::Result<Self> {
+    async fn read(ledger: &Ledger, client: &Client, stream: &str, from: u64) -> anyhow::Result<Self> {
         let info = ask(client, &format!("$JS.API.STREAM.INFO.{stream}"), String::new()).await?;
         let state = info
             .state
             .with_context(|| format!("the info of {stream} has no state"))?;
         let subject = &format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let mut answers = futures::stream::iter(state.first_seq.max(1)..=state.last_seq)
+        let mut answers = futures::stream::iter(state.first_seq.max(from)..=state.last_seq)
             .map(|sequence| ask(client, subject, format!("{{\"seq\":{sequence}}}")))
             .buffer_unordered(CONCURRENCY);
         let mut contents = Self::default();

@@ -8,6 +8,9 @@ use tokio::task::JoinSet;
 use super::ledger::Ledger;
 use super::meter::Meter;
 
+/// When the publication of a message was begun, in nanoseconds of the clock that clients share in the lab.
+pub(super) const BEGUN: &str = "Lab-Begun-Nanos";
+
 const ACK: &str = "+ACK";
 /// A confirmation that takes longer is asked for again.
 const ACK_LIMIT: Duration = Duration::from_secs(2);
@@ -68,6 +71,7 @@ impl Intake {
     /// Takes a message in. `None` if it was not delivered by a consumer.
     pub async fn take(&mut self, message: Message) -> Option<Metadata> {
         let received_at = SystemTime::now();
+        let begun_at = begun_at(&message);
         let reply = message.reply?;
         let metadata = Metadata::parse(&reply)?;
         let id = message
@@ -84,6 +88,11 @@ impl Intake {
                 phase
                     .delivery
                     .record(received_at.duration_since(metadata.stored_at).unwrap_or_default());
+                if let Some(begun_at) = begun_at {
+                    phase
+                        .arrival
+                        .record(received_at.duration_since(begun_at).unwrap_or_default());
+                }
             } else {
                 phase.counts.redelivered += 1;
             }
@@ -113,6 +122,11 @@ impl Intake {
             }
         }
     }
+}
+
+fn begun_at(message: &Message) -> Option<SystemTime> {
+    let nanos = message.headers.as_ref()?.get(BEGUN)?.as_str().parse().ok()?;
+    Some(UNIX_EPOCH + Duration::from_nanos(nanos))
 }
 
 async fn confirm(client: Client, reply: Subject, ledger: Ledger, meter: Meter) {

@@ -238,6 +238,15 @@ impl Ledger {
             })
     }
 
+    /// Messages of the stream `from` that were acknowledged and not delivered by a tracked consumer of another stream,
+    /// which has them by mirroring or sourcing.
+    pub fn undelivered(&self, from: &str, (stream, consumer): (&str, &str)) -> u64 {
+        let books = self.books();
+        let nothing = ConsumerBook::default();
+        let book = books.consumers.get(&ConsumerKey::new(stream, consumer));
+        books.outstanding(from, book.unwrap_or(&nothing))
+    }
+
     pub(super) fn message_id(&self, publisher: usize, number: u64) -> String {
         message_id(&self.load, publisher, number)
     }
@@ -318,6 +327,9 @@ mod tests {
         );
         assert_eq!(summary.outstanding(), 3);
         assert!(!ledger.delivered_by_all("ORDERS", publisher, 2));
+        assert_eq!(ledger.undelivered("ORDERS", ("COPY", "probe")), 2);
+        assert!(ledger.delivered("COPY", "probe", ledger.identify(Some(&message), 1)));
+        assert_eq!(ledger.undelivered("ORDERS", ("COPY", "probe")), 1);
         assert!(ledger.delivered("ORDERS", "two", ledger.identify(Some(&message), 9)));
         assert!(ledger.delivered_by_all("ORDERS", publisher, 2));
     }

@@ -24,6 +24,9 @@ pub struct Phase {
     /// From the time at which the server stored a message to its first delivery. Clients and servers share a clock in
     /// the lab.
     pub delivery: Latency,
+    /// From the first attempt to publish a message to its first delivery by a consumer, also by one of another stream that
+    /// sources it.
+    pub arrival: Latency,
     /// Until a confirmed consumer acknowledgement is confirmed, retries included. Empty with plain acknowledgements.
     pub ack: Latency,
 }
@@ -83,6 +86,7 @@ impl Default for Phase {
             publish: Latency::new(),
             fetch: Latency::new(),
             delivery: Latency::new(),
+            arrival: Latency::new(),
             ack: Latency::new(),
         }
     }
@@ -96,12 +100,14 @@ impl Phase {
             publish,
             fetch,
             delivery,
+            arrival,
             ack,
         } = other;
         self.counts.add(*counts);
         self.publish.add(publish);
         self.fetch.add(fetch);
         self.delivery.add(delivery);
+        self.arrival.add(arrival);
         self.ack.add(ack);
     }
 }

@@ -157,7 +157,17 @@ impl Load {
 
     /// Reads the stream back: is every message that was acknowledged until now there, and there once?
     pub async fn verify_stream(&self, client: &Client, stream: &str) -> anyhow::Result<StreamCheck> {
-        check::verify_stream(&self.ledger, client, stream).await
+        self.verify_stream_from(client, stream, 1).await
+    }
+
+    /// As [`Self::verify_stream`], where all that the load published has this sequence or a later one.
+    pub async fn verify_stream_from(
+        &self,
+        client: &Client,
+        stream: &str,
+        from: u64,
+    ) -> anyhow::Result<StreamCheck> {
+        check::verify_stream(&self.ledger, client, stream, from).await
     }
 
     async fn drain(&mut self) {

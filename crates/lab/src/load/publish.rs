@@ -2,7 +2,7 @@
 //! same id until the server has acknowledged it (NATS.md N16).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::{Client, HeaderMap, Request, RequestErrorKind, header};
 use bytes::Bytes;
@@ -12,11 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::intake::BEGUN;
 use super::ledger::Ledger;
 use super::meter::Meter;
 
-/// An attempt that is not answered this long is repeated.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(2);
 /// The pause after an attempt that was refused at once, as with a stream that has no leader. It doubles up to the longest,
 /// so that a long outage is not met with a storm.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -38,10 +37,12 @@ pub struct Publisher {
     pub payload_bytes: usize,
     /// While this many messages wait for their acknowledgement no others are begun; they are not made up for later.
     pub in_flight: usize,
+    /// An attempt that is not answered this long is repeated.
+    pub patience: Duration,
 }
 
 impl Publisher {
-    /// 50 messages of 256 bytes a second, up to 256 in flight.
+    /// 50 messages of 256 bytes a second, up to 256 in flight, attempts of 2 s.
     pub fn new(client: Client, location: &str, stream: &str, subject: &str) -> Self {
         Self {
             client,
@@ -51,6 +52,7 @@ impl Publisher {
             rate_per_second: 50.0,
             payload_bytes: 256,
             in_flight: 256,
+            patience: Duration::from_secs(2),
         }
     }
 
@@ -61,6 +63,7 @@ impl Publisher {
             payload: vec![b'x'; self.payload_bytes].into(),
             stream: self.stream,
             subject: self.subject,
+            patience: self.patience,
             book,
             ledger,
             meter,
@@ -129,6 +132,7 @@ struct Message {
     payload: Bytes,
     stream: String,
     subject: String,
+    patience: Duration,
     book: usize,
     ledger: Ledger,
     meter: Meter,
@@ -158,11 +162,12 @@ enum Attempt {
 impl Message {
     async fn publish(&self) {
         let (number, id) = self.ledger.next_message(self.book);
+        let begun = SystemTime::now();
         self.meter.record(|phase| phase.counts.published += 1);
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.attempt(&id).await {
+            match self.attempt(&id, begun).await {
                 Attempt::Acknowledged { duplicate } => {
                     self.ledger.acknowledged(self.book, number);
                     self.meter.record(|phase| {
@@ -174,8 +179,8 @@ impl Message {
                 }
                 Attempt::Silence => {
                     self.ledger.failed(format!(
-                        "publish to {}: no answer in {ATTEMPT_LIMIT:?}",
-                        self.subject
+                        "publish to {}: no answer in {:?}",
+                        self.subject, self.patience
                     ));
                 }
                 Attempt::Refused(why) => {
@@ -188,14 +193,16 @@ impl Message {
         }
     }
 
-    async fn attempt(&self, id: &str) -> Attempt {
+    async fn attempt(&self, id: &str, begun: SystemTime) -> Attempt {
         let mut headers = HeaderMap::new();
         headers.insert(header::NATS_MESSAGE_ID, id);
         headers.insert(header::NATS_EXPECTED_STREAM, self.stream.as_str());
+        let nanos = begun.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        headers.insert(BEGUN, nanos.to_string());
         let request = Request::new()
             .headers(headers)
             .payload(self.payload.clone())
-            .timeout(Some(ATTEMPT_LIMIT));
+            .timeout(Some(self.patience));
         let reply = match self.client.send_request(self.subject.clone(), request).await {
             Ok(reply) => reply,
             Err(error) if error.kind() == RequestErrorKind::TimedOut => return Attempt::Silence,

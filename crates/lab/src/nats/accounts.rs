@@ -137,6 +137,8 @@ pub(crate) struct Accounts {
     pub(crate) config: Value,
     issued: BTreeMap<(String, String), Credentials>,
     ids: BTreeMap<String, String>,
+    /// Account and user with JetStream and every right, if there is one.
+    unlimited: Option<(String, String)>,
 }
 
 impl Accounts {
@@ -146,10 +148,14 @@ impl Accounts {
             let same = specs.iter().filter(|other| other.name == spec.name).count();
             ensure!(same == 1, "two accounts are called {}", spec.name);
         }
-        match auth {
-            Auth::Config => Ok(Self::by_password(specs)),
-            Auth::Operator => Self::by_jwt(specs),
-        }
+        let issued = match auth {
+            Auth::Config => Self::by_password(specs),
+            Auth::Operator => Self::by_jwt(specs)?,
+        };
+        Ok(Self {
+            unlimited: unlimited_user(specs),
+            ..issued
+        })
     }
 
     fn by_password(specs: &[AccountSpec]) -> Self {
@@ -184,7 +190,12 @@ impl Accounts {
             .map(|spec| (spec.name.clone(), spec.name.clone()))
             .collect();
         let config = json!({ "accounts": accounts, "system_account": SYSTEM_ACCOUNT });
-        Self { config, issued, ids }
+        Self {
+            config,
+            issued,
+            ids,
+            unlimited: None,
+        }
     }
 
     fn by_jwt(specs: &[AccountSpec]) -> anyhow::Result<Self> {
@@ -207,7 +218,12 @@ impl Accounts {
             "resolver": "MEMORY",
             "resolver_preload": preload,
         });
-        Ok(Self { config, issued, ids })
+        Ok(Self {
+            config,
+            issued,
+            ids,
+            unlimited: None,
+        })
     }
 
     pub(crate) fn credentials(&self, account: &str, user: &str) -> anyhow::Result<&Credentials> {
@@ -216,12 +232,26 @@ impl Accounts {
             .with_context(|| format!("account {account} has no user {user}"))
     }
 
+    /// Account and user that may ask JetStream anything.
+    pub(crate) fn unlimited_user(&self) -> Option<(&str, &str)> {
+        let (account, user) = self.unlimited.as_ref()?;
+        Some((account, user))
+    }
+
     pub(crate) fn id(&self, account: &str) -> anyhow::Result<&str> {
         self.ids
             .get(account)
             .map(String::as_str)
             .with_context(|| format!("there is no account {account}"))
     }
+}
+
+fn unlimited_user(specs: &[AccountSpec]) -> Option<(String, String)> {
+    let with_jetstream = specs.iter().filter(|spec| spec.jetstream);
+    with_jetstream.into_iter().find_map(|spec| {
+        let user = spec.users.iter().find(|user| user.permissions.is_none())?;
+        Some((spec.name.clone(), user.name.clone()))
+    })
 }
 
 fn in_config(subjects: &Subjects) -> Value {

@@ -61,7 +61,7 @@ impl SystemBuilder {
             unique_tag: None,
             settings: Map::new(),
             folder: None,
-            limit: Duration::from_secs(90),
+            limit: Duration::from_mins(4),
         }
     }
 

@@ -1,53 +1,65 @@
 //! JetStream by raw JSON, so that tests can set and see any field, whatever the client library knows.
 //!
-//! Every function but [`publish`] asks once. An answer with an error is an error that shows the server's codes; wait with [`eventually`].
+//! Reads, creations and updates are asked for again until the servers answer, for a minute: they are the same when asked
+//! for twice. A step-down and a plain [`request`] ask once. An answer with an error is an error that shows the server's
+//! codes ([`Refused`]); wait with [`eventually`].
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use async_nats::{Client, RequestErrorKind};
+use anyhow::Context;
+use async_nats::{Client, HeaderMap, Request, RequestErrorKind, header};
 use serde_json::{Value, json};
 
-/// Every server has heard of a new stream by then.
-const HEARD_OF: Duration = Duration::from_secs(10);
+use super::answered;
 
-/// Sends a request and gives the answer as it is, `error` included. A `payload` of `Value::Null` is sent empty.
+pub use super::answered::Refused;
+pub use super::leading::{Aim, create_spread, is_in, lead};
+
+/// Every server has heard of a new stream by then.
+const HEARD_OF: Duration = Duration::from_mins(1);
+/// A message whose acknowledgement has not come by then is published again.
+const ACKNOWLEDGED: Duration = Duration::from_secs(5);
+/// How long a request that is asked once may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+const NO_SUCH_STREAM: u64 = 10059;
+
+/// Sends a request once and gives the answer as it is, `error` included. A `payload` of `Value::Null` is sent empty.
 pub async fn request_raw(client: &Client, subject: &str, payload: &Value) -> anyhow::Result<Value> {
-    let body = if payload.is_null() {
-        Vec::new()
-    } else {
-        serde_json::to_vec(payload)?
-    };
-    let answer = client
-        .request(subject.to_owned(), body.into())
-        .await
-        .with_context(|| format!("request {subject} was not answered"))?;
-    if let Some(status) = answer.status.filter(|status| status.as_u16() >= 400) {
-        bail!("request {subject} was answered with status {status}");
-    }
-    serde_json::from_slice(&answer.payload).with_context(|| format!("the answer to {subject} is not JSON"))
+    answered::once(client, subject, payload, PATIENCE).await
 }
 
 /// As [`request_raw`], but an answer with `error` is an error.
 pub async fn request(client: &Client, subject: &str, payload: &Value) -> anyhow::Result<Value> {
     let answer = request_raw(client, subject, payload).await?;
-    if let Some(error) = answer.get("error") {
-        bail!("{subject}: {error}");
+    match Refused::in_answer(subject, &answer) {
+        Some(refused) => Err(refused.into()),
+        None => Ok(answer),
     }
-    Ok(answer)
 }
 
 /// Creates the stream `name`; `config` is the whole stream config, its name is set here.
 pub async fn create_stream(client: &Client, name: &str, mut config: Value) -> anyhow::Result<Value> {
     config["name"] = json!(name);
-    request(client, &format!("$JS.API.STREAM.CREATE.{name}"), &config).await
+    answered::request(client, &format!("$JS.API.STREAM.CREATE.{name}"), &config).await
 }
 
 /// Replaces the config of the stream `name` by `config`.
 pub async fn update_stream(client: &Client, name: &str, mut config: Value) -> anyhow::Result<Value> {
     config["name"] = json!(name);
-    request(client, &format!("$JS.API.STREAM.UPDATE.{name}"), &config).await
+    answered::request(client, &format!("$JS.API.STREAM.UPDATE.{name}"), &config).await
+}
+
+/// Deletes the stream `name`; one that is gone already is fine.
+pub async fn delete_stream(client: &Client, name: &str) -> anyhow::Result<()> {
+    let subject = format!("$JS.API.STREAM.DELETE.{name}");
+    match answered::request(client, &subject, &Value::Null).await {
+        Ok(_) => Ok(()),
+        Err(error) => match error.downcast_ref::<Refused>() {
+            Some(refused) if refused.err_code == NO_SUCH_STREAM => Ok(()),
+            Some(_) | None => Err(error),
+        },
+    }
 }
 
 /// Creates the consumer `name`; durable unless `config` sets `inactive_threshold`.
@@ -62,7 +74,7 @@ pub async fn create_consumer(
         config["durable_name"] = json!(name);
     }
     let payload = json!({ "stream_name": stream, "config": config });
-    request(
+    answered::request(
         client,
         &format!("$JS.API.CONSUMER.CREATE.{stream}.{name}"),
         &payload,
@@ -71,11 +83,11 @@ pub async fn create_consumer(
 }
 
 pub async fn stream_info(client: &Client, stream: &str) -> anyhow::Result<Value> {
-    request(client, &format!("$JS.API.STREAM.INFO.{stream}"), &Value::Null).await
+    answered::request(client, &format!("$JS.API.STREAM.INFO.{stream}"), &Value::Null).await
 }
 
 pub async fn consumer_info(client: &Client, stream: &str, consumer: &str) -> anyhow::Result<Value> {
-    request(
+    answered::request(
         client,
         &format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
         &Value::Null,
@@ -110,7 +122,8 @@ pub fn peers_in(info: &Value) -> Vec<String> {
     leader_in(info).into_iter().chain(others).collect()
 }
 
-fn leader_in(info: &Value) -> Option<String> {
+/// The leader in a stream's or consumer's info.
+pub fn leader_in(info: &Value) -> Option<String> {
     info["cluster"]["leader"]
         .as_str()
         .filter(|leader| !leader.is_empty())
@@ -142,17 +155,24 @@ fn step_down_body(preferred: Option<&str>) -> Value {
 }
 
 /// Publishes and waits for the stream's acknowledgement, whose sequence it gives.
-/// While nobody listens, nothing is stored, and it is tried again: servers hear of a new stream a moment after it is made.
+/// Without one it is tried again under the same id: servers hear of a new stream a moment after it is made, and a change
+/// of leaders may swallow a message (NATS.md N16).
 pub async fn publish(
     client: &Client,
     subject: &str,
     payload: impl Into<bytes::Bytes>,
 ) -> anyhow::Result<u64> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::NATS_MESSAGE_ID, client.new_inbox());
     let payload = payload.into();
     let begin = Instant::now();
     let answer = loop {
-        match client.request(subject.to_owned(), payload.clone()).await {
-            Err(error) if error.kind() == RequestErrorKind::NoResponders && begin.elapsed() < HEARD_OF => {
+        let request = Request::new()
+            .headers(headers.clone())
+            .payload(payload.clone())
+            .timeout(Some(ACKNOWLEDGED));
+        match client.send_request(subject.to_owned(), request).await {
+            Err(error) if passes(error.kind()) && begin.elapsed() < HEARD_OF => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             answer => break answer.with_context(|| format!("{subject} was not acknowledged"))?,
@@ -160,12 +180,16 @@ pub async fn publish(
     };
     let answer: Value = serde_json::from_slice(&answer.payload)
         .with_context(|| format!("the answer to a message on {subject} is not from a stream"))?;
-    if let Some(error) = answer.get("error") {
-        bail!("{subject}: {error}");
+    if let Some(refused) = Refused::in_answer(subject, &answer) {
+        return Err(refused.into());
     }
     answer["seq"]
         .as_u64()
         .with_context(|| format!("acknowledgement without sequence: {answer}"))
+}
+
+fn passes(kind: RequestErrorKind) -> bool {
+    matches!(kind, RequestErrorKind::NoResponders | RequestErrorKind::TimedOut)
 }
 
 /// Tries `probe` again and again until it succeeds. The error after `limit` names `what` and the last failure.
@@ -195,6 +219,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::bail;
 
     #[tokio::test]
     async fn eventually_tells_what_was_awaited_and_the_last_failure() {

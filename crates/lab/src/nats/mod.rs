@@ -19,12 +19,14 @@
 //! and routes are not encrypted, and servers know each other from their configs only, not by gossip.
 
 pub mod accounts;
+mod answered;
 mod builder;
 mod cli;
 mod config;
 pub mod jetstream;
 mod jwt;
 pub mod layout;
+mod leading;
 mod ready;
 mod relay;
 mod system;

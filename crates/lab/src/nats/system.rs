@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::accounts::{Accounts, Credentials, SYSTEM_ACCOUNT, SYSTEM_USER};
 use super::builder::SystemBuilder;
 use super::config::{self, Node, Shared};
-use super::jetstream::eventually;
+use super::jetstream::{self, eventually};
 use super::layout::Layout;
 use super::ready;
 use super::tls::Tls;
@@ -23,7 +23,11 @@ use crate::process::{Command, Process};
 use crate::tools::{NatsVersion, Tool, tool};
 
 /// A restarted server answers its clients within this time.
-const RESTART_LIMIT: Duration = Duration::from_secs(30);
+const RESTART_LIMIT: Duration = Duration::from_mins(2);
+/// A busy machine takes its time to accept a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// A swallowed request is asked again.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const LOG_LINES: usize = 15;
 
 #[derive(Debug)]
@@ -93,11 +97,12 @@ impl System {
         Ok(())
     }
 
-    /// Waits until all servers are connected to each other, the JetStream meta group has a leader and all its peers are
-    /// current. Fails at once when a server has ended.
+    /// Waits until all servers are connected to each other, the JetStream meta group has a leader to whom all its peers are
+    /// current, and JetStream answers an account's user in every location. Fails at once when a server has ended.
     pub async fn ready(&self, limit: Duration) -> anyhow::Result<()> {
         let waiting = eventually(limit, "the system is ready", || async {
-            ready::check(&self.system_client().await?, &self.nodes).await
+            ready::check(&self.system_client().await?, &self.nodes).await?;
+            self.check_api().await
         });
         tokio::select! {
             result = waiting => match result {
@@ -108,6 +113,21 @@ impl System {
                 bail!("{name} has ended; the end of its log:\n{}", self.log(&name, LOG_LINES)?)
             }
         }
+    }
+
+    /// The answer comes from the meta leader, through the network as it is.
+    async fn check_api(&self) -> anyhow::Result<()> {
+        let Some((account, user)) = self.accounts.unlimited_user() else {
+            return Ok(());
+        };
+        for location in self.locations() {
+            let client = self.connect(&location, self.credentials(account, user)?).await?;
+            let asked = jetstream::request(&client, "$JS.API.INFO", &Value::Null);
+            tokio::time::timeout(ANSWER_LIMIT, asked)
+                .await
+                .with_context(|| format!("JetStream does not answer in {location}"))??;
+        }
+        Ok(())
     }
 
     async fn ended_server(&self) -> String {
@@ -212,7 +232,8 @@ impl System {
     pub fn connect_options(&self, credentials: &Credentials) -> anyhow::Result<ConnectOptions> {
         let mut options = credentials
             .apply(ConnectOptions::new())?
-            .ignore_discovered_servers();
+            .ignore_discovered_servers()
+            .connection_timeout(CONNECT_LIMIT);
         if let Some(tls) = &self.tls {
             // Fails if the program has chosen a provider before, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use leeward_lab::nats::eventually;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 
 struct Up {
     child: Child,

@@ -10,7 +10,7 @@ use leeward_lab::nats::{
 };
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_mins(2);
 const DELAY: Duration = Duration::from_millis(20);
 /// Twice the delay, less what clocks may disagree on.
 const ROUND_TRIP: Duration = Duration::from_millis(38);
@@ -325,7 +325,8 @@ async fn users_connect_with_jwts_over_tls_and_are_held_to_their_permissions() {
         .connect("a", system.credentials("DRY", "walker").unwrap())
         .await
         .unwrap();
-    assert!(jetstream::stream_info(&walker, "S").await.is_err());
+    let without_jetstream = jetstream::request(&walker, "$JS.API.STREAM.INFO.S", &Value::Null);
+    assert!(without_jetstream.await.is_err());
 
     let context = system.nats_context("SHIP", "captain", "a").unwrap();
     assert!(

@@ -9,9 +9,11 @@ use leeward_core::operation::PeerReading;
 use leeward_core::snapshot::{AccountView, Consumer, Gap, Peer, RaftGroup, Stream};
 use leeward_core::topology::{Server, ServerDetails, Topology};
 
+use super::board::Election;
 use super::census::SeenServer;
 use super::connections::{counters, groups, traffic};
 use super::history::{History, Sample, Volumes, elapsed, since};
+use super::leaders::Leaders;
 use super::round_trips::RoundTripTable;
 use crate::reading::{ConsumerReading, GroupReading, StreamReading};
 use crate::wire::monitor::Connection;
@@ -35,6 +37,8 @@ pub(crate) struct Gathered {
     pub(crate) volumes: BTreeMap<ServerName, Volumes>,
     pub(crate) round_trips: RoundTripTable,
     pub(crate) gaps: Vec<Gap>,
+    /// Heard of since the last look.
+    pub(crate) elections: Vec<Election>,
 }
 
 /// Makes the view of an account at a moment, and keeps its counters in the history.
@@ -51,8 +55,18 @@ pub(crate) fn assemble(
     }));
     gaps.extend(unclear(&gathered.servers));
     let sample = sample(gathered, now);
+    let mut leaders = std::mem::take(&mut history.leaders);
+    leaders.begin(&gathered.elections);
     let base = history.base();
-    let view_of = |stream| view_stream(stream, &topology, &sample, base);
+    let mut place = Place {
+        topology: &topology,
+        leaders: &mut leaders,
+        now: &sample,
+        base,
+    };
+    let streams = gathered.streams.iter();
+    let streams = streams.map(|stream| place.view_stream(stream)).collect();
+    leaders.end();
     let mut view = AccountView {
         account: account.clone(),
         observed_at: now,
@@ -64,11 +78,12 @@ pub(crate) fn assemble(
             &sample,
             base,
         ),
-        streams: gathered.streams.iter().map(view_of).collect(),
+        streams,
         traffic: base.and_then(|base| traffic(&sample, base)),
         topology: Arc::new(topology),
     };
     view.normalize();
+    history.leaders = leaders;
     history.push(sample);
     view
 }
@@ -116,6 +131,7 @@ fn details(seen: &SeenServer) -> Option<ServerDetails> {
         version: seen.version?,
         jetstream: seen.jetstream && !seen.tags.iter().any(|tag| tag.as_str() == NO_PLACEMENT),
         started: seen.started,
+        room: seen.room.clone(),
     })
 }
 
@@ -143,8 +159,9 @@ fn sample(gathered: &Gathered, at: Timestamp) -> Sample {
     let streams = || gathered.streams.iter();
     let deliveries = |stream: &StreamReading| {
         let name = stream.name.clone();
-        let entry =
-            move |consumer: &ConsumerReading| ((name.clone(), consumer.name.clone()), consumer.delivered);
+        let entry = move |consumer: &ConsumerReading| {
+            ((name.clone(), consumer.name.clone()), consumer.progress.delivered)
+        };
         stream.consumers.iter().map(entry).collect::<Vec<_>>()
     };
     Sample {
@@ -164,37 +181,56 @@ fn sample(gathered: &Gathered, at: Timestamp) -> Sample {
     }
 }
 
-fn view_stream(stream: &StreamReading, topology: &Topology, now: &Sample, base: Option<&Sample>) -> Stream {
-    let earlier = base.and_then(|base| base.streams.get(&stream.name)).copied();
-    let view_of = |consumer| view_consumer(&stream.name, consumer, topology, now, base);
-    Stream {
-        name: StreamName::from(stream.name.as_str()),
-        replicas: stream.replicas,
-        group: group(&stream.group, topology),
-        moving: stream.group.moving,
-        placement: stream.placement.clone(),
-        metadata: stream.metadata.clone(),
-        bytes: stream.bytes,
-        message_rate: rate(stream.last_sequence, earlier, now, base),
-        consumers: stream.consumers.iter().map(view_of).collect(),
-    }
+/// What one account's assets are seen in.
+struct Place<'a> {
+    topology: &'a Topology,
+    leaders: &'a mut Leaders,
+    now: &'a Sample,
+    base: Option<&'a Sample>,
 }
 
-fn view_consumer(
-    stream: &str,
-    consumer: &ConsumerReading,
-    topology: &Topology,
-    now: &Sample,
-    base: Option<&Sample>,
-) -> Consumer {
-    let key = (stream.to_owned(), consumer.name.clone());
-    let earlier = base.and_then(|base| base.consumers.get(&key)).copied();
-    Consumer {
-        name: ConsumerName::from(consumer.name.as_str()),
-        group: group(&consumer.group, topology),
-        message_rate: rate(consumer.delivered, earlier, now, base),
-        durable: consumer.durable,
-        opted_out: consumer.opted_out,
+impl Place<'_> {
+    fn view_stream(&mut self, stream: &StreamReading) -> Stream {
+        let earlier = self.base.and_then(|base| base.streams.get(&stream.name)).copied();
+        let since = self.leaders.of_stream(&stream.name, &stream.group, self.now.at);
+        let consumers = stream.consumers.iter();
+        Stream {
+            name: StreamName::from(stream.name.as_str()),
+            replicas: stream.replicas,
+            group: group(&stream.group, since, self.topology),
+            moving: stream.group.moving,
+            placement: stream.placement.clone(),
+            metadata: stream.metadata.clone(),
+            bytes: stream.bytes,
+            storage: stream.storage,
+            max_bytes: stream.max_bytes,
+            upstreams: stream
+                .upstreams
+                .iter()
+                .map(|upstream| upstream.stream.clone())
+                .collect(),
+            message_rate: rate(stream.last_sequence, earlier, self.now, self.base),
+            consumers: consumers
+                .map(|consumer| self.view_consumer(&stream.name, consumer))
+                .collect(),
+        }
+    }
+
+    fn view_consumer(&mut self, stream: &str, consumer: &ConsumerReading) -> Consumer {
+        let key = (stream.to_owned(), consumer.name.clone());
+        let earlier = self.base.and_then(|base| base.consumers.get(&key)).copied();
+        let since = self
+            .leaders
+            .of_consumer(stream, &consumer.name, &consumer.group, self.now.at);
+        Consumer {
+            name: ConsumerName::from(consumer.name.as_str()),
+            group: group(&consumer.group, since, self.topology),
+            message_rate: rate(consumer.progress.delivered, earlier, self.now, self.base),
+            durable: consumer.durable,
+            opted_out: consumer.opted_out,
+            ack_pending: consumer.progress.ack_pending,
+            pinned: consumer.pinned,
+        }
     }
 }
 
@@ -206,7 +242,7 @@ fn rate(count: u64, earlier: Option<u64>, now: &Sample, base: Option<&Sample>) -
     (seconds > 0.0).then(|| messages / seconds)
 }
 
-fn group(reading: &GroupReading, topology: &Topology) -> RaftGroup {
+fn group(reading: &GroupReading, leader_since: Option<Timestamp>, topology: &Topology) -> RaftGroup {
     let index = |name: &ServerName| topology.find(name.as_str());
     let peer = |peer: &PeerReading| {
         Some(Peer {
@@ -218,6 +254,7 @@ fn group(reading: &GroupReading, topology: &Topology) -> RaftGroup {
     };
     RaftGroup {
         leader: reading.leader.as_ref().and_then(index),
+        leader_since,
         peers: reading.peers.iter().filter_map(peer).collect(),
     }
 }

@@ -11,6 +11,8 @@ use leeward_core::topology::Topology;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+/// Elections remembered between two looks at an account; more of them are remembered as [`Election::Any`].
+const MOST_ELECTIONS: usize = 4096;
 /// At least this long between two looks at one account.
 const SPACING: Duration = Duration::from_millis(250);
 /// At least this long between a look that events asked for and the next of that kind, or [`EVENT_FACTOR`] times as long as
@@ -39,6 +41,20 @@ struct Entry {
     event_look: Option<Instant>,
     /// How long the last look at single accounts took.
     took: Duration,
+    /// Elections that were heard of since the last look.
+    elections: Vec<Election>,
+}
+
+/// A leader was elected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Election {
+    /// Of a stream, or of one of its consumers.
+    Of {
+        stream: String,
+        consumer: Option<String>,
+    },
+    /// Of any assets, so many that they were not counted.
+    Any,
 }
 
 impl Board {
@@ -76,7 +92,36 @@ impl Board {
         }
     }
 
-    /// The same for all.
+    /// Makes an account due in a while because of an election, which its next look takes.
+    pub(crate) fn elected(&self, account: &AccountId, election: Election, after: Duration) {
+        if let Some(entry) = self.lock().get_mut(account) {
+            if entry.elections.len() >= MOST_ELECTIONS {
+                entry.elections = vec![Election::Any];
+            }
+            entry.elections.push(election);
+            entry.hear(after);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Elections may have gone unheard: none is told while there is no connection.
+    pub(crate) fn may_have_elected(&self) {
+        for entry in self.lock().values_mut() {
+            entry.elections = vec![Election::Any];
+        }
+    }
+
+    /// Takes the elections that were heard of. To be called before a look begins: one that is heard of meanwhile is for the
+    /// next.
+    pub(crate) fn take_elections(&self, account: &AccountId) -> Vec<Election> {
+        let mut accounts = self.lock();
+        let entry = accounts.get_mut(account);
+        entry
+            .map(|entry| std::mem::take(&mut entry.elections))
+            .unwrap_or_default()
+    }
+
+    /// Makes all accounts due in a while because of an event.
     pub(crate) fn event_for_all(&self, after: Duration) {
         for entry in self.lock().values_mut() {
             entry.hear(after);
@@ -192,6 +237,7 @@ impl Entry {
             looked_at: None,
             event_look: None,
             took: Duration::ZERO,
+            elections: Vec::new(),
         }
     }
 
@@ -306,6 +352,30 @@ mod tests {
         let _second = board.watch(&account);
         let woken = tokio::time::timeout(Duration::from_secs(1), board.changed()).await;
         assert!(woken.is_err(), "it was watched already");
+    }
+
+    #[tokio::test]
+    async fn elections_are_kept_until_a_look_takes_them_and_too_many_are_one() {
+        let (board, account) = (Board::new(), AccountId::from("A"));
+        let of = |stream: usize| Election::Of {
+            stream: stream.to_string(),
+            consumer: None,
+        };
+        let hear = |number| {
+            for stream in 0..number {
+                board.elected(&account, of(stream), Duration::ZERO);
+            }
+        };
+        hear(1);
+        assert!(board.take_elections(&account).is_empty(), "nobody watches it");
+        let _receiver = board.watch(&account);
+        hear(2);
+        assert_eq!(board.take_elections(&account), [of(0), of(1)]);
+        assert!(board.take_elections(&account).is_empty(), "they were taken");
+        hear(MOST_ELECTIONS + 1);
+        assert_eq!(board.take_elections(&account)[0], Election::Any);
+        board.may_have_elected();
+        assert_eq!(board.take_elections(&account), [Election::Any]);
     }
 
     #[tokio::test]

@@ -6,13 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_core::names::{ServerName, Tag};
 use leeward_core::snapshot::Gap;
-use leeward_core::topology::Version;
+use leeward_core::topology::{Resource, Room, Version};
 use tokio::time::Instant;
 
+use super::arrivals::Arrivals;
 use crate::connect::{ConnectionState, Link};
 use crate::request::{Enough, Gather, RequestError};
 use crate::wire;
-use crate::wire::monitor::{Envelope, ServerInfo, Statsz};
+use crate::wire::monitor::{Envelope, JetStream, ServerInfo, Statsz};
 
 const LIMIT: Duration = Duration::from_secs(4);
 /// Servers that their peers still count may be gone: wait no longer than this for one more.
@@ -34,7 +35,9 @@ pub(crate) struct SeenServer {
     /// `None` when it is not in the usual form.
     pub(crate) version: Option<Version>,
     pub(crate) jetstream: bool,
+    /// When it started, or was first seen where it does not say.
     pub(crate) started: Option<Timestamp>,
+    pub(crate) room: Option<Room>,
     pub(crate) connections: Option<u32>,
 }
 
@@ -52,6 +55,7 @@ impl SeenServer {
             version: Version::parse(&info.ver),
             jetstream: info.jetstream,
             started: None,
+            room: None,
             connections: None,
             id: info.id,
         }
@@ -74,6 +78,7 @@ pub(crate) struct Census {
 pub(crate) struct Roll {
     /// By id: the name, and when it last answered.
     known: BTreeMap<String, (ServerName, Instant)>,
+    arrivals: Arrivals,
 }
 
 type Replies = BTreeMap<String, (ServerInfo, Statsz)>;
@@ -109,7 +114,7 @@ impl Roll {
         let mut servers = gathered
             .replies
             .into_iter()
-            .map(|(id, reply)| (id, seen(reply)))
+            .map(|(id, reply)| (id, self.seen(reply)))
             .collect();
         gaps.extend(leave_out_other_domains(&mut servers, connected_to(link).as_ref()));
         Ok(Census {
@@ -154,12 +159,23 @@ impl Roll {
         named.collect()
     }
 
+    fn seen(&mut self, (info, statsz): (ServerInfo, Statsz)) -> SeenServer {
+        let arrived = self.arrivals.of(&info.id, Timestamp::now());
+        SeenServer {
+            started: Some(statsz.start.unwrap_or(arrived)),
+            room: statsz.jetstream.as_ref().and_then(room),
+            connections: statsz.connections,
+            ..SeenServer::new(info)
+        }
+    }
+
     fn remember(&mut self, replies: &Replies) {
         let now = Instant::now();
         for (id, (info, _)) in replies {
             self.known
                 .insert(id.clone(), (ServerName::from(info.name.as_str()), now));
         }
+        self.arrivals.forget_old();
         self.known
             .retain(|_, (_, answered)| now.duration_since(*answered) < REMEMBERED_FOR);
     }
@@ -178,13 +194,27 @@ fn names(replies: &Replies) -> BTreeSet<&str> {
     replies.values().map(|(info, _)| info.name.as_str()).collect()
 }
 
-fn seen((info, statsz): (ServerInfo, Statsz)) -> SeenServer {
-    let (started, connections) = (statsz.start, statsz.connections);
-    SeenServer {
-        started,
-        connections,
-        ..SeenServer::new(info)
-    }
+/// `None` unless everything is told that has no meaning when it is left out.
+fn room(jetstream: &JetStream) -> Option<Room> {
+    let (config, stats) = (jetstream.config.as_ref()?, jetstream.stats.as_ref()?);
+    let resource = |limit: Option<i64>, used: Option<u64>, reserved: Option<u64>| {
+        Some(Resource {
+            limit: u64::try_from(limit?).ok()?,
+            used: used?,
+            reserved: reserved?,
+        })
+    };
+    let most = jetstream.limits.as_ref().and_then(|limits| limits.max_ha_assets);
+    Some(Room {
+        file: resource(config.max_storage, stats.storage, stats.reserved_storage)?,
+        memory: resource(config.max_memory, stats.memory, stats.reserved_memory)?,
+        // The meta group is counted too.
+        ha_assets: stats.ha_assets?.saturating_sub(1),
+        max_ha_assets: most
+            .and_then(|most| u64::try_from(most).ok())
+            .filter(|most| *most > 0),
+        unique_tag: config.unique_tag.clone().filter(|prefix| !prefix.is_empty()),
+    })
 }
 
 fn connected_to(link: &Link) -> Option<ServerName> {
@@ -285,6 +315,41 @@ mod tests {
         assert_eq!(roll.expected(&replies(&["c#2"], 3)), 3, "the first answer");
         let two_killed = replies(&["a#2", "b#2", "c#2"], 5);
         assert_eq!(roll.expected(&two_killed), 3, "two are counted twice");
+    }
+
+    fn room_of(jetstream: &str) -> Option<Room> {
+        room(&wire::read::<JetStream>(jetstream.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn room_is_read_and_a_part_that_is_not_told_makes_all_of_it_unknown() {
+        let config = r#""config":{"max_memory":7,"max_storage":100,"unique_tag":"az:"}"#;
+        let stats =
+            r#""stats":{"memory":1,"storage":20,"reserved_memory":2,"reserved_storage":50,"ha_assets":4}"#;
+        let limits = r#""limits":{"max_ha_assets":9}"#;
+        let whole = room_of(&format!("{{{config},{stats},{limits}}}")).unwrap();
+        let resource = |limit, used, reserved| Resource {
+            limit,
+            used,
+            reserved,
+        };
+        assert_eq!(
+            (whole.file, whole.memory),
+            (resource(100, 20, 50), resource(7, 1, 2))
+        );
+        assert_eq!(
+            (whole.ha_assets, whole.max_ha_assets, whole.unique_tag.as_deref()),
+            (3, Some(9), Some("az:"))
+        );
+        let unlimited = room_of(&format!("{{{config},{stats},\"limits\":{{}}}}")).unwrap();
+        assert_eq!(unlimited.max_ha_assets, None);
+        for partly in [
+            config.to_owned(),
+            stats.to_owned(),
+            format!("{config},\"stats\":{{\"storage\":20}}"),
+        ] {
+            assert_eq!(room_of(&format!("{{{partly}}}")), None, "{partly}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Events that make an account worth a look before its next sweep (NATS.md N48).
 //!
-//! An event carries no state into a view: it only makes the account due. Events that never come cost freshness and
-//! nothing else.
+//! An event makes the account due, and an election makes its leader a new one; nothing else of it gets into a view. Events
+//! that never come cost freshness.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use futures::StreamExt;
 use futures::stream::select_all;
 use leeward_core::names::AccountId;
 
-use super::board::Board;
+use super::board::{Board, Election};
 use crate::connect::Link;
 use crate::wire;
 use crate::wire::monitor::{AccountEvent, EventServer};
@@ -23,6 +23,8 @@ const DEBOUNCE: Duration = Duration::from_millis(400);
 const MOST_REMEMBERED: usize = 65_536;
 
 const LEADER_ELECTED: &str = "$JS.EVENT.ADVISORY.*.LEADER_ELECTED.>";
+/// In the subject of each election.
+const ELECTED: &str = ".LEADER_ELECTED.";
 const QUORUM_LOST: &str = "$JS.EVENT.ADVISORY.*.QUORUM_LOST.>";
 const CONNECTIONS: &str = "$SYS.ACCOUNT.*.SERVER.CONNS";
 const SHUTDOWN: &str = "$SYS.SERVER.*.SHUTDOWN";
@@ -75,6 +77,7 @@ async fn follow(client: &Client, board: &Board, source: &Source, connections: &m
             Err(error) => tracing::warn!(subject, %error, "events are not received"),
         }
     }
+    board.may_have_elected();
     let mut events = select_all(subscriptions);
     while let Some(event) = events.next().await {
         take(&event, board, source, connections);
@@ -86,18 +89,30 @@ fn take(event: &Message, board: &Board, source: &Source, connections: &mut Conne
         board.event_for_all(DEBOUNCE);
         return;
     }
-    if let Source::Account(account) = source {
-        board.event(account, DEBOUNCE);
-        return;
-    }
-    match wire::read::<AccountEvent>(&event.payload) {
-        Ok(read) if connections.is_news(&read) => {
-            if let Some(account) = read.account.or(read.acc) {
-                board.event(&AccountId::from(account), DEBOUNCE);
-            }
+    let read = match wire::read::<AccountEvent>(&event.payload) {
+        Ok(read) => read,
+        Err(error) => {
+            tracing::debug!(subject = %event.subject, %error, "an event was not understood");
+            return;
         }
-        Ok(_) => {}
-        Err(error) => tracing::debug!(subject = %event.subject, %error, "an event was not understood"),
+    };
+    let account = match source {
+        Source::Account(account) => Some(account.clone()),
+        Source::System => read
+            .account
+            .as_deref()
+            .or(read.acc.as_deref())
+            .map(AccountId::from),
+    };
+    let Some(account) = account.filter(|_| connections.is_news(&read)) else {
+        return;
+    };
+    match read.stream {
+        Some(stream) if event.subject.contains(ELECTED) => {
+            let consumer = read.consumer;
+            board.elected(&account, Election::Of { stream, consumer }, DEBOUNCE);
+        }
+        Some(_) | None => board.event(&account, DEBOUNCE),
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_core::names::ServerName;
 
+use super::leaders::Leaders;
+
 /// A connection: its server and its number there.
 pub(crate) type ConnectionKey = (ServerName, u64);
 
@@ -58,12 +60,13 @@ pub(crate) fn since(now: u64, base: u64) -> u64 {
     now.checked_sub(base).unwrap_or(now)
 }
 
-/// The samples of one account.
+/// The samples and the leaders of one account.
 #[derive(Debug)]
 pub(crate) struct History {
     span: Duration,
     older: Option<Sample>,
     newer: Option<Sample>,
+    pub(crate) leaders: Leaders,
 }
 
 impl History {
@@ -73,6 +76,7 @@ impl History {
             span: interval.mul_f64(0.9),
             older: None,
             newer: None,
+            leaders: Leaders::default(),
         }
     }
 

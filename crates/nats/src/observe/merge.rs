@@ -109,6 +109,9 @@ fn leaderless(groups: &[(ServerName, GroupReading)]) -> GroupReading {
 
 #[cfg(test)]
 mod tests {
+    use leeward_core::operation::Progress;
+    use leeward_core::snapshot::Storage;
+
     use super::*;
 
     fn group(leader: &str, peers: &[&str], since: Option<i64>) -> GroupReading {
@@ -134,6 +137,9 @@ mod tests {
             placement: None,
             metadata: BTreeMap::new(),
             bytes: 0,
+            storage: Storage::File,
+            max_bytes: None,
+            upstreams: vec![],
             last_sequence: 0,
             consumers,
         }
@@ -146,7 +152,8 @@ mod tests {
             replicas: 0,
             durable: true,
             opted_out: false,
-            delivered: 0,
+            pinned: false,
+            progress: Progress::default(),
         }
     }
 

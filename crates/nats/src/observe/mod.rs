@@ -4,6 +4,7 @@
 //! or an event, never more than one look at a time; everything read is bounded; whatever is missing, late, refused or not
 //! understood is a gap in the view (P6). What follows from a view is for others.
 
+pub(crate) mod arrivals;
 pub(crate) mod assemble;
 pub(crate) mod board;
 pub(crate) mod census;
@@ -11,6 +12,7 @@ pub(crate) mod connections;
 pub(crate) mod events;
 pub(crate) mod history;
 mod jetstream;
+pub(crate) mod leaders;
 pub(crate) mod merge;
 pub(crate) mod pace;
 mod round_trips;

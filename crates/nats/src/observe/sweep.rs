@@ -164,13 +164,13 @@ impl Look for Sweep {
             Err(error) => return self.without_census(&accounts, error).await,
         };
         let round_trips = self.round_trips.table();
-        let link = Arc::clone(&self.link);
+        let (link, board) = (Arc::clone(&self.link), Arc::clone(&self.board));
         let common = &common;
         let mut looks = futures::stream::iter(accounts)
             .map(|account| {
-                let link = Arc::clone(&link);
+                let (link, board) = (Arc::clone(&link), Arc::clone(&board));
                 async move {
-                    let gathered = look_at(&link, common, &account).await;
+                    let gathered = look_at(&link, &board, common, &account).await;
                     (account, gathered)
                 }
             })
@@ -195,8 +195,9 @@ impl Look for Sweep {
 }
 
 /// Asks everything about one account that is not common to all.
-async fn look_at(link: &Link, common: &Common, account: &AccountId) -> Gathered {
+async fn look_at(link: &Link, board: &Board, common: &Common, account: &AccountId) -> Gathered {
     let census = &common.census;
+    let elections = board.take_elections(account);
     let enough = |replies: &ByServer<_>| all_of(census, replies);
     let (assets, connections) = tokio::join!(
         jetstream::ask(link, census, account),
@@ -208,6 +209,7 @@ async fn look_at(link: &Link, common: &Common, account: &AccountId) -> Gathered 
         expected: assets.meta_group,
         streams: assets.streams,
         gaps: census.gaps.iter().cloned().chain(assets.gaps).collect(),
+        elections,
         ..Gathered::default()
     };
     match connections {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_core::names::{AccountId, ServerName, Tag};
 use leeward_core::operation::PeerReading;
-use leeward_core::snapshot::{AccountView, ClientKind, Gap, Traffic};
+use leeward_core::snapshot::{AccountView, ClientKind, Gap, Storage, Traffic};
 use leeward_core::topology::Version;
 
 use super::assemble::{Gathered, assemble};
+use super::board::Election;
 use super::census::SeenServer;
 use super::history::{Count, History, Volumes};
 use crate::CONNECTION_NAME;
@@ -32,6 +33,7 @@ fn server(name: &str) -> SeenServer {
         version: Some(Version::new(2, 15, 1)),
         jetstream: true,
         started: None,
+        room: None,
         connections: None,
     }
 }
@@ -70,6 +72,9 @@ fn stream(peers: &[&str], last_sequence: u64) -> StreamReading {
         placement: None,
         metadata: BTreeMap::new(),
         bytes: 0,
+        storage: Storage::File,
+        max_bytes: None,
+        upstreams: vec![],
         last_sequence,
         consumers: vec![],
     }
@@ -203,6 +208,28 @@ fn differences_count_from_the_last_look_and_unknown_ones_make_a_group_unknown() 
         third.clients[0].messages, None,
         "an old connection that was not listed before"
     );
+}
+
+#[test]
+fn a_leader_that_servers_do_not_date_counts_from_its_first_sight() {
+    let mut history = History::new(INTERVAL);
+    let mut gathered = gathered(&["a", "b"]);
+    gathered.streams = vec![stream(&["a", "b"], 0)];
+    let mut since = |gathered: &Gathered, second| {
+        let stream = &view(gathered, second, &mut history).streams[0];
+        stream.group.leader_since.map(Timestamp::as_second)
+    };
+    assert_eq!(since(&gathered, 10), Some(10));
+    assert_eq!(since(&gathered, 20), Some(10));
+    gathered.elections = vec![Election::Of {
+        stream: "S".into(),
+        consumer: None,
+    }];
+    assert_eq!(since(&gathered, 30), Some(30), "it was elected again");
+    gathered.streams[0].group.leader_since = Some(at(5));
+    assert_eq!(since(&gathered, 40), Some(5));
+    gathered.streams = vec![stream(&["a"], 0)];
+    assert_eq!(since(&gathered, 50), None, "a group of one");
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub(crate) enum Asked {
     Read,
     StepDown,
     Placement,
+    CancelMove,
 }
 
 const BAD_REQUEST: u32 = 10003;
@@ -39,7 +40,11 @@ const STORAGE_EXCEEDED: u32 = 10047;
 const STREAM_NOT_FOUND: u32 = 10059;
 const MOVE_AND_SCALE: u32 = 10123;
 const MOVE_IN_PROGRESS: u32 = 10124;
+/// There is no move to cancel: it has ended, or was cancelled.
+pub(crate) const NO_MOVE: u32 = 10129;
 const REQUIRED_API_LEVEL: u32 = 10185;
+/// From 2.15 on: another change of the group is under way.
+const RECONFIGURE_IN_PROGRESS: u32 = 10226;
 
 impl ApiError {
     /// The asset does not exist.
@@ -60,7 +65,9 @@ impl ApiError {
             | (INSUFFICIENT_RESOURCES | MEMORY_EXCEEDED | STORAGE_EXCEEDED, _) => {
                 Some(FindingReason::NoCapacity)
             }
-            (MOVE_AND_SCALE | MOVE_IN_PROGRESS, _) => Some(FindingReason::MoveInProgress),
+            (MOVE_AND_SCALE | MOVE_IN_PROGRESS | RECONFIGURE_IN_PROGRESS, _) => {
+                Some(FindingReason::MoveInProgress)
+            }
             (UNAVAILABLE, _) => Some(FindingReason::NoLeader),
             // Only servers before 2.11 refuse a body (NATS.md N10).
             (BAD_REQUEST, Asked::StepDown) | (REQUIRED_API_LEVEL, _) => Some(FindingReason::ServerTooOld),

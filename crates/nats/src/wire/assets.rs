@@ -61,6 +61,12 @@ pub(crate) struct StreamInfo<'a> {
     #[serde(borrow)]
     pub(crate) config: Option<StreamConfig<'a>>,
     pub(crate) state: Option<StreamState>,
+    /// What a mirror hears of its upstream; a leader that just took over does not say it for a moment.
+    #[serde(borrow)]
+    pub(crate) mirror: Option<SourceInfo<'a>>,
+    /// The same of sources.
+    #[serde(borrow)]
+    pub(crate) sources: Option<Vec<SourceInfo<'a>>>,
     /// In JSZ only.
     #[serde(borrow, default)]
     pub(crate) consumer_detail: Vec<ConsumerInfo<'a>>,
@@ -72,10 +78,45 @@ pub(crate) struct StreamConfig<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
     pub(crate) num_replicas: u8,
+    pub(crate) storage: StoredIn,
+    /// −1 for no limit.
+    pub(crate) max_bytes: i64,
+    #[serde(borrow)]
+    pub(crate) mirror: Option<Source<'a>>,
+    #[serde(borrow)]
+    pub(crate) sources: Option<Vec<Source<'a>>>,
     #[serde(borrow)]
     pub(crate) placement: Option<StoredPlacement<'a>>,
     #[serde(borrow, default)]
     pub(crate) metadata: BTreeMap<Text<'a>, Text<'a>>,
+}
+
+/// What a stream stores its messages in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StoredIn {
+    File,
+    Memory,
+}
+
+/// A stream that a mirror or source reads, as configured.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Source<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    /// It is of another account or domain.
+    pub(crate) external: Option<IgnoredAny>,
+}
+
+/// The same as the leader sees it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SourceInfo<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    pub(crate) external: Option<IgnoredAny>,
+    pub(crate) lag: u64,
+    /// Nanoseconds since it was heard of; −1 for never.
+    pub(crate) active: i64,
 }
 
 /// A stored placement.
@@ -103,7 +144,19 @@ pub(crate) struct ConsumerInfo<'a> {
     pub(crate) cluster: Option<Group<'a>>,
     #[serde(borrow)]
     pub(crate) config: Option<ConsumerConfig<'a>>,
-    pub(crate) delivered: Option<Delivered>,
+    pub(crate) delivered: Option<Sequences>,
+    pub(crate) ack_floor: Option<Sequences>,
+    pub(crate) num_ack_pending: Option<u64>,
+    pub(crate) num_pending: Option<u64>,
+    pub(crate) num_waiting: Option<u64>,
+    /// Left out when false, like the next one.
+    #[serde(default)]
+    pub(crate) push_bound: bool,
+    #[serde(default)]
+    pub(crate) paused: bool,
+    /// From 2.11 on.
+    #[serde(borrow)]
+    pub(crate) priority_groups: Option<Vec<PriorityGroup<'a>>>,
 }
 
 /// What decides of a consumer's configuration.
@@ -113,14 +166,25 @@ pub(crate) struct ConsumerConfig<'a> {
     pub(crate) durable_name: Option<Text<'a>>,
     /// 0: as many as its stream.
     pub(crate) num_replicas: u8,
+    /// Left out or −1 for no limit.
+    pub(crate) max_ack_pending: Option<i64>,
     #[serde(borrow, default)]
     pub(crate) metadata: BTreeMap<Text<'a>, Text<'a>>,
 }
 
-/// How far a consumer has delivered.
+/// How far a consumer is, by its own count and by the stream's.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Delivered {
+pub(crate) struct Sequences {
     pub(crate) consumer_seq: u64,
+    pub(crate) stream_seq: u64,
+}
+
+/// A priority group of a consumer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PriorityGroup<'a> {
+    /// Absent while no client is pinned.
+    #[serde(borrow)]
+    pub(crate) pinned_client_id: Option<Text<'a>>,
 }
 
 /// A Raft group as one server sees it.

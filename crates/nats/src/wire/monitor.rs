@@ -55,6 +55,40 @@ pub(crate) struct Statsz {
     pub(crate) connections: Option<u32>,
     /// How many servers this one knows of, itself included.
     pub(crate) active_servers: Option<u32>,
+    /// Absent where JetStream does not run.
+    pub(crate) jetstream: Option<JetStream>,
+}
+
+/// JetStream of one server.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JetStream {
+    pub(crate) config: Option<JetStreamConfig>,
+    pub(crate) stats: Option<JetStreamStats>,
+    pub(crate) limits: Option<JetStreamLimits>,
+}
+
+/// What JetStream may use.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JetStreamConfig {
+    pub(crate) max_memory: Option<i64>,
+    pub(crate) max_storage: Option<i64>,
+    pub(crate) unique_tag: Option<String>,
+}
+
+/// What JetStream uses.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JetStreamStats {
+    pub(crate) memory: Option<u64>,
+    pub(crate) storage: Option<u64>,
+    pub(crate) reserved_memory: Option<u64>,
+    pub(crate) reserved_storage: Option<u64>,
+    pub(crate) ha_assets: Option<u64>,
+}
+
+/// Limits of JetStream; each is left out where there is none.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JetStreamLimits {
+    pub(crate) max_ha_assets: Option<i64>,
 }
 
 /// CONNZ.
@@ -147,6 +181,9 @@ pub(crate) struct AccountEvent {
     pub(crate) account: Option<String>,
     /// In connection events.
     pub(crate) acc: Option<String>,
+    /// In JetStream advisories, like the next one.
+    pub(crate) stream: Option<String>,
+    pub(crate) consumer: Option<String>,
     pub(crate) conns: Option<u32>,
     pub(crate) leafnodes: Option<u32>,
     pub(crate) server: Option<EventServer>,

@@ -1,9 +1,12 @@
 //! Real replies of three server versions, shortened: a supercluster of 2.15.1 and 2.10.29, a stretched cluster of
 //! 2.11.10, each with a stream ORDERS of three replicas and a stream ONE of one.
 
+use std::time::Duration;
+
 use leeward_api::vocabulary::FindingReason;
-use leeward_core::names::ServerName;
-use leeward_core::snapshot::Placement;
+use leeward_core::names::{ServerName, StreamName};
+use leeward_core::operation::{Progress, Upstream};
+use leeward_core::snapshot::{Placement, Storage};
 
 use super::api::{Answer, Asked};
 use super::assets::{ConsumerInfo, Jsz, Page, StreamInfo};
@@ -105,7 +108,7 @@ fn stored_placements_are_read_as_they_are() {
             tags: vec![]
         })
     );
-    let text = br#"{"config":{"name":"S","num_replicas":1,"placement":{"cluster":"","tags":["B","a"]}},
+    let text = br#"{"config":{"name":"S","storage":"file","max_bytes":-1,"num_replicas":1,"placement":{"cluster":"","tags":["B","a"]}},
         "state":{"bytes":0,"last_seq":0}}"#;
     let stored: StreamInfo<'_> = read(text).unwrap();
     let placement = StreamReading::new(&stored, None).unwrap().placement.unwrap();
@@ -119,7 +122,7 @@ fn stored_placements_are_read_as_they_are() {
 fn a_stream_that_says_desired_is_moving() {
     let text = |desired: &str| {
         format!(
-            r#"{{"config":{{"name":"S","num_replicas":1}},"state":{{"bytes":0,"last_seq":0}},
+            r#"{{"config":{{"name":"S","storage":"file","max_bytes":-1,"num_replicas":1}},"state":{{"bytes":0,"last_seq":0}},
             "cluster":{{"leader":"a"{desired}}}}}"#
         )
     };
@@ -133,6 +136,117 @@ fn a_stream_that_says_desired_is_moving() {
     assert!(!moving(&text("")));
 }
 
+fn stream_of(config: &str, rest: &str) -> StreamReading {
+    let text = format!(
+        r#"{{"config":{{"name":"S","num_replicas":1,{config}}},"state":{{"bytes":0,"last_seq":0}}{rest}}}"#
+    );
+    let info: StreamInfo<'_> = read(text.as_bytes()).unwrap();
+    StreamReading::new(&info, None).unwrap()
+}
+
+#[test]
+fn what_a_stream_takes_is_read() {
+    let of = |config| {
+        let stream = stream_of(config, "");
+        (stream.storage, stream.max_bytes)
+    };
+    assert_eq!(
+        of(r#""storage":"memory","max_bytes":7"#),
+        (Storage::Memory, Some(7))
+    );
+    assert_eq!(of(r#""storage":"file","max_bytes":-1"#), (Storage::File, None));
+}
+
+#[test]
+fn upstreams_are_those_that_are_configured_in_the_account_whatever_the_leader_says_of_them() {
+    let config = r#""storage":"file","max_bytes":-1,"sources":[{"name":"B"},{"name":"A","filter_subject":"a"},
+        {"name":"A","filter_subject":"b"},{"name":"FAR","external":{"api":"$JS.far.API"}},{"name":"B2"}]"#;
+    let told = r#","sources":[{"name":"A","lag":1,"active":5000000},{"name":"A","lag":9,"active":7000000},
+        {"name":"B","lag":3,"active":-1},{"name":"FAR","lag":0,"active":1,"external":{"api":"$JS.far.API"}}]"#;
+    let upstream = |name: &str, milliseconds: Option<u64>, lag| Upstream {
+        stream: StreamName::from(name),
+        heard_before: milliseconds.map(Duration::from_millis),
+        lag,
+    };
+    let seen = stream_of(config, told).reading().upstreams;
+    assert_eq!(
+        seen,
+        [
+            upstream("A", Some(7), 9),
+            upstream("B", None, 3),
+            upstream("B2", None, 0)
+        ]
+    );
+    let mirror = r#""storage":"file","max_bytes":-1,"mirror":{"name":"UP"}"#;
+    let heard = r#","mirror":{"name":"UP","lag":2,"active":1000000}"#;
+    assert_eq!(stream_of(mirror, heard).upstreams, [upstream("UP", Some(1), 2)]);
+    assert_eq!(
+        stream_of(mirror, "").upstreams,
+        [upstream("UP", None, 0)],
+        "a new leader"
+    );
+}
+
+#[test]
+fn how_far_a_consumer_is_and_who_uses_it_is_read() {
+    let of = |config: &str, rest: &str| {
+        let text = format!(
+            r#"{{"name":"C","config":{{"num_replicas":0{config}}},"delivered":{{"consumer_seq":9,"stream_seq":8}},
+            "ack_floor":{{"consumer_seq":7,"stream_seq":6}},"num_ack_pending":5,"num_waiting":4,"num_pending":3{rest}}}"#
+        );
+        let info: ConsumerInfo<'_> = read(text.as_bytes()).unwrap();
+        ConsumerReading::new(&info, None).unwrap()
+    };
+    let plain = Progress {
+        delivered: 9,
+        ack_floor: 6,
+        pending: 3,
+        ack_pending: 5,
+        max_ack_pending: None,
+        waiting: 4,
+        push_bound: false,
+        paused: false,
+    };
+    let unlimited = of(
+        r#","max_ack_pending":-1"#,
+        r#","priority_groups":[{"group":"g"}]"#,
+    );
+    assert_eq!((unlimited.progress, unlimited.pinned), (plain.clone(), false));
+    let used = of(
+        r#","max_ack_pending":1000"#,
+        r#","push_bound":true,"paused":true,"priority_groups":[{"group":"g","pinned_client_id":"x"}]"#,
+    );
+    let busy = Progress {
+        max_ack_pending: Some(1000),
+        push_bound: true,
+        paused: true,
+        ..plain
+    };
+    assert_eq!((used.progress, used.pinned), (busy, true));
+    let stateless: ConsumerInfo<'_> = read(br#"{"name":"C","config":{"num_replicas":0}}"#).unwrap();
+    assert!(ConsumerReading::new(&stateless, None).is_err());
+}
+
+#[test]
+fn a_follower_that_lacks_something_is_current_while_it_is_heard_of_however_much_it_lacks() {
+    let of = |replica: &str| {
+        let text = format!(r#","cluster":{{"leader":"a","replicas":[{{"name":"b",{replica}}}]}}"#);
+        let peers = stream_of(r#""storage":"file","max_bytes":-1"#, &text).group.peers;
+        (peers[1].current, peers[1].lag)
+    };
+    assert_eq!(
+        of(r#""current":false,"active":2400000000,"lag":99999"#),
+        (true, 99999)
+    );
+    assert_eq!(of(r#""current":false,"active":2500000000,"lag":1"#), (false, 1));
+    assert_eq!(of(r#""current":false,"active":0"#), (false, 0), "never heard of");
+    assert_eq!(
+        of(r#""current":true,"active":9000000000"#),
+        (true, 0),
+        "its leader's word"
+    );
+}
+
 #[test]
 fn a_field_that_decides_is_not_made_up() {
     let without = |text: &str| {
@@ -144,7 +258,7 @@ fn a_field_that_decides_is_not_made_up() {
         "a stream came without its configuration"
     );
     assert_eq!(
-        without(r#"{"config":{"name":"S","num_replicas":1}}"#),
+        without(r#"{"config":{"name":"S","storage":"file","max_bytes":-1,"num_replicas":1}}"#),
         "stream S came without its state"
     );
     let error = read::<StreamInfo<'_>>(br#"{"cluster":{"replicas":[{"name":"a"}]}}"#).unwrap_err();
@@ -177,6 +291,13 @@ fn servers_say_how_many_they_are() {
             .unwrap();
         assert_eq!(server.ver, version);
         assert!(server.jetstream && statsz.start.is_some(), "{version}");
+        let jetstream = statsz.jetstream.unwrap();
+        let limit = jetstream.config.and_then(|config| config.max_storage);
+        assert_eq!(limit, Some(8 << 30), "{version}");
+        assert!(
+            jetstream.stats.is_some_and(|stats| stats.ha_assets > Some(0)),
+            "{version}"
+        );
         assert!(
             statsz.active_servers.is_some_and(|servers| servers >= 3),
             "{version}"
@@ -256,6 +377,7 @@ fn refusals_are_told_apart() {
         (10047, FindingReason::NoCapacity),
         (10123, FindingReason::MoveInProgress),
         (10124, FindingReason::MoveInProgress),
+        (10226, FindingReason::MoveInProgress),
         (10008, FindingReason::NoLeader),
         (10025, FindingReason::MixedVersions),
         (10185, FindingReason::ServerTooOld),
@@ -264,4 +386,5 @@ fn refusals_are_told_apart() {
         assert_eq!(coded(code, Asked::Placement), Some(reason), "{code}");
     }
     assert_eq!(coded(10039, Asked::Placement), None);
+    assert_eq!(coded(10129, Asked::CancelMove), None);
 }

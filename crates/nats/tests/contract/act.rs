@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 
 use crate::support::{LIMIT, account_client, acting_client, create_consumer, create_stream, permit, start};
 
-async fn seen(client: &AccountClient, asset: &AssetName) -> anyhow::Result<Reading> {
+pub(crate) async fn seen(client: &AccountClient, asset: &AssetName) -> anyhow::Result<Reading> {
     match client.read(asset).await? {
         Sighting::Seen(reading) => Ok(reading),
         other => anyhow::bail!("{asset}: {other:?}"),
     }
 }
 
-fn stream_asset(name: &str) -> AssetName {
+pub(crate) fn stream_asset(name: &str) -> AssetName {
     AssetName::stream(StreamName::from(name))
 }
 
@@ -239,7 +239,7 @@ fn odd_config() -> Value {
     })
 }
 
-async fn config_of(client: &async_nats::Client, stream: &str) -> Value {
+pub(crate) async fn config_of(client: &async_nats::Client, stream: &str) -> Value {
     let mut config = jetstream::stream_info(client, stream).await.unwrap()["config"].clone();
     if let Some(metadata) = config["metadata"].as_object_mut() {
         metadata.retain(|key, _| !key.starts_with("_nats."));

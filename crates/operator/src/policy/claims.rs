@@ -228,6 +228,9 @@ mod tests {
             placement: None,
             metadata: BTreeMap::new(),
             bytes: 0,
+            storage: leeward_core::snapshot::Storage::File,
+            max_bytes: None,
+            upstreams: Vec::new(),
             message_rate: None,
             consumers: Vec::new(),
         };

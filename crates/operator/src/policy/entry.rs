@@ -9,6 +9,7 @@ use leeward_engine::standing::Standing;
 use super::link::Link;
 use super::run::Drive;
 use crate::key::Key;
+use crate::lease::Term;
 use crate::systems::SystemHandle;
 
 /// One policy at work.
@@ -26,6 +27,8 @@ pub struct Entry {
     pub account: Option<Account>,
     /// The policy that has precedence, as it was last told.
     pub outranked_by: Option<Key>,
+    /// The term in which the object was read anew: the status is the newest there is, as long as it lasts.
+    pub term: Option<Term>,
     /// The newest status.
     pub status: PlacementPolicyStatus,
     /// The status that is stored.
@@ -43,9 +46,18 @@ impl Entry {
             system: None,
             account: None,
             outranked_by: None,
+            term: None,
             written: status.clone(),
             status,
         }
+    }
+
+    /// Takes over what the object says of the past at the beginning of a term.
+    pub fn enter(&mut self, term: Term, policy: &PlacementPolicy) {
+        self.status = policy.status.clone().unwrap_or_default();
+        self.written.clone_from(&self.status);
+        self.outranked_by = None;
+        self.term = Some(term);
     }
 
     /// Where the policy stands.
@@ -58,11 +70,20 @@ impl Entry {
         self.link.as_ref().map(|link| link.identity.system.clone())
     }
 
+    /// Where the policy stood is in its status now.
+    pub fn recorded(&self, standing: Option<&Standing>) {
+        if let (Some(drive), Some(standing)) = (&self.drive, standing) {
+            drive.recorded(standing.sequence);
+        }
+    }
+
     /// Keeps what was done, for the status and for the next runner.
     pub fn remember(&mut self, last: Option<&Standing>) {
         if let Some(last) = last {
             self.status.recent_actions.clone_from(&last.recent_actions);
             self.status.operations.clone_from(&last.operations);
+            self.status.breaker.clone_from(&last.limits.breaker);
+            self.status.memory = Some(last.memory.clone());
         }
     }
 }

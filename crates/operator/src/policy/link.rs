@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use leeward_api::policy_status::Account;
 use leeward_api::vocabulary::{ObservedReason, ResolvedRefsReason};
+use leeward_core::snapshot::AccountView;
 use leeward_engine::ports::Observe;
 use leeward_nats::{AccountClient, AccountInfo, ConnectProblem, ConnectionState, TenantObserver};
 use tokio::sync::watch;
@@ -27,6 +28,8 @@ pub struct Link {
     /// Sees the account.
     pub observe: Arc<dyn Observe>,
     account: watch::Receiver<Option<AccountInfo>>,
+    /// An account that nobody watches is not observed.
+    kept: Option<watch::Receiver<Arc<AccountView>>>,
     state: watch::Receiver<ConnectionState>,
     opened: Instant,
     /// Ends with the link.
@@ -59,10 +62,16 @@ impl Link {
             client,
             observe,
             account,
+            kept: None,
             state,
             opened: Instant::now(),
             _watchers: watchers,
         }
+    }
+
+    /// Has the account observed from now on, also while no policy runs in it.
+    pub fn keep_warm(&mut self, account: &AccountInfo) {
+        self.kept = Some(self.observe.watch(&account.id));
     }
 
     /// Why nothing can be sent now, if a connection that was there is lost.

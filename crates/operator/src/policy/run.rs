@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use leeward_api::policy::{Mode, PlacementPolicySpec};
 use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_api::vocabulary::ActionType;
 use leeward_core::evaluate::Managed;
 use leeward_core::history::History;
-use leeward_core::names::AccountId;
+use leeward_core::names::{AccountId, StreamName};
 use leeward_core::policy::Policy;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::occurrence::Occurrence;
@@ -21,9 +23,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::claims::Precedence;
+use super::fenced::Fenced;
 use super::link::Link;
 use crate::events::{Events, Told};
 use crate::key::Key;
+use crate::lease::Tenure;
 use crate::pokes::{Pokes, poke_on};
 use crate::systems::SystemHandle;
 
@@ -146,6 +150,8 @@ pub struct Start<'a> {
     pub pokes: &'a Pokes,
     /// Where its events go.
     pub events: Events,
+    /// The right to act and to tell of it.
+    pub tenure: Tenure,
 }
 
 /// Names a policy in logs and metrics.
@@ -172,19 +178,24 @@ impl Drive {
             labels: labels(start.key),
             account: start.account.clone(),
             observe: Arc::clone(&start.link.observe),
-            act: Arc::clone(&start.link.client),
+            act: Arc::new(Fenced::new(
+                Arc::clone(&start.link.client),
+                start.tenure.acts().clone(),
+            )),
             clock: SystemClock,
             limits: Arc::clone(&start.system.limits),
             metrics: start.metrics,
-            history: History::restore(past, token),
+            history: History::restore(past, token, Timestamp::now()),
             findings: past.findings.clone(),
             recent_actions: past.recent_actions.clone(),
+            unfinished_moves: unfinished_moves(past),
+            records: true,
         };
         let (runner, occurrences) = Runner::start(setup, orders.input());
         let standing = runner.standing();
         let mut tasks = JoinSet::new();
         tasks.spawn(poke_on(runner.standing(), start.key.clone(), start.pokes.clone()));
-        tasks.spawn(tell(occurrences, start.object, start.events));
+        tasks.spawn(tell(occurrences, start.object, start.events, start.tenure));
         Self {
             account: start.account,
             runner,
@@ -217,6 +228,11 @@ impl Drive {
             || own.jet_stream_domain != spec.jet_stream_domain
     }
 
+    /// Where the policy stood with this sequence is in its status now.
+    pub fn recorded(&self, sequence: u64) {
+        self.runner.recorded(sequence);
+    }
+
     /// Where the policy stands; `None` before the first round.
     pub fn standing(&self) -> Option<Arc<Standing>> {
         self.standing.borrow().clone()
@@ -239,10 +255,26 @@ impl Drive {
     }
 }
 
-/// Hands occurrences on as events; never waits for them to be written.
-async fn tell(mut occurrences: mpsc::Receiver<Occurrence>, object: ObjectReference, events: Events) {
+/// Moves that were under way when the status was written.
+fn unfinished_moves(past: &PlacementPolicyStatus) -> BTreeSet<StreamName> {
+    let moves = past.operations.iter();
+    moves
+        .filter(|operation| operation.action == ActionType::StreamPlacement)
+        .map(|operation| StreamName::from(operation.stream.as_str()))
+        .collect()
+}
+
+/// Hands occurrences on as events, if this replica is the one that speaks; never waits for them to be written.
+async fn tell(
+    mut occurrences: mpsc::Receiver<Occurrence>,
+    object: ObjectReference,
+    events: Events,
+    tenure: Tenure,
+) {
     while let Some(occurrence) = occurrences.recv().await {
-        if let Some(told) = Told::of(&occurrence) {
+        if let Some(told) = Told::of(&occurrence)
+            && tenure.term().is_some()
+        {
             events.tell(&object, told);
         }
     }

@@ -14,6 +14,7 @@ use leeward_api::vocabulary::{
     AcceptedReason, ActionType, DegradedReason, InPlaceReason, ObservedReason, PolicyCondition,
     ProgressingReason, ReadyReason, ResolvedRefsReason,
 };
+use leeward_core::limits::Limits;
 use leeward_engine::standing::Standing;
 
 use crate::condition::{Conditions, Verdict};
@@ -76,6 +77,19 @@ fn take_over(status: &mut PlacementPolicyStatus, standing: &Standing) {
     status.operations.truncate(MAX_OPERATIONS);
     status.recent_actions.clone_from(&standing.recent_actions);
     status.recent_actions.truncate(MAX_RECENT_ACTIONS);
+    let Limits {
+        budgets,
+        budget,
+        windows,
+        breaker,
+        waiting: _,
+        next_change: _,
+    } = &standing.limits;
+    status.budgets.clone_from(budgets);
+    status.budget.clone_from(budget);
+    status.windows.clone_from(windows);
+    status.breaker.clone_from(breaker);
+    status.memory = Some(standing.memory.clone());
     match report.observed.0 {
         // There is nothing in the view: what was seen last stays.
         ObservedReason::WarmingUp | ObservedReason::Disconnected => return,

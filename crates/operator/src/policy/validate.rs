@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leeward_api::PlacementPolicy;
 use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason};
 use leeward_core::policy::Policy;
-use leeward_core::resolve::resolve;
+use leeward_core::resolve::{InvalidPolicy, resolve};
 use leeward_nats::{ConnectConfig, Credentials, CredentialsError};
 
 use super::allowed::why_refused;
@@ -68,9 +68,15 @@ pub enum Unresolved {
 
 /// The rules in the policy itself.
 pub fn accept(policy: &PlacementPolicy) -> Result<Arc<Policy>, Verdict<AcceptedReason>> {
-    resolve(&policy.spec)
-        .map(Arc::new)
-        .map_err(|error| Verdict::new(AcceptedReason::Invalid, error.to_string()))
+    resolve(&policy.spec).map(Arc::new).map_err(|error| {
+        let reason = match &error {
+            InvalidPolicy::TimeZone { .. } => AcceptedReason::InvalidTimeZone,
+            InvalidPolicy::TagPrefixMissing
+            | InvalidPolicy::MaxBytes { .. }
+            | InvalidPolicy::Limit { .. } => AcceptedReason::Invalid,
+        };
+        Verdict::new(reason, error.to_string())
+    })
 }
 
 /// The references of a policy.

@@ -14,6 +14,7 @@ use tracing::info;
 use super::dereference::Materials;
 use crate::condition::Verdict;
 use crate::key::Key;
+use crate::lease::Term;
 use crate::pokes::{Pokes, poke_on};
 use crate::systems::Route;
 
@@ -32,6 +33,8 @@ pub struct Entry {
     pub status: NatsSystemStatus,
     /// The status that is stored.
     pub written: NatsSystemStatus,
+    /// The term in which the object was read anew.
+    pub term: Option<Term>,
     limited: Option<(usize, usize)>,
     materials: Option<Materials>,
     watchers: JoinSet<()>,
@@ -59,10 +62,18 @@ impl Entry {
             limits: SystemLimits::new(0, 0),
             written: status.clone(),
             status,
+            term: None,
             limited: None,
             materials: None,
             watchers: JoinSet::new(),
         }
+    }
+
+    /// Takes over what the object says at the beginning of a term.
+    pub fn enter(&mut self, term: Term, system: &NatsSystem) {
+        self.status = system.status.clone().unwrap_or_default();
+        self.written.clone_from(&self.status);
+        self.term = Some(term);
     }
 
     /// Whether the observer that runs was started with these.

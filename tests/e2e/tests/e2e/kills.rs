@@ -172,7 +172,7 @@ async fn killed_during_a_move_it_watches_the_same_move_to_its_end() {
 }
 
 /// A publisher and a worker at home.
-async fn load_on(system: &System, stream: &str, consumer: &str) -> Load {
+pub async fn load_on(system: &System, stream: &str, consumer: &str) -> Load {
     let mut load = Load::new();
     let publisher = assets::client(system, HOME).await.unwrap();
     load.publish(Publisher::new(publisher, HOME, stream, &format!("{stream}.new")));
@@ -181,7 +181,7 @@ async fn load_on(system: &System, stream: &str, consumer: &str) -> Load {
     load
 }
 
-async fn assert_nothing_lost(mut load: Load, system: &System, stream: &str) {
+pub async fn assert_nothing_lost(mut load: Load, system: &System, stream: &str) {
     let totals = load.stop().await;
     assert!(totals.summary.acknowledged() > 0);
     let client = assets::client(system, HOME).await.unwrap();
@@ -189,7 +189,7 @@ async fn assert_nothing_lost(mut load: Load, system: &System, stream: &str) {
     assert!(check.lost == 0 && check.doubled == 0, "{check}");
 }
 
-async fn await_writes(audit: &Audit, count: usize) {
+pub async fn await_writes(audit: &Audit, count: usize) {
     eventually(CONVERGED, "the operator acts", || async {
         let writes = audit.leeward_writes().len();
         ensure!(writes >= count, "{writes} requests");
@@ -200,7 +200,7 @@ async fn await_writes(audit: &Audit, count: usize) {
 }
 
 /// How often Leeward asked for each asset.
-fn requests(audit: &Audit) -> BTreeMap<String, usize> {
+pub fn requests(audit: &Audit) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for request in audit.leeward_writes() {
         *counts.entry(asset(&request.subject)).or_default() += 1;
@@ -209,7 +209,7 @@ fn requests(audit: &Audit) -> BTreeMap<String, usize> {
 }
 
 /// `STREAM` or `STREAM/CONSUMER` of a step-down's subject.
-fn asset(subject: &str) -> String {
+pub fn asset(subject: &str) -> String {
     let (_, name) = subject.split_once(".LEADER.STEPDOWN.").unwrap_or(("", subject));
     name.replace('.', "/")
 }

@@ -9,9 +9,11 @@
 mod access;
 mod converge;
 mod faults;
+mod handover;
 mod home;
 mod kills;
 mod objects;
+mod soak;
 mod stretched;
 mod tenancy;
 mod untouched;

@@ -1,8 +1,10 @@
 //! What the API server refuses, and what it takes.
 
+use std::collections::BTreeMap;
+
 use leeward_e2e::shared_kube::SharedKube;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[derive(Deserialize)]
 struct Refused {
@@ -11,12 +13,20 @@ struct Refused {
     object: Value,
 }
 
+/// `shows` has JSON pointers.
+#[derive(Deserialize)]
+struct Taken {
+    name: String,
+    shows: BTreeMap<String, Value>,
+    object: Value,
+}
+
 #[tokio::test]
 async fn every_bad_object_is_refused_with_the_field_and_the_rule() {
     let shared = SharedKube::get().await.unwrap();
     let text = include_str!("../../fixtures/refused.yaml");
     let cases: Vec<Refused> = serde_saphyr::from_multiple(text).unwrap();
-    assert!(cases.len() >= 25, "{} cases", cases.len());
+    assert!(cases.len() >= 120, "{} cases", cases.len());
     let mut wrong = Vec::new();
     for Refused { name, expect, object } in cases {
         match create(&shared, &object).await {
@@ -30,15 +40,41 @@ async fn every_bad_object_is_refused_with_the_field_and_the_rule() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `kubectl create` validates strictly, as `kubectl apply` does, and a refused object leaves nothing behind.
+#[tokio::test]
+async fn every_object_at_an_edge_is_taken_and_holds_what_was_meant() {
+    let shared = SharedKube::get().await.unwrap();
+    let cases: Vec<Taken> = serde_saphyr::from_multiple(include_str!("../../fixtures/taken.yaml")).unwrap();
+    let mut wrong = Vec::new();
+    for Taken { name, shows, object } in cases {
+        match create(&shared, &object).await {
+            Err(message) => wrong.push(format!("{name}: {message}")),
+            Ok(stored) => {
+                let stored: Value = serde_json::from_str(&stored).unwrap();
+                let other = shows
+                    .iter()
+                    .filter(|(path, value)| stored.pointer(path) != Some(value));
+                wrong.extend(other.map(|(path, _)| format!("{name}: {path} is {:?}", stored.pointer(path))));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `kubectl create` validates strictly, as `kubectl apply` does, and in a dry run nothing stays behind.
 async fn create(shared: &SharedKube, object: &Value) -> Result<String, String> {
-    let path = shared.folder().join("refused.json");
+    let name = object["metadata"]["name"].as_str().unwrap();
+    let path = shared.folder().join(format!("{name}.json"));
     std::fs::write(&path, object.to_string()).unwrap();
     let path = path.display().to_string();
-    let created = shared
-        .kube()
-        .kubectl(&["create", "--dry-run=server", "--filename", &path])
-        .await;
+    let args = [
+        "create",
+        "--dry-run=server",
+        "--output",
+        "json",
+        "--filename",
+        &path,
+    ];
+    let created = shared.kube().kubectl(&args).await;
     created.map_err(|error| format!("{error:#}"))
 }
 
@@ -58,17 +94,69 @@ async fn every_example_is_taken_and_shows_its_defaults() {
             applied += 1;
         }
     }
-    assert!(applied >= 4, "{applied} examples");
+    assert!(applied >= 5, "{applied} examples");
+    let spec = spec_of_orders(&shared, "examples").await;
+    assert_eq!(spec["home"]["majorityPercent"], 60);
+    assert_eq!(spec["disruption"]["maxAttempts"], 3);
+}
+
+async fn spec_of_orders(shared: &SharedKube, namespace: &str) -> Value {
     let args = [
         "get",
         "placementpolicy",
         "orders",
         "--namespace",
-        "examples",
+        namespace,
         "--output",
         "json",
     ];
     let policy: Value = serde_json::from_str(&shared.kube().kubectl(&args).await.unwrap()).unwrap();
-    assert_eq!(policy["spec"]["home"]["majorityPercent"], 60);
-    assert_eq!(policy["spec"]["disruption"]["cooldown"], "30m");
+    policy["spec"].clone()
+}
+
+/// A list that merges by name would keep the default budget beside those of the policy.
+#[tokio::test]
+async fn budgets_of_ones_own_take_the_place_of_the_default_one_however_they_are_applied() {
+    let shared = SharedKube::get().await.unwrap();
+    let ways = [
+        ("by-the-server", "--server-side=true"),
+        ("by-the-client", "--server-side=false"),
+    ];
+    for (namespace, how) in ways {
+        shared.kube().create_namespace(namespace).await.unwrap();
+        apply_limits(&shared, how, namespace, &json!({})).await;
+        let by_default = spec_of_orders(&shared, namespace).await;
+        assert_eq!(by_default["disruption"]["budgets"][0]["name"], "default", "{how}");
+
+        let own = json!([{"name": "moves", "actions": ["StreamPlacement"], "max": 1, "per": "1h"}]);
+        apply_limits(&shared, how, namespace, &json!({"budgets": own})).await;
+        let spec = spec_of_orders(&shared, namespace).await;
+        assert_eq!(spec["disruption"]["budgets"], own, "{how}");
+        assert_eq!(spec["disruption"]["gates"]["maxReplicaLag"], 256, "{how}");
+
+        apply_limits(&shared, how, namespace, &json!({"budgets": []})).await;
+        let spec = spec_of_orders(&shared, namespace).await;
+        assert_eq!(spec["disruption"]["budgets"], json!([]), "{how}");
+    }
+}
+
+async fn apply_limits(shared: &SharedKube, how: &str, namespace: &str, disruption: &Value) {
+    let policy = json!({
+        "apiVersion": "leeward.dev/v1alpha1",
+        "kind": "PlacementPolicy",
+        "metadata": {"name": "orders", "namespace": namespace},
+        "spec": {
+            "systemRef": {"name": "prod"},
+            "credentialsRef": {"name": "orders"},
+            "disruption": disruption,
+        },
+    });
+    let path = shared.folder().join(format!("{namespace}.json"));
+    std::fs::write(&path, policy.to_string()).unwrap();
+    let path = path.display().to_string();
+    shared
+        .kube()
+        .kubectl(&["apply", how, "--filename", &path])
+        .await
+        .unwrap();
 }

@@ -140,7 +140,7 @@ impl Tenant {
 }
 
 #[tokio::test]
-async fn namespaces_with_equal_names_keep_to_their_own_accounts_and_systems() {
+async fn p11_namespaces_with_equal_names_keep_to_their_own_accounts_and_systems() {
     let account = |name: &str| AccountSpec::new(name).user(UserSpec::new("app"));
     let mut stage = Stage::new(three_servers().account(account("ONE")).account(account("TWO")))
         .await

@@ -1,19 +1,16 @@
 //! A small stretched account whose leaders are on the wrong side, for tests of what goes wrong there.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use async_nats::Client;
 use leeward_e2e::{CONVERGED, Stage, assets};
 use leeward_lab::leeward::manifests::merged;
-use leeward_lab::nats::{Layout, System, SystemBuilder, eventually, jetstream};
+use leeward_lab::nats::{Layout, System, SystemBuilder, eventually};
 use serde_json::{Value, json};
 
 pub const HOME: &str = "us-east";
 pub const AWAY: &str = "eu-west";
-
-const MOVED: Duration = Duration::from_mins(1);
 
 /// Two servers at home and one away: every stream of three replicas has peers in both regions.
 pub fn three_servers() -> SystemBuilder {
@@ -43,40 +40,12 @@ pub async fn misplaced(client: &Client, stream: &str, consumers: &[&str]) {
 
 /// Steps leaders down until a stream and its consumers are led from a location.
 pub async fn lead_from(client: &Client, location: &str, stream: &str, consumers: &[&str]) {
-    lead_one(client, location, stream, None).await.unwrap();
+    assets::lead(client, stream, None, location, true).await.unwrap();
     for consumer in consumers {
-        lead_one(client, location, stream, Some(consumer)).await.unwrap();
+        assets::lead(client, stream, Some(consumer), location, true)
+            .await
+            .unwrap();
     }
-}
-
-async fn lead_one(
-    client: &Client,
-    location: &str,
-    stream: &str,
-    consumer: Option<&str>,
-) -> anyhow::Result<()> {
-    let what = format!("{stream} {consumer:?} is led from {location}");
-    eventually(MOVED, &what, || async {
-        let info = match consumer {
-            None => jetstream::stream_info(client, stream).await?,
-            Some(consumer) => jetstream::consumer_info(client, stream, consumer).await?,
-        };
-        let leader = info["cluster"]["leader"].as_str().context("no leader")?;
-        if leader.starts_with(location) {
-            return Ok(());
-        }
-        let peers = jetstream::peers_in(&info);
-        let target = peers
-            .iter()
-            .find(|peer| peer.starts_with(location))
-            .context("no peer there")?;
-        match consumer {
-            None => jetstream::step_down(client, stream, Some(target)).await?,
-            Some(consumer) => jetstream::step_down_consumer(client, stream, consumer, Some(target)).await?,
-        };
-        anyhow::bail!("{target} was asked to lead")
-    })
-    .await
 }
 
 /// Every leader of the default account, seen with the `nats` command, is in a location.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leeward_api::policy_status::{AssetCounts, HomeStatus, RecentAction};
+use leeward_api::policy_status::{AssetCounts, HomeStatus, Memory, RecentAction};
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::names::AccountId;
 use leeward_core::report::Report;
@@ -51,6 +51,9 @@ fn standing(observed: ObservedReason, in_place: InPlaceReason) -> Standing {
         advice: Vec::new(),
     };
     Standing {
+        sequence: 1,
+        limits: Limits::default(),
+        memory: Memory::default(),
         generation: 1,
         evaluated_at: at(100),
         view: Arc::new(view),
@@ -151,6 +154,7 @@ fn p12_another_evaluation_alone_is_no_news() {
         result: ActionResult::Succeeded,
         reason: None,
         duration_milliseconds: 40,
+        proof: None,
     });
     let acted = build(&before, &outlook(&spec, Sight::Standing(&seen)), at(401));
     assert!(!same(&before, &acted));

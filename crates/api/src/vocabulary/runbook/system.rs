@@ -1,0 +1,91 @@
+//! Runbooks of a `NatsSystem`'s conditions; `Observed` is a policy's too.
+
+use super::{Explained, NOTHING, Runbook};
+use crate::vocabulary::{ConnectedReason, ObservedReason};
+
+impl Explained for ObservedReason {
+    fn runbook(self) -> Runbook {
+        match self {
+            Self::Complete => Runbook {
+                see: "All servers that are expected answered; of a NatsSystem, `status.servers` has both \
+                     numbers. In tenant mode the system's message says that each policy looks for itself.",
+                act: NOTHING,
+            },
+            Self::ServersMissing => Runbook {
+                see: "The message names servers that did not answer, answers that could not be read, or \
+                     subjects that the user may not publish. `nats server list`, as a user of the system \
+                     account, shows who answers.",
+                act: "Bring the servers back, or allow the subjects. Nothing that depends on what is missing \
+                     is done meanwhile; `status` shows what was seen last.",
+            },
+            Self::WarmingUp => Runbook {
+                see: "The operator, the system or the policy has just started, or the policy is not accepted: \
+                     the message says which.",
+                act: "Wait: a first look takes seconds, or minutes with very many streams. If it stays, look \
+                     at the operator's log.",
+            },
+            Self::Disconnected => Runbook {
+                see: "The message says why: no server can be reached, `Connected` of the NatsSystem is False, \
+                     or `ResolvedRefs` of the policy is. `kubectl get natssys NAME -n NAMESPACE -o yaml` \
+                     shows the system's side.",
+                act: "Follow the other condition. If servers cannot be reached, check `spec.servers` and the \
+                     network from the operator's pod. It connects again by itself.",
+            },
+            Self::Stale => Runbook {
+                see: "The last complete look is older than three times `spec.observeInterval` of the \
+                     NatsSystem (for a policy, never less than 15 s). `status.lastEvaluationTime` and \
+                     `status.lastObservationTime` only change when something else does.",
+                act: "Look at the operator's log and its CPU: sweeps may take longer than the interval. Raise \
+                     `observeInterval` for a very large system.",
+            },
+        }
+    }
+}
+
+impl Explained for ConnectedReason {
+    fn runbook(self) -> Runbook {
+        match self {
+            Self::Connected => Runbook {
+                see: "The message names the server and its version, or says that the system is in tenant \
+                     mode.",
+                act: NOTHING,
+            },
+            Self::Connecting => Runbook {
+                see: "The operator has just started, or the system's Secrets have changed.",
+                act: "Wait: it takes seconds. If it stays, check `spec.servers` and the network from the \
+                     operator's pod.",
+            },
+            Self::SecretNotFound => Runbook {
+                see: "`kubectl get secret NAME` in the system's namespace finds nothing, or the Secret lacks \
+                     the key that the message names. The message also says if the operator may not read it.",
+                act: "Create the Secret, correct `credentialsRef`, `tls.caRef` or `tls.clientCertificateRef`, \
+                     or grant the operator `get` on secrets there.",
+            },
+            Self::InvalidCredentials => Runbook {
+                see: "The message says what is wrong with the Secret, that the servers refused the user, or \
+                     that the user does not belong to the system account.",
+                act: "Correct the Secret: it needs a user of the system account. Try the same credentials \
+                     with `nats server list`, which answers only such a user. For tenant mode remove \
+                     `credentialsRef`.",
+            },
+            Self::TlsFailed => Runbook {
+                see: "The message says which certificate or key cannot be used. A handshake that fails with a \
+                     server is reported as `Unreachable`, with the TLS library's words.",
+                act: "Correct the PEM in the Secrets that `tls.caRef` and `tls.clientCertificateRef` name. A \
+                     change is picked up without a restart.",
+            },
+            Self::Unreachable => Runbook {
+                see: "The message has the last error, a failed TLS handshake included. `nats rtt -s URL` from the operator's network shows whether it is the network.",
+                act: "Correct `spec.servers`, or open the network (ports, NetworkPolicy, DNS). For TLS, see \
+                     that `tls.caRef` is the servers' authority, that their certificates have the names in \
+                     `spec.servers`, and that `tls.handshakeFirst` is set exactly where the servers ask for \
+                     it. It connects again by itself.",
+            },
+            Self::PermissionDenied => Runbook {
+                see: "The message names the subject that the system account's user may not publish; the \
+                     servers' logs show a permissions violation.",
+                act: "Allow the subject to the user.",
+            },
+        }
+    }
+}

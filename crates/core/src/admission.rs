@@ -1,0 +1,110 @@
+//! Which of a plan's actions may begin now: what the circuit breaker and the budgets let through, in the plan's order.
+//!
+//! All others stay out of the plan with their reason. What is under way counts (P3).
+
+use std::collections::BTreeMap;
+
+use leeward_api::vocabulary::{ActionType, FindingReason};
+
+use crate::breaker::BreakerPhase;
+use crate::budget::{Allowance, Selected};
+use crate::evaluate::{AssetIx, Circumstances, Cure, Evaluation, Verdict, asset_index};
+use crate::plan::{Action, Deed, Plan};
+use crate::policy::Policy;
+use crate::safety::while_stream_held;
+use crate::snapshot::AccountView;
+use crate::window::opening;
+
+/// What percents of a budget are of.
+pub fn selected(evaluation: &Evaluation) -> Selected {
+    Selected {
+        streams: evaluation.streams.total - evaluation.streams.ignored,
+        consumers: evaluation.consumers.total - evaluation.consumers.ignored,
+    }
+}
+
+/// Takes out of a plan what may not begin now.
+pub fn admit(
+    view: &AccountView,
+    policy: &Policy,
+    circumstances: &Circumstances<'_>,
+    evaluation: &Evaluation,
+    plan: Plan,
+) -> Plan {
+    let Plan { actions, mut held } = plan;
+    let (rules, history, now) = (&policy.disruption, circumstances.history, circumstances.now);
+    let mut allowance = Allowance::new(&rules.budgets, &history.ledger, selected(evaluation), now);
+    let mut tries = match history.breaker.phase(&rules.circuit_breaker, now) {
+        BreakerPhase::Closed => usize::MAX,
+        BreakerPhase::HalfOpen => 1_usize.saturating_sub(history.ledger.in_flight()),
+        BreakerPhase::Open { until: _ } => 0,
+    };
+    let mut admitted = Vec::with_capacity(actions.len());
+    let may_refresh = opening(&rules.windows, ActionType::StreamStepDown, now).open;
+    for mut action in actions {
+        let against = if tries == 0 {
+            Some(FindingReason::BreakerOpen)
+        } else {
+            let taken = allowance.take(action.kind());
+            taken.err().map(|_budget| FindingReason::BudgetExhausted)
+        };
+        match against {
+            None => {
+                tries -= 1;
+                admit_dependents(&mut action, &mut allowance, may_refresh);
+                admitted.push(action);
+            }
+            Some(reason) => held.extend(asset_index(view, &action.asset).map(|asset| (asset, reason))),
+        }
+    }
+    Plan {
+        actions: admitted,
+        held,
+    }
+}
+
+/// Leaders of streams that read a moved one are stepped down only as far as the limits allow that too; the others resume
+/// by themselves, later (NATS.md N26).
+fn admit_dependents(action: &mut Action, allowance: &mut Allowance, open: bool) {
+    if let Deed::Move(moving) = &mut action.deed {
+        moving
+            .dependents
+            .retain(|_| open && allowance.take(ActionType::StreamStepDown).is_ok());
+    }
+}
+
+impl Evaluation {
+    /// Takes over what planning found to stand against movable assets: they are held, and so are the consumers that wait
+    /// for their streams.
+    pub fn hold(&mut self, held: &BTreeMap<AssetIx, FindingReason>) {
+        if held.is_empty() {
+            return;
+        }
+        for finding in &mut self.findings {
+            let Verdict::Misplaced(cure) = finding.verdict else {
+                continue;
+            };
+            let of = match cure {
+                Cure::StepDown | Cure::Move => finding.asset,
+                Cure::FollowStream => AssetIx::Stream(finding.asset.stream()),
+            };
+            let Some(reason) = held.get(&of).copied() else {
+                continue;
+            };
+            let reason = match cure {
+                Cure::StepDown | Cure::Move => reason,
+                Cure::FollowStream => while_stream_held(reason),
+            };
+            finding.verdict = Verdict::Held(cure, reason);
+            let counts = match finding.asset {
+                AssetIx::Stream(_) => &mut self.streams,
+                AssetIx::Consumer(_, _) => &mut self.consumers,
+            };
+            counts.misplaced -= 1;
+            counts.held += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! What exactly stands against an asset: names and numbers, before what the reason means.
+
+use leeward_api::vocabulary::FindingReason;
+
+use super::amounts;
+use crate::demand::Home;
+use crate::evaluate::{AssetIx, Circumstances, Cure, Evaluation};
+use crate::policy::Policy;
+use crate::safety::{Ground, is_moving};
+use crate::snapshot::{AccountView, Consumer, Peer, RaftGroup, Storage, Stream};
+use crate::target::{Shortage, TargetError};
+use crate::topology::ServerIx;
+
+/// So many servers are named; more only make the sentence longer.
+const MOST_NAMED: usize = 3;
+
+/// A held asset, and what its reason is about: of a consumer that follows its stream, the stream.
+pub(super) struct Held<'a> {
+    view: &'a AccountView,
+    policy: &'a Policy,
+    circumstances: &'a Circumstances<'a>,
+    evaluation: &'a Evaluation,
+    stream: &'a Stream,
+    consumer: Option<&'a Consumer>,
+    moves: bool,
+}
+
+impl<'a> Held<'a> {
+    pub(super) fn new(
+        view: &'a AccountView,
+        policy: &'a Policy,
+        circumstances: &'a Circumstances<'a>,
+        evaluation: &'a Evaluation,
+        asset: AssetIx,
+        cure: Cure,
+    ) -> Option<Self> {
+        let stream = view.streams.get(asset.stream() as usize)?;
+        let consumer = match (cure, asset) {
+            (Cure::StepDown, AssetIx::Consumer(_, nth)) => stream.consumers.get(nth as usize),
+            (Cure::StepDown, AssetIx::Stream(_)) | (Cure::Move | Cure::FollowStream, _) => None,
+        };
+        Some(Self {
+            view,
+            policy,
+            circumstances,
+            evaluation,
+            stream,
+            consumer,
+            moves: cure != Cure::StepDown,
+        })
+    }
+
+    /// The reason, in this case and in general.
+    pub(super) fn text(&self, ground: Option<&Ground<'_>>, reason: FindingReason) -> String {
+        let waits_for_family = self.moves
+            && matches!(
+                reason,
+                FindingReason::MoveInProgress | FindingReason::StreamMoving
+            )
+            && !is_moving(self.stream);
+        if waits_for_family {
+            return self.waits_for(ground);
+        }
+        let meaning = reason.explanation();
+        match self.detail(ground, reason) {
+            Some(detail) => format!("{detail}. {meaning}"),
+            None => meaning.to_owned(),
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a reason without details of its own is explained by its meaning"
+    )]
+    fn detail(&self, ground: Option<&Ground<'_>>, reason: FindingReason) -> Option<String> {
+        match reason {
+            FindingReason::TargetLagging => {
+                let ground = ground?;
+                self.name_peers("not caught up", |peer| !ground.healthy(peer))
+            }
+            FindingReason::QuorumAtRisk => self.name_peers("offline", |peer| peer.offline),
+            FindingReason::ManagedElsewhere => {
+                let owner = self.circumstances.managed.owner(&self.stream.name)?;
+                Some(format!("its configuration belongs to {owner}"))
+            }
+            FindingReason::BytesOverLimit => self.bytes_over_limit(),
+            FindingReason::StallTooLong => self.stall_too_long(ground?),
+            FindingReason::AckPendingHigh => self.ack_pending_high(),
+            FindingReason::PinnedClient => self.pinned_client(),
+            FindingReason::RecentlyElected => Some(self.recently_elected()),
+            FindingReason::ServerJustStarted => self.server_just_started(ground?),
+            FindingReason::NotEnoughServers | FindingReason::NoCapacity => self.no_target(ground?),
+            FindingReason::Stabilizing => self.stabilizing(),
+            _ => None,
+        }
+    }
+
+    fn group(&self) -> &'a RaftGroup {
+        self.consumer
+            .map_or(&self.stream.group, |consumer| &consumer.group)
+    }
+
+    fn name(&self, server: ServerIx) -> Option<&'a str> {
+        Some(self.view.topology.get(server)?.name.as_str())
+    }
+
+    fn name_peers(&self, what: &str, wanted: impl Fn(&Peer) -> bool) -> Option<String> {
+        let group = self.group();
+        let names: Vec<&str> = group
+            .peers
+            .iter()
+            .filter(|peer| Some(peer.server) != group.leader && wanted(peer))
+            .filter_map(|peer| self.name(peer.server))
+            .collect();
+        (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
+    }
+
+    fn bytes_over_limit(&self) -> Option<String> {
+        let limit = self.policy.actions.stream_placement.as_ref()?.max_bytes?;
+        let stored = self.stream.bytes;
+        Some(format!(
+            "{stored} bytes stored, actions.streamPlacement.maxBytes is {limit}"
+        ))
+    }
+
+    fn stall_too_long(&self, ground: &Ground<'_>) -> Option<String> {
+        let most = self.policy.actions.stream_placement.as_ref()?.max_stall;
+        Some(format!(
+            "a move blocks writes for about {} ({}), actions.streamPlacement.maxStall is {}",
+            amounts::about(ground.move_cost(self.stream).stall),
+            amounts::stalling_servers(),
+            amounts::about(most),
+        ))
+    }
+
+    /// The consumer itself, or those that a move of the stream would take along.
+    fn consumers(&self, wanted: impl Fn(&Consumer) -> bool) -> impl Iterator<Item = &'a Consumer> {
+        let all = match self.consumer {
+            Some(consumer) => std::slice::from_ref(consumer),
+            None => self.stream.consumers.as_slice(),
+        };
+        all.iter().filter(move |consumer| wanted(consumer))
+    }
+
+    fn ack_pending_high(&self) -> Option<String> {
+        let most = self.policy.disruption.gates.max_ack_pending?;
+        let over = self.consumers(|consumer| consumer.durable && consumer.ack_pending > most);
+        let worst = over.max_by_key(|consumer| consumer.ack_pending)?;
+        Some(format!(
+            "{} messages wait for consumer {}'s acknowledgement, disruption.gates.maxAckPending is {most}",
+            worst.ack_pending, worst.name
+        ))
+    }
+
+    fn pinned_client(&self) -> Option<String> {
+        let pinned = self.consumers(|consumer| consumer.pinned).next()?;
+        Some(format!("a client is pinned to consumer {}", pinned.name))
+    }
+
+    fn recently_elected(&self) -> String {
+        let quiet = amounts::about(self.policy.disruption.gates.quiet_after_leader_change);
+        let limit = format!("disruption.gates.quietAfterLeaderChange is {quiet}");
+        match self.group().leader_since {
+            Some(since) => format!("its leader leads since {since}, {limit}"),
+            None => format!("since when its leader leads was not seen, {limit}"),
+        }
+    }
+
+    fn server_just_started(&self, ground: &Ground<'_>) -> Option<String> {
+        let young: Vec<&str> = if self.moves {
+            let all = self.view.topology.indices();
+            let home = all.filter(|server| ground.is_home(*server) && ground.just_started(*server));
+            home.filter_map(|server| self.name(server)).collect()
+        } else {
+            let peers = self.group().peers.iter().map(|peer| peer.server);
+            let home = peers.filter(|server| ground.is_home(*server) && ground.just_started(*server));
+            home.filter_map(|server| self.name(server)).collect()
+        };
+        let quiet = amounts::about(self.policy.disruption.gates.quiet_after_server_start);
+        (!young.is_empty()).then(|| {
+            let names = young.join(", ");
+            format!("started a moment ago: {names}; disruption.gates.quietAfterServerStart is {quiet}")
+        })
+    }
+
+    fn no_target(&self, ground: &Ground<'_>) -> Option<String> {
+        let replicas = self.stream.replicas;
+        match ground.move_target(self.stream) {
+            Ok(_) => Some("what moves before it takes the room".to_owned()),
+            Err(TargetError::NoServersMatch) => None,
+            Err(TargetError::NotEnoughServers { matching, unique_tag }) => {
+                let by =
+                    unique_tag.map_or_else(String::new, |prefix| format!(" of different {prefix:?} tags"));
+                Some(format!(
+                    "{}{by} can take a replica, it has {replicas}",
+                    amounts::counted(matching as u64, "server")
+                ))
+            }
+            Err(TargetError::NoCapacity { with_room, short }) => {
+                let short: Vec<String> = short.iter().take(MOST_NAMED).map(shortage_text).collect();
+                let found = if with_room < usize::from(replicas) {
+                    format!("{with_room} of {replicas} replicas find room")
+                } else {
+                    "the servers may choose one without room".to_owned()
+                };
+                Some(format!("{found}: {}", short.join("; ")))
+            }
+        }
+    }
+
+    fn waits_for(&self, ground: Option<&Ground<'_>>) -> String {
+        let moving: Vec<&str> = ground
+            .into_iter()
+            .flat_map(|ground| ground.moving_relatives(self.stream))
+            .take(MOST_NAMED)
+            .map(|stream| stream.name.as_str())
+            .collect();
+        let whom = if moving.is_empty() {
+            "another stream, which moves first".to_owned()
+        } else {
+            format!("{}, which moves now", moving.join(", "))
+        };
+        format!("waits for {whom}: of streams that mirror or source each other one moves at a time")
+    }
+
+    fn stabilizing(&self) -> Option<String> {
+        match self.evaluation.home.as_ref()? {
+            Home::Stabilizing {
+                challenger,
+                until,
+                since: _,
+                settled: _,
+            } => Some(format!(
+                "{challenger} becomes home at {until} if it goes on leading"
+            )),
+            Home::Settled { .. } | Home::NoMajority { .. } => None,
+        }
+    }
+}
+
+fn shortage_text(shortage: &Shortage) -> String {
+    match shortage {
+        Shortage::Bytes {
+            server,
+            storage,
+            free,
+            needed,
+        } => {
+            let kind = match storage {
+                Storage::File => "file storage",
+                Storage::Memory => "memory",
+            };
+            let lacking = amounts::bytes(needed.saturating_sub(*free));
+            let needed = amounts::bytes(*needed);
+            format!("{server} lacks {lacking} of the {needed} of {kind} that it takes")
+        }
+        Shortage::HaAssets {
+            server,
+            present,
+            most,
+            needed,
+        } => format!("{server} holds {present} of at most {most} replicated assets, {needed} would come"),
+    }
+}

@@ -1,0 +1,166 @@
+//! The history as a status keeps it, so that a restart or a hand-over forgets no limit.
+//!
+//! Bounded (P12): what finds no place makes the next one wait longer, never less.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use leeward_api::policy_status::{
+    BreakerState, MAX_REMEMBERED, Memory, PlacementPolicyStatus, RememberedAsset, SpentBudget,
+};
+
+use super::{AssetHistory, History, MOST_UNDONE};
+use crate::breaker::Breaker;
+use crate::budget::{Ledger, Spent};
+use crate::demand::{SettledHome, elapsed, later};
+use crate::names::{AssetName, ConsumerName, Location, StreamName};
+use crate::policy::Disruption;
+
+/// Times are stored in whole seconds, rounded down: one more, so that nothing ends too early.
+const STORED_IN: Duration = Duration::from_secs(1);
+
+impl History {
+    /// What a status must hold so that [`History::restore`] forgets nothing that limits.
+    pub fn memory(&self, rules: &Disruption, now: Timestamp) -> Memory {
+        let stored = |time: Timestamp| Time(later(time, STORED_IN));
+        let mut ranked: Vec<(&AssetName, &AssetHistory)> = self.assets.iter().collect();
+        let cooling = |past: &AssetHistory| elapsed(past.last, now) < rules.cooldown;
+        // What only tells of a move is the first to go; what no time ends is the last.
+        ranked.sort_by_key(|(asset, past)| {
+            let stands = past.undone >= MOST_UNDONE || past.exhausted(rules);
+            let limits = past.attempts > 0 || past.undone > 0;
+            let order = (stands, limits, cooling(past), past.last);
+            (Reverse(order), *asset)
+        });
+        let left_out = ranked.iter().skip(MAX_REMEMBERED);
+        let others = left_out
+            .filter(|(_, past)| cooling(past))
+            .map(|(_, past)| past.last)
+            .chain(self.others_acted_on)
+            .max();
+        let mut assets: Vec<RememberedAsset> = ranked
+            .into_iter()
+            .take(MAX_REMEMBERED)
+            .map(|(asset, past)| remembered(asset, past))
+            .collect();
+        assets.sort_by(|a, b| (&a.stream, &a.consumer).cmp(&(&b.stream, &b.consumer)));
+        let spent = self.ledger.spent().into_iter().map(|spent| SpentBudget {
+            time: Time(spent.at),
+            action: spent.action,
+            count: spent.count.into(),
+        });
+        Memory {
+            assets,
+            others_acted_on: others.map(stored),
+            spent: spent.collect(),
+            move_bytes_per_second: self
+                .move_bytes_per_second
+                .map(|rate| i64::try_from(rate).unwrap_or(i64::MAX)),
+            reset_token: self.reset_token.clone(),
+        }
+    }
+
+    /// What a status tells of the past. What was under way when it was written counts as done now: nobody knows how it ended.
+    ///
+    /// The challenger of home is forgotten: nobody looked meanwhile, so its window starts anew.
+    pub fn restore(status: &PlacementPolicyStatus, reset_token: Option<&str>, now: Timestamp) -> Self {
+        let memory = status.memory.clone().unwrap_or_default();
+        let spent: Vec<Spent> = memory.spent.iter().map(spent).collect();
+        let mut history = Self {
+            ledger: Ledger::restore(&spent),
+            breaker: breaker(status, now),
+            others_acted_on: memory.others_acted_on.as_ref().map(|time| time.0),
+            move_bytes_per_second: memory
+                .move_bytes_per_second
+                .and_then(|rate| u64::try_from(rate).ok()),
+            // A status without memory is from before there was one.
+            reset_token: match &status.memory {
+                Some(memory) => memory.reset_token.clone(),
+                None => reset_token.map(str::to_owned),
+            },
+            ..Self::default()
+        };
+        let stable = status.home.as_ref().filter(|home| home.stable);
+        history.home.settled = stable.and_then(|home| {
+            Some(SettledHome {
+                location: Location::from(home.location.as_str()),
+                since: home.since.as_ref()?.0,
+            })
+        });
+        for asset in &memory.assets {
+            let name = asset_name(&asset.stream, asset.consumer.as_ref());
+            history.assets.insert(name, past(asset));
+        }
+        for operation in &status.operations {
+            let name = asset_name(&operation.stream, operation.consumer.as_ref());
+            history.ledger.begin(&name, operation.action);
+            history.ledger.end(&name, true, now);
+            let entry = history.assets.entry(name).or_insert(AssetHistory {
+                attempts: 0,
+                last: now,
+                undone: 0,
+                moved_to: None,
+            });
+            entry.last = now;
+        }
+        history
+    }
+}
+
+fn remembered(asset: &AssetName, past: &AssetHistory) -> RememberedAsset {
+    let AssetHistory {
+        attempts,
+        last,
+        undone,
+        moved_to,
+    } = past;
+    let count = |number: &u32| i32::try_from(*number).unwrap_or(i32::MAX);
+    RememberedAsset {
+        stream: asset.stream.to_string(),
+        consumer: asset.consumer.as_ref().map(ToString::to_string),
+        time: Time(later(*last, STORED_IN)),
+        attempts: count(attempts),
+        undone: count(undone),
+        moved_to: moved_to.as_ref().map(ToString::to_string),
+    }
+}
+
+fn past(asset: &RememberedAsset) -> AssetHistory {
+    let count = |number: i32| u32::try_from(number).unwrap_or(0);
+    AssetHistory {
+        attempts: count(asset.attempts),
+        last: asset.time.0,
+        undone: count(asset.undone),
+        moved_to: asset.moved_to.as_deref().map(Location::from),
+    }
+}
+
+fn spent(spent: &SpentBudget) -> Spent {
+    Spent {
+        at: spent.time.0,
+        action: spent.action,
+        count: u32::try_from(spent.count).unwrap_or(u32::MAX),
+    }
+}
+
+fn breaker(status: &PlacementPolicyStatus, now: Timestamp) -> Breaker {
+    let Some(breaker) = &status.breaker else {
+        return Breaker::default();
+    };
+    let stored = breaker.failures.iter();
+    let failures: Vec<Timestamp> = stored.map(|time| later(time.0, STORED_IN)).collect();
+    let opened = match breaker.state {
+        BreakerState::Closed => None,
+        BreakerState::Open | BreakerState::HalfOpen => Some(failures.iter().max().copied().unwrap_or(now)),
+    };
+    Breaker { failures, opened }
+}
+
+fn asset_name(stream: &str, consumer: Option<&String>) -> AssetName {
+    AssetName {
+        stream: StreamName::from(stream),
+        consumer: consumer.map(|name| ConsumerName::from(name.as_str())),
+    }
+}

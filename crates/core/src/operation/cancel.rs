@@ -1,0 +1,65 @@
+//! A move that took too long: cancelled where the servers allow it, and read back (NATS.md N27).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use leeward_api::vocabulary::ActionResult;
+
+use super::{Outcome, Reading, Sighting, verify};
+use crate::names::ServerName;
+use crate::target::MoveTarget;
+
+/// A cancelled move is looked after for this long: the servers drop the members that were added, and elect anew.
+pub const CANCEL_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Judges a stream after its move was cancelled; `lay_on` are its members from before, `overdue` the outcome so far.
+/// `None` while it is neither back nor, since the cancel came too late, done.
+pub fn after_cancel(
+    target: &MoveTarget,
+    lay_on: &[ServerName],
+    sighting: &Sighting,
+    overdue: &Outcome,
+) -> Option<Outcome> {
+    let reading = match sighting {
+        Sighting::Seen(reading) => reading,
+        Sighting::Gone => {
+            return Some(Outcome::new(
+                ActionResult::Abandoned,
+                None,
+                "it was deleted meanwhile",
+            ));
+        }
+        Sighting::Unanswered => return None,
+    };
+    verify::done(target, reading).or_else(|| {
+        is_back(target, lay_on, reading).then(|| {
+            let names: Vec<&str> = lay_on.iter().map(ServerName::as_str).collect();
+            let message = format!(
+                "{}: cancelled, it lies on {} as before",
+                overdue.message,
+                names.join(", ")
+            );
+            Outcome::new(ActionResult::TimedOut, None, message).led_by(reading.leader.as_ref())
+        })
+    })
+}
+
+/// The outcome of an overdue move that could not be cancelled, or was not seen to be.
+pub fn left_to_the_servers(overdue: Outcome, why: &str) -> Outcome {
+    Outcome {
+        message: format!("{}: left to the servers, {why}", overdue.message),
+        ..overdue
+    }
+}
+
+fn is_back(target: &MoveTarget, lay_on: &[ServerName], reading: &Reading) -> bool {
+    let before: BTreeSet<&ServerName> = lay_on.iter().collect();
+    let now: BTreeSet<&ServerName> = reading.peers.iter().map(|peer| &peer.server).collect();
+    !reading.is_moving()
+        && reading.placement == target.replaces
+        && before == now
+        && reading
+            .leader
+            .as_ref()
+            .is_some_and(|leader| before.contains(leader))
+}

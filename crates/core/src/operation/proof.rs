@@ -1,0 +1,192 @@
+//! Whether a consumer goes on after its leader changed: messages are delivered or acknowledged, or somebody waits for
+//! more while none is pending.
+//!
+//! What the old leader did right up to the hand-over shows in the state that the new one restores, so growth counts only
+//! from the first look at the new leader on. What clients do not ask for is never held against a consumer.
+
+use std::time::Duration;
+
+use leeward_api::vocabulary::ActionResult;
+
+use super::{Outcome, Progress, Sighting};
+use crate::names::{ConsumerName, ServerName};
+
+/// A consumer with messages to deliver that delivers none for this long is stalled: clients whose pulls were lost in the
+/// hand-over ask again when those expire, usually after 30 s (NATS.md N16).
+pub const STALL_AFTER: Duration = Duration::from_mins(1);
+
+/// After this long without a sign nothing is to be expected of clients that ask for nothing.
+const QUIET_AFTER: Duration = Duration::from_secs(5);
+
+/// What two looks at a consumer say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    /// Nobody used it, or its owner paused it.
+    NothingToProve,
+    /// It goes on.
+    Yes,
+    /// Nothing shows it yet.
+    NotYet,
+}
+
+impl Progress {
+    /// Whether somebody asks for messages.
+    fn is_asked(&self) -> bool {
+        self.waiting > 0 || self.push_bound
+    }
+
+    /// Whether it may deliver no more before its clients acknowledge some.
+    fn is_full(&self) -> bool {
+        self.max_ack_pending.is_some_and(|most| self.ack_pending >= most)
+    }
+}
+
+/// Compares a consumer `before` the request, at the first look `since` its new leader leads, and `now`.
+pub fn goes_on(before: &Progress, since: &Progress, now: &Progress) -> Going {
+    let used = before.is_asked() || before.ack_pending > 0;
+    let idle = now.pending == 0 && now.ack_pending == 0 && !before.is_asked();
+    let moved = now.delivered > since.delivered
+        || now.ack_floor > since.ack_floor
+        || now.ack_pending != since.ack_pending;
+    if !used || now.paused {
+        Going::NothingToProve
+    } else if moved || (now.pending == 0 && now.is_asked()) {
+        Going::Yes
+    } else if idle {
+        Going::NothingToProve
+    } else {
+        Going::NotYet
+    }
+}
+
+/// A consumer that has to go on.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    before: Progress,
+    since: Option<(ServerName, Progress)>,
+}
+
+/// What a look at a consumer proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proven {
+    /// Look again.
+    NotYet,
+    /// It goes on, or there is nothing to prove.
+    GoesOn,
+    /// Nothing moves, and nobody asks for more: words for people.
+    Quiet(String),
+    /// It does not go on: words for people.
+    Stalled(String),
+    /// A leader outside home took over.
+    Left(ServerName),
+    /// It could not be looked at.
+    Unseen,
+}
+
+impl Proof {
+    /// What has to be proven of a consumer that was seen so before the request; `None` if nobody used it.
+    pub fn of(before: &Progress) -> Option<Self> {
+        let used = goes_on(before, before, before) != Going::NothingToProve;
+        used.then(|| Self {
+            before: before.clone(),
+            since: None,
+        })
+    }
+
+    /// Judges a look, `waited` after its leader was seen at `home`; `None` is a look that failed on this side.
+    pub fn look(&mut self, sighting: Option<&Sighting>, home: &[ServerName], waited: Duration) -> Proven {
+        let late = waited >= STALL_AFTER;
+        let reading = match sighting {
+            Some(Sighting::Gone) => return Proven::GoesOn,
+            Some(Sighting::Seen(reading)) => reading,
+            Some(Sighting::Unanswered) if late => {
+                return Proven::Stalled(format!("nobody answered for it for {} s", waited.as_secs()));
+            }
+            None if late => return Proven::Unseen,
+            Some(Sighting::Unanswered) | None => return Proven::NotYet,
+        };
+        match (&reading.leader, &reading.progress) {
+            (Some(leader), _) if !home.contains(leader) => Proven::Left(leader.clone()),
+            (Some(leader), Some(now)) => self.look_at(leader, now, waited),
+            (Some(_), None) if late => Proven::Unseen,
+            (None, _) if late => Proven::Stalled(format!("it had no leader for {} s", waited.as_secs())),
+            (Some(_) | None, _) => Proven::NotYet,
+        }
+    }
+
+    fn look_at(&mut self, leader: &ServerName, now: &Progress, waited: Duration) -> Proven {
+        let (first, since) = self.since.get_or_insert_with(|| (leader.clone(), now.clone()));
+        if first != leader {
+            // The state of yet another leader proves nothing by differing.
+            first.clone_from(leader);
+            since.clone_from(now);
+        }
+        match goes_on(&self.before, since, now) {
+            Going::NothingToProve | Going::Yes => Proven::GoesOn,
+            Going::NotYet if waited < QUIET_AFTER => Proven::NotYet,
+            Going::NotYet if now.pending == 0 => Proven::Quiet("no message is pending".to_owned()),
+            Going::NotYet if now.is_full() || !(self.before.is_asked() || now.is_asked()) => {
+                let held = now.ack_pending;
+                Proven::Quiet(format!("its clients hold {held} messages and ask for no more"))
+            }
+            Going::NotYet if waited < STALL_AFTER => Proven::NotYet,
+            Going::NotYet => Proven::Stalled(format!(
+                "{} messages pending, none delivered or acknowledged for {} s since {leader} leads it",
+                now.pending,
+                waited.as_secs()
+            )),
+        }
+    }
+}
+
+/// The end of a hand-over of a consumer whose leader was read back in home.
+pub fn proven_step_down(led: Outcome, proven: &Proven) -> Outcome {
+    let and = |result, words: &str| Outcome {
+        result,
+        message: format!("{}, {words}", led.message),
+        ..led.clone()
+    };
+    match proven {
+        Proven::NotYet | Proven::GoesOn => led,
+        Proven::Quiet(words) => and(led.result, words),
+        Proven::Stalled(words) => and(ActionResult::Stalled, &format!("but {words}")),
+        Proven::Left(leader) => {
+            let missed = and(
+                ActionResult::Missed,
+                &format!("but {leader} took over after that"),
+            );
+            missed.led_by(Some(leader))
+        }
+        Proven::Unseen => and(ActionResult::TimedOut, "but whether it goes on could not be seen"),
+    }
+}
+
+/// The end of a move that is done, with what became of the consumers that were in use.
+pub fn proven_move(done: Outcome, consumers: &[(ConsumerName, Proven)]) -> Outcome {
+    let mut stalled = Vec::new();
+    let mut unseen = Vec::new();
+    for (name, proven) in consumers {
+        match proven {
+            Proven::NotYet | Proven::GoesOn | Proven::Quiet(_) => {}
+            Proven::Stalled(words) => stalled.push(format!("{name} ({words})")),
+            Proven::Left(leader) => stalled.push(format!("{name} (it is led by {leader})")),
+            Proven::Unseen => unseen.push(name.to_string()),
+        }
+    }
+    let but = |result, words: &str, names: &[String]| Outcome {
+        result,
+        message: format!("{}, but {words} {}", done.message, names.join(", ")),
+        ..done.clone()
+    };
+    if !stalled.is_empty() {
+        return but(ActionResult::Stalled, "these consumers do not go on:", &stalled);
+    }
+    if !unseen.is_empty() {
+        return but(
+            ActionResult::TimedOut,
+            "whether these consumers go on could not be seen:",
+            &unseen,
+        );
+    }
+    done
+}

@@ -1,0 +1,194 @@
+use super::*;
+
+#[test]
+fn any_leader_in_home_is_a_success_and_is_named() {
+    for leader in ["us-0", "us-1"] {
+        let home = seen(|reading| reading.leader = Some(leader.into()));
+        for action in [aimed(), blind()] {
+            let outcome = ended(after_seconds(&action, &home, 1));
+            assert_eq!(
+                (outcome.result, outcome.to),
+                (ActionResult::Succeeded, Some(leader.into()))
+            );
+        }
+    }
+}
+
+#[test]
+fn an_aimed_request_that_elected_somebody_else_missed_at_once() {
+    let elsewhere = seen(|reading| reading.leader = Some("eu-1".into()));
+    let outcome = ended(after_seconds(&aimed(), &elsewhere, 0));
+    assert_eq!(
+        (outcome.result, outcome.to),
+        (ActionResult::Missed, Some("eu-1".into()))
+    );
+}
+
+#[test]
+fn a_blind_request_is_repeated_for_another_leader_outside_home_until_the_attempts_are_used_up() {
+    let elsewhere = seen(|reading| reading.leader = Some("eu-1".into()));
+    let judge = |requests| after(&blind(), &elsewhere, &asked(requests), at(1), &limits(3));
+    assert_eq!(judge(1), After::Again);
+    assert_eq!(judge(2), After::Again);
+    assert_eq!(ended(judge(3)).result, ActionResult::Missed);
+}
+
+#[test]
+fn a_blind_request_is_not_repeated_while_the_leader_that_was_asked_leads() {
+    let mut second = asked(2);
+    second.of = "eu-1".into();
+    let still = seen(|reading| reading.leader = Some("eu-1".into()));
+    assert_eq!(after(&blind(), &still, &second, at(1), &limits(3)), After::Wait);
+    let back = seen(|reading| reading.leader = Some("eu-0".into()));
+    assert_eq!(after(&blind(), &back, &second, at(1), &limits(3)), After::Again);
+}
+
+#[test]
+fn a_hand_over_is_waited_for_twenty_seconds() {
+    let leaderless = seen(|reading| reading.leader = None);
+    let still = seen(|_| ());
+    for waiting in [&leaderless, &still, &Sighting::Unanswered] {
+        assert_eq!(after_seconds(&aimed(), waiting, 19), After::Wait);
+        assert_eq!(after_seconds(&blind(), waiting, 19), After::Wait);
+    }
+    let outcome = ended(after_seconds(&aimed(), &still, 20));
+    assert_eq!(
+        (outcome.result, outcome.to),
+        (ActionResult::Missed, Some("eu-0".into()))
+    );
+    for silent in [&leaderless, &Sighting::Unanswered] {
+        let outcome = ended(after_seconds(&aimed(), silent, 20));
+        assert_eq!(outcome.result, ActionResult::TimedOut);
+        assert_eq!(outcome.reason, Some(FindingReason::NoLeader));
+        assert_eq!(outcome.to, None);
+    }
+}
+
+#[test]
+fn a_clock_that_goes_backwards_only_waits_longer() {
+    let mut later = asked(1);
+    later.at = at(1000);
+    assert_eq!(
+        after(&aimed(), &seen(|_| ()), &later, at(0), &limits(3)),
+        After::Wait
+    );
+}
+
+#[test]
+fn what_was_deleted_after_the_request_ends_without_a_judgement() {
+    for action in [aimed(), blind(), moving_home()] {
+        let outcome = ended(after_seconds(&action, &Sighting::Gone, 1));
+        assert_eq!((outcome.result, outcome.reason), (ActionResult::Abandoned, None));
+    }
+}
+
+#[test]
+fn a_move_is_done_only_when_led_from_the_target_with_all_replicas_there_and_caught_up() {
+    type Flaw = fn(&mut Reading);
+    let unfinished: [(&str, Flaw); 9] = [
+        ("flagged", |reading| reading.moving = true),
+        ("no leader", |reading| reading.leader = None),
+        ("led from abroad", |reading| reading.leader = Some("eu-0".into())),
+        ("a peer too many", |reading| reading.peers.push(member("us-2"))),
+        ("a peer too few", |reading| {
+            reading.peers.pop();
+        }),
+        ("a peer abroad", |reading| reading.peers[2].server = "eu-2".into()),
+        ("a follower behind", |reading| reading.peers[1].current = false),
+        ("a follower offline", |reading| reading.peers[1].offline = true),
+        ("nobody", |reading| reading.peers.clear()),
+    ];
+    for (what, flaw) in unfinished {
+        assert_eq!(
+            after_seconds(&moving_home(), &moved(flaw), 299),
+            After::Wait,
+            "{what}"
+        );
+        let outcome = overdue(after_seconds(&moving_home(), &moved(flaw), 300));
+        assert_eq!(outcome.result, ActionResult::TimedOut, "{what}");
+        assert_eq!(outcome.reason, Some(FindingReason::MoveInProgress), "{what}");
+        assert_eq!(outcome.message, "not done after 300 s", "{what}");
+    }
+    let outcome = ended(after_seconds(&moving_home(), &moved(|_| ()), 1));
+    assert_eq!(
+        (outcome.result, outcome.to),
+        (ActionResult::Succeeded, Some("us-0".into()))
+    );
+}
+
+#[test]
+fn a_move_is_judged_by_its_peers_and_never_by_the_stored_placement() {
+    let accepted = abroad(|reading| reading.placement = Some(placement("us")));
+    assert_eq!(after_seconds(&moving_home(), &accepted, 1), After::Wait);
+    let unplaced = moved(|reading| reading.placement = None);
+    assert_eq!(
+        ended(after_seconds(&moving_home(), &unplaced, 1)).result,
+        ActionResult::Succeeded
+    );
+}
+
+#[test]
+fn a_move_that_is_done_when_its_time_is_over_is_done() {
+    let outcome = ended(after_seconds(&moving_home(), &moved(|_| ()), 100_000));
+    assert_eq!(outcome.result, ActionResult::Succeeded);
+}
+
+#[test]
+fn a_move_that_nobody_sees_is_never_cancelled_and_left_to_the_servers_a_minute_after_its_time() {
+    for seconds in [299, 300, 359] {
+        let look = after_seconds(&moving_home(), &Sighting::Unanswered, seconds);
+        assert_eq!(look, After::Wait);
+    }
+    let outcome = ended(after_seconds(&moving_home(), &Sighting::Unanswered, 360));
+    assert_eq!(outcome.result, ActionResult::TimedOut);
+    assert!(outcome.message.contains("left to the servers"), "{outcome:?}");
+}
+
+#[test]
+fn a_move_whose_time_has_no_end_is_waited_for() {
+    let mut forever = limits(1);
+    forever.move_timeout = Duration::MAX;
+    for sighting in [
+        Sighting::Unanswered,
+        abroad(|reading| reading.placement = Some(placement("us"))),
+    ] {
+        let look = after(&moving_home(), &sighting, &asked(1), at(1_000_000), &forever);
+        assert_eq!(look, After::Wait);
+    }
+}
+
+#[test]
+fn a_move_arrives_with_its_first_caught_up_peer_and_is_handed_over_with_its_leader() {
+    let target = target();
+    let mut far = reading(&["eu-0", "eu-1", "eu-2"]);
+    assert!(!arrives(&target, &far) && !handed_over(&target, &far));
+    far.peers.push(PeerReading {
+        current: false,
+        ..member("us-0")
+    });
+    assert!(!arrives(&target, &far), "it copies still");
+    far.peers[3].current = true;
+    assert!(arrives(&target, &far) && !handed_over(&target, &far));
+    far.leader = None;
+    assert!(!handed_over(&target, &far));
+    far.leader = Some("us-0".into());
+    assert!(handed_over(&target, &far));
+}
+
+#[test]
+fn an_edit_that_does_not_show_or_was_overwritten_ends_the_move_long_before_its_time() {
+    let kept = abroad(|reading| reading.placement = None);
+    assert_eq!(
+        after_seconds(&moving_home(), &kept, 29),
+        After::Wait,
+        "a new leader may not know yet"
+    );
+    let outcome = ended(after_seconds(&moving_home(), &kept, 30));
+    assert_eq!((outcome.result, outcome.reason), (ActionResult::Failed, None));
+    let other = abroad(|reading| reading.placement = Some(placement("ap")));
+    let outcome = ended(after_seconds(&moving_home(), &other, 30));
+    assert_eq!(
+        (outcome.result, outcome.reason),
+        (ActionResult::Failed, Some(FindingReason::Contested))
+    );
+}

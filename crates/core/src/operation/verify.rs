@@ -1,0 +1,161 @@
+//! What a look after the request means: the leader is home, the move is done, or time is over.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_api::vocabulary::{ActionResult, FindingReason};
+
+use super::{After, Asked, Outcome, Reading, STEP_DOWN_TIMEOUT, Sighting, VerifyLimits};
+use crate::demand::elapsed;
+use crate::names::ServerName;
+use crate::plan::{Action, Aim, Deed, StepDown};
+use crate::safety::SMALL_LAG;
+use crate::target::MoveTarget;
+
+/// A server that leads a stream shows an edit at acceptance (NATS.md N21); one that just took over, a moment later.
+const EDIT_SHOWS: Duration = Duration::from_secs(30);
+
+/// A move whose time is over is looked for this long before it is left to the servers unseen.
+const UNSEEN: Duration = Duration::from_mins(1);
+
+/// Judges an asset after the request.
+pub fn after(
+    action: &Action,
+    sighting: &Sighting,
+    asked: &Asked,
+    now: Timestamp,
+    limits: &VerifyLimits,
+) -> After {
+    let reading = match sighting {
+        Sighting::Seen(reading) => Some(reading),
+        Sighting::Gone => {
+            let outcome = Outcome::new(ActionResult::Abandoned, None, "it was deleted meanwhile");
+            return After::Done(outcome);
+        }
+        Sighting::Unanswered => None,
+    };
+    let waited = elapsed(asked.at, now);
+    match &action.deed {
+        Deed::StepDown(step_down) => {
+            let may_repeat = asked.requests < limits.max_requests;
+            after_step_down(&asked.of, step_down, reading, waited, may_repeat)
+        }
+        Deed::Move(moving) => after_move(&moving.target, reading, waited, limits.move_timeout),
+    }
+}
+
+fn after_step_down(
+    asked: &ServerName,
+    step_down: &StepDown,
+    reading: Option<&Reading>,
+    waited: Duration,
+    may_repeat: bool,
+) -> After {
+    let leader = reading.and_then(|reading| reading.leader.as_ref());
+    let done =
+        |result, reason, message: String| After::Done(Outcome::new(result, reason, message).led_by(leader));
+    match leader {
+        Some(leader) if step_down.home_peers.contains(leader) => {
+            done(ActionResult::Succeeded, None, format!("{leader} leads it now"))
+        }
+        Some(leader) if leader != asked => match &step_down.aim {
+            Aim::Anyone if may_repeat => After::Again,
+            Aim::Anyone | Aim::Peer(_) => {
+                let message = format!("{leader} leads it now, outside home");
+                done(ActionResult::Missed, None, message)
+            }
+        },
+        Some(_) | None if waited < STEP_DOWN_TIMEOUT => After::Wait,
+        Some(leader) => {
+            let message = format!("{leader} still leads it after {} s", waited.as_secs());
+            done(ActionResult::Missed, None, message)
+        }
+        None => {
+            let message = format!("no leader was seen for {} s", waited.as_secs());
+            done(ActionResult::TimedOut, Some(FindingReason::NoLeader), message)
+        }
+    }
+}
+
+fn after_move(target: &MoveTarget, reading: Option<&Reading>, waited: Duration, timeout: Duration) -> After {
+    if let Some(outcome) = reading.and_then(|reading| done(target, reading)) {
+        return After::Done(outcome);
+    }
+    let undone = reading
+        .filter(|_| waited >= EDIT_SHOWS)
+        .and_then(|reading| edit_undone(target, reading));
+    if let Some(outcome) = undone {
+        return After::Done(outcome);
+    }
+    let overdue = |message: String| {
+        Outcome::new(
+            ActionResult::TimedOut,
+            Some(FindingReason::MoveInProgress),
+            message,
+        )
+    };
+    let seconds = waited.as_secs();
+    match reading {
+        _ if waited < timeout => After::Wait,
+        Some(reading) => {
+            let outcome = overdue(format!("not done after {seconds} s"));
+            After::Overdue(outcome.led_by(reading.leader.as_ref()))
+        }
+        None if waited < timeout.saturating_add(UNSEEN) => After::Wait,
+        None => {
+            let message = format!("not done after {seconds} s: left to the servers, nobody answers for it");
+            After::Done(overdue(message))
+        }
+    }
+}
+
+/// The end of a move that is done.
+pub(super) fn done(target: &MoveTarget, reading: &Reading) -> Option<Outcome> {
+    move_is_done(target, reading).then(|| {
+        let message = format!("it is in {} now", target.location);
+        Outcome::new(ActionResult::Succeeded, None, message).led_by(reading.leader.as_ref())
+    })
+}
+
+/// The stored placement is not the one that was written: the edit was never taken, or somebody wrote another since.
+fn edit_undone(target: &MoveTarget, reading: &Reading) -> Option<Outcome> {
+    let leader = reading.leader.as_ref();
+    if reading.placement.as_ref() == Some(&target.placement) {
+        None
+    } else if reading.placement == target.replaces {
+        let message = "the servers still store the placement from before";
+        Some(Outcome::new(ActionResult::Failed, None, message).led_by(leader))
+    } else {
+        let reason = Some(FindingReason::Contested);
+        let message = "somebody else wrote another placement meanwhile";
+        Some(Outcome::new(ActionResult::Failed, reason, message).led_by(leader))
+    }
+}
+
+/// NATS.md N22: led from the target, R peers, all of them there and caught up, nothing under way.
+fn move_is_done(target: &MoveTarget, reading: &Reading) -> bool {
+    handed_over(target, reading)
+        && !reading.moving
+        && reading.peers.len() == usize::from(reading.replicas.max(1))
+        && reading.lies_on(&target.servers)
+        && reading
+            .peers
+            .iter()
+            .all(|peer| Some(&peer.server) == reading.leader.as_ref() || peer.is_healthy(SMALL_LAG.into()))
+}
+
+/// Whether a stream that moves is led from its target: from now on streams that read it may stall (NATS.md N26).
+pub fn handed_over(target: &MoveTarget, reading: &Reading) -> bool {
+    reading
+        .leader
+        .as_ref()
+        .is_some_and(|leader| target.servers.contains(leader))
+}
+
+/// Whether a stream that moves has a caught-up member in its target, so that the hand-over may be near.
+pub fn arrives(target: &MoveTarget, reading: &Reading) -> bool {
+    reading
+        .peers
+        .iter()
+        .any(|peer| target.servers.contains(&peer.server) && peer.current)
+}

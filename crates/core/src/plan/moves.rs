@@ -1,0 +1,103 @@
+//! Which of the wanted moves go together, and what each of them concerns: one stream of a family at a time, upstream
+//! first, and none that counts on room which another one takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leeward_api::vocabulary::FindingReason;
+
+use super::{MOST_WATCHED, Move};
+use crate::evaluate::{AssetIx, Cure, Finding, Verdict};
+use crate::names::{ConsumerName, StreamName};
+use crate::policy::{Policy, opted_out};
+use crate::safety::Ground;
+use crate::snapshot::{AccountView, Consumer, Stream};
+
+/// The streams that do not move now although nothing stands against them alone, and what they wait for.
+pub(super) fn waiting(
+    view: &AccountView,
+    ground: &Ground<'_>,
+    ranked: &[&Finding],
+) -> BTreeMap<AssetIx, FindingReason> {
+    let wanted: Vec<(usize, AssetIx)> = ranked
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Misplaced(Cure::Move))
+        .map(|finding| (finding.asset.stream() as usize, finding.asset))
+        .collect();
+    let mut held = BTreeMap::new();
+    if wanted.is_empty() {
+        return held;
+    }
+    let families = ground.families();
+    let after_others = families.after_others(&wanted.iter().map(|(at, _)| *at).collect());
+    let mut busy = BTreeSet::new();
+    let mut reserved = ground.reserved_by_moving();
+    for (at, asset) in wanted {
+        let Some(stream) = view.streams.get(at) else {
+            continue;
+        };
+        let family = families.of(at);
+        let waits = after_others.contains(&at) || family.is_some_and(|family| busy.contains(&family));
+        let against = if waits {
+            Some(FindingReason::MoveInProgress)
+        } else {
+            ground
+                .reserve(stream, &mut reserved)
+                .err()
+                .map(|error| error.reason())
+        };
+        match against {
+            Some(reason) => {
+                held.insert(asset, reason);
+            }
+            None => busy.extend(family),
+        }
+    }
+    held
+}
+
+/// The move of a stream; `None` where no placement brings it home.
+pub(super) fn move_of(
+    view: &AccountView,
+    policy: &Policy,
+    ground: &Ground<'_>,
+    stream: &Stream,
+) -> Option<Move> {
+    Some(Move {
+        target: ground.move_target(stream).ok()?,
+        bytes: stream.bytes,
+        cost: ground.move_cost(stream),
+        consumers: watched(stream),
+        dependents: dependents(view, policy, ground, stream),
+    })
+}
+
+fn watched(stream: &Stream) -> Vec<ConsumerName> {
+    let rate = |consumer: &Consumer| consumer.message_rate.unwrap_or(0.0);
+    let in_use =
+        |consumer: &&Consumer| consumer.durable && (rate(consumer) > 0.0 || consumer.ack_pending > 0);
+    let mut used: Vec<&Consumer> = stream.consumers.iter().filter(in_use).collect();
+    used.sort_by(|one, other| {
+        rate(other)
+            .total_cmp(&rate(one))
+            .then(other.ack_pending.cmp(&one.ack_pending))
+            .then(one.name.cmp(&other.name))
+    });
+    used.into_iter()
+        .take(MOST_WATCHED)
+        .map(|consumer| consumer.name.clone())
+        .collect()
+}
+
+/// Streams that opted out are left alone, whatever becomes of them.
+fn dependents(view: &AccountView, policy: &Policy, ground: &Ground<'_>, stream: &Stream) -> Vec<StreamName> {
+    let rules = policy.actions.stream_placement.as_ref();
+    if !rules.is_some_and(|rules| rules.refresh_dependents) {
+        return Vec::new();
+    }
+    ground
+        .dependents(stream)
+        .filter_map(|at| view.streams.get(at))
+        .filter(|dependent| !opted_out(&dependent.metadata))
+        .map(|dependent| dependent.name.clone())
+        .collect()
+}

@@ -1,0 +1,64 @@
+//! The checks of `disruption.gates`, and those like them: whether it is quiet enough around an asset, its peers and its
+//! clients. They pass by themselves.
+
+use leeward_api::vocabulary::FindingReason;
+
+use super::Ground;
+use crate::demand::elapsed;
+use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
+
+/// Nobody in home could take over at once.
+pub(super) fn target_lagging(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
+    let nobody = ground.caught_up(group).next().is_none();
+    nobody.then_some(FindingReason::TargetLagging)
+}
+
+/// A move rebuilds the group from all its members.
+pub(super) fn any_peer_lagging(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
+    let lags = |peer: &Peer| Some(peer.server) != group.leader && !ground.healthy(peer);
+    group
+        .peers
+        .iter()
+        .any(lags)
+        .then_some(FindingReason::TargetLagging)
+}
+
+/// Whoever could take over has not settled itself.
+pub(super) fn server_just_started(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
+    let nobody = ground.eligible(group).next().is_none();
+    nobody.then_some(FindingReason::ServerJustStarted)
+}
+
+/// Without servers that have not settled, too few are left to move to.
+pub(super) fn servers_just_started(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
+    (!ground.fits_settled_servers(stream)).then_some(FindingReason::ServerJustStarted)
+}
+
+/// Unknown counts as just now, except of a single peer, which elects nobody (P6).
+pub(super) fn recently_elected(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
+    let quiet = ground.gates().quiet_after_leader_change;
+    let settled = match group.leader_since {
+        Some(since) => elapsed(since, ground.circumstances.now) >= quiet,
+        None => quiet.is_zero() || group.peers.len() <= 1,
+    };
+    (!settled).then_some(FindingReason::RecentlyElected)
+}
+
+/// What waits for an acknowledgement is what a hand-over disturbs.
+pub(super) fn ack_pending_high(ground: &Ground<'_>, consumer: &Consumer) -> Option<FindingReason> {
+    let most = ground.gates().max_ack_pending?;
+    (consumer.durable && consumer.ack_pending > most).then_some(FindingReason::AckPendingHigh)
+}
+
+/// The pin would be lost, in a step-down as in a move (NATS.md N16, N25).
+pub(super) fn pinned_client(consumer: &Consumer) -> Option<FindingReason> {
+    consumer.pinned.then_some(FindingReason::PinnedClient)
+}
+
+/// A move takes all consumers of a stream along, selected or not.
+pub(super) fn any_consumer(
+    stream: &Stream,
+    why: impl Fn(&Consumer) -> Option<FindingReason>,
+) -> Option<FindingReason> {
+    stream.consumers.iter().find_map(why)
+}

@@ -1,0 +1,254 @@
+//! An operation succeeds only by what was read back, whatever was seen on the way (P9).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_api::vocabulary::ActionResult;
+use leeward_core::names::{ClusterName, ServerName};
+use leeward_core::operation::{
+    After, Asked, Outcome, PeerReading, Progress, Proof, Proven, Reading, Sighting, VerifyLimits, after,
+    proven_step_down,
+};
+use leeward_core::plan::{Action, Aim, Deed, Move, StepDown};
+use leeward_core::safety::SMALL_LAG;
+use leeward_core::score::MoveCost;
+use leeward_core::snapshot::Placement;
+use leeward_core::target::MoveTarget;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use crate::properties::cases;
+
+const HOME: [&str; 3] = ["us-0", "us-1", "us-2"];
+const AWAY: [&str; 3] = ["eu-0", "eu-1", "eu-2"];
+
+fn servers(names: &[&str]) -> Vec<ServerName> {
+    names.iter().copied().map(ServerName::from).collect()
+}
+
+fn all() -> Vec<&'static str> {
+    [HOME, AWAY].concat()
+}
+
+fn placement(cluster: &str) -> Placement {
+    Placement {
+        cluster: Some(ClusterName::from(cluster)),
+        tags: Vec::new(),
+    }
+}
+
+fn actions() -> impl Strategy<Value = Action> {
+    let step_down = |aim| {
+        Deed::StepDown(StepDown {
+            aim,
+            home_peers: servers(&HOME),
+        })
+    };
+    let moving = Deed::Move(Box::new(Move {
+        target: MoveTarget {
+            location: "us".into(),
+            placement: placement("us"),
+            replaces: None,
+            servers: servers(&HOME),
+        },
+        bytes: 0,
+        cost: MoveCost::default(),
+        consumers: Vec::new(),
+        dependents: Vec::new(),
+    }));
+    let deeds = vec![
+        step_down(Aim::Peer("us-0".into())),
+        step_down(Aim::Anyone),
+        moving,
+    ];
+    select(deeds).prop_map(|deed| Action {
+        asset: leeward_core::names::AssetName::stream("S".into()),
+        from: "eu-0".into(),
+        deed,
+    })
+}
+
+fn peer() -> impl Strategy<Value = PeerReading> {
+    let lag = prop_oneof![3 => Just(0u64), 1 => 0..2 * u64::from(SMALL_LAG)];
+    (
+        select(all()),
+        prop::bool::weighted(0.9),
+        prop::bool::weighted(0.1),
+        lag,
+    )
+        .prop_map(|(server, current, offline, lag)| PeerReading {
+            server: server.into(),
+            current,
+            offline,
+            lag,
+        })
+}
+
+fn readings() -> impl Strategy<Value = Reading> {
+    let peers = prop_oneof![
+        prop::collection::vec(peer(), 0..6),
+        subsequence(HOME.to_vec(), 1..=3).prop_map(|names| {
+            let healthy = |name: &str| PeerReading {
+                server: name.into(),
+                current: true,
+                offline: false,
+                lag: 0,
+            };
+            names.into_iter().map(healthy).collect()
+        }),
+    ];
+    let leader = prop::option::weighted(0.8, select(all()));
+    let stored = select(vec![None, Some(placement("us")), Some(placement("eu"))]);
+    (leader, peers, 1u8..4, prop::bool::weighted(0.2), stored).prop_map(
+        |(leader, peers, replicas, moving, placement)| Reading {
+            leader: leader.map(ServerName::from),
+            peers,
+            replicas,
+            moving,
+            placement,
+            bytes: 0,
+            progress: None,
+            upstreams: Vec::new(),
+        },
+    )
+}
+
+fn sightings() -> impl Strategy<Value = Sighting> {
+    prop_oneof![
+        8 => readings().prop_map(Sighting::Seen),
+        1 => Just(Sighting::Gone),
+        2 => Just(Sighting::Unanswered),
+    ]
+}
+
+/// The rule, in so many words.
+fn shows_success(action: &Action, sighting: &Sighting) -> bool {
+    let Sighting::Seen(reading) = sighting else {
+        return false;
+    };
+    let home = |server: &ServerName| HOME.contains(&server.as_str());
+    let led_from_home = reading.leader.as_ref().is_some_and(home);
+    match action.deed {
+        Deed::StepDown(_) => led_from_home,
+        Deed::Move(_) => {
+            let caught_up = |peer: &PeerReading| {
+                let leads = Some(&peer.server) == reading.leader.as_ref();
+                home(&peer.server)
+                    && (leads || (peer.current && !peer.offline && peer.lag <= u64::from(SMALL_LAG)))
+            };
+            led_from_home
+                && !reading.moving
+                && reading.peers.len() == usize::from(reading.replicas)
+                && reading.peers.iter().all(caught_up)
+        }
+    }
+}
+
+/// Looks one after the other until the operation ends; the end, and what was seen last.
+fn watch<'s>(
+    action: &Action,
+    looks: &'s [(Sighting, u64)],
+    requests: u32,
+) -> Option<(Outcome, &'s Sighting)> {
+    let limits = VerifyLimits {
+        move_timeout: Duration::from_mins(5),
+        max_requests: requests,
+        max_lag: SMALL_LAG.into(),
+        max_ack_pending: None,
+        refresh_dependents: true,
+    };
+    let mut now = Timestamp::UNIX_EPOCH;
+    let mut asked = Asked {
+        of: action.from.clone(),
+        at: now,
+        requests: 1,
+    };
+    for (sighting, pause) in looks {
+        now += Duration::from_secs(*pause);
+        match after(action, sighting, &asked, now, &limits) {
+            After::Wait => {}
+            After::Again => {
+                let Sighting::Seen(Reading { leader: Some(of), .. }) = sighting else {
+                    panic!("whom to ask again was not seen");
+                };
+                asked = Asked {
+                    of: of.clone(),
+                    at: now,
+                    requests: asked.requests + 1,
+                };
+                assert!(asked.requests <= requests, "asked more often than allowed");
+            }
+            After::Overdue(outcome) | After::Done(outcome) => return Some((outcome, sighting)),
+        }
+    }
+    None
+}
+
+fn progress() -> impl Strategy<Value = Progress> {
+    (0u64..4, 0u64..4, 0u64..4, 0u64..4, 0u64..2, any::<bool>()).prop_map(
+        |(delivered, ack_floor, pending, ack_pending, waiting, paused)| Progress {
+            delivered,
+            ack_floor,
+            pending,
+            ack_pending,
+            max_ack_pending: Some(3),
+            waiting,
+            push_bound: false,
+            paused,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn p9_an_operation_succeeds_when_and_only_when_a_look_shows_it(
+        action in actions(),
+        looks in prop::collection::vec((sightings(), 0u64..40), 0..30),
+        requests in 1u32..4,
+    ) {
+        match watch(&action, &looks, requests) {
+            Some((outcome, seen)) => {
+                let succeeded = outcome.result == ActionResult::Succeeded;
+                prop_assert_eq!(succeeded, shows_success(&action, seen), "{:?} from {:?}", outcome, seen);
+                if let (true, Sighting::Seen(reading)) = (succeeded, seen) {
+                    prop_assert_eq!(outcome.to, reading.leader.clone());
+                }
+            }
+            None => prop_assert!(!looks.iter().any(|(seen, _)| shows_success(&action, seen))),
+        }
+    }
+
+    #[test]
+    fn p9_a_consumer_that_was_seen_led_from_elsewhere_or_not_at_all_has_not_proven_that_it_goes_on(
+        before in progress(),
+        looks in prop::collection::vec((sightings(), prop::option::of(progress())), 1..20),
+    ) {
+        let Some(mut proof) = Proof::of(&before) else { return Ok(()) };
+        let led = Outcome::new(ActionResult::Succeeded, None, "us-0 leads it now");
+        for ((sighting, progress), waited) in looks.into_iter().zip((0u64..).step_by(7)) {
+            let mut sighting = sighting;
+            if let Sighting::Seen(reading) = &mut sighting {
+                reading.progress = progress;
+            }
+            let proven = proof.look(Some(&sighting), &servers(&HOME), Duration::from_secs(waited));
+            let outcome = proven_step_down(led.clone(), &proven);
+            if let Sighting::Seen(Reading { leader: Some(leader), .. }) = &sighting
+                && !HOME.contains(&leader.as_str())
+            {
+                prop_assert_eq!(outcome.result, ActionResult::Missed);
+                prop_assert_eq!(outcome.to.as_ref(), Some(leader));
+            }
+            let unseen = match &sighting {
+                Sighting::Seen(reading) => reading.leader.is_none() || reading.progress.is_none(),
+                Sighting::Unanswered => true,
+                Sighting::Gone => false,
+            };
+            prop_assert!(!unseen || !matches!(proven, Proven::GoesOn | Proven::Quiet(_)) || matches!(proven, Proven::Left(_)));
+            if proven != Proven::NotYet {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The steps up to the request: the last look, the entry in the policy's status, the permit.
+
+use std::time::Duration;
+
+use leeward_api::vocabulary::{ActionResult, FindingReason};
+use leeward_core::names::ServerName;
+use leeward_core::operation::{Asked, Before, Outcome, Reading, Sighting, before};
+use leeward_core::plan::{Action, Deed};
+use tokio::time::Instant;
+
+use super::{Stage, Tools, failure};
+use crate::ports::{Act, ActError, Clock};
+use crate::record::Recorded;
+
+/// A look older than this is not "right before" the request any more (P4).
+const FRESH: Duration = Duration::from_millis(250);
+
+/// An asset that may be asked for its deed.
+pub(super) struct Look {
+    pub(super) reading: Reading,
+    pub(super) leader: ServerName,
+    at: Instant,
+}
+
+impl<A: Act, C: Clock> Tools<'_, A, C> {
+    /// Reads an asset and judges whether it may be asked.
+    pub(super) async fn check(self, action: &Action) -> Result<Look, Outcome> {
+        self.is_at(Stage::Checking);
+        let sighting = self.act.read(&action.asset).await;
+        let at = Instant::now();
+        let sighting = sighting.map_err(|error| failure(&error))?;
+        let unseen = |reason, message| Outcome::new(ActionResult::Abandoned, reason, message);
+        match (before(action, &sighting, self.limits), sighting) {
+            (Before::Request, Sighting::Seen(reading)) => match reading.leader.clone() {
+                Some(leader) => Ok(Look { reading, leader, at }),
+                None => Err(unseen(Some(FindingReason::NoLeader), "it has no leader now")),
+            },
+            (Before::Stop(outcome), _) => Err(outcome),
+            (Before::Request, Sighting::Gone | Sighting::Unanswered) => {
+                Err(unseen(None, "it was not seen right before the request"))
+            }
+        }
+    }
+
+    /// A look that is no older than it has to be right before the request.
+    pub(super) async fn fresh(self, action: &Action, look: Look) -> Result<Look, Outcome> {
+        if look.at.elapsed() <= FRESH {
+            return Ok(look);
+        }
+        self.check(action).await
+    }
+
+    /// Waits until the operation is written into the policy's status.
+    pub(super) async fn record(self, recorded: &mut Recorded) -> Result<(), Outcome> {
+        self.is_at(Stage::Recording);
+        let waited = recorded.wait().await;
+        waited.map_err(|error| Outcome::new(ActionResult::Abandoned, None, error.to_string()))
+    }
+
+    /// Sends the request. An error that comes with `Ok` says that the request changed more than it was meant to.
+    pub(super) async fn request(
+        self,
+        action: &Action,
+        requests: &mut u32,
+    ) -> Result<Option<ActError>, Outcome> {
+        self.is_at(Stage::Requested);
+        match self.send(action, requests).await? {
+            Ok(()) => Ok(None),
+            // Only a look can tell what came of it.
+            Err(error) if error.may_have_acted() => {
+                Ok(matches!(error, ActError::StoredDifferently { .. }).then_some(error))
+            }
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    /// Sends the request and counts it, if it was or may have been sent. `Err` without a permit.
+    pub(super) async fn send(
+        self,
+        action: &Action,
+        requests: &mut u32,
+    ) -> Result<Result<(), ActError>, Outcome> {
+        let permit = self
+            .authority
+            .issue(self.clock.now())
+            .map_err(|withheld| Outcome::new(ActionResult::Abandoned, None, withheld.to_string()))?;
+        let answer = match &action.deed {
+            Deed::StepDown(step_down) => self.act.step_down(permit, &action.asset, &step_down.aim).await,
+            Deed::Move(moving) => {
+                let stream = &action.asset.stream;
+                self.act.place(permit, stream, &moving.target).await
+            }
+        };
+        let sent = match &answer {
+            Ok(()) => true,
+            Err(error) => error.may_have_acted() || matches!(error, ActError::Refused { .. }),
+        };
+        *requests += u32::from(sent);
+        Ok(answer)
+    }
+
+    /// What was asked of whom, for the looks that follow.
+    pub(super) fn asked(self, of: ServerName, requests: u32) -> Asked {
+        Asked {
+            of,
+            at: self.clock.now(),
+            requests,
+        }
+    }
+}

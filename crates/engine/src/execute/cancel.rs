@@ -1,0 +1,58 @@
+//! Calls a move off that took too long, and reads back that the stream lies where it lay.
+
+use leeward_core::names::ServerName;
+use leeward_core::operation::{CANCEL_TIMEOUT, Outcome, Sighting, after_cancel, left_to_the_servers};
+use leeward_core::plan::Action;
+use leeward_core::target::MoveTarget;
+use tokio::time::Instant;
+
+use super::pace::Pace;
+use super::{Stage, Tools, unlike_sent};
+use crate::ports::{Act, ActError, Clock};
+
+impl<A: Act, C: Clock> Tools<'_, A, C> {
+    /// `overdue` is the outcome so far; `lay_on` are the stream's peers from before the move.
+    pub(super) async fn cancel(
+        self,
+        action: &Action,
+        target: &MoveTarget,
+        lay_on: &[ServerName],
+        overdue: Outcome,
+    ) -> Outcome {
+        let permit = match self.authority.issue(self.clock.now()) {
+            Ok(permit) => permit,
+            Err(withheld) => return left_to_the_servers(overdue, &withheld.to_string()),
+        };
+        self.is_at(Stage::Cancelling);
+        let look = async || {
+            let sighting = self.act.read(&action.asset).await;
+            let sighting = sighting.unwrap_or(Sighting::Unanswered);
+            after_cancel(target, lay_on, &sighting, &overdue)
+        };
+        match self.act.cancel_move(permit, &action.asset.stream, target).await {
+            Err(error) if !error.may_have_acted() => match look().await {
+                Some(outcome) => outcome,
+                None => left_to_the_servers(overdue, &error.to_string()),
+            },
+            answer => {
+                let mut pace = Pace::of_proof();
+                let begun = Instant::now();
+                let outcome = loop {
+                    pace.rest().await;
+                    if let Some(outcome) = look().await {
+                        break outcome;
+                    }
+                    if begun.elapsed() >= CANCEL_TIMEOUT {
+                        let waited = begun.elapsed().as_secs();
+                        let why = format!("it was not back {waited} s after the cancel");
+                        break left_to_the_servers(overdue, &why);
+                    }
+                };
+                match answer {
+                    Err(error @ ActError::StoredDifferently { .. }) => unlike_sent(&error, outcome),
+                    Ok(()) | Err(_) => outcome,
+                }
+            }
+        }
+    }
+}

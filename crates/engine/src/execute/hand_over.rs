@@ -1,0 +1,108 @@
+//! A step-down: asked once when it is aimed, repeated while the servers choose; a consumer has to go on after it.
+
+use leeward_api::vocabulary::ActionResult;
+use leeward_core::names::ServerName;
+use leeward_core::operation::{After, Asked, Outcome, Progress, Sighting, after, proven_step_down};
+use leeward_core::plan::{Action, StepDown};
+
+use super::Tools;
+use super::ask::Look;
+use super::pace::Pace;
+use crate::ports::{Act, Clock};
+use crate::record::Recorded;
+
+pub(super) enum Verified {
+    Ended(Outcome),
+    LedBy(ServerName),
+}
+
+impl<A: Act, C: Clock> Tools<'_, A, C> {
+    pub(super) async fn hand_over(
+        self,
+        planned: &Action,
+        step_down: &StepDown,
+        recorded: &mut Recorded,
+        requests: &mut u32,
+    ) -> Outcome {
+        let mut progress = None;
+        let led = self
+            .lead_home(planned, step_down, recorded, requests, &mut progress)
+            .await;
+        match progress {
+            Some(before) if *requests > 0 && led.result == ActionResult::Succeeded => {
+                let proven = self.prove(&planned.asset, &step_down.home_peers, &before).await;
+                proven_step_down(led, &proven)
+            }
+            Some(_) | None => led,
+        }
+    }
+
+    /// Asks until the leader is home or there is nothing more to ask; `progress` is a consumer's before the first request.
+    async fn lead_home(
+        self,
+        planned: &Action,
+        step_down: &StepDown,
+        recorded: &mut Recorded,
+        requests: &mut u32,
+        progress: &mut Option<Progress>,
+    ) -> Outcome {
+        let mut action = planned.clone();
+        loop {
+            let Look { reading, leader, .. } = match self.last_look(&action, recorded).await {
+                Ok(look) => look,
+                Err(outcome) if *requests > 0 => return missed_before(step_down, outcome),
+                Err(outcome) => return outcome,
+            };
+            action.from = leader;
+            if *requests == 0 {
+                *progress = reading.progress;
+            }
+            if let Err(outcome) = self.request(&action, requests).await {
+                return outcome;
+            }
+            let asked = self.asked(action.from.clone(), *requests);
+            match self.verify(&action, &asked).await {
+                Verified::Ended(outcome) => return outcome,
+                Verified::LedBy(leader) => action.from = leader,
+            }
+        }
+    }
+
+    async fn last_look(self, action: &Action, recorded: &mut Recorded) -> Result<Look, Outcome> {
+        let look = self.check(action).await?;
+        self.record(recorded).await?;
+        self.fresh(action, look).await
+    }
+
+    pub(super) async fn verify(self, action: &Action, asked: &Asked) -> Verified {
+        let mut pace = Pace::of_hand_over();
+        loop {
+            pace.rest().await;
+            // A failed look says nothing about the asset: it is one more moment without an answer.
+            let sighting = self.act.read(&action.asset).await;
+            let sighting = sighting.unwrap_or(Sighting::Unanswered);
+            match after(action, &sighting, asked, self.clock.now(), self.limits) {
+                After::Wait => {}
+                After::Done(outcome) | After::Overdue(outcome) => return Verified::Ended(outcome),
+                After::Again => {
+                    if let Sighting::Seen(reading) = sighting
+                        && let Some(leader) = reading.leader
+                    {
+                        return Verified::LedBy(leader);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An operation that stops before it asks again: its last request was read back outside home, and counts as an attempt.
+fn missed_before(step_down: &StepDown, stopped: Outcome) -> Outcome {
+    let is_home = |leader| step_down.home_peers.contains(leader);
+    let result = match stopped.result {
+        ActionResult::Abandoned if stopped.to.as_ref().is_some_and(is_home) => ActionResult::Succeeded,
+        ActionResult::Abandoned => ActionResult::Missed,
+        result => result,
+    };
+    Outcome { result, ..stopped }
+}

@@ -1,0 +1,66 @@
+//! Looks at consumers until they go on after their leader changed.
+
+use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
+use leeward_core::operation::{Progress, Proof, Proven, Sighting};
+use tokio::time::Instant;
+
+use super::pace::Pace;
+use super::{Stage, Tools};
+use crate::ports::{Act, Clock};
+
+/// Consumers as they were right before a move.
+pub(super) type Baseline = Vec<(ConsumerName, Progress)>;
+
+impl<A: Act, C: Clock> Tools<'_, A, C> {
+    /// Looks at a consumer whose new leader was just seen until it is plain whether it goes on.
+    pub(super) async fn prove(self, asset: &AssetName, home: &[ServerName], before: &Progress) -> Proven {
+        let Some(mut proof) = Proof::of(before) else {
+            return Proven::GoesOn;
+        };
+        self.is_at(Stage::Verifying);
+        let mut pace = Pace::of_proof();
+        let begun = Instant::now();
+        loop {
+            let sighting = self.act.read(asset).await.ok();
+            match proof.look(sighting.as_ref(), home, begun.elapsed()) {
+                Proven::NotYet => pace.rest().await,
+                proven => return proven,
+            }
+        }
+    }
+
+    /// The same of all consumers of a stream that moved.
+    pub(super) async fn prove_all(
+        self,
+        stream: &StreamName,
+        home: &[ServerName],
+        baseline: &Baseline,
+    ) -> Vec<(ConsumerName, Proven)> {
+        let one = |(name, before): &(ConsumerName, Progress)| {
+            let (name, before) = (name.clone(), before.clone());
+            async move {
+                let asset = AssetName::consumer(stream.clone(), name.clone());
+                let proven = self.prove(&asset, home, &before).await;
+                (name, proven)
+            }
+        };
+        futures::future::join_all(baseline.iter().map(one)).await
+    }
+
+    /// Reads the consumers that have to go on after a move. One that does not answer now is not watched: without knowing
+    /// how it was nothing can be held against it.
+    pub(super) async fn baseline(self, stream: &StreamName, consumers: &[ConsumerName]) -> Baseline {
+        let one = |name: &ConsumerName| {
+            let name = name.clone();
+            async move {
+                let asset = AssetName::consumer(stream.clone(), name.clone());
+                match self.act.read(&asset).await {
+                    Ok(Sighting::Seen(reading)) => Some((name, reading.progress?)),
+                    Ok(Sighting::Gone | Sighting::Unanswered) | Err(_) => None,
+                }
+            }
+        };
+        let read = futures::future::join_all(consumers.iter().map(one)).await;
+        read.into_iter().flatten().collect()
+    }
+}

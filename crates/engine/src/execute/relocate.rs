@@ -1,0 +1,117 @@
+//! A move: the placement is edited, and read back until all replicas and consumers are there; the streams that read it
+//! are looked after from the moment on at which its new leader is seen.
+
+use std::time::Duration;
+
+use leeward_api::vocabulary::ActionResult;
+use leeward_core::names::ServerName;
+use leeward_core::operation::{
+    After, Asked, Before, Outcome, Sighting, after, arrives, before_consumers, handed_over, proven_move,
+};
+use leeward_core::plan::{Action, Move};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::ask::Look;
+use super::pace::Pace;
+use super::prove::Baseline;
+use super::refresh::Reach;
+use super::{FollowUp, Tools, unlike_sent};
+use crate::ports::{Act, ActError, Clock};
+use crate::record::Recorded;
+
+/// Near the hand-over looks are no further apart: the streams that read the moved one stall from then on.
+const NEAR: Duration = Duration::from_millis(150);
+
+/// A move that was asked for.
+struct Begun {
+    asked: Asked,
+    lay_on: Vec<ServerName>,
+    consumers: Baseline,
+    contested: Option<ActError>,
+}
+
+impl<A: Act, C: Clock> Tools<'_, A, C> {
+    pub(super) async fn relocate(
+        self,
+        action: &Action,
+        moving: &Move,
+        recorded: &mut Recorded,
+        requests: &mut u32,
+    ) -> (Outcome, Vec<FollowUp>) {
+        let begun = match self.begin(action, moving, recorded, requests).await {
+            Ok(begun) => begun,
+            Err(outcome) => return (outcome, Vec::new()),
+        };
+        let (reach, reached) = watch::channel(Reach::Abroad);
+        let seeing_through = self.see_through(action, moving, &begun, reach);
+        let refreshing = self.refresh_all(&action.asset.stream, moving, reached);
+        let (outcome, follow_ups) = tokio::join!(seeing_through, refreshing);
+        let outcome = match &begun.contested {
+            Some(error) => unlike_sent(error, outcome),
+            None => outcome,
+        };
+        (outcome, follow_ups)
+    }
+
+    async fn begin(
+        self,
+        action: &Action,
+        moving: &Move,
+        recorded: &mut Recorded,
+        requests: &mut u32,
+    ) -> Result<Begun, Outcome> {
+        let look = self.check(action).await?;
+        self.record(recorded).await?;
+        let consumers = self.baseline(&action.asset.stream, &moving.consumers).await;
+        if let Before::Stop(outcome) = before_consumers(&consumers, self.limits) {
+            return Err(outcome);
+        }
+        let Look { reading, leader, .. } = self.fresh(action, look).await?;
+        let contested = self.request(action, requests).await?;
+        Ok(Begun {
+            asked: self.asked(leader, *requests),
+            lay_on: reading.peers.into_iter().map(|peer| peer.server).collect(),
+            consumers,
+            contested,
+        })
+    }
+
+    /// Looks until the move is done and its consumers go on, or cancels it when its time is over.
+    async fn see_through(
+        self,
+        action: &Action,
+        moving: &Move,
+        begun: &Begun,
+        reach: watch::Sender<Reach>,
+    ) -> Outcome {
+        let target = &moving.target;
+        let mut pace = Pace::of_move();
+        let done = loop {
+            pace.rest().await;
+            // A failed look says nothing about the stream: it is one more moment without an answer.
+            let sighting = self.act.read(&action.asset).await;
+            let sighting = sighting.unwrap_or(Sighting::Unanswered);
+            if let Sighting::Seen(reading) = &sighting {
+                if arrives(target, reading) {
+                    pace.at_most(NEAR);
+                }
+                if handed_over(target, reading) {
+                    Reach::HandedOver(Instant::now()).tell(&reach);
+                }
+            }
+            match after(action, &sighting, &begun.asked, self.clock.now(), self.limits) {
+                After::Wait | After::Again => {}
+                After::Done(outcome) => break outcome,
+                After::Overdue(overdue) => return self.cancel(action, target, &begun.lay_on, overdue).await,
+            }
+        };
+        if done.result != ActionResult::Succeeded {
+            return done;
+        }
+        Reach::Done(Instant::now()).tell(&reach);
+        let stream = &action.asset.stream;
+        let proven = self.prove_all(stream, &target.servers, &begun.consumers).await;
+        proven_move(done, &proven)
+    }
+}

@@ -1,0 +1,112 @@
+//! What operations changed: the account before, and at the first complete look after.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_api::policy_status::{Proof, RecentAction};
+use leeward_api::vocabulary::ActionResult;
+use leeward_core::names::{ClusterName, ServerName};
+use leeward_core::plan::{Action, Aim, Deed};
+use leeward_core::report::Report;
+use leeward_core::snapshot::AccountView;
+
+use crate::occurrence::Completed;
+
+/// The account right before an action.
+pub(super) fn before(report: &Report, view: &AccountView, action: &Action) -> Proof {
+    Proof {
+        in_place_before: in_place(report),
+        in_place_after: None,
+        gateway_percent_before: gateway(report),
+        gateway_percent_after: None,
+        round_trip_milliseconds: round_trip(view, action)
+            .and_then(|saved| i64::try_from(saved.as_millis()).ok()),
+    }
+}
+
+/// Completes what was done before a look began; whether anything was.
+pub(super) fn complete(recent: &mut [RecentAction], report: &Report, seen: Timestamp) {
+    for action in recent.iter_mut().filter(|action| action.time.0 < seen) {
+        if let Some(proof) = action
+            .proof
+            .as_mut()
+            .filter(|proof| proof.in_place_after.is_none())
+        {
+            proof.in_place_after = Some(in_place(report));
+            proof.gateway_percent_after = gateway(report);
+        }
+    }
+}
+
+fn in_place(report: &Report) -> String {
+    report.in_place_of.clone().unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn gateway(report: &Report) -> Option<i32> {
+    report.gateway.as_ref().map(|gateway| gateway.percent)
+}
+
+/// The round trip between the leader's cluster and the one that takes over.
+fn round_trip(view: &AccountView, action: &Action) -> Option<Duration> {
+    let topology = &view.topology;
+    let cluster = |server: &ServerName| -> Option<&ClusterName> {
+        Some(&topology.details(topology.find(server.as_str())?)?.cluster)
+    };
+    let to = match &action.deed {
+        Deed::StepDown(step_down) => match &step_down.aim {
+            Aim::Peer(server) => Some(server),
+            Aim::Anyone => step_down.home_peers.first(),
+        },
+        Deed::Move(moving) => moving.target.servers.first(),
+    }?;
+    let (from, to) = (cluster(&action.from)?, cluster(to)?);
+    let measured = &topology.round_trips;
+    let there = measured.get(&(from.clone(), to.clone()));
+    there
+        .or_else(|| measured.get(&(to.clone(), from.clone())))
+        .copied()
+}
+
+/// Operations since there was nothing to do.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    began: Option<(String, Option<i32>)>,
+    results: BTreeMap<ActionResult, u32>,
+    last: Option<Timestamp>,
+}
+
+impl Row {
+    /// An operation begins.
+    pub(super) fn begin(&mut self, proof: Option<&Proof>) {
+        if self.began.is_none() {
+            self.began = proof.map(|proof| (proof.in_place_before.clone(), proof.gateway_percent_before));
+        }
+    }
+
+    /// An operation ended after it had sent a request.
+    pub(super) fn count(&mut self, result: ActionResult, at: Timestamp) {
+        *self.results.entry(result).or_default() += 1;
+        self.last = Some(at);
+    }
+
+    /// Ends the row with a complete look that began after its last operation.
+    pub(super) fn complete(&mut self, report: &Report, seen: Timestamp) -> Option<Completed> {
+        if self.last? >= seen {
+            return None;
+        }
+        let Self {
+            began,
+            results,
+            last: _,
+        } = std::mem::take(self);
+        let (in_place_before, gateway_before) = began?;
+        Some(Completed {
+            results,
+            in_place_before,
+            in_place_after: in_place(report),
+            gateway_before,
+            gateway_after: gateway(report),
+        })
+    }
+}

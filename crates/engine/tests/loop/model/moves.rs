@@ -1,0 +1,126 @@
+//! How streams move in the fake system, and what comes of a cancel.
+
+use std::sync::Arc;
+
+use leeward_core::names::{AssetName, ServerName, StreamName};
+use leeward_core::snapshot::{RaftGroup, Stream};
+use leeward_core::target::MoveTarget;
+use leeward_core::topology::ServerIx;
+use leeward_engine::ports::ActError;
+
+use super::{Change, Pending, State, peer};
+
+/// Reads after which a cancel shows its effect.
+const READS_UNTIL_BACK: u32 = 3;
+
+/// What comes of the cancel of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// The stream lies where it lay.
+    Obey,
+    /// The same, without an answer.
+    Silent,
+    /// Taken, and nothing comes of it.
+    Ignore,
+    /// No such move, say the servers.
+    Refuse,
+    /// It comes too late: the move is done.
+    Late,
+    /// The user may not ask.
+    Deny,
+    /// It is cancelled, and another field than the placement is changed.
+    Scramble,
+}
+
+impl State {
+    fn stream(&mut self, name: &StreamName) -> &mut Stream {
+        let mut streams = self.truth.streams.iter_mut();
+        streams.find(|found| found.name == *name).unwrap()
+    }
+
+    pub(super) fn begin_move(&mut self, name: &StreamName, target: &MoveTarget) -> Change {
+        let topology = Arc::clone(&self.truth.topology);
+        let find = |server: &ServerName| topology.find(server.as_str()).unwrap();
+        let led_first = self.led_first_for > 0;
+        let stream = self.stream(name);
+        stream.placement = Some(target.placement.clone());
+        stream.moving = true;
+        let replicas = usize::from(stream.replicas);
+        let servers = target.servers.iter().map(find).take(replicas).collect();
+        if led_first {
+            Change::HandOver(servers)
+        } else {
+            Change::Lie(servers)
+        }
+    }
+
+    /// The stream is led from its target, and has the members from before besides.
+    pub(super) fn lead_from(&mut self, asset: &AssetName, servers: Vec<ServerIx>) {
+        let group = &mut self.stream(&asset.stream).group;
+        group.leader = servers.first().copied();
+        let all = servers.iter().map(|server| peer(*server));
+        group.peers = group.peers.iter().copied().chain(all).collect();
+        self.pending.push(Pending {
+            asset: asset.clone(),
+            reads_left: self.led_first_for,
+            change: Change::Lie(servers),
+        });
+    }
+
+    pub(super) fn lie_on(&mut self, name: &StreamName, servers: &[ServerIx]) {
+        let group = RaftGroup {
+            leader: servers.first().copied(),
+            leader_since: None,
+            peers: servers.iter().map(|server| peer(*server)).collect(),
+        };
+        let stream = self.stream(name);
+        stream.moving = false;
+        for consumer in &mut stream.consumers {
+            consumer.group = group.clone();
+        }
+        stream.group = group;
+    }
+
+    pub(super) fn cancel_move(&mut self, asset: &AssetName, target: &MoveTarget) -> Result<(), ActError> {
+        let subject = format!("$JS.API.ACCOUNT.STREAM.CANCEL_MOVE.A.{}", asset.stream);
+        let refused = ActError::Refused {
+            subject: subject.clone(),
+            code: 10_129,
+            description: "stream move not in progress".to_owned(),
+            reason: None,
+        };
+        match self.cancel {
+            Cancel::Obey | Cancel::Silent | Cancel::Scramble => self.go_back(asset, target),
+            Cancel::Late => {
+                let topology = Arc::clone(&self.truth.topology);
+                let there = target.servers.iter();
+                let there: Vec<ServerIx> = there
+                    .filter_map(|server| topology.find(server.as_str()))
+                    .collect();
+                self.lie_on(&asset.stream, &there);
+            }
+            Cancel::Ignore | Cancel::Refuse | Cancel::Deny => {}
+        }
+        match self.cancel {
+            Cancel::Obey | Cancel::Ignore => Ok(()),
+            Cancel::Silent => Err(ActError::Unanswered { subject }),
+            Cancel::Refuse | Cancel::Late => Err(refused),
+            Cancel::Deny => Err(ActError::Denied { subject }),
+            Cancel::Scramble => Err(ActError::StoredDifferently {
+                fields: vec!["max_age".to_owned()],
+            }),
+        }
+    }
+
+    fn go_back(&mut self, asset: &AssetName, target: &MoveTarget) {
+        self.pending.retain(|pending| pending.asset != *asset);
+        let stream = self.stream(&asset.stream);
+        stream.placement.clone_from(&target.replaces);
+        let servers = stream.group.peers.iter().map(|peer| peer.server).collect();
+        self.pending.push(Pending {
+            asset: asset.clone(),
+            reads_left: READS_UNTIL_BACK,
+            change: Change::Lie(servers),
+        });
+    }
+}

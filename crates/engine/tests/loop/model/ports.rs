@@ -1,0 +1,89 @@
+//! The fake system behind the ports.
+
+use std::sync::Arc;
+
+use leeward_core::names::{AccountId, AssetName, StreamName};
+use leeward_core::operation::Sighting;
+use leeward_core::plan::Aim;
+use leeward_core::snapshot::AccountView;
+use leeward_core::target::MoveTarget;
+use leeward_engine::permit::Permit;
+use leeward_engine::ports::{Act, ActError, Clock as _, Observe};
+use tokio::sync::watch;
+
+use super::{Behaviour, Call, Change, FakeSystem};
+
+impl Observe for FakeSystem {
+    fn watch(&self, _: &AccountId) -> watch::Receiver<Arc<AccountView>> {
+        self.views.subscribe()
+    }
+
+    fn refresh(&self, _: &AccountId) {
+        self.state().refreshes += 1;
+        self.wanted.notify_one();
+    }
+}
+
+impl Act for FakeSystem {
+    async fn read(&self, asset: &AssetName) -> Result<Sighting, ActError> {
+        let sighting = self.call(Call::Read(asset.clone()), |state| {
+            if state.failing_reads > 0 {
+                state.failing_reads -= 1;
+                return Err(ActError::Disconnected);
+            }
+            Ok(state.read(asset))
+        });
+        let sighting = sighting.await;
+        let told = self.state().on_read;
+        if let Some(told) = told {
+            told(self);
+        }
+        sighting
+    }
+
+    async fn step_down(&self, permit: Permit, asset: &AssetName, aim: &Aim) -> Result<(), ActError> {
+        let at = self.clock.elapsed();
+        assert!(
+            !matches!(self.state().behaviour_of(asset), Behaviour::Panic),
+            "the adapter breaks down, as scripted"
+        );
+        self.call(Call::Write(asset.clone()), |state| {
+            if !permit.holds(self.clock.now()) {
+                return Err(ActError::PermitExpired);
+            }
+            state.ask(asset, Some(aim), at, |state| {
+                state.elected(asset, aim).map(Change::Lead)
+            })
+        })
+        .await
+    }
+
+    async fn place(&self, permit: Permit, stream: &StreamName, target: &MoveTarget) -> Result<(), ActError> {
+        let at = self.clock.elapsed();
+        let asset = AssetName::stream(stream.clone());
+        self.call(Call::Write(asset.clone()), |state| {
+            if !permit.holds(self.clock.now()) {
+                return Err(ActError::PermitExpired);
+            }
+            state.ask(&asset, None, at, |state| Some(state.begin_move(stream, target)))
+        })
+        .await
+    }
+
+    async fn cancel_move(
+        &self,
+        permit: Permit,
+        stream: &StreamName,
+        target: &MoveTarget,
+    ) -> Result<(), ActError> {
+        let asset = AssetName::stream(stream.clone());
+        self.call(Call::Write(asset.clone()), |state| {
+            if !permit.holds(self.clock.now()) {
+                return Err(ActError::PermitExpired);
+            }
+            state.cancels.push(self.clock.elapsed());
+            state.cancel_move(&asset, target)
+        })
+        .await
+    }
+}

@@ -1,0 +1,116 @@
+//! A move that takes too long is called off, where that can be done and seen.
+
+use super::*;
+
+/// A move that never ends, with a time limit of five minutes.
+fn endless(cancel: Cancel) -> Trial {
+    let mut trial = Trial::new(supercluster(&["S"], 1));
+    trial.limits.move_timeout = Duration::from_mins(5);
+    let mut state = trial.fake.state();
+    state.behaviour.insert(stream_asset("S"), Behaviour::Stick);
+    state.cancel = cancel;
+    drop(state);
+    trial
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_that_takes_too_long_is_cancelled_and_read_back_where_it_was() {
+    for cancel in [Cancel::Obey, Cancel::Silent] {
+        let trial = endless(cancel);
+        let (fake, stage) = (Arc::clone(&trial.fake), trial.stage.subscribe());
+        let finished = trial.run(relocation(&[], &[])).await;
+        let outcome = &finished.outcome;
+        assert_eq!((outcome.result, outcome.reason), (ActionResult::TimedOut, None));
+        assert!(
+            outcome
+                .message
+                .ends_with("cancelled, it lies on n-3, n-4, n-5 as before")
+        );
+        assert_eq!(outcome.to, Some("n-3".into()));
+        assert_eq!(finished.requests, 1, "the cancel is no attempt");
+        assert_eq!(*stage.borrow(), Stage::Cancelling);
+        let state = fake.state();
+        assert_eq!(state.cancels.len(), 1);
+        assert!(!state.truth.streams[0].moving);
+        assert_eq!(state.truth.streams[0].placement, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_cancel_that_is_not_read_back_leaves_the_move_to_the_servers_and_says_why() {
+    let cases = [
+        (Cancel::Ignore, "it was not back 12", Duration::from_mins(7)),
+        (
+            Cancel::Refuse,
+            "stream move not in progress (10129)",
+            Duration::from_mins(5),
+        ),
+        (Cancel::Deny, "may not publish", Duration::from_mins(5)),
+    ];
+    for (cancel, why, least) in cases {
+        let trial = endless(cancel);
+        let fake = Arc::clone(&trial.fake);
+        let finished = trial.run(relocation(&[], &[])).await;
+        let outcome = &finished.outcome;
+        assert_eq!(outcome.result, ActionResult::TimedOut, "{cancel:?}");
+        assert_eq!(outcome.reason, Some(FindingReason::MoveInProgress), "{cancel:?}");
+        assert!(outcome.message.contains("left to the servers"), "{outcome:?}");
+        assert!(outcome.message.contains(why), "{outcome:?}");
+        assert!(
+            (least..least + Duration::from_secs(5)).contains(&finished.duration()),
+            "{cancel:?}"
+        );
+        assert_eq!(fake.state().cancels.len(), 1, "it is asked for once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_move_that_is_done_as_the_cancel_comes_is_a_success() {
+    let finished = endless(Cancel::Late).run(relocation(&[], &[])).await;
+    assert_eq!(finished.outcome.result, ActionResult::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p7_a_cancel_that_changes_more_than_the_placement_fails() {
+    let finished = endless(Cancel::Scramble).run(relocation(&[], &[])).await;
+    assert_eq!(finished.outcome.result, ActionResult::Failed);
+    assert_eq!(finished.outcome.reason, Some(FindingReason::Contested));
+    assert!(finished.outcome.message.contains("max_age"), "{finished:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_move_whose_policy_was_suspended_meanwhile_is_not_cancelled() {
+    let trial = endless(Cancel::Obey);
+    let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
+    let suspend = async {
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        authority.set([Withheld::Suspended]);
+    };
+    let (finished, ()) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
+    assert!(
+        finished
+            .outcome
+            .message
+            .ends_with("left to the servers, the policy is suspended")
+    );
+    assert_eq!(fake.state().cancels.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_move_that_nobody_answers_for_or_that_is_done_is_never_cancelled() {
+    let trial = endless(Cancel::Obey);
+    let fake = Arc::clone(&trial.fake);
+    let finished = trial.run(relocation(&[], &[]));
+    let done = async {
+        tokio::time::sleep(Duration::from_secs(290)).await;
+        fake.state().failing_reads = 8;
+        fake.settle("S", &["n-0", "n-1", "n-2"]);
+    };
+    let (finished, ()) = tokio::join!(finished, done);
+    assert_eq!(finished.outcome.result, ActionResult::Succeeded, "{finished:?}");
+    assert!(
+        finished.duration() > Duration::from_mins(5),
+        "its time was over before it was seen"
+    );
+    assert_eq!(fake.state().cancels.len(), 0);
+}

@@ -1,0 +1,145 @@
+//! Puts leaders where a test, the demo or a bench wants them, by hand.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use async_nats::Client;
+use serde_json::{Value, json};
+
+use super::jetstream;
+
+/// How long it may take until the wanted server leads.
+const LIMIT: Duration = Duration::from_mins(3);
+/// A hand-over that shows no new leader by now has failed: an election takes 4 to 9 s (NATS.md N14).
+const HANDED_OVER: Duration = Duration::from_secs(12);
+const LOOK: Duration = Duration::from_millis(10);
+/// Streams are made this often until their peers lie as wanted.
+const TRIES: usize = 60;
+
+/// How step-downs are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// At a peer in the wanted place, which servers take from 2.11 on.
+    Aimed,
+    /// At nobody, again and again until the wanted place leads by chance.
+    Blind,
+}
+
+/// Creates a stream that has peers in each of these places, and gives its info. The servers choose peers where they are
+/// emptiest, so one without is made again.
+pub async fn create_spread(
+    client: &Client,
+    name: &str,
+    config: Value,
+    places: &[&str],
+) -> anyhow::Result<Value> {
+    for _ in 0..TRIES {
+        let info = jetstream::create_stream(client, name, config.clone()).await?;
+        let peers = jetstream::peers_in(&info);
+        let has_peer = |place: &&str| peers.iter().any(|peer| is_in(peer, place));
+        if places.iter().all(has_peer) {
+            return Ok(info);
+        }
+        jetstream::delete_stream(client, name).await?;
+    }
+    bail!("{name} never got peers in each of {places:?}")
+}
+
+/// Hands a stream or one of its consumers over until a server of `place` leads it, a location or a server's own name;
+/// it needs a peer there. Gives the number of step-downs that were sent.
+pub async fn lead(
+    client: &Client,
+    stream: &str,
+    consumer: Option<&str>,
+    place: &str,
+    aim: Aim,
+) -> anyhow::Result<u64> {
+    let begin = Instant::now();
+    let mut sent = 0;
+    loop {
+        let info = info(client, stream, consumer).await?;
+        let leader = jetstream::leader_in(&info);
+        match &leader {
+            Some(leader) if is_in(leader, place) => return Ok(sent),
+            Some(leader) => {
+                step_down(client, (stream, consumer), &info, place, aim).await?;
+                sent += 1;
+                until_changed(client, stream, consumer, leader).await?;
+            }
+            None => tokio::time::sleep(LOOK).await,
+        }
+        ensure!(
+            begin.elapsed() < LIMIT,
+            "{stream} {consumer:?} does not come to {place} in {LIMIT:?}: {leader:?} leads"
+        );
+    }
+}
+
+/// Whether a server, which is called `LOCATION-NUMBER`, is in a location, or is the one of that name.
+pub fn is_in(server: &str, place: &str) -> bool {
+    server == place
+        || server
+            .rsplit_once('-')
+            .is_some_and(|(location, _)| location == place)
+}
+
+async fn step_down(
+    client: &Client,
+    (stream, consumer): (&str, Option<&str>),
+    info: &Value,
+    place: &str,
+    aim: Aim,
+) -> anyhow::Result<()> {
+    let peers = jetstream::peers_in(info);
+    let target = peers.iter().find(|peer| is_in(peer, place));
+    let target =
+        target.with_context(|| format!("{stream} {consumer:?} has no peer in {place}: {peers:?}"))?;
+    let body = match aim {
+        Aim::Aimed => json!({"placement": {"preferred": target}}),
+        Aim::Blind => Value::Null,
+    };
+    let subject = match consumer {
+        None => format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"),
+        Some(consumer) => format!("$JS.API.CONSUMER.LEADER.STEPDOWN.{stream}.{consumer}"),
+    };
+    // What counts is the leader that is read back: an answer may be late, and the leader another by now.
+    if let Err(error) = jetstream::request(client, &subject, &body).await {
+        tracing::debug!(%error, "a step-down is not granted");
+    }
+    Ok(())
+}
+
+async fn until_changed(
+    client: &Client,
+    stream: &str,
+    consumer: Option<&str>,
+    from: &str,
+) -> anyhow::Result<()> {
+    let asked = Instant::now();
+    while asked.elapsed() < HANDED_OVER {
+        let info = info(client, stream, consumer).await?;
+        if jetstream::leader_in(&info).is_some_and(|leader| leader != from) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+async fn info(client: &Client, stream: &str, consumer: Option<&str>) -> anyhow::Result<Value> {
+    match consumer {
+        None => jetstream::stream_info(client, stream).await,
+        Some(consumer) => jetstream::consumer_info(client, stream, consumer).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_location_or_a_server() {
+        assert!(is_in("us-east-0", "us-east") && is_in("lab-2", "lab-2"));
+        assert!(!is_in("us-east-0", "us") && !is_in("us-east-0", "us-east-1"));
+    }
+}

@@ -1,0 +1,271 @@
+//! Holds what was seen of a run against what Leeward promises. Pure: the witness sees, this judges.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Time since the run began.
+pub type Moment = Duration;
+
+/// What the policy and its system allow.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub max_concurrent: usize,
+    pub moves: usize,
+    pub cooldown: Duration,
+    pub budget: usize,
+    pub per: Duration,
+    /// Bytes.
+    pub largest_status: usize,
+}
+
+/// A request of Leeward that changes something, as the servers saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub at: Moment,
+    pub account: String,
+    /// Such as `$JS.API.STREAM.UPDATE.ORDERS`.
+    pub subject: String,
+    /// The first half of a repair, which takes a placement away to set it again (NATS.md N21): it belongs to the second.
+    pub first_half: bool,
+}
+
+/// A policy's status at one look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusSeen {
+    pub at: Moment,
+    pub bytes: usize,
+    /// Operations in flight.
+    pub operations: usize,
+    /// Those that are moves.
+    pub moves: usize,
+}
+
+/// A span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub from: Moment,
+    pub to: Moment,
+}
+
+/// Everything that was seen of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// The account that the policy is for.
+    pub account: String,
+    /// In the order in which they arrived.
+    pub requests: Vec<Request>,
+    pub statuses: Vec<StatusSeen>,
+    /// When the operator was killed.
+    pub kills: Vec<Moment>,
+    /// When there was no Kubernetes API, to write a status to.
+    pub without_kube: Vec<Span>,
+    /// From when the status says that the policy is suspended until it is let go on.
+    pub suspended: Vec<Span>,
+    /// From when everything was whole and in place, with nothing to do any more.
+    pub done: Option<Moment>,
+    /// What else is wrong, as the witness saw it at once.
+    pub seen: Vec<Violation>,
+}
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant of ARCHITECTURE.md.
+    pub invariant: &'static str,
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.invariant, self.what)
+    }
+}
+
+/// What a killed operator did so shortly before may not have been written down.
+const WRITTEN_DOWN: Duration = Duration::from_secs(5);
+/// A request arrives so much later than it was sent, at most.
+const UNDER_WAY: Duration = Duration::from_secs(2);
+
+type Check = fn(&Evidence, &Rules) -> Vec<Violation>;
+
+/// Every promise that can be seen from outside.
+const CHECKS: [Check; 8] = [
+    nothing_while_suspended,
+    nothing_once_in_place,
+    within_the_budget,
+    one_request_per_cooldown,
+    few_operations_at_once,
+    only_step_downs_and_placement_edits,
+    only_in_its_account,
+    small_status,
+];
+
+/// What was not kept; empty is good.
+pub fn judge(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+    let found = CHECKS.iter().flat_map(|check| check(evidence, rules));
+    evidence.seen.iter().cloned().chain(found).collect()
+}
+
+fn nothing_while_suspended(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
+    let during = |request: &&Request| {
+        let within = |span: &Span| span.from + UNDER_WAY < request.at && request.at < span.to;
+        evidence.suspended.iter().any(within)
+    };
+    violations(
+        "P8",
+        evidence
+            .requests
+            .iter()
+            .filter(during)
+            .map(|request| format!("{} at {} while suspended", request.subject, seconds(request.at))),
+    )
+}
+
+fn nothing_once_in_place(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
+    let after = |request: &&Request| evidence.done.is_some_and(|done| request.at > done);
+    violations(
+        "P2",
+        evidence.requests.iter().filter(after).map(|request| {
+            format!(
+                "{} at {} although all was in place",
+                request.subject,
+                seconds(request.at)
+            )
+        }),
+    )
+}
+
+/// Each request counts from when it is sent at least until the span is over.
+fn within_the_budget(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+    let span = rules.per.saturating_sub(UNDER_WAY);
+    let over = evidence.requests.iter().filter_map(|last| {
+        let from = last.at.saturating_sub(span);
+        let counted = evidence
+            .requests
+            .iter()
+            .filter(|request| request.at > from && request.at <= last.at && !request.first_half)
+            .filter(|request| !evidence.forgotten(request.at, last.at))
+            .count();
+        (counted > rules.budget).then(|| {
+            let within = rules.per.as_secs();
+            format!("{counted} requests in the {within} s up to {}", seconds(last.at))
+        })
+    });
+    violations("P3", over)
+}
+
+fn one_request_per_cooldown(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+    let mut latest: BTreeMap<&str, Moment> = BTreeMap::new();
+    let mut hasty = Vec::new();
+    for request in evidence.requests.iter().filter(|request| !request.first_half) {
+        let Some(asset) = asset(&request.subject) else {
+            continue;
+        };
+        if let Some(before) = latest.insert(asset, request.at) {
+            let rested = request.at.saturating_sub(before);
+            if rested + UNDER_WAY < rules.cooldown && !evidence.forgotten(before, request.at) {
+                hasty.push(format!(
+                    "{asset} was asked at {} and at {}, a cooldown is {} s",
+                    seconds(before),
+                    seconds(request.at),
+                    rules.cooldown.as_secs()
+                ));
+            }
+        }
+    }
+    violations("P5", hasty.into_iter())
+}
+
+fn few_operations_at_once(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+    let over = |seen: &&StatusSeen| seen.operations > rules.max_concurrent || seen.moves > rules.moves;
+    violations(
+        "P3",
+        evidence.statuses.iter().filter(over).map(|seen| {
+            format!(
+                "{} operations, {} of them moves, at {}",
+                seen.operations,
+                seen.moves,
+                seconds(seen.at)
+            )
+        }),
+    )
+}
+
+fn only_step_downs_and_placement_edits(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
+    let other =
+        |request: &&Request| asset(&request.subject).is_none() && !request.subject.contains("CANCEL_MOVE");
+    violations(
+        "P7",
+        evidence
+            .requests
+            .iter()
+            .filter(other)
+            .map(|request| format!("it asked for {}", request.subject)),
+    )
+}
+
+fn only_in_its_account(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
+    let abroad = |request: &&Request| request.account != evidence.account;
+    violations(
+        "P11",
+        evidence
+            .requests
+            .iter()
+            .filter(abroad)
+            .map(|request| format!("{} in account {:?}", request.subject, request.account)),
+    )
+}
+
+fn small_status(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+    let large = |seen: &&StatusSeen| seen.bytes > rules.largest_status;
+    violations(
+        "P12",
+        evidence
+            .statuses
+            .iter()
+            .filter(large)
+            .map(|seen| format!("a status of {} bytes at {}", seen.bytes, seconds(seen.at))),
+    )
+}
+
+impl Evidence {
+    /// Whether a killed operator took its memory of what it did at `at` along, before `later`.
+    fn forgotten(&self, at: Moment, later: Moment) -> bool {
+        self.kills.iter().any(|kill| {
+            let known_until = self.written_down_until(kill.saturating_sub(WRITTEN_DOWN));
+            known_until <= at && at <= *kill && *kill <= later
+        })
+    }
+
+    /// Nothing was written down while there was no Kubernetes API, nor shortly before.
+    fn written_down_until(&self, moment: Moment) -> Moment {
+        let away = self
+            .without_kube
+            .iter()
+            .find(|away| away.from <= moment && moment <= away.to + WRITTEN_DOWN);
+        away.map_or(moment, |away| away.from.saturating_sub(WRITTEN_DOWN))
+    }
+}
+
+/// The stream (`STREAM`) or consumer (`STREAM.CONSUMER`) of a step-down or an edit.
+pub fn asset(subject: &str) -> Option<&str> {
+    [
+        "$JS.API.STREAM.UPDATE.",
+        "$JS.API.STREAM.LEADER.STEPDOWN.",
+        "$JS.API.CONSUMER.LEADER.STEPDOWN.",
+    ]
+    .iter()
+    .find_map(|prefix| subject.strip_prefix(prefix))
+}
+
+fn violations(invariant: &'static str, found: impl Iterator<Item = String>) -> Vec<Violation> {
+    found.map(|what| Violation { invariant, what }).collect()
+}
+
+fn seconds(moment: Moment) -> String {
+    format!("{:.1} s", moment.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests;

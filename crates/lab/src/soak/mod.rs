@@ -1,0 +1,190 @@
+//! `leeward-lab soak`: Leeward left alone while servers, links, clients, the operator and the Kubernetes API come and go.
+//!
+//! Publishers and consumers account for every message, a witness sees every request of Leeward at the servers, and a judge
+//! holds both against what Leeward promises. In the end everything is healed and has to come home again.
+
+mod disturb;
+pub mod judge;
+mod report;
+mod site;
+mod witness;
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use fastrand::Rng;
+
+use crate::demo::Shape;
+use crate::folder::Folder;
+pub use disturb::Disturbance;
+use disturb::{Driver, Pace};
+use judge::Rules;
+pub use report::{Actions, Report};
+use site::{Site, condition};
+
+/// What the start of a site and its end take, roughly.
+const START_AND_END: Duration = Duration::from_secs(75);
+
+/// How long and how a soak runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The same seed chooses the same disturbances.
+    pub seed: u64,
+    pub shapes: Vec<Shape>,
+    pace: Pace,
+    cooldown: Duration,
+    budget: usize,
+}
+
+impl Options {
+    /// Both shapes, one after the other, about so long in all.
+    pub fn long(in_all: Duration, seed: u64) -> Self {
+        let each = (in_all / 2).saturating_sub(START_AND_END).max(START_AND_END);
+        Self {
+            seed,
+            shapes: vec![Shape::Supercluster, Shape::Stretched],
+            pace: Pace::Until(each),
+            cooldown: Duration::from_secs(20),
+            budget: 12,
+        }
+    }
+
+    /// A minute on the supercluster, with a few disturbances of each kind.
+    pub fn short(seed: u64) -> Self {
+        Self {
+            seed,
+            shapes: vec![Shape::Supercluster],
+            pace: Pace::Once,
+            cooldown: Duration::from_secs(8),
+            budget: 20,
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            max_concurrent: 3,
+            moves: 2,
+            cooldown: self.cooldown,
+            budget: self.budget,
+            per: Duration::from_mins(1),
+            largest_status: 256 << 10,
+        }
+    }
+}
+
+/// Soaks every shape; an error where one is not clean.
+pub async fn run(options: &Options) -> anyhow::Result<()> {
+    say(&format!("seed {}", options.seed));
+    let mut reports = Vec::new();
+    for shape in &options.shapes {
+        reports.push(Box::pin(soak(*shape, options)).await?);
+    }
+    for report in &reports {
+        say(&format!("\n{report}"));
+    }
+    ensure!(
+        reports.iter().all(Report::is_clean),
+        "the soak of seed {} found losses or broken promises",
+        options.seed
+    );
+    Ok(())
+}
+
+/// Soaks one shape. An error means that it did not come so far as to be judged.
+pub async fn soak(shape: Shape, options: &Options) -> anyhow::Result<Report> {
+    let folder = Folder::temporary()?;
+    let site = match shape {
+        Shape::Supercluster => "supercluster of 2 x 3 servers",
+        Shape::Stretched => "stretched cluster of 2 x 3 servers",
+    };
+    say(&format!("starting a {site} and a Kubernetes API …"));
+    let mut place = Box::pin(Site::start(shape, options.rules(), folder.path())).await?;
+    place
+        .until_in_place()
+        .await
+        .context("nothing has been disturbed yet")?;
+    let mut driver = Driver {
+        site: &mut place,
+        rng: Rng::with_seed(options.seed),
+        pace: options.pace,
+        done: std::collections::BTreeMap::new(),
+    };
+    Box::pin(driver.run())
+        .await
+        .context("a disturbance did not end")?;
+    let disturbances = driver.done;
+    let report = Report {
+        site: site.to_owned(),
+        disturbances,
+        ..Report::default()
+    };
+    Box::pin(finish(place, options, report)).await
+}
+
+/// Everything is whole again: all comes home, nothing is done any more, and every message is accounted for.
+async fn finish(mut place: Site, options: &Options, mut report: Report) -> anyhow::Result<Report> {
+    say(&format!(
+        "{:7.1} s  no more disturbances",
+        place.witness.now().as_secs_f64()
+    ));
+    place.until_whole().await?;
+    until_quiet(&place).await?;
+    report.actions = Actions::in_log(&place.operator.log()?);
+    let status = place.policy().await?["status"].take();
+    let (reason, message) = condition(&status, "InPlace").context("a condition")?;
+    report.ended = format!("{reason}: {message}");
+    account(&mut place, &mut report).await?;
+    let evidence = place.witness.evidence();
+    report.requests = place.witness.requests();
+    let sizes = evidence.statuses.iter().map(|seen| seen.bytes);
+    report.largest_status = sizes.max().unwrap_or_default();
+    report.violations = judge::judge(&evidence, &options.rules());
+    place.operator.stop().await?;
+    Ok(report)
+}
+
+/// Waits until nothing is done any more. A leader that changes by itself on a busy machine is brought back, and that is
+/// all right; where it goes on and on, the judge sees requests after all was in place.
+async fn until_quiet(place: &Site) -> anyhow::Result<()> {
+    /// Two full looks of the operator.
+    const QUIET: Duration = Duration::from_secs(11);
+    for _ in 0..3 {
+        place.until_in_place().await?;
+        let before = place.witness.requests();
+        place.witness.all_done();
+        say(&format!(
+            "{:7.1} s  all is in place",
+            place.witness.now().as_secs_f64()
+        ));
+        tokio::time::sleep(QUIET).await;
+        if place.witness.requests() == before {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn account(place: &mut Site, report: &mut Report) -> anyhow::Result<()> {
+    let ended = place.load.stop().await;
+    let summary = ended.summary;
+    report.published = summary.published();
+    report.acknowledged = summary.acknowledged();
+    report.delivered = summary.delivered();
+    report.lost = summary.outstanding();
+    let stall = ended.phases.total().publish.quantiles().max_micros;
+    report.publish_stall = Duration::from_micros(stall);
+    for stream in Site::loaded() {
+        let check = place.load.verify_stream(&place.admin, stream).await?;
+        if !check.is_exact() {
+            say(&format!("{stream}: {check}"));
+        }
+        report.lost += check.missing;
+        report.doubled += check.doubled;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a soak tells what it does as it goes")]
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,160 @@
+//! What a soak comes to, for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::disturb::Disturbance;
+use super::judge::Violation;
+
+/// Operations that ended, by action and result, as operators told them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actions(BTreeMap<(String, String), u64>);
+
+/// What one site came to.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Report {
+    pub site: String,
+    pub published: u64,
+    pub acknowledged: u64,
+    /// By all consumers.
+    pub delivered: u64,
+    /// Acknowledged and not in the stream, or not delivered.
+    pub lost: u64,
+    /// In a stream more than once.
+    pub doubled: u64,
+    pub publish_stall: Duration,
+    pub actions: Actions,
+    /// Requests of Leeward that the servers saw.
+    pub requests: usize,
+    pub largest_status: usize,
+    pub disturbances: BTreeMap<Disturbance, u64>,
+    pub violations: Vec<Violation>,
+    /// What the policy said in the end.
+    pub ended: String,
+}
+
+impl Report {
+    /// Nothing lost, nothing doubled, every promise kept; and there was something to keep it about.
+    pub fn is_clean(&self) -> bool {
+        let kept = self.lost == 0 && self.doubled == 0 && self.violations.is_empty();
+        kept && self.acknowledged > 0 && self.requests > 0
+    }
+}
+
+impl Actions {
+    /// Of every operator that wrote to this log.
+    pub(super) fn in_log(lines: &[Value]) -> Self {
+        let mut actions = BTreeMap::<_, u64>::new();
+        for line in lines.iter().filter(|line| line["message"] == "operation ended") {
+            let word = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+            *actions.entry((word("action"), word("result"))).or_default() += 1;
+        }
+        Self(actions)
+    }
+}
+
+impl fmt::Display for Actions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return formatter.write_str("none");
+        }
+        let each: Vec<String> = self
+            .0
+            .iter()
+            .map(|((action, result), count)| format!("{action} {result} {count}"))
+            .collect();
+        formatter.write_str(&each.join(", "))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let disturbances: Vec<String> = self
+            .disturbances
+            .iter()
+            .map(|(disturbance, count)| format!("{} {count}", disturbance.name()))
+            .collect();
+        writeln!(formatter, "{}", self.site)?;
+        writeln!(formatter, "  published             {}", self.published)?;
+        writeln!(formatter, "  acknowledged          {}", self.acknowledged)?;
+        writeln!(formatter, "  delivered             {}", self.delivered)?;
+        writeln!(formatter, "  lost                  {} (must be 0)", self.lost)?;
+        writeln!(formatter, "  doubled               {} (must be 0)", self.doubled)?;
+        writeln!(
+            formatter,
+            "  worst publish stall   {:.1} s",
+            self.publish_stall.as_secs_f64()
+        )?;
+        writeln!(formatter, "  actions               {}", self.actions)?;
+        writeln!(formatter, "  requests to servers   {}", self.requests)?;
+        writeln!(formatter, "  largest status        {} bytes", self.largest_status)?;
+        writeln!(formatter, "  disturbances          {}", disturbances.join(", "))?;
+        writeln!(formatter, "  in the end            {}", self.ended)?;
+        write!(
+            formatter,
+            "  invariant violations  {} (must be 0)",
+            self.violations.len()
+        )?;
+        for violation in &self.violations {
+            write!(formatter, "\n    {violation}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn actions_are_counted_by_action_and_result() {
+        let ended = |action: &str, result: &str| json!({"message": "operation ended", "action": action, "result": result});
+        let log = [
+            ended("StreamPlacement", "Succeeded"),
+            json!({"message": "operation started", "action": "StreamPlacement"}),
+            ended("StreamPlacement", "TimedOut"),
+            ended("StreamPlacement", "Succeeded"),
+        ];
+        assert_eq!(
+            Actions::in_log(&log).to_string(),
+            "StreamPlacement Succeeded 2, StreamPlacement TimedOut 1"
+        );
+        assert_eq!(Actions::default().to_string(), "none");
+    }
+
+    #[test]
+    fn a_loss_a_double_and_a_violation_are_not_clean() {
+        let clean = Report {
+            acknowledged: 1,
+            requests: 1,
+            ..Report::default()
+        };
+        assert!(clean.is_clean() && !Report::default().is_clean());
+        assert!(
+            !Report {
+                lost: 1,
+                ..clean.clone()
+            }
+            .is_clean()
+        );
+        assert!(
+            !Report {
+                doubled: 1,
+                ..clean.clone()
+            }
+            .is_clean()
+        );
+        let violation = Violation {
+            invariant: "P8",
+            what: String::new(),
+        };
+        let violations = vec![violation];
+        assert!(!Report { violations, ..clean }.is_clean());
+    }
+}

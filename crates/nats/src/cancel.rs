@@ -1,0 +1,338 @@
+//! Cancels a move, and leaves the stream with the placement from before it (NATS.md N27).
+//!
+//! Servers from 2.15 on put the placement back by themselves. Up to 2.14 the stream goes back to its old peers, but keeps the
+//! placement of the abandoned target, or none, and nobody answers while it has no leader, which a move may cause. So the
+//! cancel is sent once, while the permit holds, and then the stream is read until it no longer moves and, where it is
+//! not there, the placement from before is written, whatever has become of the permit and of the caller: to stop in
+//! between would leave a placement that nobody wants. A placement that somebody else set stays.
+//!
+//! Setting a placement is a move to the servers up to 2.14, which choose peers anew: in a cluster with more servers than the
+//! stream has replicas some replicas may move inside the old placement. There is no request that sets it without.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_core::names::{AccountId, StreamName};
+use leeward_core::snapshot::Placement;
+use leeward_core::target::MoveTarget;
+use leeward_core::topology::Version;
+use leeward_engine::permit::Permit;
+use leeward_engine::ports::ActError;
+use tokio::sync::oneshot;
+
+use crate::calls::{Calls, Found, changed, malformed};
+use crate::connect::ConnectionState;
+use crate::place::{Stop, Tries, config_text, edit};
+use crate::placement_edit::{EditError, stored_placement, with_placement, with_stored, without_placement};
+use crate::reading::StreamReading;
+use crate::request::REQUEST_LIMIT;
+use crate::wire;
+use crate::wire::api::{Asked, NO_MOVE};
+use crate::wire::assets::StreamInfo;
+
+/// The first version in which an account cancels moves by the name of the stream alone.
+const OWN_SUBJECT: Version = Version::new(2, 15, 0);
+/// For how long the stream is read, and its placement tried to be written. Old servers need up to half a minute to elect a
+/// leader for a group that has lost half of its members.
+const COMPLETION_LIMIT: Duration = Duration::from_mins(1);
+
+impl Calls {
+    /// Cancels the move of a stream to `target`.
+    pub(crate) async fn cancel_move(
+        &self,
+        permit: Permit,
+        account: &AccountId,
+        stream: &StreamName,
+        target: &MoveTarget,
+    ) -> Result<(), ActError> {
+        let config = self.config(stream, Some(&target.placement)).await?;
+        let cancel = Cancel {
+            placement: before(&config, target).map_err(|error| edit(stream, &error))?,
+            subject: self.cancel_subject(account, stream),
+            calls: self.clone(),
+            stream: stream.clone(),
+            target: target.clone(),
+        };
+        let (sender, answer) = oneshot::channel();
+        tokio::spawn(cancel.run(permit, sender));
+        let broken = || half_done("the cancel was broken off");
+        answer.await.unwrap_or_else(|_| Err(broken()))
+    }
+
+    fn cancel_subject(&self, account: &AccountId, stream: &StreamName) -> String {
+        let own = match &*self.link.state().borrow() {
+            ConnectionState::Connected { server: _, version } => {
+                Version::parse(version).is_some_and(|version| version >= OWN_SUBJECT)
+            }
+            ConnectionState::Connecting
+            | ConnectionState::Disconnected { message: _ }
+            | ConnectionState::Refused {
+                problem: _,
+                message: _,
+            } => false,
+        };
+        self.subject(&if own {
+            format!("STREAM.CANCEL_MOVE.{stream}")
+        } else {
+            format!("ACCOUNT.STREAM.CANCEL_MOVE.{account}.{stream}")
+        })
+    }
+}
+
+/// The placement from before the move as the servers wrote it: what an edit leaves alone is in the present one.
+fn before(config: &str, target: &MoveTarget) -> Result<Option<String>, EditError> {
+    let Some(replaced) = target.replaces.as_ref().filter(|replaced| !is_empty(replaced)) else {
+        return Ok(None);
+    };
+    let restored = with_placement(config, replaced)?;
+    Ok(stored_placement(&restored)?.map(str::to_owned))
+}
+
+fn is_empty(placement: &Placement) -> bool {
+    placement.cluster.is_none() && placement.tags.is_empty()
+}
+
+/// A move that is cancelled.
+struct Cancel {
+    calls: Calls,
+    stream: StreamName,
+    target: MoveTarget,
+    subject: String,
+    /// The one from before the move.
+    placement: Option<String>,
+}
+
+impl Cancel {
+    async fn run(self, permit: Permit, caller: oneshot::Sender<Result<(), ActError>>) {
+        // The caller that went away before anything was sent wants nothing sent.
+        let right = || permit.holds(Timestamp::now()) && !caller.is_closed();
+        let (stream, placement) = (&self.stream, self.placement.as_deref());
+        tracing::info!(%stream, placement, "the move of a stream is cancelled, which gives it its placement back");
+        let asked = self
+            .calls
+            .act(
+                &right,
+                &self.subject,
+                String::new(),
+                Asked::CancelMove,
+                REQUEST_LIMIT,
+            )
+            .await;
+        let result = match asked {
+            Ok(_) => self.complete(None).await,
+            // What an unanswered one did is seen in the stream. Where there is no move it has ended, or an earlier cancel
+            // was not completed.
+            Err(error) if error.may_have_acted() || is_no_move(&error) => self.complete(Some(error)).await,
+            Err(error) => Err(error),
+        };
+        // A caller that went away takes no answer.
+        let _ = caller.send(result);
+    }
+
+    /// Reads the stream until it stands still with the placement from before; `doubt` is why it may not have been
+    /// cancelled.
+    async fn complete(&self, doubt: Option<ActError>) -> Result<(), ActError> {
+        let mut tries = Tries::for_at_most(COMPLETION_LIMIT);
+        loop {
+            let error = match self.put_back(doubt.as_ref()).await {
+                Ok(()) => return Ok(()),
+                Err(Stop::Ended(error)) => return Err(error),
+                Err(Stop::Failed(error)) => error,
+            };
+            let (stream, placement) = (&self.stream, self.placement.as_deref());
+            tracing::debug!(%stream, placement, %error, "a stream has not its placement from before its move back yet");
+            if !tries.another().await {
+                tracing::warn!(
+                    %stream, placement, %error,
+                    "the move of a stream was cancelled and its placement from before could not be confirmed"
+                );
+                return Err(doubt.unwrap_or_else(|| half_done(&error.to_string())));
+            }
+        }
+    }
+
+    async fn put_back(&self, doubt: Option<&ActError>) -> Result<(), Stop> {
+        let (subject, answer) = match self.calls.stream_info(&self.stream).await {
+            Ok((subject, Found::Answer(answer))) => (subject, answer),
+            Ok((_, Found::Gone)) => {
+                return Err(Stop::Ended(changed(
+                    "the stream was deleted meanwhile".to_owned(),
+                )));
+            }
+            Ok((_, Found::Silence)) => {
+                let silence = changed(format!("nobody answered for stream {}", self.stream));
+                return Err(Stop::Failed(silence));
+            }
+            Err(error) => return Err(Stop::Failed(error)),
+        };
+        let read = |message| Stop::Failed(malformed(&subject, message));
+        let info = wire::read::<StreamInfo<'_>>(&answer).map_err(read)?;
+        let seen = StreamReading::new(&info, None).map_err(read)?;
+        let config = config_text(&subject, &answer).map_err(Stop::Failed)?;
+        match next(&seen, &self.target) {
+            Next::Nothing => Ok(()),
+            Next::Wait => Err(Stop::Failed(changed(format!(
+                "stream {} still moves",
+                self.stream
+            )))),
+            Next::Finished => {
+                let finished = || changed(format!("stream {} has reached its target", self.stream));
+                Err(Stop::Ended(doubt.cloned().unwrap_or_else(finished)))
+            }
+            Next::Leave => Err(Stop::Ended(half_done("somebody else set another one meanwhile"))),
+            Next::Write => self.write(&config).await,
+        }
+    }
+
+    async fn write(&self, config: &str) -> Result<(), Stop> {
+        let wanted = match &self.placement {
+            Some(placement) => with_stored(config, placement),
+            None => without_placement(config),
+        };
+        let wanted = wanted.map_err(|error| Stop::Failed(edit(&self.stream, &error)))?;
+        match self.calls.update(&|| true, &self.stream, wanted).await {
+            Err(error @ ActError::StoredDifferently { fields: _ }) => Err(Stop::Ended(error)),
+            result => result.map_err(Stop::Failed),
+        }
+    }
+}
+
+/// What a stream needs after its move was cancelled.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// It stores the placement from before.
+    Nothing,
+    /// It moves still: an update may be refused, or be made of a configuration that the cancel changes.
+    Wait,
+    /// It is where it was moved to: there is nothing to take back.
+    Finished,
+    /// Its placement is the target's or none.
+    Write,
+    /// Somebody else set another placement.
+    Leave,
+}
+
+fn next(seen: &StreamReading, target: &MoveTarget) -> Next {
+    let said = |placement: &Option<Placement>| placement.clone().filter(|placement| !is_empty(placement));
+    let (stored, before) = (said(&seen.placement), said(&target.replaces));
+    let peers = &seen.group.peers;
+    if stored == before {
+        return Next::Nothing;
+    }
+    if stored.is_some_and(|stored| stored != target.placement) {
+        return Next::Leave;
+    }
+    if seen.is_moving() || seen.group.leader.is_none() || peers.is_empty() {
+        return Next::Wait;
+    }
+    if peers.iter().all(|peer| target.servers.contains(&peer.server)) {
+        return Next::Finished;
+    }
+    Next::Write
+}
+
+fn is_no_move(error: &ActError) -> bool {
+    matches!(error, ActError::Refused { code, .. } if *code == NO_MOVE)
+}
+
+/// Once the cancel was taken an error counts as one that may have acted.
+fn half_done(why: &str) -> ActError {
+    ActError::StoredDifferently {
+        fields: vec![format!("placement (its move was cancelled: {why})")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leeward_core::names::{ClusterName, Location, ServerName, Tag};
+    use leeward_core::operation::PeerReading;
+    use leeward_core::snapshot::Storage;
+
+    use super::*;
+    use crate::reading::GroupReading;
+
+    fn placement(cluster: &str) -> Placement {
+        Placement {
+            cluster: Some(ClusterName::from(cluster)),
+            tags: vec![Tag::from("SSD")],
+        }
+    }
+
+    fn target(replaces: Option<Placement>) -> MoveTarget {
+        MoveTarget {
+            location: Location::from("eu"),
+            placement: placement("eu"),
+            replaces,
+            servers: vec![ServerName::from("eu-0"), ServerName::from("eu-1")],
+        }
+    }
+
+    fn stream(stored: Option<Placement>, peers: &[&str]) -> StreamReading {
+        let peer = |name: &&str| PeerReading {
+            server: ServerName::from(*name),
+            current: true,
+            offline: false,
+            lag: 0,
+        };
+        StreamReading {
+            name: "S".into(),
+            group: GroupReading {
+                leader: peers.first().map(|name| ServerName::from(*name)),
+                leader_since: None,
+                peers: peers.iter().map(peer).collect(),
+                moving: false,
+            },
+            replicas: 2,
+            placement: stored,
+            metadata: std::collections::BTreeMap::new(),
+            bytes: 0,
+            storage: Storage::File,
+            max_bytes: None,
+            upstreams: vec![],
+            last_sequence: 0,
+            consumers: vec![],
+        }
+    }
+
+    const OLD: [&str; 2] = ["us-0", "us-1"];
+
+    #[test]
+    fn a_stream_that_stands_still_on_its_old_peers_gets_its_placement_back() {
+        for before in [None, Some(placement("us"))] {
+            let target = target(before.clone());
+            let stored = |stored, peers: &[&str]| next(&stream(stored, peers), &target);
+            assert_eq!(stored(Some(placement("eu")), &OLD), Next::Write);
+            assert_eq!(stored(before.clone(), &OLD), Next::Nothing);
+            assert_eq!(stored(Some(placement("ap")), &OLD), Next::Leave);
+        }
+        let wiped = next(&stream(None, &OLD), &target(Some(placement("us"))));
+        assert_eq!(wiped, Next::Write, "servers up to 2.14 may remove it");
+    }
+
+    #[test]
+    fn nothing_is_written_while_it_moves_or_where_it_has_arrived() {
+        let target = target(None);
+        let stored = Some(placement("eu"));
+        let both = ["us-0", "us-1", "eu-0", "eu-1"];
+        assert_eq!(next(&stream(stored.clone(), &both), &target), Next::Wait);
+        let mut leaderless = stream(stored.clone(), &OLD);
+        leaderless.group.leader = None;
+        assert_eq!(next(&leaderless, &target), Next::Wait);
+        let mut desired = stream(stored.clone(), &OLD);
+        desired.group.moving = true;
+        assert_eq!(next(&desired, &target), Next::Wait);
+        let arrived = stream(stored, &["eu-0", "eu-1"]);
+        assert_eq!(next(&arrived, &target), Next::Finished);
+    }
+
+    #[test]
+    fn p7_the_placement_from_before_keeps_what_the_edit_had_left_alone() {
+        let config = r#"{"name":"S","placement":{"cluster":"eu","tags":["SSD"],"new":[1, 2]}}"#;
+        let restored = before(config, &target(Some(placement("us"))));
+        let wanted = r#"{"cluster":"us","tags":["SSD"],"new":[1, 2]}"#;
+        assert_eq!(restored, Ok(Some(wanted.to_owned())));
+        for nothing in [None, Some(Placement::default())] {
+            assert_eq!(before(config, &target(nothing)), Ok(None));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A move that is cancelled: the stream stays where it was, with the configuration that it had.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use futures::StreamExt;
+use leeward_core::names::{ClusterName, Location, ServerName, StreamName, Tag};
+use leeward_core::snapshot::Placement;
+use leeward_core::target::MoveTarget;
+use leeward_engine::ports::{Act, ActError};
+use leeward_lab::nats::{
+    AccountSpec, ClusterSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
+};
+use leeward_nats::AccountClient;
+use serde_json::{Value, json};
+
+use crate::act::{config_of, seen, stream_asset};
+use crate::support::{LIMIT, acting_client, create_consumer, create_stream, permit, start};
+
+fn placement(cluster: &str) -> Placement {
+    Placement {
+        cluster: Some(ClusterName::from(cluster)),
+        tags: vec![Tag::from(format!("region:{cluster}"))],
+    }
+}
+
+fn target(replaces: Option<Placement>) -> MoveTarget {
+    let server = |number| ServerName::from(format!("eu-west-{number}"));
+    MoveTarget {
+        location: Location::from("eu-west"),
+        placement: placement("eu-west"),
+        replaces,
+        servers: (0..3).map(server).collect(),
+    }
+}
+
+/// A user of the account APP that may do what a reader may, and one that may also edit streams.
+fn users() -> AccountSpec {
+    let editor = [
+        "$JS.API.STREAM.INFO.*",
+        "$JS.API.STREAM.UPDATE.*",
+        "$SYS.REQ.USER.INFO",
+    ];
+    AccountSpec::new("APP")
+        .user(UserSpec::new("app"))
+        .user(UserSpec::limited(
+            "editor",
+            Permissions::allow(&editor, &["_INBOX.>"]),
+        ))
+}
+
+async fn two_clusters(version: NatsVersion) -> (System, async_nats::Client, Arc<AccountClient>) {
+    let cluster = |name: &str| ClusterSpec {
+        name: name.to_owned(),
+        servers: 3,
+        tags: vec![format!("region:{name}")],
+    };
+    let layout = Layout::Supercluster {
+        clusters: vec![cluster("us-east"), cluster("eu-west")],
+    };
+    let builder = System::builder(layout).account(users()).version(version);
+    let system = start(builder).await;
+    let credentials = system.credentials("APP", "app").unwrap();
+    let client = system.connect("us-east", credentials).await.unwrap();
+    let account = acting_client(&system, "app").await;
+    (system, client, account)
+}
+
+/// The servers that are paused later must not lead the meta group.
+async fn lead_meta_group_from(system: &System, cluster: &str) {
+    let client = system.system_client().await.unwrap();
+    eventually(LIMIT, "the meta group is led from where it should be", || async {
+        let jsz = system.ping("JSZ", &json!({})).await?;
+        let leader = jsz
+            .values()
+            .find_map(|data| data["meta_cluster"]["leader"].as_str());
+        if leader.is_some_and(|leader| leader.starts_with(cluster)) {
+            return Ok(());
+        }
+        let body = json!({ "placement": { "cluster": cluster } });
+        jetstream::request(&client, "$JS.API.META.LEADER.STEPDOWN", &body).await?;
+        anyhow::bail!("it is led from {leader:?}")
+    })
+    .await
+    .unwrap();
+}
+
+/// Everything that a stream has, and where.
+async fn whole(
+    client: &async_nats::Client,
+    account: &AccountClient,
+) -> anyhow::Result<(Value, Vec<ServerName>)> {
+    let reading = seen(account, &stream_asset("S")).await?;
+    ensure!(!reading.moving && reading.leader.is_some(), "{reading:?}");
+    let peers = reading.peers.into_iter().map(|peer| peer.server).collect();
+    Ok((config_of(client, "S").await, peers))
+}
+
+/// Starts a move that cannot end, for two of its three new peers are asleep.
+async fn start_a_move_without_end(system: &System, account: &AccountClient, replaces: Option<Placement>) {
+    let stream = StreamName::from("S");
+    account.place(permit(), &stream, &target(replaces)).await.unwrap();
+    for server in ["eu-west-0", "eu-west-1"] {
+        system.pause(server).await.unwrap();
+    }
+    eventually(LIMIT, "the stream moves", || async {
+        let reading = seen(account, &stream_asset("S")).await?;
+        ensure!(reading.moving || reading.peers.len() > 3, "{reading:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+async fn create(client: &async_nats::Client, placement: Option<Placement>) {
+    let mut config = json!({
+        "subjects": ["s.>"], "num_replicas": 3, "max_age": 31_536_000_000_000_001_i64,
+        "description": "a \"quoted\" text <&>", "metadata": { "owner.example/unknown": "kept" },
+    });
+    if let Some(placement) = placement {
+        config["placement"] = serde_json::to_value(placement).unwrap();
+    }
+    create_stream(client, "S", config).await;
+    create_consumer(client, "S", "C", json!({ "ack_policy": "explicit" })).await;
+    for number in 0..100 {
+        let payload = vec![b'x'; 1024];
+        jetstream::publish(client, &format!("s.{number}"), payload)
+            .await
+            .unwrap();
+    }
+}
+
+/// What becomes of who asked for the cancel.
+#[derive(Clone, Copy)]
+enum Caller {
+    Waits,
+    /// Once the request was sent.
+    Leaves,
+}
+
+async fn cancel(
+    client: &async_nats::Client,
+    account: &AccountClient,
+    target: &MoveTarget,
+    caller: Caller,
+) -> anyhow::Result<()> {
+    let stream = StreamName::from("S");
+    let mut requests = client.subscribe("$JS.API.*.STREAM.CANCEL_MOVE.>").await?;
+    client.flush().await?;
+    let cancelling = account.cancel_move(permit(), &stream, target);
+    match caller {
+        Caller::Waits => Ok(cancelling.await?),
+        Caller::Leaves => tokio::select! {
+            biased;
+            _ = requests.next() => Ok(()),
+            ended = cancelling => anyhow::bail!("it ended before the request was seen: {ended:?}"),
+        },
+    }
+}
+
+async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Caller) {
+    let (system, client, account) = two_clusters(version).await;
+    lead_meta_group_from(&system, "us-east").await;
+    create(&client, stored.clone()).await;
+    let before = eventually(LIMIT, "the stream stands", || whole(&client, &account))
+        .await
+        .unwrap();
+    assert!(
+        before
+            .1
+            .iter()
+            .all(|server| server.as_str().starts_with("us-east"))
+    );
+    start_a_move_without_end(&system, &account, stored.clone()).await;
+
+    let (stream, target) = (StreamName::from("S"), target(stored));
+    // Servers lose the request while they elect a leader of the meta group; whoever asked then asks again.
+    eventually(LIMIT * 4, "the stream is as it was", || async {
+        cancel(&client, &account, &target, caller).await?;
+        eventually(LIMIT, "the cancel is complete", || async {
+            let after = whole(&client, &account).await?;
+            ensure!(after == before, "{after:?}\n{before:?}");
+            Ok(())
+        })
+        .await
+    })
+    .await
+    .unwrap();
+    for server in ["eu-west-0", "eu-west-1"] {
+        system.resume(server).await.unwrap();
+    }
+    let info = jetstream::stream_info(&client, "S").await.unwrap();
+    assert_eq!(info["state"]["messages"], 100);
+    let again = account.cancel_move(permit(), &stream, &target).await;
+    assert!(matches!(again, Err(ActError::Changed { .. })), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_a_cancelled_move_leaves_nothing_behind() {
+    cancelled(NatsVersion::Newest, Some(placement("us-east")), Caller::Waits).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_a_cancelled_move_leaves_nothing_behind_where_servers_keep_the_targets_placement() {
+    cancelled(NatsVersion::V2_14, None, Caller::Waits).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_a_cancel_is_completed_although_its_caller_is_gone() {
+    cancelled(NatsVersion::V2_14, Some(placement("us-east")), Caller::Leaves).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_has_ended_cannot_be_cancelled_and_one_may_lack_the_right_to() {
+    for version in [NatsVersion::Newest, NatsVersion::V2_10] {
+        let (system, client, account) = two_clusters(version).await;
+        let (stream, to) = (StreamName::from("S"), target(None));
+        let config = json!({ "subjects": ["s.>"], "num_replicas": 1, "placement": to.placement });
+        create_stream(&client, "S", config).await;
+        let before = config_of(&client, "S").await;
+        let ended = account.cancel_move(permit(), &stream, &to).await.unwrap_err();
+        assert!(
+            matches!(
+                ended,
+                ActError::Refused {
+                    code: 10129,
+                    reason: None,
+                    ..
+                }
+            ),
+            "{ended:?}"
+        );
+        assert!(!ended.may_have_acted());
+
+        let editor = acting_client(&system, "editor").await;
+        let denied = editor.cancel_move(permit(), &stream, &to).await.unwrap_err();
+        let subject = match version {
+            NatsVersion::Newest => "$JS.API.STREAM.CANCEL_MOVE.S",
+            _ => "$JS.API.ACCOUNT.STREAM.CANCEL_MOVE.APP.S",
+        };
+        assert_eq!(
+            denied,
+            ActError::Denied {
+                subject: subject.to_owned()
+            }
+        );
+        assert_eq!(config_of(&client, "S").await, before, "{version:?}");
+    }
+}

@@ -1,0 +1,142 @@
+//! The Lease in the Kubernetes API: each call once, with a hard time limit, since kube's client retries for minutes.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease as Object;
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+use super::record::Record;
+use crate::cluster::FIELD_MANAGER;
+use crate::key::Key;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// RBAC does not allow it.
+    #[error(
+        "Leeward's service account may not {verb} {what}: allow it to get, create and update leases in that namespace"
+    )]
+    Forbidden {
+        /// As in a Role.
+        verb: &'static str,
+        /// Kind and key.
+        what: String,
+    },
+    /// Somebody else wrote it since it was read.
+    #[error("{what} was written by another replica meanwhile")]
+    Conflict {
+        /// Kind and key.
+        what: String,
+    },
+    /// The API did not answer in time: whether it did what was asked is not known.
+    #[error("the Kubernetes API did not answer in {} ms when asked to {verb} {what}", limit.as_millis())]
+    Unanswered {
+        /// As in a Role.
+        verb: &'static str,
+        /// Kind and key.
+        what: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The call failed otherwise.
+    #[error("the Kubernetes API could not {verb} {what}")]
+    Failed {
+        /// As in a Role.
+        verb: &'static str,
+        /// Kind and key.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl LeaseError {
+    /// A bounded word for logs and metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Forbidden { .. } => "forbidden",
+            Self::Conflict { .. } => "conflict",
+            Self::Unanswered { .. } => "unanswered",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// One Lease.
+pub struct Store {
+    api: Api<Object>,
+    key: Key,
+    limit: Duration,
+}
+
+impl Store {
+    /// The Lease of this key; no call takes longer than `limit`.
+    pub fn new(client: Client, key: Key, limit: Duration) -> Self {
+        Self {
+            api: Api::namespaced(client, &key.namespace),
+            key,
+            limit,
+        }
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// As it is now; `None` if there is none.
+    pub async fn get(&self) -> Result<Option<Record>, LeaseError> {
+        let call = async {
+            match self.api.get(&self.key.name).await {
+                Ok(object) => Ok(Some(Record::of(object))),
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.limited("get", call).await
+    }
+
+    /// Writes over the edition that the record was made from, or makes a new one; returns what is stored.
+    pub async fn write(&self, record: &Record) -> Result<Record, LeaseError> {
+        let object = record.object(&self.key);
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let stored = if record.version.is_some() {
+            self.limited("update", self.api.replace(&self.key.name, &params, &object))
+                .await
+        } else {
+            self.limited("create", self.api.create(&params, &object)).await
+        };
+        stored.map(Record::of)
+    }
+
+    async fn limited<T>(
+        &self,
+        verb: &'static str,
+        call: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, LeaseError> {
+        let what = format!("Lease {}", self.key);
+        let limit = self.limit;
+        match tokio::time::timeout(limit, call).await {
+            Err(_) => Err(LeaseError::Unanswered { verb, what, limit }),
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(match &error {
+                kube::Error::Api(status) if status.code == 403 => LeaseError::Forbidden { verb, what },
+                kube::Error::Api(status) if status.code == 409 => LeaseError::Conflict { what },
+                // It was deleted since it was read.
+                kube::Error::Api(status) if status.code == 404 && verb == "update" => {
+                    LeaseError::Conflict { what }
+                }
+                _ => LeaseError::Failed {
+                    verb,
+                    what,
+                    source: Box::new(error),
+                },
+            }),
+        }
+    }
+}

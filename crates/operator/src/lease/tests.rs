@@ -1,0 +1,347 @@
+//! Two replicas and a Kubernetes API that answers late, never, wrongly or not to one of them, on a clock of the test's.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use axum::body::to_bytes;
+use axum::http::{Method, Request, Response, StatusCode};
+use k8s_openapi::api::coordination::v1::Lease as Object;
+use kube::client::Body;
+use leeward_engine::metrics::Metrics;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::*;
+use crate::gauges::Gauges;
+
+const DURATION: Duration = Duration::from_secs(6);
+
+/// How the API treats one replica.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Weather {
+    Fine,
+    /// Takes this long to do what is asked.
+    SlowBefore(Duration),
+    /// Does what is asked, and answers this much later.
+    SlowAfter(Duration),
+    /// Does nothing and never answers.
+    Silent,
+    Forbidden,
+    Broken,
+}
+
+#[derive(Default)]
+struct Api {
+    stored: Mutex<Option<Object>>,
+    editions: Mutex<u64>,
+    weather: Mutex<BTreeMap<&'static str, Weather>>,
+}
+
+impl Api {
+    fn set(&self, replica: &'static str, weather: Weather) {
+        self.weather.lock().unwrap().insert(replica, weather);
+    }
+
+    fn holder(&self) -> Option<String> {
+        let stored = self.stored.lock().unwrap();
+        stored.as_ref()?.spec.as_ref()?.holder_identity.clone()
+    }
+
+    fn transitions(&self) -> Option<i32> {
+        let stored = self.stored.lock().unwrap();
+        stored.as_ref()?.spec.as_ref()?.lease_transitions
+    }
+
+    async fn answer(&self, replica: &'static str, request: Request<Body>) -> Response<Body> {
+        let weather = self.weather.lock().unwrap().get(replica).copied();
+        match weather.unwrap_or(Weather::Fine) {
+            Weather::Fine => self.obey(request).await,
+            Weather::SlowBefore(time) => {
+                sleep(time).await;
+                self.obey(request).await
+            }
+            Weather::SlowAfter(time) => {
+                let answer = self.obey(request).await;
+                sleep(time).await;
+                answer
+            }
+            Weather::Silent => std::future::pending().await,
+            Weather::Forbidden => failure(StatusCode::FORBIDDEN),
+            Weather::Broken => failure(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    async fn obey(&self, request: Request<Body>) -> Response<Body> {
+        let method = request.method().clone();
+        let body = axum::body::Body::new(request.into_body());
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        let sent = || serde_json::from_slice::<Object>(&body).unwrap();
+        let mut stored = self.stored.lock().unwrap();
+        match (method, stored.as_ref()) {
+            (Method::GET, Some(object)) => success(object),
+            (Method::GET | Method::PUT, None) => failure(StatusCode::NOT_FOUND),
+            (Method::POST, Some(_)) => failure(StatusCode::CONFLICT),
+            (Method::POST, None) => success(stored.insert(self.edition(sent()))),
+            (Method::PUT, Some(object)) => {
+                let sent = sent();
+                if sent.metadata.resource_version == object.metadata.resource_version {
+                    success(stored.insert(self.edition(sent)))
+                } else {
+                    failure(StatusCode::CONFLICT)
+                }
+            }
+            (method, _) => panic!("{method} is not asked for"),
+        }
+    }
+
+    fn edition(&self, mut object: Object) -> Object {
+        let mut editions = self.editions.lock().unwrap();
+        *editions += 1;
+        object.metadata.resource_version = Some(editions.to_string());
+        object
+    }
+}
+
+fn success(object: &Object) -> Response<Body> {
+    Response::new(Body::from(serde_json::to_vec(object).unwrap()))
+}
+
+fn failure(code: StatusCode) -> Response<Body> {
+    let status: Value =
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16()});
+    let mut response = Response::new(Body::from(status.to_string().into_bytes()));
+    *response.status_mut() = code;
+    response
+}
+
+struct Replica {
+    tenure: Tenure,
+    leave: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+    metrics: Arc<Metrics>,
+}
+
+impl Replica {
+    fn start(api: &Arc<Api>, name: &'static str) -> Self {
+        let api = Arc::clone(api);
+        let service = tower::service_fn(move |request| {
+            let api = Arc::clone(&api);
+            async move { Ok::<_, Infallible>(api.answer(name, request).await) }
+        });
+        let config = LeaseConfig {
+            name: "leeward".into(),
+            namespace: None,
+            duration: DURATION,
+        };
+        let metrics = Arc::new(Metrics::new());
+        let gauges = Gauges::register(&metrics).lease("leeward");
+        let client = Client::new(service, "ops");
+        let (lease, tenure) = Lease::new(client, &config, Some(name), gauges);
+        let leave = CancellationToken::new();
+        let task = tokio::spawn(lease.hold(leave.clone()));
+        Self {
+            tenure,
+            leave,
+            task,
+            metrics,
+        }
+    }
+
+    fn acts(&self) -> bool {
+        self.tenure.acts().stands()
+    }
+
+    async fn await_acting(&self) {
+        let waiting = async {
+            while !self.acts() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), waiting)
+            .await
+            .unwrap();
+    }
+
+    fn says(&self, line: &str) -> bool {
+        self.metrics.page().unwrap().contains(line)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_one_holds_a_new_lease_at_once_and_the_second_waits() {
+    let api = Arc::new(Api::default());
+    let first = Replica::start(&api, "first");
+    sleep(Duration::from_millis(50)).await;
+    assert!(first.acts() && first.says("lease_held{lease=\"leeward\"} 1"));
+    let second = Replica::start(&api, "second");
+    sleep(DURATION * 10).await;
+    assert!(first.acts() && !second.acts());
+    assert!(second.says("lease_held{lease=\"leeward\"} 0"));
+    assert!(api.holder().unwrap().starts_with("first_"));
+    assert_eq!(api.transitions(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_given_up_is_taken_long_before_it_would_have_expired() {
+    let api = Arc::new(Api::default());
+    let first = Replica::start(&api, "first");
+    first.await_acting().await;
+    let second = Replica::start(&api, "second");
+    sleep(Duration::from_secs(1)).await;
+    first.leave.cancel();
+    first.task.await.unwrap();
+    assert!(!first.tenure.acts().stands());
+    sleep(Duration::from_millis(300)).await;
+    assert!(second.acts(), "{:?}", api.holder());
+    assert_eq!(api.transitions(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_the_second_waits_for_the_whole_duration_and_no_longer() {
+    let api = Arc::new(Api::default());
+    let first = Replica::start(&api, "first");
+    first.await_acting().await;
+    let second = Replica::start(&api, "second");
+    sleep(Duration::from_secs(2)).await;
+    first.task.abort();
+    sleep(DURATION * 5 / 6).await;
+    assert!(!second.acts());
+    sleep(DURATION / 6 + Duration::from_millis(300)).await;
+    assert!(second.acts());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_holder_that_is_cut_off_stops_before_the_other_may_begin_and_comes_back_as_one_who_waits() {
+    let api = Arc::new(Api::default());
+    let first = Replica::start(&api, "first");
+    first.await_acting().await;
+    let second = Replica::start(&api, "second");
+    sleep(Duration::from_secs(1)).await;
+    let before = first.tenure.term();
+    api.set("first", Weather::Silent);
+    sleep(DURATION * 2 / 3).await;
+    assert!(!first.acts() && first.tenure.term().is_none(), "nobody told it");
+    assert!(!second.acts(), "in between nobody acts");
+    second.await_acting().await;
+    api.set("first", Weather::Fine);
+    sleep(DURATION).await;
+    assert!(!first.acts() && second.acts());
+    second.leave.cancel();
+    second.task.await.unwrap();
+    first.await_acting().await;
+    assert_ne!(first.tenure.term(), before, "another one held it in between");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_api_nobody_acts_and_with_it_the_same_term_goes_on() {
+    let api = Arc::new(Api::default());
+    let first = Replica::start(&api, "first");
+    first.await_acting().await;
+    let before = first.tenure.term();
+    api.set("first", Weather::Broken);
+    sleep(DURATION * 3).await;
+    assert!(!first.acts() && first.says("lease_held{lease=\"leeward\"} 0"));
+    assert!(first.says("lease_errors_total{lease=\"leeward\",reason=\"failed\"}"));
+    api.set("first", Weather::Fine);
+    first.await_acting().await;
+    assert_eq!(first.tenure.term(), before);
+    assert_eq!(api.transitions(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_a_replica_that_may_not_read_the_lease_never_acts_and_says_why() {
+    let api = Arc::new(Api::default());
+    api.set("first", Weather::Forbidden);
+    let first = Replica::start(&api, "first");
+    sleep(DURATION * 5).await;
+    assert!(!first.acts());
+    assert!(first.says("lease_errors_total{lease=\"leeward\",reason=\"forbidden\"}"));
+    api.set("first", Weather::Fine);
+    first.await_acting().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_deleted_is_made_anew_by_its_holder_and_by_nobody_else() {
+    let api = Arc::new(Api::default());
+    let first = Replica::start(&api, "first");
+    first.await_acting().await;
+    let second = Replica::start(&api, "second");
+    sleep(Duration::from_secs(1)).await;
+    api.stored.lock().unwrap().take();
+    for _ in 0..100 {
+        sleep(Duration::from_millis(50)).await;
+        assert!(!second.acts());
+    }
+    assert!(first.acts() && api.holder().unwrap().starts_with("first_"));
+}
+
+/// The one promise that everything hangs on, whatever the API does to whom. A request that the last holder sent has a
+/// third of the duration to arrive.
+#[tokio::test(start_paused = true)]
+async fn p8_at_no_moment_do_two_replicas_act_nor_shortly_after_one_another() {
+    const NAMES: [&str; 3] = ["one", "two", "three"];
+    const STEP: Duration = Duration::from_millis(25);
+    let pause = (DURATION / 3).saturating_sub(STEP * 2);
+    let mut terms = 0;
+    for seed in 0..25 {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let api = Arc::new(Api::default());
+        let mut replicas: Vec<Replica> = NAMES.map(|name| Replica::start(&api, name)).into();
+        let mut last: Option<(usize, Instant)> = None;
+        for moment in 0..4000 {
+            sleep(STEP).await;
+            let acting: Vec<usize> = (0..NAMES.len()).filter(|index| replicas[*index].acts()).collect();
+            assert!(acting.len() <= 1, "seed {seed}, moment {moment}: {acting:?}");
+            if let [acting] = acting[..]
+                && let Some((before, at)) = last.replace((acting, Instant::now()))
+                && before != acting
+            {
+                terms += 1;
+                assert!(
+                    at.elapsed() >= pause,
+                    "seed {seed}, moment {moment}: {:?}",
+                    at.elapsed()
+                );
+            }
+            if chance.u32(0..20) > 0 {
+                continue;
+            }
+            // Mostly the holder is hit.
+            let anyone = chance.usize(0..NAMES.len());
+            let index = acting
+                .first()
+                .copied()
+                .filter(|_| chance.u32(0..4) > 0)
+                .unwrap_or(anyone);
+            let longest = [1_300, 12_000][chance.usize(0..2)];
+            let time = Duration::from_millis(chance.u64(0..longest));
+            match chance.u32(0..10) {
+                0..3 => api.set(NAMES[index], Weather::Fine),
+                3 | 4 => api.set(NAMES[index], Weather::SlowBefore(time)),
+                5 | 6 => api.set(NAMES[index], Weather::SlowAfter(time)),
+                7 => api.set(NAMES[index], Weather::Silent),
+                8 => api.set(NAMES[index], Weather::Broken),
+                _ => {
+                    replicas[index].task.abort();
+                    replicas[index].tenure.end_acts();
+                    replicas[index] = Replica::start(&api, NAMES[index]);
+                }
+            }
+        }
+        for name in NAMES {
+            api.set(name, Weather::Fine);
+        }
+        sleep(DURATION * 2).await;
+        let acting = replicas.iter().filter(|replica| replica.acts()).count();
+        assert_eq!(acting, 1, "seed {seed}: in fine weather one acts");
+        let mut ending = JoinSet::new();
+        for replica in replicas {
+            replica.leave.cancel();
+            ending.spawn(replica.task);
+        }
+        ending.join_all().await;
+    }
+    assert!(terms > 100, "the lease changed hands {terms} times");
+}

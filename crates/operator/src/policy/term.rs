@@ -1,0 +1,74 @@
+//! What the lease means for policies: they run and speak only in a term, and begin it from what the last one left.
+
+use leeward_api::PlacementPolicy;
+use leeward_engine::permit::Withheld;
+use tracing::info;
+
+use super::Policies;
+use super::entry::Entry;
+use super::run;
+use crate::cluster::ClusterError;
+use crate::key::Key;
+use crate::shared::system_of;
+
+impl Policies {
+    /// Withholds the right to act from all runners at once, for now.
+    pub fn withhold(&self) {
+        self.entries.each(|entry| {
+            if let Some(drive) = &mut entry.drive {
+                drive.withhold([Withheld::NotActive].into());
+            }
+        });
+    }
+
+    /// At the beginning of a term the object is read anew: what the last holder of the lease wrote, and what people
+    /// asked of it, may not have come by the watch yet.
+    pub(super) async fn enter(
+        &self,
+        key: &Key,
+        policy: &PlacementPolicy,
+        entry: &mut Entry,
+    ) -> Result<Option<Box<PlacementPolicy>>, ClusterError> {
+        let Some(term) = self.shared.tenure_of(&system_of(policy)).term() else {
+            return Ok(None);
+        };
+        if entry.term == Some(term) {
+            return Ok(None);
+        }
+        self.stand_down(key, entry).await;
+        let read: Box<PlacementPolicy> = match Box::pin(self.shared.cluster.read(key)).await {
+            Ok(read) => Box::new(read),
+            Err(ClusterError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_it = read.metadata.uid.as_deref() == Some(&entry.uid);
+        if !is_it || read.metadata.deletion_timestamp.is_some() {
+            // The watch will tell.
+            return Ok(None);
+        }
+        entry.enter(term, &read);
+        Ok(Some(read))
+    }
+
+    /// Whether a policy may run and speak: in the present term, in which it was read.
+    pub(super) fn is_in_term(&self, policy: &PlacementPolicy, entry: &Entry) -> bool {
+        entry.term.is_some() && entry.term == self.shared.tenure_of(&system_of(policy)).term()
+    }
+
+    /// Whether its system was read in that term, too: a halt switch must not be overlooked.
+    pub(super) fn is_system_in_term(entry: &Entry) -> bool {
+        entry
+            .system
+            .as_ref()
+            .is_some_and(|system| system.term == entry.term)
+    }
+
+    /// Ends the runner of a policy that another replica may run now, with its numbers.
+    pub(super) async fn stand_down(&self, key: &Key, entry: &mut Entry) {
+        if entry.drive.is_some() {
+            info!(policy = %key, "policy is left to the holder of the lease");
+            self.halt(key, entry).await;
+            self.shared.metrics.forget(&run::labels(key));
+        }
+    }
+}
