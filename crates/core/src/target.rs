@@ -177,7 +177,9 @@ impl<'a> Destination<'a> {
             short,
         } = self.parted_by_room(matching, stream, reserved);
         let with_room = seats(&roomy, &unique).count;
-        let avoids = |cramped| unique.is_empty() && avoided(cramped, &roomy, replicas, reserved);
+        // Of servers with one unique tag the servers take any, before they compare room.
+        let by_room = unique.is_empty() || (placement.cluster.is_some() && unique_tag.is_none());
+        let avoids = |cramped| by_room && avoided(cramped, &roomy, replicas, reserved);
         if with_room < replicas || !cramped.iter().all(avoids) {
             return Err(TargetError::NoCapacity { with_room, short });
         }

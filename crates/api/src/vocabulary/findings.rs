@@ -148,7 +148,7 @@ vocabulary! {
         NoServersMatch,
         /// Home has fewer servers than the stream has replicas; add servers, or lower the replicas.
         NotEnoughServers,
-        /// The servers of home have too little storage left for the stream; add storage, or make the stream smaller.
+        /// The servers of home have too little storage, or too few places for replicated assets, left for the stream; add servers or storage, or make the stream smaller.
         NoCapacity,
         /// The asset has no leader, so nothing can be asked of it; restore its peers first.
         NoLeader,

@@ -263,6 +263,28 @@ fn a_server_that_the_servers_could_choose_although_the_stream_does_not_fit_stand
 }
 
 #[test]
+fn where_a_unique_tag_leaves_a_choice_a_server_without_room_may_be_it() {
+    let racks = |shared: bool| {
+        let topology = with_room(|number| Room {
+            file: file(100, if number == 0 { 60 } else { 0 }, 0),
+            unique_tag: Some("rack:".to_owned()),
+            ..Room::default()
+        });
+        let mut servers = topology.servers().to_vec();
+        for (server, number) in servers.iter_mut().skip(3).zip(0..) {
+            let rack = if shared { number / 2 } else { number };
+            server.details.as_mut().unwrap().tags = vec![Tag::from(format!("rack:{rack}"))];
+        }
+        let topology = Topology::new(servers, BTreeMap::new());
+        let mut stream = abroad(&topology, None);
+        (stream.replicas, stream.bytes) = (2, 50);
+        to_us_east(&topology, &stream).is_ok()
+    };
+    assert!(racks(false), "each has its own");
+    assert!(!racks(true), "us-east-0 may be chosen for us-east-1");
+}
+
+#[test]
 fn a_stream_and_its_replicated_consumers_count_as_assets() {
     let topology = with_room(|number| Room {
         file: file(1, 0, 0),

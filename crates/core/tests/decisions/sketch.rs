@@ -69,7 +69,7 @@ fn long_since(key: &'static str) -> impl Strategy<Value = String> {
 
 /// Bytes stored and allowed, kind of storage, and what the stream reads from.
 fn contents() -> impl Strategy<Value = String> {
-    let upstreams = prop_oneof![4 => Just(None), 1 => (0usize..7).prop_map(Some)];
+    let upstreams = prop_oneof![2 => Just(None), 1 => (0usize..7).prop_map(Some), 1 => Just(Some(0))];
     let max_bytes = prop_oneof![3 => Just(None), 1 => (1u64..600).prop_map(Some)];
     (0u64..700, max_bytes, prop::bool::weighted(0.2), upstreams).prop_map(
         |(bytes, most, memory, upstream)| {
