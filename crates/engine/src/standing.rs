@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use leeward_api::policy_status::{Memory, OperationStatus, Proof, RecentAction};
+use leeward_api::policy_status::{BreakerState, BreakerStatus, Memory, OperationStatus, Proof, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
 use leeward_core::demand::elapsed;
 use leeward_core::limits::Limits;
@@ -195,6 +195,7 @@ pub(crate) fn degraded(
     recent: &[RecentAction],
     cured: &BTreeSet<AssetName>,
     exhausted: usize,
+    breaker: Option<&BreakerStatus>,
 ) -> (DegradedReason, String) {
     let mut last: BTreeMap<(&str, Option<&str>), &RecentAction> = BTreeMap::new();
     for action in recent.iter().filter(|action| !cured.contains(&asset_of(action))) {
@@ -227,6 +228,14 @@ pub(crate) fn degraded(
     if missed > 0 && exhausted > 0 {
         let text = format!("{exhausted} assets used up their attempts, {missed} step-downs missed lately");
         return (DegradedReason::StepDownsMissed, text);
+    }
+    if let Some(breaker) = breaker.filter(|breaker| breaker.state != BreakerState::Closed) {
+        let text = format!(
+            "{} actions failed, the circuit breaker is {}",
+            breaker.failures.len(),
+            breaker.state
+        );
+        return (DegradedReason::RepeatedFailures, text);
     }
     if exhausted > 0 || failed > 2 {
         return (

@@ -33,9 +33,10 @@ pub struct Memory {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub move_bytes_per_second: Option<i64>,
 
-    /// The `resetToken` that was obeyed last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reset_token: Option<String>,
+    /// The `resetToken` that was obeyed last; empty if none was given. Always there: an object without a field cannot be
+    /// applied over one that had some.
+    #[serde(default)]
+    pub reset_token: String,
 }
 
 /// What is remembered of one stream or consumer.

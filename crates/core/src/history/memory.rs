@@ -58,7 +58,7 @@ impl History {
             move_bytes_per_second: self
                 .move_bytes_per_second
                 .map(|rate| i64::try_from(rate).unwrap_or(i64::MAX)),
-            reset_token: self.reset_token.clone(),
+            reset_token: self.reset_token.clone().unwrap_or_default(),
         }
     }
 
@@ -77,7 +77,7 @@ impl History {
                 .and_then(|rate| u64::try_from(rate).ok()),
             // A status without memory is from before there was one.
             reset_token: match &status.memory {
-                Some(memory) => memory.reset_token.clone(),
+                Some(memory) => Some(memory.reset_token.clone()).filter(|token| !token.is_empty()),
                 None => reset_token.map(str::to_owned),
             },
             ..Self::default()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::policy_status::{MAX_OPERATIONS, RecentAction};
-use leeward_api::vocabulary::{ActionType, FindingReason};
+use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use leeward_core::demand::{Home, elapsed, later};
 use leeward_core::evaluate::{
     AssetIx, Circumstances, Cure, Evaluation, Verdict, asset_index, asset_name, evaluate,
@@ -16,7 +16,7 @@ use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
 use leeward_core::report::{Report, report};
 use leeward_core::safety::is_moving;
-use leeward_core::snapshot::{AccountView, Gap};
+use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use tokio::time::Instant;
 
 use super::proof::complete;
@@ -187,6 +187,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             self.queue.len(),
             limits.waiting.clone(),
         );
+        let degraded = degraded(&self.recent, &self.cured, self.gave_up, limits.breaker.as_ref());
         let standing = Standing {
             sequence: self.sequence,
             memory: self.history.memory(&policy.disruption, clock),
@@ -196,7 +197,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             view,
             report,
             progressing,
-            degraded: degraded(&self.recent, &self.cured, self.gave_up),
+            degraded,
             denied: self.denied.keys().copied().collect(),
             operations: self
                 .in_flight
@@ -263,7 +264,37 @@ fn cured(recent: &[RecentAction], view: &AccountView, evaluation: &Evaluation) -
     {
         cured.remove(astray);
     }
+    for asset in stalled(recent) {
+        if shown_idle(view, &asset) {
+            cured.remove(&asset);
+        }
+    }
     cured
+}
+
+/// Assets whose last operation left consumers that did not go on.
+fn stalled(recent: &[RecentAction]) -> BTreeSet<AssetName> {
+    let mut last: BTreeMap<AssetName, &RecentAction> = BTreeMap::new();
+    for action in recent {
+        let newest = last.entry(asset_of(action)).or_insert(action);
+        if action.time > newest.time {
+            *newest = action;
+        }
+    }
+    let stalled = last
+        .into_iter()
+        .filter(|(_, action)| action.result == ActionResult::Stalled);
+    stalled.map(|(asset, _)| asset).collect()
+}
+
+/// Whether a consumer, or no consumer of a stream, delivers anything: being led from home is no cure for that.
+fn shown_idle(view: &AccountView, asset: &AssetName) -> bool {
+    let Some(stream) = view.stream(&asset.stream) else {
+        return false;
+    };
+    let meant = |consumer: &&Consumer| asset.consumer.as_ref().is_none_or(|name| consumer.name == *name);
+    let delivers = |consumer: &Consumer| consumer.message_rate.is_some_and(|rate| rate > 0.0);
+    !stream.consumers.iter().filter(meant).any(delivers)
 }
 
 /// Assets that are misplaced and used up their attempts.

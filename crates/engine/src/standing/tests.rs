@@ -108,8 +108,14 @@ fn a_policy_without_failures_is_healthy() {
         ended("A", STEP_DOWN, ActionResult::Succeeded, 1),
         ended("B", MOVE, ActionResult::Abandoned, 2),
     ];
-    assert_eq!(degraded(&recent, &BTreeSet::new(), 0).0, DegradedReason::Healthy);
-    assert_eq!(degraded(&[], &BTreeSet::new(), 0).0, DegradedReason::Healthy);
+    assert_eq!(
+        degraded(&recent, &BTreeSet::new(), 0, None).0,
+        DegradedReason::Healthy
+    );
+    assert_eq!(
+        degraded(&[], &BTreeSet::new(), 0, None).0,
+        DegradedReason::Healthy
+    );
 }
 
 #[test]
@@ -117,19 +123,22 @@ fn only_the_last_operation_of_an_asset_counts_whatever_the_order_of_the_list() {
     let timed_out = ended("A", MOVE, ActionResult::TimedOut, 1);
     let done = ended("A", MOVE, ActionResult::Succeeded, 2);
     assert_eq!(
-        degraded(std::slice::from_ref(&timed_out), &BTreeSet::new(), 0).0,
+        degraded(std::slice::from_ref(&timed_out), &BTreeSet::new(), 0, None).0,
         DegradedReason::MoveTimedOut
     );
     for list in [
         [timed_out.clone(), done.clone()],
         [done.clone(), timed_out.clone()],
     ] {
-        assert_eq!(degraded(&list, &BTreeSet::new(), 0).0, DegradedReason::Healthy);
+        assert_eq!(
+            degraded(&list, &BTreeSet::new(), 0, None).0,
+            DegradedReason::Healthy
+        );
     }
     let mut of_consumer = done;
     of_consumer.consumer = Some("c".to_owned());
     assert_eq!(
-        degraded(&[of_consumer, timed_out], &BTreeSet::new(), 0).0,
+        degraded(&[of_consumer, timed_out], &BTreeSet::new(), 0, None).0,
         DegradedReason::MoveTimedOut,
         "another asset"
     );
@@ -138,13 +147,16 @@ fn only_the_last_operation_of_an_asset_counts_whatever_the_order_of_the_list() {
 #[test]
 fn a_miss_or_two_degrade_nothing_until_an_asset_is_given_up() {
     let missed = [ended("A", STEP_DOWN, ActionResult::Missed, 1)];
-    assert_eq!(degraded(&missed, &BTreeSet::new(), 0).0, DegradedReason::Healthy);
     assert_eq!(
-        degraded(&missed, &BTreeSet::new(), 1).0,
+        degraded(&missed, &BTreeSet::new(), 0, None).0,
+        DegradedReason::Healthy
+    );
+    assert_eq!(
+        degraded(&missed, &BTreeSet::new(), 1, None).0,
         DegradedReason::StepDownsMissed
     );
     assert_eq!(
-        degraded(&[], &BTreeSet::new(), 1).0,
+        degraded(&[], &BTreeSet::new(), 1, None).0,
         DegradedReason::RepeatedFailures
     );
     let failed = |count: usize| -> Vec<RecentAction> {
@@ -153,11 +165,11 @@ fn a_miss_or_two_degrade_nothing_until_an_asset_is_given_up() {
         (0..count).map(nth).collect()
     };
     assert_eq!(
-        degraded(&failed(2), &BTreeSet::new(), 0).0,
+        degraded(&failed(2), &BTreeSet::new(), 0, None).0,
         DegradedReason::Healthy
     );
     assert_eq!(
-        degraded(&failed(3), &BTreeSet::new(), 0).0,
+        degraded(&failed(3), &BTreeSet::new(), 0, None).0,
         DegradedReason::RepeatedFailures
     );
 }
@@ -199,9 +211,28 @@ fn what_came_home_or_went_away_since_degrades_nothing() {
     let timed_out = recent_action(&finished(stream_move("A"), ActionResult::TimedOut, None));
     let list = [timed_out];
     assert_eq!(
-        degraded(&list, &BTreeSet::new(), 0).0,
+        degraded(&list, &BTreeSet::new(), 0, None).0,
         DegradedReason::MoveTimedOut
     );
     let cured = BTreeSet::from([asset_of(&list[0])]);
-    assert_eq!(degraded(&list, &cured, 0).0, DegradedReason::Healthy);
+    assert_eq!(degraded(&list, &cured, 0, None).0, DegradedReason::Healthy);
+}
+
+#[test]
+fn an_open_breaker_degrades_whatever_the_last_actions_were() {
+    let breaker = |state| BreakerStatus {
+        state,
+        retry_time: None,
+        failures: vec![Time(at(1)), Time(at(2))],
+    };
+    let said = |state| degraded(&[], &BTreeSet::new(), 0, Some(&breaker(state)));
+    assert_eq!(
+        said(BreakerState::Open),
+        (
+            DegradedReason::RepeatedFailures,
+            "2 actions failed, the circuit breaker is Open".to_owned()
+        )
+    );
+    assert_eq!(said(BreakerState::HalfOpen).0, DegradedReason::RepeatedFailures);
+    assert_eq!(said(BreakerState::Closed).0, DegradedReason::Healthy);
 }

@@ -61,7 +61,8 @@ pub fn build(
     }
     match &outlook.sight {
         Sight::Standing(standing) => take_over(&mut status, standing),
-        Sight::Blind(_) => status.operations.clear(),
+        // What was under way is not forgotten: nobody knows how it ended.
+        Sight::Blind(_) => {}
     }
     let changed = !same(previous, &status);
     status.last_evaluation_time = match &outlook.sight {
