@@ -9,11 +9,13 @@
 mod access;
 mod converge;
 mod faults;
+mod guards;
 mod handover;
 mod home;
 mod kills;
 mod objects;
 mod soak;
+mod stages;
 mod stretched;
 mod tenancy;
 mod untouched;

@@ -1,0 +1,171 @@
+//! The operator killed at each stage of a move: the same move is watched to its end, and none is asked for twice (P10).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::ensure;
+use async_nats::{Client, Subscriber};
+use futures::{FutureExt, StreamExt};
+use leeward_e2e::{CONVERGED, Stage, assets};
+use leeward_lab::audit::Audit;
+use leeward_lab::load::Load;
+use leeward_lab::nats::{Layout, System, eventually, jetstream};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::{all_in_place, assert_under_way, assert_whole, config, keep_some, recorded, until, work};
+use crate::wrong_side::{AWAY, HOME, assert_led_from};
+
+/// The moment of the kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// The status shows the operation.
+    Recorded,
+    /// The edit is on its way.
+    Requested,
+    /// Members at home are there and lack data.
+    Copying,
+    /// A server at home leads.
+    Led,
+    /// Everything is there; a consumer is watched for whether it goes on.
+    Verifying,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_killed_at_any_stage_of_a_move_it_edits_once_and_loses_nothing() {
+    let layout = Layout::supercluster(&[(HOME, 3), (AWAY, 3)]);
+    let builder = System::builder(layout).delay(Duration::from_millis(10));
+    let mut stage = Stage::new(builder).await.unwrap();
+    let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
+    let client = assets::client(&stage.system, AWAY).await.unwrap();
+    let audit = Audit::start(&client).await.unwrap();
+    // The audit tells of one edit again and again while the servers carry it out; the system account sees requests.
+    let system = stage.system.system_client().await.unwrap();
+    let mut edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();
+    system.flush().await.unwrap();
+    let mut load = Load::new();
+    stage.apply_system(json!({})).await.unwrap();
+    let policy = json!({"disruption": {"maxConcurrent": 1, "cooldown": "1m"}});
+    stage.apply_policy("orders", policy).await.unwrap();
+
+    let stages = [At::Requested, At::Copying, At::Led, At::Verifying, At::Recorded];
+    let mut configs = Vec::new();
+    for (number, at) in stages.into_iter().enumerate() {
+        let stream = format!("M{number}");
+        create(&client, &stream).await;
+        keep_some(&client, &stream).await;
+        work(&mut load, &stage.system, &stream).await;
+        configs.push((stream.clone(), config(&client, &stream).await));
+        let signs = Signs::watch(&stage, &client, &system, &stream).await;
+
+        stage.start_operator().await.unwrap();
+        signs.reach(at, &client, &stream).await;
+        stage.operator().unwrap().kill().await.unwrap();
+        let status = stage.policy("orders").await.unwrap()["status"].clone();
+        assert_under_way(&status, &stream, None);
+
+        stage.operator().unwrap().restart().await.unwrap();
+        all_in_place(&stage, number + 1).await;
+        assert_led_from(&stage, HOME).await;
+        assert_eq!(stage.operator().unwrap().stop().await.unwrap(), Some(0));
+        println!("{at:?}: {stream} is home");
+    }
+
+    system.flush().await.unwrap();
+    let mut edited: BTreeMap<String, usize> = BTreeMap::new();
+    while let Some(Some(edit)) = edits.next().now_or_never() {
+        *edited.entry(edit.subject.to_string()).or_default() += 1;
+    }
+    let once = configs
+        .iter()
+        .map(|(stream, _)| (format!("$JS.API.STREAM.UPDATE.{stream}"), 1));
+    assert_eq!(edited, once.collect());
+    let others = audit
+        .leeward_writes()
+        .into_iter()
+        .filter(|request| !request.subject.contains(".UPDATE."));
+    assert_eq!(others.count(), 0, "{:?}", audit.leeward_writes());
+    for (stream, before) in &configs {
+        assert_only_placed_elsewhere(stream, before, &config(&client, stream).await);
+    }
+    assert_whole(load, &client, configs.iter().map(|(stream, _)| stream.as_str())).await;
+}
+
+fn assert_only_placed_elsewhere(stream: &str, before: &Value, after: &Value) {
+    assert_eq!(after["placement"], json!({"cluster": HOME}), "{stream}");
+    let mut expected = before.clone();
+    expected["placement"] = after["placement"].clone();
+    assert_eq!(after, &expected, "{stream}");
+}
+
+async fn create(client: &Client, stream: &str) {
+    let away = json!({"placement": {"cluster": AWAY}, "description": "kept \"as it is\""});
+    assets::stream(client, stream, 3, away).await.unwrap();
+    for consumer in super::CONSUMERS {
+        assets::consumer(client, stream, consumer, json!({}))
+            .await
+            .unwrap();
+    }
+    let half_a_mebibyte = vec![b'x'; 512 * 1024];
+    for _ in 0..40 {
+        jetstream::publish(client, &format!("{stream}.old"), half_a_mebibyte.clone())
+            .await
+            .unwrap();
+    }
+    assets::settled(client, stream, 3).await.unwrap();
+}
+
+/// What tells how far a move has come.
+struct Signs {
+    recorded: JoinHandle<anyhow::Result<()>>,
+    edits: Subscriber,
+}
+
+impl Signs {
+    async fn watch(stage: &Stage, client: &Client, system: &Client, stream: &str) -> Self {
+        let edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();
+        system.flush().await.unwrap();
+        client.flush().await.unwrap();
+        let recorded = recorded(stage, stream);
+        Self { recorded, edits }
+    }
+
+    async fn reach(mut self, at: At, client: &Client, stream: &str) {
+        if at == At::Recorded {
+            return self.recorded.await.unwrap().unwrap();
+        }
+        self.recorded.abort();
+        until(&mut self.edits, &format!(".UPDATE.{stream}")).await;
+        let come_so_far = async || -> anyhow::Result<()> {
+            let info = jetstream::stream_info(client, stream).await?;
+            let leader = info["cluster"]["leader"].as_str().unwrap_or_default();
+            let members = info["cluster"]["replicas"].as_array().cloned();
+            let members = members.unwrap_or_default();
+            let at_home = |name: &Value| name.as_str().is_some_and(|name| name.starts_with(HOME));
+            let lacking = |member: &Value| at_home(&member["name"]) && member["current"] != true;
+            match at {
+                At::Recorded | At::Requested => {}
+                At::Copying => ensure!(members.iter().any(lacking), "nothing is copied: {info}"),
+                At::Led => ensure!(leader.starts_with(HOME), "{leader} leads it"),
+                At::Verifying => {
+                    let all = members.iter().all(|member| at_home(&member["name"]));
+                    ensure!(
+                        all && members.len() == 2 && leader.starts_with(HOME),
+                        "{leader} and {members:?}"
+                    );
+                    for consumer in super::CONSUMERS {
+                        let leader = jetstream::leader_of_consumer(client, stream, consumer).await?;
+                        ensure!(
+                            leader.as_ref().is_some_and(|leader| leader.starts_with(HOME)),
+                            "{consumer} is led by {leader:?}"
+                        );
+                    }
+                }
+            }
+            Ok(())
+        };
+        eventually(CONVERGED, &format!("{at:?}"), come_so_far)
+            .await
+            .unwrap();
+    }
+}

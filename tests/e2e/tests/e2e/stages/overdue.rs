@@ -1,0 +1,196 @@
+//! A move that cannot end: it is cancelled after its time, and nothing but the attempt is left of it (P7). What was tried
+//! is remembered over a kill, until the policy says otherwise.
+
+use anyhow::{Context, ensure};
+use async_nats::{Client, Subscriber};
+use futures::{FutureExt, StreamExt};
+use leeward_e2e::{CONVERGED, Stage, assets, condition};
+use leeward_lab::audit::Audit;
+use leeward_lab::leeward::manifests::merged;
+use leeward_lab::load::Load;
+use leeward_lab::nats::{Layout, NatsVersion, System, eventually, jetstream};
+use serde_json::{Value, json};
+
+use super::remembered::assert_alike;
+use super::{all_in_place, assert_whole, config, until, work};
+use crate::wrong_side::{AWAY, HOME, assert_led_from};
+
+/// With these asleep, a group of three at home comes to no decision.
+const ASLEEP: [&str; 2] = ["us-east-0", "us-east-1"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_a_move_that_does_not_end_is_cancelled_and_tried_again_only_when_told() {
+    overdue(NatsVersion::Newest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_a_move_that_does_not_end_is_cancelled_on_servers_that_keep_the_targets_placement() {
+    overdue(NatsVersion::V2_14).await;
+}
+
+async fn overdue(version: NatsVersion) {
+    let layout = Layout::supercluster(&[(HOME, 3), (AWAY, 3)]);
+    let mut stage = Stage::new(System::builder(layout).version(version))
+        .await
+        .unwrap();
+    let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
+    let client = assets::client(&stage.system, AWAY).await.unwrap();
+    let system = stage.system.system_client().await.unwrap();
+    let audit = Audit::start(&client).await.unwrap();
+    let away = json!({"placement": {"cluster": AWAY}, "description": "kept \"as it is\"", "metadata": {"team": "é ✓"}});
+    assets::stream(&client, "ORDERS", 3, away).await.unwrap();
+    assets::consumer(&client, "ORDERS", "work", json!({}))
+        .await
+        .unwrap();
+    let mut load = Load::new();
+    work(&mut load, &stage.system, "ORDERS").await;
+    meta_leader_away(&stage).await;
+    let before = (config(&client, "ORDERS").await, peers(&client).await);
+    let servers: Vec<String> = stage
+        .system
+        .urls(AWAY)
+        .unwrap()
+        .split(',')
+        .map(str::to_owned)
+        .collect();
+    stage.apply_system(json!({"servers": servers})).await.unwrap();
+    let spec = json!({
+        "actions": {"streamPlacement": {"timeout": "1m", "maxStall": "5m"}},
+        "disruption": {"cooldown": "0s", "maxAttempts": 1},
+    });
+    stage.apply_policy("orders", spec.clone()).await.unwrap();
+
+    let mut edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();
+    system.flush().await.unwrap();
+    let mut cancels = Cancels::watch(&client).await;
+    stage.start_operator().await.unwrap();
+    until(&mut edits, ".UPDATE.ORDERS").await;
+    for server in ASLEEP {
+        stage.system.pause(server).await.unwrap();
+    }
+    stage
+        .await_policy("orders", "the move has timed out", |policy| {
+            let last = &policy["status"]["recentActions"][0];
+            ensure!(
+                last["type"] == "StreamPlacement" && last["result"] == "TimedOut",
+                "{last}"
+            );
+            Ok(())
+        })
+        .await
+        .unwrap();
+    for server in ASLEEP {
+        stage.system.resume(server).await.unwrap();
+    }
+    assert_eq!(cancels.told(), 1, "{:?}", audit.leeward_writes());
+    assert_eq!((config(&client, "ORDERS").await, peers(&client).await), before);
+    stage
+        .await_reason("orders", "Degraded", "MoveTimedOut")
+        .await
+        .unwrap();
+    let events = stage
+        .kubectl(&["get", "events", "--output", "json"])
+        .await
+        .unwrap();
+    let events: Value = serde_json::from_str(&events).unwrap();
+    let about = |event: &Value| event["reason"] == "StreamMoveTimedOut";
+    assert!(
+        events["items"].as_array().unwrap().iter().any(about),
+        "{events:#}"
+    );
+
+    gave_up(&stage).await;
+    let remembered = memory(&stage).await;
+    stage.operator().unwrap().kill().await.unwrap();
+    stage.operator().unwrap().restart().await.unwrap();
+    assets::looks(&stage, "orders", 2).await.unwrap();
+    gave_up(&stage).await;
+    assert_alike(&remembered, &memory(&stage).await, "memory");
+    let written = audit.leeward_writes().len();
+
+    stage.operator().unwrap().kill().await.unwrap();
+    let told = merged(spec, json!({"resetToken": "once more"}));
+    stage.apply_policy("orders", told).await.unwrap();
+    assert_eq!(audit.leeward_writes().len(), written, "nothing was tried");
+    stage.operator().unwrap().restart().await.unwrap();
+    all_in_place(&stage, 1).await;
+    assert_led_from(&stage, HOME).await;
+    let mut after = config(&client, "ORDERS").await;
+    assert_eq!(after["placement"]["cluster"], HOME);
+    after["placement"] = before.0["placement"].clone();
+    assert_eq!(after, before.0);
+    assert_eq!(memory(&stage).await["resetToken"], "once more");
+    assert_whole(load, &client, std::iter::once("ORDERS")).await;
+}
+
+/// Requests to cancel a move. The audit of the newest servers tells of the edit again instead.
+struct Cancels(Vec<Subscriber>);
+
+impl Cancels {
+    async fn watch(client: &Client) -> Self {
+        let mut told = Vec::new();
+        for subject in [
+            "$JS.API.STREAM.CANCEL_MOVE.*",
+            "$JS.API.ACCOUNT.STREAM.CANCEL_MOVE.>",
+        ] {
+            told.push(client.subscribe(subject).await.unwrap());
+        }
+        client.flush().await.unwrap();
+        Self(told)
+    }
+
+    fn told(&mut self) -> usize {
+        let count =
+            |told: &mut Subscriber| std::iter::from_fn(|| told.next().now_or_never().flatten()).count();
+        self.0.iter_mut().map(count).sum()
+    }
+}
+
+/// The stream is left alone, for its attempts are used up.
+async fn gave_up(stage: &Stage) {
+    stage
+        .await_policy("orders", "the stream is given up", |policy| {
+            let findings = policy["status"]["findings"].as_array().into_iter().flatten();
+            let reasons: Vec<&str> = findings
+                .filter(|finding| finding["consumer"].is_null() && finding["stream"] == "ORDERS")
+                .filter_map(|finding| finding["reason"].as_str())
+                .collect();
+            ensure!(reasons == ["AttemptsExhausted"], "{reasons:?}");
+            let (observed, said) = condition(policy, "Observed").context("no condition")?;
+            ensure!(observed == "Complete", "{observed}: {said}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn memory(stage: &Stage) -> Value {
+    stage.policy("orders").await.unwrap()["status"]["memory"].clone()
+}
+
+/// Where the stream lies, in order; the servers have ended what they were doing with it.
+async fn peers(client: &Client) -> Vec<String> {
+    let info = assets::settled(client, "ORDERS", 3).await.unwrap();
+    let mut peers = jetstream::peers_in(&info);
+    peers.sort();
+    peers
+}
+
+/// The servers that fall asleep must not lead the meta group.
+async fn meta_leader_away(stage: &Stage) {
+    let system = stage.system.system_client().await.unwrap();
+    eventually(CONVERGED, "the meta group is led from away", || async {
+        let jsz = stage.system.ping("JSZ", &json!({})).await?;
+        let leader = jsz
+            .values()
+            .find_map(|data| data["meta_cluster"]["leader"].as_str());
+        if leader.is_some_and(|leader| leader.starts_with(AWAY)) {
+            return Ok(());
+        }
+        let body = json!({"placement": {"cluster": AWAY}});
+        jetstream::request(&system, "$JS.API.META.LEADER.STEPDOWN", &body).await?;
+        anyhow::bail!("it is led by {leader:?}")
+    })
+    .await
+    .unwrap();
+}
