@@ -65,6 +65,15 @@ async fn overdue(version: NatsVersion) {
     let mut cancels = Cancels::watch(&client).await;
     stage.start_operator().await.unwrap();
     until(&mut edits, ".UPDATE.ORDERS").await;
+    // A server that sleeps before the edit is agreed on could make the meta group lose it.
+    eventually(CONVERGED, "the edit is stored", || async {
+        let info = jetstream::stream_info(&client, "ORDERS").await?;
+        let stored = &info["config"]["placement"]["cluster"];
+        ensure!(*stored == HOME, "{stored}");
+        Ok(())
+    })
+    .await
+    .unwrap();
     for server in ASLEEP {
         stage.system.pause(server).await.unwrap();
     }
