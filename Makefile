@@ -4,8 +4,8 @@
 CARGO ?= cargo
 TOPOLOGY ?= supercluster
 MINUTES ?= 10
-# End-to-end tests start up to a dozen servers each.
-E2E_THREADS ?= 2
+# End-to-end tests start up to a dozen servers each, and mostly wait.
+E2E_THREADS ?= 3
 
 # Resolves the pinned servers and clients, and fails when one is missing.
 WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
