@@ -101,6 +101,14 @@ impl AssetName {
         }
     }
 
+    /// A stream, or a consumer of it if one is named, as a status tells them.
+    pub fn of(stream: &str, consumer: Option<&str>) -> Self {
+        Self {
+            stream: StreamName::from(stream),
+            consumer: consumer.map(ConsumerName::from),
+        }
+    }
+
     /// A consumer of a stream.
     pub fn consumer(stream: StreamName, consumer: ConsumerName) -> Self {
         Self {

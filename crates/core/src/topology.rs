@@ -168,6 +168,13 @@ impl Topology {
         self.get(index)?.details.as_ref()
     }
 
+    /// The measured round trip between two clusters, whichever of them measured it.
+    pub fn round_trip(&self, one: &ClusterName, other: &ClusterName) -> Option<Duration> {
+        let measured =
+            |from: &ClusterName, to: &ClusterName| self.round_trips.get(&(from.clone(), to.clone()));
+        measured(one, other).or_else(|| measured(other, one)).copied()
+    }
+
     /// The servers that were expected and did not answer.
     pub fn missing(&self) -> impl Iterator<Item = &ServerName> {
         self.servers

@@ -81,6 +81,16 @@ pub enum Stage {
     Cancelling,
 }
 
+impl Stage {
+    /// Whether what was asked for is done, and is watched until clients go on.
+    pub fn is_proof(self) -> bool {
+        match self {
+            Self::Verifying | Self::Refreshing => true,
+            Self::Checking | Self::Recording | Self::Requested | Self::Cancelling => false,
+        }
+    }
+}
+
 /// What an operation works with.
 #[derive(Debug)]
 pub struct Conduct<'a, A, C> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_api::policy_status::{Finding as FindingStatus, RecentAction};
+use leeward_api::policy_status::{Finding as FindingStatus, PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::ActionType;
 use leeward_core::evaluate::Managed;
 use leeward_core::history::History;
@@ -66,6 +66,15 @@ pub struct Setup<A, C> {
     /// Whether somebody writes down where the policy stands and says so with [`Runner::recorded`]: then no request is sent
     /// before its operation is written down.
     pub records: bool,
+}
+
+/// Moves that were under way when a status was written.
+pub fn unfinished_moves(past: &PlacementPolicyStatus) -> BTreeSet<StreamName> {
+    let moves = past.operations.iter();
+    moves
+        .filter(|operation| operation.action == ActionType::StreamPlacement)
+        .map(|operation| StreamName::from(operation.stream.as_str()))
+        .collect()
 }
 
 /// What may change while a loop runs.

@@ -9,7 +9,7 @@ use leeward_api::policy_status::{BreakerState, BreakerStatus, Memory, OperationS
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
 use leeward_core::demand::elapsed;
 use leeward_core::limits::Limits;
-use leeward_core::names::{AssetName, ConsumerName, StreamName};
+use leeward_core::names::AssetName;
 use leeward_core::plan::{Action, Deed};
 use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
@@ -139,10 +139,7 @@ pub(crate) fn progressing(
     waiting: usize,
     limits: Option<(ProgressingReason, String)>,
 ) -> (ProgressingReason, String) {
-    let verified = operations.values().filter(|operation| match operation.stage {
-        Stage::Verifying | Stage::Refreshing => true,
-        Stage::Checking | Stage::Recording | Stage::Requested | Stage::Cancelling => false,
-    });
+    let verified = operations.values().filter(|operation| operation.stage.is_proof());
     let verified = verified.count();
     if verified > 0 && verified == operations.len() {
         let text = format!("{verified} done, watched until their clients go on; {waiting} waiting");
@@ -184,10 +181,19 @@ pub(crate) fn progressing(
 
 /// The asset that an action was about.
 pub(crate) fn asset_of(action: &RecentAction) -> AssetName {
-    AssetName {
-        stream: StreamName::from(action.stream.as_str()),
-        consumer: action.consumer.as_deref().map(ConsumerName::from),
+    AssetName::of(&action.stream, action.consumer.as_deref())
+}
+
+/// The last action on each asset.
+pub(crate) fn last_of_each(recent: &[RecentAction]) -> BTreeMap<AssetName, &RecentAction> {
+    let mut last: BTreeMap<AssetName, &RecentAction> = BTreeMap::new();
+    for action in recent {
+        let newest = last.entry(asset_of(action)).or_insert(action);
+        if action.time > newest.time {
+            *newest = action;
+        }
     }
+    last
 }
 
 /// Judged by the last operation of each asset that is not in place or gone by now.
@@ -197,14 +203,8 @@ pub(crate) fn degraded(
     exhausted: usize,
     breaker: Option<&BreakerStatus>,
 ) -> (DegradedReason, String) {
-    let mut last: BTreeMap<(&str, Option<&str>), &RecentAction> = BTreeMap::new();
-    for action in recent.iter().filter(|action| !cured.contains(&asset_of(action))) {
-        let key = (action.stream.as_str(), action.consumer.as_deref());
-        let newest = last.entry(key).or_insert(action);
-        if action.time > newest.time {
-            *newest = action;
-        }
-    }
+    let mut last = last_of_each(recent);
+    last.retain(|asset, _| !cured.contains(asset));
     let ended = |result: ActionResult, is_move: bool| {
         last.values()
             .filter(|action| action.result == result)

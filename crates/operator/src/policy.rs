@@ -374,17 +374,13 @@ impl Policies {
             return Ok(());
         }
         entry.status = status;
-        let cluster = &self.shared.cluster;
-        let write = cluster.apply_status::<PlacementPolicy>(key, &entry.status);
-        let tenure = self.shared.tenure_of(&system_of(policy));
-        match tenure.while_held(write).await {
-            Some(Ok(())) => {
-                entry.written.clone_from(&entry.status);
-                entry.recorded(standing.as_deref());
-            }
-            // It was deleted meanwhile, or another replica speaks now.
-            Some(Err(ClusterError::Missing { .. })) | None => {}
-            Some(Err(error)) => return Err(error),
+        let system = system_of(policy);
+        let stored = self
+            .shared
+            .store_status::<PlacementPolicy>(&system, key, &entry.status);
+        if stored.await? {
+            entry.written.clone_from(&entry.status);
+            entry.recorded(standing.as_deref());
         }
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use leeward_api::{NatsSystem, PlacementPolicy};
 use leeward_core::evaluate::Managed;
 use leeward_engine::metrics::Metrics;
+use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError, Stated};
 use crate::events::Events;
 use crate::gauges::Gauges;
 use crate::key::Key;
@@ -59,6 +60,22 @@ impl Shared {
     /// The right to act on a system and to speak of it and of its policies: one and the same for all systems.
     pub fn tenure_of(&self, _system: &Key) -> &Tenure {
         &self.tenure
+    }
+
+    /// Writes the status of a system or of one of its policies, as long as this replica may speak; whether it is stored now.
+    pub async fn store_status<K: Stated>(
+        &self,
+        system: &Key,
+        key: &Key,
+        status: &impl Serialize,
+    ) -> Result<bool, ClusterError> {
+        let write = self.cluster.apply_status::<K>(key, status);
+        match self.tenure_of(system).while_held(write).await {
+            Some(Ok(())) => Ok(true),
+            // It was deleted meanwhile, or another replica speaks now.
+            Some(Err(ClusterError::Missing { .. })) | None => Ok(false),
+            Some(Err(error)) => Err(error),
+        }
     }
 
     /// Wakes everything, systems first: policies wait for theirs.

@@ -202,13 +202,12 @@ impl Systems {
             return Ok(());
         }
         entry.status = status;
-        let cluster = &self.shared.cluster;
-        let write = cluster.apply_status::<NatsSystem>(key, &entry.status);
-        match tenure.while_held(write).await {
-            Some(Ok(())) => entry.written.clone_from(&entry.status),
-            // It was deleted meanwhile, or another replica speaks now.
-            Some(Err(ClusterError::Missing { .. })) | None => {}
-            Some(Err(error)) => return Err(error),
+        if self
+            .shared
+            .store_status::<NatsSystem>(key, key, &entry.status)
+            .await?
+        {
+            entry.written.clone_from(&entry.status);
         }
         Ok(())
     }

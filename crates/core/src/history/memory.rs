@@ -15,7 +15,7 @@ use super::{AssetHistory, History, MOST_UNDONE};
 use crate::breaker::Breaker;
 use crate::budget::{Ledger, Spent};
 use crate::demand::{SettledHome, elapsed, later};
-use crate::names::{AssetName, ConsumerName, Location, StreamName};
+use crate::names::{AssetName, Location};
 use crate::policy::Disruption;
 
 /// Times are stored in whole seconds, rounded down: one more, so that nothing ends too early.
@@ -90,11 +90,11 @@ impl History {
             })
         });
         for asset in &memory.assets {
-            let name = asset_name(&asset.stream, asset.consumer.as_ref());
+            let name = AssetName::of(&asset.stream, asset.consumer.as_deref());
             history.assets.insert(name, past(asset));
         }
         for operation in &status.operations {
-            let name = asset_name(&operation.stream, operation.consumer.as_ref());
+            let name = AssetName::of(&operation.stream, operation.consumer.as_deref());
             history.ledger.begin(&name, operation.action);
             history.ledger.end(&name, true, now);
             let entry = history.assets.entry(name).or_insert(AssetHistory {
@@ -156,11 +156,4 @@ fn breaker(status: &PlacementPolicyStatus, now: Timestamp) -> Breaker {
         BreakerState::Open | BreakerState::HalfOpen => Some(failures.iter().max().copied().unwrap_or(now)),
     };
     Breaker { failures, opened }
-}
-
-fn asset_name(stream: &str, consumer: Option<&String>) -> AssetName {
-    AssetName {
-        stream: StreamName::from(stream),
-        consumer: consumer.map(|name| ConsumerName::from(name.as_str())),
-    }
 }

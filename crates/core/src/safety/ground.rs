@@ -99,11 +99,7 @@ impl<'a> Ground<'a> {
     pub fn round_trip_from(&self, leader: Option<ServerIx>) -> Option<Duration> {
         let from = self.clusters.get(usize::from(leader?.0)).copied().flatten()?;
         let to = self.home_cluster?;
-        let measured = &self.view.topology.round_trips;
-        measured
-            .get(&(from.clone(), to.clone()))
-            .or_else(|| measured.get(&(to.clone(), from.clone())))
-            .copied()
+        self.view.topology.round_trip(from, to)
     }
 
     /// Whether a server started a moment ago, or nobody knows when: it gets no leaders.

@@ -258,12 +258,15 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             return;
         };
         let first = operation.stage < Stage::Requested && stage >= Stage::Requested;
+        let news = operation.stage.is_proof() != stage.is_proof();
         operation.stage = stage;
         if first {
             let action = operation.action.clone();
             self.occur(Occurrence::Requested { action }).await;
         }
-        self.publish_progress();
+        if news {
+            self.publish_progress();
+        }
     }
 
     /// Watches hand-overs under way to their end for a short time; moves go on without being watched.

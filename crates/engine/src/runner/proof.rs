@@ -60,12 +60,7 @@ fn round_trip(view: &AccountView, action: &Action) -> Option<Duration> {
         },
         Deed::Move(moving) => moving.target.servers.first(),
     }?;
-    let (from, to) = (cluster(&action.from)?, cluster(to)?);
-    let measured = &topology.round_trips;
-    let there = measured.get(&(from.clone(), to.clone()));
-    there
-        .or_else(|| measured.get(&(to.clone(), from.clone())))
-        .copied()
+    topology.round_trip(cluster(&action.from)?, cluster(to)?)
 }
 
 /// Operations since there was nothing to do.

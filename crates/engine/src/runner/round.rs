@@ -24,7 +24,7 @@ use super::{Input, Loop};
 use crate::metrics::Evaluated;
 use crate::occurrence::Occurrence;
 use crate::ports::{Act, Clock};
-use crate::standing::{Standing, asset_of, degraded, operation_status, progressing};
+use crate::standing::{Standing, asset_of, degraded, last_of_each, operation_status, progressing};
 
 /// A refused action is tried again after this long: rights may have been granted.
 const DENIED_FOR: Duration = Duration::from_mins(5);
@@ -274,14 +274,7 @@ fn cured(recent: &[RecentAction], view: &AccountView, evaluation: &Evaluation) -
 
 /// Assets whose last operation left consumers that did not go on.
 fn stalled(recent: &[RecentAction]) -> BTreeSet<AssetName> {
-    let mut last: BTreeMap<AssetName, &RecentAction> = BTreeMap::new();
-    for action in recent {
-        let newest = last.entry(asset_of(action)).or_insert(action);
-        if action.time > newest.time {
-            *newest = action;
-        }
-    }
-    let stalled = last
+    let stalled = last_of_each(recent)
         .into_iter()
         .filter(|(_, action)| action.result == ActionResult::Stalled);
     stalled.map(|(asset, _)| asset).collect()

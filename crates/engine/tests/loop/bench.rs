@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_api::policy_status::{PlacementPolicyStatus, RecentAction};
-use leeward_api::vocabulary::{ActionResult, ActionType, InPlaceReason};
+use leeward_api::vocabulary::{ActionResult, InPlaceReason};
 use leeward_core::evaluate::Managed;
 use leeward_core::history::History;
-use leeward_core::names::StreamName;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::limits::SystemLimits;
@@ -16,7 +15,7 @@ use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::occurrence::Occurrence;
 use leeward_engine::permit::Withheld;
 use leeward_engine::ports::Clock as _;
-use leeward_engine::runner::{Input, Runner, Setup};
+use leeward_engine::runner::{Input, Runner, Setup, unfinished_moves};
 use leeward_engine::standing::Standing;
 use tokio::sync::mpsc;
 
@@ -173,12 +172,4 @@ pub fn status_of(standing: &Standing) -> PlacementPolicyStatus {
         memory: Some(standing.memory.clone()),
         ..PlacementPolicyStatus::default()
     }
-}
-
-fn unfinished_moves(status: &PlacementPolicyStatus) -> BTreeSet<StreamName> {
-    let moves = status.operations.iter();
-    moves
-        .filter(|operation| operation.action == ActionType::StreamPlacement)
-        .map(|operation| StreamName::from(operation.stream.as_str()))
-        .collect()
 }

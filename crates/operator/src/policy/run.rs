@@ -8,16 +8,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use leeward_api::policy::{Mode, PlacementPolicySpec};
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_api::vocabulary::ActionType;
 use leeward_core::evaluate::Managed;
 use leeward_core::history::History;
-use leeward_core::names::{AccountId, StreamName};
+use leeward_core::names::AccountId;
 use leeward_core::policy::Policy;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::occurrence::Occurrence;
 use leeward_engine::permit::Withheld;
 use leeward_engine::ports::SystemClock;
-use leeward_engine::runner::{Input, Runner, Setup};
+use leeward_engine::runner::{Input, Runner, Setup, unfinished_moves};
 use leeward_engine::standing::Standing;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -253,15 +252,6 @@ impl Drive {
         let _ = tokio::time::timeout(Duration::from_millis(500), rest).await;
         standing.borrow().clone()
     }
-}
-
-/// Moves that were under way when the status was written.
-fn unfinished_moves(past: &PlacementPolicyStatus) -> BTreeSet<StreamName> {
-    let moves = past.operations.iter();
-    moves
-        .filter(|operation| operation.action == ActionType::StreamPlacement)
-        .map(|operation| StreamName::from(operation.stream.as_str()))
-        .collect()
 }
 
 /// Hands occurrences on as events, if this replica is the one that speaks; never waits for them to be written.
