@@ -1,5 +1,6 @@
 //! The loop over ports: rounds, operations, limits. It knows neither Kubernetes nor NATS types.
 
+pub mod condition;
 pub mod execute;
 #[cfg(test)]
 mod fixtures;
@@ -11,3 +12,4 @@ pub mod ports;
 pub mod record;
 pub mod runner;
 pub mod standing;
+pub mod status;

@@ -39,6 +39,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Occurrences that may wait for the adapter before the oldest loop waits for it.
 const OCCURRENCES: usize = 1024;
 
+/// A view older than this many observation intervals decides nothing.
+const STALE_INTERVALS: u32 = 3;
+const STALE_FLOOR: Duration = Duration::from_secs(15);
+
 /// What a loop works with for its whole life.
 pub struct Setup<A, C> {
     /// Names the policy in logs and metrics.
@@ -66,6 +70,11 @@ pub struct Setup<A, C> {
     /// Whether somebody writes down where the policy stands and says so with [`Runner::recorded`]: then no request is sent
     /// before its operation is written down.
     pub records: bool,
+}
+
+/// How old a view may be that decides something, by how often everything is observed.
+pub fn stale_after(interval: Duration) -> Duration {
+    interval.saturating_mul(STALE_INTERVALS).max(STALE_FLOOR)
 }
 
 /// Moves that were under way when a status was written.
@@ -309,5 +318,16 @@ impl<A, C> Drop for Loop<A, C> {
             self.setup.metrics.dropped(&self.setup.labels, kind);
         }
         self.setup.limits.set_moving(&self.setup.account, BTreeSet::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_is_stale_after_three_intervals_and_never_before_fifteen_seconds() {
+        assert_eq!(stale_after(Duration::from_secs(30)), Duration::from_secs(90));
+        assert_eq!(stale_after(Duration::from_secs(4)), Duration::from_secs(15));
     }
 }

@@ -6,7 +6,6 @@
 //! What is decided is the core's matter, how NATS is spoken to the NATS adapter's.
 
 mod cluster;
-mod condition;
 mod config;
 mod endpoint;
 mod error;

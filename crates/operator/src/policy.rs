@@ -11,7 +11,6 @@ mod fenced;
 mod findings;
 mod link;
 mod run;
-mod status;
 mod term;
 mod validate;
 
@@ -23,12 +22,14 @@ use kube::Resource as _;
 use kube::core::error_boundary::InvalidObject;
 use leeward_api::PlacementPolicy;
 use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason};
+use leeward_engine::condition::{Conditions, Verdict};
 use leeward_engine::permit::Withheld;
+use leeward_engine::runner::stale_after;
+use leeward_engine::status::{Outlook, Sight, build, same};
 use serde_json::json;
 use tracing::{info, warn};
 
 use crate::cluster::ClusterError;
-use crate::condition::{Conditions, Verdict};
 use crate::error::chain;
 use crate::events::Told;
 use crate::key::Key;
@@ -41,8 +42,7 @@ use dereference::{SystemFact, dereference};
 use entry::Entry;
 use findings::{Findings, accepted, findings};
 use link::{Link, account_status};
-use run::{Drive, Orders, Start, stale_after, withheld};
-use status::{Outlook, Sight, build, same};
+use run::{Drive, Orders, Start, withheld};
 use validate::{Refs, Unresolved, accept, judge};
 
 pub use validate::secret_problem;

@@ -16,10 +16,10 @@ use kube::Resource as _;
 use kube::core::error_boundary::InvalidObject;
 use leeward_api::NatsSystem;
 use leeward_api::vocabulary::ConnectedReason;
+use leeward_engine::condition::Verdict;
 use tracing::warn;
 
 use crate::cluster::ClusterError;
-use crate::condition::Verdict;
 use crate::key::Key;
 use crate::objects::Guarded;
 use crate::registry::Registry;

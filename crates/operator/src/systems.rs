@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use leeward_api::system::AllowedNamespaces;
 use leeward_api::vocabulary::ConnectedReason;
+use leeward_engine::condition::Verdict;
 use leeward_engine::limits::SystemLimits;
 use leeward_nats::{ConnectConfig, SystemObserver};
 
-use crate::condition::Verdict;
 use crate::key::Key;
 use crate::lease::Term;
 

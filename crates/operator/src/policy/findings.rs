@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason};
+use leeward_engine::condition::Verdict;
 
 use super::SOON;
 use super::claims::Precedence;
 use super::dereference::{Facts, SystemFact};
 use super::validate::{Refs, Unresolved};
-use crate::condition::Verdict;
 
 /// What a reconcile found out, as its status tells it.
 #[derive(Debug)]

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use leeward_api::policy_status::Account;
 use leeward_api::vocabulary::{ObservedReason, ResolvedRefsReason};
 use leeward_core::snapshot::AccountView;
+use leeward_engine::condition::Verdict;
 use leeward_engine::ports::Observe;
 use leeward_nats::{AccountClient, AccountInfo, ConnectProblem, ConnectionState, TenantObserver};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::validate::{Identity, Refs, Unresolved};
-use crate::condition::Verdict;
 use crate::key::Key;
 use crate::pokes::{Pokes, poke_on};
 

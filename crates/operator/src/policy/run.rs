@@ -30,10 +30,6 @@ use crate::lease::Tenure;
 use crate::pokes::{Pokes, poke_on};
 use crate::systems::SystemHandle;
 
-/// A view older than this many observation intervals decides nothing.
-const STALE_INTERVALS: u32 = 3;
-const STALE_FLOOR: Duration = Duration::from_secs(15);
-
 /// What a runner is told.
 #[derive(Clone, Debug)]
 pub struct Orders {
@@ -77,11 +73,6 @@ impl Orders {
             withheld: self.withheld.clone(),
         }
     }
-}
-
-/// How old a view may be that decides something.
-pub fn stale_after(interval: Duration) -> Duration {
-    interval.saturating_mul(STALE_INTERVALS).max(STALE_FLOOR)
 }
 
 /// Everything that withholds the right to act.
@@ -298,11 +289,5 @@ mod tests {
             switched_off(&observing, None),
             BTreeSet::from([Withheld::Observing])
         );
-    }
-
-    #[test]
-    fn a_view_is_stale_after_three_intervals_and_never_before_fifteen_seconds() {
-        assert_eq!(stale_after(Duration::from_secs(30)), Duration::from_secs(90));
-        assert_eq!(stale_after(Duration::from_secs(4)), Duration::from_secs(15));
     }
 }

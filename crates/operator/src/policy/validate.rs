@@ -6,12 +6,12 @@ use leeward_api::PlacementPolicy;
 use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason};
 use leeward_core::policy::Policy;
 use leeward_core::resolve::{InvalidPolicy, resolve};
+use leeward_engine::condition::Verdict;
 use leeward_nats::{ConnectConfig, Credentials, CredentialsError};
 
 use super::allowed::why_refused;
 use super::dereference::{Facts, SystemFact};
 use crate::cluster::{ClusterError, SecretData};
-use crate::condition::Verdict;
 use crate::error::chain;
 use crate::key::Key;
 use crate::systems::{Route, SystemHandle};

@@ -6,10 +6,10 @@ use std::time::Duration;
 use leeward_api::NatsSystemSpec;
 use leeward_api::system::{CaRef, CertificateRef};
 use leeward_api::vocabulary::ConnectedReason;
+use leeward_engine::condition::Verdict;
 
 use super::not_found;
 use crate::cluster::{Cluster, SecretData};
-use crate::condition::Verdict;
 use crate::error::chain;
 use crate::key::Key;
 use crate::policy::secret_problem;

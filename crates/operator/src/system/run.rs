@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use leeward_api::NatsSystem;
 use leeward_api::system_status::NatsSystemStatus;
 use leeward_api::vocabulary::ConnectedReason;
+use leeward_engine::condition::Verdict;
 use leeward_engine::limits::SystemLimits;
 use leeward_nats::{ConnectConfig, SystemObserver, SystemStatus};
 use tokio::task::JoinSet;
 use tracing::info;
 
 use super::dereference::Materials;
-use crate::condition::Verdict;
 use crate::key::Key;
 use crate::lease::Term;
 use crate::pokes::{Pokes, poke_on};

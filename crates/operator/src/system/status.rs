@@ -14,9 +14,8 @@ use leeward_api::vocabulary::{ConnectedReason, ObservedReason, SystemCondition, 
 use leeward_core::demand::elapsed;
 use leeward_core::explain::gap_text;
 use leeward_core::snapshot::Gap;
+use leeward_engine::condition::{Conditions, Verdict};
 use leeward_nats::{ConnectProblem, ConnectionState, Standing, SystemStatus};
-
-use crate::condition::{Conditions, Verdict};
 
 /// Gaps that a message names; more are counted.
 const GAPS_NAMED: usize = 5;

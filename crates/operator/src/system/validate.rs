@@ -1,11 +1,11 @@
 //! Makes the configuration of a connection from Secrets, or says why they cannot be used. Pure.
 
 use leeward_api::vocabulary::ConnectedReason;
+use leeward_engine::condition::Verdict;
 use leeward_nats::{ConnectConfig, Credentials, CredentialsError, TlsConfig};
 
 use super::dereference::{Materials, TlsMaterials};
 use super::not_found;
-use crate::condition::Verdict;
 
 /// The configuration that the materials make.
 pub fn validate(materials: &Materials) -> Result<ConnectConfig, Verdict<ConnectedReason>> {

@@ -3,6 +3,7 @@
 //! What cannot be seen now keeps its last value: the conditions say that it is old. A status is worth writing only when
 //! something besides time changed (P12).
 
+use crate::standing::Standing;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use leeward_api::policy::{Mode, PlacementPolicySpec, ReadyWhen};
@@ -15,7 +16,6 @@ use leeward_api::vocabulary::{
     ProgressingReason, ReadyReason, ResolvedRefsReason,
 };
 use leeward_core::limits::Limits;
-use leeward_engine::standing::Standing;
 
 use crate::condition::{Conditions, Verdict};
 
