@@ -1,6 +1,6 @@
 //! One finding or gap in a sentence: what is seen, what it means, what to do.
 
-mod amounts;
+pub mod amounts;
 mod held;
 
 use self::held::Held;

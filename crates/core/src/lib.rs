@@ -10,11 +10,13 @@ pub mod admission;
 pub mod breaker;
 pub mod budget;
 pub mod conflict;
+pub mod definition;
 pub mod demand;
 pub mod evaluate;
 pub mod explain;
 #[cfg(test)]
 mod fixtures;
+pub mod forecast;
 pub mod history;
 pub mod limits;
 pub mod names;

@@ -6,7 +6,7 @@ use crate::score::MOVES_WITHOUT_STALL;
 use crate::topology::Version;
 
 /// Rounded down: `300 MiB`, `1.5 GiB`, `17 bytes`.
-pub(super) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
         return counted(count, "byte");
@@ -26,12 +26,12 @@ pub(super) fn bytes(count: u64) -> String {
 }
 
 /// `1 server`, `2 servers`.
-pub(super) fn counted(count: u64, what: &str) -> String {
+pub fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Rounded up, in the largest unit that still tells: `12 s`, `3 min`, `5 h`.
-pub(super) fn about(time: Duration) -> String {
+pub fn about(time: Duration) -> String {
     let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     match seconds {
         0..120 => format!("{seconds} s"),
@@ -41,7 +41,7 @@ pub(super) fn about(time: Duration) -> String {
 }
 
 /// Whom a stall is the fault of.
-pub(super) fn stalling_servers() -> String {
+pub fn stalling_servers() -> String {
     let Version {
         major,
         minor,

@@ -8,6 +8,7 @@
 
 mod carry_out;
 mod flapping;
+mod forecasts;
 mod memory;
 mod properties;
 mod read_back;

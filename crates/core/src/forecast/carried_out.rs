@@ -1,0 +1,151 @@
+//! What actions make of a view when every one of them succeeds, as the servers would do it (NATS.md N4, N10, N21).
+//!
+//! What the servers would refuse, or could only do to somebody's harm, stays undone and is named. Time is up to the caller.
+
+mod choice;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use self::choice::{choose, fill};
+use crate::names::{AssetName, ServerName};
+use crate::plan::{Action, Aim, Deed, Move, StepDown};
+use crate::snapshot::{AccountView, Peer, RaftGroup, Stream};
+use crate::topology::{Server, ServerIx, Topology};
+
+/// An action that stayed undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its asset.
+    pub asset: AssetName,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why an action stays undone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The view does not show the asset.
+    #[error("the view does not show it")]
+    NoAsset,
+    /// Who shall take over is no member of the group.
+    #[error("no member of its group shall take over")]
+    NoMember,
+    /// Too few servers would take it.
+    #[error("the servers would refuse to move it")]
+    NoServers,
+    /// The servers would choose one that is outside the location.
+    #[error("{server} would be chosen, which is outside the location")]
+    OutsideLocation {
+        /// Which.
+        server: ServerName,
+    },
+    /// A server would be fuller than it can be.
+    #[error("{server} would overflow")]
+    Overflow {
+        /// Which.
+        server: ServerName,
+    },
+}
+
+/// Carries out actions, in order; new leaders lead since then. Gives those that stayed undone.
+pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestamp) -> Vec<Refused> {
+    let topology = Arc::clone(&view.topology);
+    let mut servers: Option<Vec<Server>> = None;
+    let mut refused = Vec::new();
+    for action in actions {
+        let done = match (stream_of(view, &action.asset), &action.deed) {
+            (None, _) => Err(Refusal::NoAsset),
+            (Some(stream), Deed::StepDown(step_down)) => {
+                let group = group_of(stream, &action.asset);
+                hand_over(&topology, group, step_down, led_since)
+            }
+            (Some(stream), Deed::Move(moving)) => {
+                let servers = servers.get_or_insert_with(|| topology.servers().to_vec());
+                relocate(servers, stream, moving, led_since)
+            }
+        };
+        if let Err(why) = done {
+            let asset = action.asset.clone();
+            refused.push(Refused { asset, why });
+        }
+    }
+    if let Some(servers) = servers {
+        view.topology = Arc::new(Topology::new(servers, topology.round_trips.clone()));
+    }
+    refused
+}
+
+fn stream_of<'v>(view: &'v mut AccountView, asset: &AssetName) -> Option<&'v mut Stream> {
+    let named = |stream: &Stream| stream.name.cmp(&asset.stream);
+    let at = view.streams.binary_search_by(named).ok()?;
+    view.streams.get_mut(at)
+}
+
+fn group_of<'s>(stream: &'s mut Stream, asset: &AssetName) -> Option<&'s mut RaftGroup> {
+    let Some(name) = &asset.consumer else {
+        return Some(&mut stream.group);
+    };
+    let consumers = &mut stream.consumers;
+    let at = consumers
+        .binary_search_by(|consumer| consumer.name.cmp(name))
+        .ok()?;
+    consumers.get_mut(at).map(|consumer| &mut consumer.group)
+}
+
+fn hand_over(
+    topology: &Topology,
+    group: Option<&mut RaftGroup>,
+    step_down: &StepDown,
+    led_since: Timestamp,
+) -> Result<(), Refusal> {
+    let group = group.ok_or(Refusal::NoAsset)?;
+    let taker = match &step_down.aim {
+        Aim::Peer(server) => Some(server),
+        // The lucky case: the servers happen to choose a peer in home.
+        Aim::Anyone => step_down.home_peers.first(),
+    };
+    let taker = taker.and_then(|server| topology.find(server.as_str()));
+    let member = taker.filter(|taker| group.peers.iter().any(|peer| peer.server == *taker));
+    group.leader = Some(member.ok_or(Refusal::NoMember)?);
+    group.leader_since = Some(led_since);
+    Ok(())
+}
+
+fn relocate(
+    servers: &mut [Server],
+    stream: &mut Stream,
+    moving: &Move,
+    led_since: Timestamp,
+) -> Result<(), Refusal> {
+    let chosen = choose(servers, &moving.target, stream)?;
+    fill(servers, &chosen, stream)?;
+    stream.placement = Some(moving.target.placement.clone());
+    stream.group = led_by_first(&chosen, led_since);
+    for consumer in &mut stream.consumers {
+        let size = consumer.group.peers.len().min(chosen.len());
+        consumer.group = led_by_first(chosen.get(..size).unwrap_or_default(), led_since);
+    }
+    Ok(())
+}
+
+fn led_by_first(servers: &[ServerIx], led_since: Timestamp) -> RaftGroup {
+    let peer = |server| Peer {
+        server,
+        current: true,
+        offline: false,
+        lag: 0,
+    };
+    let mut peers: Vec<Peer> = servers.iter().copied().map(peer).collect();
+    peers.sort_by_key(|peer| peer.server);
+    RaftGroup {
+        leader: servers.first().copied(),
+        // A group of one elects nobody.
+        leader_since: (servers.len() > 1).then_some(led_since),
+        peers: peers.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
