@@ -5,6 +5,7 @@
 
 mod ask;
 mod cancel;
+mod copying;
 mod hand_over;
 mod pace;
 mod prove;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use crate::permit::Authority;
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
+use crate::underway::Copied;
 
 /// An operation that ended.
 #[derive(Clone, Debug)]
@@ -91,6 +93,31 @@ impl Stage {
     }
 }
 
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// What it is at.
+    pub stage: Stage,
+    /// How much of a moving stream's data is there; `None` while nothing can be measured.
+    pub copied: Option<Copied>,
+}
+
+impl Advance {
+    /// At the beginning.
+    pub fn new() -> Self {
+        Self {
+            stage: Stage::Checking,
+            copied: None,
+        }
+    }
+}
+
+impl Default for Advance {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// What an operation works with.
 #[derive(Debug)]
 pub struct Conduct<'a, A, C> {
@@ -104,8 +131,8 @@ pub struct Conduct<'a, A, C> {
     pub limits: VerifyLimits,
     /// Says when the operation is written down.
     pub recorded: Recorded,
-    /// Where it tells what it is at.
-    pub stage: watch::Sender<Stage>,
+    /// Where it tells how far it is.
+    pub advance: watch::Sender<Advance>,
 }
 
 /// Carries an action out to its end.
@@ -116,14 +143,14 @@ pub async fn operate<A: Act, C: Clock>(conduct: Conduct<'_, A, C>, action: Actio
         authority,
         limits,
         mut recorded,
-        stage,
+        advance,
     } = conduct;
     let tools = Tools {
         act,
         clock,
         authority,
         limits: &limits,
-        stage: &stage,
+        advance: &advance,
     };
     let started = clock.now();
     let mut requests = 0;
@@ -153,7 +180,7 @@ struct Tools<'a, A, C> {
     clock: &'a C,
     authority: &'a Authority,
     limits: &'a VerifyLimits,
-    stage: &'a watch::Sender<Stage>,
+    advance: &'a watch::Sender<Advance>,
 }
 
 impl<A, C> Clone for Tools<'_, A, C> {
@@ -166,9 +193,17 @@ impl<A, C> Copy for Tools<'_, A, C> {}
 
 impl<A, C> Tools<'_, A, C> {
     fn is_at(self, stage: Stage) {
-        self.stage.send_if_modified(|current| {
-            let changed = *current != stage;
-            *current = stage;
+        self.advance.send_if_modified(|advance| {
+            let changed = advance.stage != stage;
+            advance.stage = stage;
+            changed
+        });
+    }
+
+    fn has_copied(self, copied: Copied) {
+        self.advance.send_if_modified(|advance| {
+            let changed = advance.copied != Some(copied);
+            advance.copied = Some(copied);
             changed
         });
     }

@@ -13,3 +13,4 @@ pub mod record;
 pub mod runner;
 pub mod standing;
 pub mod status;
+pub mod underway;

@@ -26,13 +26,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::proof::Row;
-use crate::execute::{Finished, Stage};
+use crate::execute::{Advance, Finished};
 use crate::limits::SystemLimits;
 use crate::metrics::{Metrics, PolicyLabels};
 use crate::occurrence::Occurrence;
 use crate::permit::{Authority, Withheld};
 use crate::ports::{Act, Clock, Observe};
 use crate::standing::{InFlight, Standing};
+use crate::underway::Underway;
 
 /// At shutdown, hand-overs under way may be watched to their end for this long.
 const GRACE: Duration = Duration::from_secs(2);
@@ -99,6 +100,9 @@ pub struct Input {
     pub managed: Arc<Managed>,
     /// What withholds the right to act, besides the policy's own mode.
     pub withheld: BTreeSet<Withheld>,
+    /// Where somebody approved a plan, nothing else is begun than actions on these assets; `None` for everything. What is
+    /// in flight goes on to its end whatever is approved, and so do the streams that read a stream that moves.
+    pub approved: Option<Arc<BTreeSet<AssetName>>>,
 }
 
 impl Input {
@@ -111,6 +115,12 @@ impl Input {
         };
         self.withheld.iter().copied().chain(mode)
     }
+
+    fn is_approved(&self, asset: &AssetName) -> bool {
+        self.approved
+            .as_ref()
+            .is_none_or(|approved| approved.contains(asset))
+    }
 }
 
 /// A running loop. Dropping it ends the loop at once; [`Runner::shutdown`] ends it gently.
@@ -118,6 +128,7 @@ impl Input {
 pub struct Runner {
     input: watch::Sender<Input>,
     standing: watch::Receiver<Option<Arc<Standing>>>,
+    underway: watch::Receiver<Arc<[Underway]>>,
     written: watch::Sender<u64>,
     authority: Authority,
     stop: CancellationToken,
@@ -133,6 +144,7 @@ impl Runner {
         let authority = Authority::new(input.withholding());
         let (input_sender, input_receiver) = watch::channel(input);
         let (standing_sender, standing) = watch::channel(None);
+        let (underway_sender, underway) = watch::channel(Arc::default());
         let (occurrences, receiver) = mpsc::channel(OCCURRENCES);
         let stop = CancellationToken::new();
         let view = setup.observe.watch(&setup.account);
@@ -140,7 +152,7 @@ impl Runner {
             .limits
             .set_moving(&setup.account, setup.unfinished_moves.clone());
         let written = watch::Sender::new(0);
-        let (stage_sender, stages) = mpsc::channel(OCCURRENCES);
+        let (advance_sender, advances) = mpsc::channel(OCCURRENCES);
         let body = Loop {
             freed: setup.limits.freed(),
             recent: setup.recent_actions.clone(),
@@ -151,11 +163,12 @@ impl Runner {
             view,
             authority: authority.clone(),
             standing: standing_sender,
+            underway: underway_sender,
             occurrences,
             written: written.subscribe(),
             sequence: 0,
-            stage_sender,
-            stages,
+            advance_sender,
+            advances,
             row: Row::default(),
             queue: Vec::new(),
             in_flight: BTreeMap::new(),
@@ -173,6 +186,7 @@ impl Runner {
             Self {
                 input: input_sender,
                 standing,
+                underway,
                 written,
                 authority,
                 stop,
@@ -194,6 +208,12 @@ impl Runner {
     /// Where the policy stands; `None` before the first round.
     pub fn standing(&self) -> watch::Receiver<Option<Arc<Standing>>> {
         self.standing.clone()
+    }
+
+    /// What is in flight, by asset: told whenever an operation begins, ends or is at another stage, and about once a
+    /// second while the data of a stream is copied. [`Standing`] changes less often.
+    pub fn underway(&self) -> watch::Receiver<Arc<[Underway]>> {
+        self.underway.clone()
     }
 
     /// Where the policy stood with this sequence, or a later one, is written down.
@@ -232,6 +252,7 @@ struct Loop<A, C> {
     freed: watch::Receiver<u64>,
     authority: Authority,
     standing: watch::Sender<Option<Arc<Standing>>>,
+    underway: watch::Sender<Arc<[Underway]>>,
     occurrences: mpsc::Sender<Occurrence>,
     history: History,
     findings: Vec<FindingStatus>,
@@ -240,8 +261,8 @@ struct Loop<A, C> {
     written: watch::Receiver<u64>,
     /// The sequence of the standing that was published last.
     sequence: u64,
-    stage_sender: mpsc::Sender<(AssetName, Stage)>,
-    stages: mpsc::Receiver<(AssetName, Stage)>,
+    advance_sender: mpsc::Sender<(AssetName, Advance)>,
+    advances: mpsc::Receiver<(AssetName, Advance)>,
     /// Operations since there was nothing to do.
     row: Row,
     /// What is still to be started, the first at the end.
@@ -284,7 +305,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     }
                     self.due = true;
                 }
-                Some((asset, stage)) = self.stages.recv() => self.advance(&asset, stage).await,
+                Some((asset, advance)) = self.advances.recv() => self.advance(&asset, advance).await,
                 Some(joined) = self.tasks.join_next() => {
                     if let Ok(finished) = joined {
                         self.finish(finished).await;

@@ -16,6 +16,7 @@ use leeward_core::snapshot::AccountView;
 
 use crate::execute::{Finished, FollowUp, Stage};
 use crate::permit::Withheld;
+use crate::underway::Copied;
 
 /// Where a policy stands.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Standing {
     pub denied: Vec<ActionType>,
     /// Operations under way.
     pub operations: Vec<OperationStatus>,
+    /// Planned actions that may begin and have not, such as under the limits of the system.
+    pub waiting: usize,
     /// The last ones that ended, the newest first.
     pub recent_actions: Vec<RecentAction>,
     /// What limits in number and time say.
@@ -53,6 +56,8 @@ pub(crate) struct InFlight {
     pub(crate) started: Timestamp,
     pub(crate) deadline: Timestamp,
     pub(crate) stage: Stage,
+    /// How much of a moving stream's data is there.
+    pub(crate) copied: Option<Copied>,
     pub(crate) proof: Option<Proof>,
 }
 
@@ -62,6 +67,7 @@ pub(crate) fn operation_status(operation: &InFlight) -> OperationStatus {
         started,
         deadline,
         stage: _,
+        copied: _,
         proof: _,
     } = operation;
     OperationStatus {
@@ -83,7 +89,8 @@ fn destination(action: &Action) -> Option<String> {
     }
 }
 
-pub(crate) fn recent_action(finished: &Finished) -> RecentAction {
+/// An operation that ended, as a status has it; what it changed is shown by a later look.
+pub fn recent_action(finished: &Finished) -> RecentAction {
     let Finished {
         action,
         outcome,
@@ -109,8 +116,8 @@ pub(crate) fn recent_action(finished: &Finished) -> RecentAction {
     }
 }
 
-/// A hand-over of a stream that read one that moved.
-pub(crate) fn refreshed(follow_up: &FollowUp) -> RecentAction {
+/// A hand-over of a stream that read one that moved, likewise.
+pub fn refreshed(follow_up: &FollowUp) -> RecentAction {
     let FollowUp {
         stream,
         outcome,

@@ -250,8 +250,9 @@ fn authenticate(
             certificate: _,
             key: _,
         }) => options,
+        // async-nats wants a line end after the last line, which servers and the nats command do not.
         Some(Credentials::CredsFile(content)) => options
-            .credentials(content.expose_secret())
+            .credentials(&format!("{}\n", content.expose_secret()))
             .map_err(|error| ConnectError::Credentials(error.to_string()))?,
         Some(Credentials::Nkey(seed)) => options.nkey(seed.expose_secret().to_owned()),
         Some(Credentials::Token(token)) => options.token(token.expose_secret().to_owned()),

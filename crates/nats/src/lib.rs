@@ -29,6 +29,7 @@ pub use act::AccountClient;
 pub use connect::{ConnectConfig, ConnectProblem, ConnectionState};
 pub use credentials::{Credentials, CredentialsError};
 pub use observe::SystemObserver;
+pub use observe::accounts::AccountsError;
 pub use status::{ClusterStatus, Standing, SystemStatus};
 pub use tenant::TenantObserver;
 pub use tls::{TlsConfig, TlsError};

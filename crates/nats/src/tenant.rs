@@ -2,7 +2,7 @@
 //!
 //! Promises the same as the system observer for what an account may see: its connections on every server, its volume, its
 //! streams and consumers. Round trips between clusters and the servers' room cannot be seen, and a server counts as started
-//! when it was first seen. Nobody counts the servers
+//! when the oldest connection was made that it was seen to have, or when it was first seen. Nobody counts the servers
 //! here, so those are expected that answered lately or that an asset names.
 
 mod lists;
@@ -31,6 +31,7 @@ use crate::observe::history::History;
 use crate::observe::pace::{self, Look};
 use crate::observe::sweep::{add_volumes, gap};
 use crate::request::Enough;
+use crate::wire::monitor::Connection;
 
 const CONNZ: &str = "$SYS.REQ.ACCOUNT.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
@@ -182,9 +183,11 @@ impl TenantLook {
         }
         self.add_statz(&mut gathered, &servers, account).await;
         self.arrivals.forget_old();
+        let up_since = oldest_connections(&gathered.connections);
         for info in servers.into_values() {
+            let shown = up_since.get(info.name.as_str()).copied();
             let seen = SeenServer {
-                started: Some(self.arrivals.of(&info.id, Timestamp::now())),
+                started: Some(self.arrivals.since(&info.id, shown, Timestamp::now())),
                 ..SeenServer::new(info)
             };
             self.servers.insert(seen.name.clone(), now);
@@ -232,4 +235,15 @@ impl TenantLook {
         let known = !self.servers.is_empty() && self.servers.keys().all(answered);
         Enough::IfQuietFor(if known { QUIET } else { FIRST_QUIET })
     }
+}
+
+/// When the oldest connection of each server was made: connections do not outlive the process that they were made to.
+fn oldest_connections(list: &[(ServerName, Connection)]) -> BTreeMap<String, Timestamp> {
+    let mut oldest: BTreeMap<String, Timestamp> = BTreeMap::new();
+    for (server, connection) in list {
+        let Some(start) = connection.start else { continue };
+        let known = oldest.entry(server.to_string()).or_insert(start);
+        *known = start.min(*known);
+    }
+    oldest
 }

@@ -6,6 +6,8 @@
     reason = "clippy.toml allows these in test functions only; their helpers fail tests the same way"
 )]
 
+#[path = "contract/accounts.rs"]
+mod accounts;
 #[path = "contract/act.rs"]
 mod act;
 #[path = "contract/cancel.rs"]

@@ -39,7 +39,7 @@ pub enum ClusterError {
         what: String,
     },
     /// RBAC does not allow it.
-    #[error("Leeward's service account may not {verb} {what}")]
+    #[error("Kubernetes does not let Leeward {verb} {what}")]
     Forbidden {
         /// As in a Role.
         verb: &'static str,

@@ -13,6 +13,7 @@ mod events;
 mod gauges;
 mod key;
 mod lease;
+pub mod lookup;
 mod managed;
 mod objects;
 mod operator;

@@ -100,6 +100,14 @@ pub async fn follow(
     }
 }
 
+/// Reads the objects of all namespaces once.
+pub async fn read_once(client: &Client) -> Managed {
+    match read(client, &[Scope::All]).await {
+        Ok(owners) => Managed::Streams(owners),
+        Err(error) => Managed::Unknown(why(&error)),
+    }
+}
+
 fn why(error: &ClusterError) -> String {
     match error {
         ClusterError::Forbidden { .. } => {

@@ -38,14 +38,15 @@ use crate::registry::Registry;
 use crate::shared::{Shared, system_of};
 use crate::watch::Reconcile;
 use claims::{Claim, Claims, Precedence, Rank};
-use dereference::{SystemFact, dereference};
+use dereference::dereference;
 use entry::Entry;
 use findings::{Findings, accepted, findings};
 use link::{Link, account_status};
 use run::{Drive, Orders, Start, withheld};
-use validate::{Refs, Unresolved, accept, judge};
+use validate::{Refs, accept};
 
-pub use validate::secret_problem;
+pub use dereference::{SystemFact, gather};
+pub use validate::{Unresolved, judge, secret_problem};
 
 /// Something is missing: look again this soon.
 const SOON: Duration = Duration::from_secs(5);

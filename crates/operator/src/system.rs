@@ -26,10 +26,11 @@ use crate::registry::Registry;
 use crate::shared::Shared;
 use crate::systems::SystemHandle;
 use crate::watch::Reconcile;
-use dereference::{Trouble, dereference};
 use run::Entry;
 use status::{Outlook, Sight, build, same};
-use validate::validate;
+
+pub use dereference::{Trouble, dereference};
+pub use validate::validate;
 
 /// A Secret is missing or wrong: look again this soon.
 const SOON: Duration = Duration::from_secs(5);

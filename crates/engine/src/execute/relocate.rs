@@ -13,15 +13,20 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ask::Look;
+use super::copying::Copying;
 use super::pace::Pace;
 use super::prove::Baseline;
 use super::refresh::Reach;
 use super::{FollowUp, Tools, unlike_sent};
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
+use crate::underway::Copied;
 
 /// Near the hand-over looks are no further apart: the streams that read the moved one stall from then on.
 const NEAR: Duration = Duration::from_millis(150);
+
+/// People need not know more often how much of a stream is copied.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// A move that was asked for.
 struct Begun {
@@ -87,12 +92,19 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
     ) -> Outcome {
         let target = &moving.target;
         let mut pace = Pace::of_move();
+        let (mut copying, mut tell) = (Copying::default(), Instant::now());
         let done = loop {
             pace.rest().await;
             // A failed look says nothing about the stream: it is one more moment without an answer.
             let sighting = self.act.read(&action.asset).await;
             let sighting = sighting.unwrap_or(Sighting::Unanswered);
             if let Sighting::Seen(reading) = &sighting {
+                let copied = copying.look(&target.servers, reading);
+                let due = |copied: &Copied| copied.is_all() || Instant::now() >= tell;
+                if let Some(copied) = copied.filter(due) {
+                    self.has_copied(copied);
+                    tell = Instant::now() + TOLD_EVERY;
+                }
                 if arrives(target, reading) {
                     pace.at_most(NEAR);
                 }

@@ -21,12 +21,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::proof::before;
 use super::{GRACE, Loop};
-use crate::execute::{Conduct, Finished, Stage, operate};
+use crate::execute::{Advance, Conduct, Finished, Stage, operate};
 use crate::limits::{Busy, Slot};
 use crate::occurrence::Occurrence;
 use crate::ports::{Act, Clock};
 use crate::record::Recorded;
 use crate::standing::{InFlight, recent_action, refreshed};
+use crate::underway::Underway;
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
     /// Starts what the limits allow, in order, for as long as the queue is up to date and nothing withholds the right.
@@ -114,9 +115,11 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             started: now,
             deadline,
             stage: Stage::Checking,
+            copied: None,
             proof,
         };
         self.in_flight.insert(action.asset.clone(), operation);
+        self.publish_underway();
         self.history.begin(&action.asset, action.kind());
         for dependent in dependents(&action) {
             self.history.begin(&dependent, ActionType::StreamStepDown);
@@ -132,8 +135,8 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         })
         .await;
         let (setup, authority) = (Arc::clone(&self.setup), self.authority.clone());
-        let (stage, told) = (watch::Sender::new(Stage::Checking), self.stage_sender.clone());
-        let telling = tell_stages(action.asset.clone(), stage.subscribe(), told);
+        let (advance, told) = (watch::Sender::new(Advance::new()), self.advance_sender.clone());
+        let telling = tell_advances(action.asset.clone(), advance.subscribe(), told);
         self.tasks.spawn(async move {
             let _slot = slot;
             let conduct = Conduct {
@@ -142,7 +145,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 authority: &authority,
                 limits,
                 recorded,
-                stage,
+                advance,
             };
             let operation = async { tokio::join!(operate(conduct, action.clone()), telling).0 };
             let finished = AssertUnwindSafe(operation).catch_unwind().await;
@@ -169,6 +172,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .in_flight
             .remove(&asset)
             .and_then(|operation| operation.proof);
+        self.publish_underway();
         self.cured.remove(&asset);
         self.ended.insert(asset.clone(), finished.ended);
         let view = Arc::clone(&self.view.borrow());
@@ -252,14 +256,19 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
     }
 
-    /// An operation is at another stage.
-    pub(super) async fn advance(&mut self, asset: &AssetName, stage: Stage) {
+    /// An operation is further than it was.
+    pub(super) async fn advance(&mut self, asset: &AssetName, advance: Advance) {
+        let Advance { stage, copied } = advance;
         let Some(operation) = self.in_flight.get_mut(asset) else {
             return;
         };
         let first = operation.stage < Stage::Requested && stage >= Stage::Requested;
         let news = operation.stage.is_proof() != stage.is_proof();
-        operation.stage = stage;
+        (operation.stage, operation.copied) = (stage, copied);
+        self.publish_underway();
+        let Some(operation) = self.in_flight.get(asset) else {
+            return;
+        };
         if first {
             let action = operation.action.clone();
             self.occur(Occurrence::Requested { action }).await;
@@ -267,6 +276,11 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         if news {
             self.publish_progress();
         }
+    }
+
+    fn publish_underway(&self) {
+        let underway = self.in_flight.values().map(Underway::of).collect();
+        self.underway.send_replace(underway);
     }
 
     /// Watches hand-overs under way to their end for a short time; moves go on without being watched.
@@ -286,14 +300,14 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     }
 }
 
-/// Passes on what an operation is at, until it has ended.
-async fn tell_stages(
+/// Passes on how far an operation is, until it has ended.
+async fn tell_advances(
     asset: AssetName,
-    mut stage: watch::Receiver<Stage>,
-    told: mpsc::Sender<(AssetName, Stage)>,
+    mut advance: watch::Receiver<Advance>,
+    told: mpsc::Sender<(AssetName, Advance)>,
 ) {
-    while stage.changed().await.is_ok() {
-        let now = *stage.borrow_and_update();
+    while advance.changed().await.is_ok() {
+        let now = *advance.borrow_and_update();
         if told.send((asset.clone(), now)).await.is_err() {
             return;
         }

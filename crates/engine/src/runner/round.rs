@@ -50,7 +50,13 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 denied: &denied,
             };
             let mut evaluation = evaluate(&view, &input.policy, &circumstances);
-            let plan = plan(&view, &input.policy, &circumstances, &evaluation);
+            let plan = match &input.approved {
+                None => plan(&view, &input.policy, &circumstances, &evaluation),
+                Some(approved) => {
+                    let approved = only(approved, &view, &evaluation);
+                    plan(&view, &input.policy, &circumstances, &approved)
+                }
+            };
             evaluation.hold(&plan.held);
             let report = report(&view, &input.policy, &circumstances, &evaluation, &self.findings);
             (evaluation, plan.actions, report)
@@ -73,7 +79,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .into_iter()
             .filter(|action| {
                 // The view may be older than what was done to these.
-                !self.ended.contains_key(&action.asset) && !self.in_flight.contains_key(&action.asset)
+                input.is_approved(&action.asset)
+                    && !self.ended.contains_key(&action.asset)
+                    && !self.in_flight.contains_key(&action.asset)
             })
             .collect();
         self.queue.reverse();
@@ -205,6 +213,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 .take(MAX_OPERATIONS)
                 .map(operation_status)
                 .collect(),
+            waiting: self.queue.len(),
             recent_actions: self.recent.clone(),
         };
         self.standing.send_replace(Some(Arc::new(standing)));
@@ -245,6 +254,17 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .min();
         next.map_or(LONGEST_REST, |time| elapsed(now, time).min(LONGEST_REST)) + Duration::from_millis(1)
     }
+}
+
+/// An evaluation as if nothing else were misplaced than what was approved: budgets and room are for that alone. What comes
+/// home with a stream is part of its gain.
+fn only(approved: &BTreeSet<AssetName>, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
+    let mut only = evaluation.clone();
+    only.findings.retain(|finding| {
+        finding.verdict == Verdict::Misplaced(Cure::FollowStream)
+            || asset_name(view, finding.asset).is_some_and(|asset| approved.contains(&asset))
+    });
+    only
 }
 
 /// Assets that were acted on lately and need nothing any more; only a complete view tells (P6).

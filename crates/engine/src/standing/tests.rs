@@ -8,6 +8,7 @@ fn in_flight(actions: &[Action]) -> BTreeMap<AssetName, InFlight> {
             started: at(0),
             deadline: at(20),
             stage: Stage::Requested,
+            copied: None,
             proof: None,
         };
         (action.asset.clone(), operation)

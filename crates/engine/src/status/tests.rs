@@ -62,6 +62,7 @@ fn standing(observed: ObservedReason, in_place: InPlaceReason) -> Standing {
         degraded: (DegradedReason::Healthy, "healthy".into()),
         denied: Vec::new(),
         operations: Vec::new(),
+        waiting: 0,
         recent_actions: Vec::new(),
     }
 }

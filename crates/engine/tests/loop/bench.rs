@@ -110,6 +110,7 @@ pub fn input(policy: &Arc<Policy>, withheld: impl IntoIterator<Item = Withheld>)
         stale_after: STALE_AFTER,
         managed: Arc::new(Managed::default()),
         withheld: withheld.into_iter().collect::<BTreeSet<_>>(),
+        approved: None,
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod approved;
 mod authority;
 mod bench;
 mod clock;
@@ -17,4 +18,5 @@ mod model;
 mod outcomes;
 mod proof;
 mod restarts;
+mod underway;
 mod worlds;

@@ -93,6 +93,8 @@ pub struct State {
     now: Duration,
     pub behaviour: BTreeMap<AssetName, Behaviour>,
     pub otherwise: Behaviour,
+    /// What a new member of a stream that moves lacks, read by read; the last stays.
+    pub lacks: Vec<u64>,
     /// After so many reads of an asset a request shows its effect.
     pub reads_until_done: u32,
     /// Assets that are read as lagging, whatever a look says.
@@ -134,6 +136,7 @@ impl FakeSystem {
                 now: Duration::ZERO,
                 behaviour: BTreeMap::new(),
                 otherwise: Behaviour::Obey,
+                lacks: Vec::new(),
                 reads_until_done: 3,
                 read_as_lagging: BTreeSet::new(),
                 failing_reads: 0,
@@ -335,13 +338,15 @@ impl State {
             offline: peer.offline,
             lag: peer.lag.into(),
         };
+        let mut peers: Vec<PeerReading> = group.peers.iter().map(read).collect();
+        peers.extend(self.arriving(asset, stream.moving));
         Sighting::Seen(Reading {
             leader: leader.map(name),
-            peers: group.peers.iter().map(read).collect(),
+            peers,
             replicas: stream.replicas,
             moving: stream.moving,
             placement: stream.placement.filter(|_| asset.consumer.is_none()),
-            bytes: 0,
+            bytes: if asset.consumer.is_none() { stream.bytes } else { 0 },
             progress: self.life.progress(asset, leader, self.now),
             upstreams: self.life.upstreams(asset, self.now),
         })

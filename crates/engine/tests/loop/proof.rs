@@ -14,7 +14,7 @@ use leeward_core::plan::{Action, Aim, Deed, Move, StepDown};
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::{AccountView, Placement};
 use leeward_core::target::MoveTarget;
-use leeward_engine::execute::{Conduct, Finished, Stage, operate};
+use leeward_engine::execute::{Advance, Conduct, Finished, Stage, operate};
 use leeward_engine::permit::{Authority, Withheld};
 use leeward_engine::record::Recorded;
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ struct Trial {
     authority: Authority,
     limits: VerifyLimits,
     recorded: Recorded,
-    stage: watch::Sender<Stage>,
+    advance: watch::Sender<Advance>,
 }
 
 impl Trial {
@@ -45,7 +45,7 @@ impl Trial {
                 refresh_dependents: true,
             },
             recorded: Recorded::not_needed(),
-            stage: watch::Sender::new(Stage::Checking),
+            advance: watch::Sender::new(Advance::new()),
         }
     }
 
@@ -68,7 +68,7 @@ impl Trial {
             authority: &self.authority,
             limits: self.limits,
             recorded: self.recorded,
-            stage: self.stage,
+            advance: self.advance,
         };
         operate(conduct, action).await
     }
@@ -126,7 +126,7 @@ fn reads_of(fake: &FakeSystem, asset: &AssetName) -> usize {
 async fn p9_a_consumer_in_use_is_home_once_it_goes_on_there_and_that_takes_no_second() {
     let asset = consumer_asset("S00", "c0");
     let trial = Trial::new(stretched_of(1, 1)).with_clients(asset, Then::GoesOn);
-    let stage = trial.stage.subscribe();
+    let stage = trial.advance.subscribe();
     let finished = trial.run(hand_over()).await;
     assert_eq!(finished.outcome.result, ActionResult::Succeeded);
     assert_eq!(finished.outcome.message, "n-0 leads it now");
@@ -135,7 +135,7 @@ async fn p9_a_consumer_in_use_is_home_once_it_goes_on_there_and_that_takes_no_se
         "{:?}",
         finished.duration()
     );
-    assert_eq!(*stage.borrow(), Stage::Verifying);
+    assert_eq!(stage.borrow().stage, Stage::Verifying);
     assert_eq!((finished.requests, finished.follow_ups.len()), (1, 0));
 }
 

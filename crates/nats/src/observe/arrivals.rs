@@ -1,4 +1,4 @@
-//! When each server was first seen, for those that do not say when they started.
+//! When each server was first seen, or is known to have been up, for those that do not say when they started.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +26,18 @@ impl Arrivals {
         now
     }
 
+    /// Since when the server of an id has been up at least, where it shows by something that is older than it was first
+    /// seen.
+    pub(crate) fn since(&mut self, id: &str, shown: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let first = self.of(id, now);
+        let since = shown.map_or(first, |shown| shown.min(first));
+        if let Some((known, _)) = self.seen.get_mut(id) {
+            // What shows it may be gone at the next look.
+            *known = since;
+        }
+        since
+    }
+
     /// Forgets the servers that are gone.
     pub(crate) fn forget_old(&mut self) {
         let now = Instant::now();
@@ -48,5 +60,24 @@ mod tests {
         tokio::time::advance(REMEMBERED_FOR).await;
         arrivals.forget_old();
         assert_eq!(arrivals.of("a#2", at(700)), at(700));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_has_been_up_since_the_oldest_thing_that_was_ever_seen_of_it() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut arrivals = Arrivals::default();
+        assert_eq!(arrivals.since("a#1", None, at(100)), at(100));
+        assert_eq!(arrivals.since("a#1", Some(at(30)), at(110)), at(30));
+        assert_eq!(arrivals.since("a#1", Some(at(80)), at(120)), at(30), "it is gone");
+        assert_eq!(
+            arrivals.since("a#1", Some(at(500)), at(130)),
+            at(30),
+            "clocks differ"
+        );
+        assert_eq!(
+            arrivals.since("a#2", Some(at(140)), at(141)),
+            at(140),
+            "it started anew"
+        );
     }
 }

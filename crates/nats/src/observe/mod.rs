@@ -4,6 +4,7 @@
 //! or an event, never more than one look at a time; everything read is bounded; whatever is missing, late, refused or not
 //! understood is a gap in the view (P6). What follows from a view is for others.
 
+pub(crate) mod accounts;
 pub(crate) mod arrivals;
 pub(crate) mod assemble;
 pub(crate) mod board;
@@ -30,8 +31,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::account::AccountInfo;
 use crate::connect::{ConnectConfig, Link};
 use crate::status::SystemStatus;
+use accounts::AccountsError;
 use board::Board;
 use events::Source;
 use sweep::Sweep;
@@ -39,6 +42,7 @@ use sweep::Sweep;
 /// Sees all accounts of one system; it ends with this value.
 #[derive(Debug)]
 pub struct SystemObserver {
+    link: Arc<Link>,
     board: Arc<Board>,
     status: watch::Receiver<SystemStatus>,
     tasks: Tasks,
@@ -53,8 +57,9 @@ impl SystemObserver {
         let (sender, status) = watch::channel(SystemStatus::new());
         let sweep = Sweep::new(Arc::clone(&link), Arc::clone(&board), sender, interval);
         let events = events::listen(Arc::clone(&link), Arc::clone(&board), Source::System);
-        let sweeps = pace::run(link, Arc::clone(&board), interval, sweep);
+        let sweeps = pace::run(Arc::clone(&link), Arc::clone(&board), interval, sweep);
         Arc::new(Self {
+            link,
             board,
             status,
             tasks: Tasks::start(sweeps, events),
@@ -64,6 +69,13 @@ impl SystemObserver {
     /// The newest status of the system and every newer one.
     pub fn status(&self) -> watch::Receiver<SystemStatus> {
         self.status.clone()
+    }
+
+    /// The accounts that have clients or that JetStream is on for, by id and without the system account, asked for now.
+    /// Complete as far as the servers answered that were seen last.
+    pub async fn accounts(&self) -> Result<Vec<AccountInfo>, AccountsError> {
+        let answered = usize::try_from(self.status.borrow().servers_answered).ok();
+        accounts::list(&self.link, answered.filter(|servers| *servers > 0)).await
     }
 
     /// Ends the observation; views keep their last value.

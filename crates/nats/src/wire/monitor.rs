@@ -135,6 +135,20 @@ pub(crate) struct GatewayConnection {
     pub(crate) rtt: Option<String>,
 }
 
+/// JSZ, as far as it lists accounts.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JetStreamAccounts {
+    #[serde(default)]
+    pub(crate) account_details: Vec<JetStreamAccount>,
+}
+
+/// An account that JetStream is on for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JetStreamAccount {
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+}
+
 /// STATZ.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AccountStatz {
@@ -146,6 +160,10 @@ pub(crate) struct AccountStatz {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AccountStat {
     pub(crate) acc: String,
+    /// Its name where `acc` is a public key.
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) conns: u32,
     pub(crate) leafnodes: u32,
     pub(crate) sent: Volume,
     pub(crate) received: Volume,

@@ -8,6 +8,7 @@ use leeward_lab::nats::{Auth, Layout, System, eventually};
 use leeward_nats::{
     AccountClient, ConnectConfig, ConnectProblem, ConnectionState, Credentials, SystemObserver, TlsConfig,
 };
+use secrecy::ExposeSecret as _;
 
 use crate::support::{INTERVAL, LIMIT, account_client, config, permit, system_config, until, view};
 
@@ -86,11 +87,21 @@ async fn tls_with_a_private_authority_and_credentials_files_connect() {
     let client = account_client(&system, "app").await;
     let info = until(&mut client.account(), Option::is_some).await.unwrap();
     assert_eq!(info.id.as_str(), system.account_id("APP").unwrap());
+    let mut config = config(&system, "us-east", system.credentials("APP", "app").unwrap());
+    let Some(Credentials::CredsFile(content)) = &config.credentials else {
+        panic!("a credentials file");
+    };
+    let without_line_end = content.expose_secret().trim_end().to_owned();
+    let trimmed = ConnectConfig {
+        credentials: Some(Credentials::CredsFile(without_line_end.into())),
+        ..config.clone()
+    };
+    let client = AccountClient::connect(trimmed, None);
+    until(&mut client.state(), ConnectionState::is_connected).await;
     let strange = rcgen::generate_simple_self_signed(["elsewhere".to_owned()])
         .unwrap()
         .cert
         .pem();
-    let mut config = config(&system, "us-east", system.credentials("APP", "app").unwrap());
     config.tls = Some(TlsConfig {
         ca_pem: Some(strange),
         ..TlsConfig::default()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leeward_api::PlacementPolicy;
 
 use super::allowed::{Labels, needs_labels};
-use crate::cluster::{ClusterError, SecretData};
+use crate::cluster::{Cluster, ClusterError, SecretData};
 use crate::key::Key;
 use crate::objects::Lookup;
 use crate::shared::{Shared, system_of};
@@ -39,14 +39,18 @@ pub enum SystemFact {
 
 /// Gathers everything.
 pub async fn dereference(shared: &Shared, policy: &PlacementPolicy) -> Facts {
+    let fact = system_fact(shared, &system_of(policy));
+    gather(&shared.cluster, policy, fact).await
+}
+
+/// Gathers everything around a system that was looked for.
+pub async fn gather(cluster: &Cluster, policy: &PlacementPolicy, fact: SystemFact) -> Facts {
     let own = Key::of(policy);
-    let system = system_of(policy);
-    let fact = system_fact(shared, &system);
     let secret = Key::new(own.namespace.as_str(), policy.spec.credentials_ref.name.as_str());
     Facts {
-        labels: labels(shared, &fact, &own).await,
-        system: (system, fact),
-        secret: (secret.clone(), shared.cluster.secret(&secret).await),
+        labels: labels(cluster, &fact, &own).await,
+        system: (system_of(policy), fact),
+        secret: (secret.clone(), cluster.secret(&secret).await),
     }
 }
 
@@ -63,10 +67,10 @@ fn system_fact(shared: &Shared, key: &Key) -> SystemFact {
     }
 }
 
-async fn labels(shared: &Shared, fact: &SystemFact, own: &Key) -> Option<Result<Labels, ClusterError>> {
+async fn labels(cluster: &Cluster, fact: &SystemFact, own: &Key) -> Option<Result<Labels, ClusterError>> {
     match fact {
         SystemFact::Known(handle) if needs_labels(&handle.allowed) => {
-            Some(shared.cluster.namespace_labels(&own.namespace).await)
+            Some(cluster.namespace_labels(&own.namespace).await)
         }
         SystemFact::Known(_)
         | SystemFact::NotWatched

@@ -71,6 +71,7 @@ impl Orders {
             stale_after: self.stale_after,
             managed: Arc::clone(&self.managed),
             withheld: self.withheld.clone(),
+            approved: None,
         }
     }
 }

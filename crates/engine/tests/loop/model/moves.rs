@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use leeward_core::names::{AssetName, ServerName, StreamName};
+use leeward_core::operation::PeerReading;
 use leeward_core::snapshot::{RaftGroup, Stream};
 use leeward_core::target::MoveTarget;
 use leeward_core::topology::ServerIx;
@@ -52,6 +53,23 @@ impl State {
         } else {
             Change::Lie(servers)
         }
+    }
+
+    /// The member that a stream gets first where it moves to.
+    pub(super) fn arriving(&mut self, asset: &AssetName, moving: bool) -> Option<PeerReading> {
+        if !moving || asset.consumer.is_some() {
+            return None;
+        }
+        let lag = *self.lacks.first()?;
+        if self.lacks.len() > 1 {
+            self.lacks.remove(0);
+        }
+        Some(PeerReading {
+            server: "n-0".into(),
+            current: false,
+            offline: false,
+            lag,
+        })
     }
 
     /// The stream is led from its target, and has the members from before besides.

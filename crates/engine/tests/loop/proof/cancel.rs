@@ -17,7 +17,7 @@ fn endless(cancel: Cancel) -> Trial {
 async fn a_move_that_takes_too_long_is_cancelled_and_read_back_where_it_was() {
     for cancel in [Cancel::Obey, Cancel::Silent] {
         let trial = endless(cancel);
-        let (fake, stage) = (Arc::clone(&trial.fake), trial.stage.subscribe());
+        let (fake, stage) = (Arc::clone(&trial.fake), trial.advance.subscribe());
         let finished = trial.run(relocation(&[], &[])).await;
         let outcome = &finished.outcome;
         assert_eq!((outcome.result, outcome.reason), (ActionResult::TimedOut, None));
@@ -28,7 +28,7 @@ async fn a_move_that_takes_too_long_is_cancelled_and_read_back_where_it_was() {
         );
         assert_eq!(outcome.to, Some("n-3".into()));
         assert_eq!(finished.requests, 1, "the cancel is no attempt");
-        assert_eq!(*stage.borrow(), Stage::Cancelling);
+        assert_eq!(stage.borrow().stage, Stage::Cancelling);
         let state = fake.state();
         assert_eq!(state.cancels.len(), 1);
         assert!(!state.truth.streams[0].moving);

@@ -12,11 +12,11 @@ async fn p10_nothing_is_asked_before_it_is_written_down_and_then_it_is_looked_at
         let written = watch::Sender::new(4);
         let mut trial = Trial::new(world);
         trial.recorded = Recorded::once(5, written.subscribe());
-        let (fake, stage) = (Arc::clone(&trial.fake), trial.stage.subscribe());
+        let (fake, stage) = (Arc::clone(&trial.fake), trial.advance.subscribe());
         let asset = action.asset.clone();
         let write = async {
             tokio::time::sleep(Duration::from_secs(4)).await;
-            assert_eq!((fake.writes(), *stage.borrow()), (0, Stage::Recording));
+            assert_eq!((fake.writes(), stage.borrow().stage), (0, Stage::Recording));
             written.send_replace(5);
         };
         let (finished, ()) = tokio::join!(trial.run(action), write);

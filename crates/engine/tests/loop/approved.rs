@@ -1,0 +1,121 @@
+//! A plan that somebody approved: nothing else is begun, and it can be taken back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_core::names::AssetName;
+use leeward_core::policy::Policy;
+use leeward_engine::runner::Input;
+use serde_json::json;
+
+use crate::bench::{Bench, Running, input};
+use crate::model::life::Reader;
+use crate::worlds::{consumer_asset, policy, stream_asset, stretched_of, supercluster};
+
+fn approving(policy: &Arc<Policy>, assets: impl IntoIterator<Item = AssetName>) -> Input {
+    Input {
+        approved: Some(Arc::new(assets.into_iter().collect())),
+        ..input(policy, [])
+    }
+}
+
+fn start(bench: &Bench, policy: &Arc<Policy>, assets: &[AssetName]) -> Running {
+    let input = approving(policy, assets.iter().cloned());
+    bench.start_with(input, &PlacementPolicyStatus::default())
+}
+
+fn touched(bench: &Bench) -> BTreeSet<AssetName> {
+    bench.fake.writes_per_asset().into_keys().collect()
+}
+
+/// What of the account's six assets a number means, bit by bit.
+fn some_of(number: usize) -> Vec<AssetName> {
+    let all = (0..3).flat_map(|stream| {
+        let name = format!("S{stream:02}");
+        [stream_asset(&name), consumer_asset(&name, "c0")]
+    });
+    let chosen = all.enumerate().filter(|(bit, _)| number & (1 << bit) != 0);
+    chosen.map(|(_, asset)| asset).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_whatever_was_approved_nothing_else_is_ever_acted_on_and_all_of_it_is() {
+    for number in 0..64 {
+        let approved = some_of(number);
+        let bench = Bench::new(stretched_of(3, 1));
+        let running = start(&bench, &policy(json!({})), &approved);
+        bench.pass(Duration::from_mins(5)).await;
+        let expected: BTreeSet<AssetName> = approved.into_iter().collect();
+        assert_eq!(touched(&bench), expected);
+        let standing = running.standing();
+        assert_eq!((standing.operations.len(), standing.waiting), (0, 0));
+        let findings = standing.report.findings.iter();
+        let astray = findings.filter(|finding| finding.stream.is_some()).count();
+        assert_eq!(astray, 6 - expected.len(), "they are reported as before");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_approved_takes_nothing_from_a_budget() {
+    let bench = Bench::new(stretched_of(5, 0));
+    let policy = policy(json!({"disruption": {"budgets": [{"name": "few", "max": 1, "per": "1h"}]}}));
+    let last = stream_asset("S04");
+    let _running = start(&bench, &policy, std::slice::from_ref(&last));
+    bench.pass(Duration::from_mins(1)).await;
+    assert_eq!(touched(&bench), BTreeSet::from([last]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_an_approval_that_is_taken_back_lets_what_is_in_flight_end_and_nothing_begin() {
+    for step in 0..20 {
+        let bench = Bench::new(stretched_of(10, 0));
+        let policy = policy(json!({"disruption": {"maxConcurrent": 2}}));
+        let all: Vec<AssetName> = (0..10)
+            .map(|number| stream_asset(&format!("S{number:02}")))
+            .collect();
+        let running = start(&bench, &policy, &all);
+        bench.written(2).await;
+        // Some of these moments are those in which an operation ends and its place becomes free.
+        bench.pass(Duration::from_millis(step * 5)).await;
+        running.runner.update(approving(&policy, []));
+        let begun: BTreeSet<AssetName> = {
+            let underway = running.runner.underway();
+            let underway = underway.borrow();
+            let in_flight = underway.iter().map(|operation| operation.action.asset.clone());
+            touched(&bench).into_iter().chain(in_flight).collect()
+        };
+        let standing = running
+            .until("nothing is in flight", |standing| {
+                standing.operations.is_empty() && standing.waiting == 0
+            })
+            .await;
+        assert_eq!(standing.recent_actions.len(), begun.len(), "each has a result");
+        bench.pass(Duration::from_mins(5)).await;
+        assert_eq!(touched(&bench), begun, "after {step} steps");
+        assert!(begun.len() < 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_read_a_stream_whose_move_was_approved_are_looked_after() {
+    let mut truth = supercluster(&["S00", "S01"], 0);
+    truth.streams[1].upstreams = vec!["S00".into()];
+    let bench = Bench::new(truth);
+    let reader = Reader::of("S00");
+    bench.fake.state().life.readers.insert("S01".into(), reader);
+    let moved = stream_asset("S00");
+    let running = start(
+        &bench,
+        &policy(json!({"topology": {"key": "Cluster"}})),
+        std::slice::from_ref(&moved),
+    );
+    running.until_ended(2).await;
+    bench.pass(Duration::from_mins(10)).await;
+    let dependent = stream_asset("S01");
+    assert_eq!(touched(&bench), BTreeSet::from([moved, dependent.clone()]));
+    let writes = bench.fake.state().writes.clone();
+    let of_dependent = writes.iter().find(|write| write.asset == dependent).unwrap();
+    assert!(of_dependent.aim.is_some(), "it steps down, and does not move");
+}

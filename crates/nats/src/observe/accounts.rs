@@ -1,0 +1,163 @@
+//! Which accounts a system has: those that may have streams and those that have clients (NATS.md N42, N43).
+//!
+//! A few requests, whatever the number of streams. Servers list accounts, not whose streams they are: an account that
+//! JetStream is on for is among them although it may have none. The system account itself is left out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leeward_core::names::AccountId;
+use serde_json::json;
+
+use super::connections::{ByServer, read};
+use crate::account::{AccountInfo, user_info};
+use crate::connect::Link;
+use crate::request::{Enough, Gather, RequestError};
+use crate::wire::monitor::{AccountStatz, JetStreamAccounts};
+
+const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
+const JSZ: &str = "$SYS.REQ.SERVER.PING.JSZ";
+const LIMIT: Duration = Duration::from_secs(4);
+/// While it is not known how many servers there are.
+const QUIET: Duration = Duration::from_secs(1);
+/// Accounts a page, the servers' own default (NATS.md N43).
+const PAGE: usize = 1024;
+const MOST_PAGES: usize = 64;
+
+/// Why the accounts of a system are not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountsError {
+    /// The user may not send a request.
+    #[error("the observer's user may not publish {subject}")]
+    Denied {
+        /// Its subject.
+        subject: String,
+    },
+    /// Not all servers answered.
+    #[error("{answered} of {expected} servers answered {subject}")]
+    Incomplete {
+        /// The request's subject.
+        subject: String,
+        /// Servers that should have answered.
+        expected: usize,
+        /// Servers that did.
+        answered: usize,
+    },
+    /// Nobody answered, or not in a way that is understood.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+impl AccountsError {
+    /// Whether asking again would change nothing.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Denied { subject: _ } => true,
+            Self::Incomplete {
+                subject: _,
+                expected: _,
+                answered: _,
+            }
+            | Self::Unanswered(_) => false,
+        }
+    }
+}
+
+impl From<RequestError> for AccountsError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Denied { subject } => Self::Denied { subject },
+            error => Self::Unanswered(error.to_string()),
+        }
+    }
+}
+
+/// Asks the servers; `servers` is how many there are, as far as that is known.
+pub(super) async fn list(link: &Link, servers: Option<usize>) -> Result<Vec<AccountInfo>, AccountsError> {
+    let own = async {
+        let own = user_info(link).await;
+        own.map_err(|error| AccountsError::Unanswered(error.to_string()))
+    };
+    let (own, connected, stored) =
+        tokio::try_join!(own, connected(link, servers), with_jetstream(link, servers))?;
+    let mut names: BTreeMap<AccountId, Option<String>> = BTreeMap::new();
+    for (id, name) in connected.into_iter().chain(stored) {
+        let told = names.entry(id.clone()).or_default();
+        *told = told
+            .take()
+            .or(name.filter(|name| !name.is_empty() && *name != id.as_str()));
+    }
+    names.remove(&own.id);
+    let info = |(id, name): (AccountId, Option<String>)| AccountInfo {
+        name: name.unwrap_or_else(|| id.to_string()),
+        id,
+    };
+    Ok(names.into_iter().map(info).collect())
+}
+
+type Named = Vec<(AccountId, Option<String>)>;
+
+/// Accounts with clients or leaf nodes.
+async fn connected(link: &Link, servers: Option<usize>) -> Result<Named, AccountsError> {
+    // A server without clients would stay silent otherwise.
+    let options = json!({ "include_unused": true }).to_string();
+    let replies: ByServer<AccountStatz> = ask(link, STATZ, options, servers).await?;
+    let stats = replies.into_values().flat_map(|(_, statz)| statz.account_statz);
+    let used = stats.filter(|stat| stat.conns > 0 || stat.leafnodes > 0);
+    Ok(used.map(|stat| (AccountId::from(stat.acc), stat.name)).collect())
+}
+
+/// Accounts that JetStream is on for, page by page.
+async fn with_jetstream(link: &Link, servers: Option<usize>) -> Result<Named, AccountsError> {
+    let mut accounts = Named::new();
+    for page in 0..MOST_PAGES {
+        let options = json!({ "accounts": true, "limit": PAGE, "offset": page * PAGE }).to_string();
+        let replies: ByServer<JetStreamAccounts> = ask(link, JSZ, options, servers).await?;
+        let mut more = false;
+        for (_, (_, listed)) in replies {
+            more |= listed.account_details.len() >= PAGE;
+            let named = listed.account_details.into_iter();
+            accounts.extend(named.map(|one| (AccountId::from(one.id), one.name)));
+        }
+        if !more {
+            return Ok(accounts);
+        }
+    }
+    let most = MOST_PAGES * PAGE;
+    Err(AccountsError::Unanswered(format!(
+        "a server has more than {most} accounts"
+    )))
+}
+
+async fn ask<T: serde::de::DeserializeOwned + Send>(
+    link: &Link,
+    subject: &str,
+    payload: String,
+    servers: Option<usize>,
+) -> Result<ByServer<T>, AccountsError> {
+    let enough = |replies: &ByServer<T>| match servers {
+        Some(servers) if replies.len() >= servers => Enough::Yes,
+        Some(_) => Enough::No,
+        None => Enough::IfQuietFor(QUIET),
+    };
+    let gather = Gather {
+        subject,
+        payload,
+        limit: LIMIT,
+        read: &read::<T>,
+        enough: &enough,
+    };
+    let gathered = link.gather(gather).await?;
+    if let Some(message) = gathered.unreadable.into_iter().next() {
+        return Err(AccountsError::Unanswered(message));
+    }
+    let answered = gathered.replies.len();
+    match servers {
+        Some(expected) if answered < expected => Err(AccountsError::Incomplete {
+            subject: subject.to_owned(),
+            expected,
+            answered,
+        }),
+        Some(_) | None => Ok(gathered.replies),
+    }
+}
