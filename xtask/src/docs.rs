@@ -78,7 +78,7 @@ fn heading(chapter: &Chapter, entry: &Entry) -> String {
 }
 
 /// The fragment by which a heading is linked, as GitHub makes it.
-fn anchor(heading: &str) -> String {
+pub fn anchor(heading: &str) -> String {
     heading
         .to_lowercase()
         .chars()

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 /// A file as it should be.
+#[derive(Clone)]
 pub struct Generated {
     /// Relative to the repository.
     pub path: PathBuf,

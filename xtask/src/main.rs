@@ -1,10 +1,12 @@
 //! Tasks of the repository: `cargo xtask …`.
 
+mod cli;
 mod crds;
 mod docs;
 mod generated;
 #[cfg(test)]
 mod invariants;
+mod schemas;
 
 use clap::{Parser, Subcommand};
 
@@ -24,7 +26,8 @@ enum Task {
         #[command(flatten)]
         how: How,
     },
-    /// Write docs/operations.md, generated from the vocabulary in crates/api and an introduction.
+    /// Write docs/: the manual from the vocabulary in crates/api, the reference of the command line and the schemas of
+    /// its documents from the types in crates/cli.
     Docs {
         #[command(flatten)]
         how: How,
@@ -51,6 +54,9 @@ impl How {
 fn main() -> anyhow::Result<()> {
     match Args::parse().task {
         Task::Crds { how } => how.apply(&crds::generate()?, "crds"),
-        Task::Docs { how } => how.apply(&docs::generate()?, "docs"),
+        Task::Docs { how } => {
+            let files = [docs::generate()?, cli::generate()?, schemas::generate()?];
+            how.apply(&files.concat(), "docs")
+        }
     }
 }

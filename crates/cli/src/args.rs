@@ -1,18 +1,27 @@
-//! Arguments exactly as typed, and what they resolve to.
+//! Arguments exactly as typed; what each means is resolved beside the command that it is for.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+mod connection;
+mod operator;
+mod output;
+mod plugin;
+mod policy;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use leeward_api::duration::GoDuration;
-use leeward_operator::{Config, LeaseConfig};
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
-/// A lease that is shorter leaves no time for a renewal that fails.
-const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+pub use connection::ConnectionArgs;
+pub use operator::{LogFormat, OperatorArgs, OperatorConfig};
+pub use output::{CheckFormat, Format, OutputArgs};
+pub use plugin::{is_plugin, parse};
+pub use policy::{KubernetesArgs, PolicyArgs};
+
+use crate::duration::Seconds;
 
 /// Keeps NATS JetStream leaders next to the clients that use them.
+///
+/// Exit codes: 0 everything is in place, 2 something is not, 3 not everything could be seen, 1 an error.
 #[derive(Debug, Parser)]
-#[command(name = "leeward", version)]
+#[command(name = "leeward", version, max_term_width = 100)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -20,36 +29,127 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show where clients are and where leaders are, and which leaders are misplaced.
+    Report(ReportArgs),
+    /// Show what would be done, in order and when, and every asset that stays where it is, with its reason.
+    Plan(PlanArgs),
+    /// Carry one plan out, after asking.
+    Apply(ApplyArgs),
+    /// Keep leaders in place: the operator's loop, from policy files and without Kubernetes.
+    Run(RunArgs),
+    /// Explain one stream or consumer: where it is, who uses it, what was decided and why, what would change it.
+    Explain(ExplainArgs),
+    /// Fail when definitions in files, or assets in a live system, are not where a policy wants them.
+    ///
+    /// With streams or consumers in the files of -f (objects of NACK, or JSON as `nats stream add --config` reads it) those
+    /// are judged, and the live system only tells home and tags. Without any, the live system is judged.
+    Check(CheckArgs),
+    /// Watch the policies of a Kubernetes cluster, with operations in flight.
+    Watch(WatchArgs),
+    /// Stop a policy in Kubernetes from acting; it goes on reporting.
+    Suspend(SwitchArgs),
+    /// Let a suspended policy in Kubernetes act again.
+    Resume(SwitchArgs),
     /// Run the Kubernetes operator.
     Operator(OperatorArgs),
     /// Print the custom resource definitions as YAML.
     Crds,
+    /// Print the completion script of a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual pages to a folder.
+    #[command(hide = true)]
+    Man {
+        /// The folder; it must exist.
+        folder: std::path::PathBuf,
+    },
     /// Print the version.
     Version,
 }
 
-/// Arguments of `leeward operator`. The cluster is the pod's own, or the one of KUBECONFIG.
+/// Arguments of `leeward report`.
 #[derive(Debug, clap::Args)]
-pub struct OperatorArgs {
-    /// Watch this namespace; may be repeated. All namespaces, if it is not given.
-    #[arg(
-        long = "watch-namespace",
-        env = "LEEWARD_WATCH_NAMESPACE",
-        value_name = "NAMESPACE",
-        value_delimiter = ','
-    )]
-    watch_namespaces: Vec<String>,
-    /// Serve /livez, /readyz and /metrics on this address.
-    #[arg(
-        long,
-        env = "LEEWARD_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "0.0.0.0:8080"
-    )]
-    listen: SocketAddr,
+pub struct ReportArgs {
+    /// Report on every account that has streams; needs the system account (--system-context).
+    #[arg(short = 'A', long, conflicts_with_all = ["policy", "files", "account"])]
+    pub all_accounts: bool,
+    /// Report on this account, by id or name, as the system account sees it (--system-context).
+    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["policy"])]
+    pub account: Option<String>,
+    /// What findings are sorted by.
+    #[arg(long, value_enum, default_value = "gain")]
+    pub sort: Sort,
+    /// Show at most this many findings of each policy; 0 shows all.
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub limit: usize,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What findings are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sort {
+    /// The greatest gain first: message rate times round trip saved.
+    #[default]
+    Gain,
+    /// By stream and consumer.
+    Name,
+    /// By the location that leads.
+    Location,
+    /// By the reason that stands against the remedy.
+    Reason,
+}
+
+/// Arguments of `leeward plan`.
+#[derive(Debug, clap::Args)]
+pub struct PlanArgs {
+    /// Show at most this many rows of each table; 0 shows all.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub limit: usize,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `leeward apply`.
+#[derive(Debug, clap::Args)]
+pub struct ApplyArgs {
+    /// Do not ask.
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `leeward run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// PlacementPolicy objects as YAML or JSON: a file, a folder, or - for standard input; may be repeated.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    pub files: Vec<std::path::PathBuf>,
+    /// Keep each policy's status here, as YAML: what was done and what limits is read from it at the next start. Without
+    /// it both are forgotten at the end.
+    #[arg(long, value_name = "FILE", env = "LEEWARD_STATUS_FILE")]
+    pub status_file: Option<std::path::PathBuf>,
+    /// Look at everything this often, and at changes in between.
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub interval: Seconds,
     /// How log lines are written.
-    #[arg(long, env = "LEEWARD_LOG_FORMAT", value_enum, default_value = "json")]
-    log_format: LogFormat,
+    #[arg(long, env = "LEEWARD_LOG_FORMAT", value_enum, default_value = "plain")]
+    pub log_format: LogFormat,
     /// What is logged: a level such as info, or filters for parts of the program.
     #[arg(
         long,
@@ -57,98 +157,64 @@ pub struct OperatorArgs {
         value_name = "FILTER",
         default_value = "info"
     )]
-    log_level: String,
-    /// The Lease that replicas contend for: its holder acts, the others wait warm.
-    #[arg(
-        long,
-        env = "LEEWARD_LEASE_NAME",
-        value_name = "NAME",
-        default_value = "leeward"
-    )]
-    lease_name: String,
-    /// The namespace of the Lease. The pod's own, or that of the kubeconfig's context, if it is not given.
-    #[arg(long, env = "LEEWARD_LEASE_NAMESPACE", value_name = "NAMESPACE")]
-    lease_namespace: Option<String>,
-    /// After its holder has crashed, the Lease is taken over after this long: whole seconds, at least 3s. The holder
-    /// itself stops when it could not renew for two thirds of it, so without the Kubernetes API nobody acts.
-    #[arg(
-        long,
-        env = "LEEWARD_LEASE_DURATION",
-        value_name = "DURATION",
-        default_value = "15s",
-        value_parser = lease_duration
-    )]
-    lease_duration: Duration,
-    /// Act without a Lease. Only for a process that is certainly the only one.
+    pub log_level: String,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Arguments of `leeward explain`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// The stream, or one of its consumers.
+    #[arg(value_name = "STREAM[/CONSUMER]")]
+    pub asset: String,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `leeward check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Look at the files alone and connect to nothing.
     #[arg(long)]
-    no_lease: bool,
-    /// The name of this process in events and in the Lease; a pod's own name, in a cluster.
-    #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
-    instance: Option<String>,
+    pub offline: bool,
+    /// Judge definitions against this home instead of the one that clients make.
+    #[arg(long, value_name = "LOCATION")]
+    pub home: Option<String>,
+    /// How findings are written.
+    #[arg(short = 'o', long = "output", value_enum, default_value = "table")]
+    pub format: CheckFormat,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
 }
 
-fn lease_duration(text: &str) -> Result<Duration, String> {
-    let duration: GoDuration = text.parse().map_err(|error| format!("{error}"))?;
-    let duration = duration.as_std();
-    if duration < SHORTEST_LEASE || duration.subsec_nanos() != 0 {
-        return Err("a lease lasts whole seconds, and at least 3s".to_owned());
-    }
-    i32::try_from(duration.as_secs()).map_err(|_| "a lease is shorter than that".to_owned())?;
-    Ok(duration)
+/// Arguments of `leeward watch`.
+#[derive(Debug, clap::Args)]
+pub struct WatchArgs {
+    /// This policy only, as NAME or NAMESPACE/NAME.
+    #[arg(value_name = "POLICY")]
+    pub policy: Option<String>,
+    /// In all namespaces.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
 }
 
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// Text for people.
-    Plain,
-}
-
-/// What `leeward operator` does, resolved.
-#[derive(Debug, PartialEq, Eq)]
-pub struct OperatorConfig {
-    /// How log lines are written.
-    pub log_format: LogFormat,
-    /// What is logged.
-    pub log_filter: String,
-    /// The operator's own configuration.
-    pub operator: Config,
-}
-
-impl OperatorArgs {
-    /// The configuration that the arguments mean.
-    pub fn resolve(self) -> OperatorConfig {
-        let Self {
-            watch_namespaces,
-            listen,
-            log_format,
-            log_level,
-            lease_name,
-            lease_namespace,
-            lease_duration,
-            no_lease,
-            instance,
-        } = self;
-        // An empty environment variable is as good as none.
-        let given = |text: &String| !text.trim().is_empty();
-        let lease = LeaseConfig {
-            name: lease_name,
-            namespace: lease_namespace.filter(given),
-            duration: lease_duration,
-        };
-        OperatorConfig {
-            log_format,
-            log_filter: log_level,
-            operator: Config {
-                namespaces: watch_namespaces.into_iter().filter(given).collect(),
-                listen,
-                instance: instance.filter(given),
-                lease: (!no_lease).then_some(lease),
-            },
-        }
-    }
+/// Arguments of `leeward suspend` and `leeward resume`.
+#[derive(Debug, clap::Args)]
+pub struct SwitchArgs {
+    /// The policy, as NAME or NAMESPACE/NAME.
+    #[arg(value_name = "POLICY")]
+    pub policy: String,
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
 }
 
 #[cfg(test)]
@@ -157,64 +223,8 @@ mod tests {
 
     use super::*;
 
-    fn resolved(arguments: &[&str]) -> OperatorConfig {
-        let arguments = ["leeward", "operator"].iter().chain(arguments);
-        match Args::try_parse_from(arguments).unwrap().command {
-            Command::Operator(args) => args.resolve(),
-            other => panic!("{other:?}"),
-        }
-    }
-
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn without_arguments_all_namespaces_are_watched() {
-        let config = resolved(&[]);
-        assert!(config.operator.namespaces.is_empty());
-        assert_eq!(config.operator.listen, "0.0.0.0:8080".parse().unwrap());
-        assert_eq!(config.log_format, LogFormat::Json);
-        assert_eq!(config.log_filter, "info");
-    }
-
-    #[test]
-    fn namespaces_may_be_repeated_or_separated_by_commas() {
-        let config = resolved(&["--watch-namespace", "a", "--watch-namespace", "b,c"]);
-        assert_eq!(config.operator.namespaces, ["a", "b", "c"]);
-        assert!(
-            resolved(&["--watch-namespace", ""])
-                .operator
-                .namespaces
-                .is_empty()
-        );
-    }
-
-    #[test]
-    fn a_lease_is_wanted_unless_it_is_refused() {
-        let lease = resolved(&[]).operator.lease.unwrap();
-        assert_eq!(lease.name, "leeward");
-        assert_eq!(lease.namespace, None);
-        assert_eq!(lease.duration, Duration::from_secs(15));
-        let given = ["--lease-namespace", "ops", "--lease-duration", "1m"];
-        let lease = resolved(&given).operator.lease.unwrap();
-        assert_eq!(lease.namespace.as_deref(), Some("ops"));
-        assert_eq!(lease.duration, Duration::from_mins(1));
-        assert_eq!(resolved(&["--no-lease"]).operator.lease, None);
-    }
-
-    #[test]
-    fn a_lease_lasts_whole_seconds_and_at_least_three() {
-        for wrong in ["2s", "3500ms", "0s", "soon", "1000000h"] {
-            let arguments = ["leeward", "operator", "--lease-duration", wrong];
-            assert!(Args::try_parse_from(arguments).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_address_that_is_none_is_refused() {
-        let arguments = ["leeward", "operator", "--listen", "here"];
-        assert!(Args::try_parse_from(arguments).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! `leeward crds` and `leeward version`: what this binary carries with it.
 
-use std::io::{self, Write as _};
+use crate::output::write;
 
 /// Prints the CRDs as YAML documents, ordered by name.
 pub fn print() -> anyhow::Result<()> {
@@ -16,12 +16,4 @@ pub fn print() -> anyhow::Result<()> {
 /// Prints the version.
 pub fn print_version() -> anyhow::Result<()> {
     write(&format!("leeward {}\n", env!("CARGO_PKG_VERSION")))
-}
-
-/// Writes to standard output. Whoever closes it has seen enough.
-fn write(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

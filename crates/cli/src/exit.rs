@@ -3,15 +3,68 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// 0 for success; else 1, and on standard error what went wrong.
-pub fn code(outcome: anyhow::Result<()>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+use crate::args::{self, Command};
+use crate::{commands, crds, operator};
+
+/// What a command that looks at something found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Found {
+    /// Everything is in place.
+    InPlace,
+    /// Something is not.
+    Findings,
+    /// Not everything could be seen, so nothing is certain.
+    Incomplete,
+}
+
+impl Found {
+    /// The exit code.
+    fn code(self) -> u8 {
+        match self {
+            Self::InPlace => 0,
+            Self::Findings => 2,
+            Self::Incomplete => 3,
+        }
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let args = match args::parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and the version are no errors; everything else is 1, since clap's own 2 means findings here.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    match dispatch(args.command) {
+        Ok(found) => ExitCode::from(found.code()),
         Err(error) => {
             // Nobody is left to tell if this fails.
             let _ = writeln!(std::io::stderr(), "leeward: {}", words(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<Found> {
+    let done = |()| Found::InPlace;
+    match command {
+        Command::Report(args) => commands::report::run(args),
+        Command::Plan(args) => commands::plan::run(args),
+        Command::Apply(args) => commands::apply::run(args),
+        Command::Run(args) => commands::run::run(args).map(done),
+        Command::Explain(args) => commands::explain::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Watch(args) => commands::watch::run(&args).map(done),
+        Command::Suspend(args) => commands::switch::suspend(&args).map(done),
+        Command::Resume(args) => commands::switch::resume(&args).map(done),
+        Command::Operator(args) => operator::run(args.resolve()).map(done),
+        Command::Crds => crds::print().map(done),
+        Command::Completion { shell } => commands::shell::completion(shell).map(done),
+        Command::Man { folder } => commands::shell::man(&folder).map(done),
+        Command::Version => crds::print_version().map(done),
     }
 }
 

@@ -8,18 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::args::OperatorConfig;
-use crate::logs;
+use crate::{logs, runtime};
 
 /// Runs the operator.
 pub fn run(config: OperatorConfig) -> anyhow::Result<()> {
     logs::start(config.log_format, &config.log_filter)?;
-    // The one TLS provider, for Kubernetes and NATS alike. It fails only where one is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the async runtime did not start")?;
-    runtime.block_on(until_signalled(config))
+    runtime::block_on(until_signalled(config))
 }
 
 async fn until_signalled(config: OperatorConfig) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{ClusterName, Location, ServerName, Tag};
+use crate::snapshot::Storage;
 
 /// A server's index in [`Topology::servers`]; small, for the hot structures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,6 +100,21 @@ pub struct Room {
     pub max_ha_assets: Option<u64>,
     /// The prefix of tags of which no two peers of a stream may share a value (`unique_tag`).
     pub unique_tag: Option<String>,
+}
+
+impl Room {
+    /// Bytes that are left for a kind of storage.
+    pub fn free(&self, storage: Storage) -> u64 {
+        let Resource {
+            limit,
+            used,
+            reserved,
+        } = match storage {
+            Storage::File => self.file,
+            Storage::Memory => self.memory,
+        };
+        limit.saturating_sub(used.max(reserved))
+    }
 }
 
 /// One kind of storage of one server, in bytes.

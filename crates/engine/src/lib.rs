@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod occurrence;
 pub mod permit;
 pub mod ports;
+pub mod precedence;
 pub mod record;
 pub mod runner;
 pub mod standing;

@@ -30,7 +30,7 @@ enum Action {
     Up(Up),
     /// Show the main job: leaders come home to their clients, with a table of before and after.
     Demo(Demo),
-    /// Measure how fast leaders come home, and what clients feel while a stream moves.
+    /// Measure how fast leaders come home, what clients feel while a stream moves, and what a report takes.
     Bench(Bench),
     /// Leave Leeward alone under load while everything around it fails and comes back, and hold it to its promises.
     Soak(Soak),
@@ -72,6 +72,8 @@ enum Measured {
     Converge,
     /// Stalls while a stream moves, by a bare placement edit and by Leeward.
     Move,
+    /// What `leeward report` takes for 1,000 streams, against `nats stream report` and `nats consumer report`.
+    Report,
 }
 
 #[derive(Debug, Args)]
@@ -149,9 +151,10 @@ async fn run(command: &Action) -> anyhow::Result<()> {
 
 fn sections(only: Option<Measured>) -> Vec<Section> {
     match only {
-        None => vec![Section::Converge, Section::Move],
+        None => vec![Section::Converge, Section::Move, Section::Report],
         Some(Measured::Converge) => vec![Section::Converge],
         Some(Measured::Move) => vec![Section::Move],
+        Some(Measured::Report) => vec![Section::Report],
     }
 }
 

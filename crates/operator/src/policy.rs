@@ -24,6 +24,7 @@ use leeward_api::PlacementPolicy;
 use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason};
 use leeward_engine::condition::{Conditions, Verdict};
 use leeward_engine::permit::Withheld;
+use leeward_engine::precedence::{accepted, switched_off, withheld};
 use leeward_engine::runner::stale_after;
 use leeward_engine::status::{Outlook, Sight, build, same};
 use serde_json::json;
@@ -40,9 +41,9 @@ use crate::watch::Reconcile;
 use claims::{Claim, Claims, Precedence, Rank};
 use dereference::dereference;
 use entry::Entry;
-use findings::{Findings, accepted, findings};
+use findings::{Findings, findings};
 use link::{Link, account_status};
-use run::{Drive, Orders, Start, withheld};
+use run::{Drive, Orders, Start};
 use validate::{Refs, accept};
 
 pub use dereference::{SystemFact, gather};
@@ -141,7 +142,7 @@ impl Policies {
             return;
         }
         let system = self.shared.handles.get(&system_of(policy));
-        let mut reasons = run::switched_off(&policy.spec, system.as_deref());
+        let mut reasons = switched_off(&policy.spec, system.is_some_and(|system| system.suspended));
         if !in_term {
             reasons.insert(Withheld::NotActive);
         }
@@ -288,7 +289,7 @@ impl Policies {
             spec: policy.spec.clone(),
             policy: resolved,
             generation: policy.metadata.generation.unwrap_or_default(),
-            withheld: withheld(&policy.spec, system, &precedence),
+            withheld: withheld(&policy.spec, system.suspended, &precedence),
             managed: self.shared.managed.borrow().clone(),
             stale_after: stale_after(system.interval),
         };

@@ -6,6 +6,7 @@
 pub mod assets;
 
 mod binary;
+pub mod cli;
 pub mod shared_kube;
 mod stage;
 

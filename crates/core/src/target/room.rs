@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::names::ServerName;
 use crate::snapshot::{Storage, Stream};
-use crate::topology::{Resource, Room, ServerIx, Version};
+use crate::topology::{Room, ServerIx, Version};
 
 /// The first version that counts consumers, and no groups of one, against `max_ha_assets`.
 const COUNTS_CONSUMERS: Version = Version::new(2, 15, 0);
@@ -47,7 +47,7 @@ impl Need {
     /// What stands against a replica on a server.
     pub(super) fn shortage(&self, at: &Site<'_>, taken: Taken) -> Option<Shortage> {
         let room = at.room?;
-        let free = free(room, self.storage).saturating_sub(taken.bytes(self.storage));
+        let free = room.free(self.storage).saturating_sub(taken.bytes(self.storage));
         if free < self.bytes {
             return Some(Shortage::Bytes {
                 server: at.name.clone(),
@@ -70,24 +70,12 @@ impl Need {
     pub(super) fn is_taken_by_servers(&self, at: &Site<'_>) -> bool {
         let Some(room) = at.room else { return true };
         let over = |most| self.exceeds(room.ha_assets, most);
-        self.max_bytes <= free(room, self.storage) && !at.max_ha_assets.is_some_and(over)
+        self.max_bytes <= room.free(self.storage) && !at.max_ha_assets.is_some_and(over)
     }
 
     fn exceeds(&self, present: u64, most: u64) -> bool {
         self.ha_assets > 0 && present.saturating_add(self.ha_assets) > most
     }
-}
-
-fn free(room: &Room, storage: Storage) -> u64 {
-    let Resource {
-        limit,
-        used,
-        reserved,
-    } = match storage {
-        Storage::File => room.file,
-        Storage::Memory => room.memory,
-    };
-    limit.saturating_sub(used.max(reserved))
 }
 
 /// A server as a place for a replica.

@@ -3,6 +3,7 @@
 mod converge;
 mod field;
 mod moved;
+mod report;
 mod rest;
 
 /// What is measured.
@@ -12,6 +13,8 @@ pub enum Section {
     Converge,
     /// What clients feel while a stream moves.
     Move,
+    /// What it takes to see where everything is led from.
+    Report,
 }
 
 /// Runs these sections and prints them.
@@ -20,6 +23,7 @@ pub async fn run(sections: &[Section]) -> anyhow::Result<()> {
         match section {
             Section::Converge => Box::pin(converge::run()).await?,
             Section::Move => Box::pin(moved::run()).await?,
+            Section::Report => Box::pin(report::run()).await?,
         }
     }
     Ok(())

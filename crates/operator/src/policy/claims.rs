@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use leeward_core::conflict::outranked;
-use leeward_core::names::{AccountId, StreamName};
+use leeward_core::names::AccountId;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::{AccountView, Gap};
 
@@ -60,20 +60,7 @@ impl Claim {
 }
 
 /// Whether a policy may act.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Precedence {
-    /// No other policy stands above it.
-    Free,
-    /// Policies of higher rank may select the same streams, and the streams or those policies were not seen yet.
-    Undecided,
-    /// This policy acts instead, on this stream and on what else both select.
-    Outranked {
-        /// The winner.
-        by: Key,
-        /// The stream.
-        over: StreamName,
-    },
-}
+pub type Precedence = leeward_engine::precedence::Precedence<Key>;
 
 /// All claims.
 #[derive(Debug, Default)]
@@ -189,6 +176,7 @@ fn concerned(claims: &BTreeMap<Key, Claim>, own: &Key, changed: &[&Claim]) -> Ve
 #[cfg(test)]
 mod tests {
     use leeward_api::policy::{CredentialsRef, PlacementPolicySpec, StreamSelection, SystemRef};
+    use leeward_core::names::StreamName;
     use leeward_core::resolve::resolve;
     use leeward_core::snapshot::Stream;
     use leeward_core::topology::Topology;

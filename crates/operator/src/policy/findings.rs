@@ -6,7 +6,6 @@ use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason
 use leeward_engine::condition::Verdict;
 
 use super::SOON;
-use super::claims::Precedence;
 use super::dereference::{Facts, SystemFact};
 use super::validate::{Refs, Unresolved};
 
@@ -63,23 +62,4 @@ pub fn findings(facts: &Facts, refs: &Result<Refs, Unresolved>) -> Findings {
         findings.take(unresolved.clone());
     }
     findings
-}
-
-/// What precedence means for the policy's acceptance.
-pub fn accepted(precedence: &Precedence) -> Verdict<AcceptedReason> {
-    match precedence {
-        Precedence::Free => Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
-        Precedence::Undecided => Verdict::new(
-            AcceptedReason::Accepted,
-            "the policy is valid; it acts once the account's streams were seen and none of them belongs to a policy \
-             with precedence",
-        ),
-        Precedence::Outranked { by, over } => Verdict::new(
-            AcceptedReason::Conflicted,
-            format!(
-                "PlacementPolicy {by} has precedence and selects stream {over} too: narrow streams in one of the two, \
-                 or raise this one's priority"
-            ),
-        ),
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use leeward_api::policy::{Mode, PlacementPolicySpec};
+use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_core::evaluate::Managed;
 use leeward_core::history::History;
@@ -21,7 +21,6 @@ use leeward_engine::standing::Standing;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::claims::Precedence;
 use super::fenced::Fenced;
 use super::link::Link;
 use crate::events::{Events, Told};
@@ -74,39 +73,6 @@ impl Orders {
             approved: None,
         }
     }
-}
-
-/// Everything that withholds the right to act.
-pub fn withheld(
-    spec: &PlacementPolicySpec,
-    system: &SystemHandle,
-    precedence: &Precedence,
-) -> BTreeSet<Withheld> {
-    let mut withheld = switched_off(spec, Some(system));
-    match precedence {
-        Precedence::Free => {}
-        Precedence::Undecided | Precedence::Outranked { .. } => {
-            withheld.insert(Withheld::NotAccepted);
-        }
-    }
-    withheld
-}
-
-/// What people withhold by the objects themselves, known before anything else was read.
-pub fn switched_off(spec: &PlacementPolicySpec, system: Option<&SystemHandle>) -> BTreeSet<Withheld> {
-    let rules = [
-        (spec.mode == Mode::Observe, Withheld::Observing),
-        (spec.suspend, Withheld::Suspended),
-        (
-            system.is_some_and(|system| system.suspended),
-            Withheld::SystemSuspended,
-        ),
-    ];
-    rules
-        .into_iter()
-        .filter(|(applies, _)| *applies)
-        .map(|(_, reason)| reason)
-        .collect()
 }
 
 /// A runner at work.
@@ -259,36 +225,5 @@ async fn tell(
         {
             events.tell(&object, told);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn p8_the_objects_own_switches_are_known_before_anything_else_is_read() {
-        let spec = |changes: serde_json::Value| -> PlacementPolicySpec {
-            let mut spec = serde_json::json!({
-                "systemRef": {"name": "prod"},
-                "credentialsRef": {"name": "orders"},
-            });
-            spec.as_object_mut()
-                .unwrap()
-                .extend(changes.as_object().unwrap().clone());
-            serde_json::from_value(spec).unwrap()
-        };
-        let enforce = spec(serde_json::json!({"mode": "Enforce"}));
-        assert!(switched_off(&enforce, None).is_empty());
-        let suspended = spec(serde_json::json!({"mode": "Enforce", "suspend": true}));
-        assert_eq!(
-            switched_off(&suspended, None),
-            BTreeSet::from([Withheld::Suspended])
-        );
-        let observing = spec(serde_json::json!({}));
-        assert_eq!(
-            switched_off(&observing, None),
-            BTreeSet::from([Withheld::Observing])
-        );
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod cli;
 mod converge;
 mod faults;
 mod guards;

@@ -24,9 +24,10 @@ fn specifications(name: &str) -> Vec<(String, Value)> {
 
 fn examples() -> Vec<String> {
     let folder = format!("{}/../../examples", env!("CARGO_MANIFEST_DIR"));
-    let entries = std::fs::read_dir(folder).unwrap();
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().into_string().unwrap())
         .collect()
 }
 

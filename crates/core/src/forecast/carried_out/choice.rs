@@ -8,7 +8,7 @@ use super::Refusal;
 use crate::names::{ClusterName, Tag};
 use crate::snapshot::{Placement, Storage, Stream};
 use crate::target::MoveTarget;
-use crate::topology::{Resource, Room, Server, ServerDetails, ServerIx};
+use crate::topology::{Room, Server, ServerDetails, ServerIx};
 
 /// Peers for all replicas, cluster by cluster; the first of them leads.
 pub(super) fn choose(
@@ -123,18 +123,7 @@ fn assets(details: &ServerDetails) -> u64 {
 }
 
 fn free(details: &ServerDetails, storage: Storage) -> u64 {
-    let of = |room: &Room| {
-        let Resource {
-            limit,
-            used,
-            reserved,
-        } = match storage {
-            Storage::File => room.file,
-            Storage::Memory => room.memory,
-        };
-        limit.saturating_sub(used.max(reserved))
-    };
-    details.room.as_ref().map_or(u64::MAX, of)
+    details.room.as_ref().map_or(u64::MAX, |room| room.free(storage))
 }
 
 /// The servers once the stream is there. None may be fuller than it can be.

@@ -1,0 +1,60 @@
+//! How to reach NATS, as the `nats` command is told.
+
+use std::path::PathBuf;
+
+use crate::duration::Seconds;
+
+/// How to reach NATS. Flags win over the environment, both over a context of the `nats` command.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// Context of the nats command for the account; the selected one, if it is not given.
+    #[arg(long, value_name = "NAME", env = "NATS_CONTEXT")]
+    pub context: Option<String>,
+    /// Context of the nats command for a user of the system account; without one only what the account's own user may
+    /// see is known (tenant mode).
+    #[arg(long, value_name = "NAME", env = "LEEWARD_SYSTEM_CONTEXT")]
+    pub system_context: Option<String>,
+    /// URLs of servers, separated by commas.
+    #[arg(short = 's', long, value_name = "URLS", env = "NATS_URL")]
+    pub server: Option<String>,
+    /// User name; a token, if there is no password.
+    #[arg(long, value_name = "USER", env = "NATS_USER")]
+    pub user: Option<String>,
+    /// Password.
+    #[arg(long, value_name = "PASSWORD", env = "NATS_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// Token.
+    #[arg(long, value_name = "TOKEN", env = "NATS_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Credentials file.
+    #[arg(long, value_name = "FILE", env = "NATS_CREDS")]
+    pub creds: Option<PathBuf>,
+    /// File with an nkey seed.
+    #[arg(long, value_name = "FILE", env = "NATS_NKEY")]
+    pub nkey: Option<PathBuf>,
+    /// Client certificate, in PEM.
+    #[arg(long, value_name = "FILE", env = "NATS_CERT")]
+    pub tlscert: Option<PathBuf>,
+    /// Its key, in PEM.
+    #[arg(long, value_name = "FILE", env = "NATS_KEY")]
+    pub tlskey: Option<PathBuf>,
+    /// Authorities to trust, in PEM.
+    #[arg(long, value_name = "FILE", env = "NATS_CA")]
+    pub tlsca: Option<PathBuf>,
+    /// Start TLS before the server says anything.
+    #[arg(long)]
+    pub tlsfirst: bool,
+    /// JetStream domain of the account's streams.
+    #[arg(long, value_name = "DOMAIN")]
+    pub js_domain: Option<String>,
+    /// First part of inbox subjects, for users whose permissions name it.
+    #[arg(long, value_name = "PREFIX")]
+    pub inbox_prefix: Option<String>,
+    /// Wait this long for a connection and for every server's answer.
+    #[arg(long, value_name = "DURATION", env = "LEEWARD_WAIT", default_value = "30s")]
+    pub wait: Seconds,
+    /// Watch traffic for this long, to know message rates; 0s does without.
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    pub sample: Seconds,
+}

@@ -1,0 +1,198 @@
+//! Arguments of `leeward operator`, and what they resolve to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use leeward_api::duration::GoDuration;
+use leeward_operator::{Config, LeaseConfig};
+
+/// A lease that is shorter leaves no time for a renewal that fails.
+const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+
+/// Arguments of `leeward operator`. The cluster is the pod's own, or the one of KUBECONFIG.
+#[derive(Debug, clap::Args)]
+pub struct OperatorArgs {
+    /// Watch this namespace; may be repeated. All namespaces, if it is not given.
+    #[arg(
+        long = "watch-namespace",
+        env = "LEEWARD_WATCH_NAMESPACE",
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
+    watch_namespaces: Vec<String>,
+    /// Serve /livez, /readyz and /metrics on this address.
+    #[arg(
+        long,
+        env = "LEEWARD_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080"
+    )]
+    listen: SocketAddr,
+    /// How log lines are written.
+    #[arg(long, env = "LEEWARD_LOG_FORMAT", value_enum, default_value = "json")]
+    log_format: LogFormat,
+    /// What is logged: a level such as info, or filters for parts of the program.
+    #[arg(
+        long,
+        env = "LEEWARD_LOG_LEVEL",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log_level: String,
+    /// The Lease that replicas contend for: its holder acts, the others wait warm.
+    #[arg(
+        long,
+        env = "LEEWARD_LEASE_NAME",
+        value_name = "NAME",
+        default_value = "leeward"
+    )]
+    lease_name: String,
+    /// The namespace of the Lease. The pod's own, or that of the kubeconfig's context, if it is not given.
+    #[arg(long, env = "LEEWARD_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// After its holder has crashed, the Lease is taken over after this long: whole seconds, at least 3s. The holder
+    /// itself stops when it could not renew for two thirds of it, so without the Kubernetes API nobody acts.
+    #[arg(
+        long,
+        env = "LEEWARD_LEASE_DURATION",
+        value_name = "DURATION",
+        default_value = "15s",
+        value_parser = lease_duration
+    )]
+    lease_duration: Duration,
+    /// Act without a Lease. Only for a process that is certainly the only one.
+    #[arg(long)]
+    no_lease: bool,
+    /// The name of this process in events and in the Lease; a pod's own name, in a cluster.
+    #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
+    instance: Option<String>,
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let duration: GoDuration = text.parse().map_err(|error| format!("{error}"))?;
+    let duration = duration.as_std();
+    if duration < SHORTEST_LEASE || duration.subsec_nanos() != 0 {
+        return Err("a lease lasts whole seconds, and at least 3s".to_owned());
+    }
+    i32::try_from(duration.as_secs()).map_err(|_| "a lease is shorter than that".to_owned())?;
+    Ok(duration)
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// Text for people.
+    Plain,
+}
+
+/// What `leeward operator` does, resolved.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OperatorConfig {
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_filter: String,
+    /// The operator's own configuration.
+    pub operator: Config,
+}
+
+impl OperatorArgs {
+    /// The configuration that the arguments mean.
+    pub fn resolve(self) -> OperatorConfig {
+        let Self {
+            watch_namespaces,
+            listen,
+            log_format,
+            log_level,
+            lease_name,
+            lease_namespace,
+            lease_duration,
+            no_lease,
+            instance,
+        } = self;
+        // An empty environment variable is as good as none.
+        let given = |text: &String| !text.trim().is_empty();
+        let lease = LeaseConfig {
+            name: lease_name,
+            namespace: lease_namespace.filter(given),
+            duration: lease_duration,
+        };
+        OperatorConfig {
+            log_format,
+            log_filter: log_level,
+            operator: Config {
+                namespaces: watch_namespaces.into_iter().filter(given).collect(),
+                listen,
+                instance: instance.filter(given),
+                lease: (!no_lease).then_some(lease),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn resolved(arguments: &[&str]) -> OperatorConfig {
+        let arguments = ["leeward", "operator"].iter().chain(arguments);
+        match Args::try_parse_from(arguments).unwrap().command {
+            Command::Operator(args) => args.resolve(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_arguments_all_namespaces_are_watched() {
+        let config = resolved(&[]);
+        assert!(config.operator.namespaces.is_empty());
+        assert_eq!(config.operator.listen, "0.0.0.0:8080".parse().unwrap());
+        assert_eq!(config.log_format, LogFormat::Json);
+        assert_eq!(config.log_filter, "info");
+    }
+
+    #[test]
+    fn namespaces_may_be_repeated_or_separated_by_commas() {
+        let config = resolved(&["--watch-namespace", "a", "--watch-namespace", "b,c"]);
+        assert_eq!(config.operator.namespaces, ["a", "b", "c"]);
+        assert!(
+            resolved(&["--watch-namespace", ""])
+                .operator
+                .namespaces
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_lease_is_wanted_unless_it_is_refused() {
+        let lease = resolved(&[]).operator.lease.unwrap();
+        assert_eq!(lease.name, "leeward");
+        assert_eq!(lease.namespace, None);
+        assert_eq!(lease.duration, Duration::from_secs(15));
+        let given = ["--lease-namespace", "ops", "--lease-duration", "1m"];
+        let lease = resolved(&given).operator.lease.unwrap();
+        assert_eq!(lease.namespace.as_deref(), Some("ops"));
+        assert_eq!(lease.duration, Duration::from_mins(1));
+        assert_eq!(resolved(&["--no-lease"]).operator.lease, None);
+    }
+
+    #[test]
+    fn a_lease_lasts_whole_seconds_and_at_least_three() {
+        for wrong in ["2s", "3500ms", "0s", "soon", "1000000h"] {
+            let arguments = ["leeward", "operator", "--lease-duration", wrong];
+            assert!(Args::try_parse_from(arguments).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        let arguments = ["leeward", "operator", "--listen", "here"];
+        assert!(Args::try_parse_from(arguments).is_err());
+    }
+}

@@ -1,0 +1,258 @@
+//! `leeward apply`: carries out what a plan would begin now, after asking, and shows what came of it.
+//!
+//! Being started is the order to act, so a policy's mode does not matter; that it is suspended, or outranked, does. What
+//! is done is the engine's matter: here is what it may do, and when it has nothing left to do.
+
+mod ask;
+mod course;
+mod progress;
+mod table;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use jiff::Timestamp;
+use leeward_api::policy_status::{Account, PlacementPolicyStatus};
+use leeward_core::names::AssetName;
+use leeward_core::plan::Action;
+use leeward_core::policy::Mode;
+use leeward_engine::runner::{Input, stale_after};
+use leeward_engine::standing::Standing;
+
+use self::course::{Ended, Leg};
+use self::progress::Progress;
+use super::drive::{self, Common, Past};
+use super::plan::{is_of_asset, planned};
+use crate::args::{ApplyArgs, ConnectionArgs};
+use crate::document::{ApplyDocument, PlanDocument, PolicyApplied, Said};
+use crate::exit::Found;
+use crate::judge::{Judged, judge, name_of};
+use crate::look::{Patience, Seen, Session};
+use crate::policies::{Given, Origin, SystemRules};
+use crate::{output, policies, runtime};
+
+/// Without a sample nothing but ends of operations asks for another look.
+const UNSAMPLED: Duration = Duration::from_secs(10);
+
+/// Runs the command.
+pub fn run(args: ApplyArgs) -> anyhow::Result<Found> {
+    runtime::block_on(apply(args))
+}
+
+async fn apply(args: ApplyArgs) -> anyhow::Result<Found> {
+    let ApplyArgs {
+        yes,
+        connection,
+        policy,
+        output,
+    } = args;
+    let subject = policies::read(&connection, &policy).await?;
+    let rules = drive::rules(&subject)?;
+    refuse_suspended(&subject.policies, rules)?;
+    let session = Session::open(&subject.connections, interval(&connection), connection.wait.0).await?;
+    let seen = session.look(Patience::of(&connection)).await;
+    let judged = judge(&subject.policies, &seen, Timestamp::now());
+    let consent = ask::Consent {
+        format: output.format,
+        yes,
+    };
+    let (document, found) = if consent.given(&plan_of(&judged), worst(&judged))? {
+        let ended = carry_out(&session, rules, &judged, &connection).await?;
+        conclude(&session, &subject.policies, &judged, ended)
+    } else {
+        (untouched(&judged), worst(&judged))
+    };
+    session.close().await;
+    output::print(output.format, &document, table::render)?;
+    Ok(found)
+}
+
+fn interval(connection: &ConnectionArgs) -> Duration {
+    let sample = connection.sample.0;
+    if sample.is_zero() { UNSAMPLED } else { sample }
+}
+
+fn refuse_suspended(policies: &[Given], rules: SystemRules) -> anyhow::Result<()> {
+    if rules.suspended {
+        bail!(
+            "the NatsSystem is suspended, so nothing was done: set its spec.suspend to false to let policies act"
+        );
+    }
+    for given in policies {
+        if given.spec.suspend {
+            let name = name_of(given);
+            let cure = match given.origin {
+                Origin::Kubernetes => format!("leeward resume {name} lets it act"),
+                Origin::File { .. } | Origin::Defaults => {
+                    "set spec.suspend to false to let it act".to_owned()
+                }
+            };
+            bail!("policy {name} is suspended, so nothing was done: {cure}");
+        }
+        if operator_acts(given) {
+            ask::say(&format!(
+                "Policy {} is in Enforce: the operator in Kubernetes acts on it as well.",
+                name_of(given)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an operator was seen to carry a policy out.
+fn operator_acts(given: &Given) -> bool {
+    given.origin == Origin::Kubernetes
+        && given.policy.mode == Mode::Enforce
+        && given.past.last_evaluation_time.is_some()
+}
+
+fn worst(judged: &[Judged<'_>]) -> Found {
+    judged.iter().map(Judged::found).max().unwrap_or(Found::InPlace)
+}
+
+/// What is asked about: of each policy, the plan.
+fn plan_of(judged: &[Judged<'_>]) -> PlanDocument {
+    PlanDocument {
+        time: judged.first().map_or(Timestamp::UNIX_EPOCH, |judged| judged.now),
+        plans: judged.iter().map(planned).collect(),
+    }
+}
+
+/// What may begin now, and what follows as soon as that is done.
+fn now<'a>(judged: &'a Judged<'_>) -> Vec<&'a Action> {
+    if judged.outranked_by.is_some() {
+        return Vec::new();
+    }
+    let waves = judged.forecast.waves.iter();
+    let begins = waves.take_while(|wave| wave.at <= judged.now);
+    begins.flat_map(|wave| &wave.actions).collect()
+}
+
+/// Lets the engine do what was planned, and nothing else, until it has nothing left to do.
+async fn carry_out(
+    session: &Session,
+    rules: SystemRules,
+    judged: &[Judged<'_>],
+    connection: &ConnectionArgs,
+) -> anyhow::Result<Vec<Ended>> {
+    let common = Common::new(rules);
+    let progress = Progress::new();
+    let legs = judged.iter().map(|judged| {
+        let actions = now(judged);
+        let approved: BTreeSet<AssetName> = actions.iter().map(|action| action.asset.clone()).collect();
+        let mut policy = judged.policy.clone();
+        policy.mode = Mode::Enforce;
+        let input = Input {
+            policy: Arc::new(policy),
+            generation: judged.given.generation,
+            stale_after: stale_after(interval(connection)),
+            managed: Arc::new(judged.given.managed.clone()),
+            withheld: BTreeSet::new(),
+            approved: Some(Arc::new(approved)),
+        };
+        let nothing = PlacementPolicyStatus::default();
+        let past = Past {
+            status: judged.past().unwrap_or(&nothing),
+            history: judged.history.clone(),
+            records: false,
+        };
+        let started = drive::start(session, &common, judged.given, past, input.clone());
+        Leg::new(started, input, progress.of(&actions))
+    });
+    let outside = course::Outside {
+        state: session.client.state(),
+        wait: connection.wait.0,
+    };
+    course::follow(legs.collect(), &outside).await
+}
+
+/// What a new look says after everything ended.
+fn conclude(
+    session: &Session,
+    policies: &[Given],
+    before: &[Judged<'_>],
+    ended: Vec<Ended>,
+) -> (ApplyDocument, Found) {
+    let pasts = policies.iter().zip(before).zip(&ended);
+    let policies: Vec<Given> = pasts
+        .map(|((given, before), ended)| Given {
+            past: with_what_was_done(before, ended.standing.as_deref()),
+            ..given.clone()
+        })
+        .collect();
+    let view = session.observe.watch(&session.account.id).borrow().clone();
+    let seen = Seen {
+        account: session.account.clone(),
+        view,
+        system: session.system_status(),
+    };
+    let time = Timestamp::now();
+    let after = judge(&policies, &seen, time);
+    let applied = before
+        .iter()
+        .zip(&after)
+        .zip(ended)
+        .map(|((before, after), ended)| applied(before, after, ended))
+        .collect();
+    (ApplyDocument { time, applied }, worst(&after))
+}
+
+/// The past of a policy with what was done now, so that what failed is known to have been tried.
+fn with_what_was_done(before: &Judged<'_>, standing: Option<&Standing>) -> PlacementPolicyStatus {
+    let mut past = before.past().cloned().unwrap_or_default();
+    let account = &before.seen.account;
+    past.account = Some(Account {
+        id: account.id.to_string(),
+        name: Some(account.name.clone()),
+    });
+    if let Some(standing) = standing {
+        past.memory = Some(standing.memory.clone());
+        past.operations.clone_from(&standing.operations);
+        past.breaker.clone_from(&standing.limits.breaker);
+        past.findings.clone_from(&standing.report.findings);
+    }
+    past
+}
+
+fn applied(before: &Judged<'_>, after: &Judged<'_>, ended: Ended) -> PolicyApplied {
+    let Ended {
+        done,
+        tried,
+        unwatched,
+        standing: _,
+    } = ended;
+    let is_left = |action: &&Action| {
+        let begun = tried.contains(&action.asset);
+        !begun && !unwatched.iter().any(|other| other.asset == action.asset)
+    };
+    let findings = after.findings().into_iter().map(|part| part.finding);
+    PolicyApplied {
+        about: after.about(),
+        done,
+        left: now(before)
+            .into_iter()
+            .filter(is_left)
+            .map(|action| before.action(action))
+            .collect(),
+        unwatched: unwatched.iter().map(|action| before.action(action)).collect(),
+        in_place: Said::of(&after.report.in_place),
+        findings: findings.filter(|finding| is_of_asset(finding.check)).collect(),
+    }
+}
+
+/// The document of a command that did nothing.
+fn untouched(judged: &[Judged<'_>]) -> ApplyDocument {
+    let nothing = Ended::default();
+    ApplyDocument {
+        time: judged.first().map_or(Timestamp::UNIX_EPOCH, |judged| judged.now),
+        applied: judged
+            .iter()
+            .map(|judged| applied(judged, judged, nothing.clone()))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

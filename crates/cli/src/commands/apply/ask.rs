@@ -1,0 +1,145 @@
+//! Shows what is about to be done, and asks.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+
+use crate::args::Format;
+use crate::commands::plan::table;
+use crate::document::{ActionPart, PlanDocument, PolicyPlan};
+use crate::exit::Found;
+use crate::output::{self, Page, Screen, Text, Tone, amount, part};
+
+/// How consent is come by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Consent {
+    /// Where the result is a table, the plan goes before it; elsewhere it would spoil the document.
+    pub(super) format: Format,
+    /// It came with the command.
+    pub(super) yes: bool,
+}
+
+impl Consent {
+    /// Whether what a plan begins with is to be done. Nothing is done that was not seen completely.
+    pub(super) fn given(self, plan: &PlanDocument, found: Found) -> anyhow::Result<bool> {
+        let count: usize = plan.plans.iter().map(|one| begins(one, plan.time).len()).sum();
+        if found == Found::Incomplete {
+            say("Nothing was done: not everything could be seen.");
+            return Ok(false);
+        }
+        if count == 0 {
+            self.show(plan)?;
+            return Ok(false);
+        }
+        if !self.yes && !io::stdin().is_terminal() {
+            bail!(
+                "nobody can be asked, because standard input is no terminal: give --yes to apply without asking"
+            );
+        }
+        self.show(plan)?;
+        let agreed = self.yes || asked(&question(plan, count))?;
+        if !agreed {
+            say("Nothing was done.");
+        }
+        Ok(agreed)
+    }
+
+    fn show(self, plan: &PlanDocument) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => output::write(&(shown(plan, Screen::stdout()) + "\n")),
+            Format::Json | Format::Yaml => {
+                say(shown(plan, Screen::stderr()).trim_end());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What may begin now under one policy, and what follows as soon as that is done; nothing, if another one acts instead.
+pub(super) fn begins(plan: &PolicyPlan, now: Timestamp) -> Vec<ActionPart> {
+    if plan.about.outranked_by.is_some() {
+        return Vec::new();
+    }
+    let waves = plan.waves.iter().take_while(|wave| wave.time <= now);
+    waves.flat_map(|wave| wave.actions.clone()).collect()
+}
+
+/// What is about to be done, and when there is more to do.
+pub(super) fn shown(plan: &PlanDocument, screen: Screen) -> String {
+    let mut page = Page::new(screen);
+    for one in &plan.plans {
+        part::about(&mut page, &one.about);
+        part::home(&mut page, one.home.as_ref(), one.about.home_from_this_look);
+        page.blank();
+        let now = begins(one, plan.time);
+        if now.is_empty() {
+            page.line(if one.waves.is_empty() && one.held.is_empty() {
+                Text::of(Tone::Good, "Nothing to do.")
+            } else {
+                Text::of(Tone::Warn, "Nothing may be done now.")
+            });
+        } else {
+            table::actions(&mut page, &now, 0, 0);
+        }
+        later(&mut page, one, plan.time);
+    }
+    page.finish()
+}
+
+/// What a later plan will hold.
+fn later(page: &mut Page, plan: &PolicyPlan, now: Timestamp) {
+    let mut waves = plan.waves.iter().filter(|wave| wave.time > now);
+    if let Some(next) = waves.next() {
+        let more = waves.map(|wave| wave.actions.len()).sum::<usize>() + next.actions.len();
+        page.line(Text::of(
+            Tone::Dim,
+            format!(
+                "{} later, the next {}: leeward plan shows them.",
+                amount::counted(u64::try_from(more).unwrap_or(u64::MAX), "action"),
+                amount::in_time(next.time, now)
+            ),
+        ));
+    }
+    if !plan.held.is_empty() {
+        let held = u64::try_from(plan.held.len()).unwrap_or(u64::MAX);
+        page.line(Text::of(
+            Tone::Dim,
+            format!(
+                "{} stay where they are: leeward plan says why.",
+                amount::counted(held, "leader")
+            ),
+        ));
+    }
+}
+
+fn question(plan: &PlanDocument, count: usize) -> String {
+    let account = plan.plans.first().map_or_else(String::new, |one| {
+        format!(" to account {}", part::account(&one.about.account))
+    });
+    let actions = amount::counted(u64::try_from(count).unwrap_or(u64::MAX), "action");
+    format!("Apply {actions}{account}? [y/N] ")
+}
+
+fn asked(question: &str) -> anyhow::Result<bool> {
+    let mut terminal = io::stderr();
+    terminal
+        .write_all(question.as_bytes())
+        .and_then(|()| terminal.flush())
+        .context("cannot ask")?;
+    let mut answer = String::new();
+    io::stdin()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
+    Ok(is_yes(&answer))
+}
+
+pub(super) fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+/// A line for whoever started the command, beside its result.
+pub(super) fn say(line: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr(), "{line}");
+}

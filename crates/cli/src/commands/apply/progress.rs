@@ -1,0 +1,210 @@
+//! What is in flight, as it is told while it is: bars on a terminal, lines elsewhere. Always on standard error.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use leeward_api::vocabulary::ActionResult;
+use leeward_core::names::AssetName;
+use leeward_core::plan::{Action, Deed, Move};
+use leeward_engine::execute::Stage;
+use leeward_engine::underway::Underway;
+
+use super::ask::say;
+use crate::document::DonePart;
+use crate::output::amount;
+
+/// Often enough to look alive.
+const TICK: Duration = Duration::from_millis(120);
+const UNKNOWN: &str = "{spinner} {prefix}  {elapsed}  {msg}";
+const COPYING: &str =
+    "{spinner} {prefix}  {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}";
+const COUNTING: &str = "{spinner} {prefix}  {wide_bar} {pos}/{len}  {msg}";
+
+/// What is told of one policy.
+pub(super) struct Progress {
+    bars: Option<MultiProgress>,
+    /// All step-downs in one.
+    step_downs: Option<ProgressBar>,
+    moves: BTreeMap<AssetName, ProgressBar>,
+}
+
+impl Progress {
+    /// Bars, if somebody looks at a terminal.
+    pub(super) fn new() -> Self {
+        Self {
+            bars: io::stderr().is_terminal().then(MultiProgress::new),
+            step_downs: None,
+            moves: BTreeMap::new(),
+        }
+    }
+
+    /// The same place, for one policy's actions.
+    pub(super) fn of(&self, actions: &[&Action]) -> Self {
+        let step_downs = actions.iter().filter(|action| moving(action).is_none()).count();
+        let bar = |bars: &MultiProgress| {
+            let bar = ProgressBar::new(u64::try_from(step_downs).unwrap_or(u64::MAX));
+            show(bars, bar, COUNTING, "step-downs".to_owned())
+        };
+        Self {
+            bars: self.bars.clone(),
+            step_downs: self.bars.as_ref().filter(|_| step_downs > 0).map(bar),
+            moves: BTreeMap::new(),
+        }
+    }
+
+    /// What is in flight now.
+    pub(super) fn show(&mut self, underway: &[Underway]) {
+        for one in underway {
+            if let Some(moving) = moving(&one.action) {
+                self.show_move(one, moving);
+            }
+        }
+        if let Some(bar) = &self.step_downs {
+            let is_step_down = |one: &&Underway| moving(&one.action).is_none();
+            let names = underway.iter().filter(is_step_down);
+            let names: Vec<String> = names.map(|one| short(&one.action.asset)).collect();
+            bar.set_message(names.join(", "));
+        }
+    }
+
+    fn show_move(&mut self, one: &Underway, moving: &Move) {
+        let known = self.moves.contains_key(&one.action.asset);
+        let Some(bars) = &self.bars else {
+            if !known {
+                self.moves.insert(one.action.asset.clone(), ProgressBar::hidden());
+                say(&beginning(&one.action, moving));
+            }
+            return;
+        };
+        let bar = self.moves.entry(one.action.asset.clone()).or_insert_with(|| {
+            let prefix = format!("{} → {}", short(&one.action.asset), moving.target.location);
+            show(bars, ProgressBar::no_length(), UNKNOWN, prefix)
+        });
+        let copying = one.copied.filter(|copied| !copied.is_all());
+        if let Some(copied) = copying {
+            if bar.length().is_none() {
+                bar.set_style(style(COPYING));
+                bar.reset_eta();
+            }
+            bar.set_length(copied.total_bytes);
+            bar.set_position(copied.done_bytes);
+        } else if bar.length().is_some() {
+            // What is left is not a matter of bytes.
+            bar.unset_length();
+            bar.set_style(style(UNKNOWN));
+        }
+        bar.set_message(at(one.stage));
+    }
+
+    /// Something ended.
+    pub(super) fn done(&mut self, part: &DonePart) {
+        let action = &part.action;
+        let asset = AssetName::of(&action.stream, action.consumer.as_deref());
+        match (self.moves.remove(&asset), &self.step_downs) {
+            (Some(bar), _) => bar.finish_and_clear(),
+            (None, Some(bar)) => bar.inc(1),
+            (None, None) => {}
+        }
+        self.say(&ended(part));
+    }
+
+    /// A line that stays.
+    pub(super) fn say(&self, line: &str) {
+        match &self.bars {
+            // Nobody is left to tell if this fails.
+            Some(bars) => drop(bars.println(line)),
+            None => say(line),
+        }
+    }
+
+    /// Leaves nothing but the lines.
+    pub(super) fn finish(self) {
+        for bar in self.moves.into_values().chain(self.step_downs) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn show(bars: &MultiProgress, bar: ProgressBar, template: &str, prefix: String) -> ProgressBar {
+    let bar = bars.add(bar);
+    bar.set_style(style(template));
+    bar.set_prefix(prefix);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// A template that is not understood shows as the usual bar; a test sees to it that all are.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn moving(action: &Action) -> Option<&Move> {
+    match &action.deed {
+        Deed::Move(moving) => Some(moving),
+        Deed::StepDown(_) => None,
+    }
+}
+
+fn at(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Checking | Stage::Recording => "read once more",
+        Stage::Requested => "",
+        Stage::Verifying => "consumers are to go on",
+        Stage::Refreshing => "streams that read it are to go on",
+        Stage::Cancelling => "too slow, is cancelled",
+    }
+}
+
+fn beginning(action: &Action, moving: &Move) -> String {
+    format!(
+        "moving {} {} → {}: {}, about {}",
+        short(&action.asset),
+        action.from,
+        moving.target.location,
+        amount::bytes(moving.cost.bytes),
+        amount::about(moving.cost.time)
+    )
+}
+
+/// `ORDERS` or `ORDERS/billing`.
+pub(super) fn short(asset: &AssetName) -> String {
+    match &asset.consumer {
+        Some(consumer) => format!("{}/{consumer}", asset.stream),
+        None => asset.stream.to_string(),
+    }
+}
+
+/// `done StreamPlacement ORDERS west-1 → us-east 3.2 s`.
+pub(super) fn ended(part: &DonePart) -> String {
+    let action = &part.action;
+    let asset = short(&AssetName::of(&action.stream, action.consumer.as_deref()));
+    let ends = [&action.from, &action.to];
+    let ends: Vec<&str> = ends.into_iter().flatten().map(String::as_str).collect();
+    let took = Duration::from_millis(action.duration_milliseconds.unsigned_abs()).as_secs_f64();
+    let line = format!("{} {asset} {} {took:.1} s", action.action, ends.join(" → "));
+    match action.result {
+        ActionResult::Succeeded => format!("done {line}"),
+        ActionResult::Missed
+        | ActionResult::Stalled
+        | ActionResult::Failed
+        | ActionResult::TimedOut
+        | ActionResult::Abandoned => {
+            let word = action.result.to_string().to_lowercase();
+            format!("{word} {line}: {}", part.message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_templates_are_understood() {
+        for template in [UNKNOWN, COPYING, COUNTING] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+}

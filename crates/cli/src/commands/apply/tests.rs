@@ -1,0 +1,278 @@
+use insta::assert_snapshot;
+use jiff::ToSpan as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use leeward_api::policy_status::{Memory, OperationStatus, RecentAction};
+use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ObservedReason, ProgressingReason};
+use leeward_core::forecast::Wave;
+use leeward_core::plan::plan;
+use serde_json::json;
+
+use super::ask::{Consent, begins, is_yes, shown};
+use super::course::{Stage, abandoned, stage, stopping};
+use super::*;
+use crate::args::Format;
+use crate::document::DonePart;
+use crate::judge::fixtures::{free, given, judged, noon, orders, seen};
+use crate::output::Screen;
+
+const SCREEN: Screen = Screen {
+    width: 100,
+    colour: false,
+};
+
+/// With everything that can be done now, and once more ten minutes later.
+fn planned_twice<'a>(given: &'a Given, seen: &'a Seen) -> Judged<'a> {
+    let mut judged = judged(given, seen);
+    let plan = plan(
+        &seen.view,
+        &judged.policy,
+        &judged.circumstances(),
+        &judged.evaluation,
+    );
+    let wave = |at| Wave {
+        at,
+        actions: plan.actions.clone(),
+    };
+    judged.forecast.waves = vec![wave(noon()), wave(noon() + 10.minutes())];
+    judged
+}
+
+fn standing(judged: &Judged<'_>) -> Standing {
+    Standing {
+        sequence: 1,
+        generation: 1,
+        evaluated_at: judged.now,
+        view: Arc::clone(&judged.seen.view),
+        report: judged.report.clone(),
+        progressing: (ProgressingReason::Idle, "nothing to do".into()),
+        degraded: (DegradedReason::Healthy, "no operation keeps failing".into()),
+        denied: Vec::new(),
+        operations: Vec::new(),
+        waiting: 0,
+        recent_actions: Vec::new(),
+        limits: judged.limits.clone(),
+        memory: Memory::default(),
+    }
+}
+
+fn done(result: ActionResult, message: &str) -> DonePart {
+    DonePart {
+        action: RecentAction {
+            time: Time(noon()),
+            action: ActionType::StreamPlacement,
+            stream: "ORDERS".into(),
+            consumer: None,
+            from: Some("eu-west-1".into()),
+            to: Some("us-east".into()),
+            result,
+            reason: None,
+            duration_milliseconds: 3210,
+            proof: None,
+        },
+        requests: 1,
+        message: message.into(),
+    }
+}
+
+fn moving() -> OperationStatus {
+    OperationStatus {
+        action: ActionType::StreamPlacement,
+        stream: "ORDERS".into(),
+        consumer: None,
+        from: None,
+        to: None,
+        start_time: Time(noon()),
+        deadline: None,
+    }
+}
+
+#[test]
+fn only_what_may_begin_now_is_asked_about() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = planned_twice(&given, &seen);
+    let plan = plan_of(std::slice::from_ref(&judged));
+    assert_eq!(begins(&plan.plans[0], plan.time).len(), 1);
+    assert_eq!(now(&judged).len(), 1);
+    assert_snapshot!(shown(&plan, SCREEN));
+}
+
+#[test]
+fn what_follows_at_once_is_asked_about_as_well() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let mut judged = planned_twice(&given, &seen);
+    judged.forecast.waves[1].at = noon();
+    let plan = plan_of(std::slice::from_ref(&judged));
+    assert_eq!(begins(&plan.plans[0], plan.time).len(), 2);
+    assert_eq!(now(&judged).len(), 2);
+}
+
+#[test]
+fn a_wave_that_begins_later_is_not_applied() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let mut judged = planned_twice(&given, &seen);
+    judged.forecast.waves.remove(0);
+    let plan = plan_of(std::slice::from_ref(&judged));
+    assert!(now(&judged).is_empty() && begins(&plan.plans[0], plan.time).is_empty());
+    assert!(shown(&plan, SCREEN).contains("Nothing may be done now."));
+}
+
+#[test]
+fn a_policy_that_is_outranked_begins_nothing() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let mut judged = planned_twice(&given, &seen);
+    judged.outranked_by = Some("payments/first".into());
+    let plan = plan_of(std::slice::from_ref(&judged));
+    assert!(now(&judged).is_empty() && begins(&plan.plans[0], plan.time).is_empty());
+}
+
+#[test]
+fn nobody_is_asked_where_there_is_nothing_to_do_or_not_everything_was_seen() {
+    let consent = Consent {
+        format: Format::Json,
+        yes: true,
+    };
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = planned_twice(&given, &seen);
+    let mut plan = plan_of(std::slice::from_ref(&judged));
+    assert!(consent.given(&plan, Found::Findings).unwrap());
+    assert!(!consent.given(&plan, Found::Incomplete).unwrap());
+    plan.plans[0].waves.clear();
+    assert!(!consent.given(&plan, Found::Findings).unwrap());
+}
+
+#[test]
+fn only_a_yes_is_a_yes() {
+    assert!(["y\n", "Y", "yes\n", " YES "].into_iter().all(is_yes));
+    assert!(!["", "\n", "n", "yep", "yes please"].into_iter().any(is_yes));
+}
+
+#[test]
+fn suspended_policies_and_systems_are_refused_with_the_cure() {
+    let rules = |suspended| SystemRules {
+        suspended,
+        ..SystemRules::default()
+    };
+    let refused = |policies: Vec<Given>, suspended| {
+        let error = refuse_suspended(&policies, rules(suspended)).unwrap_err();
+        error.to_string()
+    };
+    let suspended = given("orders", json!({"mode": "Enforce", "suspend": true}));
+    let words = refused(vec![suspended.clone()], false);
+    assert!(words.contains("set spec.suspend to false"), "{words}");
+    let in_kubernetes = Given {
+        origin: Origin::Kubernetes,
+        ..suspended
+    };
+    let words = refused(vec![in_kubernetes], false);
+    assert!(words.contains("leeward resume payments/orders"), "{words}");
+    let observing = given("orders", json!({"mode": "Observe"}));
+    assert!(refused(vec![observing.clone()], true).contains("the NatsSystem is suspended"));
+    refuse_suspended(&[observing], rules(false)).unwrap();
+}
+
+#[test]
+fn it_is_over_once_a_complete_look_after_the_last_end_has_nothing_to_do() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let idle = standing(&judged(&given, &seen));
+    let seen_at = idle.view.observed_at;
+    assert_eq!(stage(None, None), Stage::Looking);
+    assert_eq!(stage(Some(&idle), None), Stage::Over);
+    assert_eq!(stage(Some(&idle), Some(seen_at - 1.second())), Stage::Over);
+    assert_eq!(stage(Some(&idle), Some(seen_at)), Stage::Looking);
+    let waiting = Standing {
+        waiting: 1,
+        ..idle.clone()
+    };
+    assert_eq!(stage(Some(&waiting), None), Stage::Working);
+    let busy = Standing {
+        operations: vec![moving()],
+        ..idle.clone()
+    };
+    assert_eq!(stage(Some(&busy), None), Stage::Working);
+    let mut blind = idle;
+    blind.report.observed.0 = ObservedReason::ServersMissing;
+    assert_eq!(stage(Some(&blind), None), Stage::Looking);
+}
+
+#[test]
+fn an_end_is_one_line() {
+    let line = |result, message| progress::ended(&done(result, message));
+    assert_eq!(
+        line(ActionResult::Succeeded, "home"),
+        "done StreamPlacement ORDERS eu-west-1 → us-east 3.2 s"
+    );
+    assert_eq!(
+        line(
+            ActionResult::Abandoned,
+            "the account's user may not publish $JS.API.STREAM.UPDATE.ORDERS"
+        ),
+        "abandoned StreamPlacement ORDERS eu-west-1 → us-east 3.2 s: the account's user may not publish \
+         $JS.API.STREAM.UPDATE.ORDERS"
+    );
+}
+
+#[test]
+fn a_stop_says_what_it_waits_for_and_what_is_left_to_the_servers() {
+    let names = ["StreamPlacement ORDERS".to_owned()];
+    assert!(stopping(&names).contains("after what is in flight: StreamPlacement ORDERS. Ctrl-C again"));
+    assert_eq!(stopping(&[]), "Nothing else is begun.");
+    assert!(abandoned(&names).contains("the servers go on with StreamPlacement ORDERS"));
+}
+
+#[test]
+fn the_result_says_what_was_done_what_is_left_and_why() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = planned_twice(&given, &seen);
+    let ended = Ended {
+        done: vec![
+            done(ActionResult::Succeeded, "home"),
+            done(ActionResult::Failed, "the server refused it: no"),
+        ],
+        ..Ended::default()
+    };
+    let document = ApplyDocument {
+        time: noon(),
+        applied: vec![applied(&judged, &judged, ended)],
+    };
+    assert_snapshot!(table::render(&document, SCREEN));
+    let text = crate::output::json(&document).unwrap();
+    assert_eq!(serde_json::from_str::<ApplyDocument>(&text).unwrap(), document);
+}
+
+#[test]
+fn what_was_tried_is_not_left_and_what_was_not_watched_is_named() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = planned_twice(&given, &seen);
+    let action = now(&judged)[0].clone();
+    let left = |ended| applied(&judged, &judged, ended).left.len();
+    assert_eq!(left(Ended::default()), 1);
+    let tried = Ended {
+        tried: [action.asset.clone()].into(),
+        ..Ended::default()
+    };
+    assert_eq!(left(tried), 0);
+    let unwatched = Ended {
+        unwatched: vec![action],
+        ..Ended::default()
+    };
+    let part = applied(&judged, &judged, unwatched);
+    assert_eq!((part.left.len(), part.unwatched.len()), (0, 1));
+}
+
+#[test]
+fn what_failed_is_remembered_by_the_last_look() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = judged(&given, &seen);
+    let mut standing = standing(&judged);
+    standing.memory = serde_json::from_value(json!({
+        "assets": [{"stream": "ORDERS", "time": noon(), "attempts": 1}],
+    }))
+    .unwrap();
+    let after = Given {
+        past: with_what_was_done(&judged, Some(&standing)),
+        ..given.clone()
+    };
+    let after = judge(std::slice::from_ref(&after), &seen, noon());
+    let words = format!("{:?}", after[0].report.findings);
+    assert!(words.contains("CoolingDown"), "{words}");
+}

@@ -1,0 +1,111 @@
+//! What was checked as SARIF 2.1.0, for code scanning.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::rules::{self, Rule};
+use crate::document::{CheckDocument, CheckFinding, Checked, Source};
+
+const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+
+/// The document as a log of one run.
+pub fn render(document: &CheckDocument) -> Value {
+    let rules = rules::all();
+    let results: Vec<Value> = document
+        .checked
+        .iter()
+        .flat_map(|checked| checked.findings.iter().map(move |finding| (checked, finding)))
+        .map(|(checked, finding)| result(&rules, checked, finding))
+        .collect();
+    let undecided = document
+        .undecided
+        .iter()
+        .map(|text| notification("warning", text));
+    let notes = document.notes.iter().map(|text| notification("note", text));
+    let notifications: Vec<Value> = undecided.chain(notes).collect();
+    json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "leeward",
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": rules.iter().map(descriptor).collect::<Vec<_>>(),
+            }},
+            "columnKind": "unicodeCodePoints",
+            "invocations": [{
+                "executionSuccessful": true,
+                "endTimeUtc": document.time.to_string(),
+                "toolExecutionNotifications": notifications,
+            }],
+            "results": results,
+        }],
+    })
+}
+
+fn descriptor(rule: &Rule) -> Value {
+    json!({
+        "id": rule.name,
+        "name": rule.name,
+        "shortDescription": {"text": rule.explanation},
+        "fullDescription": {"text": rule.explanation},
+        "help": {"text": rule.cure, "markdown": rule.cure},
+        "defaultConfiguration": {"level": rule.level},
+    })
+}
+
+fn notification(level: &str, text: &str) -> Value {
+    json!({"level": level, "message": {"text": text}})
+}
+
+fn result(rules: &[Rule], checked: &Checked, finding: &CheckFinding) -> Value {
+    let index = rules.iter().position(|rule| rule.name == finding.rule);
+    let level = index
+        .and_then(|at| rules.get(at))
+        .map_or("error", |rule| rule.level);
+    let mut location = json!({"logicalLocations": [{"fullyQualifiedName": checked.subject}]});
+    if let Some(source) = finding.source.as_ref().or(checked.source.as_ref()) {
+        location["physicalLocation"] = physical(source);
+    }
+    let mut result = json!({
+        "ruleId": finding.rule,
+        "level": level,
+        "message": {"text": format!("{}: {}", checked.subject, finding.message)},
+        "locations": [location],
+        // Lines move; what is wrong with which definition stays the same.
+        "partialFingerprints": {"leeward/v1": format!("{}/{}", finding.rule, checked.subject)},
+    });
+    if let Some(index) = index {
+        result["ruleIndex"] = index.into();
+    }
+    result
+}
+
+fn physical(source: &Source) -> Value {
+    json!({
+        "artifactLocation": {"uri": uri(&source.file)},
+        "region": {"startLine": source.line, "startColumn": source.column},
+    })
+}
+
+/// A path as a URI: relative as it was given, so that it is found below the repository.
+fn uri(file: &str) -> String {
+    let path = file.strip_prefix("./").unwrap_or(file);
+    let scheme = if Path::new(path).is_absolute() {
+        "file://"
+    } else {
+        ""
+    };
+    let mut uri = scheme.to_owned();
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            // Writing to a text cannot fail.
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
+}

@@ -1,0 +1,97 @@
+//! The engine's loop for one policy, in the account of one session: what `apply` and `run` have in common.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_core::history::History;
+use leeward_engine::limits::SystemLimits;
+use leeward_engine::metrics::{Metrics, PolicyLabels};
+use leeward_engine::occurrence::Occurrence;
+use leeward_engine::ports::SystemClock;
+use leeward_engine::runner::{Input, Runner, Setup, unfinished_moves};
+use tokio::sync::mpsc;
+
+use crate::look::Session;
+use crate::policies::{Given, Subject, SystemRules};
+
+/// What all policies of a system share.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Limits over all of them.
+    pub limits: Arc<SystemLimits>,
+    /// Counts; nobody reads them here.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The system's rules, or why nobody can tell which they are.
+pub fn rules(subject: &Subject) -> anyhow::Result<SystemRules> {
+    subject.system.clone().map_err(|message| anyhow!(message))
+}
+
+/// Step-downs and moves at once.
+fn counts(rules: SystemRules) -> (usize, usize) {
+    let count = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
+    (count(rules.limits.step_downs), count(rules.limits.moves))
+}
+
+impl Common {
+    /// Nothing is in flight yet.
+    pub fn new(rules: SystemRules) -> Self {
+        let (step_downs, moves) = counts(rules);
+        Self {
+            limits: SystemLimits::new(step_downs, moves),
+            metrics: Arc::new(Metrics::new()),
+        }
+    }
+
+    /// Other rules from now on; what is in flight stays so.
+    pub fn direct(&self, rules: SystemRules) {
+        let (step_downs, moves) = counts(rules);
+        self.limits.set(step_downs, moves);
+    }
+}
+
+/// What is known of a policy's past.
+#[derive(Clone, Debug)]
+pub struct Past<'a> {
+    /// As its status has it.
+    pub status: &'a PlacementPolicyStatus,
+    /// What of it limits.
+    pub history: History,
+    /// Whether somebody goes on writing it down, before anything is asked for.
+    pub records: bool,
+}
+
+/// Starts the loop of one policy.
+pub fn start(
+    session: &Session,
+    common: &Common,
+    given: &Given,
+    past: Past<'_>,
+    input: Input,
+) -> (Runner, mpsc::Receiver<Occurrence>) {
+    let Past {
+        status,
+        history,
+        records,
+    } = past;
+    let setup = Setup {
+        labels: PolicyLabels {
+            namespace: given.namespace.clone(),
+            policy: given.name.clone(),
+        },
+        account: session.account.id.clone(),
+        observe: Arc::clone(&session.observe),
+        act: Arc::clone(&session.client),
+        clock: SystemClock,
+        limits: Arc::clone(&common.limits),
+        metrics: Arc::clone(&common.metrics),
+        history,
+        findings: status.findings.clone(),
+        recent_actions: status.recent_actions.clone(),
+        unfinished_moves: unfinished_moves(status),
+        records,
+    };
+    Runner::start(setup, input)
+}

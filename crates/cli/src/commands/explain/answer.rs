@@ -1,0 +1,311 @@
+//! One asset of a judged look, as a document. Pure.
+
+use jiff::Timestamp;
+use leeward_api::policy_status::RecentAction;
+use leeward_api::vocabulary::{FindingReason, Remedy};
+use leeward_core::evaluate::{Cure, Finding, Verdict, asset_index};
+use leeward_core::explain::explain;
+use leeward_core::names::{AssetName, ConsumerName, StreamName};
+use leeward_core::policy::opted_out;
+use leeward_core::safety::is_moving;
+use leeward_core::snapshot::{Consumer, RaftGroup, Stream};
+use leeward_core::topology::LocationMap;
+
+use super::changes::changes;
+use crate::document::{ActionPart, Decision, ExplainDocument, PeerPart, Place, Usage};
+use crate::exit::Found;
+use crate::judge::{Judged, name_of};
+
+/// An asset in a judged look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    pub(super) judged: &'a Judged<'a>,
+    pub(super) asset: &'a AssetName,
+    pub(super) stream: &'a Stream,
+    pub(super) consumer: Option<&'a Consumer>,
+}
+
+/// What a policy makes of an asset.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stands<'a> {
+    /// It is not the policy's to judge.
+    NotSelected,
+    /// Nor anybody's.
+    Ignored(FindingReason),
+    /// Not enough was seen, or there is no home.
+    Undecided,
+    /// Led from home.
+    InPlace,
+    /// Led from elsewhere, and movable.
+    Misplaced(&'a Finding, Cure),
+    /// Led from elsewhere, and not movable now.
+    Held(&'a Finding, Cure, FindingReason),
+}
+
+/// The document, by the first policy that selects the asset; `None` without a policy or without such an asset.
+pub(super) fn answer(judged: &[Judged<'_>], asset: &AssetName) -> Option<(ExplainDocument, Found)> {
+    let subjects: Vec<Subject<'_>> = judged
+        .iter()
+        .filter_map(|judged| Subject::new(judged, asset))
+        .collect();
+    let selects = |subject: &&Subject<'_>| !matches!(subject.stands(), Stands::NotSelected);
+    let acts = |subject: &&Subject<'_>| selects(subject) && subject.judged.outranked_by.is_none();
+    let chosen = subjects
+        .iter()
+        .find(acts)
+        .or_else(|| subjects.iter().find(selects))
+        .or_else(|| subjects.first())?;
+    let mut document = chosen.document();
+    if let (Stands::NotSelected, [_, _, ..]) = (chosen.stands(), judged) {
+        let names: Vec<String> = judged.iter().map(|judged| name_of(judged.given)).collect();
+        document.decision.because = format!("none of the policies selects it: {}", names.join(", "));
+    }
+    Some((document, chosen.found()))
+}
+
+impl<'a> Subject<'a> {
+    fn new(judged: &'a Judged<'a>, asset: &'a AssetName) -> Option<Self> {
+        let stream = judged.seen.view.stream(&asset.stream)?;
+        let consumer = match &asset.consumer {
+            Some(name) => Some(stream.consumers.iter().find(|consumer| consumer.name == *name)?),
+            None => None,
+        };
+        Some(Self {
+            judged,
+            asset,
+            stream,
+            consumer,
+        })
+    }
+
+    pub(super) fn stands(&self) -> Stands<'a> {
+        let Judged {
+            policy, evaluation, ..
+        } = self.judged;
+        let (stream, consumer) = (self.stream, self.consumer);
+        if !policy.streams.selects(stream)
+            || consumer.is_some_and(|consumer| !policy.selects_consumer(consumer))
+        {
+            return Stands::NotSelected;
+        }
+        if opted_out(&stream.metadata) || consumer.is_some_and(|consumer| consumer.opted_out) {
+            return Stands::Ignored(FindingReason::OptedOut);
+        }
+        if consumer.is_some_and(|consumer| !consumer.durable) {
+            return Stands::Ignored(FindingReason::Ephemeral);
+        }
+        let home = evaluation.home.as_ref().and_then(|home| home.reference());
+        if !evaluation.conclusive() || home.is_none() {
+            return Stands::Undecided;
+        }
+        match self.finding().map(|finding| (finding, finding.verdict)) {
+            Some((finding, Verdict::Misplaced(cure))) => Stands::Misplaced(finding, cure),
+            Some((finding, Verdict::Held(cure, reason))) => Stands::Held(finding, cure, reason),
+            Some((_, Verdict::Ignored(reason))) => Stands::Ignored(reason),
+            Some((_, Verdict::InPlace)) | None => Stands::InPlace,
+        }
+    }
+
+    fn finding(&self) -> Option<&'a Finding> {
+        let at = asset_index(&self.judged.seen.view, self.asset)?;
+        let mut all = self.judged.evaluation.findings.iter();
+        all.find(|finding| finding.asset == at)
+    }
+
+    fn found(&self) -> Found {
+        match self.stands() {
+            _ if !self.judged.evaluation.conclusive() => Found::Incomplete,
+            Stands::Misplaced(_, _) | Stands::Held(_, _, _) => Found::Findings,
+            Stands::NotSelected | Stands::Ignored(_) | Stands::Undecided | Stands::InPlace => Found::InPlace,
+        }
+    }
+
+    fn document(&self) -> ExplainDocument {
+        ExplainDocument {
+            time: self.judged.now,
+            stream: self.asset.stream.to_string(),
+            consumer: self.asset.consumer.as_ref().map(ToString::to_string),
+            about: self.judged.about(),
+            place: self.place(),
+            usage: self.usage(),
+            decision: self.decision(),
+        }
+    }
+
+    fn group(&self) -> &'a RaftGroup {
+        self.consumer
+            .map_or(&self.stream.group, |consumer| &consumer.group)
+    }
+
+    fn place(&self) -> Place {
+        let topology = &self.judged.seen.view.topology;
+        let map = LocationMap::new(topology, &self.judged.policy.topology);
+        let (group, placement) = (self.group(), self.stream.placement.clone().unwrap_or_default());
+        let mut peers: Vec<PeerPart> = group
+            .peers
+            .iter()
+            .map(|peer| PeerPart {
+                server: topology
+                    .get(peer.server)
+                    .map_or_else(|| "unknown".to_owned(), |server| server.name.to_string()),
+                location: map.of(peer.server).map(ToString::to_string),
+                leader: group.leader == Some(peer.server),
+                current: peer.current,
+                offline: peer.offline,
+                lag: peer.lag,
+            })
+            .collect();
+        peers.sort_by_key(|peer| !peer.leader);
+        Place {
+            peers,
+            leader_since: group.leader_since,
+            replicas: self.stream.replicas,
+            bytes: self.stream.bytes,
+            placement_cluster: placement.cluster.map(|cluster| cluster.to_string()),
+            placement_tags: placement.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
+            moving: is_moving(self.stream),
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        let names = |names: &[StreamName]| names.iter().map(ToString::to_string).collect();
+        let locations = self.judged.report.locations.clone();
+        if let Some(consumer) = self.consumer {
+            return Usage {
+                message_rate: consumer.message_rate,
+                consumers: Vec::new(),
+                upstreams: Vec::new(),
+                dependents: Vec::new(),
+                ack_pending: Some(consumer.ack_pending),
+                locations,
+            };
+        }
+        let streams = self.judged.seen.view.streams.iter();
+        let reads_it = |stream: &&Stream| stream.upstreams.contains(&self.stream.name);
+        let consumers = self.stream.consumers.iter();
+        Usage {
+            message_rate: self.stream.message_rate,
+            consumers: consumers.map(|consumer| consumer.name.to_string()).collect(),
+            upstreams: names(&self.stream.upstreams),
+            dependents: streams
+                .filter(reads_it)
+                .map(|stream| stream.name.to_string())
+                .collect(),
+            ack_pending: None,
+            locations,
+        }
+    }
+
+    fn decision(&self) -> Decision {
+        let stands = self.stands();
+        let (verdict, reason, finding) = match stands {
+            Stands::NotSelected => ("NotSelected", None, None),
+            Stands::Ignored(reason) => ("Ignored", Some(reason), None),
+            Stands::Undecided => ("Undecided", None, None),
+            Stands::InPlace => ("InPlace", None, None),
+            Stands::Misplaced(finding, _) => ("Misplaced", None, Some(finding)),
+            Stands::Held(finding, _, reason) => ("Held", Some(reason), Some(finding)),
+        };
+        let (action, action_time) = self.forecast(stands).unzip();
+        Decision {
+            verdict: verdict.to_owned(),
+            reason: reason.map(|reason| reason.to_string()),
+            remedy: self.remedy(stands),
+            gain: finding.map(|finding| finding.gain),
+            because: self.because(stands),
+            changes: changes(self, stands, action_time),
+            home: self.judged.report.home.clone(),
+            action,
+            action_time,
+            recent: self.recent(),
+        }
+    }
+
+    fn remedy(&self, stands: Stands<'_>) -> Option<Remedy> {
+        let cure = match stands {
+            Stands::Misplaced(_, cure) | Stands::Held(_, cure, _) => cure,
+            Stands::NotSelected | Stands::Ignored(_) | Stands::Undecided | Stands::InPlace => return None,
+        };
+        Some(match (cure, self.consumer) {
+            (Cure::StepDown, None) => Remedy::StreamStepDown,
+            (Cure::StepDown, Some(_)) => Remedy::ConsumerStepDown,
+            (Cure::Move, _) => Remedy::StreamPlacement,
+            (Cure::FollowStream, _) => Remedy::FollowsStream,
+        })
+    }
+
+    fn because(&self, stands: Stands<'_>) -> String {
+        let judged = self.judged;
+        match stands {
+            Stands::NotSelected => {
+                let policy = name_of(judged.given);
+                if judged.policy.streams.selects(self.stream) {
+                    format!(
+                        "policy {policy} selects its stream, but not this consumer (consumers.include, consumers.exclude)"
+                    )
+                } else {
+                    format!(
+                        "policy {policy} selects other streams (streams.include, streams.exclude, streams.metadata)"
+                    )
+                }
+            }
+            Stands::Ignored(reason) => reason.explanation().to_owned(),
+            Stands::Undecided if judged.evaluation.conclusive() => judged.report.in_place.1.clone(),
+            Stands::Undecided => format!("not everything could be seen: {}", judged.report.observed.1),
+            Stands::InPlace => self.led_from(),
+            Stands::Misplaced(finding, _) | Stands::Held(finding, _, _) => explain(
+                &judged.seen.view,
+                &judged.policy,
+                &judged.circumstances(),
+                &judged.evaluation,
+                finding,
+            ),
+        }
+    }
+
+    fn led_from(&self) -> String {
+        let peers = self.place().peers;
+        let leader = peers.into_iter().find(|peer| peer.leader);
+        match leader {
+            Some(leader) => format!(
+                "{} leads it, in {}, which is home",
+                leader.server,
+                leader.location.unwrap_or_else(|| "no location".to_owned())
+            ),
+            None => "it is led from home".to_owned(),
+        }
+    }
+
+    /// What would be done to it, or to the stream that it follows, and when.
+    fn forecast(&self, stands: Stands<'_>) -> Option<(ActionPart, Timestamp)> {
+        let follows = matches!(
+            stands,
+            Stands::Misplaced(_, Cure::FollowStream) | Stands::Held(_, Cure::FollowStream, _)
+        );
+        let wanted = if follows {
+            AssetName::stream(self.asset.stream.clone())
+        } else {
+            self.asset.clone()
+        };
+        self.judged.forecast.waves.iter().find_map(|wave| {
+            let action = wave.actions.iter().find(|action| action.asset == wanted)?;
+            Some((self.judged.action(action), wave.at))
+        })
+    }
+
+    /// What was done to it lately; of a consumer also what was done to its stream, since that takes it along.
+    fn recent(&self) -> Vec<RecentAction> {
+        let Some(past) = self.judged.past() else {
+            return Vec::new();
+        };
+        let own = self.asset.consumer.as_ref().map(ConsumerName::as_str);
+        let actions = past.recent_actions.iter();
+        actions
+            .filter(|action| {
+                action.stream == self.asset.stream.as_str()
+                    && (action.consumer.is_none() || action.consumer.as_deref() == own)
+            })
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,178 @@
+//! What would change a decision: what the runbooks say of its reason, and what is known of this case.
+
+use jiff::Timestamp;
+use leeward_api::vocabulary::runbook::Explained;
+use leeward_api::vocabulary::{FindingReason, InPlaceReason};
+use leeward_core::demand::{Home, Tally};
+use leeward_core::evaluate::Cure;
+use leeward_core::names::Location;
+use leeward_core::policy::{HomeRules, Mode, OnNoMajority, Strategy, WeightBy};
+
+use super::answer::{Stands, Subject};
+use crate::judge::name_of;
+use crate::output::amount;
+use crate::policies::Origin;
+
+/// Sentences, the most direct change first.
+pub(super) fn changes(
+    subject: &Subject<'_>,
+    stands: Stands<'_>,
+    action_time: Option<Timestamp>,
+) -> Vec<String> {
+    let mut told = Vec::new();
+    match stands {
+        Stands::NotSelected => told.push(selection(subject)),
+        Stands::Ignored(reason) => told.push(reason.runbook().act.to_owned()),
+        Stands::Undecided => told.push(undecided(subject)),
+        Stands::InPlace => {}
+        Stands::Misplaced(_, cure) => {
+            told.extend(following(subject, cure));
+            told.push(order(subject));
+        }
+        Stands::Held(_, cure, reason) => {
+            told.extend(following(subject, cure));
+            told.extend(waiting(subject, reason, action_time));
+            told.push(reason.runbook().act.to_owned());
+        }
+    }
+    let judged = match stands {
+        Stands::NotSelected | Stands::Ignored(_) | Stands::Undecided => false,
+        Stands::InPlace | Stands::Misplaced(_, _) | Stands::Held(_, _, _) => true,
+    };
+    if judged {
+        told.extend(another_home(subject));
+    }
+    told
+}
+
+fn selection(subject: &Subject<'_>) -> String {
+    let policy = name_of(subject.judged.given);
+    match (
+        &subject.asset.consumer,
+        subject.judged.policy.streams.selects(subject.stream),
+    ) {
+        (Some(consumer), true) => format!(
+            "Name {consumer} under consumers.include of policy {policy}, or take it out of consumers.exclude."
+        ),
+        (_, _) => format!(
+            "Name {} under streams.include of policy {policy}, or take it out of streams.exclude; streams.metadata has \
+             to match too.",
+            subject.stream.name
+        ),
+    }
+}
+
+fn undecided(subject: &Subject<'_>) -> String {
+    let judged = subject.judged;
+    let runbook = if judged.evaluation.conclusive() {
+        InPlaceReason::NoMajority.runbook()
+    } else {
+        judged.report.observed.0.runbook()
+    };
+    runbook.act.to_owned()
+}
+
+/// A consumer that goes where its stream goes.
+fn following(subject: &Subject<'_>, cure: Cure) -> Option<String> {
+    (cure == Cure::FollowStream).then(|| {
+        let stream = &subject.stream.name;
+        format!("It comes along when its stream moves: leeward explain {stream}")
+    })
+}
+
+/// Who has to say so, for what is movable now.
+fn order(subject: &Subject<'_>) -> String {
+    let judged = subject.judged;
+    if let Some(other) = &judged.outranked_by {
+        return format!(
+            "Policy {other} acts instead, since both select some of the same streams: select each stream by one policy, or \
+             raise the priority of this one."
+        );
+    }
+    let in_kubernetes = judged.given.origin == Origin::Kubernetes;
+    match judged.given.policy.mode {
+        Mode::Suspended => "The policy is suspended: set suspend to false.".to_owned(),
+        Mode::Enforce if in_kubernetes => "Nothing stands against it: the operator does it.".to_owned(),
+        Mode::Observe if in_kubernetes => {
+            "The policy's mode is Observe: set it to Enforce and the operator does it, or run leeward apply."
+                .to_owned()
+        }
+        Mode::Enforce | Mode::Observe => "Nothing stands against it: leeward apply does it.".to_owned(),
+    }
+}
+
+/// When it may be tried, as far as that is known.
+fn waiting(subject: &Subject<'_>, reason: FindingReason, action_time: Option<Timestamp>) -> Option<String> {
+    let judged = subject.judged;
+    let becomes_home = match (reason, &judged.evaluation.home) {
+        (FindingReason::Stabilizing, Some(Home::Stabilizing { until, .. })) => Some(*until),
+        _ => None,
+    };
+    let rules = &judged.policy.disruption;
+    let cooled = || judged.history.cooling_until(subject.asset, rules, judged.now);
+    let cooled = (reason == FindingReason::CoolingDown).then(cooled).flatten();
+    let at = action_time.or(becomes_home).or(cooled)?;
+    let when = amount::in_time(at, judged.now);
+    Some(format!("Time: {when}, if everything else stays as it is."))
+}
+
+/// By how much clients have to move for another location to become home.
+fn another_home(subject: &Subject<'_>) -> Option<String> {
+    let judged = subject.judged;
+    let home = judged.evaluation.home.as_ref()?.reference()?;
+    // As the policy is written, with the time that a home needs.
+    let rules = &judged.given.policy.home;
+    let preferred = rules.on_no_majority == OnNoMajority::UsePreferences;
+    match rules.strategy {
+        Strategy::Preferred => Some(format!(
+            "Another home: it is the first of home.preferences that is up ({}).",
+            listed(&rules.preferences)
+        )),
+        Strategy::ClientMajority => {
+            let fallback = if preferred {
+                format!(
+                    " Without a majority it is the first of {} that is up.",
+                    listed(&rules.preferences)
+                )
+            } else {
+                String::new()
+            };
+            Some(majority(rules, &judged.evaluation.tally, home) + &fallback)
+        }
+    }
+}
+
+fn majority(rules: &HomeRules, tally: &Tally, home: &Location) -> String {
+    let weight = match rules.weight_by {
+        WeightBy::Connections => "connections",
+        WeightBy::Messages => "messages",
+        WeightBy::Bytes => "bytes",
+    };
+    let next = tally
+        .rows
+        .keys()
+        .filter(|location| *location != home)
+        .max_by_key(|location| tally.percent(location))
+        .map(|location| {
+            format!(
+                " ({location} has {} now)",
+                amount::percent(tally.percent(location).into())
+            )
+        });
+    let lasting = if rules.stabilization_window.is_zero() {
+        String::new()
+    } else {
+        format!(", for {}", amount::about(rules.stabilization_window))
+    };
+    format!(
+        "Another home: a location with at least {} of the clients' {weight} that leads {home} by {} points{lasting}{}.",
+        amount::percent(rules.majority_percent.into()),
+        rules.hysteresis_percent,
+        next.unwrap_or_default()
+    )
+}
+
+fn listed(locations: &[Location]) -> String {
+    let names: Vec<&str> = locations.iter().map(Location::as_str).collect();
+    names.join(", ")
+}

@@ -1,0 +1,77 @@
+use insta::assert_snapshot;
+use leeward_core::forecast::Wave;
+use leeward_core::plan::plan;
+use serde_json::json;
+
+use super::table::render;
+use super::*;
+use crate::judge::fixtures::{free, given, judged, noon, orders, seen};
+use crate::output::Screen;
+
+const SCREEN: Screen = Screen {
+    width: 100,
+    colour: false,
+};
+
+fn shown(given: &Given, width: usize) -> String {
+    let seen = seen(orders());
+    let (document, _) = document(std::slice::from_ref(given), &seen, noon());
+    render(&document, 0, Screen { width, ..SCREEN })
+}
+
+#[test]
+fn a_plan_says_what_is_done_when_and_what_it_costs() {
+    assert_snapshot!(shown(&given("orders", free()), 100));
+}
+
+#[test]
+fn a_plan_fits_eighty_columns() {
+    let text = shown(&given("orders", free()), 80);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert_snapshot!(text);
+}
+
+#[test]
+fn what_stays_is_shown_with_its_reason() {
+    let spec = json!({"mode": "Enforce", "actions": {"streamPlacement": {"enabled": false}}});
+    assert_snapshot!(shown(&given("orders", spec), 100));
+}
+
+#[test]
+fn a_limit_says_how_much_it_leaves_out() {
+    let spec = json!({"mode": "Enforce", "actions": {"streamPlacement": {"enabled": false}}});
+    let given = given("orders", spec);
+    let seen = seen(orders());
+    let (document, found) = document(&[given], &seen, noon());
+    assert_eq!(found, Found::Findings);
+    let text = render(&document, 1, SCREEN);
+    assert!(text.contains("and 2 more; --limit 0 shows all"), "{text}");
+}
+
+#[test]
+fn nothing_is_planned_and_held_at_once() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let mut judged = judged(&given, &seen);
+    let plan = plan(
+        &seen.view,
+        &judged.policy,
+        &judged.circumstances(),
+        &judged.evaluation,
+    );
+    judged.forecast.waves = vec![Wave {
+        at: noon(),
+        actions: plan.actions,
+    }];
+    let part = planned(&judged);
+    assert_eq!(part.waves[0].actions[0].stream, "ORDERS");
+    assert_eq!(part.waves[0].actions[0].followers, Some(2));
+    assert_eq!(part.held, Vec::new());
+}
+
+#[test]
+fn a_document_reads_back_as_it_was_written() {
+    let seen = seen(orders());
+    let (document, _) = document(&[given("orders", free())], &seen, noon());
+    let text = crate::output::json(&document).unwrap();
+    assert_eq!(serde_json::from_str::<PlanDocument>(&text).unwrap(), document);
+}

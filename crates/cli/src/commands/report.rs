@@ -1,0 +1,152 @@
+//! `leeward report`: where clients are, where leaders are, and which leaders are misplaced.
+
+mod table;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_nats::SystemStatus;
+
+use crate::args::{ReportArgs, Sort};
+use crate::document::{
+    ClusterPart, FindingPart, PolicyReport, ReportDocument, RoundTripPart, Said, SystemPart,
+};
+use crate::exit::Found;
+use crate::judge::{Judged, judge};
+use crate::look::{Patience, Seen, Whom, look};
+use crate::policies::{FromFiles, Given};
+use crate::{connection, output, policies, runtime};
+
+/// Which findings are shown, and in which order.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    sort: Sort,
+    limit: usize,
+}
+
+/// Runs the command.
+pub fn run(args: ReportArgs) -> anyhow::Result<Found> {
+    let ReportArgs {
+        connection,
+        policy,
+        all_accounts,
+        account,
+        sort,
+        limit,
+        output,
+    } = args;
+    let whom = match account {
+        Some(name) => Whom::Named(name),
+        None if all_accounts => Whom::All,
+        None => Whom::Own,
+    };
+    let (policies, seen) = runtime::block_on(async {
+        let subject = match whom {
+            Whom::All | Whom::Named(_) if policy.files.is_empty() => {
+                FromFiles::defaults()?.with(connection::resolve(&connection)?)?
+            }
+            Whom::Own | Whom::All | Whom::Named(_) => policies::read(&connection, &policy).await?,
+        };
+        let seen = look(&subject.connections, &whom, Patience::of(&connection)).await?;
+        Ok((subject.policies, seen))
+    })?;
+    let (document, found) = document(&policies, &seen, Wanted { sort, limit }, Timestamp::now());
+    output::print(output.format, &document, table::render)?;
+    Ok(found)
+}
+
+/// All accounts, each judged by all policies. Of many accounts, those without a stream are only counted.
+fn document(policies: &[Given], seen: &[Seen], wanted: Wanted, now: Timestamp) -> (ReportDocument, Found) {
+    let empty = |seen: &&Seen| seen.view.streams.is_empty() && seen.view.gaps.is_empty();
+    let left_out = if seen.len() > 1 {
+        seen.iter().filter(empty).count()
+    } else {
+        0
+    };
+    let shown = seen.iter().filter(|seen| left_out == 0 || !empty(seen));
+    let judged: Vec<Judged<'_>> = shown.flat_map(|seen| judge(policies, seen, now)).collect();
+    let found = judged.iter().map(Judged::found).max();
+    let document = ReportDocument {
+        time: now,
+        system: seen.iter().find_map(|seen| seen.system.as_ref()).map(system),
+        reports: judged
+            .iter()
+            .map(|judged| policy_report(judged, wanted))
+            .collect(),
+        accounts_without_streams: left_out,
+    };
+    (document, found.unwrap_or(Found::InPlace))
+}
+
+fn policy_report(judged: &Judged<'_>, wanted: Wanted) -> PolicyReport {
+    let mut findings = judged.findings();
+    sort(&mut findings, wanted.sort);
+    let limit = if wanted.limit == 0 {
+        usize::MAX
+    } else {
+        wanted.limit
+    };
+    let findings_omitted = findings.len().saturating_sub(limit);
+    findings.truncate(limit);
+    let report = &judged.report;
+    PolicyReport {
+        about: judged.about(),
+        in_place: Said::of(&report.in_place),
+        in_place_of: report.in_place_of.clone(),
+        home: report.home.clone(),
+        locations: report.locations.clone(),
+        streams: report.streams,
+        consumers: report.consumers,
+        findings,
+        findings_omitted,
+        gateway: report.gateway.clone(),
+        advice: report.advice.clone(),
+    }
+}
+
+/// Findings come with the greatest gain first; that order stays among those that are alike. What is about no stream is last.
+fn sort(findings: &mut [FindingPart], by: Sort) {
+    let general = |part: &FindingPart| part.finding.stream.is_none();
+    match by {
+        Sort::Gain => {}
+        Sort::Name => findings.sort_by(|a, b| {
+            let key = |part: &FindingPart| {
+                let finding = &part.finding;
+                (general(part), finding.stream.clone(), finding.consumer.clone())
+            };
+            key(a).cmp(&key(b))
+        }),
+        Sort::Location => findings.sort_by_key(|part| (general(part), part.finding.location.clone())),
+        // What nothing stands against comes first.
+        Sort::Reason => findings.sort_by_key(|part| (general(part), part.finding.reason)),
+    }
+}
+
+fn system(status: &SystemStatus) -> SystemPart {
+    let clusters = status.clusters.iter().map(|cluster| ClusterPart {
+        name: cluster.name.to_string(),
+        servers: cluster.servers,
+        versions: cluster.versions.iter().map(ToString::to_string).collect(),
+        connections: cluster.connections,
+    });
+    let round_trips = status.round_trips.iter().map(|((from, to), time)| RoundTripPart {
+        from: from.to_string(),
+        to: to.to_string(),
+        milliseconds: rounded(*time),
+    });
+    SystemPart {
+        servers_expected: status.servers_expected,
+        servers_answered: status.servers_answered,
+        servers_missing: status.servers_missing.iter().map(ToString::to_string).collect(),
+        clusters: clusters.collect(),
+        round_trips: round_trips.collect(),
+    }
+}
+
+/// Milliseconds, to the microsecond.
+fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests;

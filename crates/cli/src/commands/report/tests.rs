@@ -1,0 +1,156 @@
+use leeward_core::snapshot::{Gap, Traffic};
+use serde_json::json;
+
+use super::*;
+use crate::judge::fixtures::{consumer, free, given, noon, orders, seen, stream};
+use crate::output::Screen;
+
+const ALL: Wanted = Wanted {
+    sort: Sort::Gain,
+    limit: 0,
+};
+
+fn screen(width: usize) -> Screen {
+    Screen { width, colour: false }
+}
+
+/// The demo's account with a stream that cannot move, names as people give them, and traffic.
+fn busy() -> Seen {
+    let mut view = orders();
+    let mut large = stream(&view, "AUDIT-EVENTS-2026", &["ap-south-0"]);
+    large.bytes = 40 << 30;
+    large.message_rate = Some(3.0);
+    large.consumers = vec![consumer(&view, "archive-to-cold-storage", &["ap-south-0"])];
+    view.streams.push(large);
+    view.traffic = Some(Traffic {
+        bytes: 10 << 20,
+        gateway_bytes: 4 << 20,
+        span_milliseconds: 2000,
+    });
+    view.normalize();
+    seen(view)
+}
+
+fn limited() -> Given {
+    let mut spec = free();
+    spec["actions"]["streamPlacement"]["maxBytes"] = json!("10Gi");
+    given("orders", spec)
+}
+
+fn reported(seen: &[Seen], wanted: Wanted) -> (ReportDocument, Found) {
+    document(&[limited()], seen, wanted, noon())
+}
+
+#[test]
+fn the_report_at_eighty_columns() {
+    let (document, found) = reported(&[busy()], ALL);
+    assert_eq!(found, Found::Findings);
+    insta::assert_snapshot!(table::render(&document, screen(80)));
+}
+
+#[test]
+fn the_report_at_a_hundred_and_forty_columns() {
+    let (document, _) = reported(&[busy()], ALL);
+    insta::assert_snapshot!(table::render(&document, screen(140)));
+}
+
+#[test]
+fn what_is_missing_is_said_first() {
+    let mut view = orders();
+    view.gaps.push(Gap::ServerMissing {
+        server: "eu-west-0".into(),
+    });
+    let (document, found) = reported(&[seen(view)], ALL);
+    assert_eq!(found, Found::Incomplete);
+    let text = table::render(&document, screen(80));
+    let second = text.lines().nth(1).unwrap();
+    assert!(
+        second.starts_with("INCOMPLETE (ServersMissing): server eu-west-0"),
+        "{text}"
+    );
+}
+
+#[test]
+fn of_many_accounts_each_has_a_line_and_those_that_need_a_look_follow() {
+    let mut fine = orders();
+    fine.account = "fine".into();
+    fine.streams.retain(|stream| stream.name.as_str() == "PAYMENTS");
+    let mut empty = orders();
+    empty.account = "empty".into();
+    empty.streams.clear();
+    let (document, found) = reported(&[busy(), seen(empty), seen(fine)], ALL);
+    assert_eq!(found, Found::Findings);
+    assert_eq!(document.accounts_without_streams, 1);
+    insta::assert_snapshot!(table::render(&document, screen(80)));
+}
+
+#[test]
+fn findings_are_sorted_and_limited_as_asked_and_the_rest_is_counted() {
+    let names = |wanted: Wanted| -> Vec<String> {
+        let (document, _) = reported(&[busy()], wanted);
+        let findings = document.reports[0].findings.iter();
+        findings
+            .map(|part| {
+                let finding = &part.finding;
+                let of = finding.stream.as_deref().unwrap_or(finding.check.as_ref());
+                format!("{of}/{}", finding.consumer.as_deref().unwrap_or("-"))
+            })
+            .collect()
+    };
+    let by = |sort| names(Wanted { sort, limit: 0 });
+    assert_eq!(
+        by(Sort::Gain),
+        [
+            "ORDERS/-",
+            "AUDIT-EVENTS-2026/archive-to-cold-storage",
+            "ORDERS/billing",
+            "ORDERS/mail",
+            "AUDIT-EVENTS-2026/-",
+            "HighGatewayShare/-",
+        ]
+    );
+    assert_eq!(by(Sort::Name)[0], "AUDIT-EVENTS-2026/-");
+    assert_eq!(by(Sort::Location)[0], "AUDIT-EVENTS-2026/archive-to-cold-storage");
+    assert_eq!(by(Sort::Reason)[0], "ORDERS/-");
+    assert_eq!(by(Sort::Reason)[5], "HighGatewayShare/-");
+    let two = Wanted {
+        sort: Sort::Gain,
+        limit: 2,
+    };
+    assert_eq!(names(two).len(), 2);
+    let (document, _) = reported(&[busy()], two);
+    assert_eq!(document.reports[0].findings_omitted, 4);
+    assert!(table::render(&document, screen(80)).contains("4 more findings: --limit 0 shows all"));
+}
+
+#[test]
+fn json_and_yaml_say_the_same_and_can_be_read_again() {
+    let (document, _) = reported(&[busy()], ALL);
+    let json = output::json(&document).unwrap();
+    let again: ReportDocument = serde_json::from_str(&json).unwrap();
+    assert_eq!(again, document);
+    let yaml = output::yaml(&document).unwrap();
+    let again: ReportDocument = serde_saphyr::from_str(&yaml).unwrap();
+    assert_eq!(again, document);
+    assert!(
+        json.contains("\"gain\": 14040.0") || json.contains("\"gain\": 7800.0"),
+        "{json}"
+    );
+}
+
+#[test]
+fn no_line_is_wider_than_the_screen() {
+    let mut view = orders();
+    let name = "a-stream-with-a-name-that-nobody-would-type-twice-".repeat(5);
+    let mut long = stream(&view, &name, &["eu-west-0"]);
+    long.consumers = vec![consumer(&view, &"日本語の消費者".repeat(9), &["eu-west-0"])];
+    view.streams.push(long);
+    view.normalize();
+    let (document, _) = reported(&[seen(view)], ALL);
+    for width in [40, 64, 80, 100, 140, 200] {
+        for line in table::render(&document, screen(width)).lines() {
+            let columns = unicode_width::UnicodeWidthStr::width(line);
+            assert!(columns <= width, "{columns} at {width}: {line}");
+        }
+    }
+}

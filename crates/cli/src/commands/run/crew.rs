@@ -1,0 +1,325 @@
+//! All policies of the files at work: each with its runner, its orders and its status.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{join_all, select_all};
+use jiff::Timestamp;
+use leeward_api::policy_status::{Account, PlacementPolicyStatus};
+use leeward_api::vocabulary::ObservedReason;
+use leeward_core::history::History;
+use leeward_core::policy::Policy;
+use leeward_core::snapshot::AccountView;
+use leeward_engine::condition::Verdict;
+use leeward_engine::precedence::{Precedence, accepted, withheld};
+use leeward_engine::runner::{Input, Runner, stale_after};
+use leeward_engine::standing::Standing;
+use leeward_engine::status::{Outlook, Sight, build, same};
+use leeward_nats::ConnectionState;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use super::outlook::{conditions, lost, precedence, resolved};
+use super::record::{Key, Record};
+use crate::commands::drive::{self, Common, Past};
+use crate::judge::name_of;
+use crate::look::Session;
+use crate::policies::{Given, SystemRules};
+
+/// All policies, the first in rank first.
+pub(super) struct Crew<'a> {
+    session: &'a Session,
+    common: Common,
+    interval: Duration,
+    suspended: bool,
+    record: Option<Record>,
+    members: Vec<Member>,
+    view: watch::Receiver<Arc<AccountView>>,
+    state: watch::Receiver<ConnectionState>,
+}
+
+/// One policy.
+struct Member {
+    key: Key,
+    given: Given,
+    policy: Arc<Policy>,
+    generation: i64,
+    precedence: Precedence<String>,
+    input: Input,
+    runner: Option<Runner>,
+    standing: watch::Receiver<Option<Arc<Standing>>>,
+    status: PlacementPolicyStatus,
+    /// As it is in the file.
+    written: Option<PlacementPolicyStatus>,
+    told: String,
+}
+
+fn key(given: &Given) -> Key {
+    Key {
+        namespace: given.namespace.clone(),
+        name: given.name.clone(),
+    }
+}
+
+impl<'a> Crew<'a> {
+    /// Starts all policies, where the status file says that they were.
+    pub(super) fn new(
+        session: &'a Session,
+        interval: Duration,
+        record: Option<Record>,
+        policies: Vec<Given>,
+        rules: SystemRules,
+    ) -> anyhow::Result<Self> {
+        if let Some(record) = &record {
+            let keys: Vec<Key> = policies.iter().map(key).collect();
+            record.must_be_about(&keys, session.account.id.as_str())?;
+        }
+        let mut crew = Self {
+            session,
+            common: Common::new(rules),
+            interval,
+            suspended: rules.suspended,
+            record,
+            members: Vec::new(),
+            view: session.observe.watch(&session.account.id),
+            state: session.client.state(),
+        };
+        for given in policies {
+            let member = crew.member(given);
+            crew.members.push(member);
+        }
+        Ok(crew)
+    }
+
+    /// Starts a policy; [`Crew::direct`] sees to whether it has precedence.
+    fn member(&self, given: Given) -> Member {
+        let key = key(&given);
+        let written = self.record.as_ref().and_then(|record| record.past(&key)).cloned();
+        let status = written.clone().unwrap_or_default();
+        let policy = Arc::new(given.policy.clone());
+        let generation = status.observed_generation.unwrap_or(1);
+        // Until all are there nobody knows who has precedence.
+        let precedence = Precedence::Undecided;
+        let input = Input {
+            policy: Arc::clone(&policy),
+            generation,
+            stale_after: stale_after(self.interval),
+            managed: Arc::new(given.managed.clone()),
+            withheld: withheld(&given.spec, self.suspended, &precedence),
+            approved: None,
+        };
+        let token = given.spec.reset_token.as_deref();
+        let past = Past {
+            status: &status,
+            history: History::restore(&status, token, Timestamp::now()),
+            records: self.record.is_some(),
+        };
+        // What occurs is logged where it occurs.
+        let (runner, _) = drive::start(self.session, &self.common, &given, past, input.clone());
+        info!(policy = %key, mode = %given.spec.mode, "policy starts");
+        Member {
+            standing: runner.standing(),
+            key,
+            given,
+            policy,
+            generation,
+            precedence,
+            input,
+            runner: Some(runner),
+            status,
+            written,
+            told: String::new(),
+        }
+    }
+
+    /// Decides about precedence, and tells each policy what that means for it.
+    pub(super) fn direct(&mut self) {
+        let view = self.view.borrow().clone();
+        let ranked: Vec<(String, &Policy)> = self
+            .members
+            .iter()
+            .map(|member| (name_of(&member.given), &*member.policy))
+            .collect();
+        let decided = precedence(&view, &ranked);
+        for (member, precedence) in self.members.iter_mut().zip(decided) {
+            member.precedence = precedence;
+            let withheld = withheld(&member.given.spec, self.suspended, &member.precedence);
+            if member.input.withheld != withheld {
+                member.input.withheld = withheld;
+                member.update();
+            }
+        }
+    }
+
+    /// Writes down where policies stand, where that is news; returns whether everything is written.
+    pub(super) fn tell(&mut self) -> bool {
+        let state = self.state.borrow().clone();
+        let account = Account {
+            id: self.session.account.id.to_string(),
+            name: Some(self.session.account.name.clone()),
+        };
+        let mut standings = Vec::new();
+        for member in &mut self.members {
+            let standing = member.standing.borrow_and_update().clone();
+            member.stand(standing.as_deref(), &state, &account);
+            standings.push(standing);
+        }
+        let written = self.write();
+        for (member, standing) in self.members.iter().zip(standings) {
+            if let (true, Some(standing), Some(runner)) = (member.is_written(), standing, &member.runner) {
+                runner.recorded(standing.sequence);
+            }
+        }
+        written
+    }
+
+    fn write(&mut self) -> bool {
+        let Some(record) = &mut self.record else {
+            return true;
+        };
+        let news: BTreeMap<Key, PlacementPolicyStatus> = self
+            .members
+            .iter()
+            .filter(|member| !member.is_written())
+            .map(|member| (member.key.clone(), member.status.clone()))
+            .collect();
+        if news.is_empty() {
+            return true;
+        }
+        if let Err(error) = record.write(news) {
+            error!(error = format!("{error:#}"), "status not written");
+            return false;
+        }
+        for member in &mut self.members {
+            if !member.is_written() {
+                member.written = Some(member.status.clone());
+            }
+        }
+        true
+    }
+
+    /// Returns when a policy stands somewhere else.
+    pub(super) async fn changed(&mut self) {
+        if self.members.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        let changes = self
+            .members
+            .iter_mut()
+            .map(|member| Box::pin(member.standing.changed()));
+        let (changed, _, _) = select_all(changes).await;
+        if changed.is_err() {
+            // A loop that has ended says nothing any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Goes on with these policies: those that are gone end, those that differ are told so.
+    pub(super) async fn replace(&mut self, policies: Vec<Given>, rules: SystemRules) {
+        self.common.direct(rules);
+        self.suspended = rules.suspended;
+        let wanted: BTreeSet<Key> = policies.iter().map(key).collect();
+        // Those that are gone act no more before others begin.
+        let gone = self
+            .members
+            .iter_mut()
+            .filter(|member| !wanted.contains(&member.key));
+        join_all(gone.map(Member::halt)).await;
+        self.write();
+        let mut before: BTreeMap<Key, Member> = std::mem::take(&mut self.members)
+            .into_iter()
+            .map(|member| (member.key.clone(), member))
+            .collect();
+        for given in policies {
+            let member = match before.remove(&key(&given)) {
+                Some(mut member) => {
+                    member.follow(given, self.suspended);
+                    member
+                }
+                None => self.member(given),
+            };
+            self.members.push(member);
+        }
+        info!(policies = self.members.len(), "the policy files were read anew");
+    }
+
+    /// Acts no more, and writes down where everything stood at the end.
+    pub(super) async fn end(mut self) {
+        join_all(self.members.iter_mut().map(Member::halt)).await;
+        self.write();
+    }
+}
+
+impl Member {
+    /// Takes over where the policy stands.
+    fn stand(&mut self, standing: Option<&Standing>, state: &ConnectionState, account: &Account) {
+        let outlook = Outlook {
+            generation: Some(self.generation),
+            spec: &self.given.spec,
+            accepted: accepted(&self.precedence),
+            resolved: resolved(state),
+            account: Some(account.clone()),
+            sight: match standing {
+                Some(standing) => Sight::Standing(standing),
+                None => Sight::Blind(Verdict::new(
+                    ObservedReason::WarmingUp,
+                    "the first look is under way",
+                )),
+            },
+            lost: lost(state),
+        };
+        self.status = build(&self.status, &outlook, Timestamp::now());
+        let conditions = conditions(&self.status);
+        if conditions != self.told {
+            let in_place = self.status.in_place.as_deref();
+            let home = self.status.home.as_ref().map(|home| home.location.as_str());
+            info!(policy = %self.key, home, in_place, %conditions, "policy status");
+            self.told = conditions;
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        let written = self.written.as_ref();
+        written.is_some_and(|written| same(written, &self.status))
+    }
+
+    /// Goes on as the files have it now.
+    fn follow(&mut self, given: Given, suspended: bool) {
+        if given.spec != self.given.spec {
+            self.generation += 1;
+            self.policy = Arc::new(given.policy.clone());
+            info!(policy = %self.key, mode = %given.spec.mode, "policy changed");
+        }
+        self.given = given;
+        self.precedence = Precedence::Undecided;
+        self.input = Input {
+            policy: Arc::clone(&self.policy),
+            generation: self.generation,
+            withheld: withheld(&self.given.spec, suspended, &self.precedence),
+            ..self.input.clone()
+        };
+        self.update();
+    }
+
+    fn update(&self) {
+        if let Some(runner) = &self.runner {
+            runner.update(self.input.clone());
+        }
+    }
+
+    /// Acts no more from now on. What was done is kept; the conditions stay as they are for the next one to judge.
+    async fn halt(&mut self) {
+        let Some(runner) = self.runner.take() else {
+            return;
+        };
+        info!(policy = %self.key, "policy stops");
+        runner.shutdown().await;
+        if let Some(last) = self.standing.borrow_and_update().as_deref() {
+            self.status.recent_actions.clone_from(&last.recent_actions);
+            self.status.operations.clone_from(&last.operations);
+            self.status.breaker.clone_from(&last.limits.breaker);
+            self.status.memory = Some(last.memory.clone());
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `leeward watch`: the policies of a cluster, a line for each and another whenever one changes, until Ctrl-C.
+//!
+//! A watch that breaks is begun anew; what changed meanwhile is told then. What cannot succeed ends it.
+
+mod row;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+use futures::StreamExt as _;
+use kube::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use leeward_api::PlacementPolicy;
+
+use self::row::{Key, Layout, Row};
+use crate::args::WatchArgs;
+use crate::kubernetes::{self, Kubernetes};
+use crate::runtime;
+
+type Object = DeserializeGuard<PlacementPolicy>;
+
+/// Runs the command.
+pub fn run(args: &WatchArgs) -> anyhow::Result<()> {
+    runtime::block_on(async {
+        tokio::select! {
+            outcome = follow(args) => outcome,
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C"),
+        }
+    })
+}
+
+async fn follow(args: &WatchArgs) -> anyhow::Result<()> {
+    let kubernetes = kubernetes::connect(&args.kubernetes).await?;
+    let (scope, config) = asked(&kubernetes, args).await?;
+    let client = kubernetes.client.clone();
+    let api: Api<Object> = if scope.is_empty() {
+        Api::all(client)
+    } else {
+        Api::namespaced(client, &scope)
+    };
+    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut board = Board::new(args.all_namespaces);
+    while let Some(event) = events.next().await {
+        let lines = match event {
+            Ok(event) => board.hear(event),
+            Err(error) => {
+                board.complain(&scope, &error)?;
+                continue;
+            }
+        };
+        if !written(&lines)? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The namespace, empty for all of them, and what is watched in it.
+async fn asked(kubernetes: &Kubernetes, args: &WatchArgs) -> anyhow::Result<(String, watcher::Config)> {
+    let config = watcher::Config::default();
+    let Some(wanted) = &args.policy else {
+        let scope = if args.all_namespaces {
+            String::new()
+        } else {
+            kubernetes.namespace.clone()
+        };
+        return Ok((scope, config));
+    };
+    anyhow::ensure!(
+        !args.all_namespaces,
+        "--all-namespaces does not go with the name of a policy: leave out one of the two"
+    );
+    let (namespace, name) = kubernetes.key(wanted)?;
+    // A name that does not exist would be waited for without a word.
+    kubernetes::read(&kubernetes.client, &namespace, &name).await?;
+    Ok((namespace, config.fields(&format!("metadata.name={name}"))))
+}
+
+/// Whether somebody still reads.
+fn written(lines: &str) -> anyhow::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("cannot write"),
+    }
+}
+
+/// What was told.
+#[derive(Debug)]
+struct Board {
+    layout: Layout,
+    rows: BTreeMap<Key, Row>,
+    /// The list that is being read.
+    listed: BTreeMap<Key, Row>,
+    broken: bool,
+}
+
+impl Board {
+    fn new(namespaces: bool) -> Self {
+        Self {
+            layout: Layout::new(namespaces),
+            rows: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            broken: false,
+        }
+    }
+
+    /// The lines that an event makes.
+    fn hear(&mut self, event: Event<Object>) -> String {
+        match event {
+            Event::Init => {
+                self.listed.clear();
+                String::new()
+            }
+            Event::InitApply(object) => {
+                let (key, row) = row::of(&object);
+                self.listed.insert(key, row);
+                String::new()
+            }
+            Event::InitDone => {
+                self.broken = false;
+                let listed = std::mem::take(&mut self.listed);
+                self.replace(listed)
+            }
+            Event::Apply(object) => {
+                self.broken = false;
+                let (key, row) = row::of(&object);
+                if self.rows.get(&key) == Some(&row) {
+                    return String::new();
+                }
+                self.rows.insert(key.clone(), row.clone());
+                self.layout.lines([(&key, &row)])
+            }
+            Event::Delete(object) => {
+                let (key, row) = row::of(&object);
+                self.rows.remove(&key);
+                self.layout.lines([(&key, &row.deleted())])
+            }
+        }
+    }
+
+    fn replace(&mut self, listed: BTreeMap<Key, Row>) -> String {
+        let before = std::mem::replace(&mut self.rows, listed);
+        let gone = before.iter().filter(|(key, _)| !self.rows.contains_key(*key));
+        let gone: Vec<(Key, Row)> = gone
+            .map(|(key, row)| (key.clone(), row.clone().deleted()))
+            .collect();
+        let changed = self
+            .rows
+            .iter()
+            .filter(|(key, row)| before.get(*key) != Some(*row));
+        self.layout
+            .lines(changed.chain(gone.iter().map(|(key, row)| (key, row))))
+    }
+
+    /// Ends the command where asking again cannot help; otherwise says once that the watch is begun anew.
+    fn complain(&mut self, scope: &str, error: &watcher::Error) -> anyhow::Result<()> {
+        let (verb, cause) = match error {
+            watcher::Error::InitialListFailed(cause) => ("list", Some(cause)),
+            watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => {
+                ("watch", Some(cause))
+            }
+            watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => ("watch", None),
+        };
+        if let Some(cause) = cause.filter(|cause| kubernetes::is_definite(cause)) {
+            return Err(kubernetes::problem(verb, scope, cause));
+        }
+        if !std::mem::replace(&mut self.broken, true) {
+            let words = cause.map_or_else(|| error.to_string(), ToString::to_string);
+            // Nobody is left to tell if this fails.
+            let _ = writeln!(io::stderr(), "leeward: the watch is begun anew: {words}");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! How to reach NATS: flags, environment and contexts of the `nats` command, resolved once.
+//!
+//! As with the `nats` command, flags win over the environment, and both, field by field, over the context that is named or
+//! selected. Files are read, nothing is connected to, and no secret is ever part of an error.
+
+mod context;
+mod environment;
+mod proof;
+
+use leeward_nats::{ConnectConfig, TlsConfig};
+
+use self::context::Context;
+use self::environment::{Environment, Value};
+use self::proof::Proofs;
+use crate::args::ConnectionArgs;
+
+/// Where the `nats` command connects when nothing says where.
+const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
+
+/// How to reach NATS.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    /// As a user of the account; `None` where nothing says how.
+    pub account: Option<AccountConnection>,
+    /// As a user of the system account; without one an account is seen through its own user (tenant mode).
+    pub system: Option<ConnectConfig>,
+}
+
+/// How to connect as a user of the account.
+#[derive(Clone, Debug)]
+pub struct AccountConnection {
+    /// How to connect.
+    pub config: ConnectConfig,
+    /// JetStream domain of the account's streams.
+    pub domain: Option<String>,
+}
+
+/// What the arguments mean, with the environment and the files of the `nats` command.
+pub fn resolve(args: &ConnectionArgs) -> anyhow::Result<Connections> {
+    resolve_in(args, &Environment::of_process())
+}
+
+/// Whether flags, the environment or `--context` say how to connect, so that a policy's own references are not needed.
+pub fn is_explicit(args: &ConnectionArgs) -> bool {
+    let words = [
+        &args.context,
+        &args.server,
+        &args.user,
+        &args.password,
+        &args.token,
+    ];
+    let files = [&args.creds, &args.nkey, &args.tlscert, &args.tlskey];
+    words.iter().any(|word| word.is_some()) || files.iter().any(|file| file.is_some())
+}
+
+/// Whether anything says how to connect, a selected context included; without it there is only the server on this machine.
+pub fn is_told(args: &ConnectionArgs) -> anyhow::Result<bool> {
+    let says = is_explicit(args) || args.system_context.is_some();
+    Ok(says || Context::selected(&Environment::of_process())?.is_some())
+}
+
+/// The same connections, but with `--system-context` in place of what they say of the system account.
+pub fn with_system(args: &ConnectionArgs, connections: Connections) -> anyhow::Result<Connections> {
+    with_system_in(args, connections, &Environment::of_process())
+}
+
+fn resolve_in(args: &ConnectionArgs, environment: &Environment) -> anyhow::Result<Connections> {
+    let context = match &args.context {
+        Some(name) => Some(Context::load(environment, name)?),
+        None => Context::selected(environment)?,
+    };
+    let account = account(args, &context.unwrap_or_default(), environment)?;
+    let connections = Connections {
+        account: Some(account),
+        system: None,
+    };
+    with_system_in(args, connections, environment)
+}
+
+fn account(
+    args: &ConnectionArgs,
+    context: &Context,
+    environment: &Environment,
+) -> anyhow::Result<AccountConnection> {
+    let url = args.server.clone().or_else(|| context.url());
+    let proofs = Proofs::of_flags(args).over(context.proofs());
+    let config = ConnectConfig {
+        servers: servers(url.as_deref().unwrap_or(DEFAULT_SERVER)),
+        tls: tls(&TlsFiles::of_flags(args).over(context.tls()), environment)?,
+        credentials: proofs.credentials(environment)?,
+        inbox_prefix: args.inbox_prefix.clone().or_else(|| context.inbox_prefix()),
+    };
+    let domain = match &args.js_domain {
+        Some(domain) => Some(domain.clone()),
+        None => context.domain()?,
+    };
+    Ok(AccountConnection { config, domain })
+}
+
+/// A context of the system account inherits nothing but, where it names no servers, those of the account and their TLS.
+fn with_system_in(
+    args: &ConnectionArgs,
+    connections: Connections,
+    environment: &Environment,
+) -> anyhow::Result<Connections> {
+    let Some(name) = &args.system_context else {
+        return Ok(connections);
+    };
+    let context = Context::load(environment, name)?;
+    let account = connections.account.as_ref().map(|account| &account.config);
+    let own = tls(&context.tls(), environment)?;
+    let (servers, tls) = match (context.url(), account) {
+        (Some(url), _) => (servers(&url), own),
+        (None, Some(account)) => (account.servers.clone(), own.or_else(|| account.tls.clone())),
+        (None, None) => (servers(DEFAULT_SERVER), own),
+    };
+    let system = ConnectConfig {
+        servers,
+        tls,
+        credentials: context.proofs().credentials(environment)?,
+        inbox_prefix: context.inbox_prefix(),
+    };
+    Ok(Connections {
+        system: Some(system),
+        ..connections
+    })
+}
+
+fn servers(urls: &str) -> Vec<String> {
+    let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
+    urls.map(|url| {
+        if url.contains("://") {
+            url.to_owned()
+        } else {
+            format!("nats://{url}")
+        }
+    })
+    .collect()
+}
+
+/// Files with certificates and keys.
+#[derive(Clone, Debug, Default)]
+struct TlsFiles {
+    certificate: Option<Value>,
+    key: Option<Value>,
+    authority: Option<Value>,
+    first: bool,
+}
+
+impl TlsFiles {
+    fn of_flags(args: &ConnectionArgs) -> Self {
+        Self {
+            certificate: Value::of_file("--tlscert", args.tlscert.as_deref()),
+            key: Value::of_file("--tlskey", args.tlskey.as_deref()),
+            authority: Value::of_file("--tlsca", args.tlsca.as_deref()),
+            first: args.tlsfirst,
+        }
+    }
+
+    /// A certificate and its key belong together.
+    fn over(self, other: Self) -> Self {
+        let (certificate, key) = match (self.certificate, self.key) {
+            (None, None) => (other.certificate, other.key),
+            own => own,
+        };
+        Self {
+            certificate,
+            key,
+            authority: self.authority.or(other.authority),
+            first: self.first || other.first,
+        }
+    }
+}
+
+fn tls(files: &TlsFiles, environment: &Environment) -> anyhow::Result<Option<TlsConfig>> {
+    let pair = match (&files.certificate, &files.key) {
+        (Some(certificate), Some(key)) => Some((environment.file(certificate)?, environment.file(key)?)),
+        (None, None) => None,
+        (Some(alone), None) => anyhow::bail!("{} has no key: give the certificate's key too", alone.source),
+        (None, Some(alone)) => anyhow::bail!("{} has no certificate: give it too", alone.source),
+    };
+    let authority = files.authority.as_ref();
+    let authority = authority.map(|file| environment.file(file)).transpose()?;
+    if pair.is_none() && authority.is_none() && !files.first {
+        return Ok(None);
+    }
+    let (certificate, key) = pair.unzip();
+    Ok(Some(TlsConfig {
+        ca_pem: authority,
+        client_cert_pem: certificate,
+        client_key_pem: key.map(Into::into),
+        handshake_first: files.first,
+    }))
+}
+
+#[cfg(test)]
+mod tests;

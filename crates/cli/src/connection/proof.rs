@@ -1,0 +1,151 @@
+//! What a user proves itself with: one kind, given in one place.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use leeward_nats::{Credentials, CredentialsError};
+
+use super::environment::{Environment, Value};
+use crate::args::ConnectionArgs;
+
+/// All that was given.
+#[derive(Clone, Debug, Default)]
+pub struct Proofs {
+    /// The user name.
+    pub user: Option<Value>,
+    /// Its password.
+    pub password: Option<Value>,
+    /// A token.
+    pub token: Option<Value>,
+    /// A credentials file.
+    pub creds: Option<Value>,
+    /// A file with an nkey seed.
+    pub nkey: Option<Value>,
+    /// A user JWT.
+    pub jwt: Option<Value>,
+    /// The seed that goes with it.
+    pub seed: Option<Value>,
+}
+
+impl Proofs {
+    /// Those of flags and the environment. A user without a password is a token there.
+    pub fn of_flags(args: &ConnectionArgs) -> Self {
+        let user = Value::of_flag("--user", args.user.as_deref());
+        let password = Value::of_flag("--password", args.password.as_deref());
+        let token = Value::of_flag("--token", args.token.as_deref());
+        let (user, token) = match (user, &password, token) {
+            (Some(user), None, None) => (None, Some(user)),
+            (user, _, token) => (user, token),
+        };
+        Self {
+            user,
+            password,
+            token,
+            creds: Value::of_file("--creds", args.creds.as_deref()),
+            nkey: Value::of_file("--nkey", args.nkey.as_deref()),
+            jwt: None,
+            seed: None,
+        }
+    }
+
+    /// These, if they say who; a password alone is for the other's user.
+    pub fn over(self, other: Self) -> Self {
+        if self.kinds().next().is_some() {
+            return self;
+        }
+        Self {
+            password: self.password.or(other.password),
+            ..other
+        }
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = &Value> {
+        let kinds = [&self.user, &self.token, &self.creds, &self.nkey, &self.jwt];
+        kinds.into_iter().flatten()
+    }
+
+    /// The credentials, if anything was given.
+    pub fn credentials(&self, environment: &Environment) -> anyhow::Result<Option<Credentials>> {
+        let kinds: Vec<&str> = self.kinds().map(|value| value.source.as_str()).collect();
+        if kinds.len() > 1 {
+            bail!(
+                "there are several kinds of credentials ({}): keep one and remove the others{}",
+                kinds.join(", "),
+                if kinds.iter().any(|kind| kind.starts_with("--")) {
+                    "; each may come from its NATS_ variable too"
+                } else {
+                    ""
+                }
+            );
+        }
+        if let (Some(password), None) = (&self.password, &self.user) {
+            bail!("{} has no user: give the user too", password.source);
+        }
+        if let (Some(seed), None) = (&self.seed, &self.jwt) {
+            bail!(
+                "{} has no user JWT: give user_jwt too, or put the seed into a file for nkey",
+                seed.source
+            );
+        }
+        self.only(environment)
+    }
+
+    fn only(&self, environment: &Environment) -> anyhow::Result<Option<Credentials>> {
+        if let Some(user) = &self.user {
+            let password = self.password.as_ref();
+            let password = password.map(|value| environment.secret(value)).transpose()?;
+            return Ok(Some(Credentials::UserPassword {
+                username: user.text.clone(),
+                password: password.unwrap_or_default().into(),
+            }));
+        }
+        if let Some(token) = &self.token {
+            return Ok(Some(Credentials::Token(environment.secret(token)?.into())));
+        }
+        if let Some(creds) = &self.creds {
+            return checked(creds, "user.creds", environment.material(creds)?).map(Some);
+        }
+        if let Some(nkey) = &self.nkey {
+            return checked(nkey, "nkey", seed_of(&environment.material(nkey)?)).map(Some);
+        }
+        let Some(jwt) = &self.jwt else { return Ok(None) };
+        let Some(seed) = &self.seed else {
+            bail!(
+                "{} has no seed, without which it proves nothing: give user_seed too",
+                jwt.source
+            );
+        };
+        let text = joined(&environment.secret(jwt)?, &environment.secret(seed)?);
+        checked(jwt, "user.creds", text).map(Some)
+    }
+}
+
+/// A seed may be written with lines around it.
+fn seed_of(text: &str) -> String {
+    let seed = text.lines().map(str::trim).find(|line| line.starts_with("SU"));
+    seed.unwrap_or(text.trim()).to_owned()
+}
+
+/// A credentials file of its two parts.
+fn joined(jwt: &str, seed: &str) -> String {
+    format!(
+        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+        jwt.trim(),
+        seed_of(seed)
+    )
+}
+
+/// Read by the rules for Secrets, which know these kinds by these keys.
+fn checked(value: &Value, key: &str, text: String) -> anyhow::Result<Credentials> {
+    let data = BTreeMap::from([(key.to_owned(), text.into_bytes())]);
+    Credentials::from_secret(&data, None).map_err(|error| match error {
+        CredentialsError::Unusable { key: _, problem } => {
+            anyhow::anyhow!("what {} gives {problem}", value.source)
+        }
+        error @ (CredentialsError::Nothing { .. }
+        | CredentialsError::Several { .. }
+        | CredentialsError::HalfAPair { .. }
+        | CredentialsError::NoSuchKey { .. }) => anyhow::anyhow!("what {} gives: {error}", value.source),
+    })
+}

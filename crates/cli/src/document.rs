@@ -1,0 +1,56 @@
+//! What commands say, as plain data: the JSON and YAML of `-o`, and what tables are made from.
+//!
+//! Stable: fields are added, never renamed. `docs/schemas` holds a JSON Schema of each, generated from these types.
+
+mod applied;
+mod checked;
+mod explained;
+mod planned;
+mod reported;
+
+pub use applied::*;
+pub use checked::*;
+pub use explained::*;
+pub use planned::*;
+pub use reported::*;
+
+use leeward_api::policy_status::Account;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A word of the vocabulary with a sentence for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Said {
+    /// The word, as in the conditions of a policy.
+    pub reason: String,
+    /// The sentence.
+    pub message: String,
+}
+
+impl Said {
+    /// A reason with its message, as reports have them.
+    pub fn of<W: AsRef<str>>((reason, message): &(W, String)) -> Self {
+        Self {
+            reason: reason.as_ref().to_owned(),
+            message: message.clone(),
+        }
+    }
+}
+
+/// Whom a part of a document is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct About {
+    /// The policy, as `NAME` or `NAMESPACE/NAME`; `defaults` where none was given.
+    pub policy: String,
+    /// The account.
+    pub account: Account,
+    /// The policy that acts instead on streams that both select.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outranked_by: Option<String>,
+    /// Whether everything was seen, as in the condition Observed.
+    pub observed: Said,
+    /// Nothing is known of the past of home: this look alone decided it, and `home.stabilizationWindow` was not waited for.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub home_from_this_look: bool,
+}

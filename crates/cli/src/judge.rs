@@ -1,0 +1,267 @@
+//! What one look says under one policy. Pure.
+//!
+//! Decided as the engine's rounds decide, by the same functions. A single look cannot wait for
+//! `home.stabilizationWindow`: without a past that tells since when a location is home, the look itself decides, and
+//! [`Judged::home_from_this_look`] says so. What is shown of it, and in which order, is left to others.
+
+#[cfg(test)]
+pub mod fixtures;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_api::policy_status::{Account, PlacementPolicyStatus};
+use leeward_api::vocabulary::ActionType;
+use leeward_core::conflict::outranked;
+use leeward_core::evaluate::{AssetIx, Circumstances, Cure, Evaluation, Verdict, asset_name, evaluate};
+use leeward_core::forecast::{Forecast, forecast};
+use leeward_core::history::History;
+use leeward_core::limits::Limits;
+use leeward_core::names::AssetName;
+use leeward_core::plan::{Action, Deed, plan};
+use leeward_core::policy::{Mode, Policy};
+use leeward_core::report::{Report, report};
+use leeward_nats::AccountInfo;
+
+use crate::document::{About, ActionPart, FindingPart, Said};
+use crate::exit::Found;
+use crate::look::Seen;
+use crate::policies::{Given, Origin};
+
+/// A look decides this long after it began: its servers may have been waited for.
+const STALE_AFTER: Duration = Duration::from_mins(5);
+/// Who only looks was refused nothing.
+static NOTHING_DENIED: BTreeSet<ActionType> = BTreeSet::new();
+
+/// A look, judged.
+#[derive(Debug)]
+pub struct Judged<'a> {
+    /// By this policy.
+    pub given: &'a Given,
+    /// The same as it was applied: with a home that needs no time, if there is no past, and with all findings.
+    pub policy: Policy,
+    /// Of this look.
+    pub seen: &'a Seen,
+    /// At this moment.
+    pub now: Timestamp,
+    /// What the policy's status remembers of this account.
+    pub history: History,
+    /// Whether nothing is known of the past of home, so that this look alone decided.
+    pub home_from_this_look: bool,
+    /// The judgement.
+    pub evaluation: Evaluation,
+    /// What would be done, and when.
+    pub forecast: Forecast,
+    /// What budgets, windows and the circuit breaker say now.
+    pub limits: Limits,
+    /// The judgement in words; all findings.
+    pub report: Report,
+    /// The policy that acts instead on streams that both select, if there is one.
+    pub outranked_by: Option<String>,
+}
+
+/// Judges a look by all policies, in the order of their rank.
+pub fn judge<'a>(policies: &'a [Given], seen: &'a Seen, now: Timestamp) -> Vec<Judged<'a>> {
+    let ranked: Vec<&Policy> = policies.iter().map(|given| &given.policy).collect();
+    let winners = outranked(&seen.view, &ranked);
+    policies
+        .iter()
+        .zip(winners)
+        .map(|(given, winner)| {
+            let winner = winner.and_then(|(above, _)| policies.get(above));
+            judge_by(given, seen, now, winner.map(name_of))
+        })
+        .collect()
+}
+
+fn judge_by<'a>(
+    given: &'a Given,
+    seen: &'a Seen,
+    now: Timestamp,
+    outranked_by: Option<String>,
+) -> Judged<'a> {
+    let nothing = PlacementPolicyStatus::default();
+    let past = past_of(given, &seen.account).unwrap_or(&nothing);
+    let home_from_this_look = past.home.is_none();
+    let policy = as_applied(given, home_from_this_look);
+    let history = history(past, &policy, seen, now);
+    let view = &seen.view;
+    let circumstances = Circumstances {
+        now,
+        stale_after: STALE_AFTER,
+        history: &history,
+        managed: &given.managed,
+        denied: &NOTHING_DENIED,
+    };
+    let mut evaluation = evaluate(view, &policy, &circumstances);
+    let forecast = forecast(view, &policy, &circumstances, &evaluation);
+    let planned = plan(view, &policy, &circumstances, &evaluation);
+    evaluation.hold(&planned.held);
+    let report = report(view, &policy, &circumstances, &evaluation, &past.findings);
+    Judged {
+        given,
+        limits: Limits::new(&policy, &history, &evaluation, now),
+        policy,
+        seen,
+        now,
+        history,
+        home_from_this_look,
+        evaluation,
+        forecast,
+        report,
+        outranked_by,
+    }
+}
+
+/// What a policy's status says of this account; what was done in another one says nothing of it.
+fn past_of<'g>(given: &'g Given, account: &AccountInfo) -> Option<&'g PlacementPolicyStatus> {
+    let of = given.past.account.as_ref()?;
+    (of.id == account.id.as_str()).then_some(&given.past)
+}
+
+fn as_applied(given: &Given, home_from_this_look: bool) -> Policy {
+    let mut policy = given.policy.clone();
+    policy.max_findings = usize::MAX;
+    if home_from_this_look {
+        policy.home.stabilization_window = Duration::ZERO;
+    }
+    if given.origin == Origin::Defaults {
+        // Nobody chose a mode, so none is told of.
+        policy.mode = Mode::Enforce;
+    }
+    policy
+}
+
+/// As a loop remembers at the beginning of a round.
+fn history(past: &PlacementPolicyStatus, policy: &Policy, seen: &Seen, now: Timestamp) -> History {
+    let token = policy.reset_token.as_deref();
+    let mut history = History::restore(past, token, now);
+    history.reset(token);
+    history.prune(&policy.disruption, now);
+    history.forget_deleted(&seen.view);
+    history
+}
+
+/// A policy's name for people.
+pub fn name_of(given: &Given) -> String {
+    if given.namespace.is_empty() {
+        given.name.clone()
+    } else {
+        format!("{}/{}", given.namespace, given.name)
+    }
+}
+
+impl Judged<'_> {
+    /// What the judgement depends on besides view and policy.
+    pub fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
+            now: self.now,
+            stale_after: STALE_AFTER,
+            history: &self.history,
+            managed: &self.given.managed,
+            denied: &NOTHING_DENIED,
+        }
+    }
+
+    /// What the policy's status tells of this account.
+    pub fn past(&self) -> Option<&PlacementPolicyStatus> {
+        past_of(self.given, &self.seen.account)
+    }
+
+    /// Whom the judgement is about.
+    pub fn about(&self) -> About {
+        let account = &self.seen.account;
+        About {
+            policy: name_of(self.given),
+            account: Account {
+                id: account.id.to_string(),
+                name: Some(account.name.clone()).filter(|name| !name.is_empty()),
+            },
+            outranked_by: self.outranked_by.clone(),
+            observed: Said::of(&self.report.observed),
+            home_from_this_look: self.home_from_this_look,
+        }
+    }
+
+    /// How a command ends that shows it. Locations without a leader of their own are no reason to fail: no leader can be
+    /// everywhere.
+    pub fn found(&self) -> Found {
+        let Evaluation {
+            streams, consumers, ..
+        } = &self.evaluation;
+        if !self.evaluation.conclusive() {
+            Found::Incomplete
+        } else if streams.misplaced + streams.held + consumers.misplaced + consumers.held > 0 {
+            Found::Findings
+        } else {
+            Found::InPlace
+        }
+    }
+
+    /// All findings, the greatest gain first, those that are about no asset last.
+    pub fn findings(&self) -> Vec<FindingPart> {
+        let view = &self.seen.view;
+        let gains: BTreeMap<AssetName, f32> = self
+            .evaluation
+            .findings
+            .iter()
+            .filter_map(|finding| Some((asset_name(view, finding.asset)?, finding.gain)))
+            .collect();
+        let gain_of =
+            |stream: &String, consumer: Option<&str>| gains.get(&AssetName::of(stream, consumer)).copied();
+        let part = |finding: &leeward_api::policy_status::Finding| FindingPart {
+            gain: finding
+                .stream
+                .as_ref()
+                .and_then(|stream| gain_of(stream, finding.consumer.as_deref())),
+            finding: finding.clone(),
+        };
+        self.report.findings.iter().map(part).collect()
+    }
+
+    /// An action with what it costs and gains, that of consumers which come along included.
+    pub fn action(&self, action: &Action) -> ActionPart {
+        let asset = &action.asset;
+        let moving = match &action.deed {
+            Deed::Move(moving) => Some(moving),
+            Deed::StepDown(_) => None,
+        };
+        let at = leeward_core::evaluate::asset_index(&self.seen.view, asset);
+        let comes_along = |of: AssetIx, verdict: Verdict| {
+            let follows = matches!(
+                verdict,
+                Verdict::Misplaced(Cure::FollowStream) | Verdict::Held(Cure::FollowStream, _)
+            );
+            moving.is_some() && follows && at.is_some_and(|at| at.stream() == of.stream())
+        };
+        let all = self.evaluation.findings.iter();
+        let followers: Vec<f32> = all
+            .clone()
+            .filter(|finding| comes_along(finding.asset, finding.verdict))
+            .map(|finding| finding.gain)
+            .collect();
+        let own: f32 = all
+            .filter(|finding| Some(finding.asset) == at)
+            .map(|finding| finding.gain)
+            .sum();
+        ActionPart {
+            action: action.kind(),
+            stream: asset.stream.to_string(),
+            consumer: asset.consumer.as_ref().map(ToString::to_string),
+            from: action.from.to_string(),
+            to: match moving {
+                Some(moving) => Some(moving.target.location.to_string()),
+                None => action.target().map(ToString::to_string),
+            },
+            bytes: moving.map(|moving| moving.cost.bytes),
+            seconds: moving.map(|moving| moving.cost.time.as_secs_f64()),
+            stall_seconds: moving.map(|moving| moving.cost.stall.as_secs_f64()),
+            followers: moving.map(|_| followers.len()),
+            gain: own + followers.iter().sum::<f32>(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

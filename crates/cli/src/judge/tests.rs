@@ -1,0 +1,198 @@
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use leeward_api::policy_status::HomeStatus;
+use leeward_api::vocabulary::{Check, FindingReason, InPlaceReason};
+use leeward_core::demand::Home;
+use leeward_core::snapshot::Gap;
+use serde_json::json;
+
+use super::fixtures::{clients, free, given, judged, noon, orders, seen, stream};
+use super::*;
+
+fn past(home: &str, since: Duration, account: &str) -> PlacementPolicyStatus {
+    PlacementPolicyStatus {
+        account: Some(Account {
+            id: account.into(),
+            name: None,
+        }),
+        home: Some(HomeStatus {
+            location: home.into(),
+            percent: 80,
+            connections: 30,
+            since: Some(Time(noon() - since)),
+            stable: true,
+        }),
+        ..PlacementPolicyStatus::default()
+    }
+}
+
+#[test]
+fn without_a_past_one_look_decides_home_and_says_so() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = judged(&given, &seen);
+    assert!(judged.home_from_this_look);
+    assert!(judged.about().home_from_this_look);
+    let home = judged.report.home.as_ref().unwrap();
+    assert_eq!((home.location.as_str(), home.stable), ("us-east", true));
+    assert_eq!(judged.report.in_place.0, InPlaceReason::ActionsPending);
+    assert_eq!(judged.found(), Found::Findings);
+}
+
+#[test]
+fn with_a_past_a_new_home_has_to_last_as_the_policy_says() {
+    let mut given = given("orders", free());
+    given.past = past("eu-west", Duration::from_hours(9), "orders");
+    let seen = seen(orders());
+    let judged = judged(&given, &seen);
+    assert!(!judged.home_from_this_look);
+    assert!(matches!(judged.evaluation.home, Some(Home::Stabilizing { .. })));
+    let first = judged.forecast.waves.first().unwrap();
+    assert!(first.at >= noon() + Duration::from_mins(10), "{}", first.at);
+}
+
+#[test]
+fn the_past_of_another_account_says_nothing() {
+    let mut given = given("orders", free());
+    given.past = past("eu-west", Duration::from_hours(9), "somebody-else");
+    let seen = seen(orders());
+    let judged = judged(&given, &seen);
+    assert!(judged.home_from_this_look);
+    assert_eq!(judged.report.home.as_ref().unwrap().location, "us-east");
+}
+
+#[test]
+fn a_move_is_planned_with_its_cost_and_the_gain_of_those_who_come_along() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = judged(&given, &seen);
+    let actions: Vec<ActionPart> = judged.forecast.waves[0]
+        .actions
+        .iter()
+        .map(|action| judged.action(action))
+        .collect();
+    assert_eq!(actions.len(), 1);
+    let moving = &actions[0];
+    assert_eq!(
+        (moving.stream.as_str(), moving.consumer.as_deref()),
+        ("ORDERS", None)
+    );
+    assert_eq!(
+        (moving.from.as_str(), moving.to.as_deref()),
+        ("eu-west-1", Some("us-east"))
+    );
+    assert_eq!(moving.bytes, Some(900 << 20));
+    assert_eq!(moving.followers, Some(2));
+    assert!((moving.gain - 78.0 * 180.0).abs() < 1.0, "{}", moving.gain);
+}
+
+#[test]
+fn what_a_budget_holds_back_is_held_and_not_misplaced() {
+    let mut view = orders();
+    let second = stream(&view, "ZEBRA", &["eu-west-1", "eu-west-0", "eu-west-2"]);
+    view.streams.push(second);
+    let spec = json!({
+        "actions": {"streamPlacement": {"maxStall": "1h"}},
+        "disruption": {"budgets": [{"name": "one", "max": 1, "per": "10m"}]},
+    });
+    let (given, seen) = (given("orders", spec), seen(view));
+    let judged = judged(&given, &seen);
+    let held = judged.findings();
+    let zebra = held
+        .iter()
+        .find(|part| part.finding.stream.as_deref() == Some("ZEBRA"));
+    assert_eq!(
+        zebra.unwrap().finding.reason,
+        Some(FindingReason::BudgetExhausted)
+    );
+    assert_eq!(judged.limits.budgets[0].allowed, 1);
+}
+
+#[test]
+fn all_findings_are_told_with_their_gain_whatever_the_status_may_hold() {
+    let mut view = orders();
+    for number in 0..300 {
+        view.streams
+            .push(stream(&view, &format!("S{number:03}"), &["eu-west-0"]));
+    }
+    view.normalize();
+    let mut spec = free();
+    spec["report"] = json!({"maxFindings": 5});
+    let (given, seen) = (given("orders", spec), seen(view));
+    let judged = judged(&given, &seen);
+    let findings = judged.findings();
+    assert_eq!(findings.len(), 303);
+    assert!(findings.iter().all(|part| part.gain.is_some()));
+}
+
+#[test]
+fn what_is_about_no_stream_comes_last_and_is_no_reason_to_fail() {
+    let mut view = orders();
+    view.streams.remove(0);
+    let (given, seen) = (given("orders", free()), seen(view));
+    let judged = judged(&given, &seen);
+    let findings = judged.findings();
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].finding.check, Check::NoLocalLeader);
+    assert_eq!(findings[0].gain, None);
+    assert_eq!(judged.found(), Found::InPlace);
+}
+
+#[test]
+fn p6_an_incomplete_look_decides_nothing_and_wins_over_findings() {
+    let mut view = orders();
+    view.gaps.push(Gap::ServerMissing {
+        server: "eu-west-0".into(),
+    });
+    let (given, seen) = (given("orders", free()), seen(view));
+    let judged = judged(&given, &seen);
+    assert_eq!(judged.found(), Found::Incomplete);
+    assert!(judged.forecast.waves.is_empty());
+    assert_eq!(judged.about().observed.reason, "ServersMissing");
+}
+
+#[test]
+fn of_two_policies_on_one_stream_the_second_is_outranked() {
+    let policies = [given("first", free()), given("second", free())];
+    let seen = seen(orders());
+    let judged = judge(&policies, &seen, noon());
+    assert_eq!(judged[0].outranked_by, None);
+    assert_eq!(judged[1].outranked_by.as_deref(), Some("payments/first"));
+}
+
+#[test]
+fn without_clients_no_leader_is_misplaced() {
+    let mut view = orders();
+    view.clients = vec![clients(&view, "us-east-0", 2)];
+    let (given, seen) = (given("orders", free()), seen(view));
+    let judged = judged(&given, &seen);
+    assert_eq!(judged.report.in_place.0, InPlaceReason::NoMajority);
+    assert_eq!(judged.found(), Found::InPlace);
+}
+
+#[test]
+fn nobody_is_told_of_a_mode_that_nobody_chose() {
+    let mut spec = free();
+    spec["mode"] = json!("Observe");
+    let mut defaults = given("defaults", spec.clone());
+    defaults.origin = Origin::Defaults;
+    let seen = seen(orders());
+    assert!(!judged(&defaults, &seen).report.in_place.1.contains("mode"));
+    let written = given("orders", spec);
+    assert!(
+        judged(&written, &seen)
+            .report
+            .in_place
+            .1
+            .contains("mode is Observe")
+    );
+}
+
+#[test]
+fn p1_the_same_look_is_judged_the_same() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let again = Seen {
+        view: Arc::new(orders()),
+        ..seen.clone()
+    };
+    assert_eq!(judged(&given, &seen).report, judged(&given, &again).report);
+}

@@ -1,0 +1,184 @@
+//! Reading and changing policies in Kubernetes from the command line, as the user of a kubeconfig.
+//!
+//! What a policy refers to is read and judged by the operator's own rules. Errors name the object and the cure.
+
+mod client;
+
+use anyhow::{Context as _, bail};
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
+use leeward_api::PlacementPolicy;
+use leeward_operator::lookup::{self, SystemLookup};
+
+pub use client::{Kubernetes, answered, connect, is_definite, problem};
+
+use crate::args::KubernetesArgs;
+use crate::connection::{AccountConnection, Connections};
+use crate::policies::{Given, Origin, SystemRules};
+
+/// The field manager of what people change through the command line.
+const FIELD_MANAGER: &str = "leeward-cli";
+
+/// A policy as the cluster has it.
+#[derive(Clone, Debug)]
+pub struct FromCluster {
+    /// The policy.
+    pub given: Given,
+    /// How its references say to connect, if that was asked for.
+    pub connections: Option<Connections>,
+    /// Its system, or why that is not known; whoever acts must know it, since it may be suspended.
+    pub system: Result<SystemRules, String>,
+}
+
+/// Reads a policy, NAME or NAMESPACE/NAME; the only one of the namespace, if none is named.
+pub async fn policy(
+    args: &KubernetesArgs,
+    wanted: Option<&str>,
+    wants_connections: bool,
+) -> anyhow::Result<FromCluster> {
+    let kubernetes = connect(args).await?;
+    let object = match wanted {
+        Some(wanted) => {
+            let (namespace, name) = kubernetes.key(wanted)?;
+            read(&kubernetes.client, &namespace, &name).await?
+        }
+        None => only(&kubernetes).await?,
+    };
+    let client = &kubernetes.client;
+    let system = SystemLookup::of(client, &object).await;
+    let connections = match &system {
+        _ if !wants_connections => None,
+        Ok(system) => Some(connections(client, system, &object).await?),
+        Err(error) => bail!("{}: {error}", title(&object)),
+    };
+    Ok(FromCluster {
+        given: given(client, object).await?,
+        connections,
+        system: system.as_ref().map(rules).map_err(ToString::to_string),
+    })
+}
+
+fn rules(system: &SystemLookup) -> SystemRules {
+    SystemRules {
+        limits: system.limits(),
+        interval: Some(system.interval()),
+        suspended: system.is_suspended(),
+    }
+}
+
+async fn connections(
+    client: &Client,
+    system: &SystemLookup,
+    object: &PlacementPolicy,
+) -> anyhow::Result<Connections> {
+    let access = system.access(client, object).await;
+    let access = access.map_err(|error| {
+        anyhow::anyhow!("{}: {error}; or say with --context how to connect", title(object))
+    })?;
+    Ok(Connections {
+        account: Some(AccountConnection {
+            config: access.account,
+            domain: object.spec.jet_stream_domain.clone(),
+        }),
+        system: access.system,
+    })
+}
+
+async fn given(client: &Client, object: PlacementPolicy) -> anyhow::Result<Given> {
+    let policy = leeward_core::resolve::resolve(&object.spec)
+        .with_context(|| format!("{} cannot be used", title(&object)))?;
+    Ok(Given {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        generation: object.metadata.generation.unwrap_or_default(),
+        policy,
+        past: object.status.clone().unwrap_or_default(),
+        spec: object.spec,
+        managed: lookup::managed(client).await,
+        origin: Origin::Kubernetes,
+    })
+}
+
+fn title(object: &PlacementPolicy) -> String {
+    format!(
+        "PlacementPolicy {}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    )
+}
+
+/// Reads one policy; where there is none, the error lists those that are there.
+pub async fn read(client: &Client, namespace: &str, name: &str) -> anyhow::Result<PlacementPolicy> {
+    let api: Api<PlacementPolicy> = Api::namespaced(client.clone(), namespace);
+    match answered(api.get(name)).await? {
+        Ok(object) => Ok(object),
+        Err(error) if is_missing(&error) => Err(missing(client, namespace, name).await),
+        Err(error) => Err(problem("get", namespace, &error)),
+    }
+}
+
+/// Turns the switch of a policy; whether that changed anything.
+pub async fn suspend(kubernetes: &Kubernetes, key: &(String, String), to: bool) -> anyhow::Result<bool> {
+    let (namespace, name) = key;
+    let client = &kubernetes.client;
+    if read(client, namespace, name).await?.spec.suspend == to {
+        return Ok(false);
+    }
+    let api: Api<PlacementPolicy> = Api::namespaced(client.clone(), namespace);
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(serde_json::json!({"spec": {"suspend": to}}));
+    match answered(api.patch(name, &params, &patch)).await? {
+        Ok(_) => Ok(true),
+        Err(error) if is_missing(&error) => Err(missing(client, namespace, name).await),
+        Err(error) => Err(problem("patch", namespace, &error)),
+    }
+}
+
+async fn only(kubernetes: &Kubernetes) -> anyhow::Result<PlacementPolicy> {
+    let namespace = &kubernetes.namespace;
+    let mut objects = list(&kubernetes.client, namespace).await?;
+    match (objects.pop(), objects.len()) {
+        (Some(object), 0) => Ok(object),
+        (None, _) => bail!(
+            "namespace {namespace} has no PlacementPolicy: choose another namespace with -n, or give files with -f"
+        ),
+        (Some(last), _) => {
+            objects.push(last);
+            bail!(
+                "namespace {namespace} has several policies, {}: choose one with --policy",
+                names(&objects)
+            )
+        }
+    }
+}
+
+async fn missing(client: &Client, namespace: &str, name: &str) -> anyhow::Error {
+    let what = format!("PlacementPolicy {namespace}/{name} does not exist");
+    match list(client, namespace).await {
+        Ok(objects) if objects.is_empty() => {
+            anyhow::anyhow!("{what}: namespace {namespace} has none, choose another with -n")
+        }
+        Ok(objects) => anyhow::anyhow!("{what}: namespace {namespace} has {}", names(&objects)),
+        Err(error) => anyhow::anyhow!("{what}, and others cannot be listed: {error:#}"),
+    }
+}
+
+async fn list(client: &Client, namespace: &str) -> anyhow::Result<Vec<PlacementPolicy>> {
+    let api: Api<PlacementPolicy> = Api::namespaced(client.clone(), namespace);
+    match answered(api.list(&ListParams::default())).await? {
+        Ok(list) => Ok(list.items),
+        Err(error) => Err(problem("list", namespace, &error)),
+    }
+}
+
+fn names(objects: &[PlacementPolicy]) -> String {
+    let names: Vec<String> = objects.iter().map(kube::ResourceExt::name_any).collect();
+    names.join(", ")
+}
+
+fn is_missing(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}

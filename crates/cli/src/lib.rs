@@ -1,0 +1,24 @@
+//! `leeward`: the engine at the command line, and the operator.
+//!
+//! Every command is a pipeline of the same steps: [`connection`] (how to reach NATS) → [`policies`] (what is wanted) →
+//! [`look`] (what is there, IO) → [`judge`] (pure) → [`document`] (plain data, also JSON) → [`output`] (for people).
+//! What is decided is the core's matter, what is done the engine's.
+
+pub mod args;
+mod commands;
+mod connection;
+mod crds;
+pub mod document;
+mod duration;
+mod exit;
+mod input;
+mod judge;
+mod kubernetes;
+mod logs;
+mod look;
+mod operator;
+mod output;
+mod policies;
+mod runtime;
+
+pub use exit::main;

@@ -1,0 +1,143 @@
+//! One look at a system from the command line: connects, waits until everything answered, ends the connections.
+//!
+//! Promises: nothing is changed; whatever could not be seen within the patience is a gap of the view; an error says what
+//! to change so that anything can be seen. [`Session`] is the same for commands that stay.
+
+mod accounts;
+mod session;
+mod views;
+mod wording;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use leeward_core::snapshot::AccountView;
+use leeward_engine::ports::Observe;
+use leeward_nats::{AccountInfo, ConnectConfig, SystemObserver, SystemStatus};
+use tokio::time::Instant;
+
+pub use self::session::Session;
+use self::views::Watched;
+use crate::args::ConnectionArgs;
+use crate::connection::Connections;
+
+/// How long to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a connection and for every server's answer.
+    pub wait: Duration,
+    /// Between two looks, from which rates are known; none for a single look.
+    pub sample: Duration,
+}
+
+/// What was seen of one account.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The account.
+    pub account: AccountInfo,
+    /// Its newest view; its `gaps` say what is missing after all the waiting.
+    pub view: Arc<AccountView>,
+    /// The system, where a user of the system account looked.
+    pub system: Option<SystemStatus>,
+}
+
+/// Which accounts to look at.
+#[derive(Clone, Debug)]
+pub enum Whom {
+    /// The account of the connection's own user.
+    Own,
+    /// One by id or name; needs the system account.
+    Named(String),
+    /// All that have streams or connections; needs the system account.
+    All,
+}
+
+/// With a single look no sweep follows the first: incomplete views are asked for anew by themselves.
+const NO_SWEEP: Duration = Duration::from_mins(1);
+
+/// Looks; an error says why nothing at all could be seen. One account that could not be seen completely is no error.
+pub async fn look(connections: &Connections, whom: &Whom, patience: Patience) -> anyhow::Result<Vec<Seen>> {
+    match whom {
+        Whom::Own => look_at_own(connections, patience).await.map(|seen| vec![seen]),
+        Whom::Named(_) | Whom::All => {
+            let Some(system) = &connections.system else {
+                bail!(wording::no_system(whom));
+            };
+            look_as_system(system, whom, patience).await
+        }
+    }
+}
+
+/// Looks at the account of the connection's own user.
+pub async fn look_at_own(connections: &Connections, patience: Patience) -> anyhow::Result<Seen> {
+    let session = Session::open(connections, patience.interval(), patience.wait).await?;
+    let seen = session.look(patience).await;
+    session.close().await;
+    Ok(seen)
+}
+
+async fn look_as_system(
+    config: &ConnectConfig,
+    whom: &Whom,
+    patience: Patience,
+) -> anyhow::Result<Vec<Seen>> {
+    let deadline = Instant::now() + patience.wait;
+    let observer = SystemObserver::start(config.clone(), patience.interval());
+    session::system_answers(&observer, config, deadline).await?;
+    let all = accounts::list(&observer, deadline).await?;
+    let chosen = accounts::choose(all, whom)?;
+    let watched: Vec<Watched> = chosen
+        .iter()
+        .map(|account| Watched::new(Arc::clone(&observer) as Arc<dyn Observe>, &account.id))
+        .collect();
+    let looks = watched.iter().map(|watched| async move {
+        let first = watched.complete(deadline).await;
+        if patience.sample.is_zero() {
+            first
+        } else {
+            watched.sampled(&first, patience).await
+        }
+    });
+    let views = futures::future::join_all(looks).await;
+    let system = observer.status().borrow().clone();
+    observer.shutdown().await;
+    let seen = chosen.into_iter().zip(views).map(|(account, view)| Seen {
+        account,
+        view,
+        system: Some(system.clone()),
+    });
+    Ok(match whom {
+        Whom::All => seen.filter(is_used).collect(),
+        Whom::Own | Whom::Named(_) => seen.collect(),
+    })
+}
+
+/// Servers list accounts that could have streams; one that was seen to have neither streams nor clients is left out.
+fn is_used(seen: &Seen) -> bool {
+    let Seen {
+        account: _,
+        view,
+        system: _,
+    } = seen;
+    !(view.gaps.is_empty() && view.streams.is_empty() && view.clients.is_empty())
+}
+
+impl Patience {
+    /// As the arguments say.
+    pub fn of(args: &ConnectionArgs) -> Self {
+        Self {
+            wait: args.wait.0,
+            sample: args.sample.0,
+        }
+    }
+
+    /// Rates are over an interval of the observer.
+    fn interval(self) -> Duration {
+        if self.sample.is_zero() {
+            NO_SWEEP
+        } else {
+            self.sample
+        }
+    }
+}

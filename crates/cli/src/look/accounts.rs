@@ -1,0 +1,92 @@
+//! Which accounts of a system are meant.
+
+use anyhow::{Context as _, bail};
+use leeward_nats::{AccountInfo, SystemObserver};
+use tokio::time::{Instant, sleep};
+
+use super::{Whom, wording};
+
+/// Between two questions of which the first was not answered.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The accounts that servers know, as soon as they say them.
+pub(super) async fn list(observer: &SystemObserver, deadline: Instant) -> anyhow::Result<Vec<AccountInfo>> {
+    loop {
+        match observer.accounts().await {
+            Ok(accounts) => return Ok(accounts),
+            Err(error) if error.is_final() || Instant::now() + AGAIN >= deadline => {
+                return Err(error).context("the accounts of the system are not known");
+            }
+            Err(_) => sleep(AGAIN).await,
+        }
+    }
+}
+
+/// The accounts that are meant, by name.
+pub(super) fn choose(mut all: Vec<AccountInfo>, whom: &Whom) -> anyhow::Result<Vec<AccountInfo>> {
+    all.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+    let Whom::Named(wanted) = whom else {
+        return Ok(all);
+    };
+    if let Some(by_id) = all.iter().find(|account| account.id.as_str() == wanted) {
+        return Ok(vec![by_id.clone()]);
+    }
+    let named: Vec<AccountInfo> = all
+        .iter()
+        .filter(|account| account.name == *wanted)
+        .cloned()
+        .collect();
+    match named.as_slice() {
+        [] => bail!(wording::no_such_account(wanted, &all)),
+        [_] => Ok(named),
+        [_, ..] => bail!(wording::several_accounts(wanted, &named)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(id: &str, name: &str) -> AccountInfo {
+        AccountInfo {
+            id: id.into(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn all() -> Vec<AccountInfo> {
+        vec![
+            account("AC", "orders"),
+            account("AB", "billing"),
+            account("AA", "orders"),
+        ]
+    }
+
+    fn ids(whom: &Whom) -> Vec<String> {
+        let chosen = choose(all(), whom).unwrap();
+        chosen.into_iter().map(|account| account.id.to_string()).collect()
+    }
+
+    #[test]
+    fn an_account_is_named_by_id_or_name() {
+        assert_eq!(ids(&Whom::Named("AC".into())), ["AC"]);
+        assert_eq!(ids(&Whom::Named("billing".into())), ["AB"]);
+        assert_eq!(ids(&Whom::All), ["AB", "AA", "AC"]);
+    }
+
+    #[test]
+    fn an_account_that_is_not_there_or_not_the_only_one_is_an_error_that_says_what_there_is() {
+        let error = choose(all(), &Whom::Named("order".into())).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no account order has streams or clients; there are billing and orders"
+        );
+        let error = choose(all(), &Whom::Named("orders".into())).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "2 accounts are named orders: give the id of one, AA or AC"
+        );
+        let error = choose(Vec::new(), &Whom::Named("x".into())).unwrap_err();
+        assert!(error.to_string().ends_with("no account has any"), "{error}");
+    }
+}

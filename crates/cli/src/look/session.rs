@@ -1,0 +1,183 @@
+//! Connections to one account that stay: a client that may act, and an observer beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use leeward_core::snapshot::AccountView;
+use leeward_engine::ports::Observe;
+use leeward_nats::{
+    AccountClient, AccountInfo, ConnectConfig, ConnectionState, Standing, SystemObserver, SystemStatus,
+    TenantObserver,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::views::Watched;
+use super::{Patience, Seen, wording};
+use crate::connection::Connections;
+
+/// A server that is connected says the account at once, if it says it at all.
+const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
+
+/// An account that is watched, and acted in by whoever may.
+pub struct Session {
+    /// The account.
+    pub account: AccountInfo,
+    /// Reads and changes its assets.
+    pub client: Arc<AccountClient>,
+    /// Sees it.
+    pub observe: Arc<dyn Observe>,
+    /// Sees the whole system, with a user of the system account.
+    pub system: Option<Arc<SystemObserver>>,
+    tenant: Option<Arc<TenantObserver>>,
+    watched: Watched,
+}
+
+impl Session {
+    /// Connects, learns the account and begins to look at it every `interval`; fails after `wait`, and at once where
+    /// waiting changes nothing.
+    pub async fn open(connections: &Connections, interval: Duration, wait: Duration) -> anyhow::Result<Self> {
+        let Some(own) = &connections.account else {
+            bail!(wording::no_account());
+        };
+        let deadline = Instant::now() + wait;
+        let client = AccountClient::connect(own.config.clone(), own.domain.as_deref());
+        let account = learn(&client, &own.config, deadline).await?;
+        let (system, tenant) = match &connections.system {
+            Some(config) => (Some(SystemObserver::start(config.clone(), interval)), None),
+            None => (None, Some(TenantObserver::start(Arc::clone(&client), interval))),
+        };
+        let observe = either(system.as_ref(), tenant.as_ref())?;
+        // Before the first sweep, so that it is in it.
+        let watched = Watched::new(Arc::clone(&observe), &account.id);
+        if let (Some(system), Some(config)) = (&system, &connections.system) {
+            system_answers(system, config, deadline).await?;
+        }
+        Ok(Self {
+            account,
+            client,
+            observe,
+            system,
+            tenant,
+            watched,
+        })
+    }
+
+    /// The first complete view, or what there is after `wait`; what is forbidden is not waited for.
+    pub async fn complete_view(&self, wait: Duration) -> Arc<AccountView> {
+        self.watched.complete(Instant::now() + wait).await
+    }
+
+    /// Looks once, with this patience.
+    pub async fn look(&self, patience: Patience) -> Seen {
+        let mut view = self.complete_view(patience.wait).await;
+        if !patience.sample.is_zero() {
+            view = self.sampled_view(&view, patience).await;
+        }
+        Seen {
+            account: self.account.clone(),
+            view,
+            system: self.system_status(),
+        }
+    }
+
+    async fn sampled_view(&self, first: &Arc<AccountView>, patience: Patience) -> Arc<AccountView> {
+        self.watched.sampled(first, patience).await
+    }
+
+    /// The system as it was last seen, where a user of the system account looks.
+    pub fn system_status(&self) -> Option<SystemStatus> {
+        let system = self.system.as_ref()?;
+        Some(system.status().borrow().clone())
+    }
+
+    /// Ends the observation, and with it the connections that nobody else holds.
+    pub async fn close(self) {
+        if let Some(system) = &self.system {
+            system.shutdown().await;
+        }
+        if let Some(tenant) = &self.tenant {
+            tenant.shutdown().await;
+        }
+    }
+}
+
+fn either(
+    system: Option<&Arc<SystemObserver>>,
+    tenant: Option<&Arc<TenantObserver>>,
+) -> anyhow::Result<Arc<dyn Observe>> {
+    let system = system.map(|system| Arc::clone(system) as Arc<dyn Observe>);
+    let tenant = tenant.map(|tenant| Arc::clone(tenant) as Arc<dyn Observe>);
+    system.or(tenant).ok_or_else(|| anyhow!("nobody observes"))
+}
+
+/// Waits until the servers say which account the user belongs to.
+async fn learn(
+    client: &AccountClient,
+    config: &ConnectConfig,
+    deadline: Instant,
+) -> anyhow::Result<AccountInfo> {
+    connected(client.state(), config, "the account", deadline).await?;
+    let mut account = client.account();
+    let limit = deadline.min(Instant::now() + ACCOUNT_LIMIT);
+    let told = timeout_at(limit, account.wait_for(Option::is_some)).await;
+    let told = told.ok().and_then(|told| told.ok().and_then(|told| told.clone()));
+    told.ok_or_else(|| anyhow!(wording::unknown_account()))
+}
+
+/// Waits for a connection; one that is refused is not waited for.
+async fn connected(
+    mut state: watch::Receiver<ConnectionState>,
+    config: &ConnectConfig,
+    whose: &str,
+    deadline: Instant,
+) -> anyhow::Result<()> {
+    let settled = |state: &ConnectionState| match state {
+        ConnectionState::Connected {
+            server: _,
+            version: _,
+        }
+        | ConnectionState::Refused {
+            problem: _,
+            message: _,
+        } => true,
+        ConnectionState::Connecting | ConnectionState::Disconnected { message: _ } => false,
+    };
+    // At the deadline the last state says why.
+    let _ = timeout_at(deadline, state.wait_for(settled)).await;
+    let state = state.borrow();
+    match wording::not_connected(&state, &config.servers, whose) {
+        None => Ok(()),
+        Some(message) => bail!(message),
+    }
+}
+
+/// Waits until the servers answer a user of the system account.
+pub(super) async fn system_answers(
+    observer: &SystemObserver,
+    config: &ConnectConfig,
+    deadline: Instant,
+) -> anyhow::Result<()> {
+    let mut status = observer.status();
+    let settled = |status: &SystemStatus| {
+        status.standing != Standing::Unknown
+            || matches!(
+                status.connection,
+                ConnectionState::Refused {
+                    problem: _,
+                    message: _
+                }
+            )
+    };
+    let _ = timeout_at(deadline, status.wait_for(settled)).await;
+    let status = status.borrow();
+    let refused = wording::not_system(&status.standing);
+    let message = match (&status.standing, refused) {
+        (Standing::System, _) => return Ok(()),
+        (_, Some(message)) => message,
+        (_, None) => wording::not_connected(&status.connection, &config.servers, "the system account")
+            .unwrap_or_else(|| wording::system_silent(&status.gaps)),
+    };
+    bail!(message)
+}

@@ -1,0 +1,204 @@
+//! Why nothing can be seen, and what to change.
+
+use std::collections::BTreeSet;
+
+use leeward_core::snapshot::Gap;
+use leeward_nats::{AccountInfo, ConnectProblem, ConnectionState, Standing};
+
+use super::Whom;
+
+/// Names that an error lists.
+const MOST_NAMES: usize = 10;
+
+pub(super) fn no_account() -> String {
+    "nothing says how to connect as a user of the account: give --context or --server, set NATS_URL, or select a context \
+     with `nats context select`"
+        .to_owned()
+}
+
+pub(super) fn no_system(whom: &Whom) -> String {
+    let what = match whom {
+        Whom::Own => "this account".to_owned(),
+        Whom::Named(account) => format!("account {account} by name"),
+        Whom::All => "all accounts".to_owned(),
+    };
+    format!("to see {what}, connect as a user of the system account too: give --system-context")
+}
+
+pub(super) fn unknown_account() -> String {
+    "the servers do not say which account the user belongs to: allow the user to publish $SYS.REQ.USER.INFO and to \
+     subscribe to its inbox (--inbox-prefix, if it is not _INBOX)"
+        .to_owned()
+}
+
+/// `None` while there is a connection. `whose` is the account that the user should belong to.
+pub(super) fn not_connected(state: &ConnectionState, urls: &[String], whose: &str) -> Option<String> {
+    let at = shown(urls);
+    let (message, cure) = match state {
+        ConnectionState::Connected {
+            server: _,
+            version: _,
+        } => return None,
+        ConnectionState::Connecting => (
+            "nothing answered in time",
+            "check the address and the network, or give --wait a longer time",
+        ),
+        ConnectionState::Disconnected { message } => (
+            message.as_str(),
+            "check that the server is up and the address right",
+        ),
+        ConnectionState::Refused { problem, message } => (message.as_str(), cure(*problem)),
+    };
+    Some(format!(
+        "cannot connect to {at} as a user of {whose}: {message}; {cure}"
+    ))
+}
+
+fn cure(problem: ConnectProblem) -> &'static str {
+    match problem {
+        ConnectProblem::InvalidCredentials => {
+            "check the user's credentials: those of the context, or --creds, --nkey, --user, --password, --token"
+        }
+        ConnectProblem::InvalidTls => "check --tlsca, --tlscert and --tlskey, or those of the context",
+        ConnectProblem::InvalidServers => "check --server, NATS_URL or the context",
+    }
+}
+
+/// `None` for a user that may look.
+pub(super) fn not_system(standing: &Standing) -> Option<String> {
+    match standing {
+        Standing::Unknown | Standing::System => None,
+        Standing::NotSystem { account } => {
+            let account = account.as_deref().unwrap_or("another account");
+            Some(format!(
+                "the user of --system-context belongs to {account}, which is not the system account: give the context of \
+                 a system user, or leave it out to see only what the account's own user may"
+            ))
+        }
+        Standing::Denied { subject } => Some(format!(
+            "the user of --system-context may not publish {subject}: allow it, as examples/permissions shows"
+        )),
+    }
+}
+
+/// Connected, and nobody answers.
+pub(super) fn system_silent(gaps: &[Gap]) -> String {
+    let why = gaps.iter().find_map(|gap| match gap {
+        Gap::Disconnected { message } | Gap::Unreadable { message } => Some(message.as_str()),
+        Gap::WarmingUp
+        | Gap::ServerMissing { server: _ }
+        | Gap::ServersUncounted {
+            expected: _,
+            answered: _,
+        }
+        | Gap::Denied { subject: _ } => None,
+    });
+    let why = why.unwrap_or("no answer in time");
+    format!(
+        "the servers do not answer the user of --system-context: {why}; give --wait a longer time, and check that the \
+         user may subscribe to its inbox"
+    )
+}
+
+pub(super) fn no_such_account(wanted: &str, all: &[AccountInfo]) -> String {
+    let names: BTreeSet<&str> = all.iter().map(|account| account.name.as_str()).collect();
+    let there = match names.len() {
+        0 => "no account has any".to_owned(),
+        1 => format!("there is {}", listed(&names, "and")),
+        _ => format!("there are {}", listed(&names, "and")),
+    };
+    format!("no account {wanted} has streams or clients; {there}")
+}
+
+pub(super) fn several_accounts(wanted: &str, named: &[AccountInfo]) -> String {
+    let ids: BTreeSet<&str> = named.iter().map(|account| account.id.as_str()).collect();
+    format!(
+        "{} accounts are named {wanted}: give the id of one, {}",
+        named.len(),
+        listed(&ids, "or")
+    )
+}
+
+/// The first ones, in words.
+fn listed(names: &BTreeSet<&str>, last_word: &str) -> String {
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(MOST_NAMES)
+        .map(|name| (*name).to_owned())
+        .collect();
+    let more = names.len().saturating_sub(MOST_NAMES);
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    match shown.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} {last_word} {last}", rest.join(", ")),
+        _ => shown.concat(),
+    }
+}
+
+/// URLs without what is secret in them.
+fn shown(urls: &[String]) -> String {
+    let public = |url: &String| {
+        let (scheme, rest) = match url.split_once("://") {
+            Some((scheme, rest)) => (format!("{scheme}://"), rest),
+            None => (String::new(), url.as_str()),
+        };
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        format!("{scheme}{host}")
+    };
+    urls.iter().map(public).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_passwords() {
+        let urls = ["nats://app:secret@n-0:4222", "n-1:4222", "tls://t0ken@n-2"].map(str::to_owned);
+        assert_eq!(shown(&urls), "nats://n-0:4222, n-1:4222, tls://n-2");
+    }
+
+    #[test]
+    fn a_connection_that_is_not_there_is_said_with_the_servers_words_and_the_cure() {
+        let urls = ["nats://n-0:4222".to_owned()];
+        let said = |state: &ConnectionState| not_connected(state, &urls, "the account");
+        let up = ConnectionState::Connected {
+            server: "n-0".into(),
+            version: "2.15.1".into(),
+        };
+        assert_eq!(said(&up), None);
+        let refused = ConnectionState::Refused {
+            problem: ConnectProblem::InvalidCredentials,
+            message: "authorization violation".into(),
+        };
+        let refused = said(&refused).unwrap();
+        assert!(
+            refused.starts_with(
+                "cannot connect to nats://n-0:4222 as a user of the account: authorization violation; check"
+            ),
+            "{refused}"
+        );
+        let down = said(&ConnectionState::Disconnected {
+            message: "connection refused".into(),
+        });
+        assert!(down.unwrap().contains("server is up"));
+    }
+
+    #[test]
+    fn long_lists_of_names_end_with_how_many_more_there_are() {
+        let names: Vec<String> = (0..12).map(|number| format!("a{number:02}")).collect();
+        let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        assert!(listed(&names, "and").ends_with("a08, a09 and 2 more"));
+        assert_eq!(listed(&BTreeSet::from(["a"]), "and"), "a");
+    }
+
+    #[test]
+    fn a_user_of_another_account_is_told_which() {
+        let standing = Standing::NotSystem {
+            account: Some("APP".into()),
+        };
+        assert!(not_system(&standing).unwrap().contains("belongs to APP"));
+        assert_eq!(not_system(&Standing::System), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! What several documents have in common, as people read it.
+
+use leeward_api::policy_status::{Account, HomeStatus};
+
+use super::{Page, Text, Tone, amount};
+use crate::document::About;
+
+/// The head of what is about one account and policy; what could not be seen first of all.
+pub fn about(page: &mut Page, about: &About) {
+    page.blank();
+    let head = Text::of(Tone::Plain, "ACCOUNT ")
+        .and(Tone::Strong, account(&about.account))
+        .and(Tone::Plain, format!("  POLICY {}", about.policy));
+    page.line(head);
+    if about.observed.reason != "Complete" {
+        let text = Text::of(Tone::Bad, format!("INCOMPLETE ({})", about.observed.reason)).and(
+            Tone::Plain,
+            format!(": {}. Nothing below is certain.", about.observed.message),
+        );
+        page.line(text);
+    }
+    if let Some(other) = &about.outranked_by {
+        let text = Text::of(Tone::Warn, "OUTRANKED").and(
+            Tone::Plain,
+            format!(" by policy {other}, which selects some of the same streams: this one does not act"),
+        );
+        page.line(text);
+    }
+}
+
+/// Where leaders belong.
+pub fn home(page: &mut Page, home: Option<&HomeStatus>, from_this_look: bool) {
+    let Some(home) = home else {
+        page.line(Text::of(Tone::Plain, "HOME ").and(Tone::Warn, "unknown"));
+        return;
+    };
+    let since = home.since.as_ref().filter(|_| !from_this_look);
+    let since = since.map_or_else(String::new, |since| format!(", since {}", amount::clock(since.0)));
+    let text = Text::of(Tone::Plain, "HOME ")
+        .and(Tone::Strong, home.location.as_str())
+        .and(
+            Tone::Plain,
+            format!(
+                "  {} of the clients, {}{since}",
+                amount::percent(home.percent),
+                amount::counted(home.connections.unsigned_abs(), "connection")
+            ),
+        );
+    let text = if home.stable {
+        text
+    } else {
+        text.and(Tone::Plain, ", ").and(Tone::Warn, "not settled")
+    };
+    page.line(text);
+    if from_this_look {
+        page.line(Text::of(
+            Tone::Dim,
+            "  (by this one look: home.stabilizationWindow was not waited for)",
+        ));
+    }
+}
+
+/// An account, by name where it has one that tells more than its id.
+pub fn account(account: &Account) -> String {
+    match &account.name {
+        Some(name) if *name != account.id => format!("{name} ({})", account.id),
+        Some(_) | None => account.id.clone(),
+    }
+}

@@ -1,0 +1,195 @@
+//! Words with tones, broken into lines. Everything here counts in columns of a terminal, not in bytes or characters.
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthChar as _;
+
+/// How words are meant. Colour is never alone: the words say the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    /// As any other.
+    #[default]
+    Plain,
+    /// To be seen first.
+    Strong,
+    /// To be seen last.
+    Dim,
+    /// All is well.
+    Good,
+    /// To be looked at.
+    Warn,
+    /// Wrong.
+    Bad,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Plain => Style::new(),
+            Self::Strong => Style::new().bold(),
+            Self::Dim => Style::new().dimmed(),
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Warn => AnsiColor::Yellow.on_default(),
+            Self::Bad => AnsiColor::Red.on_default().bold(),
+        }
+    }
+}
+
+/// Words with tones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text(Vec<Mark>);
+
+/// One character with its tone.
+pub(super) type Mark = (char, Tone);
+
+impl Text {
+    /// Words in a tone.
+    pub fn of(tone: Tone, words: impl Into<String>) -> Self {
+        Self::default().and(tone, words)
+    }
+
+    /// These words, and more in another tone.
+    #[must_use]
+    pub fn and(mut self, tone: Tone, words: impl Into<String>) -> Self {
+        self.0
+            .extend(words.into().chars().map(|mark| (harmless(mark), tone)));
+        self
+    }
+
+    /// These words, and those.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn width(&self) -> usize {
+        columns(&self.0)
+    }
+
+    /// The text in lines of at most `width` columns. Words are broken where they are longer than a line: behind `-`, `.`,
+    /// `_`, `/` or `:` if that leaves no more than half of it empty.
+    pub(super) fn lines(&self, width: usize) -> Vec<Vec<Mark>> {
+        let width = width.max(1);
+        let mut lines: Vec<Vec<Mark>> = Vec::new();
+        let mut line: Vec<Mark> = Vec::new();
+        let mut gap = 0;
+        for (number, word) in self.0.split(|(mark, _)| *mark == ' ').enumerate() {
+            gap += usize::from(number > 0);
+            if word.is_empty() {
+                continue;
+            }
+            let needed = columns(&line) + gap + columns(word);
+            if line.is_empty() || needed <= width {
+                let gap = if lines.is_empty() || !line.is_empty() {
+                    gap
+                } else {
+                    0
+                };
+                let gap = gap.min(width.saturating_sub(1));
+                line.extend(std::iter::repeat_n((' ', between(&line, word)), gap));
+            } else {
+                lines.push(std::mem::take(&mut line));
+            }
+            gap = 0;
+            line.extend_from_slice(word);
+            while columns(&line) > width {
+                let rest = line.split_off(break_at(&line, width));
+                lines.push(std::mem::replace(&mut line, rest));
+            }
+        }
+        if !line.is_empty() || lines.is_empty() {
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+impl From<&str> for Text {
+    fn from(words: &str) -> Self {
+        Self::of(Tone::Plain, words)
+    }
+}
+
+impl From<String> for Text {
+    fn from(words: String) -> Self {
+        Self::of(Tone::Plain, words)
+    }
+}
+
+impl From<&String> for Text {
+    fn from(words: &String) -> Self {
+        Self::of(Tone::Plain, words)
+    }
+}
+
+/// Names and messages come from servers, and so from strangers: what steers a terminal is not passed on.
+fn harmless(mark: char) -> char {
+    match mark {
+        '\n' | '\t' | '\r' => ' ',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        mark if mark.is_control() => char::REPLACEMENT_CHARACTER,
+        mark => mark,
+    }
+}
+
+/// The tone of a gap: that of the words around it, if it is one.
+fn between(before: &[Mark], after: &[Mark]) -> Tone {
+    match (before.last(), after.first()) {
+        (Some((_, one)), Some((_, other))) if one == other => *one,
+        (_, _) => Tone::Plain,
+    }
+}
+
+/// How many columns characters take; never fewer than a terminal needs.
+pub(super) fn columns(marks: &[Mark]) -> usize {
+    marks.iter().map(|(mark, _)| column(*mark)).sum()
+}
+
+fn column(mark: char) -> usize {
+    // The selector of emoji presentation widens the character before it.
+    if mark == '\u{fe0f}' {
+        return 1;
+    }
+    mark.width().unwrap_or(0)
+}
+
+/// How many characters of a line that is too long stay on it; at least one.
+fn break_at(line: &[Mark], width: usize) -> usize {
+    let mut taken = 0;
+    let fitting = line
+        .iter()
+        .take_while(|(mark, _)| {
+            taken += column(*mark);
+            taken <= width
+        })
+        .count()
+        .max(1);
+    let breaks = |mark: char| matches!(mark, '-' | '.' | '_' | '/' | ':');
+    let behind = line.iter().take(fitting).rposition(|(mark, _)| breaks(*mark));
+    behind
+        .map(|last| last + 1)
+        .filter(|kept| kept * 2 >= fitting)
+        .unwrap_or(fitting)
+}
+
+/// A line as it is written, without blanks at its end.
+pub(super) fn painted(line: &[Mark], colour: bool) -> String {
+    let blank = line.iter().rev().take_while(|(mark, _)| *mark == ' ').count();
+    let line = &line[..line.len() - blank];
+    let mut written = String::new();
+    for run in line.chunk_by(|(_, one), (_, other)| one == other) {
+        let style = run.first().map(|(_, tone)| tone.style()).filter(|_| colour);
+        let style = style.unwrap_or_default();
+        written.push_str(&style.render().to_string());
+        written.extend(run.iter().map(|(mark, _)| *mark));
+        written.push_str(&style.render_reset().to_string());
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests;

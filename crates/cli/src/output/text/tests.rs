@@ -1,0 +1,58 @@
+use super::*;
+
+fn lines(text: &str, width: usize) -> Vec<String> {
+    let text = Text::from(text);
+    text.lines(width)
+        .iter()
+        .map(|line| painted(line, false))
+        .collect()
+}
+
+#[test]
+fn words_are_kept_whole_where_they_fit() {
+    assert_eq!(lines("one two three", 7), ["one two", "three"]);
+    assert_eq!(lines("one  two", 8), ["one  two"]);
+    assert_eq!(lines("", 8), [""]);
+}
+
+#[test]
+fn long_names_break_behind_a_separator_if_it_is_near() {
+    assert_eq!(lines("orders-north-america", 14), ["orders-north-", "america"]);
+    assert_eq!(lines("a-bcdefghijkl", 6), ["a-bcde", "fghijk", "l"]);
+}
+
+#[test]
+fn no_line_is_wider_than_asked_for_whatever_the_words() {
+    let nasty = "日本語のストリーム \u{1f469}\u{200d}\u{1f680}\u{1f469}\u{200d}\u{1f680} ❤\u{fe0f}❤\u{fe0f}❤\u{fe0f} e\u{301}e\u{301}e\u{301} x";
+    for width in 2..60 {
+        for line in Text::from(nasty).lines(width) {
+            let written = painted(&line, false);
+            let width_of_all = unicode_width::UnicodeWidthStr::width(written.as_str());
+            assert!(width_of_all <= width, "{written:?} at {width}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_when_lines_are_broken() {
+    let name = "a-very.long_name/that:has-everything";
+    for width in 1..40 {
+        assert_eq!(lines(name, width).concat(), name);
+    }
+}
+
+#[test]
+fn what_steers_a_terminal_is_not_passed_on() {
+    assert_eq!(
+        lines("a\u{1b}[31mb\u{202e}c\nd", 40),
+        ["a\u{fffd}[31mb\u{fffd}c d"]
+    );
+}
+
+#[test]
+fn tones_are_written_only_in_colour() {
+    let text = Text::of(Tone::Plain, "now ").and(Tone::Bad, "not held");
+    let line = &text.lines(80)[0];
+    assert_eq!(painted(line, false), "now not held");
+    assert_eq!(painted(line, true), "now \u{1b}[1m\u{1b}[31mnot held\u{1b}[0m");
+}

@@ -1,0 +1,172 @@
+//! Which policies decide: read from files, from Kubernetes, or the defaults for everything in the account.
+//!
+//! A policy in a file is refused for exactly what the apiserver would refuse it for, every problem with its place. The
+//! references that only mean something in Kubernetes may be left out.
+
+mod files;
+mod object;
+mod schema;
+
+use std::time::Duration;
+
+use leeward_api::policy::PlacementPolicySpec;
+use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_api::system::Limits;
+use leeward_core::evaluate::Managed;
+use leeward_core::policy::Policy;
+use leeward_core::resolve::resolve;
+use serde_json::json;
+
+use crate::args::{self, ConnectionArgs, PolicyArgs};
+use crate::connection::{self, Connections};
+use crate::{input, kubernetes};
+
+pub use files::{FromFiles, from_documents};
+
+/// A policy with what is known around it.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Its namespace; empty where there is none.
+    pub namespace: String,
+    /// Its name; `defaults` where no policy was given.
+    pub name: String,
+    /// Its generation, in Kubernetes.
+    pub generation: i64,
+    /// As it is written.
+    pub spec: PlacementPolicySpec,
+    /// As decisions need it.
+    pub policy: Policy,
+    /// What is known of the past: its status in Kubernetes or in the status file.
+    pub past: PlacementPolicyStatus,
+    /// Streams that somebody else's controller configures, as far as Kubernetes was asked.
+    pub managed: Managed,
+    /// Where the object was read.
+    pub origin: Origin,
+}
+
+/// Where a policy was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// No policy was given.
+    Defaults,
+    /// From a file, at this line.
+    File {
+        /// The file, or `-`.
+        path: String,
+        /// The line of the document.
+        line: u64,
+    },
+    /// From the Kubernetes API.
+    Kubernetes,
+}
+
+/// What is set for a whole system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SystemRules {
+    /// Operations at once, over all policies.
+    pub limits: Limits,
+    /// How often to look, where that is said.
+    pub interval: Option<Duration>,
+    /// Whether no policy acts.
+    pub suspended: bool,
+}
+
+/// Policies, and how to reach the system that they are about.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// At least one, ordered by rank: the first wins where two select one stream.
+    pub policies: Vec<Given>,
+    /// How to reach NATS.
+    pub connections: Connections,
+    /// What is set for the whole system, or why that is not known; whoever acts must know it.
+    pub system: Result<SystemRules, String>,
+}
+
+/// Reads the policies and resolves the connection that goes with them. As a plugin of kubectl, the only policy of the
+/// namespace is meant where none is named.
+pub async fn read(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<Subject> {
+    if policy.policy.is_some() || (policy.files.is_empty() && args::is_plugin()) {
+        return from_kubernetes(connection, policy).await;
+    }
+    let found = if policy.files.is_empty() {
+        FromFiles::defaults()?
+    } else {
+        let documents = input::read(&policy.files)?;
+        let found = from_documents(&documents)?;
+        if found.policies.is_empty() {
+            anyhow::bail!(
+                "no PlacementPolicy is in {}: name a file that has one, or leave -f out for the defaults",
+                names(&policy.files)
+            );
+        }
+        found
+    };
+    found.with(connection::resolve(connection)?)
+}
+
+/// One policy from the Kubernetes API, with the connection that it names unless the arguments say another.
+async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<Subject> {
+    let is_explicit = connection::is_explicit(connection);
+    let found = kubernetes::policy(&policy.kubernetes, policy.policy.as_deref(), !is_explicit).await?;
+    let connections = match found.connections {
+        Some(connections) if !is_explicit => connection::with_system(connection, connections)?,
+        Some(_) | None => connection::resolve(connection)?,
+    };
+    subject(vec![found.given], found.system, connections)
+}
+
+/// The domain is the policies', unless an argument says another.
+fn subject(
+    policies: Vec<Given>,
+    system: Result<SystemRules, String>,
+    mut connections: Connections,
+) -> anyhow::Result<Subject> {
+    if let Some(account) = &mut connections.account
+        && account.domain.is_none()
+    {
+        account.domain = files::common_domain(&policies)?;
+    }
+    Ok(Subject {
+        policies,
+        connections,
+        system,
+    })
+}
+
+fn names(paths: &[std::path::PathBuf]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    names.join(", ")
+}
+
+impl FromFiles {
+    /// No policy was given: everything in the account, by the defaults.
+    pub fn defaults() -> anyhow::Result<Self> {
+        let spec: PlacementPolicySpec = serde_json::from_value(json!({
+            "systemRef": {"name": object::NO_REFERENCE},
+            "credentialsRef": {"name": object::NO_REFERENCE},
+        }))?;
+        let policy = resolve(&spec)?;
+        let given = Given {
+            namespace: String::new(),
+            name: "defaults".to_owned(),
+            generation: 0,
+            spec,
+            policy,
+            past: PlacementPolicyStatus::default(),
+            managed: Managed::default(),
+            origin: Origin::Defaults,
+        };
+        Ok(Self {
+            policies: vec![given],
+            system: SystemRules::default(),
+        })
+    }
+
+    /// With the connection that goes with them.
+    pub fn with(self, connections: Connections) -> anyhow::Result<Subject> {
+        subject(self.policies, Ok(self.system), connections)
+    }
+}
+
+#[cfg(test)]
+mod tests;

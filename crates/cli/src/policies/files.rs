@@ -1,0 +1,165 @@
+//! The policies of a set of documents, in the order of their rank.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::bail;
+use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_core::evaluate::Managed;
+use leeward_core::policy::Policy;
+use leeward_core::resolve::{InvalidPolicy, resolve};
+
+use super::object::{self, Kind, Object};
+use super::{Given, Origin, SystemRules};
+use crate::input::{Document, Problem, Problems};
+use crate::judge::name_of;
+
+/// What the files say of policies and system.
+#[derive(Clone, Debug)]
+pub struct FromFiles {
+    /// The policies by rank; none where the files have none.
+    pub policies: Vec<Given>,
+    /// What is set for the whole system.
+    pub system: SystemRules,
+}
+
+/// Reads the policies and the system among the documents; all other kinds are left alone. Every problem of every document
+/// is told.
+pub fn from_documents(documents: &[Document]) -> Result<FromFiles, Problems> {
+    let mut problems = Problems::default();
+    let mut policies = Vec::new();
+    let mut system: Option<(&Document, SystemRules)> = None;
+    for document in documents {
+        match object::read(document) {
+            Err(found) => problems.extend(found),
+            Ok(None) => {}
+            Ok(Some(Object {
+                kind: Kind::Policy(spec),
+                name,
+                namespace,
+            })) => match resolve(&spec) {
+                Err(error) => problems.push(located(document, &error)),
+                Ok(policy) => policies.push(given(document, name, namespace, *spec, policy)),
+            },
+            Ok(Some(Object {
+                kind: Kind::System(spec),
+                name: _,
+                namespace: _,
+            })) => {
+                if let Some((first, _)) = system {
+                    problems.push(second_system(document, first));
+                } else {
+                    // The default is for the operator; a command's own argument says how often, unless the file does.
+                    let said = document.value.pointer("/spec/observeInterval").is_some();
+                    let rules = SystemRules {
+                        limits: spec.limits,
+                        interval: said.then(|| Duration::from(spec.observe_interval)),
+                        suspended: spec.suspend,
+                    };
+                    system = Some((document, rules));
+                }
+            }
+        }
+    }
+    problems.extend(duplicates(documents));
+    // Sorting is stable: among equals the order in files stays.
+    policies.sort_by_key(|given| Reverse(given.spec.priority));
+    problems.none(FromFiles {
+        policies,
+        system: system.map(|(_, rules)| rules).unwrap_or_default(),
+    })
+}
+
+fn given(
+    document: &Document,
+    name: String,
+    namespace: String,
+    spec: leeward_api::policy::PlacementPolicySpec,
+    policy: Policy,
+) -> Given {
+    Given {
+        namespace,
+        name,
+        generation: 0,
+        spec,
+        policy,
+        past: PlacementPolicyStatus::default(),
+        managed: Managed::default(),
+        origin: Origin::File {
+            path: document.file.clone(),
+            line: document.start.line,
+        },
+    }
+}
+
+fn second_system(document: &Document, first: &Document) -> Problem {
+    let text = format!(
+        "kind: a second NatsSystem; the first is in {}, line {}: keep the one that the command connects to",
+        first.file, first.start.line
+    );
+    document.problem("/kind", text)
+}
+
+/// Policies of one name in one namespace.
+fn duplicates(documents: &[Document]) -> Vec<Problem> {
+    let mut seen: BTreeMap<(&str, &str), &Document> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for document in documents.iter().filter(|document| object::is_policy(document)) {
+        let namespace = document.text("/metadata/namespace").unwrap_or_default();
+        let Some(name) = document.text("/metadata/name") else {
+            continue;
+        };
+        if let Some(first) = seen.insert((namespace, name), document) {
+            let text = format!(
+                "metadata.name: a second PlacementPolicy with the name {name}; the first is in {}, line {}: give each its own",
+                first.file, first.start.line
+            );
+            problems.push(document.problem("/metadata/name", text));
+        }
+    }
+    problems
+}
+
+/// What the schema lets through and nobody can use.
+fn located(document: &Document, error: &InvalidPolicy) -> Problem {
+    let pointer = match error {
+        InvalidPolicy::TagPrefixMissing => "/spec/topology".to_owned(),
+        InvalidPolicy::MaxBytes { message: _ } => "/spec/actions/streamPlacement/maxBytes".to_owned(),
+        InvalidPolicy::Limit { field, message: _ } => limit(document, field),
+        InvalidPolicy::TimeZone { field, message: _ } => limit(document, field) + "/timeZone",
+    };
+    document.problem(&pointer, format!("spec.{error}"))
+}
+
+/// `disruption.budgets[NAME]` or `disruption.windows[INDEX]` as a JSON pointer.
+fn limit(document: &Document, field: &str) -> String {
+    let (list, item) = field.split_once('[').unwrap_or((field, ""));
+    let item = item.trim_end_matches(']');
+    let list = format!("/spec/{}", list.replace('.', "/"));
+    let items = document.value.pointer(&list).and_then(|list| list.as_array());
+    let named = items.and_then(|items| items.iter().position(|budget| budget["name"] == item));
+    match named {
+        Some(at) => format!("{list}/{at}"),
+        None => format!("{list}/{item}"),
+    }
+}
+
+/// The one domain that the policies name.
+pub fn common_domain(policies: &[Given]) -> anyhow::Result<Option<String>> {
+    let mut named = policies
+        .iter()
+        .filter_map(|given| Some((given, given.spec.jet_stream_domain.as_ref()?)));
+    let Some((first, domain)) = named.next() else {
+        return Ok(None);
+    };
+    if let Some((other, another)) = named.find(|(_, another)| *another != domain) {
+        bail!(
+            "policy {} is for the JetStream domain {domain} and policy {} for {another}: give the policies of one domain \
+             at a time",
+            name_of(first),
+            name_of(other)
+        );
+    }
+    Ok(Some(domain.clone()))
+}

@@ -1,0 +1,227 @@
+//! What the apiserver would say of an object: the schema of its kind, and then the rules in it.
+//!
+//! Only as much of JSON Schema as the published schemas use; a test fails where they begin to use more.
+
+use kube_cel::{ErrorKind, ValidationError, Validator};
+use leeward_api::crds::crds;
+use serde_json::{Map, Value};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Where, such as `spec.disruption.budgets[0].max`.
+    pub path: String,
+    /// What, with the path.
+    pub text: String,
+}
+
+/// The schema of a kind.
+pub fn of(kind: &str) -> Option<Value> {
+    let crd = crds().into_iter().find(|crd| crd.spec.names.kind == kind)?;
+    let version = crd.spec.versions.into_iter().next()?;
+    let schema = version.schema?.open_api_v3_schema?;
+    let mut schema = serde_json::to_value(schema).ok()?;
+    translate(&mut schema);
+    Some(schema)
+}
+
+/// The rules in words that are known here too: there is no `type` function, and in Rust's regular expressions a bracket in
+/// brackets begins a class of its own.
+fn translate(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(rule)) = fields.get_mut("rule") {
+                *rule = rule
+                    .replace("type(self) == int", "string(self) != self")
+                    .replace("[[]", r"[\\[]");
+            }
+            fields.values_mut().for_each(translate);
+        }
+        Value::Array(items) => items.iter_mut().for_each(translate),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Everything that is wrong with an object.
+pub fn check(schema: &Value, object: &Value) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    walk(schema, object, "", &mut wrong);
+    let is_sound = wrong.is_empty();
+    let broken_rules = Validator::new().validate(schema, object, None).err();
+    for error in broken_rules.into_iter().flatten() {
+        // A rule that cannot be told of an object of another form says nothing new.
+        if is_sound || error.kind == ErrorKind::ValidationFailure {
+            wrong.push(broken(&error));
+        }
+    }
+    wrong
+}
+
+fn broken(error: &ValidationError) -> Wrong {
+    let kind = match error.reason.as_deref() {
+        Some("FieldValueRequired") => "Required value: ",
+        Some("FieldValueForbidden") => "Forbidden: ",
+        Some(_) | None => "",
+    };
+    at(&error.field_path, format!("{kind}{}", error.message))
+}
+
+fn at(path: &str, text: impl std::fmt::Display) -> Wrong {
+    Wrong {
+        path: path.to_owned(),
+        text: format!("{path}: {text}"),
+    }
+}
+
+/// As strict validation says it.
+pub fn unknown_field(path: &str) -> String {
+    format!("unknown field \"{path}\"")
+}
+
+/// Fields without a value are not stored.
+pub fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(
+                kept.map(|(name, value)| (name.clone(), without_nulls(value)))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn walk(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<Wrong>) {
+    if let Some(expected) = other_type(schema, value) {
+        let text = format!("Invalid value: {value}: must be of type {expected}");
+        wrong.push(at(path, text));
+        return;
+    }
+    for check in [enumeration, number, length] {
+        wrong.extend(check(schema, value).map(|text| at(path, text)));
+    }
+    match value {
+        Value::Object(fields) => walk_fields(schema, fields, path, wrong),
+        Value::Array(items) => walk_items(schema, items, path, wrong),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The type that a value should have, if it has another.
+fn other_type(schema: &Value, value: &Value) -> Option<String> {
+    let is_whole = value.is_i64() || value.is_u64();
+    if schema["x-kubernetes-int-or-string"] == true {
+        let fits = is_whole || value.is_string();
+        return (!fits).then(|| "integer,string".to_owned());
+    }
+    let expected = schema["type"].as_str()?;
+    let fits = match expected {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => is_whole,
+        "number" => value.is_number(),
+        _ => true,
+    };
+    (!fits).then(|| expected.to_owned())
+}
+
+fn enumeration(schema: &Value, value: &Value) -> Option<String> {
+    let allowed = schema["enum"].as_array()?;
+    if allowed.contains(value) {
+        return None;
+    }
+    let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
+    Some(format!(
+        "Unsupported value: {value}: supported values: {}",
+        allowed.join(", ")
+    ))
+}
+
+fn number(schema: &Value, value: &Value) -> Option<String> {
+    let number = value.as_f64()?;
+    let bound = |name: &str| schema[name].as_f64();
+    if let Some(minimum) = bound("minimum").filter(|minimum| number < *minimum) {
+        return Some(format!(
+            "Invalid value: {value}: should be greater than or equal to {minimum}"
+        ));
+    }
+    let maximum = bound("maximum").filter(|maximum| number > *maximum)?;
+    Some(format!(
+        "Invalid value: {value}: should be less than or equal to {maximum}"
+    ))
+}
+
+fn length(schema: &Value, value: &Value) -> Option<String> {
+    let bound = |name: &str| schema[name].as_u64();
+    match value {
+        Value::String(text) => {
+            let count = text.chars().count() as u64;
+            if let Some(most) = bound("maxLength").filter(|most| count > *most) {
+                return Some(format!("Too long: may not be more than {most} characters"));
+            }
+            let least = bound("minLength").filter(|least| count < *least)?;
+            Some(format!(
+                "Invalid value: {value}: should be at least {least} chars long"
+            ))
+        }
+        Value::Array(items) => {
+            let count = items.len() as u64;
+            if let Some(most) = bound("maxItems").filter(|most| count > *most) {
+                return Some(format!("Too many: {count}: must have at most {most} items"));
+            }
+            let least = bound("minItems").filter(|least| count < *least)?;
+            Some(format!(
+                "Invalid value: {count}: should have at least {least} items"
+            ))
+        }
+        Value::Object(fields) => {
+            let count = fields.len() as u64;
+            let most = bound("maxProperties").filter(|most| count > *most)?;
+            Some(format!("Too many: {count}: must have at most {most} items"))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+fn walk_fields(schema: &Value, fields: &Map<String, Value>, path: &str, wrong: &mut Vec<Wrong>) {
+    let inner = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
+    let required = schema["required"].as_array().into_iter().flatten();
+    for name in required.filter_map(Value::as_str) {
+        if !fields.contains_key(name) {
+            wrong.push(at(&inner(name), "Required value"));
+        }
+    }
+    for (name, value) in fields {
+        let path = inner(name);
+        let others = &schema["additionalProperties"];
+        match schema["properties"].get(name) {
+            Some(schema) => walk(schema, value, &path, wrong),
+            None if others.is_object() => walk(others, value, &path, wrong),
+            None => wrong.push(Wrong {
+                text: unknown_field(&path),
+                path,
+            }),
+        }
+    }
+}
+
+fn walk_items(schema: &Value, items: &[Value], path: &str, wrong: &mut Vec<Wrong>) {
+    let is_set = schema["x-kubernetes-list-type"] == "set";
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        walk(&schema["items"], item, &path, wrong);
+        if is_set && items.iter().take(index).any(|other| other == item) {
+            wrong.push(at(&path, format!("Duplicate value: {item}")));
+        }
+    }
+}
