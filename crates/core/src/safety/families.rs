@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+
 use crate::names::StreamName;
 use crate::safety::is_moving;
 use crate::snapshot::AccountView;
@@ -77,32 +80,30 @@ impl Families {
             .filter(move |other| *other != stream)
     }
 
-    /// Those of some streams that come after another one of them: it is upstream, over however many steps. Streams that
-    /// read from each other in a circle come after none.
+    /// Those of some streams that come after another one of them: it is upstream, over however many steps. Of streams that
+    /// read from each other in a circle none comes after another one.
     pub fn after_others(&self, streams: &BTreeSet<usize>) -> BTreeSet<usize> {
-        let mut unread: BTreeMap<usize, usize> = self
-            .upstreams
-            .iter()
-            .map(|(stream, upstreams)| (*stream, upstreams.len()))
-            .collect();
-        let first = |stream: &&usize| !self.upstreams.contains_key(*stream);
-        let mut ready: Vec<usize> = self.dependents.keys().filter(first).copied().collect();
         let mut after = BTreeSet::new();
-        while let Some(stream) = ready.pop() {
-            let passes_on = streams.contains(&stream) || after.contains(&stream);
-            for dependent in self.dependents(stream) {
-                if passes_on {
-                    after.insert(*dependent);
-                }
-                if let Some(left) = unread.get_mut(dependent) {
-                    *left -= 1;
-                    if *left == 0 {
-                        ready.push(*dependent);
-                    }
-                }
+        for circle in self.circles_upstream_first() {
+            let comes_after = circle.iter().any(|stream| after.contains(stream));
+            if comes_after {
+                after.extend(&circle);
+            }
+            if comes_after || circle.iter().any(|stream| streams.contains(stream)) {
+                let readers = circle.iter().flat_map(|stream| self.dependents(*stream));
+                after.extend(readers.filter(|reader| !circle.contains(reader)));
             }
         }
         after.intersection(streams).copied().collect()
+    }
+
+    /// All streams, those together that read from each other in a circle; a stream in no circle is alone.
+    fn circles_upstream_first(&self) -> impl Iterator<Item = Vec<usize>> {
+        let reads = self.dependents.iter();
+        let reads = reads.flat_map(|(stream, readers)| readers.iter().map(|reader| (*stream, *reader)));
+        let graph = DiGraph::<(), (), usize>::from_edges(reads);
+        let circles = kosaraju_scc(&graph).into_iter().rev();
+        circles.map(|circle| circle.into_iter().map(NodeIndex::index).collect())
     }
 
     fn join(&mut self, one: usize, other: usize) {

@@ -72,6 +72,30 @@ fn a_stream_comes_after_those_upstream_of_it_that_are_wanted_also_past_others() 
 }
 
 #[test]
+fn what_reads_from_a_circle_comes_after_it_and_a_circle_comes_after_what_it_reads() {
+    let found = families(
+        &[
+            ("A", &["B", "R"]),
+            ("B", &["A"]),
+            ("C", &["A"]),
+            ("D", &["C", "E"]),
+            ("E", &["D"]),
+            ("R", &[]),
+        ],
+        &[],
+    );
+    assert_eq!(found.after_others(&set([1, 2])), set([2]));
+    assert_eq!(
+        found.after_others(&set([0, 3])),
+        set([3]),
+        "a circle after a circle"
+    );
+    assert_eq!(found.after_others(&set([0, 5])), set([0]));
+    assert_eq!(found.after_others(&set([1, 5])), set([1]), "all of a circle wait");
+    assert_eq!(found.after_others(&set([3, 4])), set([]));
+}
+
+#[test]
 fn streams_that_read_from_each_other_in_a_circle_block_nobody() {
     let found = families(&[("A", &["C"]), ("B", &["A"]), ("C", &["B"])], &[]);
     assert_eq!(found.after_others(&set([0, 1, 2])), set([]));
