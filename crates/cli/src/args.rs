@@ -1,6 +1,7 @@
 //! Arguments exactly as typed; what each means is resolved beside the command that it is for.
 
 mod connection;
+mod loglevel;
 mod operator;
 mod output;
 mod plugin;
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use connection::ConnectionArgs;
+pub use loglevel::LogLevelArgs;
 pub use operator::{LogFormat, OperatorArgs, OperatorConfig};
 pub use output::{CheckFormat, Format, OutputArgs};
 pub use plugin::{is_plugin, parse};
@@ -41,8 +43,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Fail when definitions in files, or assets in a live system, are not where a policy wants them.
     ///
-    /// With streams or consumers in the files of -f (objects of NACK, or JSON as `nats stream add --config` reads it) those
-    /// are judged, and the live system only tells home and tags. Without any, the live system is judged.
+    /// With streams or consumers in the files of -f (objects of NACK, or JSON as `nats stream add --config` reads and
+    /// `nats stream info --json` prints it) those are judged, and the live system only tells home and tags; the policy may be
+    /// in the files or in Kubernetes (--policy). With policies only, the live system is judged.
     Check(CheckArgs),
     /// Watch the policies of a Kubernetes cluster, with operations in flight.
     Watch(WatchArgs),
@@ -52,6 +55,8 @@ pub enum Command {
     Resume(SwitchArgs),
     /// Run the Kubernetes operator.
     Operator(OperatorArgs),
+    /// Show or change what a running operator logs.
+    LogLevel(LogLevelArgs),
     /// Print the custom resource definitions as YAML.
     Crds,
     /// Print the completion script of a shell.
@@ -71,6 +76,7 @@ pub enum Command {
 
 /// Arguments of `leeward report`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("policy", |arg| arg.conflicts_with("files")))]
 pub struct ReportArgs {
     /// Report on every account that has streams; needs the system account (--system-context).
     #[arg(short = 'A', long, conflicts_with_all = ["policy", "files", "account"])]
@@ -108,6 +114,7 @@ pub enum Sort {
 
 /// Arguments of `leeward plan`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("policy", |arg| arg.conflicts_with("files")))]
 pub struct PlanArgs {
     /// Show at most this many rows of each table; 0 shows all.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
@@ -122,6 +129,7 @@ pub struct PlanArgs {
 
 /// Arguments of `leeward apply`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("policy", |arg| arg.conflicts_with("files")))]
 pub struct ApplyArgs {
     /// Do not ask.
     #[arg(short = 'y', long)]
@@ -164,6 +172,7 @@ pub struct RunArgs {
 
 /// Arguments of `leeward explain`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("policy", |arg| arg.conflicts_with("files")))]
 pub struct ExplainArgs {
     /// The stream, or one of its consumers.
     #[arg(value_name = "STREAM[/CONSUMER]")]
@@ -180,7 +189,7 @@ pub struct ExplainArgs {
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
     /// Look at the files alone and connect to nothing.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "policy")]
     pub offline: bool,
     /// Judge definitions against this home instead of the one that clients make.
     #[arg(long, value_name = "LOCATION")]
@@ -226,5 +235,26 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn only_check_takes_files_beside_a_policy_in_kubernetes() {
+        let parse = |words: &[&str]| {
+            let words = ["leeward"]
+                .iter()
+                .chain(words)
+                .chain(&["--policy", "a", "-f", "b"]);
+            Args::try_parse_from(words)
+        };
+        for refused in [
+            &["report"][..],
+            &["plan"],
+            &["apply"],
+            &["explain", "A"],
+            &["check", "--offline"],
+        ] {
+            assert!(parse(refused).is_err(), "{refused:?}");
+        }
+        parse(&["check"]).unwrap();
     }
 }

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod check;
 mod drive;
 pub mod explain;
+pub mod loglevel;
 pub mod plan;
 pub mod report;
 pub mod run;

@@ -1,21 +1,23 @@
 //! How to reach NATS: flags, environment and contexts of the `nats` command, resolved once.
 //!
 //! As with the `nats` command, flags win over the environment, and both, field by field, over the context that is named or
-//! selected. Files are read, nothing is connected to, and no secret is ever part of an error.
+//! selected. A user that is written into URLs counts where nothing else says who. Files are read, nothing is connected to, and no secret is ever part of an error.
 
+mod address;
 mod context;
 mod environment;
 mod proof;
 
 use leeward_nats::{ConnectConfig, TlsConfig};
 
+use self::address::Addresses;
 use self::context::Context;
 use self::environment::{Environment, Value};
 use self::proof::Proofs;
 use crate::args::ConnectionArgs;
 
 /// Where the `nats` command connects when nothing says where.
-const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
+pub const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
 
 /// How to reach NATS.
 #[derive(Clone, Debug)]
@@ -59,9 +61,30 @@ pub fn is_told(args: &ConnectionArgs) -> anyhow::Result<bool> {
     Ok(says || Context::selected(&Environment::of_process())?.is_some())
 }
 
-/// The same connections, but with `--system-context` in place of what they say of the system account.
-pub fn with_system(args: &ConnectionArgs, connections: Connections) -> anyhow::Result<Connections> {
-    with_system_in(args, connections, &Environment::of_process())
+/// The connections of a policy's references, but with what arguments say that is not where or who, and `--system-context`.
+pub fn over_references(args: &ConnectionArgs, connections: Connections) -> anyhow::Result<Connections> {
+    over_references_in(args, connections, &Environment::of_process())
+}
+
+fn over_references_in(
+    args: &ConnectionArgs,
+    mut connections: Connections,
+    environment: &Environment,
+) -> anyhow::Result<Connections> {
+    let given = tls(&TlsFiles::of_servers(args), environment)?;
+    if let Some(account) = &mut connections.account {
+        account.domain = args.js_domain.clone().or(account.domain.take());
+        account.config.inbox_prefix = args.inbox_prefix.clone().or(account.config.inbox_prefix.take());
+    }
+    let account = connections.account.as_mut().map(|account| &mut account.config);
+    if let Some(given) = given {
+        for config in account.into_iter().chain(&mut connections.system) {
+            let tls = config.tls.get_or_insert_default();
+            tls.ca_pem = given.ca_pem.clone().or(tls.ca_pem.take());
+            tls.handshake_first |= given.handshake_first;
+        }
+    }
+    with_system_in(args, connections, environment)
 }
 
 fn resolve_in(args: &ConnectionArgs, environment: &Environment) -> anyhow::Result<Connections> {
@@ -82,10 +105,11 @@ fn account(
     context: &Context,
     environment: &Environment,
 ) -> anyhow::Result<AccountConnection> {
-    let url = args.server.clone().or_else(|| context.url());
-    let proofs = Proofs::of_flags(args).over(context.proofs());
+    let urls = Value::of_flag("--server (NATS_URL)", args.server.as_deref()).or_else(|| context.url());
+    let addresses = Addresses::of(urls.as_ref())?;
+    let proofs = Proofs::of_flags(args).over(context.proofs()).or(addresses.proofs);
     let config = ConnectConfig {
-        servers: servers(url.as_deref().unwrap_or(DEFAULT_SERVER)),
+        servers: addresses.servers,
         tls: tls(&TlsFiles::of_flags(args).over(context.tls()), environment)?,
         credentials: proofs.credentials(environment)?,
         inbox_prefix: args.inbox_prefix.clone().or_else(|| context.inbox_prefix()),
@@ -97,7 +121,8 @@ fn account(
     Ok(AccountConnection { config, domain })
 }
 
-/// A context of the system account inherits nothing but, where it names no servers, those of the account and their TLS.
+/// The same connections, but with `--system-context` in place of what they say of the system account. That context inherits
+/// nothing but, where it names no servers, those of the account and their TLS.
 fn with_system_in(
     args: &ConnectionArgs,
     connections: Connections,
@@ -108,34 +133,27 @@ fn with_system_in(
     };
     let context = Context::load(environment, name)?;
     let account = connections.account.as_ref().map(|account| &account.config);
-    let own = tls(&context.tls(), environment)?;
-    let (servers, tls) = match (context.url(), account) {
-        (Some(url), _) => (servers(&url), own),
-        (None, Some(account)) => (account.servers.clone(), own.or_else(|| account.tls.clone())),
-        (None, None) => (servers(DEFAULT_SERVER), own),
+    let urls = context.url();
+    let addresses = Addresses::of(urls.as_ref())?;
+    let (own, own_tls) = (addresses.servers, context.tls());
+    let (servers, inherited) = match account {
+        Some(account) if urls.is_none() => (account.servers.clone(), account.tls.clone()),
+        Some(_) | None => (own, None),
+    };
+    let tls = match inherited {
+        Some(inherited) if own_tls.is_empty() => Some(inherited),
+        Some(_) | None => tls(&TlsFiles::of_servers(args).over(own_tls), environment)?,
     };
     let system = ConnectConfig {
         servers,
         tls,
-        credentials: context.proofs().credentials(environment)?,
+        credentials: context.proofs().or(addresses.proofs).credentials(environment)?,
         inbox_prefix: context.inbox_prefix(),
     };
     Ok(Connections {
         system: Some(system),
         ..connections
     })
-}
-
-fn servers(urls: &str) -> Vec<String> {
-    let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
-    urls.map(|url| {
-        if url.contains("://") {
-            url.to_owned()
-        } else {
-            format!("nats://{url}")
-        }
-    })
-    .collect()
 }
 
 /// Files with certificates and keys.
@@ -150,11 +168,25 @@ struct TlsFiles {
 impl TlsFiles {
     fn of_flags(args: &ConnectionArgs) -> Self {
         Self {
-            certificate: Value::of_file("--tlscert", args.tlscert.as_deref()),
-            key: Value::of_file("--tlskey", args.tlskey.as_deref()),
-            authority: Value::of_file("--tlsca", args.tlsca.as_deref()),
+            certificate: Value::of_file("--tlscert (NATS_CERT)", args.tlscert.as_deref()),
+            key: Value::of_file("--tlskey (NATS_KEY)", args.tlskey.as_deref()),
+            authority: Value::of_file("--tlsca (NATS_CA)", args.tlsca.as_deref()),
             first: args.tlsfirst,
         }
+    }
+
+    /// Those that say how servers are reached, and not who connects.
+    fn of_servers(args: &ConnectionArgs) -> Self {
+        Self {
+            certificate: None,
+            key: None,
+            ..Self::of_flags(args)
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let files = [&self.certificate, &self.key, &self.authority];
+        !self.first && files.iter().all(|file| file.is_none())
     }
 
     /// A certificate and its key belong together.

@@ -1,10 +1,11 @@
 //! How a command ends: with a code, and with words for the person who started it.
 
+use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::args::{self, Command};
-use crate::{commands, crds, operator};
+use crate::{commands, crds, operator, output};
 
 /// What a command that looks at something found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +43,7 @@ pub fn main() -> ExitCode {
         Ok(found) => ExitCode::from(found.code()),
         Err(error) => {
             // Nobody is left to tell if this fails.
-            let _ = writeln!(std::io::stderr(), "leeward: {}", words(&error));
+            let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(&words(error.chain())));
             ExitCode::FAILURE
         }
     }
@@ -61,6 +62,7 @@ fn dispatch(command: Command) -> anyhow::Result<Found> {
         Command::Suspend(args) => commands::switch::suspend(&args).map(done),
         Command::Resume(args) => commands::switch::resume(&args).map(done),
         Command::Operator(args) => operator::run(args.resolve()).map(done),
+        Command::LogLevel(args) => commands::loglevel::run(&args).map(done),
         Command::Crds => crds::print().map(done),
         Command::Completion { shell } => commands::shell::completion(shell).map(done),
         Command::Man { folder } => commands::shell::man(&folder).map(done),
@@ -68,10 +70,17 @@ fn dispatch(command: Command) -> anyhow::Result<Found> {
     }
 }
 
-/// The error with its causes, each said once.
-fn words(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |text, cause| {
-        let words = cause.to_string();
+/// Errors may hold what strangers wrote; their lines stay.
+pub fn harmless(words: &str) -> String {
+    let line = |line: &str| line.chars().map(output::harmless).collect();
+    let lines: Vec<String> = words.lines().map(line).collect();
+    lines.join("\n")
+}
+
+/// An error with its causes, each said once.
+pub fn words<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) -> String {
+    causes.into_iter().fold(String::new(), |text, cause| {
+        let words = without_source(&cause.to_string());
         if text.is_empty() {
             words
         } else if text.contains(&words) {
@@ -80,6 +89,15 @@ fn words(error: &anyhow::Error) -> String {
             format!("{text}: {words}")
         }
     })
+}
+
+/// Readers of YAML quote the lines around an error, and with them tokens of a kubeconfig.
+fn without_source(words: &str) -> String {
+    let said: Vec<&str> = words
+        .lines()
+        .take_while(|line| !line.trim_start().starts_with("--> "))
+        .collect();
+    said.join("\n")
 }
 
 #[cfg(test)]
@@ -91,6 +109,18 @@ mod tests {
         let error = anyhow::anyhow!("no such file")
             .context("cannot read it: no such file")
             .context("it failed");
-        assert_eq!(words(&error), "it failed: cannot read it: no such file");
+        assert_eq!(words(error.chain()), "it failed: cannot read it: no such file");
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_not_passed_on_and_lines_stay() {
+        assert_eq!(harmless("a\u{1b}[31m\nb\u{200e}"), "a\u{fffd}[31m\nb\u{fffd}");
+    }
+
+    #[test]
+    fn lines_of_a_file_that_cannot_be_read_are_not_quoted() {
+        let error = kube::config::Kubeconfig::from_yaml("users:\n- name: a\n  user: TOKEN\n").unwrap_err();
+        let told = words(anyhow::Chain::new(&error));
+        assert!(!told.contains("TOKEN") && told.contains("line 3"), "{told}");
     }
 }

@@ -14,7 +14,10 @@ use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_api::vocabulary::ActionType;
 use leeward_core::conflict::outranked;
-use leeward_core::evaluate::{AssetIx, Circumstances, Cure, Evaluation, Verdict, asset_name, evaluate};
+use leeward_core::demand::Home;
+use leeward_core::evaluate::{
+    AssetIx, Circumstances, Cure, Evaluation, Finding, Verdict, asset_name, evaluate,
+};
 use leeward_core::forecast::{Forecast, forecast};
 use leeward_core::history::History;
 use leeward_core::limits::Limits;
@@ -190,13 +193,27 @@ impl Judged<'_> {
         let Evaluation {
             streams, consumers, ..
         } = &self.evaluation;
-        if !self.evaluation.conclusive() {
+        if !self.evaluation.conclusive() || self.home_is_missing() {
             Found::Incomplete
         } else if streams.misplaced + streams.held + consumers.misplaced + consumers.held > 0 {
             Found::Findings
         } else {
             Found::InPlace
         }
+    }
+
+    /// Whether assets are selected, all was seen, and still no location is home: then nobody can tell whether one is in
+    /// place.
+    pub fn home_is_missing(&self) -> bool {
+        let Evaluation {
+            streams,
+            consumers,
+            home,
+            ..
+        } = &self.evaluation;
+        let selected = streams.total + consumers.total > streams.ignored + consumers.ignored;
+        let known = home.as_ref().and_then(Home::reference);
+        selected && self.evaluation.conclusive() && known.is_none()
     }
 
     /// All findings, the greatest gain first, those that are about no asset last.
@@ -206,7 +223,7 @@ impl Judged<'_> {
             .evaluation
             .findings
             .iter()
-            .filter_map(|finding| Some((asset_name(view, finding.asset)?, finding.gain)))
+            .filter_map(|finding| Some((asset_name(view, finding.asset)?, self.gain(finding)?)))
             .collect();
         let gain_of =
             |stream: &String, consumer: Option<&str>| gains.get(&AssetName::of(stream, consumer)).copied();
@@ -218,6 +235,17 @@ impl Judged<'_> {
             finding: finding.clone(),
         };
         self.report.findings.iter().map(part).collect()
+    }
+
+    /// What the cure of a finding gains, where its message rate is known.
+    pub fn gain(&self, finding: &Finding) -> Option<f32> {
+        let index = |at: u32| usize::try_from(at).ok();
+        let stream = self.seen.view.streams.get(index(finding.asset.stream())?)?;
+        let rate = match finding.asset {
+            AssetIx::Stream(_) => stream.message_rate,
+            AssetIx::Consumer(_, consumer) => stream.consumers.get(index(consumer)?)?.message_rate,
+        };
+        rate.map(|_| finding.gain)
     }
 
     /// An action with what it costs and gains, that of consumers which come along included.
@@ -236,15 +264,12 @@ impl Judged<'_> {
             moving.is_some() && follows && at.is_some_and(|at| at.stream() == of.stream())
         };
         let all = self.evaluation.findings.iter();
-        let followers: Vec<f32> = all
+        let followers: Vec<&Finding> = all
             .clone()
             .filter(|finding| comes_along(finding.asset, finding.verdict))
-            .map(|finding| finding.gain)
             .collect();
-        let own: f32 = all
-            .filter(|finding| Some(finding.asset) == at)
-            .map(|finding| finding.gain)
-            .sum();
+        let own = all.filter(|finding| Some(finding.asset) == at);
+        let gains = own.chain(followers.iter().copied());
         ActionPart {
             action: action.kind(),
             stream: asset.stream.to_string(),
@@ -258,7 +283,9 @@ impl Judged<'_> {
             seconds: moving.map(|moving| moving.cost.time.as_secs_f64()),
             stall_seconds: moving.map(|moving| moving.cost.stall.as_secs_f64()),
             followers: moving.map(|_| followers.len()),
-            gain: own + followers.iter().sum::<f32>(),
+            gain: gains
+                .filter_map(|finding| self.gain(finding))
+                .reduce(|sum, gain| sum + gain),
         }
     }
 }

@@ -10,7 +10,7 @@ use kube::{Client, ResourceExt as _};
 use leeward_api::PlacementPolicy;
 use leeward_operator::lookup::{self, SystemLookup};
 
-pub use client::{Kubernetes, answered, connect, is_definite, problem};
+pub use client::{Kubernetes, answered, connect, is_definite, place, problem};
 
 use crate::args::KubernetesArgs;
 use crate::connection::{AccountConnection, Connections};
@@ -40,7 +40,7 @@ pub async fn policy(
     let object = match wanted {
         Some(wanted) => {
             let (namespace, name) = kubernetes.key(wanted)?;
-            read(&kubernetes.client, &namespace, &name).await?
+            read(&kubernetes, &namespace, &name).await?
         }
         None => only(&kubernetes).await?,
     };
@@ -108,38 +108,37 @@ fn title(object: &PlacementPolicy) -> String {
 }
 
 /// Reads one policy; where there is none, the error lists those that are there.
-pub async fn read(client: &Client, namespace: &str, name: &str) -> anyhow::Result<PlacementPolicy> {
-    let api: Api<PlacementPolicy> = Api::namespaced(client.clone(), namespace);
-    match answered(api.get(name)).await? {
+pub async fn read(kubernetes: &Kubernetes, namespace: &str, name: &str) -> anyhow::Result<PlacementPolicy> {
+    let api: Api<PlacementPolicy> = Api::namespaced(kubernetes.client.clone(), namespace);
+    match answered(&kubernetes.server, api.get(name)).await? {
         Ok(object) => Ok(object),
-        Err(error) if is_missing(&error) => Err(missing(client, namespace, name).await),
-        Err(error) => Err(problem("get", namespace, &error)),
+        Err(error) if is_missing(&error) => Err(missing(kubernetes, namespace, name).await),
+        Err(error) => Err(problem(&kubernetes.server, "get", namespace, &error)),
     }
 }
 
 /// Turns the switch of a policy; whether that changed anything.
 pub async fn suspend(kubernetes: &Kubernetes, key: &(String, String), to: bool) -> anyhow::Result<bool> {
     let (namespace, name) = key;
-    let client = &kubernetes.client;
-    if read(client, namespace, name).await?.spec.suspend == to {
+    if read(kubernetes, namespace, name).await?.spec.suspend == to {
         return Ok(false);
     }
-    let api: Api<PlacementPolicy> = Api::namespaced(client.clone(), namespace);
+    let api: Api<PlacementPolicy> = Api::namespaced(kubernetes.client.clone(), namespace);
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.into()),
         ..PatchParams::default()
     };
     let patch = Patch::Merge(serde_json::json!({"spec": {"suspend": to}}));
-    match answered(api.patch(name, &params, &patch)).await? {
+    match answered(&kubernetes.server, api.patch(name, &params, &patch)).await? {
         Ok(_) => Ok(true),
-        Err(error) if is_missing(&error) => Err(missing(client, namespace, name).await),
-        Err(error) => Err(problem("patch", namespace, &error)),
+        Err(error) if is_missing(&error) => Err(missing(kubernetes, namespace, name).await),
+        Err(error) => Err(problem(&kubernetes.server, "patch", namespace, &error)),
     }
 }
 
 async fn only(kubernetes: &Kubernetes) -> anyhow::Result<PlacementPolicy> {
     let namespace = &kubernetes.namespace;
-    let mut objects = list(&kubernetes.client, namespace).await?;
+    let mut objects = list(kubernetes, namespace).await?;
     match (objects.pop(), objects.len()) {
         (Some(object), 0) => Ok(object),
         (None, _) => bail!(
@@ -155,9 +154,9 @@ async fn only(kubernetes: &Kubernetes) -> anyhow::Result<PlacementPolicy> {
     }
 }
 
-async fn missing(client: &Client, namespace: &str, name: &str) -> anyhow::Error {
+async fn missing(kubernetes: &Kubernetes, namespace: &str, name: &str) -> anyhow::Error {
     let what = format!("PlacementPolicy {namespace}/{name} does not exist");
-    match list(client, namespace).await {
+    match list(kubernetes, namespace).await {
         Ok(objects) if objects.is_empty() => {
             anyhow::anyhow!("{what}: namespace {namespace} has none, choose another with -n")
         }
@@ -166,11 +165,11 @@ async fn missing(client: &Client, namespace: &str, name: &str) -> anyhow::Error 
     }
 }
 
-async fn list(client: &Client, namespace: &str) -> anyhow::Result<Vec<PlacementPolicy>> {
-    let api: Api<PlacementPolicy> = Api::namespaced(client.clone(), namespace);
-    match answered(api.list(&ListParams::default())).await? {
+async fn list(kubernetes: &Kubernetes, namespace: &str) -> anyhow::Result<Vec<PlacementPolicy>> {
+    let api: Api<PlacementPolicy> = Api::namespaced(kubernetes.client.clone(), namespace);
+    match answered(&kubernetes.server, api.list(&ListParams::default())).await? {
         Ok(list) => Ok(list.items),
-        Err(error) => Err(problem("list", namespace, &error)),
+        Err(error) => Err(problem(&kubernetes.server, "list", namespace, &error)),
     }
 }
 

@@ -8,15 +8,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::args::OperatorConfig;
+use crate::logs::{Filter, Traces, admin};
 use crate::{logs, runtime};
 
 /// Runs the operator.
 pub fn run(config: OperatorConfig) -> anyhow::Result<()> {
-    logs::start(config.log_format, &config.log_filter)?;
-    runtime::block_on(until_signalled(config))
+    let traces = config.traces.as_deref().map(Traces::to).transpose()?;
+    let filter = logs::start(config.log_format, &config.log_filter, traces.as_ref())?;
+    let ended = runtime::block_on(until_signalled(config, filter));
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    ended
 }
 
-async fn until_signalled(config: OperatorConfig) -> anyhow::Result<()> {
+async fn until_signalled(config: OperatorConfig, filter: Filter) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), "leeward operator");
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -24,6 +30,7 @@ async fn until_signalled(config: OperatorConfig) -> anyhow::Result<()> {
     let mut operator = pin!(leeward_operator::run(config.operator, stop.clone()));
     tokio::select! {
         outcome = &mut operator => outcome?,
+        never = admin::serve(config.admin, filter) => match never {},
         () = signalled(&mut terminate, &mut interrupt) => {
             stop.cancel();
             operator.await?;

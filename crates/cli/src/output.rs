@@ -18,7 +18,7 @@ use serde::Serialize;
 pub use page::Page;
 pub use screen::Screen;
 pub use table::{Column, Table};
-pub use text::{Text, Tone};
+pub use text::{Text, Tone, harmless};
 
 use crate::args::Format;
 

@@ -109,7 +109,7 @@ async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> an
     let is_explicit = connection::is_explicit(connection);
     let found = kubernetes::policy(&policy.kubernetes, policy.policy.as_deref(), !is_explicit).await?;
     let connections = match found.connections {
-        Some(connections) if !is_explicit => connection::with_system(connection, connections)?,
+        Some(connections) if !is_explicit => connection::over_references(connection, connections)?,
         Some(_) | None => connection::resolve(connection)?,
     };
     subject(vec![found.given], found.system, connections)

@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::place::Place;
 pub use self::rule::{DefinitionRule, Undecided};
 use crate::names::{ConsumerName, Location, StreamName};
-use crate::policy::{Policy, Strategy, opted_out};
+use crate::policy::{Mode, Policy, Strategy, opted_out};
 use crate::snapshot::Placement;
 use crate::topology::{Topology, TopologyKey};
 
@@ -133,7 +133,13 @@ impl Judgement {
 }
 
 fn judge_location(judgement: &mut Judgement, place: &Place<'_>, policy: &Policy, known: &Known<'_>) {
-    let fixed = place.fixed();
+    let fixed = match place.fixed() {
+        Ok(fixed) => fixed,
+        Err(undecided) => {
+            judgement.undecided.push(undecided);
+            return;
+        }
+    };
     if fixed.is_empty() {
         judgement.find(DefinitionRule::LocationOpen, place.open_text());
         return;
@@ -155,10 +161,10 @@ fn judge_location(judgement: &mut Judgement, place: &Place<'_>, policy: &Policy,
         DefinitionRule::LocationNotHome,
         format!("the placement fixes {away}, and home is {home}"),
     );
-    if policy.actions.stream_placement.is_some() {
+    if policy.mode == Mode::Enforce && policy.actions.stream_placement.is_some() {
         judgement.find(
             DefinitionRule::Undone,
-            format!("the policy would move the stream from {away} to {home}, and who applies the definition would move it back"),
+            format!("the policy would move the stream from {away} to {home}, and whoever applies the definition would move it back"),
         );
     }
 }

@@ -1,72 +1,37 @@
 //! The numbers that Leeward shows of itself. Labels never hold stream or consumer names.
 
+mod classic;
+mod judged;
+mod labels;
 mod limits;
+pub mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use leeward_api::vocabulary::{ActionResult, ActionType};
+use jiff::Timestamp;
+use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason};
 use leeward_core::evaluate::Evaluation;
 use leeward_core::limits::Limits;
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use strum::IntoEnumIterator as _;
 
+use self::classic::classic;
+pub(crate) use self::judged::Judged;
+use self::judged::JudgedMetrics;
+pub use self::labels::PolicyLabels;
+use self::labels::{
+    ActionKindLabels, ActionLabels, AssetLabels, LeaderLabels, LocationLabels, asset_labels, kind_labels,
+    leader_labels, location_labels,
+};
 use self::limits::LimitMetrics;
-
-/// The policy that a number is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-pub struct PolicyLabels {
-    /// The policy's namespace.
-    pub namespace: String,
-    /// The policy's name.
-    pub policy: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AssetLabels {
-    namespace: String,
-    policy: String,
-    kind: &'static str,
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LeaderLabels {
-    namespace: String,
-    policy: String,
-    kind: &'static str,
-    location: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LocationLabels {
-    namespace: String,
-    policy: String,
-    location: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-struct ActionLabels {
-    namespace: String,
-    policy: String,
-    action: &'static str,
-    result: &'static str,
-    reason: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ActionKindLabels {
-    namespace: String,
-    policy: String,
-    action: &'static str,
-}
 
 type Float = Gauge<f64, AtomicU64>;
 
@@ -96,6 +61,7 @@ pub struct Metrics {
     moved_bytes: Family<PolicyLabels, Counter>,
     gateway_ratio: Family<PolicyLabels, Float>,
     limits: LimitMetrics,
+    judged: JudgedMetrics,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -120,7 +86,7 @@ impl Metrics {
             Histogram::new(exponential_buckets(0.0001, 4.0, 9))
         });
         let metrics = Self {
-            registry: Mutex::new(Registry::with_prefix("leeward")),
+            registry: Mutex::new(Registry::with_prefix(table::PREFIX)),
             series: Mutex::default(),
             assets: Family::default(),
             leaders: Family::default(),
@@ -134,112 +100,87 @@ impl Metrics {
             moved_bytes: Family::default(),
             gateway_ratio: Family::default(),
             limits: LimitMetrics::default(),
+            judged: JudgedMetrics::default(),
         };
         metrics.register();
         metrics
     }
 
     fn register(&self) {
-        let mut guard = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let registry = &mut *guard;
-        registry.register(
-            "assets",
-            "Selected streams and consumers by state",
-            self.assets.clone(),
-        );
-        registry.register(
-            "leaders",
-            "Leaders of selected assets per location",
-            self.leaders.clone(),
-        );
-        registry.register(
-            "clients",
-            "Selected client connections per location",
-            self.clients.clone(),
-        );
-        registry.register(
-            "in_place_ratio",
-            "Share of judged leaders in home",
-            self.in_place_ratio.clone(),
-        );
-        registry.register("actions", "Operations that ended", self.actions.clone());
-        registry.register_with_unit(
-            "action_duration",
-            "Time from the check before a request to its proof",
-            Unit::Seconds,
-            self.action_duration.clone(),
-        );
-        registry.register(
-            "operations_in_flight",
-            "Operations under way",
-            self.operations.clone(),
-        );
-        registry.register_with_unit(
-            "round_duration",
-            "Time to evaluate and plan",
-            Unit::Seconds,
-            self.round_duration.clone(),
-        );
-        registry.register_with_unit(
-            "snapshot_age",
-            "Age of the view that the last round read",
-            Unit::Seconds,
-            self.snapshot_age.clone(),
-        );
-        registry.register_with_unit(
-            "moved",
-            "Bytes of streams that were moved, each replica counted",
-            Unit::Bytes,
-            self.moved_bytes.clone(),
-        );
-        registry.register(
-            "gateway_bytes_ratio",
-            "Share of the account's bytes that crosses gateways",
-            self.gateway_ratio.clone(),
-        );
-        self.limits.register(registry);
+        let mut guard = self.registry();
+        let page = &mut *guard;
+        table::ASSETS.register(page, self.assets.clone());
+        table::LEADERS.register(page, self.leaders.clone());
+        table::CLIENTS.register(page, self.clients.clone());
+        table::IN_PLACE_RATIO.register(page, self.in_place_ratio.clone());
+        table::ACTIONS.register(page, self.actions.clone());
+        table::ACTION_DURATION.register(page, self.action_duration.clone());
+        table::OPERATIONS_IN_FLIGHT.register(page, self.operations.clone());
+        table::ROUND_DURATION.register(page, self.round_duration.clone());
+        table::SNAPSHOT_AGE.register(page, self.snapshot_age.clone());
+        table::MOVED.register(page, self.moved_bytes.clone());
+        table::GATEWAY_BYTES_RATIO.register(page, self.gateway_ratio.clone());
+        self.limits.register(page);
+        self.judged.register(page);
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds metrics of an adapter to the same page.
     pub fn register_with(&self, register: impl FnOnce(&mut Registry)) {
-        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+        register(&mut self.registry());
     }
 
     /// The page in the `OpenMetrics` text format.
     pub fn page(&self) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
-        encode(
-            &mut page,
-            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
-        )?;
+        encode(&mut page, &self.registry())?;
         Ok(page)
+    }
+
+    /// The page in Prometheus's own text format.
+    pub fn classic_page(&self) -> Result<String, std::fmt::Error> {
+        self.page().map(|page| classic(&page))
     }
 
     /// Takes everything about a policy that is gone off the page.
     pub fn forget(&self, policy: &PolicyLabels) {
-        let series = self.series().remove(policy).unwrap_or_default();
+        self.rest(policy);
+        for action in ActionType::iter() {
+            self.action_duration.remove(&kind_labels(policy, action));
+        }
+        for labels in &self.series().remove(policy).unwrap_or_default().actions {
+            self.actions.remove(labels);
+        }
+        self.round_duration.remove(policy);
+        self.moved_bytes.remove(policy);
+    }
+
+    /// Takes off the page how things stand with a policy that another replica looks after now. What this process counted
+    /// stays, so that it goes on from there when the policy comes back.
+    pub fn rest(&self, policy: &PolicyLabels) {
         for kind in KINDS {
             for state in STATES {
                 self.assets.remove(&asset_labels(policy, kind, state));
             }
         }
-        for location in &series.locations {
+        let locations = self
+            .series()
+            .get_mut(policy)
+            .map(|series| std::mem::take(&mut series.locations));
+        for location in locations.iter().flatten() {
             self.forget_location(policy, location);
         }
         for action in ActionType::iter() {
-            let labels = kind_labels(policy, action);
-            self.action_duration.remove(&labels);
-            self.operations.remove(&labels);
-        }
-        for labels in &series.actions {
-            self.actions.remove(labels);
+            self.operations.remove(&kind_labels(policy, action));
         }
         self.in_place_ratio.remove(policy);
-        self.round_duration.remove(policy);
         self.snapshot_age.remove(policy);
-        self.moved_bytes.remove(policy);
         self.gateway_ratio.remove(policy);
         self.limits.forget(policy);
+        self.judged.forget(policy);
     }
 
     fn forget_location(&self, policy: &PolicyLabels, location: &str) {
@@ -260,8 +201,10 @@ impl Metrics {
             age,
             limits,
             gateway_percent,
+            judged,
         } = evaluated;
         self.limits.set(policy, limits);
+        self.judged.set(policy, evaluation, judged);
         match gateway_percent {
             Some(percent) => {
                 self.gateway_ratio
@@ -350,6 +293,20 @@ impl Metrics {
             .insert(labels);
     }
 
+    /// What is under way, with when it began.
+    pub(crate) fn underway(
+        &self,
+        policy: &PolicyLabels,
+        operations: impl Iterator<Item = (ActionType, Timestamp)>,
+    ) {
+        self.judged.underway(policy, operations);
+    }
+
+    /// Whether something keeps going wrong.
+    pub(crate) fn degraded(&self, policy: &PolicyLabels, reason: DegradedReason) {
+        self.judged.degraded(policy, reason);
+    }
+
     /// A stream was moved.
     pub(crate) fn moved(&self, policy: &PolicyLabels, bytes: u64) {
         self.moved_bytes.get_or_create(policy).inc_by(bytes);
@@ -368,43 +325,7 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) age: Duration,
     pub(crate) limits: &'a Limits,
     pub(crate) gateway_percent: Option<i32>,
-}
-
-fn asset_labels(policy: &PolicyLabels, kind: &'static str, state: &'static str) -> AssetLabels {
-    let PolicyLabels { namespace, policy } = policy.clone();
-    AssetLabels {
-        namespace,
-        policy,
-        kind,
-        state,
-    }
-}
-
-fn leader_labels(policy: &PolicyLabels, kind: &'static str, location: &str) -> LeaderLabels {
-    let PolicyLabels { namespace, policy } = policy.clone();
-    LeaderLabels {
-        namespace,
-        policy,
-        kind,
-        location: location.to_owned(),
-    }
-}
-
-fn location_labels(policy: &PolicyLabels, location: &str) -> LocationLabels {
-    let PolicyLabels { namespace, policy } = policy.clone();
-    LocationLabels {
-        namespace,
-        policy,
-        location: location.to_owned(),
-    }
-}
-
-fn kind_labels(policy: &PolicyLabels, action: ActionType) -> ActionKindLabels {
-    ActionKindLabels {
-        namespace: policy.namespace.clone(),
-        policy: policy.policy.clone(),
-        action: action.into(),
-    }
+    pub(crate) judged: Judged<'a>,
 }
 
 fn in_place_ratio(evaluation: &Evaluation) -> Option<f64> {

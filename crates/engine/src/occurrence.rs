@@ -1,6 +1,8 @@
 //! Things that happen: one type, whose `emit` writes the log line and the metric together, and from which the Kubernetes
 //! adapter makes events.
 
+pub mod audit;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,6 +15,9 @@ use tracing::{info, warn};
 
 use crate::execute::Finished;
 use crate::metrics::{Metrics, PolicyLabels};
+
+/// The target of spans: rounds and operations here, looks in the adapters. They are for traces alone, no log shows them.
+pub const SPANS: &str = "leeward::spans";
 
 /// What a row of operations changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

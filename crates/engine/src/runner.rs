@@ -16,7 +16,7 @@ use leeward_api::policy_status::{Finding as FindingStatus, PlacementPolicyStatus
 use leeward_api::vocabulary::ActionType;
 use leeward_core::evaluate::Managed;
 use leeward_core::history::History;
-use leeward_core::names::{AccountId, AssetName, StreamName};
+use leeward_core::names::{AccountId, AssetName, Location, StreamName};
 use leeward_core::plan::Action;
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::snapshot::AccountView;
@@ -24,12 +24,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, info_span};
 
 use self::proof::Row;
-use crate::execute::{Advance, Finished};
+use crate::execute::{Advance, Finished, Stage};
 use crate::limits::SystemLimits;
 use crate::metrics::{Metrics, PolicyLabels};
-use crate::occurrence::Occurrence;
+use crate::occurrence::audit::Party;
+use crate::occurrence::{Occurrence, SPANS};
 use crate::permit::{Authority, Withheld};
 use crate::ports::{Act, Clock, Observe};
 use crate::standing::{InFlight, Standing};
@@ -73,6 +75,16 @@ pub struct Setup<A, C> {
     pub records: bool,
 }
 
+impl<A, C> Setup<A, C> {
+    /// Whom acts are done for.
+    fn party(&self) -> Party<'_> {
+        Party {
+            policy: &self.labels,
+            account: &self.account,
+        }
+    }
+}
+
 /// How old a view may be that decides something, by how often everything is observed.
 pub fn stale_after(interval: Duration) -> Duration {
     interval.saturating_mul(STALE_INTERVALS).max(STALE_FLOOR)
@@ -100,9 +112,25 @@ pub struct Input {
     pub managed: Arc<Managed>,
     /// What withholds the right to act, besides the policy's own mode.
     pub withheld: BTreeSet<Withheld>,
-    /// Where somebody approved a plan, nothing else is begun than actions on these assets; `None` for everything. What is
-    /// in flight goes on to its end whatever is approved, and so do the streams that read a stream that moves.
-    pub approved: Option<Arc<BTreeSet<AssetName>>>,
+    /// Where somebody approved a plan, nothing else is begun than that; `None` for everything. What is in flight goes on to
+    /// its end whatever is approved, and so do the streams that read a stream that moves.
+    pub approved: Option<Arc<Approved>>,
+}
+
+/// A plan that somebody approved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Approved {
+    /// Where leaders go: while another location is home nothing of it is begun.
+    pub home: Option<Location>,
+    /// What may be done to which asset: who approved a step-down approved no copy of a stream.
+    pub deeds: BTreeMap<AssetName, ActionType>,
+}
+
+impl Approved {
+    /// Whether it is approved to do that to the asset while this is home.
+    fn allows(&self, home: Option<&Location>, asset: &AssetName, kind: ActionType) -> bool {
+        self.home.as_ref() == home && self.deeds.get(asset) == Some(&kind)
+    }
 }
 
 impl Input {
@@ -116,10 +144,10 @@ impl Input {
         self.withheld.iter().copied().chain(mode)
     }
 
-    fn is_approved(&self, asset: &AssetName) -> bool {
+    fn is_approved(&self, home: Option<&Location>, action: &Action) -> bool {
         self.approved
             .as_ref()
-            .is_none_or(|approved| approved.contains(asset))
+            .is_none_or(|approved| approved.allows(home, &action.asset, action.kind()))
     }
 }
 
@@ -245,7 +273,7 @@ impl Drop for Runner {
     }
 }
 
-struct Loop<A, C> {
+struct Loop<A, C: Clock> {
     setup: Arc<Setup<A, C>>,
     input: watch::Receiver<Input>,
     view: watch::Receiver<Arc<AccountView>>,
@@ -285,10 +313,10 @@ struct Loop<A, C> {
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
     async fn run(mut self, stop: CancellationToken) {
-        let mut next = self.round().await;
+        let mut next = self.traced_round().await;
         loop {
             if self.out_of_date() || Instant::now() >= next {
-                next = self.round().await;
+                next = self.traced_round().await;
             }
             self.start_operations().await;
             tokio::select! {
@@ -318,6 +346,12 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.drain().await;
     }
 
+    async fn traced_round(&mut self) -> Instant {
+        let PolicyLabels { namespace, policy } = &self.setup.labels;
+        let span = info_span!(target: SPANS, "round", %namespace, %policy, account = %self.setup.account);
+        self.round().instrument(span).await
+    }
+
     /// Whether the queue was made from something that is not so any more.
     fn out_of_date(&self) -> bool {
         // Through `borrow`, which waits for an update under way: see `Runner::update`.
@@ -326,18 +360,30 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
 
     async fn occur(&self, occurrence: Occurrence) {
         occurrence.emit(&self.setup.labels, &self.setup.metrics);
+        if let Occurrence::Ended(finished) = &occurrence {
+            self.setup.party().ended(finished);
+        }
         // Nobody listening is no reason to stop.
         let _ = self.occurrences.send(occurrence).await;
     }
 }
 
-impl<A, C> Drop for Loop<A, C> {
+impl<A, C: Clock> Drop for Loop<A, C> {
     /// Operations that nobody watches any more are not in flight any more, as far as the metrics say.
     fn drop(&mut self) {
         for operation in self.in_flight.values() {
             let kind = operation.action.kind();
             self.setup.metrics.dropped(&self.setup.labels, kind);
+            if operation.stage >= Stage::Requested {
+                let now = self.setup.clock.now();
+                self.setup
+                    .party()
+                    .unwatched(&operation.action, operation.started, now);
+            }
         }
+        self.setup
+            .metrics
+            .underway(&self.setup.labels, std::iter::empty());
         self.setup.limits.set_moving(&self.setup.account, BTreeSet::new());
     }
 }

@@ -3,6 +3,8 @@
 //! What cannot be seen now keeps its last value: the conditions say that it is old. A status is worth writing only when
 //! something besides time changed (P12).
 
+use std::collections::BTreeSet;
+
 use crate::standing::Standing;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -161,28 +163,28 @@ fn resolved(outlook: &Outlook<'_>) -> Verdict<ResolvedRefsReason> {
         && !standing.denied.is_empty()
     {
         let domain = outlook.spec.jet_stream_domain.as_deref();
-        let subjects: Vec<String> = standing
-            .denied
-            .iter()
-            .map(|action| subject(domain, *action))
-            .collect();
+        let needed = standing.denied.iter().flat_map(|action| subjects(*action));
+        let needed: BTreeSet<String> = needed.map(|call| subject(domain, call)).collect();
         let message = format!(
-            "the account's user may not publish {}: allow it, or disable the action",
-            subjects.join(", ")
+            "NATS refused a request of the account's user: allow it to publish {}, or disable the action",
+            Vec::from_iter(needed).join(", ")
         );
         return Verdict::new(ResolvedRefsReason::PermissionDenied, message);
     }
     outlook.resolved.clone()
 }
 
-/// The API subject that an action needs.
-fn subject(domain: Option<&str>, action: ActionType) -> String {
+/// The calls that an action needs: to look right before and after it, and to ask for it.
+fn subjects(action: ActionType) -> [&'static str; 2] {
+    match action {
+        ActionType::ConsumerStepDown => ["CONSUMER.INFO.>", "CONSUMER.LEADER.STEPDOWN.>"],
+        ActionType::StreamStepDown => ["STREAM.INFO.>", "STREAM.LEADER.STEPDOWN.>"],
+        ActionType::StreamPlacement => ["STREAM.INFO.>", "STREAM.UPDATE.>"],
+    }
+}
+
+fn subject(domain: Option<&str>, call: &str) -> String {
     let prefix = domain.map_or_else(|| "$JS.API".to_owned(), |domain| format!("$JS.{domain}.API"));
-    let call = match action {
-        ActionType::ConsumerStepDown => "CONSUMER.LEADER.STEPDOWN.>",
-        ActionType::StreamStepDown => "STREAM.LEADER.STEPDOWN.>",
-        ActionType::StreamPlacement => "STREAM.UPDATE.>",
-    };
     format!("{prefix}.{call}")
 }
 

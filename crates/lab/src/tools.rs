@@ -18,6 +18,7 @@ pub enum Tool {
     KubeApiserver,
     Kubectl,
     Helm,
+    Promtool,
 }
 
 /// The server lines that Leeward is tested against; the exact versions are in `tools/versions`.
@@ -43,6 +44,7 @@ impl Tool {
             Self::KubeApiserver => "kube-apiserver",
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
+            Self::Promtool => "promtool",
         }
     }
 

@@ -20,7 +20,7 @@ use crate::state::{ConnectError, speaks_of_credentials};
 use crate::tls::{TlsConfig, client_config};
 use crate::{CONNECTION_NAME, backoff};
 
-pub use crate::state::{ConnectProblem, ConnectionState};
+pub use crate::state::{ConnectProblem, ConnectionState, split_userinfo};
 
 /// TCP, TLS and the NATS handshake with one server.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);

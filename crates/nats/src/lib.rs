@@ -18,6 +18,7 @@ mod place;
 mod placement_edit;
 mod reading;
 mod request;
+pub mod requests;
 mod state;
 pub mod status;
 mod tenant;
@@ -26,7 +27,7 @@ mod wire;
 
 pub use account::AccountInfo;
 pub use act::AccountClient;
-pub use connect::{ConnectConfig, ConnectProblem, ConnectionState};
+pub use connect::{ConnectConfig, ConnectProblem, ConnectionState, split_userinfo};
 pub use credentials::{Credentials, CredentialsError};
 pub use observe::SystemObserver;
 pub use observe::accounts::AccountsError;

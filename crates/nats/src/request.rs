@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::connect::{ConnectionState, Link};
 use crate::denials::Listener;
+use crate::requests::count;
 
 /// A request to one server or to the JetStream API.
 pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(3);
@@ -69,13 +70,25 @@ impl Link {
         payload: impl Into<Bytes>,
         limit: Duration,
     ) -> Result<Bytes, RequestError> {
+        let answer = self.ask(guard, subject, payload.into(), limit).await;
+        count(subject, &answer);
+        answer
+    }
+
+    async fn ask(
+        &self,
+        guard: Guard<'_>,
+        subject: &str,
+        payload: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, RequestError> {
         if let Some(subject) = self.denials().refused_inbox(self.inbox_prefix()) {
             return Err(RequestError::Denied { subject });
         }
         let mut denied = self.denials().listen();
         let mut state = self.state();
         let request = Request::new()
-            .payload(payload.into())
+            .payload(payload)
             .headers(accept())
             .timeout(Some(limit));
         let client = self.connected().ok_or(RequestError::Disconnected)?;
@@ -106,13 +119,15 @@ impl Link {
         let mut denied = self.denials().listen();
         let mut state = self.state();
         let client = self.connected().ok_or(RequestError::Disconnected)?;
-        tokio::select! {
+        let gathered = tokio::select! {
             biased;
             gathered = collect(&client, gather, &mut denied) => gathered,
             _ = state.wait_for(|state: &ConnectionState| !state.is_connected()) => {
                 Err(RequestError::Interrupted { subject: subject.to_owned() })
             }
-        }
+        };
+        count(subject, &gathered);
+        gathered
     }
 }
 

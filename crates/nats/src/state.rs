@@ -74,7 +74,7 @@ impl fmt::Display for ConnectionState {
 pub(crate) enum ConnectError {
     #[error("the list of servers is empty")]
     NoServers,
-    #[error("{url} is not a NATS URL: {message}")]
+    #[error("{} is not a NATS URL: {message}", split_userinfo(url).0)]
     Url { url: String, message: String },
     #[error("{0}")]
     Tls(TlsError),
@@ -82,6 +82,20 @@ pub(crate) enum ConnectError {
     Credentials(String),
     #[error("{}", Chain(.0))]
     Nats(#[source] async_nats::ConnectError),
+}
+
+/// A URL as it may be shown, and apart from it the user, password or token that is written in it. Whatever is before the
+/// last `@` is taken for them, even where that makes no URL.
+pub fn split_userinfo(url: &str) -> (String, Option<&str>) {
+    let Some((before, host)) = url.rsplit_once('@') else {
+        return (url.to_owned(), None);
+    };
+    match before.split_once("://") {
+        Some((scheme, userinfo)) if scheme.chars().all(|letter| letter.is_ascii_alphanumeric()) => {
+            (format!("{scheme}://{host}"), Some(userinfo))
+        }
+        Some(_) | None => (host.to_owned(), Some(before)),
+    }
 }
 
 /// An error with its causes, each said once.
@@ -134,4 +148,39 @@ pub(crate) fn speaks_of_credentials(message: &str) -> bool {
     ]
     .iter()
     .any(|words| message.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_in_a_url_is_split_off() {
+        let table = [
+            (
+                "nats://app:secret@n-0:4222",
+                "nats://n-0:4222",
+                Some("app:secret"),
+            ),
+            ("t0ken@n-0", "n-0", Some("t0ken")),
+            ("nats://app:se@/cr#et@n-0", "nats://n-0", Some("app:se@/cr#et")),
+            ("app:se://cret@n-0", "n-0", Some("app:se://cret")),
+            ("tls://n-0:4222", "tls://n-0:4222", None),
+        ];
+        for (url, public, userinfo) in table {
+            assert_eq!(split_userinfo(url), (public.to_owned(), userinfo), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_named_without_its_password() {
+        let error = ConnectError::Url {
+            url: "nats://app:se/cret@n-0:port".into(),
+            message: "invalid port number".into(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "nats://n-0:port is not a NATS URL: invalid port number"
+        );
+    }
 }

@@ -1,8 +1,15 @@
 //! Numbers about the adapter itself, on the same page as the engine's.
 
-use leeward_engine::metrics::Metrics;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use std::sync::atomic::AtomicU64;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use leeward_api::vocabulary::PolicyCondition;
+use leeward_engine::metrics::{Metrics, table};
+use leeward_nats::requests::{self, Count};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
@@ -16,6 +23,13 @@ struct SystemLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabels {
+    namespace: String,
+    policy: String,
+    condition: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LeaseLabels {
     lease: String,
 }
@@ -26,12 +40,46 @@ struct LeaseErrorLabels {
     reason: &'static str,
 }
 
-/// Gauges per system and per lease.
+type Float = Gauge<f64, AtomicU64>;
+
+/// The requests to NATS, which the adapter to NATS counts.
+#[derive(Debug)]
+struct Requests;
+
+impl EncodeMetric for Requests {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for Count { api, result, number } in requests::counts() {
+            let labels = [("api", api), ("result", result)];
+            ConstCounter::new(number).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+
+    fn is_empty(&self) -> bool {
+        requests::counts().next().is_none()
+    }
+}
+
+/// What a policy is judged by on the page; `Progressing` and `Degraded` have numbers of their own.
+const CONDITIONS: [PolicyCondition; 5] = [
+    PolicyCondition::Accepted,
+    PolicyCondition::ResolvedRefs,
+    PolicyCondition::Observed,
+    PolicyCondition::InPlace,
+    PolicyCondition::Ready,
+];
+
+/// Gauges per system, per policy and per lease.
 #[derive(Clone, Debug, Default)]
 pub struct Gauges {
     expected: Family<SystemLabels, Gauge>,
     answered: Family<SystemLabels, Gauge>,
     connected: Family<SystemLabels, Gauge>,
+    conditions: Family<ConditionLabels, Gauge>,
     lease_held: Family<LeaseLabels, Gauge>,
     lease_errors: Family<LeaseErrorLabels, Counter>,
 }
@@ -66,33 +114,18 @@ impl Gauges {
         let gauges = Self::default();
         let added = gauges.clone();
         metrics.register_with(|registry| {
-            registry.register(
-                "servers_expected",
-                "Servers of a system that should have answered",
-                added.expected,
-            );
-            registry.register(
-                "servers_answered",
-                "Servers of a system that answered",
-                added.answered,
-            );
-            registry.register(
-                "nats_connected",
-                "Whether a system's observer is connected",
-                added.connected,
-            );
-            registry.register(
-                "lease_held",
-                "Whether this replica holds a lease, and so acts",
-                added.lease_held,
-            );
-            registry.register(
-                "lease_errors",
-                "Calls to the Kubernetes API about a lease that failed",
-                added.lease_errors,
-            );
+            table::SERVERS_EXPECTED.register(registry, added.expected);
+            table::SERVERS_ANSWERED.register(registry, added.answered);
+            table::NATS_CONNECTED.register(registry, added.connected);
+            table::POLICY_CONDITION.register(registry, added.conditions);
+            table::LEASE_HELD.register(registry, added.lease_held);
+            table::LEASE_ERRORS.register(registry, added.lease_errors);
+            table::NATS_REQUESTS.register(registry, Requests);
+            let start = Float::default();
+            start.set(Timestamp::now().as_duration().as_secs_f64());
+            table::START.register(registry, start);
             let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-            registry.register("build", "The version that runs", build);
+            table::BUILD.register(registry, build);
         });
         gauges
     }
@@ -119,12 +152,44 @@ impl Gauges {
         self.answered.get_or_create(&labels).set(answered.into());
     }
 
+    /// Sets whether the conditions of a policy hold, as far as they are there.
+    pub fn set_conditions(&self, policy: &Key, conditions: &[Condition]) {
+        for kind in CONDITIONS {
+            let labels = condition_labels(policy, kind);
+            match conditions
+                .iter()
+                .find(|condition| condition.type_ == labels.condition)
+            {
+                Some(condition) => {
+                    let holds = condition.status == "True";
+                    self.conditions.get_or_create(&labels).set(holds.into());
+                }
+                None => {
+                    self.conditions.remove(&labels);
+                }
+            }
+        }
+    }
+
+    /// Forgets the conditions of a policy that is gone, or that another replica speaks for.
+    pub fn forget_conditions(&self, policy: &Key) {
+        self.set_conditions(policy, &[]);
+    }
+
     /// Forgets a system.
     pub fn remove(&self, system: &Key) {
         let labels = labels(system);
         self.connected.remove(&labels);
         self.expected.remove(&labels);
         self.answered.remove(&labels);
+    }
+}
+
+fn condition_labels(policy: &Key, condition: PolicyCondition) -> ConditionLabels {
+    ConditionLabels {
+        namespace: policy.namespace.clone(),
+        policy: policy.name.clone(),
+        condition: condition.into(),
     }
 }
 
@@ -137,6 +202,8 @@ fn labels(system: &Key) -> SystemLabels {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -151,6 +218,56 @@ mod tests {
         assert!(page.contains("leeward_build_info{version="), "{page}");
         gauges.remove(&system);
         assert!(!metrics.page().unwrap().contains("prod"));
+    }
+
+    #[test]
+    fn what_is_on_the_page_is_described_in_the_table() {
+        let metrics = Metrics::new();
+        let gauges = Gauges::register(&metrics);
+        gauges.set(&Key::new("nats", "prod"), true, 6, 5);
+        gauges.lease("leeward").fail("forbidden");
+        let page = metrics.classic_page().unwrap();
+        let described: BTreeSet<String> = table::ALL.iter().map(|row| row.full_name()).collect();
+        let helps = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next());
+        let shown: Vec<&str> = helps.collect();
+        assert!(shown.len() > 6, "{page}");
+        for name in shown {
+            assert!(
+                described.contains(name),
+                "{name} is not in leeward_engine::metrics::table: add a row"
+            );
+        }
+    }
+
+    #[test]
+    fn a_policy_has_its_conditions_on_the_page_while_this_replica_speaks_for_it() {
+        let metrics = Metrics::new();
+        let gauges = Gauges::register(&metrics);
+        let policy = Key::new("apps", "nearby");
+        let condition = |kind: &str, status: &str| Condition {
+            last_transition_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
+            message: String::new(),
+            observed_generation: None,
+            reason: "Word".into(),
+            status: status.into(),
+            type_: kind.into(),
+        };
+        gauges.set_conditions(
+            &policy,
+            &[
+                condition("Accepted", "True"),
+                condition("ResolvedRefs", "Unknown"),
+            ],
+        );
+        let page = metrics.page().unwrap();
+        let of = |kind: &str| format!("{{namespace=\"apps\",policy=\"nearby\",condition=\"{kind}\"}}");
+        assert!(page.contains(&format!("{} 1", of("Accepted"))), "{page}");
+        assert!(page.contains(&format!("{} 0", of("ResolvedRefs"))), "{page}");
+        assert!(!page.contains(&of("Ready")), "{page}");
+        gauges.forget_conditions(&policy);
+        assert!(!metrics.page().unwrap().contains("nearby"));
     }
 
     #[test]

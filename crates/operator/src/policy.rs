@@ -355,6 +355,7 @@ impl Policies {
         findings: &Findings,
     ) -> Result<(), ClusterError> {
         if !self.is_in_term(policy, entry) {
+            self.shared.gauges.forget_conditions(key);
             return Ok(());
         }
         let standing = entry.standing();
@@ -371,6 +372,7 @@ impl Policies {
             lost: entry.link.as_ref().and_then(Link::lost),
         };
         let status = build(&entry.status, &outlook, Timestamp::now());
+        self.shared.gauges.set_conditions(key, &status.conditions);
         if same(&entry.written, &status) {
             entry.recorded(standing.as_deref());
             return Ok(());
@@ -417,6 +419,7 @@ impl Policies {
         self.halt(&key, &mut entry).await;
         self.claims.forget(&key);
         self.shared.metrics.forget(&run::labels(&key));
+        self.shared.gauges.forget_conditions(&key);
         if let Some(system) = entry.system_key() {
             self.shared.system_pokes.poke(system);
         }

@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use leeward_api::duration::GoDuration;
 use leeward_operator::{Config, LeaseConfig};
 
+use crate::logs::admin::AdminAddress;
+
 /// A lease that is shorter leaves no time for a renewal that fails.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
@@ -29,6 +31,17 @@ pub struct OperatorArgs {
         default_value = "0.0.0.0:8080"
     )]
     listen: SocketAddr,
+    /// Let what is logged be changed while it runs (`leeward log-level`) on this loopback address; empty turns it off.
+    #[arg(
+        long,
+        env = "LEEWARD_ADMIN_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8081"
+    )]
+    admin_listen: AdminAddress,
+    /// Send traces of rounds, looks and operations to the OpenTelemetry collector at this address, as OTLP over HTTP.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// How log lines are written.
     #[arg(long, env = "LEEWARD_LOG_FORMAT", value_enum, default_value = "json")]
     log_format: LogFormat,
@@ -95,6 +108,10 @@ pub struct OperatorConfig {
     pub log_format: LogFormat,
     /// What is logged.
     pub log_filter: String,
+    /// Where that can be changed.
+    pub admin: AdminAddress,
+    /// The collector of traces, if there is one.
+    pub traces: Option<String>,
     /// The operator's own configuration.
     pub operator: Config,
 }
@@ -105,6 +122,8 @@ impl OperatorArgs {
         let Self {
             watch_namespaces,
             listen,
+            admin_listen,
+            otlp_endpoint,
             log_format,
             log_level,
             lease_name,
@@ -123,6 +142,8 @@ impl OperatorArgs {
         OperatorConfig {
             log_format,
             log_filter: log_level,
+            admin: admin_listen,
+            traces: otlp_endpoint.filter(given),
             operator: Config {
                 namespaces: watch_namespaces.into_iter().filter(given).collect(),
                 listen,
@@ -186,6 +207,21 @@ mod tests {
     fn a_lease_lasts_whole_seconds_and_at_least_three() {
         for wrong in ["2s", "3500ms", "0s", "soon", "1000000h"] {
             let arguments = ["leeward", "operator", "--lease-duration", wrong];
+            assert!(Args::try_parse_from(arguments).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_administration_listens_on_a_loopback_address_or_nowhere() {
+        let admin = |given: &[&str]| resolved(given).admin.0;
+        assert_eq!(admin(&[]), Some("127.0.0.1:8081".parse().unwrap()));
+        assert_eq!(
+            admin(&["--admin-listen", "[::1]:9"]),
+            Some("[::1]:9".parse().unwrap())
+        );
+        assert_eq!(admin(&["--admin-listen", ""]), None);
+        for wrong in ["0.0.0.0:8081", "10.0.0.1:80", "8081"] {
+            let arguments = ["leeward", "operator", "--admin-listen", wrong];
             assert!(Args::try_parse_from(arguments).is_err(), "{wrong}");
         }
     }

@@ -11,7 +11,7 @@ pub struct PolicyArgs {
     pub files: Vec<PathBuf>,
     /// A policy in Kubernetes, as NAME or NAMESPACE/NAME. Its own Secrets are read to connect, unless flags, the
     /// environment or --context say how.
-    #[arg(long, value_name = "POLICY", conflicts_with = "files")]
+    #[arg(long, value_name = "POLICY")]
     pub policy: Option<String>,
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,

@@ -15,10 +15,10 @@ use std::time::Duration;
 use anyhow::bail;
 use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
-use leeward_core::names::AssetName;
+use leeward_core::demand::Home;
 use leeward_core::plan::Action;
 use leeward_core::policy::Mode;
-use leeward_engine::runner::{Input, stale_after};
+use leeward_engine::runner::{Approved, Input, stale_after};
 use leeward_engine::standing::Standing;
 
 use self::course::{Ended, Leg};
@@ -58,7 +58,8 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<Found> {
         format: output.format,
         yes,
     };
-    let (document, found) = if consent.given(&plan_of(&judged), worst(&judged))? {
+    let conclusive = judged.iter().all(|judged| judged.evaluation.conclusive());
+    let (document, found) = if consent.given(&plan_of(&judged), conclusive)? {
         let ended = carry_out(&session, rules, &judged, &connection).await?;
         conclude(&session, &subject.policies, &judged, ended)
     } else {
@@ -130,6 +131,17 @@ fn now<'a>(judged: &'a Judged<'_>) -> Vec<&'a Action> {
     begins.flat_map(|wave| &wave.actions).collect()
 }
 
+/// What the engine may do: what was shown, towards the home that was shown.
+fn approval(judged: &Judged<'_>) -> Approved {
+    let deeds = now(judged).into_iter();
+    Approved {
+        home: judged.evaluation.home.as_ref().and_then(Home::reference).cloned(),
+        deeds: deeds
+            .map(|action| (action.asset.clone(), action.kind()))
+            .collect(),
+    }
+}
+
 /// Lets the engine do what was planned, and nothing else, until it has nothing left to do.
 async fn carry_out(
     session: &Session,
@@ -141,7 +153,6 @@ async fn carry_out(
     let progress = Progress::new();
     let legs = judged.iter().map(|judged| {
         let actions = now(judged);
-        let approved: BTreeSet<AssetName> = actions.iter().map(|action| action.asset.clone()).collect();
         let mut policy = judged.policy.clone();
         policy.mode = Mode::Enforce;
         let input = Input {
@@ -150,7 +161,7 @@ async fn carry_out(
             stale_after: stale_after(interval(connection)),
             managed: Arc::new(judged.given.managed.clone()),
             withheld: BTreeSet::new(),
-            approved: Some(Arc::new(approved)),
+            approved: Some(Arc::new(approval(judged))),
         };
         let nothing = PlacementPolicyStatus::default();
         let past = Past {
@@ -164,6 +175,7 @@ async fn carry_out(
     let outside = course::Outside {
         state: session.client.state(),
         wait: connection.wait.0,
+        moves: rules.limits.moves,
     };
     course::follow(legs.collect(), &outside).await
 }
@@ -190,13 +202,23 @@ fn conclude(
     };
     let time = Timestamp::now();
     let after = judge(&policies, &seen, time);
+    let found = found_after(&ended, worst(&after));
     let applied = before
         .iter()
         .zip(&after)
         .zip(ended)
         .map(|((before, after), ended)| applied(before, after, ended))
         .collect();
-    (ApplyDocument { time, applied }, worst(&after))
+    (ApplyDocument { time, applied }, found)
+}
+
+/// What the last look found, if it began after everything had ended; an older one tells nothing of what was done.
+fn found_after(ended: &[Ended], found: Found) -> Found {
+    if ended.iter().all(|ended| ended.seen) {
+        found
+    } else {
+        Found::Incomplete
+    }
 }
 
 /// The past of a policy with what was done now, so that what failed is known to have been tried.
@@ -221,6 +243,7 @@ fn applied(before: &Judged<'_>, after: &Judged<'_>, ended: Ended) -> PolicyAppli
         done,
         tried,
         unwatched,
+        seen: _,
         standing: _,
     } = ended;
     let is_left = |action: &&Action| {

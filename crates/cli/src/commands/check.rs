@@ -2,11 +2,12 @@
 //! policy wants them.
 //!
 //! Files with definitions are judged and nothing else; a live system tells home and servers then, unless nothing is to be
-//! connected to. Without definitions the live system itself is judged.
+//! connected to. The live system itself is judged only where the files have nothing that could be meant as a definition.
 
 mod definitions;
 mod judged;
 mod junit;
+mod part;
 mod rules;
 mod sarif;
 mod table;
@@ -16,8 +17,7 @@ use jiff::Timestamp;
 
 use self::definitions::Defined;
 use self::judged::{Ground, Outcome};
-use crate::args::{CheckArgs, CheckFormat, ConnectionArgs, PolicyArgs};
-use crate::commands::looked;
+use crate::args::{self, CheckArgs, CheckFormat, ConnectionArgs, PolicyArgs};
 use crate::connection;
 use crate::document::CheckDocument;
 use crate::exit::Found;
@@ -42,24 +42,27 @@ pub fn run(args: CheckArgs) -> anyhow::Result<Found> {
         policy,
     } = args;
     let documents = input::read(&policy.files)?;
-    let (found, (defined, notes)) = input::both(
+    let (found, said) = input::both(
         policies::from_documents(&documents),
         definitions::read(&documents),
     )?;
-    let mut outcome = if defined.is_empty() {
-        if offline || home.is_some() {
-            bail!(
-                "--offline and --home are for definitions, and {} defines no stream and no consumer: name files that do \
-                 with -f",
-                sources(&documents)
-            );
-        }
-        check_assets(&connection, &policy)?
+    if policy.policy.is_some() && !found.policies.is_empty() {
+        bail!("a policy is named by --policy, and files of -f have policies too: leave one of them out");
+    }
+    let mut outcome = if !said.defined.is_empty() {
+        let wanted = wanted(found, &policy, offline)?;
+        check_definitions(&connection, wanted, &said.defined, offline, home.as_deref())?
+    } else if !said.unread.is_empty() {
+        Outcome::default()
+    } else if offline || home.is_some() {
+        bail!(
+            "--offline and --home are for definitions, and {} defines no stream and no consumer: name files that do with -f",
+            sources(&documents)
+        );
     } else {
-        let found = or_defaults(found)?;
-        check_definitions(&connection, found, &defined, offline, home.as_deref())?
+        check_assets(&connection, &policy, found)?
     };
-    outcome.notes.splice(0..0, notes);
+    outcome.undecided.splice(0..0, said.unread);
     let document = document(outcome, Timestamp::now());
     output::write(&written(format, &document)?)?;
     Ok(ending(&document))
@@ -72,37 +75,67 @@ fn sources(documents: &[Document]) -> String {
     }
 }
 
-fn or_defaults(found: FromFiles) -> anyhow::Result<FromFiles> {
-    if found.policies.is_empty() {
-        FromFiles::defaults()
-    } else {
-        Ok(found)
-    }
+/// Where the policies of definitions are.
+enum Wanted {
+    Files(FromFiles),
+    Kubernetes(PolicyArgs),
 }
 
-fn check_assets(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<Outcome> {
-    let (policies, seen) = runtime::block_on(looked(connection, policy))?;
-    let judged = judge(&policies, &seen, Timestamp::now());
+/// As a plugin of kubectl, the only policy of the namespace is meant where none is in the files.
+fn wanted(found: FromFiles, policy: &PolicyArgs, offline: bool) -> anyhow::Result<Wanted> {
+    let in_kubernetes = policy.policy.is_some() || (args::is_plugin() && !offline);
+    if found.policies.is_empty() && in_kubernetes {
+        return Ok(Wanted::Kubernetes(PolicyArgs {
+            files: Vec::new(),
+            ..policy.clone()
+        }));
+    }
+    Ok(Wanted::Files(if found.policies.is_empty() {
+        FromFiles::defaults()?
+    } else {
+        found
+    }))
+}
+
+fn check_assets(
+    connection: &ConnectionArgs,
+    policy: &PolicyArgs,
+    found: FromFiles,
+) -> anyhow::Result<Outcome> {
+    let subject = runtime::block_on(async {
+        if found.policies.is_empty() {
+            policies::read(connection, policy).await
+        } else {
+            // Standard input cannot be read twice.
+            found.with(connection::resolve(connection)?)
+        }
+    })?;
+    let seen = runtime::block_on(look_at_own(&subject.connections, Patience::of(connection)))?;
+    let judged = judge(&subject.policies, &seen, Timestamp::now());
     Ok(judged::assets(&seen, &judged))
 }
 
 fn check_definitions(
     connection: &ConnectionArgs,
-    found: FromFiles,
+    wanted: Wanted,
     defined: &[Defined<'_>],
     offline: bool,
     home: Option<&str>,
 ) -> anyhow::Result<Outcome> {
-    if offline {
-        return Ok(alone(&found.policies, defined, home));
-    }
-    if !connection::is_told(connection)? {
-        let mut outcome = alone(&found.policies, defined, home);
-        outcome.notes.push(NOTHING_TO_CONNECT_TO.to_owned());
-        return Ok(outcome);
-    }
-    let subject = found.with(connection::resolve(connection)?)?;
+    let subject = match wanted {
+        Wanted::Kubernetes(policy) => runtime::block_on(policies::read(connection, &policy))?,
+        Wanted::Files(found) if offline => return Ok(alone(&found.policies, defined, home)),
+        Wanted::Files(found) if !connection::is_told(connection)? => {
+            let mut outcome = alone(&found.policies, defined, home);
+            outcome.notes.push(NOTHING_TO_CONNECT_TO.to_owned());
+            return Ok(outcome);
+        }
+        Wanted::Files(found) => found.with(connection::resolve(connection)?)?,
+    };
     let seen = runtime::block_on(look_at_own(&subject.connections, Patience::of(connection)))?;
+    if let Some(home) = home {
+        judged::refuse_unknown_home(home, &seen, &subject.policies)?;
+    }
     let judged = judge(&subject.policies, &seen, Timestamp::now());
     let ground = Ground {
         policies: &subject.policies,

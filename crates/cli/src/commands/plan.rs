@@ -59,6 +59,7 @@ pub(super) fn planned(judged: &Judged<'_>) -> PolicyPlan {
     PolicyPlan {
         about: judged.about(),
         home: judged.report.home.clone(),
+        no_home: judged.home_is_missing().then(|| judged.report.in_place.1.clone()),
         held: stays(judged),
         waves,
         cut: cut.map(|cut| CutPart {

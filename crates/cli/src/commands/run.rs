@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::sleep;
-use tracing::{error, info};
+use tokio::time::{Instant, sleep};
+use tracing::{error, info, warn};
 
 use self::crew::Crew;
 use self::record::Record;
@@ -34,12 +34,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     if args.interval.0 < SHORTEST {
         bail!("--interval {} is too short: give at least 1s", args.interval);
     }
-    logs::start(args.log_format, &args.log_level)?;
+    logs::start(args.log_format, &args.log_level, None)?;
     runtime::block_on(keep(args))
 }
 
 async fn keep(args: RunArgs) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
     let files = Files {
         connection: args.connection,
         paths: args.files,
@@ -48,23 +47,52 @@ async fn keep(args: RunArgs) -> anyhow::Result<()> {
     let record = args.status_file.as_deref().map(Record::open).transpose()?;
     let subject = files.read().await?;
     let rules = drive::rules(&subject)?;
+    // Not before: what is read may be standard input, and nobody listens for a signal meanwhile.
+    let mut signals = Signals::listen()?;
     let interval = rules.interval.unwrap_or(args.interval.0);
-    let opening = Session::open(&subject.connections, interval, files.connection.wait.0);
+    let wait = files.connection.wait.0.max(SHORTEST);
+    let opening = until_it_answers(wait, || Session::open(&subject.connections, interval, wait));
     let session = tokio::select! {
         session = opening => session?,
         () = signals.end.asked_for() => return Ok(()),
     };
     info!(version = env!("CARGO_PKG_VERSION"), account = %session.account.id, "leeward run");
     let mut crew = Crew::new(&session, interval, record, subject.policies, rules)?;
-    follow(&mut crew, &session, &files, &mut signals).await;
+    let followed = follow(&mut crew, &session, &files, &mut signals).await;
     crew.end().await;
     session.close().await;
     info!("ended");
-    Ok(())
+    followed
 }
 
-/// Until a signal ends it.
-async fn follow(crew: &mut Crew<'_>, session: &Session, files: &Files, signals: &mut Signals) {
+/// Tries for as long as nobody answers, since NATS may start later; an error that comes before the waiting is over is
+/// one that waiting does not cure.
+async fn until_it_answers<T>(
+    wait: Duration,
+    mut open: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    loop {
+        let begun = Instant::now();
+        match open().await {
+            Err(error) if begun.elapsed() >= wait => {
+                warn!(
+                    error = format!("{error:#}"),
+                    "NATS did not answer, and is tried again"
+                );
+                sleep(AGAIN).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Until a signal ends it, or the loop of a policy does: whoever starts this again starts that as well.
+async fn follow(
+    crew: &mut Crew<'_>,
+    session: &Session,
+    files: &Files,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
     let mut views = session.observe.watch(&session.account.id);
     let mut state = session.client.state();
     loop {
@@ -72,6 +100,10 @@ async fn follow(crew: &mut Crew<'_>, session: &Session, files: &Files, signals: 
         state.borrow_and_update();
         crew.direct();
         let written = crew.tell();
+        if let Some(policy) = crew.broken_off() {
+            error!(%policy, "the policy's loop broke off, a defect of Leeward: nothing acts on it any more");
+            bail!("the loop of policy {policy} broke off, a defect of Leeward: start leeward run again");
+        }
         tokio::select! {
             () = crew.changed() => {}
             _ = views.changed() => {}
@@ -81,7 +113,7 @@ async fn follow(crew: &mut Crew<'_>, session: &Session, files: &Files, signals: 
                 Ok((policies, rules)) => crew.replace(policies, rules).await,
                 Err(error) => error!(error = format!("{error:#}"), "the policy files were not read anew, and the policies from before go on"),
             },
-            () = signals.end.asked_for() => return,
+            () = signals.end.asked_for() => return Ok(()),
         }
     }
 }
@@ -141,5 +173,35 @@ impl End {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn nats_that_is_not_there_yet_is_tried_until_it_is() {
+        let mut tries = 0;
+        let opened = until_it_answers(WAIT, async || {
+            tries += 1;
+            if tries < 4 {
+                sleep(WAIT).await;
+                Err(anyhow!("no connection"))
+            } else {
+                Ok(tries)
+            }
+        });
+        assert_eq!(opened.await.unwrap(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waiting_does_not_cure_ends_it_at_once() {
+        let refused = until_it_answers(WAIT, async || Err::<(), _>(anyhow!("refused")));
+        assert_eq!(refused.await.unwrap_err().to_string(), "refused");
     }
 }

@@ -121,7 +121,8 @@ mod tests {
         let first = page("leeward.1");
         for command in commands() {
             let name = command.get_name();
-            assert!(first.contains(&format!("leeward\\-{name}(1)")), "{name}");
+            let listed = format!("leeward\\-{}(1)", name.replace('-', "\\-"));
+            assert!(first.contains(&listed), "{name}");
             let page = page(&format!("leeward-{name}.1"));
             for option in options(&command) {
                 let said = format!("\\-\\-{}", option.replace('-', "\\-"));

@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use kube::Api;
+use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -18,7 +19,7 @@ use leeward_api::PlacementPolicy;
 use self::row::{Key, Layout, Row};
 use crate::args::WatchArgs;
 use crate::kubernetes::{self, Kubernetes};
-use crate::runtime;
+use crate::{exit, runtime};
 
 type Object = DeserializeGuard<PlacementPolicy>;
 
@@ -41,13 +42,19 @@ async fn follow(args: &WatchArgs) -> anyhow::Result<()> {
     } else {
         Api::namespaced(client, &scope)
     };
+    if is_empty(&api, &kubernetes.server, &scope).await? {
+        tell(&format!(
+            "no placement policies in {}: waiting for the first",
+            kubernetes::place(&scope)
+        ));
+    }
     let mut events = watcher(api, config).default_backoff().boxed();
     let mut board = Board::new(args.all_namespaces);
     while let Some(event) = events.next().await {
         let lines = match event {
             Ok(event) => board.hear(event),
             Err(error) => {
-                board.complain(&scope, &error)?;
+                board.complain(&kubernetes.server, &scope, &error)?;
                 continue;
             }
         };
@@ -75,8 +82,23 @@ async fn asked(kubernetes: &Kubernetes, args: &WatchArgs) -> anyhow::Result<(Str
     );
     let (namespace, name) = kubernetes.key(wanted)?;
     // A name that does not exist would be waited for without a word.
-    kubernetes::read(&kubernetes.client, &namespace, &name).await?;
+    kubernetes::read(kubernetes, &namespace, &name).await?;
     Ok((namespace, config.fields(&format!("metadata.name={name}"))))
+}
+
+/// Whether nothing is there yet; an API that cannot be reached at all is an error, where the watch would try for ever.
+async fn is_empty(api: &Api<Object>, server: &str, scope: &str) -> anyhow::Result<bool> {
+    let first = ListParams::default().limit(1);
+    match kubernetes::answered(server, api.list(&first)).await? {
+        Ok(list) => Ok(list.items.is_empty()),
+        Err(error) => Err(kubernetes::problem(server, "list", scope, &error)),
+    }
+}
+
+/// A line beside the table.
+fn tell(words: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr(), "leeward: {}", exit::harmless(words));
 }
 
 /// Whether somebody still reads.
@@ -158,7 +180,7 @@ impl Board {
     }
 
     /// Ends the command where asking again cannot help; otherwise says once that the watch is begun anew.
-    fn complain(&mut self, scope: &str, error: &watcher::Error) -> anyhow::Result<()> {
+    fn complain(&mut self, server: &str, scope: &str, error: &watcher::Error) -> anyhow::Result<()> {
         let (verb, cause) = match error {
             watcher::Error::InitialListFailed(cause) => ("list", Some(cause)),
             watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => {
@@ -167,12 +189,11 @@ impl Board {
             watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => ("watch", None),
         };
         if let Some(cause) = cause.filter(|cause| kubernetes::is_definite(cause)) {
-            return Err(kubernetes::problem(verb, scope, cause));
+            return Err(kubernetes::problem(server, verb, scope, cause));
         }
         if !std::mem::replace(&mut self.broken, true) {
-            let words = cause.map_or_else(|| error.to_string(), ToString::to_string);
-            // Nobody is left to tell if this fails.
-            let _ = writeln!(io::stderr(), "leeward: the watch is begun anew: {words}");
+            let words = exit::words(anyhow::Chain::new(error));
+            tell(&format!("the watch of {server} is begun anew: {words}"));
         }
         Ok(())
     }

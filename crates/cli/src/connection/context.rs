@@ -131,8 +131,8 @@ impl Context {
     }
 
     /// The URLs of servers.
-    pub fn url(&self) -> Option<String> {
-        filled(self.fields.url.as_ref())
+    pub fn url(&self) -> Option<Value> {
+        self.value("url", self.fields.url.as_ref())
     }
 
     /// The first part of inbox subjects.

@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use k8s_openapi::ByteString;
 
+/// Longer values are no paths on any system.
+const LONGEST_PATH: usize = 4096;
+/// Five dashes and what may follow.
+const BEGIN_IN_BASE64: &str = "LS0tLS1";
+
 /// What is around the process.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -143,12 +148,14 @@ impl Environment {
     }
 
     fn read(&self, path: &str, value: &Value) -> anyhow::Result<String> {
+        refuse_credentials(path, value)?;
         let path = if value.expands {
             self.expand(path)
                 .with_context(|| format!("{} is a path that cannot be followed", value.source))?
         } else {
             path.to_owned()
         };
+        refuse_credentials(&path, value)?;
         let path = match (path.strip_prefix('~'), &self.home) {
             (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
                 home.join(rest.trim_start_matches('/'))
@@ -183,6 +190,30 @@ impl Environment {
         }
         Ok(expanded + rest)
     }
+}
+
+/// What is no path must not be named in an error.
+fn refuse_credentials(path: &str, value: &Value) -> anyhow::Result<()> {
+    if !is_credentials(path) {
+        return Ok(());
+    }
+    bail!(
+        "{} holds credentials, not a path: write them to a file, and give its path",
+        value.source
+    )
+}
+
+fn is_credentials(text: &str) -> bool {
+    let text = text.trim();
+    let is_seed = text.starts_with('S')
+        && text.len() > 50
+        && text
+            .bytes()
+            .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
+    let begins = ["eyJ", BEGIN_IN_BASE64]
+        .iter()
+        .any(|begin| text.starts_with(begin));
+    is_seed || begins || text.contains("-----BEGIN") || text.contains('\n') || text.len() > LONGEST_PATH
 }
 
 fn inline(payload: &str) -> Option<String> {

@@ -28,33 +28,54 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    /// Those of flags and the environment. A user without a password is a token there.
+    /// Those of flags and the environment.
     pub fn of_flags(args: &ConnectionArgs) -> Self {
-        let user = Value::of_flag("--user", args.user.as_deref());
-        let password = Value::of_flag("--password", args.password.as_deref());
-        let token = Value::of_flag("--token", args.token.as_deref());
-        let (user, token) = match (user, &password, token) {
-            (Some(user), None, None) => (None, Some(user)),
-            (user, _, token) => (user, token),
-        };
         Self {
-            user,
-            password,
-            token,
-            creds: Value::of_file("--creds", args.creds.as_deref()),
-            nkey: Value::of_file("--nkey", args.nkey.as_deref()),
+            user: Value::of_flag("--user (NATS_USER)", args.user.as_deref()),
+            password: Value::of_flag("--password (NATS_PASSWORD)", args.password.as_deref()),
+            token: Value::of_flag("--token (NATS_TOKEN)", args.token.as_deref()),
+            creds: Value::of_file("--creds (NATS_CREDS)", args.creds.as_deref()),
+            nkey: Value::of_file("--nkey (NATS_NKEY)", args.nkey.as_deref()),
             jwt: None,
             seed: None,
         }
     }
 
+    /// These of flags over those of a context: a user or a password alone is completed by it, and a user that stays without
+    /// a password is a token.
+    pub fn over(self, context: Self) -> Self {
+        match self {
+            Self {
+                user: Some(user),
+                password: None,
+                token: None,
+                creds: None,
+                nkey: None,
+                jwt: None,
+                seed: None,
+            } => match context.password {
+                Some(password) => Self {
+                    user: Some(user),
+                    password: Some(password),
+                    ..Self::default()
+                },
+                None => Self {
+                    token: Some(user),
+                    ..Self::default()
+                },
+            },
+            flags => flags.or(context),
+        }
+    }
+
     /// These, if they say who; a password alone is for the other's user.
-    pub fn over(self, other: Self) -> Self {
+    pub fn or(self, other: Self) -> Self {
         if self.kinds().next().is_some() {
             return self;
         }
         Self {
             password: self.password.or(other.password),
+            seed: self.seed.or(other.seed),
             ..other
         }
     }
@@ -69,13 +90,8 @@ impl Proofs {
         let kinds: Vec<&str> = self.kinds().map(|value| value.source.as_str()).collect();
         if kinds.len() > 1 {
             bail!(
-                "there are several kinds of credentials ({}): keep one and remove the others{}",
-                kinds.join(", "),
-                if kinds.iter().any(|kind| kind.starts_with("--")) {
-                    "; each may come from its NATS_ variable too"
-                } else {
-                    ""
-                }
+                "there are several kinds of credentials ({}): keep one and remove the others",
+                kinds.join(", ")
             );
         }
         if let (Some(password), None) = (&self.password, &self.user) {

@@ -152,6 +152,69 @@ fn a_user_without_a_password_is_a_token_only_on_the_command_line() {
     assert_eq!(who(&home.account(&args)), "token t");
     home.context("user", r#"{"user": "u"}"#);
     assert_eq!(who(&home.account(&of_context("user"))), "user u ");
+    home.context("both", r#"{"user": "u", "password": "p"}"#);
+    let args = ConnectionArgs {
+        user: Some("other".into()),
+        ..of_context("both")
+    };
+    assert_eq!(who(&home.account(&args)), "user other p");
+}
+
+fn at(urls: &str) -> ConnectionArgs {
+    ConnectionArgs {
+        server: Some(urls.into()),
+        ..ConnectionArgs::default()
+    }
+}
+
+#[test]
+fn a_user_in_urls_counts_where_nothing_else_says_who() {
+    let home = Home::new();
+    let account = home.account(&at("nats://u:p%40x@a:1, u:p%40x@b:2, c"));
+    assert_eq!(who(&account), "user u p@x");
+    assert_eq!(account.config.servers, ["nats://a:1", "nats://b:2", "nats://c"]);
+    assert_eq!(who(&home.account(&at("t0ken@a"))), "token t0ken");
+    let typed = ConnectionArgs {
+        token: Some("t".into()),
+        ..at("u:p@a")
+    };
+    assert_eq!(who(&home.account(&typed)), "token t");
+    home.context("shop", r#"{"url": "nats://s:q@a:1"}"#);
+    assert_eq!(who(&home.account(&of_context("shop"))), "user s q");
+    let mut args = at("u:p@a");
+    args.system_context = Some("shop".into());
+    let system = home.resolve(&args).unwrap().system.unwrap();
+    assert_eq!(words(system.credentials.as_ref()), "user s q");
+    assert_eq!(system.servers, ["nats://a:1"]);
+}
+
+#[test]
+fn users_in_urls_that_differ_or_cannot_be_read_are_refused_and_not_named() {
+    let home = Home::new();
+    let error = |urls: &str| format!("{:#}", home.resolve(&at(urls)).unwrap_err());
+    for (urls, words) in [
+        ("u:hidden@a,u:other@b", "different users"),
+        ("u:hidden%4@a", "write it as %25"),
+    ] {
+        let error = error(urls);
+        assert!(error.contains("NATS_URL") && error.contains(words), "{error}");
+        assert!(!error.contains("hidden"), "{error}");
+    }
+}
+
+#[test]
+fn several_kinds_of_credentials_are_named_with_their_variables() {
+    let args = ConnectionArgs {
+        creds: Some("x".into()),
+        user: Some("u".into()),
+        password: Some("p".into()),
+        ..ConnectionArgs::default()
+    };
+    let error = format!("{:#}", Home::new().resolve(&args).unwrap_err());
+    assert!(
+        error.contains("--user (NATS_USER), --creds (NATS_CREDS)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -235,6 +298,27 @@ fn what_cannot_be_done_is_refused_with_the_file_the_field_and_the_cure() {
 }
 
 #[test]
+fn credentials_in_place_of_a_path_are_never_shown() {
+    let home = Home::new();
+    let creds = creds();
+    let encoded = serde_json::to_value(k8s_openapi::ByteString(creds.clone().into_bytes())).unwrap();
+    let encoded = encoded.as_str().unwrap().to_owned();
+    let contents = [creds.clone(), creds.replace('\n', " "), encoded, SEED.to_owned()];
+    for content in &contents {
+        let args = ConnectionArgs {
+            creds: Some(content.into()),
+            ..ConnectionArgs::default()
+        };
+        let flag = format!("{:#}", home.resolve(&args).unwrap_err());
+        let field = home.error(&serde_json::json!({"nkey": content}).to_string());
+        for error in [flag, field] {
+            assert!(error.contains("holds credentials, not a path"), "{error}");
+            assert!(!error.contains(SEED) && !error.contains(content), "{error}");
+        }
+    }
+}
+
+#[test]
 fn errors_of_json_say_where_and_quote_no_secret() {
     let home = Home::new();
     let error = home.error("{\n  \"password\": 123456\n}");
@@ -302,6 +386,64 @@ fn the_system_context_inherits_servers_and_tls_and_never_credentials() {
     assert_eq!(far.servers, ["nats://far:1"]);
     assert!(far.tls.is_none(), "TLS goes with the servers");
     assert!(home.resolve(&of_context("shop")).unwrap().system.is_none());
+}
+
+#[test]
+fn typed_authorities_are_trusted_as_a_system_user_too() {
+    let home = Home::new();
+    home.write("typed.pem", "typed");
+    home.context("sys", r#"{"url": "tls://a:1", "user": "s", "password": "q"}"#);
+    let args = ConnectionArgs {
+        tlsca: Some(home.path().join("typed.pem")),
+        system_context: Some("sys".into()),
+        ..at("tls://a:1")
+    };
+    let system = home.resolve(&args).unwrap().system.unwrap();
+    assert_eq!(system.tls.unwrap().ca_pem.as_deref(), Some("typed"));
+}
+
+#[test]
+fn arguments_add_to_what_a_policy_refers_to() {
+    let home = Home::new();
+    home.write("typed.pem", "typed");
+    home.context("sys", r#"{"user": "s", "password": "q"}"#);
+    let config = ConnectConfig {
+        servers: vec!["tls://a:1".into()],
+        ..ConnectConfig::default()
+    };
+    let references = || Connections {
+        account: Some(AccountConnection {
+            config: config.clone(),
+            domain: Some("hub".into()),
+        }),
+        system: Some(config.clone()),
+    };
+    let over = |args: &ConnectionArgs| over_references_in(args, references(), &home.environment).unwrap();
+    let unchanged = over(&ConnectionArgs::default());
+    let account = unchanged.account.unwrap();
+    assert_eq!(account.domain.as_deref(), Some("hub"));
+    assert!(account.config.tls.is_none() && unchanged.system.unwrap().tls.is_none());
+    let mut args = ConnectionArgs {
+        js_domain: Some("leaf".into()),
+        inbox_prefix: Some("_I".into()),
+        tlsca: Some(home.path().join("typed.pem")),
+        tlsfirst: true,
+        ..ConnectionArgs::default()
+    };
+    for context in [None, Some("sys".to_owned())] {
+        args.system_context = context;
+        let connections = over(&args);
+        let account = connections.account.unwrap();
+        assert_eq!(account.domain.as_deref(), Some("leaf"));
+        assert_eq!(account.config.inbox_prefix.as_deref(), Some("_I"));
+        for config in [account.config, connections.system.unwrap()] {
+            let tls = config.tls.unwrap();
+            assert_eq!(
+                (tls.ca_pem.as_deref(), tls.handshake_first),
+                (Some("typed"), true)
+            );
+        }
+    }
 }
 
 #[test]

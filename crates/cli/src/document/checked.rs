@@ -32,6 +32,9 @@ pub struct Checked {
     /// Where it is defined; absent for an asset of a live system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// Where the policy is written, if that is a file; only told of an asset of a live system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_source: Option<Source>,
     /// What is wrong with it.
     pub findings: Vec<CheckFinding>,
 }

@@ -109,7 +109,8 @@ pub struct Decision {
     /// What cures it, where it is misplaced or held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Remedy>,
-    /// Milliseconds of waiting that the remedy would save a second: message rate times round trip saved.
+    /// Milliseconds of waiting that the remedy would save a second: message rate times round trip saved; absent where the
+    /// rate is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gain: Option<f32>,
     /// Why, with names and numbers.

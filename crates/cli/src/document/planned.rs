@@ -29,6 +29,9 @@ pub struct PolicyPlan {
     /// Home.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub home: Option<HomeStatus>,
+    /// Why no location is home, where everything was seen and assets are selected: then nothing can be planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_home: Option<String>,
     /// What may begin when, as budgets, windows and waits allow. Waves of one time follow each other as soon as the one
     /// before is done; `leeward apply` does those of the plan's own time.
     pub waves: Vec<WavePart>,
@@ -94,6 +97,7 @@ pub struct ActionPart {
     /// Consumers that come home with the stream, of a move.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub followers: Option<usize>,
-    /// Milliseconds of waiting saved a second: message rate times round trip saved.
-    pub gain: f32,
+    /// Milliseconds of waiting saved a second: message rate times round trip saved; absent where no rate is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gain: Option<f32>,
 }

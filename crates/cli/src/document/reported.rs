@@ -114,7 +114,8 @@ pub struct FindingPart {
     /// As in a policy's status.
     #[serde(flatten)]
     pub finding: Finding,
-    /// Milliseconds of waiting saved a second: message rate times round trip saved. Absent of what is about no stream.
+    /// Milliseconds of waiting saved a second: message rate times round trip saved. Absent of what is about no stream, and
+    /// where the rate is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gain: Option<f32>,
 }

@@ -1,6 +1,7 @@
 //! Which files the arguments name, and what is in them.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,8 @@ use super::{Problem, Problems};
 
 /// No file may be larger.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
-/// No folder may hold more, subfolders included.
-const MAX_FILES: usize = 10_000;
+/// No folder may hold more files and folders, those of its folders included.
+const MAX_ENTRIES: usize = 10_000;
 /// No folder may be nested deeper; links could make circles.
 const MAX_DEPTH: usize = 32;
 
@@ -63,7 +64,7 @@ fn bounded(reader: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files that the arguments name.
+/// The files that the arguments name, each once.
 pub fn sources(paths: &[PathBuf], problems: &mut Problems) -> Vec<Source> {
     let mut found = Vec::new();
     for path in paths {
@@ -76,7 +77,7 @@ pub fn sources(paths: &[PathBuf], problems: &mut Problems) -> Vec<Source> {
             }
         } else if path.is_dir() {
             let before = found.len();
-            match walk(path, 0, &mut found) {
+            match walk(path, 0, &mut 0, &mut found) {
                 Err(problem) => problems.push(problem),
                 Ok(()) if found.len() == before => {
                     let text = "has no file whose name ends with .yaml, .yml or .json".to_owned();
@@ -88,11 +89,16 @@ pub fn sources(paths: &[PathBuf], problems: &mut Problems) -> Vec<Source> {
             found.push(Source::file(path));
         }
     }
+    let mut seen = BTreeSet::new();
+    found.retain(|source| match &source.path {
+        None => true,
+        Some(path) => seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())),
+    });
     found
 }
 
 /// A folder's files by name, then those of its folders; hidden ones are somebody else's.
-fn walk(folder: &Path, depth: usize, found: &mut Vec<Source>) -> Result<(), Problem> {
+fn walk(folder: &Path, depth: usize, entries: &mut usize, found: &mut Vec<Source>) -> Result<(), Problem> {
     let name = folder.display().to_string();
     let too_much = |what: String| {
         problem(
@@ -103,19 +109,28 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<Source>) -> Result<(), Prob
     if depth > MAX_DEPTH {
         return Err(too_much(format!("is nested deeper than {MAX_DEPTH} folders")));
     }
-    let listed: io::Result<Vec<PathBuf>> = std::fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+    // One more than may be, so that the largest folder takes no more than the limit.
+    let left = MAX_ENTRIES - *entries + 1;
+    let listed: io::Result<Vec<PathBuf>> = fs::read_dir(folder).and_then(|listed| {
+        listed
+            .take(left)
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect()
+    });
     let mut paths = listed.map_err(|error| problem(&name, format!("cannot be read: {error}")))?;
+    *entries += paths.len();
+    if *entries > MAX_ENTRIES {
+        return Err(too_much(format!(
+            "makes more than {MAX_ENTRIES} files and folders"
+        )));
+    }
     paths.retain(|path| !is_hidden(path));
     paths.sort();
     for path in paths {
         if path.is_dir() {
-            walk(&path, depth + 1, found)?;
+            walk(&path, depth + 1, entries, found)?;
         } else if is_document(&path) {
             found.push(Source::file(&path));
-        }
-        if found.len() > MAX_FILES {
-            return Err(too_much(format!("makes more than {MAX_FILES} files")));
         }
     }
     Ok(())

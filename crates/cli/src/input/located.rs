@@ -157,6 +157,8 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
 
 fn syntax_problem(file: &str, error: &serde_saphyr::Error) -> Problem {
     let words = serde_saphyr::DefaultMessageFormatter.format_message(error);
+    // What follows is for who calls the reader.
+    let words = words.rsplit_once(", set ").map_or(&*words, |(words, _)| words);
     let words: String = words
         .chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })

@@ -82,7 +82,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
     assert!(text.starts_with("file.yaml:3:"), "{text}");
     let text = refused("a: 1\nb: 2\na: 3\n");
     assert!(
-        text.starts_with("file.yaml:3:1: ") && text.contains("duplicate"),
+        text.starts_with("file.yaml:3:1: ") && text.ends_with("duplicate mapping key: a"),
         "{text}"
     );
 }
@@ -122,6 +122,32 @@ fn a_folder_is_read_by_name_and_without_what_is_hidden() {
         .collect();
     assert_eq!(kinds, ["A", "B", "D"]);
     assert!(documents[2].file.ends_with("c/d.json"), "{}", documents[2].file);
+}
+
+#[test]
+fn a_file_is_read_once_however_often_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    fs::write(&file, "kind: A").unwrap();
+    let other = folder.path().join(".").join("a.yaml");
+    let documents = read(&[file.clone(), other, folder.path().to_owned(), file]).unwrap();
+    assert_eq!(documents.len(), 1, "{documents:?}");
+}
+
+#[test]
+fn whatever_a_folder_holds_counts_against_its_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::write(folder.path().join("a.yaml"), "kind: A").unwrap();
+    for number in 0..9_998 {
+        fs::write(inner.join(format!("{number}.txt")), "").unwrap();
+    }
+    let folders = [folder.path().to_owned()];
+    assert_eq!(read(&folders).unwrap().len(), 1);
+    fs::write(inner.join("more.txt"), "").unwrap();
+    let error = read(&folders).unwrap_err().to_string();
+    assert!(error.contains("more than 10000 files and folders"), "{error}");
 }
 
 #[test]

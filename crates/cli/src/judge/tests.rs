@@ -82,7 +82,30 @@ fn a_move_is_planned_with_its_cost_and_the_gain_of_those_who_come_along() {
     );
     assert_eq!(moving.bytes, Some(900 << 20));
     assert_eq!(moving.followers, Some(2));
-    assert!((moving.gain - 78.0 * 180.0).abs() < 1.0, "{}", moving.gain);
+    let gain = moving.gain.unwrap();
+    assert!((gain - 78.0 * 180.0).abs() < 1.0, "{gain}");
+}
+
+#[test]
+fn a_gain_is_told_only_where_a_message_rate_is_known() {
+    let mut view = orders();
+    for stream in &mut view.streams {
+        stream.message_rate = None;
+        for consumer in &mut stream.consumers {
+            consumer.message_rate = None;
+        }
+    }
+    let (given, mut seen) = (given("orders", free()), seen(view.clone()));
+    let gains = |seen: &Seen| {
+        let judged = judged(&given, seen);
+        let action = judged.action(&judged.forecast.waves[0].actions[0]);
+        let findings = judged.findings().into_iter();
+        (action.gain, findings.filter_map(|part| part.gain).count())
+    };
+    assert_eq!(gains(&seen), (None, 0));
+    view.streams[0].consumers[0].message_rate = Some(0.0);
+    seen.view = Arc::new(view);
+    assert_eq!(gains(&seen), (Some(0.0), 1));
 }
 
 #[test]
@@ -160,13 +183,18 @@ fn of_two_policies_on_one_stream_the_second_is_outranked() {
 }
 
 #[test]
-fn without_clients_no_leader_is_misplaced() {
+fn p6_without_a_home_nobody_can_tell_whether_leaders_are_in_place() {
     let mut view = orders();
     view.clients = vec![clients(&view, "us-east-0", 2)];
-    let (given, seen) = (given("orders", free()), seen(view));
-    let judged = judged(&given, &seen);
-    assert_eq!(judged.report.in_place.0, InPlaceReason::NoMajority);
-    assert_eq!(judged.found(), Found::InPlace);
+    let policy = given("orders", free());
+    let with_streams = seen(view.clone());
+    let undecided = judged(&policy, &with_streams);
+    assert_eq!(undecided.report.in_place.0, InPlaceReason::NoMajority);
+    assert_eq!(undecided.found(), Found::Incomplete);
+
+    view.streams.clear();
+    let without = seen(view);
+    assert_eq!(judged(&policy, &without).found(), Found::InPlace);
 }
 
 #[test]

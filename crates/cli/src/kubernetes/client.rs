@@ -1,12 +1,14 @@
 //! The Kubernetes API as kubectl finds it, and what its errors mean.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::args::KubernetesArgs;
+use crate::exit;
 
 /// kube's own client may try again for minutes.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -16,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(15);
 pub struct Kubernetes {
     /// The API.
     pub client: Client,
+    /// Its URL.
+    pub server: String,
     /// The namespace of the arguments, else that of the kubeconfig's context.
     pub namespace: String,
     /// Whether the arguments named it.
@@ -47,9 +51,11 @@ pub async fn connect(args: &KubernetesArgs) -> anyhow::Result<Kubernetes> {
     config.connect_timeout = Some(LIMIT);
     let namespace = args.namespace.clone();
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+    let server = config.cluster_url.to_string();
     let client = Client::try_from(config).context("the kubeconfig's user or certificates cannot be used")?;
     Ok(Kubernetes {
         client,
+        server,
         namespace,
         named: args.namespace.is_some(),
     })
@@ -57,8 +63,7 @@ pub async fn connect(args: &KubernetesArgs) -> anyhow::Result<Kubernetes> {
 
 async fn configured(args: &KubernetesArgs) -> anyhow::Result<Config> {
     let file = match &args.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path)
-            .with_context(|| format!("--kubeconfig {} cannot be used", path.display()))?,
+        Some(path) => Kubeconfig::read_from(path).map_err(|error| unusable(path, &error))?,
         None => match Kubeconfig::read() {
             Ok(file) => file,
             Err(error) => return within(args, error),
@@ -74,24 +79,49 @@ async fn configured(args: &KubernetesArgs) -> anyhow::Result<Config> {
 }
 
 /// In a pod there need not be a kubeconfig.
-fn within(args: &KubernetesArgs, error: kube::config::KubeconfigError) -> anyhow::Result<Config> {
+fn within(args: &KubernetesArgs, error: KubeconfigError) -> anyhow::Result<Config> {
+    let named = std::env::var_os("KUBECONFIG");
     if args.kube_context.is_none()
-        && std::env::var_os("KUBECONFIG").is_none()
+        && named.is_none()
         && let Ok(config) = Config::incluster()
     {
         return Ok(config);
+    }
+    let usual = || std::env::home_dir().map(|home| home.join(".kube").join("config"));
+    let paths: Vec<PathBuf> = match &named {
+        Some(named) => std::env::split_paths(named).collect(),
+        None => usual().into_iter().filter(|path| path.exists()).collect(),
+    };
+    if let Some((path, error)) = first_unusable(&paths) {
+        return Err(unusable(path, &error));
     }
     Err(anyhow::Error::new(error)
         .context("there is no kubeconfig to reach Kubernetes with: set KUBECONFIG, or give --kubeconfig"))
 }
 
+/// Which of several files, read as one, cannot be.
+fn first_unusable(paths: &[PathBuf]) -> Option<(&Path, KubeconfigError)> {
+    let mut named = paths.iter().filter(|path| !path.as_os_str().is_empty());
+    named.find_map(|path| Some((path.as_path(), Kubeconfig::read_from(path).err()?)))
+}
+
+/// The file may hold tokens: no line of it is told.
+fn unusable(path: &Path, error: &KubeconfigError) -> anyhow::Error {
+    anyhow::anyhow!(
+        "kubeconfig {} cannot be used: {}: correct it, or name another with --kubeconfig or KUBECONFIG",
+        path.display(),
+        exit::words(anyhow::Chain::new(error))
+    )
+}
+
 /// The API's answer, within a time limit.
 pub async fn answered<T>(
+    server: &str,
     call: impl Future<Output = Result<T, kube::Error>>,
 ) -> anyhow::Result<Result<T, kube::Error>> {
     tokio::time::timeout(LIMIT, call).await.map_err(|_| {
         anyhow::anyhow!(
-            "the Kubernetes API did not answer in {} s: see whether `kubectl get namespaces` does",
+            "the Kubernetes API at {server} did not answer in {} s: see whether `kubectl get namespaces` does",
             LIMIT.as_secs()
         )
     })
@@ -102,15 +132,24 @@ pub fn is_definite(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
 }
 
-/// What it means that placement policies could not be read or changed.
-pub fn problem(verb: &str, namespace: &str, error: &kube::Error) -> anyhow::Error {
-    let place = if namespace.is_empty() {
+/// A namespace in words; empty for all of them.
+pub fn place(namespace: &str) -> String {
+    if namespace.is_empty() {
         "all namespaces".to_owned()
     } else {
         format!("namespace {namespace}")
-    };
+    }
+}
+
+/// What it means that placement policies could not be read or changed.
+pub fn problem(server: &str, verb: &str, namespace: &str, error: &kube::Error) -> anyhow::Error {
+    let place = place(namespace);
     let kube::Error::Api(status) = error else {
-        return anyhow::anyhow!("cannot {verb} placementpolicies in {place}: {error}");
+        return anyhow::anyhow!(
+            "cannot {verb} placementpolicies in {place}: the Kubernetes API at {server}: {}: see whether `kubectl get \
+             namespaces` is answered",
+            exit::words(anyhow::Chain::new(error))
+        );
     };
     match status.code {
         401 => anyhow::anyhow!(
@@ -126,7 +165,7 @@ pub fn problem(verb: &str, namespace: &str, error: &kube::Error) -> anyhow::Erro
              `leeward crds | kubectl apply -f -`"
         ),
         code => anyhow::anyhow!(
-            "cannot {verb} placementpolicies in {place}: {} ({code})",
+            "cannot {verb} placementpolicies in {place}: the Kubernetes API at {server}: {} ({code})",
             status.message
         ),
     }
@@ -158,7 +197,10 @@ mod tests {
     #[test]
     fn what_is_forbidden_names_the_right_that_is_missing() {
         let status = |code| kube::core::Status::failure("no", "Reason").with_code(code);
-        let words = |code| problem("list", "shop", &kube::Error::Api(Box::new(status(code)))).to_string();
+        let words = |code| {
+            let error = kube::Error::Api(Box::new(status(code)));
+            problem("https://api", "list", "shop", &error).to_string()
+        };
         assert!(
             words(403).contains("grant list on placementpolicies.leeward.dev"),
             "{}",
@@ -166,5 +208,37 @@ mod tests {
         );
         assert!(words(404).contains("leeward crds"), "{}", words(404));
         assert!(words(500).ends_with("no (500)"), "{}", words(500));
+    }
+
+    #[test]
+    fn what_did_not_answer_is_named_with_its_cause_and_a_cure() {
+        let cause = anyhow::anyhow!("connection refused").context("client error (Connect)");
+        let told = problem("https://api", "list", "shop", &kube::Error::Service(cause.into())).to_string();
+        for part in [
+            "namespace shop",
+            "https://api",
+            "(Connect): connection refused",
+            "kubectl get namespaces",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_broken_kubeconfig_is_named_and_its_tokens_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+        std::fs::write(&whole, "kind: Config\n").unwrap();
+        std::fs::write(
+            &broken,
+            "users:\n- name: a\n  user:\n    token: SECRET\n    exec: 7\n",
+        )
+        .unwrap();
+        let paths = [whole, broken.clone()];
+        let (path, error) = first_unusable(&paths).unwrap();
+        assert_eq!(path, broken);
+        let told = unusable(path, &error).to_string();
+        assert!(!told.contains("SECRET") && !told.contains('\n'), "{told}");
+        assert!(told.contains("line 5") && told.contains("--kubeconfig"), "{told}");
     }
 }

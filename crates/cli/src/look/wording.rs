@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 
 use leeward_core::snapshot::Gap;
-use leeward_nats::{AccountInfo, ConnectProblem, ConnectionState, Standing};
+use leeward_nats::{AccountInfo, ConnectProblem, ConnectionState, Standing, split_userinfo};
 
 use super::Whom;
+use crate::connection::DEFAULT_SERVER;
 
 /// Names that an error lists.
 const MOST_NAMES: usize = 10;
+const NO_ANSWER: &str = "check the address and the network, or give --wait a longer time";
+const NO_SERVER: &str = "check that the server is up and the address right";
+const CERTIFICATE: &str = "give the authority of the servers' certificates with --tlsca (the context's ca), and where they \
+                           ask for a certificate of yours, --tlscert and --tlskey";
 
 pub(super) fn no_account() -> String {
     "nothing says how to connect as a user of the account: give --context or --server, set NATS_URL, or select a context \
@@ -39,19 +44,27 @@ pub(super) fn not_connected(state: &ConnectionState, urls: &[String], whose: &st
             server: _,
             version: _,
         } => return None,
-        ConnectionState::Connecting => (
-            "nothing answered in time",
-            "check the address and the network, or give --wait a longer time",
-        ),
-        ConnectionState::Disconnected { message } => (
-            message.as_str(),
-            "check that the server is up and the address right",
-        ),
-        ConnectionState::Refused { problem, message } => (message.as_str(), cure(*problem)),
+        ConnectionState::Connecting => ("nothing answered in time", unreached(urls, NO_ANSWER)),
+        ConnectionState::Disconnected { message } if message.contains("certificate") => {
+            (message.as_str(), CERTIFICATE.to_owned())
+        }
+        ConnectionState::Disconnected { message } => (message.as_str(), unreached(urls, NO_SERVER)),
+        ConnectionState::Refused { problem, message } => (message.as_str(), cure(*problem).to_owned()),
     };
     Some(format!(
         "cannot connect to {at} as a user of {whose}: {message}; {cure}"
     ))
+}
+
+/// The cure, and for the address of those who gave none how to give one.
+fn unreached(urls: &[String], cure: &str) -> String {
+    if urls != [DEFAULT_SERVER] {
+        return cure.to_owned();
+    }
+    format!(
+        "{cure}. This is the address where none is given: another is that of --context, --server, NATS_URL or a context \
+         selected with `nats context select`"
+    )
 }
 
 fn cure(problem: ConnectProblem) -> &'static str {
@@ -138,14 +151,7 @@ fn listed(names: &BTreeSet<&str>, last_word: &str) -> String {
 
 /// URLs without what is secret in them.
 fn shown(urls: &[String]) -> String {
-    let public = |url: &String| {
-        let (scheme, rest) = match url.split_once("://") {
-            Some((scheme, rest)) => (format!("{scheme}://"), rest),
-            None => (String::new(), url.as_str()),
-        };
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        format!("{scheme}{host}")
-    };
+    let public = |url: &String| split_userinfo(url).0;
     urls.iter().map(public).collect::<Vec<_>>().join(", ")
 }
 
@@ -183,6 +189,27 @@ mod tests {
             message: "connection refused".into(),
         });
         assert!(down.unwrap().contains("server is up"));
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_said_with_the_argument_for_authorities() {
+        let state = ConnectionState::Disconnected {
+            message: "IO error: invalid peer certificate: UnknownIssuer".into(),
+        };
+        let said = not_connected(&state, &["tls://n-0:4222".to_owned()], "the account").unwrap();
+        assert!(said.contains("--tlsca"), "{said}");
+    }
+
+    #[test]
+    fn where_no_address_was_given_the_ways_to_give_one_are_said() {
+        let down = ConnectionState::Disconnected {
+            message: "connection refused".into(),
+        };
+        let said = |url: &str| not_connected(&down, &[url.to_owned()], "the account").unwrap();
+        for way in ["--context", "--server", "NATS_URL", "nats context select"] {
+            assert!(said(DEFAULT_SERVER).contains(way), "{way}");
+            assert!(!said("nats://n-0:4222").contains(way), "{way}");
+        }
     }
 
     #[test]

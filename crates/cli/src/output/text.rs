@@ -127,10 +127,12 @@ impl From<&String> for Text {
 }
 
 /// Names and messages come from servers, and so from strangers: what steers a terminal is not passed on.
-fn harmless(mark: char) -> char {
+pub fn harmless(mark: char) -> char {
     match mark {
         '\n' | '\t' | '\r' => ' ',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            char::REPLACEMENT_CHARACTER
+        }
         mark if mark.is_control() => char::REPLACEMENT_CHARACTER,
         mark => mark,
     }

@@ -36,20 +36,22 @@ impl<'a> Place<'a> {
     }
 
     /// The locations that the placement names, all of which a server has to be in; where it names none, the only one whose
-    /// servers it fits. Empty when it leaves the location open.
-    pub(super) fn fixed(&self) -> BTreeSet<Location> {
+    /// servers it fits. Empty when it leaves the location open. Not decided where servers that are not known may decide.
+    pub(super) fn fixed(&self) -> Result<BTreeSet<Location>, Undecided> {
         let named = self.named();
-        if !named.is_empty() {
-            return named;
+        if !named.is_empty() || *self.placement == Placement::default() {
+            return Ok(named);
         }
         let mut reached: BTreeSet<Option<Location>> = self
             .known()
             .filter(|server| self.fits(server))
             .map(|server| self.key.location(server))
             .collect();
-        match (reached.len(), reached.pop_first().flatten()) {
-            (1, Some(only)) if self.all_known() => BTreeSet::from([only]),
-            (_, _) => BTreeSet::new(),
+        let count = reached.len();
+        match reached.pop_first() {
+            Some(Some(only)) if count == 1 && self.all_known() => Ok(BTreeSet::from([only])),
+            None | Some(Some(_)) if count <= 1 && !self.all_known() => Err(Undecided::LocationUnknown),
+            None | Some(_) => Ok(BTreeSet::new()),
         }
     }
 
@@ -62,7 +64,7 @@ impl<'a> Place<'a> {
             } => format!("a cluster or a tag {prefix}…"),
             TopologyKey::ServerTag { prefix } => format!("a tag {prefix}…"),
         };
-        format!("the placement names no location ({wanted})")
+        format!("the placement leaves the location open, and {wanted} fixes it")
     }
 
     /// Whether two locations are one: a tag that names a cluster has lost the case of its letters.

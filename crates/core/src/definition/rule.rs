@@ -99,6 +99,8 @@ impl DefinitionRule {
 pub enum Undecided {
     /// Nobody can tell where home is.
     HomeUnknown,
+    /// Nobody can tell which location the placement leads to.
+    LocationUnknown,
     /// Nobody can tell which clusters and tags servers have.
     ServersUnknown,
 }
@@ -108,7 +110,10 @@ impl Undecided {
     pub const fn explanation(self) -> &'static str {
         match self {
             Self::HomeUnknown => {
-                "Where home is cannot be told: live clients decide it. Connect to a system, or set home.strategy to Preferred."
+                "Where home is cannot be told: live clients decide it. Connect to a system that has enough of them, or set home.strategy to Preferred."
+            }
+            Self::LocationUnknown => {
+                "Which location the placement leads to cannot be told: it names none, and not all servers are known. Name a location in the placement, or connect to a system whose servers all answer."
             }
             Self::ServersUnknown => {
                 "Which clusters and tags there are cannot be told: not all servers are known. Connect to a system whose servers all answer."

@@ -49,6 +49,7 @@ fn still(mut spec: Value) -> Value {
 
 fn moving(mut spec: Value) -> Value {
     spec["actions"] = json!({"streamPlacement": {"enabled": true}});
+    spec["mode"] = json!("Enforce");
     spec
 }
 
@@ -138,10 +139,43 @@ fn a_placement_that_fits_servers_of_one_location_only_leaves_nothing_open() {
             &live("region:eu-west", &topology)
         )
     );
+}
+
+#[test]
+fn p6_what_names_no_location_is_not_open_while_servers_may_decide_it() {
+    let undecided = (
+        vec![],
+        vec![Undecided::LocationUnknown, Undecided::ServersUnknown],
+    );
+    let not_europe = || placement(None, &["!region:eu-west"]);
+    let without_servers = judged(by_region(), not_europe(), &home("region:us-east"));
+    assert_eq!((vec![], vec![Undecided::LocationUnknown]), without_servers);
+    let somewhere = placement(Some("c9"), &[]);
+    let offline = judged(by_region(), somewhere.clone(), &Known::default());
+    assert_eq!(undecided, offline);
+
+    let mut servers = stretched().servers().to_vec();
+    servers[5].details = None;
+    let topology = Topology::new(servers, BTreeMap::new());
+    let known = live("region:us-east", &topology);
+    assert_eq!(undecided, judged(by_region(), somewhere, &known));
+    let everywhere = placement(Some("c1"), &[]);
     assert_eq!(
         (vec![LocationOpen], vec![]),
-        judged(by_region(), not_europe, &home("region:us-east"))
+        judged(by_region(), everywhere, &known),
+        "the servers that are known are in two locations already"
     );
+}
+
+#[test]
+fn nothing_is_undone_by_a_policy_that_does_not_act() {
+    let elsewhere = || placement(Some("us-east"), &[]);
+    for mode in ["Observe", "Enforce"] {
+        let mut spec = moving(by_cluster());
+        spec["mode"] = json!(mode);
+        let (rules, _) = judged(spec, elsewhere(), &home("eu-west"));
+        assert_eq!(mode == "Enforce", rules.contains(&Undone), "{mode}");
+    }
 }
 
 #[test]

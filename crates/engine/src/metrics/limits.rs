@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::PolicyLabels;
+use super::{PolicyLabels, table};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BudgetLabels {
@@ -42,26 +42,10 @@ pub(super) struct LimitMetrics {
 
 impl LimitMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "budget_allowed",
-            "What a disruption budget allows now",
-            self.allowed.clone(),
-        );
-        registry.register(
-            "budget_used",
-            "What of a disruption budget is used",
-            self.used.clone(),
-        );
-        registry.register(
-            "window_open",
-            "Whether maintenance windows let any action be done (1) or none (0)",
-            self.window_open.clone(),
-        );
-        registry.register(
-            "breaker_open",
-            "Whether repeated failures stop all actions (1) or not (0)",
-            self.breaker_open.clone(),
-        );
+        table::BUDGET_ALLOWED.register(registry, self.allowed.clone());
+        table::BUDGET_USED.register(registry, self.used.clone());
+        table::WINDOW_OPEN.register(registry, self.window_open.clone());
+        table::BREAKER_OPEN.register(registry, self.breaker_open.clone());
     }
 
     pub(super) fn set(&self, policy: &PolicyLabels, limits: &Limits) {

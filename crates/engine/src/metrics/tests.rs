@@ -135,3 +135,45 @@ fn a_policy_that_is_gone_leaves_the_page_and_others_stay() {
     assert!(!page.contains("gone"), "{page}");
     assert!(page.contains("policy=\"stays\""), "{page}");
 }
+
+#[test]
+fn what_was_counted_stays_while_another_replica_looks_after_a_policy() {
+    let metrics = Metrics::new();
+    let (policy, kind) = (labels(), ActionType::StreamPlacement);
+    metrics.started(&policy, kind);
+    metrics.underway(&policy, [(kind, Timestamp::UNIX_EPOCH)].into_iter());
+    metrics.degraded(&policy, DegradedReason::MoveTimedOut);
+    metrics.ended(&policy, kind, ActionResult::Succeeded, None, Duration::ZERO);
+    metrics.rest(&policy);
+    let page = metrics.page().unwrap();
+    assert!(
+        page.contains("leeward_actions_total{namespace=\"apps\",policy=\"nearby\","),
+        "{page}"
+    );
+    assert!(page.contains("leeward_action_duration_seconds_count{"), "{page}");
+    for gauge in ["operations_in_flight{", "oldest_start", "policy_degraded"] {
+        assert!(!page.contains(gauge), "{gauge} in {page}");
+    }
+    metrics.ended(&policy, kind, ActionResult::Succeeded, None, Duration::ZERO);
+    let page = metrics.page().unwrap();
+    assert!(page.contains("result=\"Succeeded\",reason=\"\"} 2"), "{page}");
+}
+
+#[test]
+fn the_table_has_each_metric_once_with_labels_that_cannot_grow_with_the_assets() {
+    let names: BTreeSet<String> = table::ALL.iter().map(|row| row.full_name()).collect();
+    assert_eq!(names.len(), table::ALL.len());
+    for row in table::ALL {
+        assert!(
+            !row.help.ends_with('.') && !row.help.contains('\n'),
+            "{}",
+            row.help
+        );
+        for label in row.labels {
+            assert!(
+                !["stream", "consumer", "server", "account", "asset"].contains(label),
+                "{label}"
+            );
+        }
+    }
+}

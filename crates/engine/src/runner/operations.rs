@@ -18,12 +18,15 @@ use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Gap, Stream};
 
 use tokio::sync::{mpsc, watch};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
 use super::proof::before;
 use super::{GRACE, Loop};
 use crate::execute::{Advance, Conduct, Finished, Stage, operate};
 use crate::limits::{Busy, Slot};
-use crate::occurrence::Occurrence;
+use crate::metrics::PolicyLabels;
+use crate::occurrence::{Occurrence, SPANS};
 use crate::ports::{Act, Clock};
 use crate::record::Recorded;
 use crate::standing::{InFlight, recent_action, refreshed};
@@ -136,33 +139,41 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         .await;
         let (setup, authority) = (Arc::clone(&self.setup), self.authority.clone());
         let (advance, told) = (watch::Sender::new(Advance::new()), self.advance_sender.clone());
+        let PolicyLabels { namespace, policy } = self.setup.labels.clone();
+        let span = info_span!(target: SPANS, "operation", namespace, policy, account = %self.setup.account,
+            asset = %action.asset, action = %action.kind(), from = %action.from, to = Empty, result = Empty, requests = Empty);
         let telling = tell_advances(action.asset.clone(), advance.subscribe(), told);
-        self.tasks.spawn(async move {
-            let _slot = slot;
-            let conduct = Conduct {
-                act: &*setup.act,
-                clock: &setup.clock,
-                authority: &authority,
-                limits,
-                recorded,
-                advance,
-            };
-            let operation = async { tokio::join!(operate(conduct, action.clone()), telling).0 };
-            let finished = AssertUnwindSafe(operation).catch_unwind().await;
-            finished.unwrap_or_else(|_| Finished {
-                action,
-                outcome: Outcome::new(
-                    ActionResult::Failed,
-                    None,
-                    "the operation broke off: a defect of Leeward",
-                ),
-                // A request may have been sent.
-                requests: 1,
-                started: now,
-                ended: setup.clock.now(),
-                follow_ups: Vec::new(),
-            })
-        });
+        self.tasks.spawn(
+            async move {
+                let _slot = slot;
+                let conduct = Conduct {
+                    act: &*setup.act,
+                    clock: &setup.clock,
+                    authority: &authority,
+                    limits,
+                    recorded,
+                    advance,
+                };
+                let operation = async { tokio::join!(operate(conduct, action.clone()), telling).0 };
+                let finished = AssertUnwindSafe(operation).catch_unwind().await;
+                let finished = finished.unwrap_or_else(|_| Finished {
+                    action,
+                    outcome: Outcome::new(
+                        ActionResult::Failed,
+                        None,
+                        "the operation broke off: a defect of Leeward",
+                    ),
+                    // A request may have been sent.
+                    requests: 1,
+                    started: now,
+                    ended: setup.clock.now(),
+                    follow_ups: Vec::new(),
+                });
+                tell_span(&finished);
+                finished
+            }
+            .instrument(span),
+        );
     }
 
     /// Takes in what came of an operation.
@@ -281,6 +292,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     fn publish_underway(&self) {
         let underway = self.in_flight.values().map(Underway::of).collect();
         self.underway.send_replace(underway);
+        let operations = self.in_flight.values();
+        let began = operations.map(|operation| (operation.action.kind(), operation.started));
+        self.setup.metrics.underway(&self.setup.labels, began);
     }
 
     /// Watches hand-overs under way to their end for a short time; moves go on without being watched.
@@ -297,6 +311,16 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 Ok(None) | Err(_) => break,
             }
         }
+    }
+}
+
+/// What came of an operation, on the span that it ran in.
+fn tell_span(finished: &Finished) {
+    let span = Span::current();
+    span.record("result", finished.outcome.result.as_ref());
+    span.record("requests", finished.requests);
+    if let Some(to) = &finished.outcome.to {
+        span.record("to", to.as_str());
     }
 }
 

@@ -20,8 +20,8 @@ use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use tokio::time::Instant;
 
 use super::proof::complete;
-use super::{Input, Loop};
-use crate::metrics::Evaluated;
+use super::{Approved, Input, Loop};
+use crate::metrics::{Evaluated, Judged};
 use crate::occurrence::Occurrence;
 use crate::ports::{Act, Clock};
 use crate::standing::{Standing, asset_of, degraded, last_of_each, operation_status, progressing};
@@ -69,17 +69,24 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             age,
             limits: &limits,
             gateway_percent: report.gateway.as_ref().map(|gateway| gateway.percent),
+            judged: Judged {
+                view: &view,
+                mode: input.policy.mode,
+                findings: &report.findings,
+                now,
+            },
         };
         self.setup.metrics.round(&self.setup.labels, &evaluated);
         self.announce(&evaluation, &report).await;
         self.history.settle(evaluation.home_history.clone());
         self.tell_moves(&view);
         self.notice_undone(&view, &evaluation).await;
+        let home = evaluation.home.as_ref().and_then(Home::reference);
         self.queue = actions
             .into_iter()
             .filter(|action| {
                 // The view may be older than what was done to these.
-                input.is_approved(&action.asset)
+                input.is_approved(home, action)
                     && !self.ended.contains_key(&action.asset)
                     && !self.in_flight.contains_key(&action.asset)
             })
@@ -196,6 +203,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             limits.waiting.clone(),
         );
         let degraded = degraded(&self.recent, &self.cured, self.gave_up, limits.breaker.as_ref());
+        self.setup.metrics.degraded(&self.setup.labels, degraded.0);
         let standing = Standing {
             sequence: self.sequence,
             memory: self.history.memory(&policy.disruption, clock),
@@ -258,13 +266,27 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
 
 /// An evaluation as if nothing else were misplaced than what was approved: budgets and room are for that alone. What comes
 /// home with a stream is part of its gain.
-fn only(approved: &BTreeSet<AssetName>, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
+fn only(approved: &Approved, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
+    let home = evaluation.home.as_ref().and_then(Home::reference);
     let mut only = evaluation.clone();
-    only.findings.retain(|finding| {
-        finding.verdict == Verdict::Misplaced(Cure::FollowStream)
-            || asset_name(view, finding.asset).is_some_and(|asset| approved.contains(&asset))
+    only.findings.retain(|finding| match finding.verdict {
+        Verdict::Misplaced(Cure::FollowStream) => true,
+        Verdict::Misplaced(cure @ (Cure::StepDown | Cure::Move)) => asset_name(view, finding.asset)
+            .is_some_and(|asset| approved.allows(home, &asset, kind(cure, &asset))),
+        Verdict::InPlace | Verdict::Ignored(_) | Verdict::Held(_, _) => {
+            asset_name(view, finding.asset).is_some_and(|asset| approved.deeds.contains_key(&asset))
+        }
     });
     only
+}
+
+/// The action that is a misplaced asset's cure.
+fn kind(cure: Cure, asset: &AssetName) -> ActionType {
+    match (cure, &asset.consumer) {
+        (Cure::Move | Cure::FollowStream, _) => ActionType::StreamPlacement,
+        (Cure::StepDown, None) => ActionType::StreamStepDown,
+        (Cure::StepDown, Some(_)) => ActionType::ConsumerStepDown,
+    }
 }
 
 /// Assets that were acted on lately and need nothing any more; only a complete view tells (P6).

@@ -5,20 +5,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_api::vocabulary::ActionType;
 use leeward_core::names::AssetName;
 use leeward_core::policy::Policy;
-use leeward_engine::runner::Input;
+use leeward_engine::runner::{Approved, Input};
 use serde_json::json;
 
 use crate::bench::{Bench, Running, input};
 use crate::model::life::Reader;
 use crate::worlds::{consumer_asset, policy, stream_asset, stretched_of, supercluster};
 
-fn approving(policy: &Arc<Policy>, assets: impl IntoIterator<Item = AssetName>) -> Input {
+fn deciding(policy: &Arc<Policy>, approved: Approved) -> Input {
     Input {
-        approved: Some(Arc::new(assets.into_iter().collect())),
+        approved: Some(Arc::new(approved)),
         ..input(policy, [])
     }
+}
+
+/// Step-downs towards where the clients are.
+fn step_downs(assets: impl IntoIterator<Item = AssetName>) -> Approved {
+    let kind = |asset: &AssetName| match asset.consumer {
+        None => ActionType::StreamStepDown,
+        Some(_) => ActionType::ConsumerStepDown,
+    };
+    Approved {
+        home: Some("region:us-east".into()),
+        deeds: assets
+            .into_iter()
+            .map(|asset| (asset.clone(), kind(&asset)))
+            .collect(),
+    }
+}
+
+fn approving(policy: &Arc<Policy>, assets: impl IntoIterator<Item = AssetName>) -> Input {
+    deciding(policy, step_downs(assets))
 }
 
 fn start(bench: &Bench, policy: &Arc<Policy>, assets: &[AssetName]) -> Running {
@@ -54,6 +74,31 @@ async fn p8_whatever_was_approved_nothing_else_is_ever_acted_on_and_all_of_it_is
         let findings = standing.report.findings.iter();
         let astray = findings.filter(|finding| finding.stream.is_some()).count();
         assert_eq!(astray, 6 - expected.len(), "they are reported as before");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_what_was_approved_is_not_done_towards_another_home_nor_by_another_deed() {
+    let stream = stream_asset("S00");
+    let elsewhere = Approved {
+        home: Some("region:eu-west".into()),
+        ..step_downs([stream.clone()])
+    };
+    let unknown = Approved {
+        home: None,
+        ..step_downs([stream.clone()])
+    };
+    let otherwise = Approved {
+        deeds: [(stream.clone(), ActionType::StreamPlacement)].into(),
+        ..step_downs([])
+    };
+    for approved in [elsewhere, unknown, otherwise] {
+        let bench = Bench::new(stretched_of(1, 0));
+        let input = deciding(&policy(json!({})), approved);
+        let running = bench.start_with(input, &PlacementPolicyStatus::default());
+        bench.pass(Duration::from_mins(5)).await;
+        assert_eq!(touched(&bench), BTreeSet::new());
+        assert_eq!(running.standing().waiting, 0);
     }
 }
 
@@ -106,11 +151,12 @@ async fn streams_that_read_a_stream_whose_move_was_approved_are_looked_after() {
     let reader = Reader::of("S00");
     bench.fake.state().life.readers.insert("S01".into(), reader);
     let moved = stream_asset("S00");
-    let running = start(
-        &bench,
-        &policy(json!({"topology": {"key": "Cluster"}})),
-        std::slice::from_ref(&moved),
-    );
+    let approved = Approved {
+        home: Some("us-east".into()),
+        deeds: [(moved.clone(), ActionType::StreamPlacement)].into(),
+    };
+    let input = deciding(&policy(json!({"topology": {"key": "Cluster"}})), approved);
+    let running = bench.start_with(input, &PlacementPolicyStatus::default());
     running.until_ended(2).await;
     bench.pass(Duration::from_mins(10)).await;
     let dependent = stream_asset("S01");

@@ -15,6 +15,7 @@ mod fresh;
 mod guarded;
 mod memory;
 mod model;
+mod numbers;
 mod outcomes;
 mod proof;
 mod restarts;

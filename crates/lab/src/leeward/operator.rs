@@ -81,7 +81,11 @@ impl Operator {
             program: binary()?,
             args: args.into_iter().map(Into::into).collect(),
             log: options.log.clone(),
-            envs: vec![("KUBECONFIG".to_owned(), kubeconfig)],
+            envs: vec![
+                ("KUBECONFIG".to_owned(), kubeconfig),
+                // Operators of other tests run on this machine too.
+                ("LEEWARD_ADMIN_LISTEN".to_owned(), String::new()),
+            ],
         })
         .await?;
         let address = eventually(START_LIMIT, "the operator listens", || async {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use leeward_core::names::AccountId;
 use leeward_core::snapshot::Gap;
+use leeward_engine::occurrence::SPANS;
 use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument as _, info_span};
 
 use super::board::{Board, Which};
 use crate::connect::{ConnectionState, Link};
@@ -56,7 +58,9 @@ pub(crate) async fn run(link: Arc<Link>, board: Arc<Board>, interval: Duration, 
             next_sweep = Instant::now() + interval;
         }
         let accounts = board.take(which);
-        look.look(accounts.clone(), which).await;
+        let span =
+            info_span!(target: SPANS, "observation", accounts = accounts.len(), full = which == Which::All);
+        look.look(accounts.clone(), which).instrument(span).await;
         board.looked(&accounts, which);
     }
 }

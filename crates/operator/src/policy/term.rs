@@ -68,7 +68,7 @@ impl Policies {
         if entry.drive.is_some() {
             info!(policy = %key, "policy is left to the holder of the lease");
             self.halt(key, entry).await;
-            self.shared.metrics.forget(&run::labels(key));
+            self.shared.metrics.rest(&run::labels(key));
         }
     }
 }

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use crate::args::Format;
 use crate::commands::plan::table;
 use crate::document::{ActionPart, PlanDocument, PolicyPlan};
-use crate::exit::Found;
 use crate::output::{self, Page, Screen, Text, Tone, amount, part};
 
 /// How consent is come by.
@@ -21,10 +20,11 @@ pub(super) struct Consent {
 }
 
 impl Consent {
-    /// Whether what a plan begins with is to be done. Nothing is done that was not seen completely.
-    pub(super) fn given(self, plan: &PlanDocument, found: Found) -> anyhow::Result<bool> {
+    /// Whether what a plan begins with is to be done. Nothing is done that was not seen completely; a policy without a
+    /// home begins nothing, and keeps the others from nothing.
+    pub(super) fn given(self, plan: &PlanDocument, conclusive: bool) -> anyhow::Result<bool> {
         let count: usize = plan.plans.iter().map(|one| begins(one, plan.time).len()).sum();
-        if found == Found::Incomplete {
+        if !conclusive {
             say("Nothing was done: not everything could be seen.");
             return Ok(false);
         }
@@ -74,17 +74,22 @@ pub(super) fn shown(plan: &PlanDocument, screen: Screen) -> String {
         page.blank();
         let now = begins(one, plan.time);
         if now.is_empty() {
-            page.line(if one.waves.is_empty() && one.held.is_empty() {
-                Text::of(Tone::Good, "Nothing to do.")
-            } else {
-                Text::of(Tone::Warn, "Nothing may be done now.")
-            });
+            page.line(nothing(one));
         } else {
             table::actions(&mut page, &now, 0, 0);
         }
         later(&mut page, one, plan.time);
     }
     page.finish()
+}
+
+/// Why nothing of a plan is done.
+fn nothing(plan: &PolicyPlan) -> Text {
+    match &plan.no_home {
+        Some(why) => Text::of(Tone::Bad, format!("This policy is not applied: {why}.")),
+        None if plan.waves.is_empty() && plan.held.is_empty() => Text::of(Tone::Good, "Nothing to do."),
+        None => Text::of(Tone::Warn, "Nothing may be done now."),
+    }
 }
 
 /// What a later plan will hold.

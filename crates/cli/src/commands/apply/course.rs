@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use leeward_api::vocabulary::ObservedReason;
+use leeward_api::vocabulary::{ActionType, ObservedReason};
 use leeward_core::names::AssetName;
 use leeward_core::plan::Action;
+use leeward_core::safety::is_moving;
 use leeward_engine::execute::Finished;
 use leeward_engine::occurrence::Occurrence;
-use leeward_engine::runner::{Input, Runner};
+use leeward_engine::runner::{Approved, Input, Runner};
 use leeward_engine::standing::{Standing, recent_action, refreshed};
 use leeward_engine::underway::Underway;
 use leeward_nats::ConnectionState;
@@ -26,6 +27,9 @@ use super::ask::say;
 use super::progress::{Progress, short};
 use crate::document::DonePart;
 
+/// So many streams are named.
+const MOST_NAMED: usize = 3;
+
 /// What came of one policy's actions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ended {
@@ -35,6 +39,8 @@ pub(super) struct Ended {
     pub(super) tried: BTreeSet<AssetName>,
     /// What was in flight when nobody could watch any longer.
     pub(super) unwatched: Vec<Action>,
+    /// Whether a complete look after the last end says that there is nothing left to do.
+    pub(super) seen: bool,
     /// Where the policy stood then.
     pub(super) standing: Option<Arc<Standing>>,
 }
@@ -46,6 +52,8 @@ pub(super) struct Outside {
     pub(super) state: watch::Receiver<ConnectionState>,
     /// How long a connection, and a complete look, are waited for.
     pub(super) wait: Duration,
+    /// So many streams of the system may move at once, whoever began it.
+    pub(super) moves: u32,
 }
 
 /// One policy on its way.
@@ -56,6 +64,10 @@ pub(super) struct Leg {
     underway: watch::Receiver<Arc<[Underway]>>,
     input: Input,
     progress: Progress,
+    /// Assets for which a request was sent.
+    sent: watch::Sender<BTreeSet<AssetName>>,
+    /// What was told last of moves that are not this policy's own.
+    held_up: Option<String>,
     ended: Ended,
     last_end: Option<Timestamp>,
 }
@@ -88,14 +100,62 @@ pub(super) fn stage(standing: Option<&Standing>, last_end: Option<Timestamp>) ->
     }
 }
 
+/// What keeps approved moves from beginning, where streams move that nothing of this policy's began.
+pub(super) fn held_up(standing: &Standing, approved: &Approved, ended: &Ended, most: u32) -> Option<String> {
+    let moves = |kind: ActionType| kind == ActionType::StreamPlacement;
+    let operations = standing.operations.iter();
+    let own: BTreeSet<&str> = operations
+        .filter(|operation| moves(operation.action))
+        .map(|operation| operation.stream.as_str())
+        .collect();
+    let is_own = |stream: &str| {
+        let tried = || ended.tried.iter().any(|asset| asset.stream.as_str() == stream);
+        own.contains(stream) || tried()
+    };
+    let others: Vec<&str> = standing
+        .view
+        .streams
+        .iter()
+        .filter(|stream| is_moving(stream))
+        .map(|stream| stream.name.as_str())
+        .filter(|stream| !is_own(stream))
+        .collect();
+    let mut left = approved.deeds.iter();
+    let waits = left.any(|(asset, kind)| moves(*kind) && !own.contains(asset.stream.as_str()));
+    let full = u64::try_from(own.len() + others.len()).is_ok_and(|now| now >= u64::from(most));
+    let held_up = standing.waiting > 0 && waits && full && !others.is_empty();
+    held_up.then(|| waiting_for(&others, most))
+}
+
+fn waiting_for(others: &[&str], most: u32) -> String {
+    let named: Vec<&str> = others.iter().take(MOST_NAMED).copied().collect();
+    let named = named.join(", ");
+    let more = match others.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "Waiting for what moves already, {named}{more}: of the system's streams at most {most} may move at once \
+         (limits.moves of the NatsSystem)."
+    )
+}
+
 /// Follows all policies to their ends.
 pub(super) async fn follow(legs: Vec<Leg>, outside: &Outside) -> anyhow::Result<Vec<Ended>> {
     let mut signals = Signals::listen()?;
     let (stop, told) = watch::channel(false);
-    let underway: Vec<_> = legs.iter().map(|leg| leg.underway.clone()).collect();
-    let in_flight = || -> Vec<Underway> {
-        let all = underway.iter().map(|one| one.borrow().clone());
-        all.flat_map(|one| one.to_vec()).collect()
+    let underway: Vec<_> = legs
+        .iter()
+        .map(|leg| (leg.underway.clone(), leg.sent.subscribe()))
+        .collect();
+    let in_flight = || -> Vec<Action> {
+        let all = underway.iter().map(|(one, _)| one.borrow().clone());
+        all.flat_map(|one| actions(&one)).collect()
+    };
+    let asked_for = || -> Vec<Action> {
+        let all = underway.iter();
+        all.flat_map(|(one, sent)| requested(actions(&one.borrow()), &sent.borrow()))
+            .collect()
     };
     let following = legs
         .into_iter()
@@ -105,20 +165,29 @@ pub(super) async fn follow(legs: Vec<Leg>, outside: &Outside) -> anyhow::Result<
         tokio::select! {
             ended = &mut following => return Ok(ended),
             () = signals.next() => {
-                let left = names(&in_flight());
                 if *told.borrow() {
-                    bail!("stopped at once; {}", abandoned(&left));
+                    bail!("stopped at once; {}", abandoned(&names(&asked_for())));
                 }
-                say(&stopping(&left));
+                say(&stopping(&names(&in_flight())));
                 stop.send_replace(true);
             }
         }
     }
 }
 
-fn names(underway: &[Underway]) -> Vec<String> {
-    let name = |one: &Underway| format!("{} {}", one.action.kind(), short(&one.action.asset));
-    underway.iter().map(name).collect()
+fn actions(underway: &[Underway]) -> Vec<Action> {
+    underway.iter().map(|one| one.action.clone()).collect()
+}
+
+/// Those that the servers know of; the others were only being checked.
+pub(super) fn requested(mut in_flight: Vec<Action>, sent: &BTreeSet<AssetName>) -> Vec<Action> {
+    in_flight.retain(|action| sent.contains(&action.asset));
+    in_flight
+}
+
+fn names(actions: &[Action]) -> Vec<String> {
+    let name = |action: &Action| format!("{} {}", action.kind(), short(&action.asset));
+    actions.iter().map(name).collect()
 }
 
 pub(super) fn stopping(in_flight: &[String]) -> String {
@@ -126,19 +195,19 @@ pub(super) fn stopping(in_flight: &[String]) -> String {
         return "Nothing else is begun.".to_owned();
     }
     format!(
-        "Nothing else is begun; this ends after what is in flight: {}. Ctrl-C again ends at once and leaves that to the \
-         servers.",
+        "Nothing else is begun; this ends after what is in flight: {}. Ctrl-C again ends at once and leaves to the \
+         servers what was asked of them.",
         in_flight.join(", ")
     )
 }
 
-pub(super) fn abandoned(in_flight: &[String]) -> String {
-    if in_flight.is_empty() {
-        return "nothing was in flight; leeward plan shows what is left".to_owned();
+pub(super) fn abandoned(asked_for: &[String]) -> String {
+    if asked_for.is_empty() {
+        return "the servers were asked for nothing that is still to be done; leeward plan shows what is left".to_owned();
     }
     format!(
         "the servers go on with {}; leeward plan shows what came of it",
-        in_flight.join(", ")
+        asked_for.join(", ")
     )
 }
 
@@ -155,6 +224,8 @@ impl Leg {
             occurrences,
             input,
             progress,
+            sent: watch::Sender::new(BTreeSet::new()),
+            held_up: None,
             ended: Ended::default(),
             last_end: None,
         }
@@ -166,9 +237,16 @@ impl Leg {
             let standing = self.standing.borrow_and_update().clone();
             // What ended before it was published is in the channel by now.
             self.take_in_all();
+            self.tell_what_holds_up(standing.as_deref(), outside.moves);
             let connected = outside.state.borrow_and_update().is_connected();
             let stage = stage(standing.as_deref(), self.last_end);
             if stage == Stage::Over {
+                self.ended.seen = true;
+                break;
+            }
+            if self.standing.has_changed().is_err() {
+                self.progress
+                    .say("The engine broke off, a defect of Leeward: nothing else is begun.");
                 break;
             }
             let limit = (stage == Stage::Looking || !connected)
@@ -186,11 +264,26 @@ impl Leg {
                 }
                 Some(occurrence) = self.occurrences.recv() => self.take_in(occurrence),
                 _ = outside.state.changed() => {}
-                Ok(()) = stop.changed() => self.approve(BTreeSet::new()),
+                Ok(()) = stop.changed() => self.approve(Approved::default()),
                 () = until(limit) => {}
             }
         }
         self.end().await
+    }
+
+    /// Once for each reason to wait.
+    fn tell_what_holds_up(&mut self, standing: Option<&Standing>, most: u32) {
+        let approved = self.input.approved.as_deref();
+        let held_up = standing
+            .zip(approved)
+            .and_then(|(standing, approved)| held_up(standing, approved, &self.ended, most));
+        if held_up == self.held_up {
+            return;
+        }
+        if let Some(line) = &held_up {
+            self.progress.say(line);
+        }
+        self.held_up = held_up;
     }
 
     fn take_in_all(&mut self) {
@@ -200,6 +293,7 @@ impl Leg {
     }
 
     fn take_in(&mut self, occurrence: Occurrence) {
+        note_request(&self.sent, &occurrence);
         let Occurrence::Ended(finished) = occurrence else {
             return;
         };
@@ -211,12 +305,12 @@ impl Leg {
         }
         // Once is enough, whatever came of it.
         let mut approved = self.input.approved.as_deref().cloned().unwrap_or_default();
-        approved.remove(&asset);
+        approved.deeds.remove(&asset);
         self.ended.tried.insert(asset);
         self.approve(approved);
     }
 
-    fn approve(&mut self, approved: BTreeSet<AssetName>) {
+    fn approve(&mut self, approved: Approved) {
         self.input.approved = Some(Arc::new(approved));
         self.runner.update(self.input.clone());
     }
@@ -230,24 +324,35 @@ impl Leg {
             underway,
             input: _,
             progress,
+            sent,
+            held_up: _,
             mut ended,
             last_end: _,
         } = self;
         let in_flight = underway.borrow().clone();
         runner.shutdown().await;
         while let Ok(occurrence) = occurrences.try_recv() {
+            note_request(&sent, &occurrence);
             if let Occurrence::Ended(finished) = occurrence {
                 ended.tried.insert(finished.action.asset.clone());
                 ended.done.extend(parts(&finished));
             }
         }
-        let actions = in_flight.iter().map(|one| one.action.clone());
-        ended.unwatched = actions
-            .filter(|action| !ended.tried.contains(&action.asset))
-            .collect();
+        ended.unwatched = requested(actions(&in_flight), &sent.borrow());
+        ended
+            .unwatched
+            .retain(|action| !ended.tried.contains(&action.asset));
         ended.standing.clone_from(&standing.borrow());
         progress.finish();
         ended
+    }
+}
+
+fn note_request(sent: &watch::Sender<BTreeSet<AssetName>>, occurrence: &Occurrence) {
+    if let Occurrence::Requested { action } = occurrence {
+        sent.send_modify(|sent| {
+            sent.insert(action.asset.clone());
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is in flight, as it is told while it is: bars on a terminal, lines elsewhere. Always on standard error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(super) struct Progress {
     bars: Option<MultiProgress>,
     /// All step-downs in one.
     step_downs: Option<ProgressBar>,
+    /// Those that it still counts: hand-overs that follow a move are none of them.
+    counted: BTreeSet<AssetName>,
     moves: BTreeMap<AssetName, ProgressBar>,
 }
 
@@ -36,13 +38,16 @@ impl Progress {
         Self {
             bars: io::stderr().is_terminal().then(MultiProgress::new),
             step_downs: None,
+            counted: BTreeSet::new(),
             moves: BTreeMap::new(),
         }
     }
 
     /// The same place, for one policy's actions.
     pub(super) fn of(&self, actions: &[&Action]) -> Self {
-        let step_downs = actions.iter().filter(|action| moving(action).is_none()).count();
+        let step_downs = actions.iter().filter(|action| moving(action).is_none());
+        let counted: BTreeSet<AssetName> = step_downs.map(|action| action.asset.clone()).collect();
+        let step_downs = counted.len();
         let bar = |bars: &MultiProgress| {
             let bar = ProgressBar::new(u64::try_from(step_downs).unwrap_or(u64::MAX));
             show(bars, bar, COUNTING, "step-downs".to_owned())
@@ -50,6 +55,7 @@ impl Progress {
         Self {
             bars: self.bars.clone(),
             step_downs: self.bars.as_ref().filter(|_| step_downs > 0).map(bar),
+            counted,
             moves: BTreeMap::new(),
         }
     }
@@ -84,12 +90,15 @@ impl Progress {
         });
         let copying = one.copied.filter(|copied| !copied.is_all());
         if let Some(copied) = copying {
-            if bar.length().is_none() {
-                bar.set_style(style(COPYING));
-                bar.reset_eta();
-            }
+            let first = bar.length().is_none();
             bar.set_length(copied.total_bytes);
             bar.set_position(copied.done_bytes);
+            if first {
+                // What was there before the first look was copied at no rate that is known.
+                bar.tick();
+                bar.reset_eta();
+                bar.set_style(style(COPYING));
+            }
         } else if bar.length().is_some() {
             // What is left is not a matter of bytes.
             bar.unset_length();
@@ -104,8 +113,8 @@ impl Progress {
         let asset = AssetName::of(&action.stream, action.consumer.as_deref());
         match (self.moves.remove(&asset), &self.step_downs) {
             (Some(bar), _) => bar.finish_and_clear(),
-            (None, Some(bar)) => bar.inc(1),
-            (None, None) => {}
+            (None, Some(bar)) if self.counted.remove(&asset) => bar.inc(1),
+            (None, Some(_) | None) => {}
         }
         self.say(&ended(part));
     }

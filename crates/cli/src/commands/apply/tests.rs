@@ -4,11 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{Memory, OperationStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ObservedReason, ProgressingReason};
 use leeward_core::forecast::Wave;
+use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
 use serde_json::json;
 
 use super::ask::{Consent, begins, is_yes, shown};
-use super::course::{Stage, abandoned, stage, stopping};
+use super::course::{Stage, abandoned, held_up, requested, stage, stopping};
 use super::*;
 use crate::args::Format;
 use crate::document::DonePart;
@@ -134,10 +135,38 @@ fn nobody_is_asked_where_there_is_nothing_to_do_or_not_everything_was_seen() {
     let (given, seen) = (given("orders", free()), seen(orders()));
     let judged = planned_twice(&given, &seen);
     let mut plan = plan_of(std::slice::from_ref(&judged));
-    assert!(consent.given(&plan, Found::Findings).unwrap());
-    assert!(!consent.given(&plan, Found::Incomplete).unwrap());
+    assert!(consent.given(&plan, true).unwrap());
+    assert!(!consent.given(&plan, false).unwrap());
     plan.plans[0].waves.clear();
-    assert!(!consent.given(&plan, Found::Findings).unwrap());
+    assert!(!consent.given(&plan, true).unwrap());
+}
+
+#[test]
+fn a_policy_without_a_home_is_not_applied_and_keeps_the_others_from_nothing() {
+    let mut homeless = free();
+    homeless["streams"] = json!({"include": ["PAYMENTS"]});
+    homeless["home"] = json!({"minConnections": 1000});
+    let mut spec = free();
+    spec["streams"] = json!({"include": ["ORDERS"]});
+    let policies = [given("homeless", homeless), given("orders", spec)];
+    let seen = seen(orders());
+    let judged = judge(&policies, &seen, noon());
+    assert!(judged.iter().all(|judged| judged.evaluation.conclusive()));
+    assert_eq!(worst(&judged), Found::Incomplete);
+    let begins: Vec<usize> = judged.iter().map(|judged| now(judged).len()).collect();
+    assert_eq!(begins, [0, 1]);
+    let plan = plan_of(&judged);
+    let consent = Consent {
+        format: Format::Json,
+        yes: true,
+    };
+    assert!(consent.given(&plan, true).unwrap());
+    let text = shown(&plan, SCREEN);
+    assert!(
+        text.contains("This policy is not applied: no location is home: "),
+        "{text}"
+    );
+    assert!(!text.contains("Nothing to do."), "{text}");
 }
 
 #[test]
@@ -220,6 +249,57 @@ fn a_stop_says_what_it_waits_for_and_what_is_left_to_the_servers() {
 }
 
 #[test]
+fn the_servers_go_on_only_with_what_they_were_asked_for() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = planned_twice(&given, &seen);
+    let action = now(&judged)[0].clone();
+    let sent = [action.asset.clone()].into();
+    let in_flight = vec![action];
+    assert_eq!(requested(in_flight.clone(), &sent), in_flight);
+    assert_eq!(requested(in_flight, &BTreeSet::new()), []);
+}
+
+#[test]
+fn moves_that_wait_for_moves_of_others_say_so() {
+    let mut view = orders();
+    let payments = view
+        .streams
+        .iter_mut()
+        .find(|one| one.name.as_str() == "PAYMENTS");
+    payments.unwrap().moving = true;
+    let (given, seen) = (given("orders", free()), seen(view));
+    let judged = judged(&given, &seen);
+    let waiting = Standing {
+        waiting: 1,
+        ..standing(&judged)
+    };
+    let approved = Approved {
+        home: None,
+        deeds: [(AssetName::stream("ORDERS".into()), ActionType::StreamPlacement)].into(),
+    };
+    let nothing = Ended::default();
+    let line = held_up(&waiting, &approved, &nothing, 1).unwrap();
+    assert!(line.contains("PAYMENTS") && line.contains("at most 1 "), "{line}");
+    assert_eq!(held_up(&waiting, &approved, &nothing, 2), None);
+    assert_eq!(held_up(&waiting, &Approved::default(), &nothing, 1), None);
+    let moved_by_itself = Ended {
+        tried: [AssetName::stream("PAYMENTS".into())].into(),
+        ..Ended::default()
+    };
+    assert_eq!(held_up(&waiting, &approved, &moved_by_itself, 1), None);
+    let by_itself = Standing {
+        operations: vec![moving()],
+        ..waiting.clone()
+    };
+    assert_eq!(held_up(&by_itself, &approved, &nothing, 1), None);
+    let idle = Standing {
+        waiting: 0,
+        ..waiting
+    };
+    assert_eq!(held_up(&idle, &approved, &nothing, 1), None);
+}
+
+#[test]
 fn the_result_says_what_was_done_what_is_left_and_why() {
     let (given, seen) = (given("orders", free()), seen(orders()));
     let judged = planned_twice(&given, &seen);
@@ -275,4 +355,30 @@ fn what_failed_is_remembered_by_the_last_look() {
     let after = judge(std::slice::from_ref(&after), &seen, noon());
     let words = format!("{:?}", after[0].report.findings);
     assert!(words.contains("CoolingDown"), "{words}");
+}
+
+#[test]
+fn without_a_look_after_the_last_end_nothing_is_certain() {
+    let ended = |seen| Ended {
+        seen,
+        ..Ended::default()
+    };
+    for found in [Found::InPlace, Found::Findings] {
+        assert_eq!(found_after(&[ended(true), ended(true)], found), found);
+        assert_eq!(
+            found_after(&[ended(true), ended(false)], found),
+            Found::Incomplete
+        );
+    }
+}
+
+#[test]
+fn what_is_approved_is_what_was_shown_with_its_home() {
+    let (given, seen) = (given("orders", free()), seen(orders()));
+    let judged = planned_twice(&given, &seen);
+    let approval = approval(&judged);
+    let action = now(&judged)[0];
+    let home = judged.evaluation.home.as_ref().and_then(Home::reference);
+    assert!(home.is_some() && approval.home.as_ref() == home);
+    assert_eq!(approval.deeds, [(action.asset.clone(), action.kind())].into());
 }

@@ -1,6 +1,6 @@
 //! Definitions and live assets → what was checked. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_api::policy_status::Finding;
 use leeward_core::definition::{
@@ -10,15 +10,14 @@ use leeward_core::demand::Home;
 use leeward_core::names::{Location, StreamName};
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::Stream;
-use leeward_core::topology::TopologyKey;
+use leeward_core::topology::{LocationMap, TopologyKey};
 
 use super::definitions::{Defined, Form, What, of_stream};
 use super::rules;
 use crate::document::{About, CheckFinding, Checked, Source};
-use crate::input::{Document, Place};
 use crate::judge::{Judged, name_of};
 use crate::look::Seen;
-use crate::policies::Given;
+use crate::policies::{Given, Origin};
 
 /// What was checked, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -114,8 +113,8 @@ pub fn definitions(defined: &[Defined<'_>], ground: &Ground<'_>) -> Outcome {
                 metadata,
             } => match stream.as_ref().and_then(|stream| ground.stream(stream, defined)) {
                 None => {
-                    outcome.notes.push(without_stream(one));
-                    None
+                    outcome.undecided.push(without_stream(one));
+                    continue;
                 }
                 Some(stream) => {
                     let consumer = of_stream(&stream, name.as_ref(), *replicas, metadata);
@@ -130,10 +129,10 @@ pub fn definitions(defined: &[Defined<'_>], ground: &Ground<'_>) -> Outcome {
 
 fn without_stream(defined: &Defined<'_>) -> String {
     let text = format!(
-        "{}: its stream is not defined in the files, so nothing is known of it",
+        "{}: its stream is not known: define it in the files as well",
         defined.subject()
     );
-    defined.document.problem("", text).to_string()
+    defined.part.problem("", text).to_string()
 }
 
 fn first<'g>(
@@ -162,33 +161,24 @@ impl Outcome {
                 // Who looks at files alone knows that no server was asked.
                 Undecided::ServersUnknown if !is_live => {
                     let note =
-                        "no server was asked: whether clusters and tags exist was not checked".to_owned();
+                        "the files were judged alone: their clusters and tags were not looked up".to_owned();
                     if !self.notes.contains(&note) {
                         self.notes.push(note);
                     }
                 }
-                Undecided::HomeUnknown | Undecided::ServersUnknown => {
+                Undecided::HomeUnknown | Undecided::LocationUnknown | Undecided::ServersUnknown => {
                     let text = format!("{}: {}", defined.subject(), undecided.explanation());
-                    self.undecided
-                        .push(defined.document.problem("", text).to_string());
+                    self.undecided.push(defined.part.problem("", text).to_string());
                 }
             }
         }
         self.checked.push(Checked {
             subject: defined.subject(),
             policy,
-            source: Some(source(defined.document, "")),
+            source: Some(defined.part.source("")),
+            policy_source: None,
             findings: findings.iter().map(|finding| found(defined, finding)).collect(),
         });
-    }
-}
-
-fn source(document: &Document, pointer: &str) -> Source {
-    let Place { line, column } = document.place(pointer);
-    Source {
-        file: document.file.clone(),
-        line,
-        column,
     }
 }
 
@@ -197,19 +187,15 @@ fn found(defined: &Defined<'_>, finding: &DefinitionFinding) -> CheckFinding {
     CheckFinding {
         rule: rule.to_string(),
         message: format!("{message}. {}", rule.cure()),
-        source: Some(source(defined.document, &pointer_of(defined, *rule, message))),
+        source: Some(defined.part.source(&pointer_of(defined, *rule, message))),
     }
 }
 
 /// The field that a finding is about.
 fn pointer_of(defined: &Defined<'_>, rule: DefinitionRule, message: &str) -> String {
-    let Defined {
-        document,
-        form,
-        what: _,
-    } = defined;
+    let Defined { part, form, what: _ } = defined;
     let within = |field: &str| format!("{}/{field}", form.base());
-    let has = |pointer: &String| document.value.pointer(pointer).is_some();
+    let has = |pointer: &String| part.value(pointer).is_some();
     let location = [
         within("placement/cluster"),
         within("placement/tags"),
@@ -229,7 +215,7 @@ fn pointer_of(defined: &Defined<'_>, rule: DefinitionRule, message: &str) -> Str
             known.unwrap_or_else(|| name_of_form(*form))
         }
         DefinitionRule::UnknownTag => {
-            let tags = document.value.pointer(&within("placement/tags"));
+            let tags = part.value(&within("placement/tags"));
             let tags = tags.and_then(|tags| tags.as_array()).into_iter().flatten();
             // The message ends with the tag.
             let at = tags
@@ -251,10 +237,11 @@ fn name_of_form(form: Form) -> String {
 /// Every selected asset of a live system, judged by the first policy that selects it.
 pub fn assets(seen: &Seen, judged: &[Judged<'_>]) -> Outcome {
     let mut outcome = Outcome {
-        undecided: unseen(judged),
+        undecided: unseen(judged).into_iter().chain(homeless(judged)).collect(),
         ..Outcome::default()
     };
-    let findings: Vec<BTreeMap<(String, Option<String>), Finding>> = judged.iter().map(misplaced).collect();
+    let findings: Vec<BTreeMap<(String, Option<String>), CheckFinding>> =
+        judged.iter().map(misplaced).collect();
     let mut check = |at: Option<usize>, stream: &Stream, consumer: Option<&str>| {
         let (Some(at), Some(of)) = (at, at.and_then(|at| findings.get(at))) else {
             return;
@@ -268,7 +255,8 @@ pub fn assets(seen: &Seen, judged: &[Judged<'_>]) -> Outcome {
             subject,
             policy: judged.get(at).map(|judged| name_of(judged.given)),
             source: None,
-            findings: of.get(&key).map(live_finding).into_iter().collect(),
+            policy_source: judged.get(at).and_then(|judged| written_in(judged.given)),
+            findings: of.get(&key).cloned().into_iter().collect(),
         });
     };
     for stream in &seen.view.streams {
@@ -296,23 +284,79 @@ pub fn unseen(judged: &[Judged<'_>]) -> Vec<String> {
     inconclusive.map(text).collect()
 }
 
-fn misplaced(judged: &Judged<'_>) -> BTreeMap<(String, Option<String>), Finding> {
+/// Why assets that were seen cannot be judged, by policy.
+fn homeless(judged: &[Judged<'_>]) -> impl Iterator<Item = String> {
+    let homeless = judged.iter().filter(|judged| judged.home_is_missing());
+    homeless.map(|judged| {
+        let (reason, message) = &judged.report.in_place;
+        format!("policy {}: {reason}: {message}", name_of(judged.given))
+    })
+}
+
+/// Where a policy is written, if that is a file; standard input has no name to point at.
+fn written_in(given: &Given) -> Option<Source> {
+    match &given.origin {
+        Origin::File { path, line } if path != "-" => Some(Source {
+            file: path.clone(),
+            line: *line,
+            column: 1,
+        }),
+        Origin::File { .. } | Origin::Defaults | Origin::Kubernetes => None,
+    }
+}
+
+fn misplaced(judged: &Judged<'_>) -> BTreeMap<(String, Option<String>), CheckFinding> {
+    let home = judged.evaluation.home.as_ref().and_then(Home::reference);
     let findings = judged.report.findings.iter();
     let findings = findings.filter(|finding| rules::ASSETS.contains(&finding.check));
     findings
         .filter_map(|finding| {
             Some((
                 (finding.stream.clone()?, finding.consumer.clone()),
-                finding.clone(),
+                live_finding(finding, home),
             ))
         })
         .collect()
 }
 
-fn live_finding(finding: &Finding) -> CheckFinding {
+fn live_finding(finding: &Finding, home: Option<&Location>) -> CheckFinding {
+    let led = match finding.location.as_ref().or(finding.leader.as_ref()) {
+        Some(from) => format!("led from {from}"),
+        None => "has no leader".to_owned(),
+    };
+    let home = home.map_or_else(
+        || "home is not known".to_owned(),
+        |home| format!("home is {home}"),
+    );
     CheckFinding {
         rule: finding.check.to_string(),
-        message: finding.message.clone(),
+        message: format!("{led}, {home}: {}", finding.message),
         source: None,
     }
+}
+
+/// Refuses a home that was given and that no server is in, where all servers are known.
+pub fn refuse_unknown_home(home: &str, seen: &Seen, policies: &[Given]) -> anyhow::Result<()> {
+    let topology = &seen.view.topology;
+    let all_known = topology.servers().iter().all(|server| server.details.is_some());
+    if !all_known || !seen.view.gaps.is_empty() {
+        return Ok(());
+    }
+    let mut there: BTreeSet<Location> = BTreeSet::new();
+    for given in policies {
+        let map = LocationMap::new(topology, &given.policy.topology);
+        if map.locations().contains(&location(home, &given.policy)) {
+            return Ok(());
+        }
+        there.extend(map.locations().iter().cloned());
+    }
+    let there: Vec<&str> = there.iter().map(Location::as_str).collect();
+    anyhow::bail!(
+        "--home {home} is not a location of the system: it has {}",
+        if there.is_empty() {
+            "none".to_owned()
+        } else {
+            there.join(", ")
+        }
+    );
 }

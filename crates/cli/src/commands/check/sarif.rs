@@ -66,7 +66,9 @@ fn result(rules: &[Rule], checked: &Checked, finding: &CheckFinding) -> Value {
         .and_then(|at| rules.get(at))
         .map_or("error", |rule| rule.level);
     let mut location = json!({"logicalLocations": [{"fullyQualifiedName": checked.subject}]});
-    if let Some(source) = finding.source.as_ref().or(checked.source.as_ref()) {
+    // Code scanning shows only what is in a file: of a live system that is the policy.
+    let sources = [&finding.source, &checked.source, &checked.policy_source];
+    if let Some(source) = sources.into_iter().flatten().next() {
         location["physicalLocation"] = physical(source);
     }
     let mut result = json!({

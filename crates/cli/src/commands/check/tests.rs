@@ -1,12 +1,11 @@
 use clap::Parser as _;
-use leeward_core::names::ClusterName;
-use leeward_core::snapshot::Placement;
 use serde_json::{Value, json};
 
-use super::definitions::What;
 use super::*;
 use crate::args::{Args, Command};
 use crate::judge::fixtures;
+
+mod reading;
 
 const SCREEN: Screen = Screen {
     width: 80,
@@ -71,9 +70,9 @@ fn policies_of(text: &str) -> Vec<Given> {
 
 fn offline(policy: &str, files: &[(&str, &str)], home: Option<&str>) -> CheckDocument {
     let documents: Vec<Document> = files.iter().flat_map(|(file, text)| parsed(file, text)).collect();
-    let (defined, notes) = definitions::read(&documents).unwrap();
-    let mut outcome = alone(&policies_of(policy), &defined, home);
-    outcome.notes.splice(0..0, notes);
+    let said = definitions::read(&documents).unwrap();
+    let mut outcome = alone(&policies_of(policy), &said.defined, home);
+    outcome.undecided.splice(0..0, said.unread);
     document(outcome, fixtures::noon())
 }
 
@@ -177,52 +176,6 @@ fn what_live_clients_decide_is_undecided_without_them_and_wins() {
 }
 
 #[test]
-fn configurations_of_the_nats_command_are_read() {
-    let stream = "{\n  \"name\": \"AUDIT\",\n  \"num_replicas\": 3,\n  \"placement\": {\"cluster\": \"\", \"tags\": null}\n}";
-    let consumer = "{\"durable_name\": \"billing\", \"ack_policy\": \"explicit\", \"num_replicas\": 1}";
-    let files = [
-        ("streams/audit.json", stream),
-        ("streams/billing.json", consumer),
-        ("package.json", "{\"name\": \"x\"}"),
-    ];
-    let document = offline(POLICY, &files, None);
-    assert_eq!(document.checked[0].findings[0].rule, "LocationOpen");
-    let source = document.checked[0].findings[0].source.as_ref().unwrap();
-    assert_eq!((source.line, source.column), (4, 3));
-    assert_eq!(
-        document.checked[1].subject, "Consumer AUDIT/billing",
-        "the only stream of its folder"
-    );
-    assert!(
-        document.notes[0].starts_with("package.json:1:1: is no definition"),
-        "{:?}",
-        document.notes
-    );
-}
-
-#[test]
-fn buckets_and_object_stores_are_streams() {
-    let text = "apiVersion: jetstream.nats.io/v1beta2\nkind: KeyValue\nspec: {bucket: a, placement: {cluster: us-east}}\n---\n\
-                apiVersion: jetstream.nats.io/v1beta2\nkind: ObjectStore\nspec: {bucket: b, replicas: 3}\n";
-    let documents = parsed("buckets.yaml", text);
-    let (defined, _) = definitions::read(&documents).unwrap();
-    let streams: Vec<_> = defined
-        .iter()
-        .map(|defined| match &defined.what {
-            What::Stream(stream) => stream.clone(),
-            What::Consumer { .. } => panic!("{defined:?}"),
-        })
-        .collect();
-    assert_eq!((streams[0].stream.as_str(), streams[0].replicas), ("KV_a", 1));
-    let placement = Placement {
-        cluster: Some(ClusterName::from("us-east")),
-        tags: Vec::new(),
-    };
-    assert_eq!(streams[0].placement, Some(placement));
-    assert_eq!((streams[1].stream.as_str(), streams[1].replicas), ("OBJ_b", 3));
-}
-
-#[test]
 fn a_consumer_is_judged_beside_its_stream() {
     let tagged = POLICY.replace(
         "spec:",
@@ -238,37 +191,9 @@ fn a_consumer_is_judged_beside_its_stream() {
         rules[0],
         ("Consumer ORDERS/c".to_owned(), vec!["SinglePeer".to_owned()])
     );
-    assert_eq!(rules[2], ("Consumer ELSEWHERE/c".to_owned(), vec![]));
-    assert!(
-        document
-            .notes
-            .iter()
-            .any(|note| note.contains("Consumer ELSEWHERE/c")),
-        "{:?}",
-        document.notes
-    );
-}
-
-#[test]
-fn a_definition_that_cannot_be_read_is_an_error_with_its_place() {
-    let refused = |text: &str| {
-        let documents = parsed("a.yaml", text);
-        definitions::read(&documents).unwrap_err().to_string()
-    };
-    let nack = |spec: &str| format!("apiVersion: jetstream.nats.io/v1beta2\nkind: Stream\nspec:\n  {spec}\n");
-    assert_eq!(
-        refused(&nack("replicas: 3")),
-        "a.yaml:3:1: spec.name: Required value"
-    );
-    assert_eq!(
-        refused(&nack("{name: A, replicas: three}")),
-        "a.yaml:4:13: spec.replicas: must be a whole number from 0 to 5"
-    );
-    assert!(refused(&nack("{name: A, placement: us}")).contains("spec.placement: must be an object"));
-    assert!(
-        refused(&nack("{name: A, placement: {tags: us}}")).contains("spec.placement.tags: must be a list")
-    );
-    assert!(refused(&nack("{name: A, metadata: {a: 1}}")).contains("spec.metadata: must be an object"));
+    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert_eq!(document.undecided.len(), 1, "{:?}", document.undecided);
+    assert!(document.undecided[0].contains("Consumer ELSEWHERE/c: its stream is not known"));
 }
 
 #[test]
@@ -277,7 +202,7 @@ fn servers_that_are_seen_tell_which_names_exist_and_where_home_is() {
     let seen = fixtures::seen(fixtures::orders());
     let judged = judge(&policies, &seen, fixtures::noon());
     let documents = parsed("nack.yaml", NACK);
-    let (defined, _) = definitions::read(&documents).unwrap();
+    let defined = definitions::read(&documents).unwrap().defined;
     let ground = Ground {
         policies: &policies,
         live: Some((&seen, &judged)),
@@ -338,6 +263,57 @@ fn a_live_system_that_was_not_seen_completely_is_incomplete() {
     let document = document(judged::assets(&seen, &judged), fixtures::noon());
     assert_eq!(document.undecided.len(), 1, "{:?}", document.undecided);
     assert_eq!(ending(&document), Found::Incomplete);
+}
+
+#[test]
+fn a_live_system_without_a_home_is_incomplete() {
+    let policies = policies_of(&POLICY.replace("{strategy: Preferred, preferences: [us-east]}", "{}"));
+    let mut view = fixtures::orders();
+    view.clients.clear();
+    let seen = fixtures::seen(view);
+    let judged = judge(&policies, &seen, fixtures::noon());
+    let document = document(judged::assets(&seen, &judged), fixtures::noon());
+    assert!(
+        document.undecided[0].starts_with("policy orders: NoMajority: no location is home"),
+        "{:?}",
+        document.undecided
+    );
+    assert_eq!(ending(&document), Found::Incomplete);
+}
+
+#[test]
+fn a_live_finding_says_where_it_is_led_from_and_points_at_the_policy() {
+    let policies = policies_of(POLICY);
+    let seen = fixtures::seen(fixtures::orders());
+    let judged = judge(&policies, &seen, fixtures::noon());
+    let document = document(judged::assets(&seen, &judged), fixtures::noon());
+    let orders = &document.checked[0];
+    assert_eq!(orders.subject, "Stream ORDERS");
+    let message = &orders.findings[0].message;
+    assert!(
+        message.starts_with("led from eu-west, home is us-east: "),
+        "{message}"
+    );
+    let log = sarif::render(&document);
+    let place = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "policy.yaml");
+    assert_eq!(place["region"], json!({"startLine": 2, "startColumn": 1}));
+}
+
+#[test]
+fn a_home_that_no_server_is_in_is_refused_where_all_servers_are_known() {
+    let policies = policies_of(POLICY);
+    let refused = |seen: &crate::look::Seen, home| judged::refuse_unknown_home(home, seen, &policies);
+    let seen = fixtures::seen(fixtures::orders());
+    refused(&seen, "eu-west").unwrap();
+    let error = refused(&seen, "eu-wets").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "--home eu-wets is not a location of the system: it has ap-south, eu-west, us-east"
+    );
+    let mut view = fixtures::orders();
+    view.gaps.push(leeward_core::snapshot::Gap::WarmingUp);
+    refused(&fixtures::seen(view), "eu-wets").unwrap();
 }
 
 #[test]

@@ -115,8 +115,9 @@ impl<'a> Subject<'a> {
     fn found(&self) -> Found {
         match self.stands() {
             _ if !self.judged.evaluation.conclusive() => Found::Incomplete,
+            Stands::Undecided => Found::Incomplete,
             Stands::Misplaced(_, _) | Stands::Held(_, _, _) => Found::Findings,
-            Stands::NotSelected | Stands::Ignored(_) | Stands::Undecided | Stands::InPlace => Found::InPlace,
+            Stands::NotSelected | Stands::Ignored(_) | Stands::InPlace => Found::InPlace,
         }
     }
 
@@ -211,7 +212,7 @@ impl<'a> Subject<'a> {
             verdict: verdict.to_owned(),
             reason: reason.map(|reason| reason.to_string()),
             remedy: self.remedy(stands),
-            gain: finding.map(|finding| finding.gain),
+            gain: finding.and_then(|finding| self.judged.gain(finding)),
             because: self.because(stands),
             changes: changes(self, stands, action_time),
             home: self.judged.report.home.clone(),

@@ -65,8 +65,10 @@ fn decided(page: &mut Page, document: &ExplainDocument) {
     if let Some(remedy) = decision.remedy {
         page.fact("Remedy", remedy.as_ref());
     }
-    if let Some(gain) = decision.gain {
-        page.fact("Gain", format!("{} of waiting saved", amount::gain(gain)));
+    match decision.gain {
+        Some(gain) => page.fact("Gain", format!("{} of waiting saved", amount::gain(gain))),
+        None if decision.remedy.is_some() => page.fact("Gain", "-"),
+        None => {}
     }
     if let (Some(action), Some(at)) = (&decision.action, decision.action_time) {
         let when = amount::in_time(at, document.time);

@@ -156,6 +156,30 @@ fn p6_nothing_is_decided_from_what_was_not_seen() {
 }
 
 #[test]
+fn p6_nothing_is_decided_without_a_home() {
+    let mut view = orders();
+    view.clients.clear();
+    let (document, found) = explained(&[given("orders", free())], view, "ORDERS").unwrap();
+    assert_eq!(
+        (document.decision.verdict.as_str(), found),
+        ("Undecided", Found::Incomplete)
+    );
+    assert!(document.decision.because.contains("no location is home"));
+}
+
+#[test]
+fn a_gain_that_is_not_known_is_a_dash_and_absent_from_json() {
+    let mut view = orders();
+    view.streams[0].message_rate = None;
+    let (document, _) = explained(&[given("orders", free())], view, "ORDERS").unwrap();
+    let text = text(&document, 80);
+    let gain = text.lines().find(|line| line.trim_start().starts_with("Gain"));
+    assert!(gain.unwrap().ends_with(" -"), "{text}");
+    let json = serde_json::to_value(&document.decision).unwrap();
+    assert!(json.get("gain").is_none(), "{json}");
+}
+
+#[test]
 fn a_name_that_is_unknown_gets_near_ones() {
     let said = |name: &str| {
         let error = explained(&[given("orders", free())], orders(), name);

@@ -20,6 +20,7 @@ fn one(page: &mut Page, plan: &PolicyPlan, now: Timestamp, limit: usize) {
     let PolicyPlan {
         about,
         home,
+        no_home,
         waves,
         cut,
         held,
@@ -30,10 +31,11 @@ fn one(page: &mut Page, plan: &PolicyPlan, now: Timestamp, limit: usize) {
     part::home(page, home.as_ref(), about.home_from_this_look);
     if waves.is_empty() {
         page.blank();
-        page.line(match (about.observed.reason.as_str(), held.is_empty()) {
-            ("Complete", true) => Text::of(Tone::Good, "Nothing to do."),
-            ("Complete", false) => Text::of(Tone::Warn, "Nothing can be done."),
-            _ => Text::of(Tone::Bad, "Nothing can be planned until everything is seen."),
+        page.line(match (no_home, about.observed.reason.as_str(), held.is_empty()) {
+            (Some(why), _, _) => Text::of(Tone::Bad, format!("Nothing can be planned: {why}.")),
+            (None, "Complete", true) => Text::of(Tone::Good, "Nothing to do."),
+            (None, "Complete", false) => Text::of(Tone::Warn, "Nothing can be done."),
+            (None, _, _) => Text::of(Tone::Bad, "Nothing can be planned until everything is seen."),
         });
     }
     let mut number = 0;
@@ -129,7 +131,7 @@ fn row(number: usize, action: &ActionPart) -> [Text; 10] {
         bytes.map(amount::bytes).unwrap_or_default(),
         seconds.map(amount::seconds).unwrap_or_default(),
         stall.map(amount::seconds).unwrap_or_default(),
-        amount::gain(*gain),
+        gain.map_or_else(|| "-".to_owned(), amount::gain),
     ]
     .map(Text::from)
 }

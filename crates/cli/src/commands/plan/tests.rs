@@ -49,6 +49,34 @@ fn a_limit_says_how_much_it_leaves_out() {
 }
 
 #[test]
+fn without_a_home_nothing_is_planned_and_that_is_said() {
+    let mut view = orders();
+    view.clients.clear();
+    let (document, found) = document(&[given("orders", free())], &seen(view), noon());
+    assert_eq!(found, Found::Incomplete);
+    let text = render(&document, 0, SCREEN);
+    assert!(
+        text.contains("Nothing can be planned: no location is home: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_gain_that_is_not_known_is_a_dash() {
+    let mut view = orders();
+    view.streams[0].message_rate = None;
+    for consumer in &mut view.streams[0].consumers {
+        consumer.message_rate = None;
+    }
+    let (document, _) = document(&[given("orders", free())], &seen(view), noon());
+    let text = render(&document, 0, SCREEN);
+    let moving = text.lines().find(|line| line.contains(" Move ")).unwrap();
+    assert!(moving.ends_with(" -"), "{text}");
+    let action = serde_json::to_value(&document.plans[0].waves[0].actions[0]).unwrap();
+    assert!(action.get("gain").is_none(), "{action}");
+}
+
+#[test]
 fn nothing_is_planned_and_held_at_once() {
     let (given, seen) = (given("orders", free()), seen(orders()));
     let mut judged = judged(&given, &seen);

@@ -55,6 +55,20 @@ struct Member {
     told: String,
 }
 
+/// Returns when one of them has news, or has ended.
+async fn any_changed<'r, T: 'r>(receivers: impl Iterator<Item = &'r mut watch::Receiver<T>>) {
+    let changes: Vec<_> = receivers.map(|receiver| Box::pin(receiver.changed())).collect();
+    if changes.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    let (_, _, _) = select_all(changes).await;
+}
+
+/// Whether there is nobody left who could publish anything.
+fn has_ended<T>(receiver: &watch::Receiver<T>) -> bool {
+    receiver.has_changed().is_err()
+}
+
 fn key(given: &Given) -> Key {
     Key {
         namespace: given.namespace.clone(),
@@ -199,20 +213,17 @@ impl<'a> Crew<'a> {
         true
     }
 
-    /// Returns when a policy stands somewhere else.
+    /// A policy whose loop ended, which nothing but a defect does here: it would never act again.
+    pub(super) fn broken_off(&self) -> Option<&Key> {
+        let mut members = self.members.iter();
+        let broken = members.find(|member| has_ended(&member.standing))?;
+        Some(&broken.key)
+    }
+
+    /// Returns when a policy stands somewhere else, or its loop ended.
     pub(super) async fn changed(&mut self) {
-        if self.members.is_empty() {
-            std::future::pending::<()>().await;
-        }
-        let changes = self
-            .members
-            .iter_mut()
-            .map(|member| Box::pin(member.standing.changed()));
-        let (changed, _, _) = select_all(changes).await;
-        if changed.is_err() {
-            // A loop that has ended says nothing any more.
-            std::future::pending::<()>().await;
-        }
+        let standings = self.members.iter_mut().map(|member| &mut member.standing);
+        any_changed(standings).await;
     }
 
     /// Goes on with these policies: those that are gone end, those that differ are told so.
@@ -321,5 +332,29 @@ impl Member {
             self.status.breaker.clone_from(&last.limits.breaker);
             self.status.memory = Some(last.memory.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn news_of_any_policy_and_the_end_of_its_loop_are_heard() {
+        let (first, receiver) = watch::channel(0);
+        let (second, other) = watch::channel(0);
+        let mut receivers = [receiver, other];
+        let limit = Duration::from_mins(1);
+        let silent = tokio::time::timeout(limit, any_changed(receivers.iter_mut()));
+        assert!(silent.await.is_err());
+        second.send_replace(1);
+        let heard = tokio::time::timeout(limit, any_changed(receivers.iter_mut()));
+        assert!(heard.await.is_ok());
+        receivers[1].borrow_and_update();
+        assert!(!receivers.iter().any(has_ended));
+        drop(first);
+        let heard = tokio::time::timeout(limit, any_changed(receivers.iter_mut()));
+        assert!(heard.await.is_ok());
+        assert_eq!(receivers.each_ref().map(has_ended), [true, false]);
     }
 }

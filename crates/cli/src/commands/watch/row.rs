@@ -3,13 +3,20 @@
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 use leeward_api::PlacementPolicy;
+use leeward_api::policy::Mode;
 use leeward_api::policy_status::{OperationStatus, PlacementPolicyStatus};
 use leeward_api::vocabulary::ActionType;
+
+use crate::output;
 
 /// Blanks between columns.
 const GAP: usize = 3;
 /// The most moves that are named.
 const NAMED: usize = 3;
+/// The head of the column of modes.
+const MODE: &str = "MODE";
+/// What a policy says of its mode while it is suspended; the column has room for it from the start.
+const SUSPENDED: &str = " (suspended)";
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -51,7 +58,7 @@ fn row(policy: &PlacementPolicy) -> Row {
     };
     let account = status.account.as_ref();
     let mode = if policy.spec.suspend {
-        format!("{} (suspended)", policy.spec.mode)
+        format!("{}{SUSPENDED}", policy.spec.mode)
     } else {
         policy.spec.mode.to_string()
     };
@@ -69,7 +76,7 @@ fn row(policy: &PlacementPolicy) -> Row {
 
 /// Names come from servers: none of them may move the cursor.
 fn harmless(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    text.chars().map(output::harmless).collect()
 }
 
 /// Operations in flight, such as `2 step-downs, 1 moving (ORDERS → us-east)`.
@@ -123,7 +130,7 @@ impl Layout {
         }
         if self.widths.is_empty() {
             lines.insert(0, self.head());
-            self.widths = vec![0; lines[0].len()];
+            self.widths = lines[0].iter().map(|head| least(head)).collect();
         }
         for line in &lines {
             for (width, cell) in self.widths.iter_mut().zip(line) {
@@ -137,7 +144,7 @@ impl Layout {
         let heads = [
             "NAME",
             "ACCOUNT",
-            "MODE",
+            MODE,
             "HOME",
             "IN-PLACE",
             "READY",
@@ -163,5 +170,14 @@ impl Layout {
             line.push_str(&" ".repeat(blanks));
         }
         line.trim_end().to_owned() + "\n"
+    }
+}
+
+/// The least width of a column.
+fn least(head: &str) -> usize {
+    if head == MODE {
+        Mode::Enforce.to_string().len() + SUSPENDED.len()
+    } else {
+        0
     }
 }

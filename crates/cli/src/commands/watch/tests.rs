@@ -40,13 +40,16 @@ fn the_list_comes_first_and_then_only_what_changes() {
     );
     assert_eq!(
         first,
-        "NAMESPACE   NAME     ACCOUNT   MODE      HOME   IN-PLACE   READY   REASON   OPERATIONS\n\
-         shop        carts    SHOP      Enforce   eu     3/4\n\
-         shop        orders   SHOP      Enforce   eu     3/4\n"
+        "NAMESPACE   NAME     ACCOUNT   MODE                  HOME   IN-PLACE   READY   REASON   OPERATIONS\n\
+         shop        carts    SHOP      Enforce               eu     3/4\n\
+         shop        orders   SHOP      Enforce               eu     3/4\n"
     );
     assert_eq!(board.hear(Event::Apply(policy("orders", "eu", &nothing))), "");
     let changed = board.hear(Event::Apply(policy("orders", "us", &nothing)));
-    assert_eq!(changed, "shop        orders   SHOP      Enforce   us     3/4\n");
+    assert_eq!(
+        changed,
+        "shop        orders   SHOP      Enforce               us     3/4\n"
+    );
 }
 
 #[test]
@@ -116,11 +119,38 @@ fn what_cannot_be_read_and_what_names_try_is_harmless() {
 }
 
 #[test]
+fn a_policy_that_is_suspended_moves_no_column() {
+    let mut board = Board::new(false);
+    let before = listed(&mut board, vec![policy("orders", "eu", &json!([]))]);
+    let Ok(mut object) = policy("orders", "eu", &json!([])).0 else {
+        panic!("it can be read");
+    };
+    object.spec.suspend = true;
+    let after = board.hear(Event::Apply(kube::core::DeserializeGuard(Ok(object))));
+    let column = before.find("HOME").unwrap();
+    assert!(after[column..].starts_with("eu "), "{before}{after}");
+}
+
+#[tokio::test]
+async fn an_api_that_cannot_be_reached_at_the_start_ends_the_watch() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}/", taken.local_addr().unwrap());
+    drop(taken);
+    let client = kube::Client::try_from(kube::Config::new(server.parse().unwrap())).unwrap();
+    let error = is_empty(&Api::all(client), &server, "")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(&server) && error.contains("refused"), "{error}");
+}
+
+#[test]
 fn only_what_asking_again_cannot_help_ends_the_watch() {
     let failed = |code| {
         let status = kube::core::Status::failure("no", "Reason").with_code(code);
         let error = watcher::Error::WatchStartFailed(kube::Error::Api(Box::new(status)));
-        Board::new(false).complain("shop", &error)
+        Board::new(false).complain("https://api", "shop", &error)
     };
     assert!(failed(403).unwrap_err().to_string().contains("grant watch"));
     assert!(failed(500).is_ok());

@@ -47,6 +47,10 @@ fn what_steers_a_terminal_is_not_passed_on() {
         lines("a\u{1b}[31mb\u{202e}c\nd", 40),
         ["a\u{fffd}[31mb\u{fffd}c d"]
     );
+    assert_eq!(
+        lines("a\u{61c}b\u{200e}c\u{200f}d", 40),
+        ["a\u{fffd}b\u{fffd}c\u{fffd}d"]
+    );
 }
 
 #[test]
