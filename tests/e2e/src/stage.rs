@@ -43,7 +43,7 @@ impl Stage {
         binary::build().await?;
         let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         kube.kube().create_namespace(&namespace).await?;
-        kube.kube().apply(&manifests::rbac(&namespace)).await?;
+        kube.kube().apply(&manifests::rbac(&namespace)?).await?;
         let token = kube.kube().service_account_token(&namespace, "leeward").await?;
         let kubeconfig = kube.kube().kubeconfig_for_token(&namespace, &token)?;
         Ok(Self {

@@ -2,11 +2,22 @@
 
 use serde_json::{Value, json};
 
+use super::chart::{self, Template};
 use crate::nats::{Credentials, System};
 
-/// What the operator may do, bound to the service account `leeward` of a namespace.
-pub fn rbac(namespace: &str) -> String {
-    include_str!("rbac.yaml").replace("NAMESPACE", namespace)
+/// What the chart lets the operator do in every namespace, bound to its service account `leeward` in this one.
+pub fn rbac(namespace: &str) -> anyhow::Result<String> {
+    chart::rendered(namespace, &[Template::ServiceAccount, Template::Rbac], &[])
+}
+
+/// What the chart lets the operator do that watches only these namespaces.
+pub fn rbac_for(namespace: &str, watched: &[&str]) -> anyhow::Result<String> {
+    let watched = format!("watch.namespaces={{{}}}", watched.join(","));
+    chart::rendered(
+        namespace,
+        &[Template::ServiceAccount, Template::Rbac],
+        &[&watched],
+    )
 }
 
 /// A Secret with what a user connects with.

@@ -2,6 +2,7 @@
 //!
 //! The lab does not link Leeward: it runs the binary that users run, beside the real servers.
 
+pub mod chart;
 mod home;
 pub mod manifests;
 mod operator;

@@ -286,7 +286,7 @@ async fn p6_without_the_right_to_the_lease_nothing_is_done_and_the_log_and_the_m
     assert_eq!(held(operator).await.unwrap(), 0);
     assert!(audit.leeward_writes().is_empty(), "{:?}", audit.leeward_writes());
 
-    let rights = manifests::rbac(&stage.namespace);
+    let rights = manifests::rbac(&stage.namespace).unwrap();
     stage.kube.kube().apply(&rights).await.unwrap();
     stage
         .await_reason("orders", "InPlace", "AllInPlace")

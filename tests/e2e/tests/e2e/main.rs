@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod chart;
 mod cli;
 mod converge;
 mod faults;
@@ -14,7 +15,9 @@ mod guards;
 mod handover;
 mod home;
 mod kills;
+mod metrics;
 mod objects;
+mod permissions;
 mod soak;
 mod stages;
 mod stretched;

@@ -1,6 +1,7 @@
 //! What the API server refuses, and what it takes.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use leeward_e2e::shared_kube::SharedKube;
 use serde::Deserialize;
@@ -82,22 +83,59 @@ async fn create(shared: &SharedKube, object: &Value) -> Result<String, String> {
 async fn every_example_is_taken_and_shows_its_defaults() {
     let shared = SharedKube::get().await.unwrap();
     shared.kube().create_namespace("examples").await.unwrap();
-    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples"));
-    let mut applied = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            let file = path.display().to_string();
-            let args = ["apply", "--namespace", "examples", "--filename", &file];
-            let said = shared.kube().kubectl(&args).await;
-            assert!(said.is_ok(), "{}: {:#}", path.display(), said.unwrap_err());
-            applied += 1;
-        }
-    }
-    assert!(applied >= 5, "{applied} examples");
+    let folder = shared.folder().join("examples");
+    let written = write_examples(&folder);
+    assert!(written >= 25, "{written} examples");
+    let folder = folder.display().to_string();
+    let args = ["apply", "--namespace", "examples", "--filename", &folder];
+    let said = shared.kube().kubectl(&args).await;
+    assert!(said.is_ok(), "{:#}", said.unwrap_err());
     let spec = spec_of_orders(&shared, "examples").await;
     assert_eq!(spec["home"]["majorityPercent"], 60);
     assert_eq!(spec["disruption"]["maxAttempts"], 3);
+}
+
+/// One file for each example, named after it, with those of its objects that are for this API server; returns how many
+/// objects there are.
+fn write_examples(folder: &Path) -> usize {
+    std::fs::create_dir_all(folder).unwrap();
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples"));
+    let mut written = 0;
+    for path in examples(root) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let own: Vec<&Value> = objects.iter().filter(|object| is_own(object)).collect();
+        if own.is_empty() {
+            continue;
+        }
+        written += own.len();
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": own});
+        let file = folder.join(format!("{}.json", name.replace('/', "-")));
+        std::fs::write(file, list.to_string()).unwrap();
+    }
+    written
+}
+
+/// The examples for Kubernetes, those in folders included. What pipelines read has no references to a system.
+fn examples(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("ci") {
+            found.extend(examples(&path));
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Objects of other kinds, such as those of Argo CD and Flux, are not for this API server.
+fn is_own(object: &Value) -> bool {
+    let version = object["apiVersion"].as_str();
+    version.is_some_and(|version| version.starts_with("leeward.dev/"))
 }
 
 async fn spec_of_orders(shared: &SharedKube, namespace: &str) -> Value {

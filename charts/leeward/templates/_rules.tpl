@@ -1,0 +1,23 @@
+{{/* What is read and written in a namespace that is watched. A Secret is read by name; it is never listed. */}}
+{{- define "leeward.rules" -}}
+- apiGroups: [leeward.dev]
+  resources: [natssystems, placementpolicies]
+  verbs: [get, list, watch]
+- apiGroups: [leeward.dev]
+  resources: [natssystems/status, placementpolicies/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+# The labels of a policy's namespace, where a system chooses by allowedNamespaces.selector.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+# Streams that NACK owns are not moved.
+- apiGroups: [jetstream.nats.io]
+  resources: [streams, keyvalues, objectstores]
+  verbs: [list]
+{{- end -}}

@@ -1,0 +1,146 @@
+//! One release from its installation to its end, on an API server that has nothing yet.
+
+use std::path::{Path, PathBuf};
+
+use leeward_lab::folder::Folder;
+use leeward_lab::kube::Kube;
+use leeward_lab::leeward::{chart, manifests};
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "harbour";
+
+struct Site {
+    // Dropped in this order.
+    kube: Kube,
+    folder: Folder,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let folder = Folder::temporary().unwrap();
+        let kube = Kube::start(&folder.path().join("kube")).await.unwrap();
+        Self { kube, folder }
+    }
+
+    async fn helm(&self, args: &[&str]) -> String {
+        let all: Vec<&str> = args.iter().copied().chain(["--namespace", NAMESPACE]).collect();
+        super::helm(self.folder.path(), &self.kube.admin_kubeconfig(), &all)
+            .await
+            .unwrap()
+    }
+
+    async fn get(&self, kind: &str, name: &str) -> Value {
+        let args = ["get", kind, name, "--namespace", NAMESPACE, "--output", "json"];
+        serde_json::from_str(&self.kube.kubectl(&args).await.unwrap()).unwrap()
+    }
+
+    async fn names(&self, kind: &str) -> String {
+        let args = ["get", kind, "--all-namespaces", "--output", "name"];
+        self.kube.kubectl(&args).await.unwrap()
+    }
+
+    async fn crds_are_established(&self) {
+        let args = [
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=120s",
+        ];
+        self.kube.kubectl(&args).await.unwrap();
+    }
+}
+
+/// The chart as it was before, with another short name in a CRD.
+fn older_chart(folder: &Path) -> PathBuf {
+    let older = folder.join("older");
+    copy(&chart::folder(), &older);
+    let path = older.join("definitions/natssystems.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let changed = text.replace("- natssys\n", "- oldsys\n");
+    assert_ne!(text, changed);
+    std::fs::write(path, changed).unwrap();
+    older
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_installed_upgraded_with_its_crds_rolled_back_and_leaves_policies_where_they_are() {
+    let site = Site::new().await;
+    let older = older_chart(site.folder.path()).display().to_string();
+    let newer = chart::folder().display().to_string();
+    let said = site
+        .helm(&["install", "leeward", &older, "--create-namespace"])
+        .await;
+    assert!(said.contains("rollout status deployment/leeward"), "{said}");
+    site.crds_are_established().await;
+    assert_eq!(site.get("deployment", "leeward").await["spec"]["replicas"], 2);
+    let crd = "natssystems.leeward.dev";
+    assert_eq!(
+        site.get("crd", crd).await["spec"]["names"]["shortNames"],
+        json!(["oldsys"])
+    );
+    let policy = manifests::placement_policy(NAMESPACE, "orders", json!({}));
+    site.kube.apply(&policy.to_string()).await.unwrap();
+
+    let systems = r#"systems=[{"name":"prod","spec":{"servers":["nats://nats:4222"]}}]"#;
+    let set = ["--set", "replicaCount=3", "--set-json", systems];
+    let upgrade: Vec<&str> = ["upgrade", "leeward", &newer].into_iter().chain(set).collect();
+    site.helm(&upgrade).await;
+    assert_eq!(site.get("deployment", "leeward").await["spec"]["replicas"], 3);
+    let shorts = &site.get("crd", crd).await["spec"]["names"]["shortNames"];
+    assert_eq!(*shorts, json!(["natssys"]));
+    assert_eq!(
+        site.get("natssystem", "prod").await["spec"]["servers"],
+        json!(["nats://nats:4222"])
+    );
+
+    site.helm(&["rollback", "leeward", "1"]).await;
+    assert_eq!(site.get("deployment", "leeward").await["spec"]["replicas"], 2);
+    assert_eq!(site.names("natssystems.leeward.dev").await, "");
+    assert!(
+        site.names("placementpolicies.leeward.dev")
+            .await
+            .contains("orders")
+    );
+
+    site.helm(&["uninstall", "leeward"]).await;
+    let left = site
+        .names(
+            "deployments,services,poddisruptionbudgets,clusterroles,clusterrolebindings,roles,rolebindings",
+        )
+        .await;
+    assert!(!left.contains("leeward"), "{left}");
+    let kept = site.get("placementpolicy", "orders").await;
+    assert_eq!(kept["spec"]["mode"], "Enforce");
+
+    // What was kept is taken over by the next release, which may let it go.
+    site.helm(&["install", "leeward", &newer, "--set", "crds.keep=false"])
+        .await;
+    assert!(
+        site.names("placementpolicies.leeward.dev")
+            .await
+            .contains("orders")
+    );
+    site.helm(&["uninstall", "leeward"]).await;
+    let gone = [
+        "wait",
+        "--for=delete",
+        "crd/natssystems.leeward.dev",
+        "crd/placementpolicies.leeward.dev",
+    ];
+    let args: Vec<&str> = gone.into_iter().chain(["--timeout=120s"]).collect();
+    site.kube.kubectl(&args).await.unwrap();
+}
