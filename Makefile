@@ -10,7 +10,7 @@ E2E_THREADS ?= 3
 # Resolves the pinned servers and clients, and fails when one is missing.
 WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
 
-.PHONY: all tools build demo test bench soak check fmt generate clean
+.PHONY: all tools build image demo test bench soak check fmt generate clean
 
 all: build
 
@@ -19,6 +19,10 @@ tools:
 
 build:
 	$(CARGO) build --locked -p leeward
+
+# The container image as an OCI archive, without Docker, and its SBOM: target/image. Installs Rust's musl target if it is missing.
+image:
+	$(CARGO) xtask image
 
 demo: tools
 	$(CARGO) build --locked --release -p leeward -p leeward-lab

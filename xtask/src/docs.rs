@@ -1,4 +1,8 @@
-//! The manual for operators, `docs/operations.md`: an introduction, and every word of the vocabulary with its runbook.
+//! The manual for operators, `docs/operations.md`: an introduction, and every word of the vocabulary with its runbook. Beside
+//! it the pages of metrics and alerts.
+
+mod alerts;
+mod metrics;
 
 use std::{
     collections::BTreeMap,
@@ -25,10 +29,11 @@ pub fn generate() -> anyhow::Result<Vec<Generated>> {
     for glossary in &glossaries() {
         write_glossary(&mut text, glossary)?;
     }
-    Ok(vec![Generated {
+    let operations = Generated {
         path: PathBuf::from("docs/operations.md"),
         text,
-    }])
+    };
+    Ok(vec![operations, metrics::generate()?, alerts::generate()?])
 }
 
 /// Words in the order of the alphabet, each with all the places that explain it.

@@ -1,11 +1,20 @@
 //! Tasks of the repository: `cargo xtask …`.
 
+mod chart;
 mod cli;
+#[cfg(test)]
+mod commands;
 mod crds;
 mod docs;
 mod generated;
+mod image;
 #[cfg(test)]
 mod invariants;
+#[cfg(test)]
+mod links;
+#[cfg(test)]
+mod manifests;
+mod sbom;
 mod schemas;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +41,8 @@ enum Task {
         #[command(flatten)]
         how: How,
     },
+    /// Write the container image as an OCI archive, and its SBOM.
+    Image(Box<image::ImageArgs>),
 }
 
 #[derive(clap::Args)]
@@ -53,9 +64,15 @@ impl How {
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().task {
+        Task::Image(args) => image::run(&args),
         Task::Crds { how } => how.apply(&crds::generate()?, "crds"),
         Task::Docs { how } => {
-            let files = [docs::generate()?, cli::generate()?, schemas::generate()?];
+            let files = [
+                docs::generate()?,
+                cli::generate()?,
+                schemas::generate()?,
+                vec![chart::generate()?],
+            ];
             how.apply(&files.concat(), "docs")
         }
     }

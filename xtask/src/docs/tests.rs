@@ -5,10 +5,9 @@ use leeward_api::vocabulary::runbook::NOT_PRODUCED;
 use super::*;
 
 fn manual() -> String {
-    let [file] = &generate().unwrap()[..] else {
-        panic!("one file")
-    };
-    file.text.clone()
+    let pages = generate().unwrap();
+    let file = pages.iter().find(|page| page.path.ends_with("operations.md"));
+    file.unwrap().text.clone()
 }
 
 fn headings(text: &str) -> Vec<&str> {
@@ -57,6 +56,29 @@ fn every_link_leads_to_exactly_one_heading() {
     let links = text.split("](#").skip(1);
     for link in links.filter_map(|rest| rest.split(')').next()) {
         assert!(anchors.contains(link), "no heading for #{link}");
+    }
+}
+
+#[test]
+fn links_between_the_pages_lead_to_headings() {
+    let pages = generate().unwrap();
+    for page in &pages {
+        for link in page
+            .text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let Some((name, fragment)) = link.split_once(".md#") else {
+                continue;
+            };
+            let name = format!("{name}.md");
+            let target = pages.iter().find(|page| page.path.ends_with(&name)).unwrap();
+            let found = headings(&target.text)
+                .into_iter()
+                .any(|heading| anchor(heading) == fragment);
+            assert!(found, "{}: no heading for {link}", page.path.display());
+        }
     }
 }
 

@@ -1,0 +1,52 @@
+//! Which commit the image is made from, and the time that everything in it bears.
+
+use std::{env, process::Command};
+
+use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
+
+use crate::generated::repository;
+
+/// Where an image comes from.
+pub struct Origin {
+    /// The commit; with `-dirty` where the checkout differs from it.
+    pub revision: String,
+    /// `SOURCE_DATE_EPOCH`, or the time of the commit.
+    pub time: Timestamp,
+}
+
+impl Origin {
+    /// Asks git for what is not told.
+    pub fn find(revision: Option<String>) -> anyhow::Result<Self> {
+        let revision = match revision {
+            Some(revision) => revision,
+            None => git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])
+                .context("cannot tell the commit; give it as --revision")?,
+        };
+        let seconds = match env::var("SOURCE_DATE_EPOCH") {
+            Ok(seconds) => seconds,
+            Err(_) => git(&["log", "-1", "--format=%ct"])
+                .context("cannot tell the time of the commit; give it in seconds as SOURCE_DATE_EPOCH")?,
+        };
+        let seconds = seconds.parse().with_context(|| {
+            format!("SOURCE_DATE_EPOCH is `{seconds}`; it must be whole seconds since 1970")
+        })?;
+        let time = Timestamp::from_second(seconds).context("SOURCE_DATE_EPOCH is out of range")?;
+        Ok(Self { revision, time })
+    }
+}
+
+fn git(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(repository())
+        .output()
+        .context("cannot run git")?;
+    ensure!(
+        output.status.success(),
+        "git {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}

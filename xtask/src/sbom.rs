@@ -1,0 +1,295 @@
+//! The SBOM of a built binary, in JSON of `CycloneDX`: the crates that were compiled into it, Rust's standard library, and the CA certificates
+//! that lie beside it in the image.
+//!
+//! Promises: a function of the build and its commit; even the serial number is derived. Leaves to others: which of it is vulnerable.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Node, Package, PackageId};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    generated::repository,
+    image::{Digest, rustc},
+};
+
+const ROOT: &str = "leeward";
+/// Not linked, but in the image, and outdated like any other crate some day.
+const CERTIFICATES: &str = "webpki-root-certs";
+
+/// The SBOM as text, of the packages that were compiled for the target.
+pub fn of_build(
+    triple: &str,
+    compiled: &BTreeSet<PackageId>,
+    executable: &[u8],
+    time: Timestamp,
+) -> anyhow::Result<String> {
+    let checksums = Checksums::read()?;
+    let release = rustc(&["--version"])?;
+    let bill = Bill {
+        metadata: &metadata(triple)?,
+        compiled,
+        checksums: &checksums,
+        rust: release
+            .split(' ')
+            .nth(1)
+            .context("rustc does not tell its version")?,
+        executable: &Digest::of(executable),
+        time,
+    };
+    Ok(format!("{:#}\n", bill.document()?))
+}
+
+/// What cargo knows of all crates that could be in a binary for this target.
+fn metadata(triple: &str) -> anyhow::Result<Metadata> {
+    MetadataCommand::new()
+        .manifest_path(repository().join("Cargo.toml"))
+        .other_options(vec!["--locked".to_owned(), format!("--filter-platform={triple}")])
+        .exec()
+        .context("cannot read the dependencies")
+}
+
+/// SHA-256 of what was downloaded, by name and version.
+struct Checksums(BTreeMap<(String, String), String>);
+
+impl Checksums {
+    fn read() -> anyhow::Result<Self> {
+        let text = fs::read_to_string(repository().join("Cargo.lock")).context("Cargo.lock")?;
+        let lock: Lock = toml::from_str(&text).context("Cargo.lock")?;
+        let checksum = |locked: Locked| Some(((locked.name, locked.version), locked.checksum?));
+        Ok(Self(lock.package.into_iter().filter_map(checksum).collect()))
+    }
+
+    fn of(&self, package: &Package) -> anyhow::Result<&str> {
+        let key = (package.name.to_string(), package.version.to_string());
+        let checksum = self.0.get(&key);
+        checksum
+            .map(String::as_str)
+            .with_context(|| format!("Cargo.lock has no checksum of {}", reference(package)))
+    }
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<Locked>,
+}
+
+#[derive(Deserialize)]
+struct Locked {
+    name: String,
+    version: String,
+    checksum: Option<String>,
+}
+
+/// What an SBOM is made of.
+struct Bill<'a> {
+    metadata: &'a Metadata,
+    /// For the target, as opposed to for the build.
+    compiled: &'a BTreeSet<PackageId>,
+    checksums: &'a Checksums,
+    /// Version of Rust.
+    rust: &'a str,
+    executable: &'a Digest,
+    time: Timestamp,
+}
+
+impl Bill<'_> {
+    fn document(&self) -> anyhow::Result<Value> {
+        let root = self.root()?;
+        let edges = self.edges(&root.id)?;
+        let mut components = vec![self.rust()];
+        for id in edges.keys().filter(|id| **id != root.id) {
+            components.push(self.component(&self.metadata[id])?);
+        }
+        let certificates = self.certificates()?;
+        if !edges.contains_key(&certificates.id) {
+            components.push(self.component(certificates)?);
+        }
+        components.sort_by_key(|component| component["bom-ref"].to_string());
+        let mut document = json!({
+            "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "version": 1,
+            "metadata": {
+                "timestamp": self.time.to_string(),
+                "lifecycles": [{"phase": "build"}],
+                "component": self.subject(root),
+            },
+            "components": components,
+            "dependencies": self.dependencies(root, &edges)?,
+        });
+        document["serialNumber"] = serial(&document).into();
+        Ok(document)
+    }
+
+    fn root(&self) -> anyhow::Result<&Package> {
+        let packages = self.metadata.workspace_packages();
+        packages
+            .into_iter()
+            .find(|package| package.name == ROOT)
+            .context("the workspace has no package leeward")
+    }
+
+    fn certificates(&self) -> anyhow::Result<&Package> {
+        let package = self
+            .metadata
+            .packages
+            .iter()
+            .find(|package| package.name == CERTIFICATES);
+        package.with_context(|| format!("no package depends on {CERTIFICATES}"))
+    }
+
+    /// The binary itself.
+    fn subject(&self, root: &Package) -> Value {
+        json!({
+            "type": "application",
+            "bom-ref": reference(root),
+            "name": root.name,
+            "version": root.version,
+            "description": root.description,
+            "licenses": licenses(root),
+            "hashes": hashes(&self.executable.0),
+        })
+    }
+
+    /// The standard library; the CPE is what advisories about it name.
+    fn rust(&self) -> Value {
+        let version = self.rust;
+        json!({
+            "type": "library",
+            "bom-ref": self.rust_reference(),
+            "name": "rust-std",
+            "version": version,
+            "licenses": [{"expression": "MIT OR Apache-2.0"}],
+            "cpe": format!("cpe:2.3:a:rust-lang:rust:{version}:*:*:*:*:*:*:*"),
+        })
+    }
+
+    fn rust_reference(&self) -> String {
+        format!("rust-std@{}", self.rust)
+    }
+
+    fn component(&self, package: &Package) -> anyhow::Result<Value> {
+        let mut component = json!({
+            "type": "library",
+            "bom-ref": reference(package),
+            "name": package.name,
+            "version": package.version,
+        });
+        if package.license.is_some() {
+            component["licenses"] = licenses(package);
+        }
+        let Some(source) = &package.source else {
+            // Of this workspace: published nowhere, so it has no address and no hash of its own.
+            return Ok(component);
+        };
+        ensure!(
+            source.is_crates_io(),
+            "{} comes from {source}; only crates of crates.io can be named in the SBOM",
+            reference(package)
+        );
+        component["purl"] = format!("pkg:cargo/{}", reference(package).replace('+', "%2B")).into();
+        component["hashes"] = hashes(self.checksums.of(package)?);
+        Ok(component)
+    }
+
+    /// Every package of the binary, and which it needs in turn.
+    fn edges(&self, root: &PackageId) -> anyhow::Result<BTreeMap<PackageId, BTreeSet<PackageId>>> {
+        let nodes = &self
+            .metadata
+            .resolve
+            .as_ref()
+            .context("cargo resolved nothing")?
+            .nodes;
+        let nodes: BTreeMap<&PackageId, &Node> = nodes.iter().map(|node| (&node.id, node)).collect();
+        let mut edges = BTreeMap::new();
+        let mut waiting = vec![root.clone()];
+        while let Some(id) = waiting.pop() {
+            if edges.contains_key(&id) {
+                continue;
+            }
+            let Some(node) = nodes.get(&id) else {
+                bail!("cargo resolved no {id}");
+            };
+            let needs = self.needs(node);
+            waiting.extend(needs.iter().cloned());
+            edges.insert(id, needs);
+        }
+        Ok(edges)
+    }
+
+    /// Features that only tests turn on are in the metadata, but were not compiled; procedural macros were, but for the build.
+    fn needs(&self, node: &Node) -> BTreeSet<PackageId> {
+        let normal = |kind: &cargo_metadata::DepKindInfo| kind.kind == DependencyKind::Normal;
+        let needed = node
+            .deps
+            .iter()
+            .filter(|dependency| dependency.dep_kinds.iter().any(normal));
+        let ids = needed.map(|dependency| dependency.pkg.clone());
+        ids.filter(|id| self.compiled.contains(id)).collect()
+    }
+
+    fn dependencies(
+        &self,
+        root: &Package,
+        edges: &BTreeMap<PackageId, BTreeSet<PackageId>>,
+    ) -> anyhow::Result<Vec<Value>> {
+        let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (id, needed) in edges {
+            let needed = needed.iter().map(|id| reference(&self.metadata[id]));
+            needs
+                .entry(reference(&self.metadata[id]))
+                .or_default()
+                .extend(needed);
+        }
+        for beside in [self.rust_reference(), reference(self.certificates()?)] {
+            needs.entry(beside.clone()).or_default();
+            needs.entry(reference(root)).or_default().insert(beside);
+        }
+        Ok(needs
+            .into_iter()
+            .map(|(reference, needed)| json!({"ref": reference, "dependsOn": needed}))
+            .collect())
+    }
+}
+
+/// Names a component within the SBOM.
+fn reference(package: &Package) -> String {
+    format!("{}@{}", package.name, package.version)
+}
+
+/// Cargo once allowed a slash for "or".
+fn licenses(package: &Package) -> Value {
+    let expression = package
+        .license
+        .as_deref()
+        .map(|license| license.replace('/', " OR "));
+    json!([{"expression": expression}])
+}
+
+fn hashes(sha256: &str) -> Value {
+    json!([{"alg": "SHA-256", "content": sha256}])
+}
+
+/// A UUID of version 8, for which the maker chooses the bits: here those of the document's hash.
+fn serial(document: &Value) -> String {
+    let Digest(hash) = Digest::of(document.to_string().as_bytes());
+    format!(
+        "urn:uuid:{}-{}-8{}-8{}-{}",
+        &hash[0..8],
+        &hash[8..12],
+        &hash[12..15],
+        &hash[15..18],
+        &hash[18..30]
+    )
+}
+
+#[cfg(test)]
+mod tests;
