@@ -296,7 +296,7 @@ async fn p6_without_the_right_to_the_lease_nothing_is_done_and_the_log_and_the_m
 }
 
 /// One that holds the lease, and one that waits for it, warm.
-async fn replicas(stage: &mut Stage, arguments: &[&str]) -> (Operator, Operator) {
+pub async fn replicas(stage: &mut Stage, arguments: &[&str]) -> (Operator, Operator) {
     stage.start_operator_with(arguments).await.unwrap();
     let first = stage.operator.take().unwrap();
     eventually(CONVERGED, "the first has the lease", || async {

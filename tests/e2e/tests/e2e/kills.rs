@@ -10,6 +10,7 @@ use leeward_lab::load::{Load, Publisher, PullWorker};
 use leeward_lab::nats::{Layout, System, eventually, jetstream};
 use serde_json::json;
 
+use crate::handover::replicas;
 use crate::wrong_side::{AWAY, HOME, assert_led_from, by_region, lead_from, misplaced, three_servers};
 
 const STREAMS: [&str; 2] = ["ORDERS", "PAYMENTS"];
@@ -111,8 +112,23 @@ async fn killed_or_ended_between_step_downs_it_repeats_nothing_and_loses_nothing
     assert_nothing_lost(load, &stage.system, "ORDERS").await;
 }
 
+/// Who goes on after a kill.
+enum Successor {
+    Itself,
+    AnotherReplica,
+}
+
 #[tokio::test]
 async fn killed_during_a_move_it_watches_the_same_move_to_its_end() {
+    killed_during_a_move(Successor::Itself).await;
+}
+
+#[tokio::test]
+async fn p10_after_a_kill_during_a_move_the_other_replica_watches_the_same_move_to_its_end() {
+    killed_during_a_move(Successor::AnotherReplica).await;
+}
+
+async fn killed_during_a_move(successor: Successor) {
     let builder = System::builder(Layout::supercluster(&[(HOME, 3), (AWAY, 3)]));
     let mut stage = Stage::new(builder).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
@@ -136,14 +152,23 @@ async fn killed_during_a_move_it_watches_the_same_move_to_its_end() {
     assets::settled(&client, "ORDERS", 3).await.unwrap();
     let load = load_on(&stage.system, "ORDERS", "workers").await;
     stage.apply_system(json!({})).await.unwrap();
+    let (mut first, mut second) = match successor {
+        Successor::Itself => {
+            stage.start_operator().await.unwrap();
+            (stage.operator.take().unwrap(), None)
+        }
+        Successor::AnotherReplica => {
+            let (first, second) = replicas(&mut stage, &[]).await;
+            (first, Some(second))
+        }
+    };
     stage
         .apply_policy("orders", json!({"disruption": {"cooldown": "0s"}}))
         .await
         .unwrap();
 
-    stage.start_operator().await.unwrap();
     await_writes(&audit, 1).await;
-    stage.operator().unwrap().kill().await.unwrap();
+    first.kill().await.unwrap();
     let info = jetstream::stream_info(&client, "ORDERS").await;
     let arrived = info.as_ref().is_ok_and(|info| {
         let peers = jetstream::peers_in(info);
@@ -151,7 +176,10 @@ async fn killed_during_a_move_it_watches_the_same_move_to_its_end() {
     });
     assert!(!arrived, "the move was over before the kill: {info:?}");
 
-    stage.operator().unwrap().restart().await.unwrap();
+    if second.is_none() {
+        first.restart().await.unwrap();
+    }
+    stage.operator = Some(second.take().unwrap_or(first));
     stage
         .await_reason("orders", "InPlace", "AllInPlace")
         .await
