@@ -72,6 +72,25 @@ fn a_binary_that_needs_a_loader_or_tells_of_its_machine_is_unfit() {
     let own = fs::read(std::env::current_exe().unwrap()).unwrap();
     assert!(why_unfit(&own, &[]).unwrap().contains("linked dynamically"));
     assert!(why_unfit(b"no ELF", &[]).unwrap().contains("ELF"));
+    let fit = [elf_header().as_slice(), b"/cargo/registry/a.rs"].concat();
+    assert_eq!(why_unfit(&fit, &["/home/me/".into()]), None);
+    let telling = [elf_header().as_slice(), b"/home/me/a.rs"].concat();
+    assert!(
+        why_unfit(&telling, &["/home/me/".into()])
+            .unwrap()
+            .contains("/home/me/")
+    );
+}
+
+/// Of a static 64-bit binary without a program header.
+fn elf_header() -> [u8; 64] {
+    let mut header = [0; 64];
+    header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1]);
+    // e_type, e_machine, e_version, e_ehsize, e_phentsize
+    for (at, value) in [(16, 2), (18, 62), (20, 1), (52, 64), (54, 56)] {
+        header[at] = value;
+    }
+    header
 }
 
 #[test]
