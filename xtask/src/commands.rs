@@ -1,6 +1,7 @@
 //! Commands of `leeward` that the documents show are taken by its own parser.
 //!
-//! Commands in `code`, and those that begin a line of a shell block. What a reader has to fill in may be missing.
+//! Commands in `code`, and those that begin a line of a shell block. What a reader has to fill in may be missing, but not in
+//! what is shown to be typed as it is.
 
 use std::fs;
 
@@ -12,41 +13,47 @@ use crate::{
     links::{documents, pieces, prose},
 };
 
-/// The lines of a document's shell blocks.
-fn shell(text: &str) -> Vec<&str> {
-    let mut is_shell = false;
+/// The lines in shell blocks, or anywhere in a pipeline, that run `leeward`.
+fn lines_that_run_it(text: &str, is_markdown: bool) -> Vec<String> {
+    let mut in_shell = !is_markdown;
     let mut found = Vec::new();
-    for line in text.lines() {
-        match line.trim() {
-            "```sh" | "```console" => is_shell = true,
-            "```" => is_shell = false,
-            command if is_shell => found.push(command.trim_start_matches("$ ")),
-            _ => {}
+    for line in text.replace("\\\n", " ").lines() {
+        let line = line.trim();
+        if is_markdown && line.starts_with("```") {
+            in_shell = ["```sh", "```console"].contains(&line);
+            continue;
+        }
+        let line = ["$ ", "- ", "run: ", "kubectl "]
+            .iter()
+            .fold(line, |line, prefix| line.strip_prefix(prefix).unwrap_or(line));
+        if in_shell && line.starts_with("leeward ") {
+            found.push(line.to_owned());
         }
     }
     found
 }
 
+/// The words of the first program of a line; enough of a shell for documentation.
+fn words(line: &str) -> Vec<&str> {
+    let end = |word: &&str| !["|", "||", "&&", ">", ">>", "#", ";"].contains(word);
+    let words = line.split_whitespace().take_while(end);
+    words.map(|word| word.trim_matches(['"', '\''])).collect()
+}
+
 /// The commands of a document.
 fn commands(text: &str) -> Vec<String> {
-    let inline = prose(text).flat_map(|line| pieces(line).1);
-    let all = shell(text).into_iter().chain(inline);
-    all.filter_map(command).collect()
+    let inline = prose(text).flat_map(|line| pieces(line).1).map(str::to_owned);
+    let all = lines_that_run_it(text, true).into_iter().chain(inline);
+    all.filter_map(|line| command(&line)).collect()
 }
 
 /// A command without what comes after it in a shell; `kubectl leeward` is the same program. Placeholders such as `[…]` are
 /// for readers.
 fn command(text: &str) -> Option<String> {
     let text = text.strip_prefix("kubectl ").unwrap_or(text);
-    let text = text
-        .split(" #")
-        .next()?
-        .split(" | ")
-        .next()?
-        .split(" > ")
-        .next()?;
-    let is_whole = text.starts_with("leeward ") && !text.contains(['[', '…', '<', '$']);
-    is_whole.then(|| text.trim().to_owned())
+    let command = words(text).join(" ");
+    let is_whole = command.starts_with("leeward ") && !command.contains(['[', '…', '<', '$']);
+    is_whole.then_some(command)
 }
 
 /// Why a command is not taken.
@@ -84,4 +91,32 @@ fn commands_are_found_where_they_are_shown() {
     assert!(why_refused("leeward plan --nothing").is_some());
     assert!(why_refused("leeward nothing").is_some());
     assert!(why_refused("leeward explain").is_none());
+}
+
+#[test]
+fn every_command_that_documentation_shows_is_understood() {
+    let files = [
+        ("README.md", true),
+        ("docs/cli.md", true),
+        ("examples/ci/github-actions.yaml", false),
+        ("examples/ci/gitlab-ci.yaml", false),
+    ];
+    for (file, is_markdown) in files {
+        let text = fs::read_to_string(repository().join(file)).expect(file);
+        let lines = lines_that_run_it(&text, is_markdown);
+        assert!(lines.len() >= 3, "{file}: {lines:?}");
+        for line in lines {
+            let parsed = Args::try_parse_from(words(&line));
+            assert!(parsed.is_ok(), "{file}: {line}: {}", parsed.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn lines_are_read_as_a_shell_would() {
+    let text = "`leeward no`\n```console\n$ leeward report \\\n  -o json | jq .\nNAME\n```\nleeward no\n```sh\nkubectl leeward watch -A\n```\n";
+    let lines = lines_that_run_it(text, true);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(words(&lines[0]), ["leeward", "report", "-o", "json"]);
+    assert_eq!(words(&lines[1]), ["leeward", "watch", "-A"]);
 }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::{docs::anchor, generated::repository};
@@ -120,59 +120,4 @@ fn nothing_in_it_depends_on_when_and_where_it_was_generated() {
     let text = reference(&root()).unwrap();
     let folder = repository().canonicalize().unwrap();
     assert!(!text.contains(&*folder.to_string_lossy()) && !text.contains(env!("CARGO_PKG_VERSION")));
-}
-
-/// The lines in shell blocks, or anywhere in a pipeline, that run `leeward`.
-fn lines_that_run_it(text: &str, is_markdown: bool) -> Vec<String> {
-    let mut in_shell = !is_markdown;
-    let mut found = Vec::new();
-    for line in text.replace("\\\n", " ").lines() {
-        let line = line.trim();
-        if is_markdown && line.starts_with("```") {
-            in_shell = ["```sh", "```console"].contains(&line);
-            continue;
-        }
-        let line = ["$ ", "- ", "run: ", "kubectl "]
-            .iter()
-            .fold(line, |line, prefix| line.strip_prefix(prefix).unwrap_or(line));
-        if in_shell && line.starts_with("leeward ") {
-            found.push(line.to_owned());
-        }
-    }
-    found
-}
-
-/// The words of the first program of a line; enough of a shell for documentation.
-fn words(line: &str) -> Vec<&str> {
-    let end = |word: &&str| !["|", "||", "&&", ">", ">>", "#", ";"].contains(word);
-    let words = line.split_whitespace().take_while(end);
-    words.map(|word| word.trim_matches(['"', '\''])).collect()
-}
-
-#[test]
-fn every_command_that_documentation_shows_is_understood() {
-    let files = [
-        ("README.md", true),
-        ("docs/cli.md", true),
-        ("examples/ci/github-actions.yaml", false),
-        ("examples/ci/gitlab-ci.yaml", false),
-    ];
-    for (file, is_markdown) in files {
-        let text = fs::read_to_string(repository().join(file)).expect(file);
-        let lines = lines_that_run_it(&text, is_markdown);
-        assert!(lines.len() >= 3, "{file}: {lines:?}");
-        for line in lines {
-            let parsed = root().try_get_matches_from(words(&line));
-            assert!(parsed.is_ok(), "{file}: {line}: {}", parsed.unwrap_err());
-        }
-    }
-}
-
-#[test]
-fn lines_are_read_as_a_shell_would() {
-    let text = "`leeward no`\n```console\n$ leeward report \\\n  -o json | jq .\nNAME\n```\nleeward no\n```sh\nkubectl leeward watch -A\n```\n";
-    let lines = lines_that_run_it(text, true);
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert_eq!(words(&lines[0]), ["leeward", "report", "-o", "json"]);
-    assert_eq!(words(&lines[1]), ["leeward", "watch", "-A"]);
 }

@@ -350,7 +350,6 @@ async fn the_documented_permissions_are_enough_to_observe() {
                 "$SYS.REQ.SERVER.PING.CONNZ",
                 "$SYS.REQ.SERVER.*.JSZ",
                 "$SYS.REQ.ACCOUNT.PING.STATZ",
-                "$SYS.REQ.USER.INFO",
             ],
             &[
                 "_INBOX.>",

@@ -54,26 +54,13 @@ impl Site {
 /// The chart as it was before, with another short name in a CRD.
 fn older_chart(folder: &Path) -> PathBuf {
     let older = folder.join("older");
-    copy(&chart::folder(), &older);
+    leeward_e2e::copy_folder(&chart::folder(), &older).unwrap();
     let path = older.join("definitions/natssystems.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
     let changed = text.replace("- natssys\n", "- oldsys\n");
     assert_ne!(text, changed);
     std::fs::write(path, changed).unwrap();
     older
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[tokio::test]

@@ -15,21 +15,8 @@ const RIGHT: &str = "cluster: us-east";
 /// A copy of the examples, in which a test may break something.
 async fn examples(folder: &Folder) -> CommandLine {
     let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/ci");
-    copy(Path::new(from), folder.path());
+    leeward_e2e::copy_folder(Path::new(from), folder.path()).unwrap();
     CommandLine::offline(folder.path()).await.unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// The arguments of every `leeward check --offline` of the pipelines, without where its output goes.
