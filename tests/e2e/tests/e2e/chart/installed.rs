@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::ensure;
+use jiff::Timestamp;
+use leeward_e2e::CONVERGED;
 use leeward_lab::folder::Folder;
 use leeward_lab::kube::Kube;
 use leeward_lab::leeward::{chart, manifests};
+use leeward_lab::nats::eventually;
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "harbour";
@@ -45,7 +49,7 @@ impl Site {
             "--for=condition=Established",
             "crd",
             "--all",
-            "--timeout=120s",
+            "--timeout=300s",
         ];
         self.kube.kubectl(&args).await.unwrap();
     }
@@ -122,12 +126,19 @@ async fn a_release_is_installed_upgraded_with_its_crds_rolled_back_and_leaves_po
             .contains("orders")
     );
     site.helm(&["uninstall", "leeward"]).await;
-    let gone = [
-        "wait",
-        "--for=delete",
-        "crd/natssystems.leeward.dev",
-        "crd/placementpolicies.leeward.dev",
-    ];
-    let args: Vec<&str> = gone.into_iter().chain(["--timeout=120s"]).collect();
-    site.kube.kubectl(&args).await.unwrap();
+    eventually(CONVERGED, "the CRDs are gone", || async {
+        let left = site.names("customresourcedefinitions").await;
+        for crd in left
+            .split_whitespace()
+            .filter(|name| name.contains("leeward.dev"))
+        {
+            // After a failure the API server looks again after a growing pause, or when the object changes.
+            let touch = format!("test/touched={}", Timestamp::now().as_millisecond());
+            let _ = site.kube.kubectl(&["annotate", crd, &touch, "--overwrite"]).await;
+        }
+        ensure!(!left.contains("leeward.dev"), "{left}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
