@@ -92,10 +92,9 @@ pub enum Aim {
 impl Action {
     /// What kind of action it is.
     pub fn kind(&self) -> ActionType {
-        match (&self.deed, &self.asset.consumer) {
-            (Deed::Move(_), _) => ActionType::StreamPlacement,
-            (Deed::StepDown(_), None) => ActionType::StreamStepDown,
-            (Deed::StepDown(_), Some(_)) => ActionType::ConsumerStepDown,
+        match &self.deed {
+            Deed::Move(_) => ActionType::StreamPlacement,
+            Deed::StepDown(_) => step_down_of(&self.asset),
         }
     }
 
@@ -112,6 +111,14 @@ impl Action {
             })
             | Deed::Move(_) => None,
         }
+    }
+}
+
+/// The kind of a step-down of an asset's leader.
+pub fn step_down_of(asset: &AssetName) -> ActionType {
+    match asset.consumer {
+        None => ActionType::StreamStepDown,
+        Some(_) => ActionType::ConsumerStepDown,
     }
 }
 

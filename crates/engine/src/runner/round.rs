@@ -13,7 +13,7 @@ use leeward_core::evaluate::{
 };
 use leeward_core::limits::{Limits, breaker};
 use leeward_core::names::AssetName;
-use leeward_core::plan::plan;
+use leeward_core::plan::{plan, step_down_of};
 use leeward_core::report::{Report, report};
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Consumer, Gap};
@@ -268,25 +268,19 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
 /// home with a stream is part of its gain.
 fn only(approved: &Approved, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
     let home = evaluation.home.as_ref().and_then(Home::reference);
+    let allowed = |ix, kind: fn(&AssetName) -> ActionType| {
+        asset_name(view, ix).is_some_and(|asset| approved.allows(home, &asset, kind(&asset)))
+    };
     let mut only = evaluation.clone();
     only.findings.retain(|finding| match finding.verdict {
         Verdict::Misplaced(Cure::FollowStream) => true,
-        Verdict::Misplaced(cure @ (Cure::StepDown | Cure::Move)) => asset_name(view, finding.asset)
-            .is_some_and(|asset| approved.allows(home, &asset, kind(cure, &asset))),
+        Verdict::Misplaced(Cure::StepDown) => allowed(finding.asset, step_down_of),
+        Verdict::Misplaced(Cure::Move) => allowed(finding.asset, |_| ActionType::StreamPlacement),
         Verdict::InPlace | Verdict::Ignored(_) | Verdict::Held(_, _) => {
             asset_name(view, finding.asset).is_some_and(|asset| approved.deeds.contains_key(&asset))
         }
     });
     only
-}
-
-/// The action that is a misplaced asset's cure.
-fn kind(cure: Cure, asset: &AssetName) -> ActionType {
-    match (cure, &asset.consumer) {
-        (Cure::Move | Cure::FollowStream, _) => ActionType::StreamPlacement,
-        (Cure::StepDown, None) => ActionType::StreamStepDown,
-        (Cure::StepDown, Some(_)) => ActionType::ConsumerStepDown,
-    }
 }
 
 /// Assets that were acted on lately and need nothing any more; only a complete view tells (P6).
