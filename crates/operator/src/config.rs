@@ -1,6 +1,7 @@
 //! What the operator is told, resolved.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 /// How the operator runs.
@@ -25,4 +26,7 @@ pub struct LeaseConfig {
     pub namespace: Option<String>,
     /// How long others leave it alone after its last renewal: whole seconds, at least three.
     pub duration: Duration,
+    /// Over how many shards systems are spread. With more than one there is a lease for each, whose names begin with this
+    /// one's.
+    pub shards: NonZeroU8,
 }

@@ -1,264 +1,152 @@
-//! One lease (`coordination.k8s.io`): of the replicas that want it, exactly one holds it, and acts.
+//! Leases (`coordination.k8s.io`): of the replicas that want one, exactly one holds it, and acts on the systems of its shard.
 //!
-//! Promises: what hangs on the lease ends on this process's own clock, before anybody else may take it, whether or not
+//! Promises: what hangs on a lease ends on this process's own clock, before anybody else may take it, whether or not
 //! this process runs or reaches the Kubernetes API at that time; updates are refused where somebody else wrote in
-//! between; a lease that is given up is free at once. Without an answer of the API nobody begins to act.
-//! What a tenure is good for is [`tenure`]'s and its users' matter. A lease knows its own name only, so there may be several.
+//! between; a lease that is given up is free at once. Without an answer of the API nobody begins to act. One system is
+//! never handled by two replicas, also where they were told different numbers of shards.
+//!
+//! [`layout`] says which leases there are, [`member`] whether this process takes part, [`balance`] and [`shards`] which
+//! shards it holds. What a tenure is good for is [`tenure`]'s and its users' matter.
 
+mod balance;
+mod board;
+mod hold;
 mod judge;
+mod layout;
+mod member;
 mod record;
+mod shard;
+mod shards;
 mod store;
 mod tenure;
 mod timing;
+mod trouble;
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::Client;
-use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
 
 use crate::config::LeaseConfig;
-use crate::error::chain;
-use crate::gauges::LeaseGauges;
+use crate::gauges::Gauges;
 use crate::key::Key;
-use judge::{Judged, Sighting, Vacancy};
-use record::Record;
-use store::{LeaseError, Store};
+use hold::Contender;
+use layout::Layout;
+use member::Member;
+use shards::{ShardLease, Shards};
+use store::Store;
 use tenure::Grip;
 use timing::Timing;
 
-pub use tenure::{Tenure, Term};
+pub use tenure::{Tenure, Term, Voice};
 
-/// Somebody else wrote just now: look again this soon.
-const OVERTAKEN: Duration = Duration::from_millis(100);
-/// A trouble that goes on is told again this often.
-const TOLD_AGAIN: Duration = Duration::from_mins(1);
-
-/// One replica's part in the contest for a lease.
-pub struct Lease {
-    store: Store,
-    me: String,
-    timing: Timing,
-    grip: Grip,
-    gauges: LeaseGauges,
-    seen: Option<Sighting>,
-    /// The newest that was seen is this process's own last write: it can be renewed without looking first.
-    current: bool,
-    /// Nobody else had the lease since this process last had it.
-    unbroken: bool,
-    rival: Option<String>,
-    trouble: Option<(&'static str, Instant)>,
+/// One replica's part in the contest for the leases.
+pub struct Contest {
+    member: Member,
+    shards: Option<Shards>,
 }
 
-impl Lease {
-    /// A part in the contest, and what follows from it. Nothing is held until [`Lease::hold`] runs.
+impl Contest {
+    /// A part in the contest, and what follows from it. Nothing is held until [`Contest::hold`] runs.
     pub fn new(
         client: Client,
         config: &LeaseConfig,
         instance: Option<&str>,
-        gauges: LeaseGauges,
-    ) -> (Self, Tenure) {
-        let namespace = config.namespace.as_deref();
-        let key = Key::new(
-            namespace.unwrap_or(client.default_namespace()),
-            config.name.as_str(),
-        );
+        gauges: &Gauges,
+    ) -> (Self, Tenures) {
+        let namespace = config.namespace.as_deref().unwrap_or(client.default_namespace());
+        let namespace = namespace.to_owned();
         let timing = Timing::of(config.duration);
-        let (grip, tenure) = Grip::new();
-        let lease = Self {
-            store: Store::new(client, key, timing.call),
+        let contender = Contender {
+            store: Store::new(client, &namespace, timing.call),
             me: identity(instance),
             timing,
-            grip,
-            gauges,
-            seen: None,
-            current: false,
-            unbroken: false,
-            rival: None,
-            trouble: None,
         };
-        (lease, tenure)
-    }
-
-    /// Takes the lease whenever it is free, and keeps it until `leave`; then gives it up.
-    pub async fn hold(mut self, leave: CancellationToken) {
-        info!(lease = %self.store.key(), identity = %self.me, "this replica waits for the lease");
-        let mut next = Instant::now();
-        loop {
-            tokio::select! {
-                () = leave.cancelled() => break,
-                () = sleep_until(next) => next = self.step().await,
-            }
+        let layout = Layout::new(&config.name, usize::from(config.shards.get()));
+        let (grip, own) = Grip::new();
+        let numbers = gauges.lease(&layout.member_group());
+        let member = Member::new(contender.clone(), &layout, grip, numbers);
+        let mut each = vec![own.clone()];
+        let mut shards = None;
+        if layout.is_sharded() {
+            let lease = |shard| shard_lease(&layout, shard, gauges);
+            let leases: Vec<ShardLease> = (0..layout.shards()).map(lease).collect();
+            each = leases.iter().map(|lease| lease.tenure.clone()).collect();
+            shards = Some(Shards::new(contender, layout.clone(), own, leases));
         }
-        self.release().await;
-    }
-
-    /// One attempt; returns when the next one is due.
-    async fn step(&mut self) -> Instant {
-        let began = Instant::now();
-        let outcome = self.attempt().await;
-        let overtaken = matches!(outcome, Err(LeaseError::Conflict { .. }));
-        self.report(outcome);
-        if self.grip.is_held() && !self.grip.stands() {
-            let seconds = self.timing.deadline.as_secs_f32();
-            error!(lease = %self.store.key(), "the lease was not renewed for {seconds} s: nothing is done until it is");
-            self.lose();
-        }
-        let pause = match (overtaken, self.grip.is_held()) {
-            (true, _) => OVERTAKEN,
-            (false, true) => self.timing.renew,
-            (false, false) => self.timing.look,
+        let tenures = Tenures {
+            layout,
+            each: each.into(),
         };
-        let due = began + pause;
-        self.grip.falls_at().map_or(due, |end| due.min(end))
+        (Self { member, shards }, tenures)
     }
 
-    async fn attempt(&mut self) -> Result<(), LeaseError> {
-        if !self.current {
-            self.look().await?;
-        }
-        let Some(seen) = &self.seen else { return Ok(()) };
-        match seen.judge(&self.me, self.timing.duration, Instant::now()) {
-            Judged::Held { by } => {
-                self.unbroken = false;
-                self.give_way(by);
-                Ok(())
-            }
-            Judged::Mine => self.write().await,
-            Judged::Free(vacancy) => {
-                self.unbroken = false;
-                let before = seen.record().and_then(|record| record.holder.clone());
-                self.write().await?;
-                info!(lease = %self.store.key(), identity = %self.me, why = %vacancy, before,
-                    "this replica holds the lease");
-                Ok(())
-            }
-        }
-    }
-
-    async fn look(&mut self) -> Result<(), LeaseError> {
-        let read = self.store.get().await?;
-        self.note(read);
-        Ok(())
-    }
-
-    fn note(&mut self, read: Option<Record>) {
-        let now = Instant::now();
-        match &mut self.seen {
-            Some(seen) => seen.update(read, now),
-            None => self.seen = Some(Sighting::new(read, now)),
-        }
-    }
-
-    /// Takes or renews the lease over what was seen last.
-    async fn write(&mut self) -> Result<(), LeaseError> {
-        // Everything is counted from before the request: nobody can see the change earlier.
-        let sent = Instant::now();
-        let below = self.seen.as_ref().and_then(Sighting::stored);
-        let wanted = Record::held(&self.me, self.timing.duration, below, Timestamp::now());
-        self.current = false;
-        let stored = self.store.write(&wanted).await?;
-        self.note(Some(stored));
-        self.current = true;
-        self.grip.extend(sent + self.timing.deadline, !self.unbroken);
-        self.unbroken = true;
-        self.rival = None;
-        self.gauges.hold(self.grip.is_held());
-        Ok(())
-    }
-
-    fn give_way(&mut self, by: String) {
-        if self.grip.is_held() {
-            error!(lease = %self.store.key(), holder = %by, "another replica holds the lease: nothing is done here");
-            self.lose();
-        } else if self.rival.as_ref() != Some(&by) {
-            info!(lease = %self.store.key(), holder = %by, "another replica holds the lease");
-        }
-        self.rival = Some(by);
-    }
-
-    fn lose(&mut self) {
-        self.grip.lose();
-        self.gauges.hold(false);
-    }
-
-    /// Tells what went wrong, once and then from time to time.
-    fn report(&mut self, outcome: Result<(), LeaseError>) {
-        let lease = self.store.key();
-        let error = match outcome {
-            Ok(()) => {
-                if self.trouble.take().is_some() {
-                    info!(%lease, "the lease can be read and written again");
-                }
-                return;
-            }
-            Err(LeaseError::Conflict { what }) => {
-                debug!(%what, "changed meanwhile, looking again");
-                return;
-            }
-            Err(error) => error,
+    /// Takes and keeps what it can until `leave`; then gives everything up.
+    pub async fn hold(self, leave: CancellationToken) {
+        let Some(shards) = self.shards else {
+            return self.member.keep(leave).await;
         };
-        let category = error.category();
-        self.gauges.fail(category);
-        let told = self
-            .trouble
-            .is_some_and(|(before, at)| before == category && at.elapsed() < TOLD_AGAIN);
-        if told {
-            return;
-        }
-        self.trouble = Some((category, Instant::now()));
-        if self.grip.stands() {
-            warn!(%lease, category, error = %chain(&error), "the lease was not renewed, trying again");
-        } else {
-            error!(%lease, category, error = %chain(&error), "nothing is done by this replica without the lease");
-        }
-    }
-
-    /// Gives the lease up, so that the next one need not wait.
-    async fn release(mut self) {
-        if !self.grip.is_held() {
-            return;
-        }
-        self.lose();
-        for _ in 0..2 {
-            match self.vacate().await {
-                Ok(()) => return,
-                Err(error) => {
-                    self.current = false;
-                    warn!(lease = %self.store.key(), error = %chain(&error), "the lease was not given up");
-                }
-            }
-        }
-    }
-
-    async fn vacate(&mut self) -> Result<(), LeaseError> {
-        if !self.current {
-            self.look().await?;
-        }
-        let Some(mine) = self
-            .seen
-            .as_ref()
-            .and_then(Sighting::stored)
-            .filter(|record| record.holder.as_ref() == Some(&self.me))
-        else {
-            return Ok(());
+        // Others must know of this process for as long as it holds a shard.
+        let last = CancellationToken::new();
+        let spread = async {
+            shards.spread(leave).await;
+            last.cancel();
         };
-        let vacant = Record::vacant(mine, Timestamp::now());
-        self.store.write(&vacant).await?;
-        info!(lease = %self.store.key(), "the lease was given up");
-        Ok(())
+        tokio::join!(self.member.keep(last.clone()), spread);
     }
 }
 
-impl std::fmt::Display for Vacancy {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Missing => "there was none",
-            Self::Released => "it was given up",
-            Self::Expired => "it was not renewed",
-        })
+fn shard_lease(layout: &Layout, shard: usize, gauges: &Gauges) -> ShardLease {
+    let (grip, tenure) = Grip::new();
+    ShardLease {
+        tenure,
+        grip: Some(grip),
+        gauges: gauges.lease(&layout.shard_lease(shard)),
+    }
+}
+
+/// The rights of this process, by shard; clones share them.
+#[derive(Clone, Debug)]
+pub struct Tenures {
+    layout: Layout,
+    each: Arc<[Tenure]>,
+}
+
+impl Tenures {
+    /// The rights of a process that is alone: it has them from the beginning.
+    pub fn alone() -> Self {
+        Self {
+            layout: Layout::new("", 1),
+            each: Arc::new([Tenure::alone()]),
+        }
+    }
+
+    /// The right to act on a system, and to speak of it and of its policies.
+    pub fn of(&self, system: &Key) -> &Tenure {
+        // There is a tenure for each shard of the layout.
+        &self.each[self.shard_of(system)]
+    }
+
+    /// Each shard's, in order.
+    pub fn each(&self) -> &[Tenure] {
+        &self.each
+    }
+
+    /// The shard of a system.
+    pub fn shard_of(&self, system: &Key) -> usize {
+        self.layout.shard_of(system)
+    }
+
+    /// The one whose present term this is.
+    pub fn in_term(&self, term: Term) -> Option<&Tenure> {
+        self.each.iter().find(|tenure| tenure.term() == Some(term))
+    }
+
+    /// Ends all acts of this process for good; it may still say what it did.
+    pub fn close(&self) {
+        for tenure in &*self.each {
+            tenure.close();
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::endpoint::{Health, serve};
 use crate::error::chain;
 use crate::events::{Events, Publisher};
 use crate::gauges::Gauges;
-use crate::lease::{Lease, Tenure};
+use crate::lease::{Contest, Tenure, Tenures};
 use crate::managed;
 use crate::objects::Objects;
 use crate::pokes::Pokes;
@@ -86,7 +86,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let metrics = Arc::new(Metrics::new());
     let gauges = Gauges::register(&metrics);
     let (mut holding, leave) = (JoinSet::new(), CancellationToken::new());
-    let tenure = contend(&mut holding, &client, &config, &gauges, &leave);
+    let tenures = contend(&mut holding, &client, &config, &gauges, &leave);
     let (publisher, events) = Publisher::new(client.clone(), config.instance);
     let mut telling = JoinSet::new();
     telling.spawn(publisher.run());
@@ -95,7 +95,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         metrics,
         gauges,
         events,
-        tenure: tenure.clone(),
+        tenures: tenures.clone(),
     };
     let (systems, policies) = start(&mut parts, &client, &scopes, sinks, listener, &stop);
     let outcome = tokio::select! {
@@ -104,7 +104,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         Some(ended) = holding.join_next() => Err(unexpected(ended)),
     };
     info!("shutting down");
-    tenure.end_acts();
+    tenures.close();
     policies.withhold();
     stop.cancel();
     // The controllers first: what they hold is given back, or ended with them.
@@ -123,22 +123,21 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     outcome
 }
 
-/// Takes part in the contest for the lease, if there is to be one.
+/// Takes part in the contest for the leases, if there is to be one.
 fn contend(
     holding: &mut JoinSet<&'static str>,
     client: &Client,
     config: &Config,
     gauges: &Gauges,
     leave: &CancellationToken,
-) -> Tenure {
+) -> Tenures {
     let Some(contest) = &config.lease else {
         warn!("there is no lease: nothing stops another replica from acting at the same time");
-        return Tenure::alone();
+        return Tenures::alone();
     };
-    let numbers = gauges.lease(&contest.name);
-    let (lease, tenure) = Lease::new(client.clone(), contest, config.instance.as_deref(), numbers);
-    holding.spawn(named("the keeper of the lease", lease.hold(leave.clone())));
-    tenure
+    let (contest, tenures) = Contest::new(client.clone(), contest, config.instance.as_deref(), gauges);
+    holding.spawn(named("the keeper of the leases", contest.hold(leave.clone())));
+    tenures
 }
 
 async fn client() -> Result<Client, OperatorError> {
@@ -170,7 +169,7 @@ struct Sinks {
     metrics: Arc<Metrics>,
     gauges: Gauges,
     events: Events,
-    tenure: Tenure,
+    tenures: Tenures,
 }
 
 fn start(
@@ -196,7 +195,7 @@ fn start(
         events: sinks.events,
         metrics: sinks.metrics,
         gauges: sinks.gauges,
-        tenure: sinks.tenure,
+        tenures: sinks.tenures,
     };
     let systems = Arc::new(Systems::new(shared.clone()));
     let policies = Arc::new(Policies::new(shared.clone()));
@@ -225,11 +224,13 @@ fn start(
         parts.spawn(named("the controller of PlacementPolicies", run));
     }
     serve_health(parts, &shared, listener, stop);
-    let follow = follow_terms(shared.clone(), Arc::clone(&policies));
-    let stopped = stop.clone();
-    parts.spawn(named("the follower of the lease", async move {
-        stopped.run_until_cancelled(follow).await;
-    }));
+    for (shard, tenure) in shared.tenures.each().iter().enumerate() {
+        let follow = follow_terms(shared.clone(), Arc::clone(&policies), shard, tenure.clone());
+        let stopped = stop.clone();
+        parts.spawn(named("the follower of a lease", async move {
+            stopped.run_until_cancelled(follow).await;
+        }));
+    }
     let (client, scopes, stopped) = (client.clone(), scopes.to_vec(), stop.clone());
     parts.spawn(named("the reader of NACK's Streams", async move {
         let follow = managed::follow(client, scopes, managed_sender, || shared.poke_policies());
@@ -238,15 +239,15 @@ fn start(
     (systems, policies)
 }
 
-/// Wakes everything when a term begins or ends. What must not wait for that hangs on the tenure itself.
-async fn follow_terms(shared: Shared, policies: Arc<Policies>) {
-    let mut tenure = shared.tenure.clone();
+/// Wakes what is in a shard when its term begins or ends, or its acts do. What must not wait for that hangs on the tenure
+/// itself.
+async fn follow_terms(shared: Shared, policies: Arc<Policies>, shard: usize, mut tenure: Tenure) {
     loop {
         tenure.changed().await;
-        if tenure.term().is_none() {
+        if !tenure.acts().stands() {
             policies.withhold();
         }
-        shared.poke_all();
+        shared.poke_shard(shard);
     }
 }
 

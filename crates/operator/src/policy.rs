@@ -134,7 +134,7 @@ impl Policies {
     /// What the objects themselves forbid takes effect before anything is read that could be slow (P8); so does a reference
     /// to another system or user.
     async fn obey_switches(&self, key: &Key, policy: &PlacementPolicy, entry: &mut Entry) {
-        let in_term = self.is_in_term(policy, entry);
+        let may_run = self.may_run(policy, entry);
         let Some(drive) = entry.drive.as_mut() else { return };
         if drive.is_for_other_references(&policy.spec) {
             self.halt(key, entry).await;
@@ -143,7 +143,7 @@ impl Policies {
         }
         let system = self.shared.handles.get(&system_of(policy));
         let mut reasons = switched_off(&policy.spec, system.is_some_and(|system| system.suspended));
-        if !in_term {
+        if !may_run {
             reasons.insert(Withheld::NotActive);
         }
         drive.withhold(reasons);
@@ -196,7 +196,7 @@ impl Policies {
                 if let Some(link) = &mut entry.link {
                     link.keep_warm(&account);
                 }
-                if self.is_in_term(policy, entry) && Self::is_system_in_term(entry) {
+                if self.may_run(policy, entry) && Self::is_system_in_term(entry) {
                     let claim = claim(policy, &facts.system.0, account.id, resolved);
                     self.drive(key, policy, entry, &claim, &mut findings);
                 } else {
@@ -298,6 +298,7 @@ impl Policies {
             return;
         }
         info!(policy = %key, %account, "policy starts");
+        let tenure = self.shared.tenure_of(&claim.system);
         let start = Start {
             key,
             object: policy.object_ref(&()),
@@ -308,8 +309,9 @@ impl Policies {
             metrics: self.shared.metrics.clone(),
             pokes: &self.shared.policy_pokes,
             events: self.shared.events.clone(),
-            tenure: self.shared.tenure_of(&claim.system).clone(),
+            tenure: tenure.clone(),
         };
+        entry.voice = Some(tenure.voice());
         entry.drive = Some(Drive::start(start, orders));
     }
 
@@ -356,7 +358,11 @@ impl Policies {
     ) -> Result<(), ClusterError> {
         if !self.is_in_term(policy, entry) {
             self.shared.gauges.forget_conditions(key);
+            entry.voice = None;
             return Ok(());
+        }
+        if !self.may_run(policy, entry) {
+            return self.say_last(key, entry).await;
         }
         let standing = entry.standing();
         let outlook = Outlook {
@@ -402,7 +408,8 @@ impl Policies {
         let status = json!({"observedGeneration": generation, "conditions": conditions.finish()});
         let cluster = &self.shared.cluster;
         let write = cluster.merge_status::<PlacementPolicy>(key, &status);
-        match self.shared.tenure.while_held(write).await {
+        // Which system it would refer to cannot be read: its own key says who speaks.
+        match self.shared.tenure_of(key).while_held(write).await {
             Some(Ok(()) | Err(ClusterError::Missing { .. })) | None => Ok(SELDOM),
             Some(Err(error)) => Err(error),
         }
@@ -425,22 +432,12 @@ impl Policies {
         }
     }
 
-    /// Ends what runs because this process ends: the conditions stay as they are for the next one to judge.
+    /// Ends what runs because this process ends.
     async fn part(&self, key: Key, mut entry: Entry) {
         self.halt(&key, &mut entry).await;
-        let system = entry.system_key();
-        let tenure = system.map_or(&self.shared.tenure, |system| self.shared.tenure_of(&system));
-        let speaks = entry.term.is_some() && entry.term == tenure.term();
-        if !speaks || same(&entry.written, &entry.status) {
-            return;
-        }
-        let write = self
-            .shared
-            .cluster
-            .apply_status::<PlacementPolicy>(&key, &entry.status);
-        match tokio::time::timeout(FAREWELL, tenure.while_held(write)).await {
-            Ok(Some(Ok(())) | None) => {}
-            Ok(Some(Err(error))) => warn!(policy = %key, error = %chain(&error), "last status not written"),
+        match tokio::time::timeout(FAREWELL, self.say_last(&key, &mut entry)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(policy = %key, error = %chain(&error), "last status not written"),
             Err(_) => warn!(policy = %key, "last status not written in time"),
         }
     }

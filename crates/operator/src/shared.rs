@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, ClusterError, Stated};
 use crate::events::Events;
 use crate::gauges::Gauges;
 use crate::key::Key;
-use crate::lease::Tenure;
+use crate::lease::{Tenure, Tenures};
 use crate::objects::Objects;
 use crate::pokes::Pokes;
 use crate::systems::SystemHandles;
@@ -40,8 +40,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Numbers of this adapter.
     pub gauges: Gauges,
-    /// The right to act and to speak.
-    pub tenure: Tenure,
+    /// The rights to act and to speak.
+    pub tenures: Tenures,
 }
 
 impl Shared {
@@ -57,9 +57,9 @@ impl Shared {
         keys
     }
 
-    /// The right to act on a system and to speak of it and of its policies: one and the same for all systems.
-    pub fn tenure_of(&self, _system: &Key) -> &Tenure {
-        &self.tenure
+    /// The right to act on a system, and to speak of it and of its policies.
+    pub fn tenure_of(&self, system: &Key) -> &Tenure {
+        self.tenures.of(system)
     }
 
     /// Writes the status of a system or of one of its policies, as long as this replica may speak; whether it is stored now.
@@ -78,10 +78,16 @@ impl Shared {
         }
     }
 
-    /// Wakes everything, systems first: policies wait for theirs.
-    pub fn poke_all(&self) {
-        self.system_pokes.poke_all(self.systems.keys());
-        self.policy_pokes.poke_all(self.policies.keys());
+    /// Wakes everything of a shard, systems first: policies wait for theirs.
+    pub fn poke_shard(&self, shard: usize) {
+        let mut systems = self.systems.keys();
+        systems.retain(|system| self.tenures.shard_of(system) == shard);
+        self.system_pokes.poke_all(systems);
+        self.policies.each(|policy| {
+            if self.tenures.shard_of(&system_of(policy)) == shard {
+                self.policy_pokes.poke(Key::of(policy));
+            }
+        });
     }
 
     /// Wakes every policy.

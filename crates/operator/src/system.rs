@@ -17,7 +17,7 @@ use kube::core::error_boundary::InvalidObject;
 use leeward_api::NatsSystem;
 use leeward_api::vocabulary::ConnectedReason;
 use leeward_engine::condition::Verdict;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::cluster::ClusterError;
 use crate::key::Key;
@@ -120,6 +120,8 @@ impl Systems {
         }
         let system: NatsSystem = self.shared.cluster.read(key).await?;
         if system.metadata.uid.as_deref() == Some(&entry.uid) {
+            let shard = self.shared.tenures.shard_of(key);
+            info!(system = %key, shard, "this replica acts on the system");
             entry.enter(term, &system);
             return Ok(Some(system));
         }

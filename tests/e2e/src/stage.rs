@@ -110,10 +110,10 @@ impl Stage {
         self.start(namespaces, &[]).await
     }
 
-    /// Starts another replica beside the operator, with a log of its own; it contends for the same lease.
-    pub async fn another_operator(&self, arguments: &[&str]) -> anyhow::Result<Operator> {
+    /// Starts another replica beside the operator, with a log of its own by this name; it contends for the same leases.
+    pub async fn another_operator(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Operator> {
         let own = vec![self.namespace.clone()];
-        Operator::start(self.options("replica", own, arguments)).await
+        Operator::start(self.options(name, own, arguments)).await
     }
 
     async fn start(&mut self, namespaces: Vec<String>, arguments: &[&str]) -> anyhow::Result<()> {

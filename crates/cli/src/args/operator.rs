@@ -1,6 +1,7 @@
 //! Arguments of `leeward operator`, and what they resolve to.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -11,6 +12,8 @@ use crate::logs::admin::AdminAddress;
 
 /// A lease that is shorter leaves no time for a renewal that fails.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+/// Each is a Lease that somebody renews every few seconds.
+const MOST_SHARDS: u8 = 64;
 
 /// Arguments of `leeward operator`. The cluster is the pod's own, or the one of KUBECONFIG.
 #[derive(Debug, clap::Args)]
@@ -74,8 +77,19 @@ pub struct OperatorArgs {
         value_parser = lease_duration
     )]
     lease_duration: Duration,
+    /// Spread the systems over the replicas, as this many shards with a Lease each: NAME-shard-0 and so on. As many replicas
+    /// as there are shards take part, by a Lease NAME-member-0 and so on each; more wait. Replicas with another number wait
+    /// until none of the others lives.
+    #[arg(
+        long,
+        env = "LEEWARD_SHARDS",
+        value_name = "NUMBER",
+        default_value = "1",
+        value_parser = shards
+    )]
+    shards: NonZeroU8,
     /// Act without a Lease. Only for a process that is certainly the only one.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shards")]
     no_lease: bool,
     /// The name of this process in events and in the Lease; a pod's own name, in a cluster.
     #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
@@ -90,6 +104,14 @@ fn lease_duration(text: &str) -> Result<Duration, String> {
     }
     i32::try_from(duration.as_secs()).map_err(|_| "a lease is shorter than that".to_owned())?;
     Ok(duration)
+}
+
+fn shards(text: &str) -> Result<NonZeroU8, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number: &NonZeroU8| number.get() <= MOST_SHARDS);
+    number.ok_or_else(|| format!("the number of shards is from 1 to {MOST_SHARDS}"))
 }
 
 /// How log lines are written.
@@ -129,6 +151,7 @@ impl OperatorArgs {
             lease_name,
             lease_namespace,
             lease_duration,
+            shards,
             no_lease,
             instance,
         } = self;
@@ -138,6 +161,7 @@ impl OperatorArgs {
             name: lease_name,
             namespace: lease_namespace.filter(given),
             duration: lease_duration,
+            shards,
         };
         OperatorConfig {
             log_format,
@@ -208,6 +232,21 @@ mod tests {
         for wrong in ["2s", "3500ms", "0s", "soon", "1000000h"] {
             let arguments = ["leeward", "operator", "--lease-duration", wrong];
             assert!(Args::try_parse_from(arguments).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn systems_are_spread_over_one_shard_to_sixty_four() {
+        let shards = |given: &[&str]| resolved(given).operator.lease.unwrap().shards.get();
+        assert_eq!(shards(&[]), 1);
+        assert_eq!(shards(&["--shards", "64"]), 64);
+        for wrong in [
+            &["--shards", "0"][..],
+            &["--shards", "65"],
+            &["--shards", "4", "--no-lease"],
+        ] {
+            let arguments = ["leeward", "operator"].iter().chain(wrong);
+            assert!(Args::try_parse_from(arguments).is_err(), "{wrong:?}");
         }
     }
 

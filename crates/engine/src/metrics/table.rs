@@ -252,7 +252,8 @@ pub const NATS_REQUESTS: Row = counter(
 pub const LEASE_HELD: Row = gauge(
     "lease_held",
     &["lease"],
-    "Whether this replica holds a lease, and so acts",
+    "Whether this replica holds a lease, and so acts: on all systems, or on those of a shard. With more than one shard there \
+     is one more, of the member that it is",
 );
 /// What the contest for it meets.
 pub const LEASE_ERRORS: Row = counter(

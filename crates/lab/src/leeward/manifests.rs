@@ -7,17 +7,24 @@ use crate::nats::{Credentials, System};
 
 /// What the chart lets the operator do in every namespace, bound to its service account `leeward` in this one.
 pub fn rbac(namespace: &str) -> anyhow::Result<String> {
-    chart::rendered(namespace, &[Template::ServiceAccount, Template::Rbac], &[])
+    rights(namespace, &[])
+}
+
+/// The same for replicas with this many shards.
+pub fn rbac_sharded(namespace: &str, shards: u8) -> anyhow::Result<String> {
+    rights(namespace, &[&format!("shards={shards}")])
 }
 
 /// What the chart lets the operator do that watches only these namespaces.
 pub fn rbac_for(namespace: &str, watched: &[&str]) -> anyhow::Result<String> {
-    let watched = format!("watch.namespaces={{{}}}", watched.join(","));
-    chart::rendered(
+    rights(
         namespace,
-        &[Template::ServiceAccount, Template::Rbac],
-        &[&watched],
+        &[&format!("watch.namespaces={{{}}}", watched.join(","))],
     )
+}
+
+fn rights(namespace: &str, values: &[&str]) -> anyhow::Result<String> {
+    chart::rendered(namespace, &[Template::ServiceAccount, Template::Rbac], values)
 }
 
 /// A Secret with what a user connects with.

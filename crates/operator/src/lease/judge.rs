@@ -15,6 +15,8 @@ pub struct Sighting {
     record: Option<Record>,
     missing: bool,
     since: Instant,
+    /// It changed before the eyes of this process.
+    moves: bool,
 }
 
 /// Whose a lease is.
@@ -49,6 +51,15 @@ impl Sighting {
             missing: read.is_none(),
             record: read,
             since: now,
+            moves: false,
+        }
+    }
+
+    /// The first look at what was not there a moment ago.
+    pub fn appeared(read: Record, now: Instant) -> Self {
+        Self {
+            moves: true,
+            ..Self::new(Some(read), now)
         }
     }
 
@@ -64,8 +75,13 @@ impl Sighting {
                 .as_ref()
                 .is_some_and(|record| record.version == read.version);
         if !same {
-            *self = Self::new(Some(read), now);
+            *self = Self::appeared(read, now);
         }
+    }
+
+    /// Whether it was seen to change within this time: its holder is there for certain, or was until then.
+    pub fn moved_within(&self, time: Duration, now: Instant) -> bool {
+        self.moves && now.saturating_duration_since(self.since) < time
     }
 
     /// What was seen last, whether or not it is there still.
@@ -199,6 +215,19 @@ mod tests {
             "its holder makes it anew at once"
         );
         assert!(seen.stored().is_none(), "there is nothing to write over");
+    }
+
+    #[test]
+    fn what_was_seen_once_may_be_the_trace_of_somebody_dead() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let soon = Duration::from_secs(3);
+        let mut seen = Sighting::new(Some(record("other", "1", None)), start);
+        assert!(!seen.moved_within(soon, start));
+        seen.update(Some(record("other", "2", None)), after(2));
+        assert!(seen.moved_within(soon, after(4)));
+        assert!(!seen.moved_within(soon, after(5)));
+        assert!(Sighting::appeared(record("other", "1", None), start).moved_within(soon, start));
     }
 
     #[test]

@@ -11,9 +11,11 @@ use crate::key::Key;
 
 /// Who wants a free lease need not wait at all; the API takes no less than a second.
 const VACANT_SECONDS: i32 = 1;
+/// Says on a member's lease with how many shards it counts.
+const SHARDS: &str = "leeward.dev/shards";
 
 /// A Lease as it was read, or as it shall be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
     /// Who holds it; nobody once it was given up.
     pub holder: Option<String>,
@@ -58,6 +60,20 @@ impl Record {
             ..before
         });
         Self::of(object)
+    }
+
+    /// The same lease, of a holder that counts with this many shards.
+    #[must_use]
+    pub fn counting(mut self, shards: usize) -> Self {
+        let annotations = self.object.metadata.annotations.get_or_insert_default();
+        annotations.insert(SHARDS.to_owned(), shards.to_string());
+        self
+    }
+
+    /// With how many shards its holder counts, if it says so.
+    pub fn shards(&self) -> Option<usize> {
+        let annotations = self.object.metadata.annotations.as_ref()?;
+        annotations.get(SHARDS)?.parse().ok()
     }
 
     /// The lease given up by its holder.
@@ -117,6 +133,17 @@ mod tests {
         assert_eq!(spec(&second).lease_transitions, Some(1));
         assert_eq!(spec(&second).acquire_time, Some(MicroTime(at(15))));
         assert_eq!(second.duration, Some(LONG));
+    }
+
+    #[test]
+    fn the_number_of_shards_stays_on_a_lease_whoever_holds_it() {
+        let first = Record::held("a", LONG, None, at(1));
+        assert_eq!(first.shards(), None);
+        let first = first.counting(4);
+        assert_eq!(Record::vacant(&first, at(2)).shards(), Some(4));
+        let second = Record::held("b", LONG, Some(&first), at(3));
+        assert_eq!(second.shards(), Some(4));
+        assert_eq!(second.counting(8).shards(), Some(8));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! The Lease in the Kubernetes API: each call once, with a hard time limit, since kube's client retries for minutes.
+//! Leases in the Kubernetes API: each call once, with a hard time limit, since kube's client retries for minutes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease as Object;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 
 use super::record::Record;
@@ -15,7 +16,7 @@ use crate::key::Key;
 pub enum LeaseError {
     /// RBAC does not allow it.
     #[error(
-        "Leeward's service account may not {verb} {what}: allow it to get, create and update leases in that namespace"
+        "Leeward's service account may not {verb} {what}: allow it to list, create and update leases in that namespace"
     )]
     Forbidden {
         /// As in a Role.
@@ -64,52 +65,53 @@ impl LeaseError {
     }
 }
 
-/// One Lease.
+/// The Leases of one namespace.
+#[derive(Clone)]
 pub struct Store {
     api: Api<Object>,
-    key: Key,
+    namespace: String,
     limit: Duration,
 }
 
 impl Store {
-    /// The Lease of this key; no call takes longer than `limit`.
-    pub fn new(client: Client, key: Key, limit: Duration) -> Self {
+    /// The Leases of this namespace; no call takes longer than `limit`.
+    pub fn new(client: Client, namespace: &str, limit: Duration) -> Self {
         Self {
-            api: Api::namespaced(client, &key.namespace),
-            key,
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
             limit,
         }
     }
 
-    /// Its key.
-    pub fn key(&self) -> &Key {
-        &self.key
+    /// The key of a Lease.
+    pub fn key(&self, name: &str) -> Key {
+        Key::new(self.namespace.as_str(), name)
     }
 
-    /// As it is now; `None` if there is none.
-    pub async fn get(&self) -> Result<Option<Record>, LeaseError> {
-        let call = async {
-            match self.api.get(&self.key.name).await {
-                Ok(object) => Ok(Some(Record::of(object))),
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        self.limited("get", call).await
+    /// All as they are now, by their names: what was written before is seen.
+    pub async fn list(&self) -> Result<BTreeMap<String, Record>, LeaseError> {
+        let what = format!("leases in {}", self.namespace);
+        let params = ListParams::default();
+        let list = self.limited("list", what, self.api.list(&params)).await?;
+        let named = |object: Object| Some((object.metadata.name.clone()?, Record::of(object)));
+        Ok(list.items.into_iter().filter_map(named).collect())
     }
 
     /// Writes over the edition that the record was made from, or makes a new one; returns what is stored.
-    pub async fn write(&self, record: &Record) -> Result<Record, LeaseError> {
-        let object = record.object(&self.key);
+    pub async fn write(&self, name: &str, record: &Record) -> Result<Record, LeaseError> {
+        let key = self.key(name);
+        let object = record.object(&key);
+        let what = format!("Lease {key}");
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
         let stored = if record.version.is_some() {
-            self.limited("update", self.api.replace(&self.key.name, &params, &object))
+            self.limited("update", what, self.api.replace(name, &params, &object))
                 .await
         } else {
-            self.limited("create", self.api.create(&params, &object)).await
+            self.limited("create", what, self.api.create(&params, &object))
+                .await
         };
         stored.map(Record::of)
     }
@@ -117,9 +119,9 @@ impl Store {
     async fn limited<T>(
         &self,
         verb: &'static str,
+        what: String,
         call: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, LeaseError> {
-        let what = format!("Lease {}", self.key);
         let limit = self.limit;
         match tokio::time::timeout(limit, call).await {
             Err(_) => Err(LeaseError::Unanswered { verb, what, limit }),

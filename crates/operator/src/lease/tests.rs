@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::num::NonZeroU8;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::to_bytes;
 use axum::http::{Method, Request, Response, StatusCode};
-use k8s_openapi::api::coordination::v1::Lease as Object;
+use k8s_openapi::api::coordination::v1::{Lease as Object, LeaseSpec};
 use kube::client::Body;
 use leeward_engine::metrics::Metrics;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::gauges::Gauges;
+
+mod sharded;
 
 const DURATION: Duration = Duration::from_secs(6);
 
@@ -34,27 +38,29 @@ enum Weather {
 
 #[derive(Default)]
 struct Api {
-    stored: Mutex<Option<Object>>,
+    stored: Mutex<BTreeMap<String, Object>>,
     editions: Mutex<u64>,
-    weather: Mutex<BTreeMap<&'static str, Weather>>,
+    weather: Mutex<BTreeMap<String, Weather>>,
 }
 
 impl Api {
-    fn set(&self, replica: &'static str, weather: Weather) {
-        self.weather.lock().unwrap().insert(replica, weather);
+    fn set(&self, replica: &str, weather: Weather) {
+        self.weather.lock().unwrap().insert(replica.to_owned(), weather);
+    }
+
+    fn spec(&self) -> Option<LeaseSpec> {
+        self.stored.lock().unwrap().get("leeward")?.spec.clone()
     }
 
     fn holder(&self) -> Option<String> {
-        let stored = self.stored.lock().unwrap();
-        stored.as_ref()?.spec.as_ref()?.holder_identity.clone()
+        self.spec()?.holder_identity
     }
 
     fn transitions(&self) -> Option<i32> {
-        let stored = self.stored.lock().unwrap();
-        stored.as_ref()?.spec.as_ref()?.lease_transitions
+        self.spec()?.lease_transitions
     }
 
-    async fn answer(&self, replica: &'static str, request: Request<Body>) -> Response<Body> {
+    async fn answer(&self, replica: &str, request: Request<Body>) -> Response<Body> {
         let weather = self.weather.lock().unwrap().get(replica).copied();
         match weather.unwrap_or(Weather::Fine) {
             Weather::Fine => self.obey(request).await,
@@ -75,24 +81,37 @@ impl Api {
 
     async fn obey(&self, request: Request<Body>) -> Response<Body> {
         let method = request.method().clone();
+        let name = request.uri().path().rsplit('/').next().unwrap().to_owned();
         let body = axum::body::Body::new(request.into_body());
         let body = to_bytes(body, 1 << 20).await.unwrap();
         let sent = || serde_json::from_slice::<Object>(&body).unwrap();
         let mut stored = self.stored.lock().unwrap();
-        match (method, stored.as_ref()) {
-            (Method::GET, Some(object)) => success(object),
-            (Method::GET | Method::PUT, None) => failure(StatusCode::NOT_FOUND),
-            (Method::POST, Some(_)) => failure(StatusCode::CONFLICT),
-            (Method::POST, None) => success(stored.insert(self.edition(sent()))),
-            (Method::PUT, Some(object)) => {
+        match method {
+            Method::GET => {
+                assert_eq!(name, "leases", "one lease is not asked for");
+                let items: Vec<&Object> = stored.values().collect();
+                success(&json!({"metadata": {}, "items": items}))
+            }
+            Method::POST => {
                 let sent = sent();
-                if sent.metadata.resource_version == object.metadata.resource_version {
-                    success(stored.insert(self.edition(sent)))
-                } else {
-                    failure(StatusCode::CONFLICT)
+                let name = sent.metadata.name.clone().unwrap();
+                match stored.get(&name) {
+                    Some(_) => failure(StatusCode::CONFLICT),
+                    None => success(stored.entry(name).or_insert(self.edition(sent))),
                 }
             }
-            (method, _) => panic!("{method} is not asked for"),
+            Method::PUT => match stored.get(&name) {
+                None => failure(StatusCode::NOT_FOUND),
+                Some(object) => {
+                    let sent = sent();
+                    if sent.metadata.resource_version != object.metadata.resource_version {
+                        return failure(StatusCode::CONFLICT);
+                    }
+                    stored.insert(name.clone(), self.edition(sent));
+                    success(&stored[&name])
+                }
+            },
+            method => panic!("{method} is not asked for"),
         }
     }
 
@@ -104,7 +123,7 @@ impl Api {
     }
 }
 
-fn success(object: &Object) -> Response<Body> {
+fn success(object: &impl serde::Serialize) -> Response<Body> {
     Response::new(Body::from(serde_json::to_vec(object).unwrap()))
 }
 
@@ -117,40 +136,61 @@ fn failure(code: StatusCode) -> Response<Body> {
 }
 
 struct Replica {
-    tenure: Tenure,
+    tenures: Tenures,
     leave: CancellationToken,
     task: tokio::task::JoinHandle<()>,
     metrics: Arc<Metrics>,
 }
 
 impl Replica {
-    fn start(api: &Arc<Api>, name: &'static str) -> Self {
-        let api = Arc::clone(api);
+    fn start(api: &Arc<Api>, name: &str) -> Self {
+        Self::start_with(api, name, 1)
+    }
+
+    fn start_with(api: &Arc<Api>, name: &str, shards: u8) -> Self {
+        let (api, caller) = (Arc::clone(api), name.to_owned());
         let service = tower::service_fn(move |request| {
-            let api = Arc::clone(&api);
-            async move { Ok::<_, Infallible>(api.answer(name, request).await) }
+            let (api, caller) = (Arc::clone(&api), caller.clone());
+            async move { Ok::<_, Infallible>(api.answer(&caller, request).await) }
         });
         let config = LeaseConfig {
             name: "leeward".into(),
             namespace: None,
             duration: DURATION,
+            shards: NonZeroU8::new(shards).unwrap(),
         };
         let metrics = Arc::new(Metrics::new());
-        let gauges = Gauges::register(&metrics).lease("leeward");
+        let gauges = Gauges::register(&metrics);
         let client = Client::new(service, "ops");
-        let (lease, tenure) = Lease::new(client, &config, Some(name), gauges);
+        let (contest, tenures) = Contest::new(client, &config, Some(name), &gauges);
         let leave = CancellationToken::new();
-        let task = tokio::spawn(lease.hold(leave.clone()));
+        let task = tokio::spawn(contest.hold(leave.clone()));
         Self {
-            tenure,
+            tenures,
             leave,
             task,
             metrics,
         }
     }
 
+    fn tenure(&self) -> &Tenure {
+        &self.tenures.each()[0]
+    }
+
     fn acts(&self) -> bool {
-        self.tenure.acts().stands()
+        self.tenure().acts().stands()
+    }
+
+    /// As a SIGTERM would.
+    async fn end(&mut self) {
+        self.leave.cancel();
+        (&mut self.task).await.unwrap();
+    }
+
+    /// As a kill would.
+    fn crash(self) {
+        self.task.abort();
+        self.tenures.close();
     }
 
     async fn await_acting(&self) {
@@ -186,13 +226,12 @@ async fn the_first_one_holds_a_new_lease_at_once_and_the_second_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_given_up_is_taken_long_before_it_would_have_expired() {
     let api = Arc::new(Api::default());
-    let first = Replica::start(&api, "first");
+    let mut first = Replica::start(&api, "first");
     first.await_acting().await;
     let second = Replica::start(&api, "second");
     sleep(Duration::from_secs(1)).await;
-    first.leave.cancel();
-    first.task.await.unwrap();
-    assert!(!first.tenure.acts().stands());
+    first.end().await;
+    assert!(!first.tenure().acts().stands());
     sleep(Duration::from_millis(300)).await;
     assert!(second.acts(), "{:?}", api.holder());
     assert_eq!(api.transitions(), Some(1));
@@ -217,21 +256,20 @@ async fn p8_a_holder_that_is_cut_off_stops_before_the_other_may_begin_and_comes_
     let api = Arc::new(Api::default());
     let first = Replica::start(&api, "first");
     first.await_acting().await;
-    let second = Replica::start(&api, "second");
+    let mut second = Replica::start(&api, "second");
     sleep(Duration::from_secs(1)).await;
-    let before = first.tenure.term();
+    let before = first.tenure().term();
     api.set("first", Weather::Silent);
     sleep(DURATION * 2 / 3).await;
-    assert!(!first.acts() && first.tenure.term().is_none(), "nobody told it");
+    assert!(!first.acts() && first.tenure().term().is_none(), "nobody told it");
     assert!(!second.acts(), "in between nobody acts");
     second.await_acting().await;
     api.set("first", Weather::Fine);
     sleep(DURATION).await;
     assert!(!first.acts() && second.acts());
-    second.leave.cancel();
-    second.task.await.unwrap();
+    second.end().await;
     first.await_acting().await;
-    assert_ne!(first.tenure.term(), before, "another one held it in between");
+    assert_ne!(first.tenure().term(), before, "another one held it in between");
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,14 +277,14 @@ async fn without_the_api_nobody_acts_and_with_it_the_same_term_goes_on() {
     let api = Arc::new(Api::default());
     let first = Replica::start(&api, "first");
     first.await_acting().await;
-    let before = first.tenure.term();
+    let before = first.tenure().term();
     api.set("first", Weather::Broken);
     sleep(DURATION * 3).await;
     assert!(!first.acts() && first.says("lease_held{lease=\"leeward\"} 0"));
     assert!(first.says("lease_errors_total{lease=\"leeward\",reason=\"failed\"}"));
     api.set("first", Weather::Fine);
     first.await_acting().await;
-    assert_eq!(first.tenure.term(), before);
+    assert_eq!(first.tenure().term(), before);
     assert_eq!(api.transitions(), Some(0));
 }
 
@@ -269,7 +307,7 @@ async fn a_lease_that_is_deleted_is_made_anew_by_its_holder_and_by_nobody_else()
     first.await_acting().await;
     let second = Replica::start(&api, "second");
     sleep(Duration::from_secs(1)).await;
-    api.stored.lock().unwrap().take();
+    api.stored.lock().unwrap().clear();
     for _ in 0..100 {
         sleep(Duration::from_millis(50)).await;
         assert!(!second.acts());
@@ -324,9 +362,8 @@ async fn p8_at_no_moment_do_two_replicas_act_nor_shortly_after_one_another() {
                 7 => api.set(NAMES[index], Weather::Silent),
                 8 => api.set(NAMES[index], Weather::Broken),
                 _ => {
-                    replicas[index].task.abort();
-                    replicas[index].tenure.end_acts();
-                    replicas[index] = Replica::start(&api, NAMES[index]);
+                    let next = Replica::start(&api, NAMES[index]);
+                    std::mem::replace(&mut replicas[index], next).crash();
                 }
             }
         }
@@ -337,9 +374,8 @@ async fn p8_at_no_moment_do_two_replicas_act_nor_shortly_after_one_another() {
         let acting = replicas.iter().filter(|replica| replica.acts()).count();
         assert_eq!(acting, 1, "seed {seed}: in fine weather one acts");
         let mut ending = JoinSet::new();
-        for replica in replicas {
-            replica.leave.cancel();
-            ending.spawn(replica.task);
+        for mut replica in replicas {
+            ending.spawn(async move { replica.end().await });
         }
         ending.join_all().await;
     }

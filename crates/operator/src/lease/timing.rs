@@ -20,6 +20,8 @@ pub struct Timing {
     pub look: Duration,
     /// A call may take this long.
     pub call: Duration,
+    /// Who did not renew for this long is not counted on, whatever it still holds: one renewal failed, or two were late.
+    pub present: Duration,
 }
 
 impl Timing {
@@ -27,12 +29,14 @@ impl Timing {
     pub fn of(duration: Duration) -> Self {
         let deadline = duration * 2 / 3;
         let renew = (deadline / 5).min(LONGEST_RENEWAL);
+        let call = (deadline / 3).min(LONGEST_CALL);
         Self {
             duration,
             deadline,
             renew,
             look: (renew / 4).max(SHORTEST_LOOK),
-            call: (deadline / 3).min(LONGEST_CALL),
+            call,
+            present: renew * 2 + call,
         }
     }
 }

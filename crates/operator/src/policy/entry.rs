@@ -9,7 +9,7 @@ use leeward_engine::standing::Standing;
 use super::link::Link;
 use super::run::Drive;
 use crate::key::Key;
-use crate::lease::Term;
+use crate::lease::{Term, Voice};
 use crate::systems::SystemHandle;
 
 /// One policy at work.
@@ -29,6 +29,8 @@ pub struct Entry {
     pub outranked_by: Option<Key>,
     /// The term in which the object was read anew: the status is the newest there is, as long as it lasts.
     pub term: Option<Term>,
+    /// Kept while something was or is done that is not written yet.
+    pub voice: Option<Voice>,
     /// The newest status.
     pub status: PlacementPolicyStatus,
     /// The status that is stored.
@@ -47,6 +49,7 @@ impl Entry {
             account: None,
             outranked_by: None,
             term: None,
+            voice: None,
             written: status.clone(),
             status,
         }

@@ -14,7 +14,7 @@ use leeward_core::names::AccountId;
 use leeward_core::policy::Policy;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::occurrence::Occurrence;
-use leeward_engine::permit::Withheld;
+use leeward_engine::permit::{Fence, Withheld};
 use leeward_engine::ports::SystemClock;
 use leeward_engine::runner::{Input, Runner, Setup, unfinished_moves};
 use leeward_engine::standing::Standing;
@@ -83,6 +83,7 @@ pub struct Drive {
     runner: Runner,
     orders: Orders,
     standing: watch::Receiver<Option<Arc<Standing>>>,
+    acts: Fence,
     tasks: JoinSet<()>,
 }
 
@@ -131,14 +132,12 @@ impl Drive {
         let token = orders.spec.reset_token.as_deref();
         let nothing = PlacementPolicyStatus::default();
         let past = if same_account { past } else { &nothing };
+        let acts = start.tenure.acts();
         let setup = Setup {
             labels: labels(start.key),
             account: start.account.clone(),
             observe: Arc::clone(&start.link.observe),
-            act: Arc::new(Fenced::new(
-                Arc::clone(&start.link.client),
-                start.tenure.acts().clone(),
-            )),
+            act: Arc::new(Fenced::new(Arc::clone(&start.link.client), acts.clone())),
             clock: SystemClock,
             limits: Arc::clone(&start.system.limits),
             metrics: start.metrics,
@@ -158,8 +157,14 @@ impl Drive {
             runner,
             orders,
             standing,
+            acts,
             tasks,
         }
+    }
+
+    /// Whether the lease lets it act.
+    pub fn may_act(&self) -> bool {
+        self.acts.stands()
     }
 
     /// Gives new orders where they differ.
@@ -202,6 +207,7 @@ impl Drive {
             runner,
             orders: _,
             standing,
+            acts: _,
             mut tasks,
         } = self;
         runner.shutdown().await;

@@ -2,6 +2,7 @@
 
 use leeward_api::PlacementPolicy;
 use leeward_engine::permit::Withheld;
+use leeward_engine::status::same;
 use tracing::info;
 
 use super::Policies;
@@ -12,10 +13,10 @@ use crate::key::Key;
 use crate::shared::system_of;
 
 impl Policies {
-    /// Withholds the right to act from all runners at once, for now.
+    /// Withholds the right to act at once from all runners whose acts have ended, or rest.
     pub fn withhold(&self) {
         self.entries.each(|entry| {
-            if let Some(drive) = &mut entry.drive {
+            if let Some(drive) = entry.drive.as_mut().filter(|drive| !drive.may_act()) {
                 drive.withhold([Withheld::NotActive].into());
             }
         });
@@ -50,9 +51,14 @@ impl Policies {
         Ok(Some(read))
     }
 
-    /// Whether a policy may run and speak: in the present term, in which it was read.
+    /// Whether a policy may be spoken for: in the present term, in which it was read.
     pub(super) fn is_in_term(&self, policy: &PlacementPolicy, entry: &Entry) -> bool {
         entry.term.is_some() && entry.term == self.shared.tenure_of(&system_of(policy)).term()
+    }
+
+    /// Whether it may run: not when the lease is about to be given up.
+    pub(super) fn may_run(&self, policy: &PlacementPolicy, entry: &Entry) -> bool {
+        self.is_in_term(policy, entry) && self.shared.tenure_of(&system_of(policy)).acts().stands()
     }
 
     /// Whether its system was read in that term, too: a halt switch must not be overlooked.
@@ -70,5 +76,25 @@ impl Policies {
             self.halt(key, entry).await;
             self.shared.metrics.rest(&run::labels(key));
         }
+    }
+
+    /// Writes what was done last by a runner that has ended, if that is not stored yet and this replica may still speak: the
+    /// conditions stay as they are for the next one to judge.
+    pub(super) async fn say_last(&self, key: &Key, entry: &mut Entry) -> Result<(), ClusterError> {
+        let tenure = entry.term.and_then(|term| self.shared.tenures.in_term(term));
+        let unsaid = !same(&entry.written, &entry.status);
+        if let Some(tenure) = tenure.filter(|_| unsaid) {
+            let write = self
+                .shared
+                .cluster
+                .apply_status::<PlacementPolicy>(key, &entry.status);
+            match tenure.while_held(write).await {
+                Some(Ok(())) => entry.written.clone_from(&entry.status),
+                Some(Err(ClusterError::Missing { .. })) | None => {}
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        entry.voice = None;
+        Ok(())
     }
 }

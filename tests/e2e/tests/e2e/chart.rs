@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use leeward_e2e::shared_kube::SharedKube;
 use leeward_lab::leeward::chart;
 use leeward_lab::tools::{Tool, tool};
+use serde_json::{Value, json};
 
 /// Runs helm with nothing of the user's own configuration; what it printed, or what it complained about.
 async fn helm(folder: &Path, kubeconfig: &Path, args: &[&str]) -> anyhow::Result<String> {
@@ -114,9 +115,18 @@ const MATRIX: &[&[&str]] = &[
         "--set",
         "admin.listen=,log.level=info\\,leeward=debug,log.format=plain,lease.duration=1m30s",
     ],
+    &["--set", "shards=4"],
     &[
         "--set",
-        "extraArgs={--no-lease}",
+        "shards=64,replicaCount=64,lease.name=pilot,watch.namespaces={quay}",
+    ],
+    &[
+        "--set",
+        "otlp.endpoint=http://collector:4318,networkPolicy.enabled=true",
+    ],
+    &[
+        "--set",
+        "extraArgs={--an-option-of-a-newer-image}",
         "--set",
         "extraEnv[0].name=A",
         "--set",
@@ -219,7 +229,20 @@ async fn the_linter_has_nothing_to_say_and_bad_values_are_refused_by_their_name(
         ("image.digest=sha256:12", "/image/digest"),
         ("watch.namespaces={Not_A_Name}", "/watch/namespaces/0"),
         ("watch.namespaces=nats", "/watch/namespaces"),
+        ("shards=0", "/shards"),
+        ("shards=65", "/shards"),
         ("lease.duration=soon", "/lease/duration"),
+        ("lease.duration=2s", "/lease/duration"),
+        ("lease.duration=0m2s", "/lease/duration"),
+        ("lease.duration=3500ms", "/lease/duration"),
+        ("otlp.endpoint=collector:4318", "/otlp/endpoint"),
+        ("extraArgs={--shards=4}", "set shards instead"),
+        (
+            "extraArgs={--otlp-endpoint=http://collector}",
+            "set otlp.endpoint instead",
+        ),
+        ("extraArgs={--no-lease}", "extraArgs has --no-lease"),
+        ("extraArgs={--listen=0.0.0.0:1}", "extraArgs has --listen"),
         ("log.format=xml", "/log/format"),
         ("admin.listen=0.0.0.0:8081", "/admin/listen"),
         ("crds.keeep=true", "keeep"),
@@ -247,4 +270,32 @@ async fn the_linter_has_nothing_to_say_and_bad_values_are_refused_by_their_name(
         .unwrap_err()
         .to_string();
     assert!(said.contains("/systems/0") && said.contains("name"), "{said}");
+}
+
+#[tokio::test]
+async fn traces_find_their_way_to_the_collector_where_egress_is_restricted() {
+    let shared = SharedKube::get().await.unwrap();
+    let off = template(&shared, &["--set", "networkPolicy.enabled=true"])
+        .await
+        .unwrap();
+    assert!(!off.contains("--otlp-endpoint"), "{off}");
+    for (endpoint, port) in [
+        ("http://collector:4318", 4318),
+        ("http://[::1]:14318/otlp", 14318),
+        ("https://collector.example/otlp", 443),
+        ("http://collector", 80),
+    ] {
+        let value = format!("networkPolicy.enabled=true,otlp.endpoint={endpoint}");
+        let yaml = template(&shared, &["--set", &value]).await.unwrap();
+        let is_let_out = |yaml: &str| {
+            let objects: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
+            let policy = objects.iter().find(|object| object["kind"] == "NetworkPolicy");
+            let rules = policy.unwrap()["spec"]["egress"].as_array().unwrap().clone();
+            rules
+                .iter()
+                .any(|rule| rule["ports"] == json!([{"protocol": "TCP", "port": port}]))
+        };
+        assert!(is_let_out(&yaml) && !is_let_out(&off), "{yaml}");
+        assert!(yaml.contains(&format!("--otlp-endpoint={endpoint}")), "{yaml}");
+    }
 }

@@ -278,7 +278,10 @@ async fn p6_without_the_right_to_the_lease_nothing_is_done_and_the_log_and_the_m
             .any(|line| line.starts_with("leeward_lease_errors_total") && line.contains("forbidden"));
         ensure!(refused, "{page}");
         let log = operator.log_tail(usize::MAX);
-        ensure!(log.contains("allow it to get, create and update leases"), "{log}");
+        ensure!(
+            log.contains("allow it to list, create and update leases"),
+            "{log}"
+        );
         Ok(())
     })
     .await
@@ -305,7 +308,7 @@ pub async fn replicas(stage: &mut Stage, arguments: &[&str]) -> (Operator, Opera
     })
     .await
     .unwrap();
-    let second = stage.another_operator(arguments).await.unwrap();
+    let second = stage.another_operator("replica", arguments).await.unwrap();
     eventually(CONVERGED, "the second is ready", || async {
         let (code, text) = second.get("/readyz").await?;
         ensure!(code == 200, "{text}");

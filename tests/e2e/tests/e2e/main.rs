@@ -18,6 +18,7 @@ mod kills;
 mod metrics;
 mod objects;
 mod permissions;
+mod shards;
 mod soak;
 mod stages;
 mod stretched;

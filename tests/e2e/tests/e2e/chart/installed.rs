@@ -87,9 +87,13 @@ async fn a_release_is_installed_upgraded_with_its_crds_rolled_back_and_leaves_po
     site.kube.apply(&policy.to_string()).await.unwrap();
 
     let systems = r#"systems=[{"name":"prod","spec":{"servers":["nats://nats:4222"]}}]"#;
-    let set = ["--set", "replicaCount=3", "--set-json", systems];
+    let set = ["--set", "replicaCount=3,shards=2", "--set-json", systems];
     let upgrade: Vec<&str> = ["upgrade", "leeward", &newer].into_iter().chain(set).collect();
-    site.helm(&upgrade).await;
+    let said = site.helm(&upgrade).await;
+    assert!(
+        said.contains("2 shards, spread over 2 replicas; 1 more waits warm"),
+        "{said}"
+    );
     assert_eq!(site.get("deployment", "leeward").await["spec"]["replicas"], 3);
     let shorts = &site.get("crd", crd).await["spec"]["names"]["shortNames"];
     assert_eq!(*shorts, json!(["natssys"]));

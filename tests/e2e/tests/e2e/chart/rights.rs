@@ -1,4 +1,6 @@
-//! Least privilege: what each rule of the chart's Roles is for, and what none of them gives.
+//! Least privilege: what each right of the chart's Roles is for, and what none of them gives.
+
+use std::collections::BTreeSet;
 
 use anyhow::ensure;
 use leeward_e2e::{CONVERGED, Stage, assets};
@@ -6,32 +8,56 @@ use leeward_lab::leeward::{Operator, manifests};
 use leeward_lab::nats::eventually;
 use serde_json::{Value, json};
 
-use crate::wrong_side::{HOME, by_region, three_servers};
+use crate::wrong_side::{AWAY, HOME, by_region, three_servers};
 
 /// How somebody learns that a right is missing.
 enum Sign {
-    /// A line of the log has this text.
-    Log(&'static str),
+    /// A line of the log has all of these texts.
+    Log(&'static [&'static str]),
+    /// It is not ready, and a line of the log has all of these texts.
+    Unready(&'static [&'static str]),
+    /// A line of the log has all of these texts, once a leader was brought home and went away again.
+    Again(&'static [&'static str]),
     /// The policy's condition `ResolvedRefs` has this reason and text.
     Refs(&'static str, &'static str),
-    /// It is not ready, and a line of the log has this text.
-    Unready(&'static str),
 }
 
-/// What breaks without a rule of this resource and verb, the first ones that it has.
+/// What breaks without a verb on a resource.
 fn sign_without(resource: &str, verb: &str) -> Sign {
     match (resource, verb) {
-        ("natssystems", "get") => Sign::Unready("watch failed, trying again"),
+        ("natssystems", "get") => Sign::Log(&["does not let Leeward get NatsSystem"]),
+        ("natssystems", "list") => {
+            Sign::Unready(&["watch failed, trying again", "cannot list", "natssystems"])
+        }
+        ("natssystems", "watch") => Sign::Log(&["watch failed, trying again", "cannot watch", "natssystems"]),
         ("natssystems/status", "patch") => {
-            Sign::Log("Kubernetes does not let Leeward patch the status of PlacementPolicy")
+            Sign::Log(&["does not let Leeward patch the status of NatsSystem"])
+        }
+        ("placementpolicies", "get") => Sign::Log(&["does not let Leeward get PlacementPolicy"]),
+        ("placementpolicies", "list") => {
+            Sign::Unready(&["watch failed, trying again", "cannot list", "placementpolicies"])
+        }
+        ("placementpolicies", "watch") => {
+            Sign::Log(&["watch failed, trying again", "cannot watch", "placementpolicies"])
+        }
+        ("placementpolicies/status", "patch") => {
+            Sign::Log(&["does not let Leeward patch the status of PlacementPolicy"])
         }
         ("secrets", "get") => Sign::Refs("SecretNotFound", "Kubernetes does not let Leeward get Secret"),
         ("namespaces", "get") => Sign::Refs("RefNotPermitted", "grant get on namespaces"),
-        ("events", "create") => Sign::Log("event could not be written"),
-        ("streams", "list") => Sign::Log("NACK's objects could not be read"),
-        ("leases", "create") => Sign::Log("may not create Lease"),
-        ("leases", "get") => Sign::Log("may not get Lease"),
-        _ => panic!("nobody knows what {verb} on {resource} is for: take the rule away, or say it here"),
+        ("events", "create") => Sign::Log(&["event could not be written", "cannot create"]),
+        ("events", "patch") => Sign::Again(&["event could not be written", "cannot patch"]),
+        ("streams", "list") => Sign::Log(&["NACK's objects could not be read", "list the Stream objects"]),
+        ("keyvalues", "list") => {
+            Sign::Log(&["NACK's objects could not be read", "list the KeyValue objects"])
+        }
+        ("objectstores", "list") => {
+            Sign::Log(&["NACK's objects could not be read", "list the ObjectStore objects"])
+        }
+        ("leases", "list") => Sign::Log(&["may not list leases"]),
+        ("leases", "create") => Sign::Log(&["may not create Lease"]),
+        ("leases", "update") => Sign::Log(&["may not update Lease"]),
+        _ => panic!("nobody knows what {verb} on {resource} is for: take it away, or say it here"),
     }
 }
 
@@ -39,7 +65,7 @@ fn sign_without(resource: &str, verb: &str) -> Sign {
 struct Site {
     stage: Stage,
     objects: Vec<Value>,
-    _clients: Vec<async_nats::Client>,
+    clients: Vec<async_nats::Client>,
 }
 
 impl Site {
@@ -58,7 +84,7 @@ impl Site {
         let site = Self {
             stage,
             objects,
-            _clients: clients,
+            clients,
         };
         site.grant_all().await;
         let labels = json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "orders"}}}});
@@ -89,11 +115,15 @@ impl Site {
     async fn shows(&self, sign: &Sign) -> anyhow::Result<()> {
         let operator = self.stage.operator.as_ref().unwrap();
         match sign {
-            Sign::Log(text) => logged(operator, text),
-            Sign::Unready(text) => {
+            Sign::Log(texts) => logged(operator, texts),
+            Sign::Unready(texts) => {
                 let (code, said) = operator.get("/readyz").await?;
                 ensure!(code == 503, "{code}: {said}");
-                logged(operator, text)
+                logged(operator, texts)
+            }
+            Sign::Again(texts) => {
+                assets::lead(&self.clients[0], "ORDERS", None, AWAY, true).await?;
+                logged(operator, texts)
             }
             Sign::Refs(reason, text) => {
                 let policy = self.stage.policy("orders").await?;
@@ -108,26 +138,65 @@ impl Site {
     }
 }
 
-fn logged(operator: &Operator, text: &str) -> anyhow::Result<()> {
+fn logged(operator: &Operator, texts: &[&str]) -> anyhow::Result<()> {
     let log = operator.log_tail(usize::MAX);
-    ensure!(log.contains(text), "{text:?} is not in {log}");
+    let mut lines = log.lines();
+    let is = lines.any(|line| texts.iter().all(|text| line.contains(text)));
+    ensure!(is, "{texts:?} are not in a line of {log}");
     Ok(())
 }
 
-/// The rules of an object with its first resource and verb.
-fn rules(object: &Value) -> Vec<(String, String)> {
-    let rules = object["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let first = |list: &Value| list[0].as_str().unwrap().to_owned();
-    let name = |rule: &Value| (first(&rule["resources"]), first(&rule["verbs"]));
-    rules.iter().map(name).collect()
+fn texts(list: &Value) -> Vec<&str> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(Value::as_str).collect()
+}
+
+fn rules(object: &Value) -> &[Value] {
+    object["rules"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Each verb on each resource that an object grants.
+fn granted(object: &Value) -> BTreeSet<(String, String)> {
+    let mut all = BTreeSet::new();
+    for rule in rules(object) {
+        for resource in texts(&rule["resources"]) {
+            let verbs = texts(&rule["verbs"]);
+            all.extend(
+                verbs
+                    .into_iter()
+                    .map(|verb| (resource.to_owned(), verb.to_owned())),
+            );
+        }
+    }
+    all
+}
+
+/// The object without one verb on one resource.
+fn without(object: &Value, resource: &str, verb: &str) -> Value {
+    let mut lesser = Vec::new();
+    for rule in rules(object) {
+        for each in texts(&rule["resources"]) {
+            let verbs = texts(&rule["verbs"]).into_iter();
+            let verbs: Vec<&str> = verbs.filter(|had| (each, *had) != (resource, verb)).collect();
+            if !verbs.is_empty() {
+                let mut rule = rule.clone();
+                rule["resources"] = json!([each]);
+                rule["verbs"] = json!(verbs);
+                lesser.push(rule);
+            }
+        }
+    }
+    let mut object = object.clone();
+    object["rules"] = lesser.into();
+    object
 }
 
 #[tokio::test]
-async fn without_any_one_rule_of_the_chart_a_named_thing_breaks_and_says_so() {
+async fn without_any_one_verb_on_a_resource_a_named_thing_breaks_and_says_so() {
     let mut site = Site::new().await;
     let objects = site.objects.clone();
-    let named: Vec<(String, String)> = objects.iter().flat_map(rules).collect();
-    assert!(named.len() >= 8, "{named:?}");
+    let named: Vec<(String, String)> = objects.iter().flat_map(granted).collect();
+    assert!(named.len() >= 18, "{named:?}");
 
     site.begin().await;
     site.stage
@@ -143,9 +212,9 @@ async fn without_any_one_rule_of_the_chart_a_named_thing_breaks_and_says_so() {
     }
 
     for object in &objects {
-        for (index, (resource, verb)) in rules(object).into_iter().enumerate() {
-            let mut lesser = object.clone();
-            lesser["rules"].as_array_mut().unwrap().remove(index);
+        for (resource, verb) in granted(object) {
+            let lesser = without(object, &resource, &verb);
+            assert_eq!(granted(&lesser).len() + 1, granted(object).len());
             site.stage.apply(&lesser).await.unwrap();
             site.begin().await;
             let sign = sign_without(&resource, &verb);
@@ -157,6 +226,43 @@ async fn without_any_one_rule_of_the_chart_a_named_thing_breaks_and_says_so() {
             site.stage.apply(object).await.unwrap();
         }
     }
+}
+
+/// How many leases a replica says that it holds.
+async fn held(replica: &Operator) -> anyhow::Result<usize> {
+    let (_, page) = replica.get("/metrics").await?;
+    let is_held = |line: &&str| line.starts_with("leeward_lease_held{") && line.ends_with(" 1");
+    Ok(page.lines().filter(is_held).count())
+}
+
+async fn await_held(replica: &Operator, leases: usize) {
+    eventually(CONVERGED, &format!("it holds {leases} leases"), || async {
+        let now = held(replica).await?;
+        ensure!(now == leases, "{now}: {}", replica.log_tail(20));
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn after_an_upgrade_to_fewer_shards_old_replicas_lose_their_leases_and_new_ones_go_on() {
+    let stage = Stage::new(three_servers()).await.unwrap();
+    let sharded = manifests::rbac_sharded(&stage.namespace, 2).unwrap();
+    stage.kube.kube().apply(&sharded).await.unwrap();
+    let old = stage.another_operator("old", &["--shards", "2"]).await.unwrap();
+    await_held(&old, 3).await;
+    logged(&old, &["may not"]).unwrap_err();
+
+    let single = manifests::rbac(&stage.namespace).unwrap();
+    stage.kube.kube().apply(&single).await.unwrap();
+    let new = stage.another_operator("new", &[]).await.unwrap();
+    await_held(&old, 0).await;
+    logged(&old, &["may not update Lease"]).unwrap();
+    await_held(&new, 1).await;
+    assert_eq!(held(&old).await.unwrap(), 0);
+    logged(&new, &["replicas with another number of shards run"]).unwrap();
+    logged(&new, &["may not"]).unwrap_err();
 }
 
 #[tokio::test]

@@ -1,0 +1,270 @@
+//! One lease in the hands of this process: taken, renewed, lost and given up.
+//!
+//! What hangs on it ends on this process's own clock. Who may take a lease, and what else a right depends on, is its
+//! users' matter: [`super::member`] and [`super::shard`].
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::judge::{Judged, Sighting, Vacancy};
+use super::record::Record;
+use super::store::{LeaseError, Store};
+use super::tenure::Grip;
+use super::timing::Timing;
+use super::trouble::Trouble;
+use crate::error::chain;
+use crate::gauges::LeaseGauges;
+
+/// Somebody else wrote just now: look again this soon.
+const OVERTAKEN: Duration = Duration::from_millis(100);
+
+/// Who contends, and how.
+#[derive(Clone)]
+pub struct Contender {
+    /// Where the leases are.
+    pub store: Store,
+    /// A name that no other process has.
+    pub me: String,
+    /// Durations.
+    pub timing: Timing,
+}
+
+/// A lease, held or not.
+pub struct Hold {
+    contender: Contender,
+    name: String,
+    /// What a member says on its lease.
+    counts: Option<usize>,
+    grip: Grip,
+    gauges: LeaseGauges,
+    seen: Sighting,
+    /// What was seen last can be written over without looking first.
+    known: bool,
+    /// Nobody else had the lease since this process last had it.
+    unbroken: bool,
+    holder: Option<String>,
+    trouble: Trouble,
+}
+
+impl Hold {
+    /// A lease that was seen like this just now, and is not held yet.
+    pub fn new(contender: Contender, name: String, seen: Sighting, grip: Grip, gauges: LeaseGauges) -> Self {
+        Self {
+            contender,
+            name,
+            counts: None,
+            grip,
+            gauges,
+            seen,
+            known: true,
+            unbroken: false,
+            holder: None,
+            trouble: Trouble::default(),
+        }
+    }
+
+    /// The same, where the holder says with how many shards it counts.
+    #[must_use]
+    pub fn counting(self, shards: usize) -> Self {
+        Self {
+            counts: Some(shards),
+            ..self
+        }
+    }
+
+    /// Who contends, and how.
+    pub fn contender(&self) -> &Contender {
+        &self.contender
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it can be written without looking first.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Whether it is held in truth.
+    pub fn stands(&self) -> bool {
+        self.grip.stands()
+    }
+
+    /// What hangs on it, for another one.
+    pub fn into_grip(self) -> Grip {
+        self.grip
+    }
+
+    /// From now on it is this lease, which was seen like this just now.
+    pub fn aim(&mut self, name: String, seen: Sighting) {
+        self.unbroken &= self.name == name;
+        self.name = name;
+        self.seen = seen;
+    }
+
+    /// Looks at it again.
+    pub async fn look(&mut self) -> Result<(), LeaseError> {
+        let mut read = self.contender.store.list().await?;
+        self.seen.update(read.remove(&self.name), Instant::now());
+        Ok(())
+    }
+
+    /// Takes or renews it, if it is not another's; returns from when on that counts, before the request: nobody can see
+    /// the change earlier. Whether it gives a right is still to be said ([`Self::extend`]).
+    pub async fn claim(&mut self) -> Result<Option<Instant>, LeaseError> {
+        let sent = Instant::now();
+        let Contender { me, timing, .. } = &self.contender;
+        let vacancy = match self.seen.judge(me, timing.duration, sent) {
+            Judged::Held { by } => {
+                self.give_way(by);
+                return Ok(None);
+            }
+            Judged::Mine => None,
+            Judged::Free(vacancy) => Some(vacancy),
+        };
+        let record = Record::held(me, timing.duration, self.seen.stored(), Timestamp::now());
+        let record = match self.counts {
+            Some(shards) => record.counting(shards),
+            None => record,
+        };
+        let before = self.seen.record().and_then(|record| record.holder.clone());
+        self.write(&record).await?;
+        self.holder = None;
+        if let Some(why) = vacancy {
+            self.unbroken = false;
+            let (lease, identity) = (self.key(), &self.contender.me);
+            info!(%lease, %identity, %why, before, "this replica holds the lease");
+        }
+        Ok(Some(sent))
+    }
+
+    /// Lets what hangs on it stand until then; `anew` if somebody else may have acted since it last stood.
+    pub fn extend(&mut self, until: Instant, anew: bool) {
+        self.grip.extend(until, anew || !self.unbroken);
+        self.unbroken = true;
+        self.gauges.hold(self.grip.is_held());
+    }
+
+    /// Another one has it.
+    pub fn give_way(&mut self, by: String) {
+        let lease = self.key();
+        self.unbroken = false;
+        if self.grip.is_held() {
+            error!(%lease, holder = %by, "another replica holds the lease: nothing is done here");
+            self.lose();
+        } else if self.holder.as_ref() != Some(&by) {
+            info!(%lease, holder = %by, "another replica holds the lease");
+        }
+        self.holder = Some(by);
+    }
+
+    /// Ends an attempt that began then: tells what went wrong, and when the next one is due.
+    pub fn settle(&mut self, began: Instant, outcome: Result<(), LeaseError>) -> Instant {
+        let overtaken = matches!(outcome, Err(LeaseError::Conflict { .. }));
+        self.report(outcome);
+        let timing = self.contender.timing;
+        if self.grip.is_held() && !self.grip.stands() {
+            let seconds = timing.deadline.as_secs_f32();
+            error!(lease = %self.key(), "the lease was not renewed for {seconds} s: nothing is done until it is");
+            self.lose();
+        }
+        let pause = match (overtaken, self.grip.is_held()) {
+            (true, _) => OVERTAKEN,
+            (false, true) => timing.renew,
+            (false, false) => timing.look,
+        };
+        let due = began + pause;
+        self.grip.falls_at().map_or(due, |end| due.min(end))
+    }
+
+    /// Gives it up, so that the next one need not wait.
+    pub async fn release(&mut self) {
+        if !self.grip.is_held() && !self.known {
+            return;
+        }
+        self.lose();
+        for _ in 0..2 {
+            match self.vacate().await {
+                Ok(()) => return,
+                Err(error) => {
+                    warn!(lease = %self.key(), error = %chain(&error), "the lease was not given up");
+                }
+            }
+        }
+    }
+
+    async fn vacate(&mut self) -> Result<(), LeaseError> {
+        if !self.known {
+            self.look().await?;
+        }
+        let me = &self.contender.me;
+        let mine = self
+            .seen
+            .stored()
+            .filter(|record| record.holder.as_ref() == Some(me));
+        let Some(mine) = mine else { return Ok(()) };
+        let vacant = Record::vacant(mine, Timestamp::now());
+        self.write(&vacant).await?;
+        info!(lease = %self.key(), "the lease was given up");
+        Ok(())
+    }
+
+    async fn write(&mut self, record: &Record) -> Result<(), LeaseError> {
+        self.known = false;
+        let stored = self.contender.store.write(&self.name, record).await?;
+        self.seen.update(Some(stored), Instant::now());
+        self.known = true;
+        Ok(())
+    }
+
+    fn lose(&mut self) {
+        self.grip.lose();
+        self.gauges.hold(false);
+    }
+
+    fn report(&mut self, outcome: Result<(), LeaseError>) {
+        let lease = self.key();
+        let error = match outcome {
+            Ok(()) => {
+                if self.trouble.is_over() {
+                    info!(%lease, "the lease can be read and written again");
+                }
+                return;
+            }
+            Err(LeaseError::Conflict { what }) => {
+                debug!(%what, "changed meanwhile, looking again");
+                return;
+            }
+            Err(error) => error,
+        };
+        let category = error.category();
+        self.gauges.fail(category);
+        if !self.trouble.is_news(category) {
+            return;
+        }
+        if self.grip.stands() {
+            warn!(%lease, category, error = %chain(&error), "the lease was not renewed, trying again");
+        } else {
+            error!(%lease, category, error = %chain(&error), "nothing is done by this replica without the lease");
+        }
+    }
+
+    fn key(&self) -> crate::key::Key {
+        self.contender.store.key(&self.name)
+    }
+}
+
+impl std::fmt::Display for Vacancy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Missing => "there was none",
+            Self::Released => "it was given up",
+            Self::Expired => "it was not renewed",
+        })
+    }
+}
