@@ -24,8 +24,8 @@ use anyhow::{Context as _, bail};
 use crate::{generated::repository, sbom};
 pub use archive::Digest;
 use archive::Image;
-pub use build::rustc;
 use build::{Built, Platform};
+pub use build::{program, rustc};
 use origin::Origin;
 use reference::Reference;
 
@@ -133,5 +133,7 @@ fn summarise(written: &[(&PathBuf, &[u8])]) -> io::Result<()> {
     Ok(())
 }
 
+#[cfg(test)]
+mod recipes;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Tasks of the repository: `cargo xtask …`.
 
+mod cargo;
 mod chart;
 mod cli;
 #[cfg(test)]

@@ -9,12 +9,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Node, Package, PackageId};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    cargo::{DependencyKind, Metadata, Node, Package, PackageId},
     generated::repository,
     image::{Digest, rustc},
 };
@@ -22,6 +22,8 @@ use crate::{
 const ROOT: &str = "leeward";
 /// Not linked, but in the image, and outdated like any other crate some day.
 const CERTIFICATES: &str = "webpki-root-certs";
+/// As cargo names it.
+const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// The SBOM as text, of the packages that were compiled for the target.
 pub fn of_build(
@@ -33,7 +35,7 @@ pub fn of_build(
     let checksums = Checksums::read()?;
     let release = rustc(&["--version"])?;
     let bill = Bill {
-        metadata: &metadata(triple)?,
+        metadata: &Metadata::read(triple)?,
         compiled,
         checksums: &checksums,
         rust: release
@@ -44,15 +46,6 @@ pub fn of_build(
         time,
     };
     Ok(format!("{:#}\n", bill.document()?))
-}
-
-/// What cargo knows of all crates that could be in a binary for this target.
-fn metadata(triple: &str) -> anyhow::Result<Metadata> {
-    MetadataCommand::new()
-        .manifest_path(repository().join("Cargo.toml"))
-        .other_options(vec!["--locked".to_owned(), format!("--filter-platform={triple}")])
-        .exec()
-        .context("cannot read the dependencies")
 }
 
 /// SHA-256 of what was downloaded, by name and version.
@@ -67,7 +60,7 @@ impl Checksums {
     }
 
     fn of(&self, package: &Package) -> anyhow::Result<&str> {
-        let key = (package.name.to_string(), package.version.to_string());
+        let key = (package.name.clone(), package.version.clone());
         let checksum = self.0.get(&key);
         checksum
             .map(String::as_str)
@@ -105,7 +98,7 @@ impl Bill<'_> {
         let edges = self.edges(&root.id)?;
         let mut components = vec![self.rust()];
         for id in edges.keys().filter(|id| **id != root.id) {
-            components.push(self.component(&self.metadata[id])?);
+            components.push(self.component(self.metadata.package(id)?)?);
         }
         let certificates = self.certificates()?;
         if !edges.contains_key(&certificates.id) {
@@ -130,11 +123,11 @@ impl Bill<'_> {
     }
 
     fn root(&self) -> anyhow::Result<&Package> {
-        let packages = self.metadata.workspace_packages();
-        packages
-            .into_iter()
-            .find(|package| package.name == ROOT)
-            .context("the workspace has no package leeward")
+        let is_root = |package: &&Package| {
+            package.name == ROOT && self.metadata.workspace_members.contains(&package.id)
+        };
+        let package = self.metadata.packages.iter().find(is_root);
+        package.context("the workspace has no package leeward")
     }
 
     fn certificates(&self) -> anyhow::Result<&Package> {
@@ -191,7 +184,7 @@ impl Bill<'_> {
             return Ok(component);
         };
         ensure!(
-            source.is_crates_io(),
+            source == CRATES_IO,
             "{} comes from {source}; only crates of crates.io can be named in the SBOM",
             reference(package)
         );
@@ -202,13 +195,8 @@ impl Bill<'_> {
 
     /// Every package of the binary, and which it needs in turn.
     fn edges(&self, root: &PackageId) -> anyhow::Result<BTreeMap<PackageId, BTreeSet<PackageId>>> {
-        let nodes = &self
-            .metadata
-            .resolve
-            .as_ref()
-            .context("cargo resolved nothing")?
-            .nodes;
-        let nodes: BTreeMap<&PackageId, &Node> = nodes.iter().map(|node| (&node.id, node)).collect();
+        let nodes = self.metadata.resolve.nodes.iter();
+        let nodes: BTreeMap<&PackageId, &Node> = nodes.map(|node| (&node.id, node)).collect();
         let mut edges = BTreeMap::new();
         let mut waiting = vec![root.clone()];
         while let Some(id) = waiting.pop() {
@@ -227,7 +215,7 @@ impl Bill<'_> {
 
     /// Features that only tests turn on are in the metadata, but were not compiled; procedural macros were, but for the build.
     fn needs(&self, node: &Node) -> BTreeSet<PackageId> {
-        let normal = |kind: &cargo_metadata::DepKindInfo| kind.kind == DependencyKind::Normal;
+        let normal = |kind: &DependencyKind| kind.kind.is_none();
         let needed = node
             .deps
             .iter()
@@ -242,12 +230,13 @@ impl Bill<'_> {
         edges: &BTreeMap<PackageId, BTreeSet<PackageId>>,
     ) -> anyhow::Result<Vec<Value>> {
         let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let named = |id| self.metadata.package(id).map(reference);
         for (id, needed) in edges {
-            let needed = needed.iter().map(|id| reference(&self.metadata[id]));
-            needs
-                .entry(reference(&self.metadata[id]))
-                .or_default()
-                .extend(needed);
+            let needed = needed
+                .iter()
+                .map(named)
+                .collect::<anyhow::Result<BTreeSet<_>>>()?;
+            needs.entry(named(id)?).or_default().extend(needed);
         }
         for beside in [self.rust_reference(), reference(self.certificates()?)] {
             needs.entry(beside.clone()).or_default();

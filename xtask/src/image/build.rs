@@ -9,10 +9,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, bail, ensure};
-use cargo_metadata::{Artifact, Message, PackageId};
-
+use crate::cargo::{Artifact, PackageId, artifacts};
 use crate::generated::repository;
+use anyhow::{Context as _, bail, ensure};
 
 /// What the machine can build and run.
 #[derive(Clone, Copy)]
@@ -63,14 +62,14 @@ pub fn build(platform: &Platform, profile: &str) -> anyhow::Result<Built> {
     isolate(&mut command, platform.triple)?;
     let mut child = command.spawn().context("cannot run cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
-    let artifacts = artifacts(output, platform.triple);
+    let artifacts = artifacts(std::io::BufReader::new(output));
     // The exit code says more than a broken stream of messages would.
     ensure!(
         child.wait()?.success(),
         "the build for {} failed; what cargo says is above",
         platform.triple
     );
-    built(&artifacts?)
+    built(&artifacts?, platform.triple)
 }
 
 /// The folders that must not show in the binary, each with a slash at its end; the deeper one last, because rustc obeys the last that fits.
@@ -147,30 +146,17 @@ fn ensure_target(triple: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Messages about what is for the target; the rest ran on this machine during the build.
-fn artifacts(output: impl std::io::Read, triple: &str) -> anyhow::Result<Vec<Artifact>> {
-    let mut artifacts = Vec::new();
-    for message in Message::parse_stream(std::io::BufReader::new(output)) {
-        if let Message::CompilerArtifact(artifact) = message.context("cannot read what cargo says")? {
-            let for_target =
-                |path: &cargo_metadata::camino::Utf8PathBuf| path.iter().any(|part| part == triple);
-            artifacts.extend(Some(artifact).filter(|artifact| artifact.filenames.iter().any(for_target)));
-        }
-    }
-    Ok(artifacts)
-}
-
-fn built(artifacts: &[Artifact]) -> anyhow::Result<Built> {
-    let executable = artifacts
-        .iter()
-        .find_map(|artifact| artifact.executable.as_ref())
-        .context("cargo built no executable")?;
+fn built(artifacts: &[Artifact], triple: &str) -> anyhow::Result<Built> {
+    // The rest ran on this machine during the build.
+    let for_target = |artifact: &&Artifact| {
+        let mut files = artifact.filenames.iter();
+        files.any(|path| path.iter().any(|part| part == triple))
+    };
+    let artifacts = || artifacts.iter().filter(for_target);
+    let executable = artifacts().find_map(|artifact| artifact.executable.clone());
     Ok(Built {
-        executable: executable.as_std_path().to_owned(),
-        packages: artifacts
-            .iter()
-            .map(|artifact| artifact.package_id.clone())
-            .collect(),
+        executable: executable.context("cargo built no executable")?,
+        packages: artifacts().map(|artifact| artifact.package_id.clone()).collect(),
     })
 }
 
@@ -190,6 +176,7 @@ pub fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-fn program(variable: &str, name: &str) -> OsString {
+/// What a variable names, or else the usual program.
+pub fn program(variable: &str, name: &str) -> OsString {
     env::var_os(variable).unwrap_or_else(|| name.into())
 }

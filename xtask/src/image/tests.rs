@@ -4,7 +4,7 @@ use super::content::{CERTIFICATES, File, files};
 use super::proof::{prove, read, why_too_large, why_unsafe};
 use super::*;
 
-fn image(binary: &[u8]) -> Image {
+pub fn image(binary: &[u8]) -> Image {
     Image {
         reference: "registry.example/team/leeward:1.2.3".parse().unwrap(),
         labels: BTreeMap::from([("org.opencontainers.image.title".to_owned(), "leeward".to_owned())]),

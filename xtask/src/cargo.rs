@@ -1,0 +1,134 @@
+//! What cargo says of the workspace and of a build, in JSON. Only what is needed is read.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use crate::generated::repository;
+use crate::image::program;
+
+/// A package of one version from one source, as cargo names it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(transparent)]
+pub struct PackageId(String);
+
+impl std::fmt::Display for PackageId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// All packages that the workspace may need.
+#[derive(Deserialize)]
+pub struct Metadata {
+    pub packages: Vec<Package>,
+    pub workspace_members: Vec<PackageId>,
+    pub resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+pub struct Package {
+    pub id: PackageId,
+    pub name: String,
+    pub version: String,
+    pub description: Option<String>,
+    pub license: Option<String>,
+    /// Where it was downloaded from; `None` for one of this workspace.
+    pub source: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Resolve {
+    pub nodes: Vec<Node>,
+}
+
+/// A package and what it depends on.
+#[derive(Deserialize)]
+pub struct Node {
+    pub id: PackageId,
+    pub deps: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+pub struct Dependency {
+    pub pkg: PackageId,
+    pub dep_kinds: Vec<DependencyKind>,
+}
+
+#[derive(Deserialize)]
+pub struct DependencyKind {
+    /// `dev` or `build`; `None` for what is linked.
+    pub kind: Option<String>,
+}
+
+impl Metadata {
+    /// What there is for a target, exactly as in Cargo.lock.
+    pub fn read(triple: &str) -> anyhow::Result<Self> {
+        let output = Command::new(program("CARGO", "cargo"))
+            .args(["metadata", "--format-version", "1", "--locked"])
+            .args(["--filter-platform", triple])
+            .current_dir(repository())
+            .output()
+            .context("cannot run cargo")?;
+        ensure!(
+            output.status.success(),
+            "cargo metadata: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        serde_json::from_slice(&output.stdout).context("cannot read what cargo says of the dependencies")
+    }
+
+    /// A package by its id.
+    pub fn package(&self, id: &PackageId) -> anyhow::Result<&Package> {
+        let package = self.packages.iter().find(|package| package.id == *id);
+        package.with_context(|| format!("cargo does not know {id}"))
+    }
+}
+
+/// What a build made.
+#[derive(Debug, Deserialize)]
+pub struct Artifact {
+    pub package_id: PackageId,
+    pub filenames: Vec<PathBuf>,
+    pub executable: Option<PathBuf>,
+}
+
+/// What a build made, out of all that cargo says of it (`--message-format=json`).
+pub fn artifacts(output: impl BufRead) -> anyhow::Result<Vec<Artifact>> {
+    #[derive(Deserialize)]
+    struct Message {
+        reason: String,
+    }
+    let mut artifacts = Vec::new();
+    for line in output.lines() {
+        let line = line.context("cannot read what cargo says")?;
+        // Between the messages there may be what a build script or a macro printed.
+        let Ok(message) = serde_json::from_str::<Message>(&line) else {
+            continue;
+        };
+        if message.reason == "compiler-artifact" {
+            artifacts.push(serde_json::from_str(&line).with_context(|| format!("cargo says {line}"))?);
+        }
+    }
+    Ok(artifacts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_found_between_other_messages_and_one_that_cannot_be_read_is_an_error() {
+        let artifact = r#"{"reason":"compiler-artifact","package_id":"a@1","filenames":["/t/a"],"executable":"/t/a","fresh":true}"#;
+        let text = format!("printed\n{{\"reason\":\"build-finished\",\"success\":true}}\n{artifact}\n");
+        let found = artifacts(text.as_bytes()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].package_id.to_string(), "a@1");
+        assert_eq!(found[0].executable.as_deref(), Some("/t/a".as_ref()));
+        let error = artifacts(&br#"{"reason":"compiler-artifact"}"#[..]).unwrap_err();
+        assert!(format!("{error:#}").contains("package_id"), "{error:#}");
+    }
+}
