@@ -3,7 +3,8 @@
 //! Promises: what hangs on a lease ends on this process's own clock, before anybody else may take it, whether or not
 //! this process runs or reaches the Kubernetes API at that time; updates are refused where somebody else wrote in
 //! between; a lease that is given up is free at once. Without an answer of the API nobody begins to act. One system is
-//! never handled by two replicas, also where they were told different numbers of shards.
+//! never handled by two replicas, also where they were told different numbers of shards, unless a person deletes a lease
+//! that is held: its holder learns of that with the next renewal.
 //!
 //! [`layout`] says which leases there are, [`member`] whether this process takes part, [`balance`] and [`shards`] which
 //! shards it holds. What a tenure is good for is [`tenure`]'s and its users' matter.

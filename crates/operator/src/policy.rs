@@ -112,12 +112,18 @@ impl Policies {
                 Entry::new(policy)
             }
         };
+        self.follow_reference(key, policy, &mut entry).await;
         self.obey_switches(key, policy, &mut entry).await;
         let entered = self.enter(key, policy, &mut entry).await;
         let policy = match &entered {
             Ok(Some(read)) => &**read,
             Ok(None) | Err(_) => policy,
         };
+        if self.is_leaving(policy, &entry) {
+            let said = self.leave(key, &mut entry).await;
+            self.put_back(key, entry).await;
+            return said.map(|()| SOON);
+        }
         let findings = self.pursue(key, policy, &mut entry).await;
         let written = self.publish(key, policy, &mut entry, &findings).await;
         let runs = entry.standing().is_some() || !self.is_in_term(policy, &entry);
@@ -297,8 +303,11 @@ impl Policies {
             drive.direct(orders);
             return;
         }
-        info!(policy = %key, %account, "policy starts");
         let tenure = self.shared.tenure_of(&claim.system);
+        let Some((acts, voice)) = entry.term.and_then(|term| tenure.grant(term)) else {
+            return;
+        };
+        info!(policy = %key, %account, "policy starts");
         let start = Start {
             key,
             object: policy.object_ref(&()),
@@ -309,9 +318,10 @@ impl Policies {
             metrics: self.shared.metrics.clone(),
             pokes: &self.shared.policy_pokes,
             events: self.shared.events.clone(),
+            acts,
             tenure: tenure.clone(),
         };
-        entry.voice = Some(tenure.voice());
+        entry.voice = Some(voice);
         entry.drive = Some(Drive::start(start, orders));
     }
 
@@ -358,11 +368,11 @@ impl Policies {
     ) -> Result<(), ClusterError> {
         if !self.is_in_term(policy, entry) {
             self.shared.gauges.forget_conditions(key);
-            entry.voice = None;
+            Self::fall_silent(key, entry);
             return Ok(());
         }
-        if !self.may_run(policy, entry) {
-            return self.say_last(key, entry).await;
+        if self.is_leaving(policy, entry) {
+            return self.leave(key, entry).await;
         }
         let standing = entry.standing();
         let outlook = Outlook {

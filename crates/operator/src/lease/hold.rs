@@ -133,10 +133,14 @@ impl Hold {
             None => record,
         };
         let before = self.seen.record().and_then(|record| record.holder.clone());
+        if vacancy.is_some() {
+            // Somebody may have had it, also where the answer to this write is lost.
+            self.unbroken = false;
+            self.lose();
+        }
         self.write(&record).await?;
         self.holder = None;
         if let Some(why) = vacancy {
-            self.unbroken = false;
             let (lease, identity) = (self.key(), &self.contender.me);
             info!(%lease, %identity, %why, before, "this replica holds the lease");
         }
@@ -184,9 +188,6 @@ impl Hold {
 
     /// Gives it up, so that the next one need not wait.
     pub async fn release(&mut self) {
-        if !self.grip.is_held() && !self.known {
-            return;
-        }
         self.lose();
         for _ in 0..2 {
             match self.vacate().await {
@@ -222,7 +223,8 @@ impl Hold {
         Ok(())
     }
 
-    fn lose(&mut self) {
+    /// Nothing hangs on it from now on.
+    pub fn lose(&mut self) {
         self.grip.lose();
         self.gauges.hold(false);
     }
@@ -231,7 +233,7 @@ impl Hold {
         let lease = self.key();
         let error = match outcome {
             Ok(()) => {
-                if self.trouble.is_over() {
+                if self.trouble.end() {
                     info!(%lease, "the lease can be read and written again");
                 }
                 return;

@@ -38,6 +38,7 @@ impl Shard {
                     Some(due) => next = due,
                     None => break,
                 },
+                () = self.member.changed() => next = Instant::now(),
             }
         }
         self.hold.into_grip()
@@ -57,6 +58,7 @@ impl Shard {
     async fn attempt(&mut self) -> Result<bool, LeaseError> {
         // Without the member's lease nobody may know that this process is here.
         let Some(within) = self.member.term() else {
+            self.hold.lose();
             return Ok(true);
         };
         if !self.hold.is_known() {

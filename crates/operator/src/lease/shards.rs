@@ -83,12 +83,11 @@ impl Shards {
     }
 
     async fn step(&mut self) {
-        if self.member.term().is_none() {
-            return;
-        }
         match self.contender.store.list().await {
             Ok(read) => {
-                self.trouble.is_over();
+                if self.trouble.end() {
+                    info!("the shards' leases can be read again");
+                }
                 self.board.update(read, Instant::now());
             }
             Err(error) => {
@@ -99,7 +98,10 @@ impl Shards {
                 return;
             }
         }
-        self.act(Instant::now()).await;
+        // Others are watched all the time, so that a member that is new knows who is gone.
+        if self.member.term().is_some() {
+            self.act(Instant::now()).await;
+        }
     }
 
     async fn act(&mut self, now: Instant) {
@@ -173,6 +175,7 @@ impl Shards {
             }
             Err(error) => {
                 error!(error = %chain(&error), "the keeper of a shard failed");
+                self.leases.iter().for_each(|lease| lease.tenure.close());
                 false
             }
         }

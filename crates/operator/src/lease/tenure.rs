@@ -49,6 +49,7 @@ struct Right {
 
 impl Right {
     fn begin(&mut self) {
+        self.acts.end();
         self.term = Some(Term::next());
         self.acts = Fence::fallen();
         self.voices = TaskTracker::new();
@@ -91,6 +92,12 @@ impl Tenure {
         self.right.borrow().acts.clone()
     }
 
+    /// What acts of this term hang on, with what is to be kept by those who have something to say in it; `None` in another.
+    pub fn grant(&self, term: Term) -> Option<(Fence, Voice)> {
+        let right = self.right.borrow();
+        (right.term == Some(term)).then(|| (right.acts.clone(), right.voices.token()))
+    }
+
     /// Ends all acts of the present term; what was done may still be said.
     pub fn end_acts(&self) {
         self.sender.send_modify(|right| right.acts.end());
@@ -102,11 +109,6 @@ impl Tenure {
             right.closed = true;
             right.acts.end();
         });
-    }
-
-    /// To be kept by those who have something to say in the present term.
-    pub fn voice(&self) -> Voice {
-        self.right.borrow().voices.token()
     }
 
     /// Waits until everything is said that somebody had to say in the present term.
@@ -130,19 +132,22 @@ impl Tenure {
 
     /// Carries a call on for as long as the lease is held; `None` if it is not, or not to the end.
     pub async fn while_held<T>(&self, call: impl Future<Output = T>) -> Option<T> {
-        self.term()?;
+        let term = self.term()?;
         tokio::select! {
             biased;
-            () = self.fallen() => None,
+            () = self.clone().ended(term) => None,
             done = call => Some(done),
         }
     }
 
-    async fn fallen(&self) {
-        while self.words.stands() {
+    async fn ended(mut self, term: Term) {
+        while self.term() == Some(term) {
             match self.words.falls_at() {
-                Some(end) => sleep_until(end).await,
-                None => std::future::pending().await,
+                Some(end) => tokio::select! {
+                    () = sleep_until(end) => {}
+                    () = self.changed() => {}
+                },
+                None => self.changed().await,
             }
         }
     }
@@ -260,6 +265,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn words_end_at_once_when_the_lease_is_given_up_and_do_not_go_on_in_the_next_term() {
+        let (grip, tenure) = Grip::new();
+        for anew in [false, true] {
+            grip.extend(Instant::now() + LONG, true);
+            let said = tenure.while_held(tokio::time::sleep(LONG / 2));
+            let given_up = async {
+                tokio::time::sleep(LONG / 10).await;
+                grip.lose();
+                if anew {
+                    grip.extend(Instant::now() + LONG, true);
+                }
+            };
+            assert_eq!(tokio::join!(said, given_up).0, None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn p8_acts_that_were_ended_stay_so_although_the_lease_is_renewed_until_the_next_term() {
         let (grip, tenure) = Grip::new();
         grip.extend(Instant::now() + LONG, true);
@@ -292,7 +314,8 @@ mod tests {
         grip.extend(Instant::now() + LONG, true);
         tenure.silence().await;
         grip.extend(Instant::now() + LONG, true);
-        let (one, two) = (tenure.voice(), tenure.voice());
+        let voice = || tenure.grant(tenure.term().unwrap()).unwrap().1;
+        let (one, two) = (voice(), voice());
         let silence = tokio::spawn({
             let tenure = tenure.clone();
             async move { tenure.silence().await }

@@ -32,6 +32,8 @@ enum Weather {
     SlowAfter(Duration),
     /// Does nothing and never answers.
     Silent,
+    /// Does what is asked, and answers only those who read.
+    Deaf,
     Forbidden,
     Broken,
 }
@@ -72,6 +74,11 @@ impl Api {
                 let answer = self.obey(request).await;
                 sleep(time).await;
                 answer
+            }
+            Weather::Deaf if request.method() == Method::GET => self.obey(request).await,
+            Weather::Deaf => {
+                self.obey(request).await;
+                std::future::pending().await
             }
             Weather::Silent => std::future::pending().await,
             Weather::Forbidden => failure(StatusCode::FORBIDDEN),
@@ -286,6 +293,26 @@ async fn without_the_api_nobody_acts_and_with_it_the_same_term_goes_on() {
     first.await_acting().await;
     assert_eq!(first.tenure().term(), before);
     assert_eq!(api.transitions(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p10_a_term_is_a_new_one_although_the_answer_to_its_first_write_was_lost() {
+    let api = Arc::new(Api::default());
+    let first = Replica::start(&api, "first");
+    first.await_acting().await;
+    let before = first.tenure().term();
+    api.set("first", Weather::Silent);
+    let mut second = Replica::start(&api, "second");
+    second.await_acting().await;
+    // The first one finds the lease given up, takes it, and does not learn of it.
+    second.end().await;
+    api.set("first", Weather::Deaf);
+    sleep(DURATION / 2).await;
+    assert!(api.holder().unwrap().starts_with("first_"));
+    assert!(!first.acts());
+    api.set("first", Weather::Fine);
+    first.await_acting().await;
+    assert_ne!(first.tenure().term(), before, "another one held it in between");
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,8 +25,8 @@ impl Trouble {
         !known
     }
 
-    /// There is none now; whether there was one.
-    pub fn is_over(&mut self) -> bool {
+    /// There is none from now on; whether there was one.
+    pub fn end(&mut self) -> bool {
         self.told.take().is_some()
     }
 }
@@ -38,11 +38,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_trouble_is_told_when_it_begins_when_it_changes_and_once_a_minute() {
         let mut trouble = Trouble::default();
-        assert!(!trouble.is_over());
+        assert!(!trouble.end());
         assert!(trouble.is_news("failed") && !trouble.is_news("failed"));
         assert!(trouble.is_news("forbidden"));
         tokio::time::advance(TOLD_AGAIN).await;
         assert!(trouble.is_news("forbidden"));
-        assert!(trouble.is_over() && trouble.is_news("forbidden"));
+        assert!(trouble.end() && trouble.is_news("forbidden"));
     }
 }

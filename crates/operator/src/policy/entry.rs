@@ -10,6 +10,7 @@ use super::link::Link;
 use super::run::Drive;
 use crate::key::Key;
 use crate::lease::{Term, Voice};
+use crate::shared::system_of;
 use crate::systems::SystemHandle;
 
 /// One policy at work.
@@ -17,6 +18,8 @@ use crate::systems::SystemHandle;
 pub struct Entry {
     /// The uid of the object: one that was made anew is another.
     pub uid: String,
+    /// The system that it refers to.
+    pub of: Key,
     /// Its connection.
     pub link: Option<Link>,
     /// Its runner.
@@ -43,6 +46,7 @@ impl Entry {
         let status = policy.status.clone().unwrap_or_default();
         Self {
             uid: policy.metadata.uid.clone().unwrap_or_default(),
+            of: system_of(policy),
             link: None,
             drive: None,
             system: None,

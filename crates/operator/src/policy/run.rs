@@ -108,7 +108,9 @@ pub struct Start<'a> {
     pub pokes: &'a Pokes,
     /// Where its events go.
     pub events: Events,
-    /// The right to act and to tell of it.
+    /// The right to act.
+    pub acts: Fence,
+    /// The right to tell of it.
     pub tenure: Tenure,
 }
 
@@ -132,7 +134,7 @@ impl Drive {
         let token = orders.spec.reset_token.as_deref();
         let nothing = PlacementPolicyStatus::default();
         let past = if same_account { past } else { &nothing };
-        let acts = start.tenure.acts();
+        let acts = start.acts;
         let setup = Setup {
             labels: labels(start.key),
             account: start.account.clone(),

@@ -3,12 +3,13 @@
 use leeward_api::PlacementPolicy;
 use leeward_engine::permit::Withheld;
 use leeward_engine::status::same;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Policies;
 use super::entry::Entry;
 use super::run;
 use crate::cluster::ClusterError;
+use crate::error::chain;
 use crate::key::Key;
 use crate::shared::system_of;
 
@@ -75,6 +76,40 @@ impl Policies {
             info!(policy = %key, "policy is left to the holder of the lease");
             self.halt(key, entry).await;
             self.shared.metrics.rest(&run::labels(key));
+        }
+    }
+
+    /// Ends what runs for a policy that refers to another system now, which may be another replica's matter. What was done in
+    /// the one before is written as long as this replica may speak for it.
+    pub(super) async fn follow_reference(&self, key: &Key, policy: &PlacementPolicy, entry: &mut Entry) {
+        let system = system_of(policy);
+        if entry.of == system {
+            return;
+        }
+        entry.of = system;
+        self.halt(key, entry).await;
+        entry.link = None;
+        if let Err(error) = self.say_last(key, entry).await {
+            warn!(policy = %key, error = %chain(&error), "what was done in the system before is not written");
+        }
+        entry.term = None;
+    }
+
+    /// Whether this replica speaks for a policy still, but does not run it any more: the lease is about to be given up.
+    pub(super) fn is_leaving(&self, policy: &PlacementPolicy, entry: &Entry) -> bool {
+        self.is_in_term(policy, entry) && !self.may_run(policy, entry)
+    }
+
+    /// Ends the runner of a policy and writes what it did last.
+    pub(super) async fn leave(&self, key: &Key, entry: &mut Entry) -> Result<(), ClusterError> {
+        self.stand_down(key, entry).await;
+        self.say_last(key, entry).await
+    }
+
+    /// What was not said in time is lost: another replica may speak now.
+    pub(super) fn fall_silent(key: &Key, entry: &mut Entry) {
+        if entry.voice.take().is_some() && !same(&entry.written, &entry.status) {
+            warn!(policy = %key, "what was done last was not written before the lease was gone");
         }
     }
 

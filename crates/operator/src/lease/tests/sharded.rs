@@ -108,7 +108,8 @@ async fn a_shard_is_given_up_only_after_its_last_words() {
     let api = Arc::new(Api::default());
     let mut replicas = started(&api, &["a"], 2);
     sleep(Duration::from_secs(1)).await;
-    let voices: Vec<Voice> = replicas[0].tenures.each().iter().map(Tenure::voice).collect();
+    let voice = |tenure: &Tenure| tenure.grant(tenure.term().unwrap()).unwrap().1;
+    let voices: Vec<Voice> = replicas[0].tenures.each().iter().map(voice).collect();
     replicas.extend(started(&api, &["b"], 2));
     let given_up = async {
         while counts(&replicas)[0] == 2 {
@@ -198,6 +199,41 @@ async fn without_the_api_no_shard_is_acted_on_and_with_it_the_same_terms_go_on()
     assert_eq!(terms(), before);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_members_lease_that_is_deleted_lets_nobody_with_another_number_in_for_good() {
+    for (before, after) in [(4, 1), (1, 4), (4, 8)] {
+        let api = Arc::new(Api::default());
+        let old = started(&api, &["a"], before);
+        sleep(Duration::from_secs(1)).await;
+        api.stored
+            .lock()
+            .unwrap()
+            .retain(|name, _| name.contains("-shard-"));
+        let new = started(&api, &["b"], after);
+        sleep(CALM).await;
+        let both = systems()
+            .into_iter()
+            .filter(|system| !acting(&old, system).is_empty() && !acting(&new, system).is_empty());
+        assert_eq!(both.count(), 0, "{before} and {after}");
+        let counts = (counts(&old)[0], counts(&new)[0]);
+        let full = (usize::from(before), usize::from(after));
+        assert!(counts == (full.0, 0) || counts == (0, full.1), "{counts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_while_all_died_takes_over_no_later_than_one_who_took_part() {
+    let api = Arc::new(Api::default());
+    let mut replicas = started(&api, &["a", "b"], 2);
+    sleep(CALM).await;
+    replicas.extend(started(&api, &["c"], 2));
+    sleep(CALM).await;
+    replicas.remove(0).crash();
+    replicas.remove(0).crash();
+    sleep(DURATION + Duration::from_secs(1)).await;
+    assert_eq!(counts(&replicas), [2]);
+}
+
 /// As with one shard, whatever the API does to whom and however many shards each was told.
 #[tokio::test(start_paused = true)]
 async fn p8_at_no_moment_do_two_replicas_act_on_one_system() {
@@ -223,9 +259,9 @@ async fn p8_at_no_moment_do_two_replicas_act_on_one_system() {
             replicas.push(Replica::start_with(&api, &name, shards));
             names.push((name, shards));
         }
-        // Who acted last on each system, when, and whether it may have given up in order since.
+        // Who acted last on each system and when, and who crashed while it acted on one.
         let mut last: BTreeMap<&Key, (String, Instant)> = BTreeMap::new();
-        let mut ended = BTreeSet::new();
+        let mut crashed = BTreeSet::new();
         for moment in 0..2400 {
             sleep(STEP).await;
             for system in &systems {
@@ -241,7 +277,7 @@ async fn p8_at_no_moment_do_two_replicas_act_on_one_system() {
                     && before != name
                 {
                     handed += 1;
-                    let crashed = ended.contains(&before);
+                    let crashed = crashed.contains(&(before.clone(), system.clone()));
                     assert!(
                         !crashed || at.elapsed() >= pause,
                         "seed {seed}, moment {moment}, {system}: {name} {:?} after {before} was lost",
@@ -266,13 +302,15 @@ async fn p8_at_no_moment_do_two_replicas_act_on_one_system() {
                     let likely = LAYOUTS[usize::try_from(moment / 800).unwrap()];
                     let (started, shards) = next(&mut chance, likely);
                     let replica = Replica::start_with(&api, &started, shards);
+                    let held = |system: &&Key| acting(&replicas, system) == [index];
+                    let held: Vec<Key> = systems.iter().filter(held).cloned().collect();
                     let mut former = std::mem::replace(&mut replicas[index], replica);
                     names[index] = (started, shards);
                     if what == 9 {
                         former.tenures.close();
                         former.end().await;
                     } else {
-                        ended.insert(name);
+                        crashed.extend(held.into_iter().map(|system| (name.clone(), system)));
                         former.crash();
                     }
                 }
