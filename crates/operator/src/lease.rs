@@ -25,6 +25,7 @@ mod trouble;
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -148,6 +149,11 @@ impl Tenures {
         for tenure in &*self.each {
             tenure.close();
         }
+    }
+
+    /// Waits until everything is said that somebody had to say in the present terms.
+    pub async fn silence(&self) {
+        join_all(self.each.iter().map(Tenure::silence)).await;
     }
 }
 

@@ -35,6 +35,8 @@ use crate::watch::control;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// At the end, reconciles under way may finish for this long.
 const RECONCILES_END: Duration = Duration::from_millis(300);
+/// And those that go on for longer may say what was done last.
+const WORDS_END: Duration = Duration::from_millis(1500);
 /// The lease may be given up for this long, so that another replica need not wait for its end.
 const LEASE_END: Duration = Duration::from_secs(3);
 /// And events that wait may be written for this long.
@@ -113,7 +115,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     })
     .await;
     policies.shutdown().await;
-    // Everything is said that the next holder has to know.
+    // What a reconcile had in hand is said by that; then everything is said that the next holder has to know.
+    let _ = tokio::time::timeout(WORDS_END, tenures.silence()).await;
     leave.cancel();
     let _ = tokio::time::timeout(LEASE_END, holding.join_next()).await;
     systems.shutdown().await;

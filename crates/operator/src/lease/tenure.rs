@@ -103,11 +103,12 @@ impl Tenure {
         self.sender.send_modify(|right| right.acts.end());
     }
 
-    /// Ends all acts for good, those of terms to come too.
+    /// Ends all acts for good, those of terms to come too. Nobody is woken: whoever calls this ends the rest as well.
     pub fn close(&self) {
-        self.sender.send_modify(|right| {
+        self.sender.send_if_modified(|right| {
             right.closed = true;
             right.acts.end();
+            false
         });
     }
 
