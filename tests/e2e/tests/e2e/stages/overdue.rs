@@ -1,6 +1,8 @@
 //! A move that cannot end: it is cancelled after its time, and nothing but the attempt is left of it (P7). What was tried
 //! is remembered over a kill, until the policy says otherwise.
 
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use async_nats::{Client, Subscriber};
 use futures::{FutureExt, StreamExt};
@@ -17,6 +19,9 @@ use crate::wrong_side::{AWAY, HOME, assert_led_from};
 
 /// With these asleep, a group of three at home comes to no decision.
 const ASLEEP: [&str; 2] = ["us-east-0", "us-east-1"];
+
+/// From one location to the other, until they sleep: without it, a move of little data may end before they do.
+const SLOW: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p7_a_move_that_does_not_end_is_cancelled_and_tried_again_only_when_told() {
@@ -65,6 +70,7 @@ async fn overdue(version: NatsVersion) {
     let mut cancels = Cancels::watch(&client).await;
     stage.start_operator().await.unwrap();
     until(&mut edits, ".UPDATE.ORDERS").await;
+    stage.system.wan().set_delay_everywhere(SLOW);
     // A server that sleeps before the edit is agreed on could make the meta group lose it.
     eventually(CONVERGED, "the edit is stored", || async {
         let info = jetstream::stream_info(&client, "ORDERS").await?;
@@ -77,6 +83,7 @@ async fn overdue(version: NatsVersion) {
     for server in ASLEEP {
         stage.system.pause(server).await.unwrap();
     }
+    stage.system.wan().set_delay_everywhere(Duration::ZERO);
     stage
         .await_policy("orders", "the move has timed out", |policy| {
             let last = &policy["status"]["recentActions"][0];
