@@ -1,6 +1,6 @@
 //! `cargo xtask image`: the container image as an OCI archive, made without Docker.
 //!
-//! Promises: the same commit and toolchain give the same bytes, wherever the checkout is. What is written was read back: digests, user,
+//! Promises: the same commit, by the same Rust and C compilers, gives the same bytes wherever they and the checkout are. What is written was read back: digests, user,
 //! a static binary that runs. Leaves to others: pushing it, signing it, and joining the images of several architectures under one tag.
 
 mod archive;
@@ -8,6 +8,7 @@ mod binary;
 mod build;
 mod content;
 mod origin;
+mod paths;
 mod proof;
 mod reference;
 mod tarball;
@@ -27,6 +28,7 @@ use archive::Image;
 use build::{Built, Platform};
 pub use build::{program, rustc};
 use origin::Origin;
+use paths::Paths;
 use reference::Reference;
 
 const DESCRIPTION: &str = "Keeps NATS JetStream leaders next to the clients that use them";
@@ -56,10 +58,11 @@ pub struct ImageArgs {
 /// Builds the binary, then writes the archive and its SBOM, or the files alone.
 pub fn run(args: &ImageArgs) -> anyhow::Result<()> {
     let platform = Platform::of_this_machine()?;
-    let built = build::build(&platform, &args.profile)?;
+    let paths = Paths::of_this_machine()?;
+    let built = build::build(&platform, &args.profile, &paths)?;
     let executable =
         fs::read(&built.executable).with_context(|| format!("cannot read {}", built.executable.display()))?;
-    if let Some(reason) = binary::why_unfit(&executable, &build::machine_paths()?) {
+    if let Some(reason) = binary::why_unfit(&executable, &paths.folders()) {
         bail!("{}: {reason}", built.executable.display());
     }
     match &args.files {

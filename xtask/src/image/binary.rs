@@ -21,7 +21,7 @@ pub fn why_unfit(binary: &[u8], machine_paths: &[String]) -> Option<String> {
     let path = machine_paths.iter().find(|path| text.contains(path.as_str()))?;
     Some(format!(
         "it contains `{path}`, a path of this machine, so another machine would build other bytes; remap it in \
-         xtask/src/image/build.rs"
+         xtask/src/image/paths.rs"
     ))
 }
 

@@ -9,9 +9,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+use anyhow::{Context as _, bail, ensure};
+
+use super::paths::Paths;
 use crate::cargo::{Artifact, PackageId, artifacts};
 use crate::generated::repository;
-use anyhow::{Context as _, bail, ensure};
 
 /// What the machine can build and run.
 #[derive(Clone, Copy)]
@@ -46,7 +48,7 @@ impl Platform {
 }
 
 /// Builds `leeward` in a target folder of its own, so that no other build waits for it.
-pub fn build(platform: &Platform, profile: &str) -> anyhow::Result<Built> {
+pub fn build(platform: &Platform, profile: &str, paths: &Paths) -> anyhow::Result<Built> {
     ensure_target(platform.triple)?;
     let repository = fs::canonicalize(repository())?;
     let mut command = Command::new(program("CARGO", "cargo"));
@@ -59,7 +61,7 @@ pub fn build(platform: &Platform, profile: &str) -> anyhow::Result<Built> {
         .current_dir(&repository)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    isolate(&mut command, platform.triple)?;
+    isolate(&mut command, platform.triple, paths);
     let mut child = command.spawn().context("cannot run cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
     let artifacts = artifacts(std::io::BufReader::new(output));
@@ -72,53 +74,11 @@ pub fn build(platform: &Platform, profile: &str) -> anyhow::Result<Built> {
     built(&artifacts?, platform.triple)
 }
 
-/// The folders that must not show in the binary, each with a slash at its end; the deeper one last, because rustc obeys the last that fits.
-pub fn machine_paths() -> anyhow::Result<Vec<String>> {
-    let mut paths: Vec<String> = remapped()?
-        .into_iter()
-        .map(|(path, _)| format!("{path}/"))
-        .collect();
-    paths.sort_by_key(String::len);
-    Ok(paths)
-}
-
-/// Paths of this machine, and what stands for them in panics and in C's `__FILE__`.
-fn remapped() -> anyhow::Result<Vec<(String, &'static str)>> {
-    let cargo_home = match env::var("CARGO_HOME") {
-        Ok(path) => PathBuf::from(path),
-        Err(_) => Path::new(&env::var("HOME").context("neither CARGO_HOME nor HOME is set")?).join(".cargo"),
-    };
-    let sysroot = rustc(&["--print", "sysroot"])?;
-    let mut paths = Vec::new();
-    for (path, stand_in) in [
-        (fs::canonicalize(repository())?, "/leeward"),
-        (cargo_home, "/cargo"),
-        (PathBuf::from(sysroot), "/rust"),
-    ] {
-        let path = path
-            .to_str()
-            .with_context(|| format!("{} is not UTF-8", path.display()))?;
-        paths.push((path.to_owned(), stand_in));
-    }
-    paths.sort_by_key(|(path, _)| path.len());
-    Ok(paths)
-}
-
 /// Flags of the person who builds would change the bytes, so they are replaced; a compiler that was chosen for this target stays.
-fn isolate(command: &mut Command, triple: &str) -> anyhow::Result<()> {
-    let remapped = remapped()?;
-    let rust: Vec<String> = remapped
-        .iter()
-        .map(|(path, stand_in)| format!("--remap-path-prefix={path}={stand_in}"))
-        .collect();
+fn isolate(command: &mut Command, triple: &str, paths: &Paths) {
     // glibc's headers are found before musl's, and fortified functions are in glibc alone.
-    let c: Vec<String> = std::iter::once("-U_FORTIFY_SOURCE".to_owned())
-        .chain(
-            remapped
-                .iter()
-                .map(|(path, stand_in)| format!("-ffile-prefix-map={path}={stand_in}")),
-        )
-        .collect();
+    let mut c = vec!["-U_FORTIFY_SOURCE".to_owned()];
+    c.extend(paths.c_flags());
     let suffix = triple.replace('-', "_");
     let compiler = format!("CC_{suffix}");
     if env::var_os(&compiler).is_none() {
@@ -126,9 +86,9 @@ fn isolate(command: &mut Command, triple: &str) -> anyhow::Result<()> {
     }
     command
         .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"))
+        .env("CARGO_ENCODED_RUSTFLAGS", paths.rust_flags().join("\u{1f}"))
+        .env("CARGO_INCREMENTAL", "0")
         .env(format!("CFLAGS_{suffix}"), c.join(" "));
-    Ok(())
 }
 
 fn ensure_target(triple: &str) -> anyhow::Result<()> {
@@ -179,4 +139,47 @@ pub fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
 /// What a variable names, or else the usual program.
 pub fn program(variable: &str, name: &str) -> OsString {
     env::var_os(variable).unwrap_or_else(|| name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_told_to_keep_the_paths_of_this_machine_out_and_heeds_no_other_flags() {
+        let paths = Paths::of_this_machine().unwrap();
+        let mut command = Command::new("cargo");
+        isolate(&mut command, "x86_64-unknown-linux-musl", &paths);
+        let told = |name: &str| {
+            let mut told = command.get_envs().filter(|(key, _)| *key == name);
+            let (_, value) = told
+                .next()
+                .unwrap_or_else(|| panic!("cargo is not told of {name}"));
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(told("RUSTFLAGS"), None);
+        assert_eq!(told("CARGO_INCREMENTAL").as_deref(), Some("0"));
+        let rust = told("CARGO_ENCODED_RUSTFLAGS").unwrap();
+        let c = told("CFLAGS_x86_64_unknown_linux_musl").unwrap();
+        let repository = fs::canonicalize(repository()).unwrap();
+        let checkout = format!("{}=/leeward", repository.display());
+        assert!(
+            rust.split('\u{1f}')
+                .any(|flag| flag == format!("--remap-path-prefix={checkout}")),
+            "{rust}"
+        );
+        assert!(
+            c.split(' ')
+                .any(|flag| flag == format!("-ffile-prefix-map={checkout}")),
+            "{c}"
+        );
+        for (flags, stand_in) in [
+            (&rust, "=/cargo"),
+            (&rust, "=/rust"),
+            (&rust, "=/rustc/"),
+            (&c, "=/cargo"),
+        ] {
+            assert!(flags.contains(stand_in), "{stand_in}: {flags}");
+        }
+    }
 }
