@@ -159,6 +159,19 @@ impl ActError {
         }
     }
 
+    /// Whether nobody was there to act, or nobody said so, as in an election: what does no harm twice may be asked again.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Disconnected
+                | Self::Unanswered { .. }
+                | Self::Refused {
+                    reason: Some(FindingReason::NoLeader),
+                    ..
+                }
+        )
+    }
+
     /// Whether the request may have taken effect all the same, so that only a look can tell.
     pub fn may_have_acted(&self) -> bool {
         match self {

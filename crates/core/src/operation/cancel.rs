@@ -9,8 +9,9 @@ use super::{Outcome, Reading, Sighting, verify};
 use crate::names::ServerName;
 use crate::target::MoveTarget;
 
-/// A cancelled move is looked after for this long: the servers drop the members that were added, and elect anew.
-pub const CANCEL_TIMEOUT: Duration = Duration::from_mins(2);
+/// For this long a cancel is asked for while nobody does it, and for as long a cancelled move is looked after: the servers drop
+/// the members that were added, and elect anew.
+pub const CANCEL_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Judges a stream after its move was cancelled; `lay_on` are its members from before, `overdue` the outcome so far.
 /// `None` while it is neither back nor, since the cancel came too late, done.

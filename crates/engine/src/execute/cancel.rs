@@ -12,6 +12,9 @@ use crate::ports::{Act, ActError, Clock};
 
 impl<A: Act, C: Clock> Tools<'_, A, C> {
     /// `overdue` is the outcome so far; `lay_on` are the stream's peers from before the move.
+    ///
+    /// The servers that keep a move from its end may keep the meta group from a leader too, and elections lose requests. So
+    /// it is asked for again while nobody cancels it; where it was cancelled already, that does nothing.
     pub(super) async fn cancel(
         self,
         action: &Action,
@@ -19,40 +22,53 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         lay_on: &[ServerName],
         overdue: Outcome,
     ) -> Outcome {
-        let permit = match self.authority.issue(self.clock.now()) {
-            Ok(permit) => permit,
-            Err(withheld) => return left_to_the_servers(overdue, &withheld.to_string()),
-        };
-        self.is_at(Stage::Cancelling);
         let look = async || {
             let sighting = self.act.read(&action.asset).await;
             let sighting = sighting.unwrap_or(Sighting::Unanswered);
-            after_cancel(target, lay_on, &sighting, &overdue)
+            let outcome = after_cancel(target, lay_on, &sighting, &overdue);
+            (outcome, sighting == Sighting::Unanswered)
         };
-        match self.act.cancel_move(permit, &action.asset.stream, target).await {
-            Err(error) if !error.may_have_acted() => match look().await {
-                Some(outcome) => outcome,
-                None => left_to_the_servers(overdue, &error.to_string()),
-            },
-            answer => {
-                let mut pace = Pace::of_proof();
-                let begun = Instant::now();
-                let outcome = loop {
-                    pace.rest().await;
-                    if let Some(outcome) = look().await {
-                        break outcome;
-                    }
-                    if begun.elapsed() >= CANCEL_TIMEOUT {
-                        let waited = begun.elapsed().as_secs();
-                        let why = format!("it was not back {waited} s after the cancel");
-                        break left_to_the_servers(overdue, &why);
-                    }
-                };
-                match answer {
-                    Err(error @ ActError::StoredDifferently { .. }) => unlike_sent(&error, outcome),
-                    Ok(()) | Err(_) => outcome,
-                }
+        let begun = Instant::now();
+        let mut pace = Pace::of_proof();
+        let answer = loop {
+            let permit = match self.authority.issue(self.clock.now()) {
+                Ok(permit) => permit,
+                Err(withheld) => return left_to_the_servers(overdue, &withheld.to_string()),
+            };
+            self.is_at(Stage::Cancelling);
+            let answer = self.act.cancel_move(permit, &action.asset.stream, target).await;
+            let error = match &answer {
+                Err(error) if error.is_passing() || !error.may_have_acted() => error,
+                Ok(()) | Err(_) => break answer,
+            };
+            let (outcome, is_silent) = look().await;
+            if let Some(outcome) = outcome {
+                return outcome;
             }
+            if begun.elapsed() >= CANCEL_TIMEOUT || !(is_silent || error.is_passing()) {
+                if error.may_have_acted() {
+                    break answer;
+                }
+                return left_to_the_servers(overdue, &error.to_string());
+            }
+            pace.rest().await;
+        };
+        let begun = Instant::now();
+        let mut pace = Pace::of_proof();
+        let outcome = loop {
+            pace.rest().await;
+            if let (Some(outcome), _) = look().await {
+                break outcome;
+            }
+            if begun.elapsed() >= CANCEL_TIMEOUT {
+                let waited = begun.elapsed().as_secs();
+                let why = format!("it was not back {waited} s after the cancel");
+                break left_to_the_servers(overdue, &why);
+            }
+        };
+        match answer {
+            Err(error @ ActError::StoredDifferently { .. }) => unlike_sent(&error, outcome),
+            Ok(()) | Err(_) => outcome,
         }
     }
 }

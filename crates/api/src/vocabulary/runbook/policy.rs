@@ -223,7 +223,8 @@ impl Explained for DegradedReason {
             Self::MoveTimedOut => Runbook {
                 see: "`status.recentActions` has the move with result `TimedOut`; `nats stream info S` shows \
                      where its replicas are. Leeward cancels such a move where the servers allow that, and \
-                     puts the old placement back; otherwise the servers go on, and the stream is held as \
+                     puts the old placement back; while the JetStream meta group has no leader, it asks \
+                     again for three minutes. Otherwise the servers go on, and the stream is held as \
                      `MoveInProgress`.",
                 act: "Find out what it waits for: a replica that does not catch up, a consumer that cannot \
                      move, a server of home that is not well (`nats server report health`). Raise \

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use leeward_api::vocabulary::FindingReason;
 use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::PeerReading;
 use leeward_core::snapshot::{RaftGroup, Stream};
@@ -25,6 +26,10 @@ pub enum Cancel {
     Ignore,
     /// No such move, say the servers.
     Refuse,
+    /// Nobody is there to cancel it the first so many times.
+    Absent(usize),
+    /// The first so many requests are lost.
+    Lost(usize),
     /// It comes too late: the move is done.
     Late,
     /// The user may not ask.
@@ -107,8 +112,30 @@ impl State {
             description: "stream move not in progress".to_owned(),
             reason: None,
         };
+        let peers = &self.stream(&asset.stream).group.peers;
+        let lies_on: Vec<ServerIx> = peers.iter().map(|peer| peer.server).collect();
+        let goes_back = |pending: &Pending| {
+            pending.asset == *asset && matches!(&pending.change, Change::Lie(servers) if *servers == lies_on)
+        };
         match self.cancel {
-            Cancel::Obey | Cancel::Silent | Cancel::Scramble => self.go_back(asset, target),
+            Cancel::Absent(times) if self.cancels.len() <= times => {
+                return Err(ActError::Refused {
+                    subject,
+                    code: 10_008,
+                    description: "JetStream system temporarily unavailable".to_owned(),
+                    reason: Some(FindingReason::NoLeader),
+                });
+            }
+            Cancel::Lost(times) if self.cancels.len() <= times => {
+                return Err(ActError::Unanswered { subject });
+            }
+            _ if self.pending.iter().any(goes_back) => return Ok(()),
+            _ => {}
+        }
+        match self.cancel {
+            Cancel::Obey | Cancel::Absent(_) | Cancel::Lost(_) | Cancel::Silent | Cancel::Scramble => {
+                self.go_back(asset, target);
+            }
             Cancel::Late => {
                 let topology = Arc::clone(&self.truth.topology);
                 let there = target.servers.iter();
@@ -120,7 +147,7 @@ impl State {
             Cancel::Ignore | Cancel::Refuse | Cancel::Deny => {}
         }
         match self.cancel {
-            Cancel::Obey | Cancel::Ignore => Ok(()),
+            Cancel::Obey | Cancel::Absent(_) | Cancel::Lost(_) | Cancel::Ignore => Ok(()),
             Cancel::Silent => Err(ActError::Unanswered { subject }),
             Cancel::Refuse | Cancel::Late => Err(refused),
             Cancel::Deny => Err(ActError::Denied { subject }),

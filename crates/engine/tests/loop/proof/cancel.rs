@@ -15,7 +15,7 @@ fn endless(cancel: Cancel) -> Trial {
 
 #[tokio::test(start_paused = true)]
 async fn a_move_that_takes_too_long_is_cancelled_and_read_back_where_it_was() {
-    for cancel in [Cancel::Obey, Cancel::Silent] {
+    for (cancel, asked) in [(Cancel::Obey, 1), (Cancel::Silent, 2)] {
         let trial = endless(cancel);
         let (fake, stage) = (Arc::clone(&trial.fake), trial.advance.subscribe());
         let finished = trial.run(relocation(&[], &[])).await;
@@ -30,16 +30,61 @@ async fn a_move_that_takes_too_long_is_cancelled_and_read_back_where_it_was() {
         assert_eq!(finished.requests, 1, "the cancel is no attempt");
         assert_eq!(stage.borrow().stage, Stage::Cancelling);
         let state = fake.state();
-        assert_eq!(state.cancels.len(), 1);
+        assert_eq!(state.cancels.len(), asked);
         assert!(!state.truth.streams[0].moving);
         assert_eq!(state.truth.streams[0].placement, None);
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn p7_a_cancel_is_asked_for_again_while_nobody_is_there_to_do_it() {
+    for cancel in [Cancel::Absent(20), Cancel::Lost(20)] {
+        let trial = endless(cancel);
+        let fake = Arc::clone(&trial.fake);
+        let finished = trial.run(relocation(&[], &[])).await;
+        let message = &finished.outcome.message;
+        assert!(
+            message.ends_with("it lies on n-3, n-4, n-5 as before"),
+            "{message}"
+        );
+        assert_eq!(finished.requests, 1, "the cancel is no attempt");
+        assert_eq!(fake.state().cancels.len(), 21, "{cancel:?}");
+    }
+
+    let cases = [
+        (Cancel::Absent(usize::MAX), "temporarily unavailable", 8),
+        (Cancel::Lost(usize::MAX), "it was not back 18", 11),
+    ];
+    for (cancel, why, given_up) in cases {
+        let finished = endless(cancel).run(relocation(&[], &[])).await;
+        let message = &finished.outcome.message;
+        assert!(message.contains("left to the servers"), "{message}");
+        assert!(message.contains(why), "{message}");
+        let given_up = Duration::from_mins(given_up);
+        assert!((given_up..given_up + Duration::from_secs(5)).contains(&finished.duration()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_cancel_that_nobody_is_there_for_is_not_asked_for_again_once_the_policy_is_suspended() {
+    let trial = endless(Cancel::Absent(usize::MAX));
+    let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
+    let suspend = async {
+        tokio::time::sleep(Duration::from_mins(6)).await;
+        authority.set([Withheld::Suspended]);
+        fake.state().cancels.len()
+    };
+    let (finished, asked) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
+    let message = &finished.outcome.message;
+    assert!(message.ends_with("the policy is suspended"), "{message}");
+    assert!(asked > 1);
+    assert_eq!(fake.state().cancels.len(), asked);
+}
+
+#[tokio::test(start_paused = true)]
 async fn p9_a_cancel_that_is_not_read_back_leaves_the_move_to_the_servers_and_says_why() {
     let cases = [
-        (Cancel::Ignore, "it was not back 12", Duration::from_mins(7)),
+        (Cancel::Ignore, "it was not back 18", Duration::from_mins(8)),
         (
             Cancel::Refuse,
             "stream move not in progress (10129)",
