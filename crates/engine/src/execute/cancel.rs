@@ -30,6 +30,7 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         };
         let begun = Instant::now();
         let mut pace = Pace::of_proof();
+        let mut may_be_off = false;
         let answer = loop {
             let permit = match self.authority.issue(self.clock.now()) {
                 Ok(permit) => permit,
@@ -41,17 +42,18 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
                 Err(error) if error.is_passing() || !error.may_have_acted() => error,
                 Ok(()) | Err(_) => break answer,
             };
+            may_be_off |= error.may_have_acted();
             let (outcome, is_silent) = look().await;
             if let Some(outcome) = outcome {
                 return outcome;
             }
-            if begun.elapsed() >= CANCEL_TIMEOUT || !(is_silent || error.is_passing()) {
-                if error.may_have_acted() {
-                    break answer;
-                }
+            if begun.elapsed() < CANCEL_TIMEOUT && (is_silent || error.is_passing()) {
+                pace.rest().await;
+            } else if may_be_off {
+                break answer;
+            } else {
                 return left_to_the_servers(overdue, &error.to_string());
             }
-            pace.rest().await;
         };
         let begun = Instant::now();
         let mut pace = Pace::of_proof();

@@ -13,7 +13,7 @@ use leeward_engine::ports::ActError;
 use super::{Change, Pending, State, peer};
 
 /// Reads after which a cancel shows its effect.
-const READS_UNTIL_BACK: u32 = 3;
+const READS_UNTIL_BACK: u32 = 4;
 
 /// What comes of the cancel of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl State {
             Cancel::Lost(times) if self.cancels.len() <= times => {
                 return Err(ActError::Unanswered { subject });
             }
-            _ if self.pending.iter().any(goes_back) => return Ok(()),
+            Cancel::Silent if self.pending.iter().any(goes_back) => return Err(refused),
             _ => {}
         }
         match self.cancel {
