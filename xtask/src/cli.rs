@@ -13,6 +13,8 @@ use clap::{
     builder::{PossibleValue, Str, StyledStr},
 };
 use leeward::args::Args;
+use leeward_core::definition::{DefinitionRule, Undecided};
+use strum::IntoEnumIterator as _;
 
 use crate::generated::Generated;
 
@@ -50,6 +52,7 @@ fn reference(root: &Command) -> Result<String, fmt::Error> {
     for command in commands(root) {
         write_command(&mut text, command, &common)?;
     }
+    write_rules(&mut text)?;
     writeln!(text, "\n## Options in common")?;
     for (heading, options) in &common {
         writeln!(text, "\n### {heading} options\n\n{options}")?;
@@ -79,6 +82,26 @@ fn write_command(text: &mut String, command: &Command, common: &BTreeMap<String,
     }
     if !elsewhere.is_empty() {
         writeln!(text, "\n**Options in common:** {}", elsewhere.join(" · "))?;
+    }
+    Ok(())
+}
+
+/// What `leeward check` says of definitions.
+fn write_rules(text: &mut String) -> fmt::Result {
+    writeln!(
+        text,
+        "\n## Rules of leeward check\n\n| Finding | What it means | What to do |\n|---|---|---|"
+    )?;
+    for rule in DefinitionRule::iter() {
+        writeln!(text, "| `{rule}` | {} | {} |", rule.explanation(), rule.cure())?;
+    }
+    writeln!(
+        text,
+        "\nWhat cannot be told is no finding: it is written beside the definition, and the exit code is 3."
+    )?;
+    writeln!(text, "\n| Not told | What it means |\n|---|---|")?;
+    for undecided in Undecided::iter() {
+        writeln!(text, "| `{}` | {} |", undecided.as_ref(), undecided.explanation())?;
     }
     Ok(())
 }

@@ -194,8 +194,12 @@ impl Systems {
                 (Ok(_), None) => Sight::Tenant,
             },
         };
-        let (connected, expected, answered) = outlook.numbers();
-        self.shared.gauges.set(key, connected, expected, answered);
+        match outlook.numbers() {
+            Some((connected, expected, answered)) => {
+                self.shared.gauges.set(key, connected, expected, answered);
+            }
+            None => self.shared.gauges.remove(key),
+        }
         let tenure = self.shared.tenure_of(key);
         if entry.term.is_none() || entry.term != tenure.term() {
             return Ok(());

@@ -69,9 +69,9 @@ vocabulary! {
     pub enum AdviceKind {
         /// A mirror of the stream near its readers.
         Mirror,
-        /// A stream near its publishers that the present stream sources.
+        /// A stream near its publishers that the present stream sources. Not produced by this version.
         Source,
-        /// One stream per location instead of one for all.
+        /// One stream per location instead of one for all. Not produced by this version.
         Partition,
     }
 }

@@ -231,7 +231,7 @@ pub const BREAKER_OPEN: Row = gauge(
 pub const NATS_CONNECTED: Row = gauge(
     "nats_connected",
     SYSTEM,
-    "Whether this replica's observer of a system is connected (1) or not (0)",
+    "Whether this replica's observer of a system is connected (1) or not (0); a system in tenant mode has none",
 );
 /// Who should answer.
 pub const SERVERS_EXPECTED: Row = gauge(

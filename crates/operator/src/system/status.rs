@@ -47,15 +47,16 @@ pub enum Sight<'a> {
 }
 
 impl Outlook<'_> {
-    /// Whether it is connected, servers expected, and servers that answered.
-    pub fn numbers(&self) -> (bool, u32, u32) {
+    /// Whether it is connected, servers expected, and servers that answered; `None` where no observer is wanted.
+    pub fn numbers(&self) -> Option<(bool, u32, u32)> {
         match &self.sight {
-            Sight::Unreachable(_) | Sight::Tenant => (false, 0, 0),
-            Sight::Seen(seen) => (
+            Sight::Tenant => None,
+            Sight::Unreachable(_) => Some((false, 0, 0)),
+            Sight::Seen(seen) => Some((
                 seen.connection.is_connected(),
                 seen.servers_expected,
                 seen.servers_answered,
-            ),
+            )),
         }
     }
 }

@@ -80,4 +80,8 @@ async fn without_credentials_of_the_system_account_a_policy_sees_with_its_own() 
         })
         .await
         .unwrap();
+    // It has no observer that an alert could say is not connected.
+    let (_, page) = stage.operator.as_ref().unwrap().get("/metrics").await.unwrap();
+    assert!(page.contains("leeward_assets{"), "{page}");
+    assert!(!page.contains("leeward_nats_connected{"), "{page}");
 }

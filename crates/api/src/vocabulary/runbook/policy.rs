@@ -128,7 +128,7 @@ impl Explained for InPlaceReason {
                      streams out of the policy, if nothing can be done.",
             },
             Self::Contested => Runbook {
-                see: "The findings of all the streams that are still outside home say `Contested`.",
+                see: "At least one finding says `Contested`, and nothing can be done about any of them now.",
                 act: "See [Contested](#contested).",
             },
         }

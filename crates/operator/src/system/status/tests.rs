@@ -112,6 +112,11 @@ fn tenant_mode_says_what_is_not_known() {
     assert_eq!(reason(&status, "Ready"), ("True", "Ready"));
     assert!(status.conditions[1].message.contains("tenant mode"));
     assert_eq!(status.servers, None);
+    assert_eq!(
+        outlook(Sight::Tenant).numbers(),
+        None,
+        "an alert would fire for ever"
+    );
 }
 
 #[test]
