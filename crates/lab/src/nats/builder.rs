@@ -11,6 +11,7 @@ use super::accounts::{
     AccountSpec, Accounts, Auth, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER, UserSpec,
 };
 use super::config::{Node, Ports, Shared};
+use super::jetstream::NotYet;
 use super::layout::{Layout, Member};
 use super::system::System;
 use super::tls::Tls;
@@ -19,8 +20,14 @@ use crate::folder::Folder;
 use crate::ports::Port;
 use crate::tools::NatsVersion;
 
-/// Starts whose servers found a port taken are tried again with other ports.
-const STARTS: usize = 3;
+/// All servers are started anew, with other ports and empty stores, when a port was taken meanwhile, and when they do not come
+/// together: servers before 2.12 that start at once now and then form a JetStream meta group without some of them, or without
+/// a leader, and stay so.
+const STARTS: usize = 4;
+/// How long a start may take until everything is connected and JetStream has its leader.
+const START_LIMIT: Duration = Duration::from_secs(45);
+/// The last one has more time, should the machine be that slow.
+const LAST_START_LIMIT: Duration = Duration::from_mins(4);
 
 /// A system to be started. Without further calls: one account [`DEFAULT_ACCOUNT`] with JetStream, users by password, no
 /// TLS, no delay, the newest server.
@@ -41,7 +48,6 @@ pub struct SystemBuilder {
     unique_tag: Option<String>,
     settings: Map<String, Value>,
     folder: Option<PathBuf>,
-    limit: Duration,
 }
 
 impl SystemBuilder {
@@ -61,7 +67,6 @@ impl SystemBuilder {
             unique_tag: None,
             settings: Map::new(),
             folder: None,
-            limit: Duration::from_mins(4),
         }
     }
 
@@ -144,32 +149,21 @@ impl SystemBuilder {
         self
     }
 
-    /// How long the start may take until everything is connected and JetStream has its leader.
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
-        self
-    }
-
     /// Starts all servers and waits until the system is ready.
     pub async fn start(self) -> anyhow::Result<System> {
-        let mut start = 1;
-        loop {
-            match self.try_start().await {
-                Err(error)
-                    if start < STARTS
-                        && format!("{error:#}")
-                            .to_lowercase()
-                            .contains("address already in use") =>
-                {
-                    tracing::warn!(start, "a port was taken meanwhile; trying others");
-                    start += 1;
+        for start in 1..STARTS {
+            match self.try_start(START_LIMIT).await {
+                Err(error) if is_cured_by_another(&error) => {
+                    let cause = error.root_cause();
+                    tracing::warn!(start, %cause, "the servers are started anew");
                 }
                 result => return result,
             }
         }
+        self.try_start(LAST_START_LIMIT).await
     }
 
-    async fn try_start(&self) -> anyhow::Result<System> {
+    async fn try_start(&self, limit: Duration) -> anyhow::Result<System> {
         let members = self.members()?;
         let folder = match &self.folder {
             Some(path) => Folder::at(path)?,
@@ -206,7 +200,7 @@ impl SystemBuilder {
             .collect();
         let system = System::new(nodes, versions, &shared, accounts, tls, wan, folder)?;
         system.start_all().await?;
-        system.ready(self.limit).await?;
+        system.ready(limit).await?;
         Ok(system)
     }
 
@@ -273,5 +267,29 @@ impl SystemBuilder {
             all.push(AccountSpec::new(DEFAULT_ACCOUNT).user(UserSpec::new(DEFAULT_USER)));
         }
         all
+    }
+}
+
+fn is_cured_by_another(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}").to_lowercase();
+    error.is::<NotYet>() || text.contains("address already in use")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::nats::eventually;
+
+    #[tokio::test]
+    async fn servers_that_do_not_come_together_or_found_a_port_taken_are_started_anew() {
+        let never = async || Err::<(), _>(anyhow!("the JetStream meta group has 4 members"));
+        let late = eventually(Duration::ZERO, "the system is ready", never).await;
+        let late = late.unwrap_err().context("the ends of the logs");
+        assert!(is_cured_by_another(&late));
+        let taken = anyhow!("listen tcp 127.0.0.1:1: bind: Address already in use").context("n-0 has ended");
+        assert!(is_cured_by_another(&taken));
+        assert!(!is_cured_by_another(&anyhow!("n-0 has ended")));
     }
 }

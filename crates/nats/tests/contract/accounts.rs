@@ -10,7 +10,7 @@ use leeward_lab::nats::{AccountSpec, Auth, Layout, NatsVersion, System, UserSpec
 use leeward_nats::{SystemObserver, TenantObserver};
 use serde_json::json;
 
-use crate::support::{INTERVAL, LIMIT, account_client, create_stream, start, system_config, view};
+use crate::support::{INTERVAL, LIMIT, account_client, create_stream, system_config, view};
 
 fn two_clusters() -> Layout {
     Layout::supercluster(&[("us-east", 3), ("eu-west", 1)])
@@ -31,7 +31,7 @@ async fn lists_the_accounts_in_use(auth: Auth, version: NatsVersion) {
                 .without_jetstream()
                 .user(UserSpec::new("app")),
         );
-    let system = start(builder).await;
+    let system = builder.start().await.unwrap();
     let stores = system.credentials("STORES", "app").unwrap();
     let client = system.connect("us-east", stores).await.unwrap();
     create_stream(&client, "S", json!({ "subjects": ["s"], "num_replicas": 1 })).await;
@@ -81,7 +81,10 @@ async fn accounts_of_old_servers_are_listed_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_knows_a_server_to_be_up_since_its_oldest_connection() {
-    let system = start(System::builder(Layout::supercluster(&[("us-east", 3)]))).await;
+    let system = System::builder(Layout::supercluster(&[("us-east", 3)]))
+        .start()
+        .await
+        .unwrap();
     let credentials = system.credentials("APP", "app").unwrap();
     let servers = system.servers_in("us-east");
     let before = Timestamp::now();

@@ -14,7 +14,7 @@ use leeward_lab::nats::{
 use leeward_nats::AccountClient;
 use serde_json::{Value, json};
 
-use crate::support::{LIMIT, account_client, acting_client, create_consumer, create_stream, permit, start};
+use crate::support::{LIMIT, account_client, acting_client, create_consumer, create_stream, permit};
 
 pub(crate) async fn seen(client: &AccountClient, asset: &AssetName) -> anyhow::Result<Reading> {
     match client.read(asset).await? {
@@ -33,7 +33,7 @@ fn consumer_asset(stream: &str, name: &str) -> AssetName {
 
 async fn stretched(version: NatsVersion) -> (System, std::sync::Arc<AccountClient>) {
     let layout = Layout::stretched(&[("us-east", 1), ("eu-west", 1), ("ap-south", 1)]);
-    let system = start(System::builder(layout).version(version)).await;
+    let system = System::builder(layout).version(version).start().await.unwrap();
     let client = system
         .connect("us-east", system.credentials("APP", "app").unwrap())
         .await
@@ -202,7 +202,7 @@ async fn two_clusters(version: NatsVersion) -> (System, async_nats::Client, std:
     let layout = Layout::Supercluster {
         clusters: vec![cluster("us-east"), cluster("eu-west")],
     };
-    let system = start(System::builder(layout).version(version)).await;
+    let system = System::builder(layout).version(version).start().await.unwrap();
     let client = system
         .connect("us-east", system.credentials("APP", "app").unwrap())
         .await

@@ -15,7 +15,7 @@ use leeward_nats::AccountClient;
 use serde_json::{Value, json};
 
 use crate::act::{config_of, seen, stream_asset};
-use crate::support::{LIMIT, acting_client, create_consumer, create_stream, permit, start};
+use crate::support::{LIMIT, acting_client, create_consumer, create_stream, permit};
 
 fn placement(cluster: &str) -> Placement {
     Placement {
@@ -59,7 +59,7 @@ async fn two_clusters(version: NatsVersion) -> (System, async_nats::Client, Arc<
         clusters: vec![cluster("us-east"), cluster("eu-west")],
     };
     let builder = System::builder(layout).account(users()).version(version);
-    let system = start(builder).await;
+    let system = builder.start().await.unwrap();
     let credentials = system.credentials("APP", "app").unwrap();
     let client = system.connect("us-east", credentials).await.unwrap();
     let account = acting_client(&system, "app").await;

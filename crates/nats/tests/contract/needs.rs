@@ -13,9 +13,7 @@ use leeward_nats::{AccountClient, SystemObserver, TenantObserver};
 use serde_json::{Value, json};
 
 use crate::act::{seen, stream_asset};
-use crate::support::{
-    INTERVAL, LIMIT, account_client, create_consumer, create_stream, start, system_config, view,
-};
+use crate::support::{INTERVAL, LIMIT, account_client, create_consumer, create_stream, system_config, view};
 
 fn three_regions() -> Layout {
     Layout::stretched(&[("us-east", 1), ("eu-west", 1), ("ap-south", 1)])
@@ -35,7 +33,7 @@ async fn servers_tell_what_room_there_is() {
     for version in [NatsVersion::Newest, NatsVersion::V2_11, NatsVersion::V2_10] {
         let begin = Timestamp::now();
         let builder = System::builder(three_regions()).unique_tag("region:");
-        let system = start(builder.version(version)).await;
+        let system = builder.version(version).start().await.unwrap();
         let client = app(&system, "us-east").await;
         let reserving = json!({ "subjects": ["s"], "num_replicas": 3, "max_bytes": 50_000_000 });
         create_stream(&client, "S", reserving).await;
@@ -101,7 +99,11 @@ fn led(view: &AccountView, asset: &AssetName) -> Option<(String, Option<Timestam
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_is_young_after_a_step_down_and_keeps_its_age() {
     for version in [NatsVersion::Newest, NatsVersion::V2_10] {
-        let system = start(System::builder(three_regions()).version(version)).await;
+        let system = System::builder(three_regions())
+            .version(version)
+            .start()
+            .await
+            .unwrap();
         let client = app(&system, "us-east").await;
         create_stream(&client, "S", json!({ "subjects": ["s"], "num_replicas": 3 })).await;
         create_consumer(&client, "S", "C", json!({ "ack_policy": "explicit" })).await;

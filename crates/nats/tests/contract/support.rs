@@ -7,7 +7,7 @@ use leeward_core::names::AccountId;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::permit::{Authority, Permit};
 use leeward_engine::ports::Observe;
-use leeward_lab::nats::{Credentials as LabCredentials, System, SystemBuilder, eventually, jetstream};
+use leeward_lab::nats::{Credentials as LabCredentials, System, eventually, jetstream};
 use leeward_nats::{AccountClient, ConnectConfig, ConnectionState, Credentials, TlsConfig};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -42,18 +42,6 @@ pub(crate) fn system_config(system: &System) -> ConnectConfig {
         &system.locations()[0],
         system.system_credentials().unwrap(),
     )
-}
-
-/// Starts a system. JetStream of servers before 2.12 does not always come together when all start at once: its meta group
-/// stays without some members, or without a leader. A fresh start is what cures it.
-pub(crate) async fn start(builder: SystemBuilder) -> System {
-    for _ in 0..3 {
-        match builder.clone().limit(Duration::from_secs(30)).start().await {
-            Ok(system) => return system,
-            Err(error) => eprintln!("starting anew: {}", error.root_cause()),
-        }
-    }
-    builder.start().await.unwrap()
 }
 
 /// A connected client of a user of the account APP.

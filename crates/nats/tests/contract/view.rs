@@ -15,7 +15,7 @@ use leeward_nats::{AccountClient, Standing, SystemObserver, TenantObserver};
 use serde_json::json;
 
 use crate::support::{
-    INTERVAL, LIMIT, account_client, create_consumer, create_stream, start, system_config, until, view,
+    INTERVAL, LIMIT, account_client, create_consumer, create_stream, system_config, until, view,
 };
 
 /// Streams and consumers of every kind.
@@ -463,7 +463,7 @@ async fn credentials_of_another_account_are_told_apart() {
 async fn older_servers_are_seen_completely() {
     for version in [NatsVersion::V2_10, NatsVersion::V2_11] {
         let layout = Layout::stretched(&[("us-east", 1), ("eu-west", 1), ("ap-south", 1)]);
-        let system = start(System::builder(layout).version(version)).await;
+        let system = System::builder(layout).version(version).start().await.unwrap();
         let client = system
             .connect("us-east", system.credentials("APP", "app").unwrap())
             .await

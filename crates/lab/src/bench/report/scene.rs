@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use async_nats::Client;
@@ -29,7 +28,6 @@ const CREATED_AT_ONCE: usize = 16;
 /// Contexts of the `nats` command that lead through the meter.
 const ACCOUNT_CONTEXT: &str = "metered-account";
 const SYSTEM_CONTEXT: &str = "metered-system";
-const START_LIMIT: Duration = Duration::from_mins(4);
 
 pub(super) struct Scene {
     clients: Vec<Client>,
@@ -50,7 +48,6 @@ impl Scene {
     pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
         let system = System::builder(Layout::supercluster(&[(CLUSTER, SERVERS)]))
             .folder(folder.join("nats"))
-            .limit(START_LIMIT)
             .start()
             .await?;
         let server = system.server_names().into_iter().next().context("a server")?;
