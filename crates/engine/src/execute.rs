@@ -216,6 +216,7 @@ fn failure(error: &ActError) -> Outcome {
         }
         ActError::Denied { .. }
         | ActError::Unanswered { .. }
+        | ActError::Unread { .. }
         | ActError::Disconnected
         | ActError::Changed { .. }
         | ActError::PermitExpired => ActionResult::Abandoned,

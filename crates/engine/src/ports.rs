@@ -102,6 +102,12 @@ pub enum ActError {
         /// The request's subject.
         subject: String,
     },
+    /// Nobody answered what had to be read first; nothing was sent.
+    #[error("nothing was sent, nobody answered {subject} in time")]
+    Unread {
+        /// The subject of the read.
+        subject: String,
+    },
     /// There is no connection to the system.
     #[error("not connected to NATS")]
     Disconnected,
@@ -137,6 +143,7 @@ impl ActError {
             Self::Denied { .. } => "denied",
             Self::Refused { .. } => "refused",
             Self::Unanswered { .. } => "unanswered",
+            Self::Unread { .. } => "unread",
             Self::Disconnected => "disconnected",
             Self::Malformed { .. } => "malformed",
             Self::Changed { .. } => "changed",
@@ -152,6 +159,7 @@ impl ActError {
             Self::Refused { reason, .. } => *reason,
             Self::StoredDifferently { .. } => Some(FindingReason::Contested),
             Self::Unanswered { .. }
+            | Self::Unread { .. }
             | Self::Disconnected
             | Self::Malformed { .. }
             | Self::Changed { .. }
@@ -165,6 +173,7 @@ impl ActError {
             self,
             Self::Disconnected
                 | Self::Unanswered { .. }
+                | Self::Unread { .. }
                 | Self::Refused {
                     reason: Some(FindingReason::NoLeader),
                     ..
@@ -178,6 +187,7 @@ impl ActError {
             Self::Unanswered { .. } | Self::Malformed { .. } | Self::StoredDifferently { .. } => true,
             Self::Denied { .. }
             | Self::Refused { .. }
+            | Self::Unread { .. }
             | Self::Disconnected
             | Self::Changed { .. }
             | Self::PermitExpired => false,

@@ -142,10 +142,10 @@ pub(crate) fn changed(message: String) -> ActError {
 
 /// The failure of a read that an act needs first, when nothing was sent yet: no reason to think that it may have acted.
 pub(crate) fn not_sent(error: ActError) -> ActError {
-    if error.may_have_acted() {
-        changed(format!("nothing was sent: {error}"))
-    } else {
-        error
+    match error {
+        ActError::Unanswered { subject } => ActError::Unread { subject },
+        error if error.may_have_acted() => changed(format!("nothing was sent: {error}")),
+        error => error,
     }
 }
 
@@ -194,5 +194,8 @@ mod tests {
         assert!(matches!(&unread, ActError::Changed { message } if message.contains("no JSON")));
         assert!(!unread.may_have_acted());
         assert_eq!(not_sent(ActError::Disconnected), ActError::Disconnected);
+        let subject = "s".to_owned();
+        let silence = not_sent(ActError::Unanswered { subject });
+        assert!(silence.is_passing() && !silence.may_have_acted(), "{silence:?}");
     }
 }

@@ -170,8 +170,8 @@ impl Cancel {
         let seen = StreamReading::new(&info, None).map_err(read)?;
         let config = config_text(&subject, &answer).map_err(Stop::Failed)?;
         match next(&seen, &self.target) {
-            Next::Nothing => Ok(()),
-            Next::Wait => Err(Stop::Failed(changed(format!(
+            Next::Nothing if doubt.is_none() || !seen.is_moving() => Ok(()),
+            Next::Nothing | Next::Wait => Err(Stop::Failed(changed(format!(
                 "stream {} still moves",
                 self.stream
             )))),

@@ -61,7 +61,7 @@ impl Calls {
             (subject, Found::Answer(answer)) => (subject, answer),
             (_, Found::Gone) => return Err(changed(format!("stream {stream} does not exist any more"))),
             // Nothing was sent yet: the silence of a read is no reason to think that an act may have happened.
-            (_, Found::Silence) => return Err(changed(format!("nobody answered for stream {stream}"))),
+            (subject, Found::Silence) => return Err(ActError::Unread { subject }),
         };
         let read = |message| not_sent(malformed(&subject, message));
         let seen = StreamReading::new(&wire::read::<StreamInfo<'_>>(&answer).map_err(read)?, None);

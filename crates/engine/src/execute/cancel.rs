@@ -25,46 +25,53 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         let look = async || {
             let sighting = self.act.read(&action.asset).await;
             let sighting = sighting.unwrap_or(Sighting::Unanswered);
-            let outcome = after_cancel(target, lay_on, &sighting, &overdue);
-            (outcome, sighting == Sighting::Unanswered)
+            after_cancel(target, lay_on, &sighting, &overdue)
         };
         let begun = Instant::now();
         let mut pace = Pace::of_proof();
-        let mut may_be_off = false;
-        let answer = loop {
+        // An error is one that may have cancelled it all the same.
+        let mut answer = Ok(());
+        loop {
             let permit = match self.authority.issue(self.clock.now()) {
                 Ok(permit) => permit,
+                Err(_) if answer.is_err() => break,
                 Err(withheld) => return left_to_the_servers(overdue, &withheld.to_string()),
             };
             self.is_at(Stage::Cancelling);
-            let answer = self.act.cancel_move(permit, &action.asset.stream, target).await;
-            let error = match &answer {
-                Err(error) if error.is_passing() || !error.may_have_acted() => error,
-                Ok(()) | Err(_) => break answer,
+            let Err(error) = self.act.cancel_move(permit, &action.asset.stream, target).await else {
+                answer = Ok(());
+                break;
             };
-            may_be_off |= error.may_have_acted();
-            let (outcome, is_silent) = look().await;
-            if let Some(outcome) = outcome {
+            if error.may_have_acted() {
+                answer = Err(error.clone());
+                if !error.is_passing() {
+                    break;
+                }
+            }
+            if let Some(outcome) = look().await {
                 return outcome;
             }
-            if begun.elapsed() < CANCEL_TIMEOUT && (is_silent || error.is_passing()) {
+            if error.is_passing() && begun.elapsed() < CANCEL_TIMEOUT {
                 pace.rest().await;
-            } else if may_be_off {
-                break answer;
+            } else if answer.is_err() {
+                break;
             } else {
                 return left_to_the_servers(overdue, &error.to_string());
             }
-        };
+        }
         let begun = Instant::now();
         let mut pace = Pace::of_proof();
         let outcome = loop {
             pace.rest().await;
-            if let (Some(outcome), _) = look().await {
+            if let Some(outcome) = look().await {
                 break outcome;
             }
             if begun.elapsed() >= CANCEL_TIMEOUT {
                 let waited = begun.elapsed().as_secs();
-                let why = format!("it was not back {waited} s after the cancel");
+                let why = match &answer {
+                    Ok(()) => format!("it was not back {waited} s after the cancel"),
+                    Err(error) => format!("whether they cancelled it was not seen in {waited} s: {error}"),
+                };
                 break left_to_the_servers(overdue, &why);
             }
         };

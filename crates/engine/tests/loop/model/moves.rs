@@ -28,6 +28,8 @@ pub enum Cancel {
     Refuse,
     /// Nobody is there to cancel it the first so many times.
     Absent(usize),
+    /// Nobody tells how the stream is the first so many times.
+    Unread(usize),
     /// The first so many requests are lost.
     Lost(usize),
     /// It comes too late: the move is done.
@@ -126,6 +128,9 @@ impl State {
                     reason: Some(FindingReason::NoLeader),
                 });
             }
+            Cancel::Unread(times) if self.cancels.len() <= times => {
+                return Err(ActError::Unread { subject });
+            }
             Cancel::Lost(times) if self.cancels.len() <= times => {
                 return Err(ActError::Unanswered { subject });
             }
@@ -133,7 +138,12 @@ impl State {
             _ => {}
         }
         match self.cancel {
-            Cancel::Obey | Cancel::Absent(_) | Cancel::Lost(_) | Cancel::Silent | Cancel::Scramble => {
+            Cancel::Obey
+            | Cancel::Absent(_)
+            | Cancel::Unread(_)
+            | Cancel::Lost(_)
+            | Cancel::Silent
+            | Cancel::Scramble => {
                 self.go_back(asset, target);
             }
             Cancel::Late => {
@@ -147,7 +157,7 @@ impl State {
             Cancel::Ignore | Cancel::Refuse | Cancel::Deny => {}
         }
         match self.cancel {
-            Cancel::Obey | Cancel::Absent(_) | Cancel::Lost(_) | Cancel::Ignore => Ok(()),
+            Cancel::Obey | Cancel::Absent(_) | Cancel::Unread(_) | Cancel::Lost(_) | Cancel::Ignore => Ok(()),
             Cancel::Silent => Err(ActError::Unanswered { subject }),
             Cancel::Refuse | Cancel::Late => Err(refused),
             Cancel::Deny => Err(ActError::Denied { subject }),

@@ -38,7 +38,7 @@ async fn a_move_that_takes_too_long_is_cancelled_and_read_back_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn p7_a_cancel_is_asked_for_again_while_nobody_is_there_to_do_it() {
-    for cancel in [Cancel::Absent(20), Cancel::Lost(20)] {
+    for cancel in [Cancel::Absent(20), Cancel::Unread(20), Cancel::Lost(20)] {
         let trial = endless(cancel);
         let fake = Arc::clone(&trial.fake);
         let finished = trial.run(relocation(&[], &[])).await;
@@ -53,7 +53,11 @@ async fn p7_a_cancel_is_asked_for_again_while_nobody_is_there_to_do_it() {
 
     let cases = [
         (Cancel::Absent(usize::MAX), "temporarily unavailable", 8),
-        (Cancel::Lost(usize::MAX), "it was not back 18", 11),
+        (
+            Cancel::Lost(usize::MAX),
+            "whether they cancelled it was not seen in 18",
+            11,
+        ),
     ];
     for (cancel, why, given_up) in cases {
         let finished = endless(cancel).run(relocation(&[], &[])).await;
@@ -79,6 +83,25 @@ async fn p8_a_cancel_that_nobody_is_there_for_is_not_asked_for_again_once_the_po
     assert!(message.ends_with("the policy is suspended"), "{message}");
     assert!(asked > 1);
     assert_eq!(fake.state().cancels.len(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_cancel_that_may_have_been_done_is_looked_after_also_once_the_policy_is_suspended() {
+    let trial = endless(Cancel::Silent);
+    let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
+    let suspend = async {
+        while fake.state().cancels.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        authority.set([Withheld::Suspended]);
+    };
+    let (finished, ()) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
+    let message = &finished.outcome.message;
+    assert!(
+        message.ends_with("it lies on n-3, n-4, n-5 as before"),
+        "{message}"
+    );
+    assert_eq!(fake.state().cancels.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
