@@ -26,9 +26,18 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "leeward.leaseName" -}}
+{{- default (include "leeward.fullname" .) .Values.lease.name -}}
+{{- end -}}
+
+{{/* The namespaces that are watched, each once; none means all. */}}
+{{- define "leeward.watched" -}}
+{{- default list .Values.watch.namespaces | uniq | toYaml -}}
+{{- end -}}
+
 {{- define "leeward.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "leeward.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The pods of the operator, and no pod of a test. */}}
@@ -53,9 +62,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (replace "+" "_" .Chart.Version) }}
 {{- end -}}
 
 {{- define "leeward.podSecurity" -}}
+# The image's own user is a number, so that this is checked; a platform that gives numbers to users may give another.
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 

@@ -2,15 +2,15 @@
 {{- define "leeward.arguments" -}}
 {{- include "leeward.checkExtra" . -}}
 - operator
-- --listen=0.0.0.0:8080
+- "--listen=[::]:8080"
 - {{ printf "--admin-listen=%s" .Values.admin.listen | quote }}
 - {{ printf "--log-level=%s" .Values.log.level | quote }}
 - --log-format={{ .Values.log.format }}
-- --lease-name={{ .Values.lease.name }}
+- --lease-name={{ include "leeward.leaseName" . }}
 - --lease-namespace={{ .Release.Namespace }}
 - --lease-duration={{ .Values.lease.duration }}
 - --shards={{ int (default 1 .Values.shards) }}
-{{- range .Values.watch.namespaces | uniq }}
+{{- range include "leeward.watched" . | fromYamlArray }}
 - --watch-namespace={{ . }}
 {{- end }}
 {{- with .Values.otlp.endpoint }}

@@ -8,6 +8,9 @@
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
+  {{- with .Values.rbac.secretNames }}
+  resourceNames: {{- toYaml . | nindent 4 }}
+  {{- end }}
   verbs: [get]
 # The labels of a policy's namespace, where a system chooses by allowedNamespaces.selector.
 - apiGroups: [""]

@@ -1,6 +1,6 @@
 //! Puts everything together, and takes it apart again in order.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,7 +153,14 @@ async fn client() -> Result<Client, OperatorError> {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, OperatorError> {
     let failed = |source| OperatorError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = match TcpListener::bind(address).await {
+        // Without IPv6 here all addresses are those of IPv4.
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    let listener = listener.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     info!(%address, "listening");
     Ok(listener)
@@ -287,4 +294,21 @@ fn serve_health(
         };
         stopped.run_until_cancelled(synced).await;
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_addresses_are_those_of_ipv4_too_whatever_the_machine_has() {
+        let listener = listen((Ipv6Addr::UNSPECIFIED, 0).into()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let taken = (Ipv6Addr::UNSPECIFIED, port).into();
+        let refused = listen(taken).await.unwrap_err().to_string();
+        assert!(refused.contains("choose another address"), "{refused}");
+    }
 }

@@ -26,12 +26,12 @@ pub struct OperatorArgs {
         value_delimiter = ','
     )]
     watch_namespaces: Vec<String>,
-    /// Serve /livez, /readyz and /metrics on this address.
+    /// Serve /livez, /readyz and /metrics on this address. `[::]` is all addresses, of IPv4 as well.
     #[arg(
         long,
         env = "LEEWARD_LISTEN",
         value_name = "ADDRESS",
-        default_value = "0.0.0.0:8080"
+        default_value = "[::]:8080"
     )]
     listen: SocketAddr,
     /// Let what is logged be changed while it runs (`leeward log-level`) on this loopback address; empty turns it off.
@@ -197,7 +197,7 @@ mod tests {
     fn without_arguments_all_namespaces_are_watched() {
         let config = resolved(&[]);
         assert!(config.operator.namespaces.is_empty());
-        assert_eq!(config.operator.listen, "0.0.0.0:8080".parse().unwrap());
+        assert_eq!(config.operator.listen, "[::]:8080".parse().unwrap());
         assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.log_filter, "info");
     }

@@ -93,6 +93,13 @@ const MATRIX: &[&[&str]] = &[
         "imagePullSecrets[0].name=registry",
     ],
     &["--set", "networkPolicy.enabled=true"],
+    &["--set", "rbac.secretNames={nats-system,orders-nats}"],
+    &[
+        "--set",
+        "enabled=true,fullnameOverride=pilot,watch.namespaces=null,podLabels=null,monitoring.labels=null",
+        "--set",
+        "monitoring.prometheusRule.enabled=true,monitoring.prometheusRule.runbookUrl=https://runbooks.example/leeward",
+    ],
     &[
         "--set",
         "networkPolicy.enabled=true",
@@ -246,6 +253,20 @@ async fn the_linter_has_nothing_to_say_and_bad_values_are_refused_by_their_name(
         ("log.format=xml", "/log/format"),
         ("admin.listen=0.0.0.0:8081", "/admin/listen"),
         ("crds.keeep=true", "keeep"),
+        (
+            "podDisruptionBudget.maxUnavailable=0",
+            "/podDisruptionBudget/maxUnavailable",
+        ),
+        (
+            "podDisruptionBudget.maxUnavailable=some",
+            "/podDisruptionBudget/maxUnavailable",
+        ),
+        ("image.repository=registry.example/leeward:1", "/image/repository"),
+        ("nameOverride=My_App", "/nameOverride"),
+        (
+            "watch.namespaces={quay},systems[0].name=prod,systems[0].spec.servers={nats://nats:4222}",
+            "systems has prod in namespace harbour",
+        ),
         ("replicas=3", "replicas"),
         ("service.port=0", "/service/port"),
         (
