@@ -4,8 +4,8 @@
 CARGO ?= cargo
 TOPOLOGY ?= supercluster
 MINUTES ?= 10
-# End-to-end tests start up to a dozen servers each, and mostly wait.
-E2E_THREADS ?= 3
+# Tests against real servers start up to a dozen of them each, and mostly wait.
+TEST_THREADS ?= 5
 
 # Resolves the pinned servers and clients, and fails when one is missing.
 WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
@@ -28,10 +28,10 @@ demo: tools
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
 	$(WITH_TOOLS) target/release/leeward-lab demo --topology $(TOPOLOGY) $(if $(KEEP),--keep)
 
+# All tests by one command: another choice of packages would build half of all crates with other features again.
 test: tools
-	$(CARGO) build --locked -p leeward -p leeward-lab
-	$(WITH_TOOLS) RUST_BACKTRACE=0 $(CARGO) test --locked --workspace --exclude leeward-e2e --no-fail-fast
-	$(WITH_TOOLS) RUST_BACKTRACE=0 $(CARGO) test --locked -p leeward-e2e --no-fail-fast -- --test-threads $(E2E_THREADS)
+	$(CARGO) build --locked -p leeward
+	$(WITH_TOOLS) RUST_BACKTRACE=0 $(CARGO) test --locked --workspace --no-fail-fast -- --test-threads $(TEST_THREADS)
 
 bench: tools
 	$(CARGO) build --locked --release -p leeward -p leeward-lab

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use leeward_lab::kube::{Kind, Objects};
 use leeward_lab::leeward::{Operator, OperatorOptions, manifests};
 use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, SystemBuilder, eventually};
 use serde_json::Value;
@@ -27,6 +28,7 @@ pub struct Stage {
     pub kube: Arc<SharedKube>,
     /// The test's own namespace.
     pub namespace: String,
+    objects: Objects,
     kubeconfig: PathBuf,
 }
 
@@ -46,11 +48,13 @@ impl Stage {
         kube.kube().apply(&manifests::rbac(&namespace)?).await?;
         let token = kube.kube().service_account_token(&namespace, "leeward").await?;
         let kubeconfig = kube.kube().kubeconfig_for_token(&namespace, &token)?;
+        let objects = kube.kube().objects().await?;
         Ok(Self {
             operator: None,
             system,
             kube,
             namespace,
+            objects,
             kubeconfig,
         })
     }
@@ -139,20 +143,23 @@ impl Stage {
     }
 
     /// An object as it is now.
-    pub async fn get(&self, kind: &str, name: &str) -> anyhow::Result<Value> {
+    pub async fn get(&self, kind: Kind, name: &str) -> anyhow::Result<Value> {
         self.get_in(&self.namespace, kind, name).await
     }
 
     /// An object of another namespace as it is now.
-    pub async fn get_in(&self, namespace: &str, kind: &str, name: &str) -> anyhow::Result<Value> {
-        let args = ["--namespace", namespace, "get", kind, name, "--output", "json"];
-        let json = self.kube.kube().kubectl(&args).await?;
-        serde_json::from_str(&json).context("kubectl prints JSON")
+    pub async fn get_in(&self, namespace: &str, kind: Kind, name: &str) -> anyhow::Result<Value> {
+        self.objects.get(namespace, kind, name).await
+    }
+
+    /// All objects of the namespace as they are now.
+    pub async fn list(&self, kind: Kind) -> anyhow::Result<Vec<Value>> {
+        self.objects.list(&self.namespace, kind).await
     }
 
     /// A policy as it is now.
     pub async fn policy(&self, name: &str) -> anyhow::Result<Value> {
-        self.get("placementpolicy", name).await
+        self.get(Kind::PlacementPolicy, name).await
     }
 
     /// Waits until a policy's condition has a reason, and gives its message. The error shows the status and the log.
@@ -168,7 +175,7 @@ impl Stage {
     /// Waits until a `NatsSystem`'s condition has a reason, and gives its message.
     pub async fn await_system_reason(&self, kind: &str, reason: &str) -> anyhow::Result<String> {
         let probe = || async {
-            let system = self.get("natssystem", "prod").await?;
+            let system = self.get(Kind::NatsSystem, "prod").await?;
             let (found, message) = condition(&system, kind).context("no such condition yet")?;
             ensure!(found == reason, "{kind} is {found}: {message}");
             Ok(message)

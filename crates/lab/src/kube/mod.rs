@@ -5,6 +5,7 @@
 //! account until it is made. The folder stays the caller's; both servers are gone when the value is dropped.
 
 mod kubectl;
+mod objects;
 mod pki;
 mod servers;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 pub use kubectl::Kubectl;
+pub use objects::{Kind, Objects};
 
 use crate::ports::Port;
 use crate::process::Process;
@@ -80,6 +82,11 @@ impl Kube {
     /// A kubeconfig of group `system:masters`, which may do everything.
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.kubectl.kubeconfig().to_path_buf()
+    }
+
+    /// Reads objects as the administrator, on the runtime of the caller.
+    pub async fn objects(&self) -> anyhow::Result<Objects> {
+        Objects::new(self.kubectl.kubeconfig()).await
     }
 
     /// Writes a kubeconfig that authenticates with this token, and returns its path.

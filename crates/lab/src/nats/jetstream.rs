@@ -23,6 +23,9 @@ const HEARD_OF: Duration = Duration::from_mins(1);
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// How long a request that is asked once may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What comes soon is seen soon, and a long wait does not keep the servers busy.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const NO_SUCH_STREAM: u64 = 10059;
 
 /// Sends a request once and gives the answer as it is, `error` included. A `payload` of `Value::Null` is sent empty.
@@ -211,6 +214,7 @@ where
 {
     let deadline = Instant::now() + limit;
     let mut last = None;
+    let mut pause = FIRST_PAUSE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match tokio::time::timeout(left, probe()).await {
@@ -223,7 +227,8 @@ where
             let last = last.unwrap_or_else(|| anyhow::anyhow!("no try"));
             return Err(last.context(NotYet(format!("after {limit:?} still not: {what}"))));
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 5 / 4).min(LONGEST_PAUSE);
     }
 }
 

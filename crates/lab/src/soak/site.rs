@@ -12,7 +12,7 @@ use super::judge::Rules;
 use super::say;
 use super::witness::{Watched, Witness};
 use crate::demo::Shape;
-use crate::kube::{Kube, Kubectl};
+use crate::kube::{Kind, Kube, Kubectl, Objects};
 use crate::leeward::{Operator, kube_for, manifests, operator_in};
 use crate::load::{Connect, IdleClients, Load, Publisher, PullWorker, PushWorker};
 use crate::nats::{
@@ -51,6 +51,7 @@ pub(super) struct Site {
     pub witness: Witness,
     pub operator: Operator,
     pub kube: Kube,
+    objects: Objects,
     pub admin: Client,
     pub system: System,
     pub shape: Shape,
@@ -74,6 +75,7 @@ impl Site {
             idle,
             witness,
             operator,
+            objects: kube.objects().await?,
             kube,
             admin,
             system,
@@ -124,16 +126,7 @@ impl Site {
     }
 
     pub(super) async fn policy(&self) -> anyhow::Result<Value> {
-        let args = [
-            "--namespace",
-            NAMESPACE,
-            "get",
-            "placementpolicy",
-            POLICY,
-            "--output",
-            "json",
-        ];
-        serde_json::from_str(&self.kube.kubectl(&args).await?).context("kubectl prints JSON")
+        self.objects.get(NAMESPACE, Kind::PlacementPolicy, POLICY).await
     }
 
     /// Waits until the operator has judged the policy as it is now.

@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use leeward_e2e::{Stage, assets, condition};
+use leeward_lab::kube::Kind;
 use leeward_lab::nats::{Auth, DEFAULT_ACCOUNT, Layout, System, SystemBuilder, jetstream};
 use serde_json::{Value, json};
 
@@ -62,7 +63,7 @@ async fn without_credentials_of_the_system_account_a_policy_sees_with_its_own() 
     let stage = converges(stage, json!({"credentialsRef": null})).await;
     let said = stage.await_system_reason("Observed", "Complete").await.unwrap();
     assert!(said.contains("tenant mode"), "{said}");
-    let system = stage.get("natssystem", "prod").await.unwrap();
+    let system = stage.get(Kind::NatsSystem, "prod").await.unwrap();
     assert!(system["status"]["servers"].is_null(), "{system}");
     stage
         .await_policy("orders", "all servers are seen", |policy| {

@@ -14,6 +14,7 @@ use async_nats::Client;
 use jiff::Timestamp;
 use leeward_e2e::{CONVERGED, Stage, condition};
 use leeward_lab::audit::Request;
+use leeward_lab::kube::Kind;
 use leeward_lab::nats::{eventually, jetstream};
 use serde_json::{Value, json};
 
@@ -63,12 +64,8 @@ fn says(policy: &Value, kind: &str, reason: &str) -> anyhow::Result<String> {
 
 /// The notes of the events with a reason.
 async fn notes(stage: &Stage, reason: &str) -> anyhow::Result<Vec<String>> {
-    let text = stage
-        .kubectl(&["get", "events.events.k8s.io", "--output", "json"])
-        .await?;
-    let events: Value = serde_json::from_str(&text).context("kubectl prints JSON")?;
-    let listed = events["items"].as_array().cloned().unwrap_or_default();
-    let wanted = listed.iter().filter(|event| event["reason"] == reason);
+    let events = stage.list(Kind::Event).await?;
+    let wanted = events.iter().filter(|event| event["reason"] == reason);
     Ok(wanted
         .filter_map(|event| event["note"].as_str().map(str::to_owned))
         .collect())

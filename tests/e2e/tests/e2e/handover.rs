@@ -10,6 +10,7 @@ use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use leeward_e2e::{CONVERGED, Stage, assets};
 use leeward_lab::audit::{Audit, Request};
+use leeward_lab::kube::Kind;
 use leeward_lab::leeward::{Operator, manifests};
 use leeward_lab::nats::eventually;
 use serde_json::{Value, json};
@@ -241,9 +242,9 @@ async fn p8_while_somebody_else_holds_the_lease_a_replica_looks_on_and_neither_a
     }
     assert_waits(stage.operator().unwrap()).await;
     assert!(audit.leeward_writes().is_empty(), "{:?}", audit.leeward_writes());
-    for (kind, name) in [("placementpolicy", "orders"), ("natssystem", "prod")] {
+    for (kind, name) in [(Kind::PlacementPolicy, "orders"), (Kind::NatsSystem, "prod")] {
         let object = stage.get(kind, name).await.unwrap();
-        assert!(object["status"].is_null(), "{kind}: {}", object["status"]);
+        assert!(object["status"].is_null(), "{kind:?}: {}", object["status"]);
     }
 
     stage.apply(&given_up).await.unwrap();
@@ -253,7 +254,7 @@ async fn p8_while_somebody_else_holds_the_lease_a_replica_looks_on_and_neither_a
         .unwrap();
     stage.await_system_reason("Ready", "Ready").await.unwrap();
     assert_led_from(&stage, HOME).await;
-    let lease = stage.get("lease", "leeward").await.unwrap();
+    let lease = stage.get(Kind::Lease, "leeward").await.unwrap();
     assert_eq!(lease["spec"]["leaseTransitions"], 5);
 }
 
@@ -362,7 +363,7 @@ async fn held(replica: &Operator) -> anyhow::Result<u8> {
 
 /// Who holds the lease, as the Kubernetes API says.
 async fn holder(stage: &Stage) -> anyhow::Result<String> {
-    let lease = stage.get("lease", "leeward").await?;
+    let lease = stage.get(Kind::Lease, "leeward").await?;
     Ok(lease["spec"]["holderIdentity"]
         .as_str()
         .unwrap_or_default()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use leeward_e2e::{CONVERGED, Stage, assets};
+use leeward_lab::kube::Kind;
 use leeward_lab::leeward::manifests;
 use leeward_lab::nats::{
     AccountSpec, Credentials, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, Permissions, SYSTEM_ACCOUNT, System,
@@ -251,7 +252,7 @@ async fn each_right_of_the_system_accounts_user_is_needed_and_named_when_it_is_m
             CONVERGED,
             &format!("the lack of {} is told", right.subject),
             || async {
-                let system = stage.get("natssystem", &format!("s{number}")).await?;
+                let system = stage.get(Kind::NatsSystem, &format!("s{number}")).await?;
                 let policy = stage.policy(&format!("p{number}")).await?;
                 let status = format!("{} {}", system["status"], policy["status"]);
                 ensure!(is_told(&stage, right, &status), "{status}");

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use leeward_e2e::{CONVERGED, Stage, assets, condition};
 use leeward_lab::audit::{Audit, Request};
+use leeward_lab::kube::Kind;
 use leeward_lab::leeward::{Operator, manifests};
 use leeward_lab::nats::eventually;
 use serde_json::{Value, json};
@@ -176,7 +177,7 @@ impl Site {
     async fn await_in_place(&self) {
         for system in &self.systems {
             self.await_reason(system, "InPlace", "AllInPlace").await;
-            let object = self.stage.get("natssystem", system).await.unwrap();
+            let object = self.stage.get(Kind::NatsSystem, system).await.unwrap();
             let ready = condition(&object, "Ready").map(|(reason, _)| reason);
             assert_eq!(ready.as_deref(), Some("Ready"), "{system}");
         }
@@ -189,9 +190,7 @@ impl Site {
 
     /// Who holds the leases whose names have this in them.
     async fn leases(&self, part: &str) -> anyhow::Result<BTreeMap<String, String>> {
-        let list = self.stage.kubectl(&["get", "leases", "--output", "json"]).await?;
-        let list: Value = serde_json::from_str(&list)?;
-        let items = list["items"].as_array().context("a list")?;
+        let leases = self.stage.list(Kind::Lease).await?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let lease = |item: &Value| {
             (
@@ -199,7 +198,7 @@ impl Site {
                 text(&item["spec"]["holderIdentity"]),
             )
         };
-        Ok(items
+        Ok(leases
             .iter()
             .map(lease)
             .filter(|(name, _)| name.contains(part))
@@ -211,7 +210,7 @@ impl Site {
         for (shard, stream) in STREAMS.into_iter().enumerate() {
             let lease = self
                 .stage
-                .get("lease", &format!("leeward-shard-{shard}"))
+                .get(Kind::Lease, &format!("leeward-shard-{shard}"))
                 .await
                 .unwrap();
             let hands = lease["spec"]["leaseTransitions"].as_u64().unwrap();

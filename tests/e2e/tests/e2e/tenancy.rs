@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 use leeward_e2e::{CONVERGED, Stage, assets, condition};
 use leeward_lab::audit::Audit;
+use leeward_lab::kube::Kind;
 use leeward_lab::leeward::manifests;
 use leeward_lab::nats::{AccountSpec, System, UserSpec, eventually};
 use serde_json::{Value, json};
@@ -109,7 +110,7 @@ impl Tenant {
     }
 
     async fn policy(&self, stage: &Stage, name: &str) -> anyhow::Result<Value> {
-        stage.get_in(&self.namespace, "placementpolicy", name).await
+        stage.get_in(&self.namespace, Kind::PlacementPolicy, name).await
     }
 
     /// Waits for the reason of a policy's condition, and gives its message.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use leeward_e2e::{CONVERGED, Stage, assets};
 use leeward_lab::audit::Audit;
+use leeward_lab::kube::Kind;
 use leeward_lab::nats::{Layout, System, eventually, jetstream};
 use serde_json::{Value, json};
 
@@ -87,7 +88,7 @@ async fn what_a_move_changed_is_told_with_the_round_trip_that_it_saves() {
         .await
         .unwrap();
     eventually(CONVERGED, "round trips are measured", || async {
-        let system = stage.get("natssystem", "prod").await?;
+        let system = stage.get(Kind::NatsSystem, "prod").await?;
         let measured = system["status"]["roundTrips"].as_array().map_or(0, Vec::len);
         ensure!(measured == 2, "{}", system["status"]["roundTrips"]);
         Ok(())

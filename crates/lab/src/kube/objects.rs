@@ -1,0 +1,78 @@
+//! Objects as they are now, over one connection that stays: whoever waits for a condition looks many times a
+//! second, and each `kubectl` would cost as much of the processor as all servers together.
+
+use std::path::Path;
+
+use anyhow::Context;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, Config};
+use serde_json::Value;
+
+/// The kinds that tests wait for, as the API names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    NatsSystem,
+    PlacementPolicy,
+    Lease,
+    Event,
+}
+
+/// Reads as the administrator. Its connection belongs to the runtime that it was made on.
+#[derive(Clone)]
+pub struct Objects {
+    client: Client,
+}
+
+impl Objects {
+    pub(super) async fn new(kubeconfig: &Path) -> anyhow::Result<Self> {
+        let file = Kubeconfig::read_from(kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config)?;
+        Ok(Self { client })
+    }
+
+    /// An object with everything that is stored of it.
+    pub async fn get(&self, namespace: &str, kind: Kind, name: &str) -> anyhow::Result<Value> {
+        let object = self
+            .api(namespace, kind)
+            .get(name)
+            .await
+            .with_context(|| format!("cannot read {kind:?} {namespace}/{name}"))?;
+        Ok(serde_json::to_value(&object)?)
+    }
+
+    /// All objects of a namespace.
+    pub async fn list(&self, namespace: &str, kind: Kind) -> anyhow::Result<Vec<Value>> {
+        let list = self
+            .api(namespace, kind)
+            .list(&ListParams::default())
+            .await
+            .with_context(|| format!("cannot list {kind:?} of {namespace}"))?;
+        let objects = list.items.iter().map(serde_json::to_value);
+        Ok(objects.collect::<Result<_, _>>()?)
+    }
+
+    fn api(&self, namespace: &str, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+    }
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Objects").finish_non_exhaustive()
+    }
+}
+
+impl Kind {
+    fn resource(self) -> ApiResource {
+        let (group, version, kind) = match self {
+            Self::NatsSystem => ("leeward.dev", "v1alpha1", "NatsSystem"),
+            Self::PlacementPolicy => ("leeward.dev", "v1alpha1", "PlacementPolicy"),
+            Self::Lease => ("coordination.k8s.io", "v1", "Lease"),
+            Self::Event => ("events.k8s.io", "v1", "Event"),
+        };
+        ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+    }
+}
