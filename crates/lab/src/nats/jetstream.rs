@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::answered;
 
 pub use super::answered::Refused;
-pub use super::leading::{Aim, create_spread, is_in, lead};
+pub use super::leading::{Aim, create_spread, is_in, lead, lead_meta_group};
 
 /// Every server has heard of a new stream by then.
 const HEARD_OF: Duration = Duration::from_mins(1);
@@ -24,7 +24,7 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// How long a request that is asked once may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What comes soon is seen soon, and a long wait does not keep the servers busy.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const NO_SUCH_STREAM: u64 = 10059;
 

@@ -7,6 +7,7 @@ use async_nats::Client;
 use serde_json::{Value, json};
 
 use super::jetstream;
+use super::system::System;
 
 /// How long it may take until the wanted server leads.
 const LIMIT: Duration = Duration::from_mins(3);
@@ -43,6 +44,40 @@ pub async fn create_spread(
         jetstream::delete_stream(client, name).await?;
     }
     bail!("{name} never got peers in each of {places:?}")
+}
+
+/// Hands the meta group over until a server of `cluster` leads it, which all servers say. One that stepped down a moment ago
+/// is still the leader to some: asking again at once would begin another election under the feet of the caller.
+pub async fn lead_meta_group(system: &System, cluster: &str) -> anyhow::Result<()> {
+    let client = system.system_client().await?;
+    let body = json!({ "placement": { "cluster": cluster } });
+    let begin = Instant::now();
+    let mut asked: Option<Instant> = None;
+    while begin.elapsed() < LIMIT {
+        match meta_leader(system).await {
+            Ok(leader) if is_in(&leader, cluster) => return Ok(()),
+            Ok(_) if asked.is_none_or(|asked| asked.elapsed() > HANDED_OVER) => {
+                asked = Some(Instant::now());
+                // A request that an election loses is sent again.
+                let _ = jetstream::request(&client, "$JS.API.META.LEADER.STEPDOWN", &body).await;
+            }
+            Ok(_) | Err(_) => tokio::time::sleep(LOOK).await,
+        }
+    }
+    let leader = meta_leader(system).await;
+    bail!("after {LIMIT:?} the meta group is not led from {cluster}: {leader:?}")
+}
+
+/// Who leads the meta group, if all servers that answer agree.
+async fn meta_leader(system: &System) -> anyhow::Result<String> {
+    let jsz = system.ping("JSZ", &json!({})).await?;
+    let mut leaders = jsz
+        .values()
+        .map(|data| data["meta_cluster"]["leader"].as_str().unwrap_or_default());
+    let leader = leaders.next().context("no server answers")?;
+    ensure!(!leader.is_empty(), "a server knows no leader");
+    ensure!(leaders.all(|other| other == leader), "servers disagree");
+    Ok(leader.to_owned())
 }
 
 /// Hands a stream or one of its consumers over until a server of `place` leads it, a location or a server's own name;

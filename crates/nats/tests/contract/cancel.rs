@@ -66,25 +66,6 @@ async fn two_clusters(version: NatsVersion) -> (System, async_nats::Client, Arc<
     (system, client, account)
 }
 
-/// The servers that are paused later must not lead the meta group.
-async fn lead_meta_group_from(system: &System, cluster: &str) {
-    let client = system.system_client().await.unwrap();
-    eventually(LIMIT, "the meta group is led from where it should be", || async {
-        let jsz = system.ping("JSZ", &json!({})).await?;
-        let leader = jsz
-            .values()
-            .find_map(|data| data["meta_cluster"]["leader"].as_str());
-        if leader.is_some_and(|leader| leader.starts_with(cluster)) {
-            return Ok(());
-        }
-        let body = json!({ "placement": { "cluster": cluster } });
-        jetstream::request(&client, "$JS.API.META.LEADER.STEPDOWN", &body).await?;
-        anyhow::bail!("it is led from {leader:?}")
-    })
-    .await
-    .unwrap();
-}
-
 /// Everything that a stream has, and where.
 async fn whole(
     client: &async_nats::Client,
@@ -160,7 +141,8 @@ async fn cancel(
 
 async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Caller) {
     let (system, client, account) = two_clusters(version).await;
-    lead_meta_group_from(&system, "us-east").await;
+    // The servers that are paused later must not lead the meta group.
+    jetstream::lead_meta_group(&system, "us-east").await.unwrap();
     create(&client, stored.clone()).await;
     let before = eventually(LIMIT, "the stream stands", || whole(&client, &account))
         .await

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use async_nats::Client;
-use leeward_e2e::{CONVERGED, Stage, assets};
+use leeward_e2e::{Stage, assets};
 use leeward_lab::audit::Audit;
-use leeward_lab::nats::{Layout, System, eventually, jetstream};
+use leeward_lab::nats::{Layout, System, jetstream};
 use serde_json::{Value, json};
 
 const HOME: &str = "us-east";
@@ -198,22 +198,7 @@ async fn findings(stage: &Stage, expected: &BTreeMap<String, String>) -> Value {
 
 /// Somebody else sends `moving` to a cluster that is far from its present one; gives its configuration since.
 async fn start_a_slow_move(stage: &Stage, admin: &Client) -> Value {
-    let system = stage.system.system_client().await.unwrap();
-    eventually(CONVERGED, "the meta leader is in home", || async {
-        let jsz = stage.system.ping("JSZ", &json!({})).await?;
-        let leader = jsz
-            .values()
-            .find_map(|data| data["meta_cluster"]["leader"].as_str());
-        let leader = leader.context("no meta leader")?;
-        if assets::location(leader) != HOME {
-            let body = json!({"placement": {"cluster": HOME}});
-            jetstream::request(&system, "$JS.API.META.LEADER.STEPDOWN", &body).await?;
-        }
-        ensure!(assets::location(leader) == HOME, "{leader} leads");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    jetstream::lead_meta_group(&stage.system, HOME).await.unwrap();
     stage.system.wan().set_delay(AWAY, FAR, SLOW).unwrap();
     let mut config = jetstream::stream_info(admin, "moving").await.unwrap()["config"].clone();
     config["placement"] = json!({"cluster": FAR});

@@ -53,7 +53,8 @@ async fn overdue(version: NatsVersion) {
         .unwrap();
     let mut load = Load::new();
     work(&mut load, &stage.system, "ORDERS").await;
-    meta_leader_away(&stage).await;
+    // The servers that fall asleep must not lead the meta group.
+    jetstream::lead_meta_group(&stage.system, AWAY).await.unwrap();
     let before = (config(&client, "ORDERS").await, peers(&client).await);
     let servers: Vec<String> = stage
         .system
@@ -202,23 +203,4 @@ async fn peers(client: &Client) -> Vec<String> {
     let mut peers = jetstream::peers_in(&info);
     peers.sort();
     peers
-}
-
-/// The servers that fall asleep must not lead the meta group.
-async fn meta_leader_away(stage: &Stage) {
-    let system = stage.system.system_client().await.unwrap();
-    eventually(CONVERGED, "the meta group is led from away", || async {
-        let jsz = stage.system.ping("JSZ", &json!({})).await?;
-        let leader = jsz
-            .values()
-            .find_map(|data| data["meta_cluster"]["leader"].as_str());
-        if leader.is_some_and(|leader| leader.starts_with(AWAY)) {
-            return Ok(());
-        }
-        let body = json!({"placement": {"cluster": AWAY}});
-        jetstream::request(&system, "$JS.API.META.LEADER.STEPDOWN", &body).await?;
-        anyhow::bail!("it is led by {leader:?}")
-    })
-    .await
-    .unwrap();
 }
