@@ -4,13 +4,14 @@
 CARGO ?= cargo
 TOPOLOGY ?= supercluster
 MINUTES ?= 10
+CARGO_DENY ?= 0.20.2
 # Tests against real servers start up to a dozen of them each, and mostly wait.
 TEST_THREADS ?= 5
 
 # Resolves the pinned servers and clients, and fails when one is missing.
 WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
 
-.PHONY: all tools build image demo test bench soak check fmt generate clean
+.PHONY: all tools build image demo test bench soak check deny fmt generate clean
 
 all: build
 
@@ -46,6 +47,12 @@ soak: tools
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# Known vulnerabilities, licences and sources of all dependencies. Builds cargo-deny if it is missing, and fetches the RustSec
+# database; licences and sources are a test of xtask besides, which needs neither.
+deny:
+	test "$$($(CARGO) deny --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY)" || $(CARGO) install --locked cargo-deny@$(CARGO_DENY)
+	$(CARGO) deny --locked check
 
 generate:
 	$(CARGO) xtask crds

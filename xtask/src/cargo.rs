@@ -10,6 +10,9 @@ use serde::Deserialize;
 use crate::generated::repository;
 use crate::image::program;
 
+/// The public registry, as cargo names it.
+pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
 /// A package of one version from one source, as cargo names it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]

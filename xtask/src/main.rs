@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod commands;
 mod crds;
+#[cfg(test)]
+mod dependencies;
 mod docs;
 mod generated;
 mod image;
@@ -17,6 +19,8 @@ mod links;
 mod manifests;
 mod sbom;
 mod schemas;
+#[cfg(test)]
+mod workflows;
 
 use clap::{Parser, Subcommand};
 

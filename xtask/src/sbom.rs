@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    cargo::{DependencyKind, Metadata, Node, Package, PackageId},
+    cargo::{CRATES_IO, DependencyKind, Metadata, Node, Package, PackageId},
     generated::repository,
     image::{Digest, rustc},
 };
@@ -22,8 +22,6 @@ use crate::{
 const ROOT: &str = "leeward";
 /// Not linked, but in the image, and outdated like any other crate some day.
 const CERTIFICATES: &str = "webpki-root-certs";
-/// As cargo names it.
-const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// The SBOM as text, of the packages that were compiled for the target.
 pub fn of_build(

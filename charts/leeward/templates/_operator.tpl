@@ -3,6 +3,7 @@
 {{- include "leeward.checkExtra" . -}}
 - operator
 - "--listen=[::]:8080"
+- "--probe-listen=[::]:8082"
 - {{ printf "--admin-listen=%s" .Values.admin.listen | quote }}
 - {{ printf "--log-level=%s" .Values.log.level | quote }}
 - --log-format={{ .Values.log.format }}
@@ -44,7 +45,7 @@
 {{- end -}}
 {{- if eq $argument "--no-lease" -}}
 {{- fail "extraArgs has --no-lease, with which each replica acts, and an upgrade runs two: take it out" -}}
-{{- else if has $argument (list "--listen" "--lease-namespace") -}}
+{{- else if has $argument (list "--listen" "--probe-listen" "--lease-namespace") -}}
 {{- fail (printf "extraArgs has %s, which the chart sets by itself: take it out" $argument) -}}
 {{- end -}}
 {{- end -}}

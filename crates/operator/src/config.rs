@@ -9,8 +9,10 @@ use std::time::Duration;
 pub struct Config {
     /// Namespaces to watch; all, if none is named.
     pub namespaces: Vec<String>,
-    /// Where health and metrics are served; port 0 for any free one.
+    /// Where metrics are served; port 0 for any free one.
     pub listen: SocketAddr,
+    /// Where probes are answered; port 0 for any free one.
+    pub probe_listen: SocketAddr,
     /// The name of this process in events and leases; the host's, if none is given.
     pub instance: Option<String>,
     /// The lease that replicas contend for; none where this process is certainly alone.

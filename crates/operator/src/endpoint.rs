@@ -1,43 +1,101 @@
-//! `/livez`, `/readyz` and `/metrics`.
+//! What the operator serves over HTTP: `/metrics` on one port, `/livez` and `/readyz` on another, so that whoever may read the
+//! metrics cannot keep the kubelet's probes from being answered.
+//!
+//! Promises: a port has at most [`MOST_CONNECTIONS`] connections; the oldest gives way to a new one. Each serves one request and ends
+//! within [`CONNECTION_LIMIT`].
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use leeward_engine::metrics::Metrics;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// For each port; a Prometheus and a kubelet need one at a time.
+const MOST_CONNECTIONS: usize = 64;
+/// The head of a request is read within this time.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+/// And answered and taken within this.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
+/// The head of a request, at most; hyper takes no smaller bound.
+const HEAD_BYTES: usize = 8192;
+/// When no connection can be accepted, as without free files, the next is tried after this time.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// What the endpoints tell.
-#[derive(Clone, Debug)]
-pub struct Health {
-    /// Whether the caches are filled.
-    pub ready: watch::Receiver<bool>,
-    /// The numbers.
-    pub metrics: Arc<Metrics>,
+/// The numbers.
+pub fn metrics_page(metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics_in_format))
+        .with_state(metrics)
 }
 
-/// Serves until `stop`.
-pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToken) -> std::io::Result<()> {
-    let router = Router::new()
+/// The kubelet's probes; `ready` says whether the caches are filled.
+pub fn probes(ready: watch::Receiver<bool>) -> Router {
+    Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(health);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+        .with_state(ready)
 }
 
-async fn readyz(State(health): State<Health>) -> (StatusCode, &'static str) {
-    if *health.ready.borrow() {
+/// Serves until `stop`, and then what was begun.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "no connection can be accepted for metrics or probes");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        oldest_first.retain(|connection| !connection.is_finished());
+        if oldest_first.len() >= MOST_CONNECTIONS
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        oldest_first.push_back(connections.spawn(answer_one(stream, router.clone())));
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn answer_one(stream: TcpStream, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(HEAD_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match tokio::time::timeout(CONNECTION_LIMIT, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a connection for metrics or probes ended"),
+        Err(_) => debug!("a connection for metrics or probes was not done in time"),
+    }
+}
+
+async fn readyz(State(ready): State<watch::Receiver<bool>>) -> (StatusCode, &'static str) {
+    if *ready.borrow() {
         (StatusCode::OK, "ok\n")
     } else {
         let text =
@@ -47,11 +105,11 @@ async fn readyz(State(health): State<Health>) -> (StatusCode, &'static str) {
 }
 
 /// `OpenMetrics` for those who ask for it, Prometheus's own format for all others.
-async fn metrics(State(health): State<Health>, headers: HeaderMap) -> Response {
+async fn metrics_in_format(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
     let (kind, page) = if accepts_open_metrics(&headers) {
-        (OPEN_METRICS, health.metrics.page())
+        (OPEN_METRICS, metrics.page())
     } else {
-        (CLASSIC, health.metrics.classic_page())
+        (CLASSIC, metrics.classic_page())
     };
     match page {
         Ok(page) => ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], page).into_response(),
@@ -74,8 +132,62 @@ fn accepts_open_metrics(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut answer = Vec::new();
+        // What was cut off has no answer.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn opened(address: std::net::SocketAddr, said: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_answered_while_more_connections_than_are_kept_say_half_a_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_ready, ready) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, probes(ready), stop.clone()));
+        let mut halves = Vec::new();
+        for _ in 0..3 * MOST_CONNECTIONS {
+            halves.push(opened(address, &PROBE[..20]).await);
+        }
+        let live = answer(&mut opened(address, PROBE).await).await;
+        assert!(
+            live.starts_with("HTTP/1.1 200") && live.ends_with("ok\n"),
+            "{live}"
+        );
+        assert_eq!(answer(&mut halves[0]).await, "", "the oldest gave way");
+        let unready = answer(&mut opened(address, b"GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await).await;
+        assert!(unready.starts_with("HTTP/1.1 503"), "{unready}");
+        // The last half is ended for its slowness, without anybody else in need of its place.
+        let slow = answer(halves.last_mut().unwrap()).await;
+        assert!(slow.is_empty() || slow.starts_with("HTTP/1.1 408"), "{slow}");
+        stop.cancel();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_head_without_end_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_ready, ready) = watch::channel(true);
+        let serving = tokio::spawn(serve(listener, probes(ready), CancellationToken::new()));
+        let mut stream = opened(address, b"GET /livez HTTP/1.1\r\nx: ").await;
+        // Writing fails once the other side has hung up.
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+        serving.abort();
+    }
 
     #[test]
     fn open_metrics_is_for_those_who_ask_for_it() {

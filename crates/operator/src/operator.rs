@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::endpoint::{Health, serve};
+use crate::endpoint::{metrics_page, probes, serve};
 use crate::error::chain;
 use crate::events::{Events, Publisher};
 use crate::gauges::Gauges;
@@ -52,10 +52,12 @@ pub enum OperatorError {
     #[error("the Kubernetes client could not be made: check the kubeconfig")]
     Client(#[source] Box<kube::Error>),
     /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}: choose another address with --listen")]
+    #[error("cannot listen on {address}: choose another address with {argument}")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The argument that it comes of.
+        argument: &'static str,
         /// Why.
         #[source]
         source: std::io::Error,
@@ -83,7 +85,10 @@ impl OperatorError {
 /// Runs until `stop`, then shuts down gently.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), OperatorError> {
     let client = client().await?;
-    let listener = listen(config.listen).await?;
+    let listeners = Listeners {
+        metrics: listen(config.listen, "--listen").await?,
+        probes: listen(config.probe_listen, "--probe-listen").await?,
+    };
     let scopes = Scope::covering(&config.namespaces);
     let metrics = Arc::new(Metrics::new());
     let gauges = Gauges::register(&metrics);
@@ -99,7 +104,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         events,
         tenures: tenures.clone(),
     };
-    let (systems, policies) = start(&mut parts, &client, &scopes, sinks, listener, &stop);
+    let (systems, policies) = start(&mut parts, &client, &scopes, sinks, listeners, &stop);
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
         Some(ended) = parts.join_next() => if stop.is_cancelled() { Ok(()) } else { Err(unexpected(ended)) },
@@ -151,8 +156,18 @@ async fn client() -> Result<Client, OperatorError> {
     Client::try_from(config).map_err(|error| OperatorError::Client(Box::new(error)))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, OperatorError> {
-    let failed = |source| OperatorError::Listen { address, source };
+/// Where HTTP is served.
+struct Listeners {
+    metrics: TcpListener,
+    probes: TcpListener,
+}
+
+async fn listen(address: SocketAddr, argument: &'static str) -> Result<TcpListener, OperatorError> {
+    let failed = |source| OperatorError::Listen {
+        address,
+        argument,
+        source,
+    };
     let listener = match TcpListener::bind(address).await {
         // Without IPv6 here all addresses are those of IPv4.
         Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
@@ -162,7 +177,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, OperatorError> {
     };
     let listener = listener.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    info!(%address, "listening");
+    info!(%address, argument, "listening");
     Ok(listener)
 }
 
@@ -187,7 +202,7 @@ fn start(
     client: &Client,
     scopes: &[Scope],
     sinks: Sinks,
-    listener: TcpListener,
+    listeners: Listeners,
     stop: &CancellationToken,
 ) -> (Arc<Systems>, Arc<Policies>) {
     let (system_objects, system_writers) = Objects::<NatsSystem>::new(scopes);
@@ -233,7 +248,7 @@ fn start(
         );
         parts.spawn(named("the controller of PlacementPolicies", run));
     }
-    serve_health(parts, &shared, listener, stop);
+    serve_http(parts, &shared, listeners, stop);
     for (shard, tenure) in shared.tenures.each().iter().enumerate() {
         let follow = follow_terms(shared.clone(), Arc::clone(&policies), shard, tenure.clone());
         let stopped = stop.clone();
@@ -266,23 +281,18 @@ async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static s
     name
 }
 
-fn serve_health(
+fn serve_http(
     parts: &mut JoinSet<&'static str>,
     shared: &Shared,
-    listener: TcpListener,
+    listeners: Listeners,
     stop: &CancellationToken,
 ) {
     let (ready_sender, ready) = value::channel(false);
-    let health = Health {
-        ready,
-        metrics: Arc::clone(&shared.metrics),
-    };
-    let served = serve(listener, health, stop.clone());
-    parts.spawn(named("the health endpoint", async move {
-        if let Err(error) = served.await {
-            warn!(error = %chain(&error), "the health endpoint failed");
-        }
-    }));
+    let metrics = metrics_page(Arc::clone(&shared.metrics));
+    let served = serve(listeners.metrics, metrics, stop.clone());
+    parts.spawn(named("the endpoint of metrics", served));
+    let served = serve(listeners.probes, probes(ready), stop.clone());
+    parts.spawn(named("the endpoint of probes", served));
     let (systems, policies, stopped) = (shared.systems.clone(), shared.policies.clone(), stop.clone());
     parts.spawn(named("the wait for the caches", async move {
         let synced = async {
@@ -304,11 +314,16 @@ mod tests {
 
     #[tokio::test]
     async fn all_addresses_are_those_of_ipv4_too_whatever_the_machine_has() {
-        let listener = listen((Ipv6Addr::UNSPECIFIED, 0).into()).await.unwrap();
+        let listener = listen((Ipv6Addr::UNSPECIFIED, 0).into(), "--listen")
+            .await
+            .unwrap();
         let port = listener.local_addr().unwrap().port();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         let taken = (Ipv6Addr::UNSPECIFIED, port).into();
-        let refused = listen(taken).await.unwrap_err().to_string();
-        assert!(refused.contains("choose another address"), "{refused}");
+        let refused = listen(taken, "--probe-listen").await.unwrap_err().to_string();
+        assert!(
+            refused.contains("another address with --probe-listen"),
+            "{refused}"
+        );
     }
 }

@@ -26,7 +26,7 @@ pub struct OperatorArgs {
         value_delimiter = ','
     )]
     watch_namespaces: Vec<String>,
-    /// Serve /livez, /readyz and /metrics on this address. `[::]` is all addresses, of IPv4 as well.
+    /// Serve /metrics on this address. `[::]` is all addresses, of IPv4 as well.
     #[arg(
         long,
         env = "LEEWARD_LISTEN",
@@ -34,6 +34,14 @@ pub struct OperatorArgs {
         default_value = "[::]:8080"
     )]
     listen: SocketAddr,
+    /// Answer probes, /livez and /readyz, on this address.
+    #[arg(
+        long,
+        env = "LEEWARD_PROBE_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "[::]:8082"
+    )]
+    probe_listen: SocketAddr,
     /// Let what is logged be changed while it runs (`leeward log-level`) on this loopback address; empty turns it off.
     #[arg(
         long,
@@ -144,6 +152,7 @@ impl OperatorArgs {
         let Self {
             watch_namespaces,
             listen,
+            probe_listen,
             admin_listen,
             otlp_endpoint,
             log_format,
@@ -171,6 +180,7 @@ impl OperatorArgs {
             operator: Config {
                 namespaces: watch_namespaces.into_iter().filter(given).collect(),
                 listen,
+                probe_listen,
                 instance: instance.filter(given),
                 lease: (!no_lease).then_some(lease),
             },
@@ -198,6 +208,7 @@ mod tests {
         let config = resolved(&[]);
         assert!(config.operator.namespaces.is_empty());
         assert_eq!(config.operator.listen, "[::]:8080".parse().unwrap());
+        assert_eq!(config.operator.probe_listen, "[::]:8082".parse().unwrap());
         assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.log_filter, "info");
     }

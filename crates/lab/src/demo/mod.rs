@@ -153,7 +153,7 @@ fn look_around(kube: &Kube, scene: &Scene, operator: &Operator, folder: &Path) -
         config = system.config_home().display(),
         kubectl = kubectl.display(),
         nats = nats.display(),
-        address = operator.address(),
+        address = operator.metrics(),
         log = folder.join("operator.log").display(),
     ))
 }

@@ -1,6 +1,6 @@
 //! An operator process: started, watched, killed, started again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -13,6 +13,9 @@ use crate::process::{Command, Process};
 
 /// The binary is ready to be asked within this time.
 const START_LIMIT: Duration = Duration::from_mins(2);
+/// Arguments that say where it listens.
+const METRICS: &str = "--listen";
+const PROBES: &str = "--probe-listen";
 const HTTP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The `leeward` binary: `LEEWARD_BIN`, or the one that was built beside the running program.
@@ -57,17 +60,16 @@ pub struct OperatorOptions {
 pub struct Operator {
     process: Process,
     options: OperatorOptions,
-    address: String,
+    metrics: String,
+    probes: String,
 }
 
 impl Operator {
     /// Starts the binary and waits until it listens.
     pub async fn start(options: OperatorOptions) -> anyhow::Result<Self> {
         let from = std::fs::metadata(&options.log).map_or(0, |file| file.len());
-        let mut args: Vec<String> = ["operator", "--listen", "127.0.0.1:0", "--log-format", "json"]
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let mut args: Vec<String> = ["operator", "--log-format", "json"].map(str::to_owned).into();
+        args.extend([METRICS, PROBES].map(|argument| format!("{argument}=127.0.0.1:0")));
         for namespace in &options.namespaces {
             args.extend(["--watch-namespace".to_owned(), namespace.clone()]);
         }
@@ -88,19 +90,23 @@ impl Operator {
             ],
         })
         .await?;
-        let address = eventually(START_LIMIT, "the operator listens", || async {
+        let (metrics, probes) = eventually(START_LIMIT, "the operator listens", || async {
             ensure!(
                 process.running(),
                 "the operator has ended: {}",
                 process.log_tail(10)
             );
-            listening(&options.log, from)
+            let text = std::fs::read(&options.log).context("no log yet")?;
+            let text = text.get(usize::try_from(from)?..).unwrap_or_default();
+            let text = String::from_utf8_lossy(text);
+            Ok((listening(&text, METRICS)?, listening(&text, PROBES)?))
         })
         .await?;
         Ok(Self {
             process,
             options,
-            address,
+            metrics,
+            probes,
         })
     }
 
@@ -114,9 +120,9 @@ impl Operator {
         self.process.running()
     }
 
-    /// Where it serves health and metrics, as `host:port`.
-    pub fn address(&self) -> &str {
-        &self.address
+    /// Where it serves metrics, as `host:port`.
+    pub fn metrics(&self) -> &str {
+        &self.metrics
     }
 
     /// What it wrote last.
@@ -162,28 +168,27 @@ impl Operator {
 
     /// The status code and body of a page, such as `/metrics`.
     pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
-        tokio::time::timeout(HTTP_LIMIT, get(&self.address, path))
+        let address = match path {
+            "/metrics" => &self.metrics,
+            _ => &self.probes,
+        };
+        tokio::time::timeout(HTTP_LIMIT, get(address, path))
             .await
             .with_context(|| format!("{path} did not answer"))?
     }
 }
 
-fn listening(log: &Path, from: u64) -> anyhow::Result<String> {
-    let text = std::fs::read(log).context("no log yet")?;
-    let start = usize::try_from(from)?.min(text.len());
-    let text = String::from_utf8_lossy(&text[start..]).into_owned();
+/// The address that was taken for an argument, out of the log.
+fn listening(log: &str, argument: &str) -> anyhow::Result<String> {
     let address = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;
-        Some(
-            line.pointer("/fields/address")
-                .or_else(|| line.get("address"))?
-                .as_str()?
-                .to_owned(),
-        )
+        let fields = line.get("fields").unwrap_or(&line);
+        let address = fields.get("address").filter(|_| fields["argument"] == argument)?;
+        Some(address.as_str()?.to_owned())
     };
-    text.lines()
+    log.lines()
         .find_map(address)
-        .context("it has not said where it listens")
+        .with_context(|| format!("it has not said where it listens for {argument}"))
 }
 
 async fn get(address: &str, path: &str) -> anyhow::Result<(u16, String)> {
