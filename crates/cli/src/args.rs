@@ -45,7 +45,8 @@ pub enum Command {
     ///
     /// With streams or consumers in the files of -f (objects of NACK, or JSON as `nats stream add --config` reads and
     /// `nats stream info --json` prints it) those are judged, and the live system only tells home and tags; the policy may be
-    /// in the files or in Kubernetes (--policy). With policies only, the live system is judged.
+    /// in the files or in Kubernetes (--policy). With policies only, the live system is judged. An error in one file hides
+    /// nothing of the others; it wins over what cannot be told, and that over findings.
     Check(CheckArgs),
     /// Watch the policies of a Kubernetes cluster, with operations in flight.
     Watch(WatchArgs),

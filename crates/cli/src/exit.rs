@@ -16,6 +16,8 @@ pub enum Found {
     Findings,
     /// Not everything could be seen, so nothing is certain.
     Incomplete,
+    /// Something could not be read, and the result says what.
+    Failed,
 }
 
 impl Found {
@@ -25,6 +27,7 @@ impl Found {
             Self::InPlace => 0,
             Self::Findings => 2,
             Self::Incomplete => 3,
+            Self::Failed => 1,
         }
     }
 }
@@ -70,9 +73,9 @@ fn dispatch(command: Command) -> anyhow::Result<Found> {
     }
 }
 
-/// Errors may hold what strangers wrote; their lines stay.
+/// Errors may hold what strangers wrote, and any amount of it; their lines stay.
 pub fn harmless(words: &str) -> String {
-    let line = |line: &str| line.chars().map(output::harmless).collect();
+    let line = |line: &str| output::shortened(line).chars().map(output::harmless).collect();
     let lines: Vec<String> = words.lines().map(line).collect();
     lines.join("\n")
 }

@@ -1,37 +1,111 @@
 //! Documents as people keep them: files, folders and standard input, every value with its line and column.
 //!
-//! YAML and JSON go through one parser. What is read is bounded in size, number, depth and in what aliases expand to. Which
-//! objects mean something, and what they mean, is left to others.
+//! YAML and JSON go through one parser. What is read is bounded in size, number, depth and in what aliases expand to, for
+//! all files together. What is well known and means nothing here is passed over and counted; what has to be rendered or
+//! built first is said with what does that. Which objects mean something, and what they mean, is left to others.
 
+mod bounds;
 mod files;
+mod foreign;
+mod helm;
+mod kustomize;
 mod located;
+mod near;
+mod object;
+mod passed;
 mod problem;
+mod template;
 
 use std::path::PathBuf;
 
+use self::bounds::Bounds;
+use self::files::Source;
+pub use foreign::tool_of;
+pub use kustomize::Unbuilt;
 pub use located::{Document, pointer};
-pub use problem::{Place, Problem, Problems, both};
+pub use near::{is_near, nearest};
+pub use object::{metadata, other_type, unknown_fields};
+pub use passed::{Passed, Why};
+pub use problem::{Place, Problem, Problems};
+pub use template::{placeholder, unfilled};
 
-/// Reads all documents, in the order of the arguments, of the names in a folder, and of a file.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Problems> {
-    let mut problems = Problems::default();
-    let mut documents = Vec::new();
-    for source in files::sources(paths, &mut problems) {
-        match source.text() {
-            Err(problem) => problems.push(problem),
-            Ok(text) => match located::parse(&source.name, &text) {
-                Ok(parsed) => documents.extend(parsed),
-                Err(problem) => problems.push(problem),
-            },
+/// What was read, and what was not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Input {
+    /// In the order of the arguments, of the names in a folder, and of a file.
+    pub documents: Vec<Document>,
+    /// What kustomize changes before it is applied; none of it is among the documents.
+    pub unbuilt: Vec<Unbuilt>,
+    /// What was passed over.
+    pub passed: Vec<Passed>,
+    /// What cannot be read.
+    pub problems: Problems,
+}
+
+impl Input {
+    /// The documents for who wants policies, or everything that is wrong.
+    pub fn strict(self) -> Result<Vec<Document>, Problems> {
+        let Self {
+            documents,
+            unbuilt,
+            passed: _,
+            mut problems,
+        } = self;
+        let unbuilt = unbuilt.iter().filter(|unbuilt| unbuilt.has_policies);
+        problems.extend(unbuilt.map(Unbuilt::problem));
+        problems.none(documents)
+    }
+}
+
+/// Reads all documents but those of the files that the globs exclude. What cannot be read hides nothing else.
+pub fn read(paths: &[PathBuf], exclude: &[String]) -> Input {
+    read_within(paths, exclude, Bounds::default())
+}
+
+fn read_within(paths: &[PathBuf], exclude: &[String], mut bounds: Bounds) -> Input {
+    let mut input = Input::default();
+    let mut charts = helm::Charts::default();
+    for source in files::sources(paths, exclude, &mut input) {
+        if bounds.are_used_up() {
+            break;
+        }
+        match read_one(&source, &mut bounds) {
+            Ok(Read::Documents(documents)) if documents.is_empty() => {
+                input.passed.push(Passed::new(&source.name, Why::Empty));
+            }
+            Ok(Read::Documents(documents)) => input.documents.extend(documents),
+            Ok(Read::Passed(passed)) => input.passed.push(passed),
+            Err(problem) => input.problems.extend(charts.once(&source, problem)),
         }
     }
-    problems.none(documents)
+    kustomize::set_aside(&mut input);
+    input
+}
+
+enum Read {
+    Documents(Vec<Document>),
+    Passed(Passed),
+}
+
+fn read_one(source: &Source, bounds: &mut Bounds) -> Result<Read, Problem> {
+    if let Some(language) = foreign::language(&source.name) {
+        return Err(source.problem(language.refusal(&source.name)));
+    }
+    let text = source.text(bounds)?;
+    if let Some(tool) = foreign::tool(&source.name, &text) {
+        return Ok(Read::Passed(Passed::new(&source.name, Why::Tool(tool))));
+    }
+    let mut documents = located::parse(&source.name, &text, bounds)?;
+    for document in &mut documents {
+        document.in_folder = source.in_folder;
+    }
+    Ok(Read::Documents(documents))
 }
 
 /// The documents of one text.
 #[cfg(test)]
 pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
-    located::parse(file, text)
+    located::parse(file, text, &mut Bounds::default())
 }
 
 #[cfg(test)]

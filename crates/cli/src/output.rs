@@ -10,6 +10,7 @@ mod screen;
 mod table;
 mod text;
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
@@ -18,7 +19,7 @@ use serde::Serialize;
 pub use page::Page;
 pub use screen::Screen;
 pub use table::{Column, Table};
-pub use text::{Text, Tone, harmless};
+pub use text::{Text, Tone, harmless, shortened};
 
 use crate::args::Format;
 
@@ -36,16 +37,41 @@ pub fn print<T: Serialize>(
     })
 }
 
-/// Pretty JSON, fields in the order of the schema.
+/// Pretty JSON, fields in the order of the schema. What steers a terminal is escaped.
 pub fn json<T: Serialize>(document: &T) -> anyhow::Result<String> {
     let text = serde_json::to_string_pretty(document).context("the result cannot be written as JSON")?;
-    Ok(text + "\n")
+    let mut written = String::with_capacity(text.len() + 1);
+    for letter in text.chars() {
+        if is_safe(letter) {
+            written.push(letter);
+        } else {
+            // All of them are in texts, where JSON takes this; writing to a text cannot fail.
+            let _ = write!(written, "\\u{:04x}", u32::from(letter));
+        }
+    }
+    Ok(written + "\n")
 }
 
-/// YAML, likewise.
+/// YAML, likewise, but what steers a terminal is replaced: not every text of YAML has escapes.
 pub fn yaml<T: Serialize>(document: &T) -> anyhow::Result<String> {
     let text = serde_saphyr::to_string(document).context("the result cannot be written as YAML")?;
-    Ok(text.trim_end().to_owned() + "\n")
+    Ok(without_steering(text.trim_end()) + "\n")
+}
+
+/// A written document without what steers a terminal; its lines stay.
+pub fn without_steering(text: &str) -> String {
+    let replaced = |letter| {
+        if is_safe(letter) {
+            letter
+        } else {
+            char::REPLACEMENT_CHARACTER
+        }
+    };
+    text.chars().map(replaced).collect()
+}
+
+fn is_safe(letter: char) -> bool {
+    letter == '\n' || letter == '\t' || harmless(letter) == letter
 }
 
 /// Writes to standard output. Whoever closes it has seen enough.
@@ -55,3 +81,6 @@ pub fn write(text: &str) -> anyhow::Result<()> {
         Ok(()) | Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,8 @@ use crate::args::{self, ConnectionArgs, PolicyArgs};
 use crate::connection::{self, Connections};
 use crate::{input, kubernetes};
 
-pub use files::{FromFiles, from_documents};
+pub use files::{FromFiles, from_documents, sound};
+pub use object::{NO_REFERENCE, is_kind, is_ours};
 
 /// A policy with what is known around it.
 #[derive(Clone, Debug)]
@@ -91,7 +92,7 @@ pub async fn read(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::R
     let found = if policy.files.is_empty() {
         FromFiles::defaults()?
     } else {
-        let documents = input::read(&policy.files)?;
+        let documents = input::read(&policy.files, &policy.exclude).strict()?;
         let found = from_documents(&documents)?;
         if found.policies.is_empty() {
             anyhow::bail!(

@@ -29,13 +29,15 @@ pub struct Definition {
     pub placement: Option<Placement>,
     /// Its replicas; 0 counts as 1.
     pub replicas: u8,
+    /// Whether whoever applies the definition changes a stream that is there already.
+    pub updates: bool,
 }
 
 /// A consumer as it is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerDefinition {
-    /// Its stream.
-    pub stream: StreamName,
+    /// Its stream, if that is said.
+    pub stream: Option<StreamName>,
     /// Its name.
     pub name: ConsumerName,
     /// Its replicas; `None` and 0 for those of its stream.
@@ -114,7 +116,7 @@ pub fn judge_stream(definition: &Definition, policy: &Policy, known: &Known<'_>)
         &policy.topology,
         known.topology,
     );
-    judge_location(&mut judgement, &place, policy, known);
+    judge_location(&mut judgement, &place, definition, policy, known);
     judge_names(&mut judgement, &place);
     judgement.findings.sort_by_key(|finding| finding.rule);
     judgement
@@ -132,7 +134,13 @@ impl Judgement {
     }
 }
 
-fn judge_location(judgement: &mut Judgement, place: &Place<'_>, policy: &Policy, known: &Known<'_>) {
+fn judge_location(
+    judgement: &mut Judgement,
+    place: &Place<'_>,
+    definition: &Definition,
+    policy: &Policy,
+    known: &Known<'_>,
+) {
     let fixed = match place.fixed() {
         Ok(fixed) => fixed,
         Err(undecided) => {
@@ -161,7 +169,7 @@ fn judge_location(judgement: &mut Judgement, place: &Place<'_>, policy: &Policy,
         DefinitionRule::LocationNotHome,
         format!("the placement fixes {away}, and home is {home}"),
     );
-    if policy.mode == Mode::Enforce && policy.actions.stream_placement.is_some() {
+    if definition.updates && policy.mode == Mode::Enforce && policy.actions.stream_placement.is_some() {
         judgement.find(
             DefinitionRule::Undone,
             format!("the policy would move the stream from {away} to {home}, and whoever applies the definition would move it back"),
@@ -191,23 +199,40 @@ fn judge_names(judgement: &mut Judgement, place: &Place<'_>) {
     }
 }
 
-/// Judges the definition of a consumer beside that of its stream. Where its stream lies is not asked again.
-pub fn judge_consumer(definition: &ConsumerDefinition, stream: &Definition, policy: &Policy) -> Judgement {
+/// Judges the definition of a consumer beside that of its stream. Where its stream lies is not asked again. Of a stream that
+/// is not known the name alone decides whether it is selected, and metadata that a policy asks for may be there.
+pub fn judge_consumer(
+    definition: &ConsumerDefinition,
+    stream: Option<&Definition>,
+    policy: &Policy,
+) -> Judgement {
+    let of_stream = match (stream, &definition.stream) {
+        (Some(stream), _) => selects(policy, stream),
+        (None, Some(name)) => policy.streams.names.selects(name.as_str()),
+        (None, None) => true,
+    };
     let mut judgement = Judgement {
-        selected: selects(policy, stream) && policy.consumers.selects(definition.name.as_str()),
-        opted_out: opted_out(&definition.metadata) || opted_out(&stream.metadata),
+        selected: of_stream && policy.consumers.selects(definition.name.as_str()),
+        opted_out: opted_out(&definition.metadata)
+            || stream.is_some_and(|stream| opted_out(&stream.metadata)),
         ..Judgement::default()
     };
-    let stays = matches!(policy.topology, TopologyKey::ServerTag { prefix: _ })
+    let may_stay = matches!(policy.topology, TopologyKey::ServerTag { prefix: _ })
         && definition.replicas == Some(1)
-        && stream.replicas > 1
         && definition.durable;
-    if judgement.selected && !judgement.opted_out && stays {
-        let message = format!(
-            "the consumer has 1 replica and its stream {} has {}",
-            stream.stream, stream.replicas
-        );
-        judgement.find(DefinitionRule::SinglePeer, message);
+    if !judgement.selected || judgement.opted_out || !may_stay {
+        return judgement;
+    }
+    match stream {
+        None => judgement.undecided.push(Undecided::StreamUnknown),
+        Some(stream) if stream.replicas > 1 => {
+            let message = format!(
+                "the consumer has 1 replica and its stream {} has {}",
+                stream.stream, stream.replicas
+            );
+            judgement.find(DefinitionRule::SinglePeer, message);
+        }
+        Some(_) => {}
     }
     judgement
 }

@@ -9,6 +9,9 @@ pub struct PolicyArgs {
     /// Objects as YAML or JSON: a file, a folder, or - for standard input; may be repeated.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Leave out files and folders of -f whose path, or the end of it, is like this: * is anything; may be repeated.
+    #[arg(long, value_name = "GLOB", requires = "files")]
+    pub exclude: Vec<String>,
     /// A policy in Kubernetes, as NAME or NAMESPACE/NAME. Its own Secrets are read to connect, unless flags, the
     /// environment or --context say how.
     #[arg(long, value_name = "POLICY")]

@@ -4,13 +4,22 @@
 //! Files with definitions are judged and nothing else; a live system tells home and servers then, unless nothing is to be
 //! connected to. The live system itself is judged only where the files have nothing that could be meant as a definition.
 
+mod account;
+mod assets;
 mod definitions;
+mod fields;
+mod form;
 mod judged;
 mod junit;
+mod misses;
+mod notes;
 mod part;
 mod rules;
 mod sarif;
 mod table;
+
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::bail;
 use jiff::Timestamp;
@@ -19,9 +28,9 @@ use self::definitions::Defined;
 use self::judged::{Ground, Outcome};
 use crate::args::{self, CheckArgs, CheckFormat, ConnectionArgs, PolicyArgs};
 use crate::connection;
-use crate::document::CheckDocument;
-use crate::exit::Found;
-use crate::input::{self, Document};
+use crate::document::{CheckDocument, CheckError};
+use crate::exit::{Found, harmless};
+use crate::input::{self, Passed, Why};
 use crate::judge::judge;
 use crate::look::{Patience, look_at_own};
 use crate::output::{self, Screen};
@@ -41,37 +50,85 @@ pub fn run(args: CheckArgs) -> anyhow::Result<Found> {
         connection,
         policy,
     } = args;
-    let documents = input::read(&policy.files)?;
-    let (found, said) = input::both(
-        policies::from_documents(&documents),
-        definitions::read(&documents),
-    )?;
-    if policy.policy.is_some() && !found.policies.is_empty() {
-        bail!("a policy is named by --policy, and files of -f have policies too: leave one of them out");
-    }
-    let mut outcome = if !said.defined.is_empty() {
-        let wanted = wanted(found, &policy, offline)?;
-        check_definitions(&connection, wanted, &said.defined, offline, home.as_deref())?
-    } else if !said.unread.is_empty() {
-        Outcome::default()
-    } else if offline || home.is_some() {
-        bail!(
-            "--offline and --home are for definitions, and {} defines no stream and no consumer: name files that do with -f",
-            sources(&documents)
-        );
-    } else {
-        check_assets(&connection, &policy, found)?
-    };
-    outcome.undecided.splice(0..0, said.unread);
+    refuse_empty(home.as_deref(), offline, &policy.files)?;
+    let outcome = outcome(&connection, &policy, offline, home.as_deref())?;
     let document = document(outcome, Timestamp::now());
-    output::write(&written(format, &document)?)?;
+    show(format, &document)?;
     Ok(ending(&document))
 }
 
-fn sources(documents: &[Document]) -> String {
-    match documents.first() {
-        Some(document) => document.file.clone(),
-        None => "nothing that was given".to_owned(),
+/// Variables of a pipeline may be empty.
+fn refuse_empty(home: Option<&str>, offline: bool, files: &[PathBuf]) -> anyhow::Result<()> {
+    if home.is_some_and(|home| home.trim().is_empty()) {
+        bail!("--home is empty: name a location, or leave it out");
+    }
+    if files.is_empty() && (offline || home.is_some()) {
+        bail!("-f is missing: --offline and --home are for definitions in files, so name those");
+    }
+    Ok(())
+}
+
+fn outcome(
+    connection: &ConnectionArgs,
+    policy: &PolicyArgs,
+    offline: bool,
+    home: Option<&str>,
+) -> anyhow::Result<Outcome> {
+    let input = input::read(&policy.files, &policy.exclude);
+    let (found, problems) = policies::sound(&input.documents);
+    let said = definitions::read(&input.documents);
+    if policy.policy.is_some() && !found.policies.is_empty() {
+        bail!("a policy is named by --policy, and files of -f have policies too: leave one of them out");
+    }
+    let lacks_policy = found.policies.is_empty()
+        && (!problems.is_empty() || input.unbuilt.iter().any(|unbuilt| unbuilt.has_policies));
+    let is_default = found.policies.is_empty() && policy.policy.is_none();
+    let is_sound = problems.is_empty()
+        && input.problems.is_empty()
+        && said.problems.is_empty()
+        && input.unbuilt.is_empty();
+    let mut outcome = if !said.defined.is_empty() && lacks_policy {
+        Outcome::with_note(notes::NOT_JUDGED)
+    } else if !said.defined.is_empty() {
+        let wanted = wanted(found, policy, offline)?;
+        let is_default = is_default && matches!(wanted, Wanted::Files(_));
+        let mut outcome = check_definitions(connection, wanted, &said.defined, offline, home)?;
+        if is_default {
+            outcome.notes.insert(0, notes::BY_DEFAULTS.to_owned());
+        }
+        outcome
+    } else if !said.unread.is_empty() || !is_sound {
+        Outcome::default()
+    } else if offline || home.is_some() {
+        bail!(
+            "--offline and --home are for definitions, and no stream and no consumer is defined in {}: name files that define some with -f",
+            sources(&policy.files, &input.passed)
+        );
+    } else {
+        check_assets(connection, policy, found)?
+    };
+    outcome.undecided.splice(0..0, said.unread.iter().cloned());
+    outcome.notes.extend(notes::passed(&input.passed, &said));
+    let unbuilt = input.unbuilt.iter().map(input::Unbuilt::problem);
+    let all = input
+        .problems
+        .into_iter()
+        .chain(unbuilt)
+        .chain(problems)
+        .chain(said.problems);
+    outcome.errors.splice(0..0, all);
+    outcome.errors.sort();
+    Ok(outcome)
+}
+
+/// What was named, and what of it has nothing at all.
+fn sources(files: &[PathBuf], passed: &[Passed]) -> String {
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let empty = passed.iter().filter(|passed| passed.why == Why::Empty);
+    let empty: Vec<&str> = empty.map(|passed| passed.file.as_str()).collect();
+    match empty.len() {
+        0 => names.join(", "),
+        _ => format!("{} ({}: no document)", names.join(", "), empty.join(", ")),
     }
 }
 
@@ -112,7 +169,7 @@ fn check_assets(
     })?;
     let seen = runtime::block_on(look_at_own(&subject.connections, Patience::of(connection)))?;
     let judged = judge(&subject.policies, &seen, Timestamp::now());
-    Ok(judged::assets(&seen, &judged))
+    Ok(assets::judged(&seen, &judged))
 }
 
 fn check_definitions(
@@ -134,7 +191,7 @@ fn check_definitions(
     };
     let seen = runtime::block_on(look_at_own(&subject.connections, Patience::of(connection)))?;
     if let Some(home) = home {
-        judged::refuse_unknown_home(home, &seen, &subject.policies)?;
+        assets::refuse_unknown_home(home, &seen, &subject.policies)?;
     }
     let judged = judge(&subject.policies, &seen, Timestamp::now());
     let ground = Ground {
@@ -144,7 +201,7 @@ fn check_definitions(
     };
     let mut outcome = judged::definitions(defined, &ground);
     if home.is_none() {
-        outcome.undecided.extend(judged::unseen(&judged));
+        outcome.undecided.extend(assets::unseen(&judged));
     }
     Ok(outcome)
 }
@@ -163,17 +220,22 @@ fn document(outcome: Outcome, time: Timestamp) -> CheckDocument {
         checked,
         undecided,
         notes,
+        errors,
     } = outcome;
     CheckDocument {
         time,
         checked,
         undecided,
+        errors: errors.into_iter().map(CheckError::from).collect(),
         notes,
     }
 }
 
+/// An error wins over what could not be decided, and that over findings.
 fn ending(document: &CheckDocument) -> Found {
-    if !document.undecided.is_empty() {
+    if !document.errors.is_empty() {
+        Found::Failed
+    } else if !document.undecided.is_empty() {
         Found::Incomplete
     } else if document
         .checked
@@ -186,11 +248,27 @@ fn ending(document: &CheckDocument) -> Found {
     }
 }
 
+/// Writes the document. Whoever sends it to a file sees the errors all the same, and where there is nothing else, a table
+/// would say no more than they do.
+fn show(format: CheckFormat, document: &CheckDocument) -> anyhow::Result<()> {
+    let errors: Vec<String> = document.errors.iter().map(ToString::to_string).collect();
+    let is_table = format == CheckFormat::Table;
+    if is_table && !errors.is_empty() && document.checked.is_empty() && document.undecided.is_empty() {
+        bail!(errors.join("\n"));
+    }
+    output::write(&written(format, document)?)?;
+    if !is_table && !errors.is_empty() {
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(&errors.join("\n")));
+    }
+    Ok(())
+}
+
 fn written(format: CheckFormat, document: &CheckDocument) -> anyhow::Result<String> {
     match format {
-        CheckFormat::Table => Ok(table::render(document, Screen::stdout())),
+        CheckFormat::Table => Ok(table::render(document, Screen::unbroken())),
         CheckFormat::Json => output::json(document),
-        CheckFormat::Junit => junit::render(document),
+        CheckFormat::Junit => Ok(output::without_steering(&junit::render(document)?)),
         CheckFormat::Sarif => output::json(&sarif::render(document)),
     }
 }

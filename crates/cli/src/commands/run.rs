@@ -128,6 +128,7 @@ impl Files {
     async fn read(&self) -> anyhow::Result<Subject> {
         let policy = PolicyArgs {
             files: self.paths.clone(),
+            exclude: Vec::new(),
             policy: None,
             kubernetes: KubernetesArgs::default(),
         };

@@ -1,8 +1,12 @@
 //! What `leeward check` says.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::input::Problem;
 
 /// `leeward check`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +19,9 @@ pub struct CheckDocument {
     pub checked: Vec<Checked>,
     /// What could not be judged, and why.
     pub undecided: Vec<String>,
+    /// What is wrong with the files, so that something of them was not read.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub errors: Vec<CheckError>,
     /// What else is worth knowing: what was left out, and what nobody was asked about.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub notes: Vec<String>,
@@ -29,6 +36,9 @@ pub struct Checked {
     /// The policy that it was judged by; absent where none is about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// The policies that select it as well: of a lower rank, or of another account.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub also_selected_by: Vec<String>,
     /// Where it is defined; absent for an asset of a live system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -37,6 +47,50 @@ pub struct Checked {
     pub policy_source: Option<Source>,
     /// What is wrong with it.
     pub findings: Vec<CheckFinding>,
+}
+
+/// Something that is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckError {
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1; absent for the file as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// The column, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u64>,
+}
+
+impl CheckError {
+    /// Where it is, as compilers write it.
+    pub fn place(&self) -> String {
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.file),
+            (_, _) => self.file.clone(),
+        }
+    }
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.place(), self.message)
+    }
+}
+
+impl From<Problem> for CheckError {
+    fn from(problem: Problem) -> Self {
+        let Problem { file, place, text } = problem;
+        Self {
+            message: text,
+            file,
+            line: place.map(|place| place.line),
+            column: place.map(|place| place.column),
+        }
+    }
 }
 
 /// A place in a file.

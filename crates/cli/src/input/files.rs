@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Problem, Problems};
+use leeward_core::policy::Globs;
 
-/// No file may be larger.
-const MAX_BYTES: u64 = 8 * 1024 * 1024;
+use super::bounds::{Bounds, FILE_BYTES};
+use super::{Input, Passed, Problem, Why, foreign};
+
 /// No folder may hold more files and folders, those of its folders included.
 const MAX_ENTRIES: usize = 10_000;
 /// No folder may be nested deeper; links could make circles.
@@ -19,29 +20,34 @@ const MAX_DEPTH: usize = 32;
 pub struct Source {
     /// As people name it.
     pub name: String,
+    /// Whether it was found in a folder, and not named itself.
+    pub in_folder: bool,
     path: Option<PathBuf>,
 }
 
 impl Source {
-    fn file(path: &Path) -> Self {
+    fn file(path: &Path, in_folder: bool) -> Self {
         Self {
             name: path.display().to_string(),
+            in_folder,
             path: Some(path.to_owned()),
         }
     }
 
     /// What is in it.
-    pub fn text(&self) -> Result<String, Problem> {
+    pub fn text(&self, bounds: &mut Bounds) -> Result<String, Problem> {
         let bytes = match &self.path {
             None => bounded(io::stdin().lock()),
             Some(path) => File::open(path).and_then(bounded),
         };
         let bytes = bytes.map_err(|error| self.problem(format!("cannot be read: {error}")))?;
+        bounds.take_bytes(&self.name, bytes.len() as u64)?;
         String::from_utf8(bytes)
             .map_err(|_| self.problem("is not text in UTF-8: name files of YAML or JSON".to_owned()))
     }
 
-    fn problem(&self, text: String) -> Problem {
+    /// Something that is wrong with all of it.
+    pub fn problem(&self, text: String) -> Problem {
         problem(&self.name, text)
     }
 }
@@ -56,37 +62,51 @@ fn problem(name: &str, text: String) -> Problem {
 
 fn bounded(reader: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let text = format!("it has more than {} MiB", MAX_BYTES / 1024 / 1024);
+    reader.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES {
+        let text = format!("it has more than {} MiB", FILE_BYTES / 1024 / 1024);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)
 }
 
-/// The files that the arguments name, each once.
-pub fn sources(paths: &[PathBuf], problems: &mut Problems) -> Vec<Source> {
+/// The files that the arguments name, each once. A pipe that is named is read, as shells make them; one that a folder holds
+/// is not.
+pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut Input) -> Vec<Source> {
+    let exclude = Exclude::new(exclude);
     let mut found = Vec::new();
     for path in paths {
         let name = path.display().to_string();
         if path.as_os_str() == "-" {
-            let stdin = Source { name, path: None };
+            let stdin = Source {
+                name,
+                in_folder: false,
+                path: None,
+            };
             // It can be read only once.
             if !found.contains(&stdin) {
                 found.push(stdin);
             }
         } else if path.is_dir() {
-            let before = found.len();
-            match walk(path, 0, &mut 0, &mut found) {
-                Err(problem) => problems.push(problem),
+            let (before, passed) = (found.len(), input.passed.len());
+            let mut walk = Walk {
+                exclude: &exclude,
+                entries: 0,
+                found: &mut found,
+                passed: &mut input.passed,
+            };
+            match walk.folder(path, 0) {
+                Err(problem) => input.problems.push(problem),
                 Ok(()) if found.len() == before => {
-                    let text = "has no file whose name ends with .yaml, .yml or .json".to_owned();
-                    problems.push(problem(&name, text));
+                    let languages = input.passed.get(passed..).unwrap_or_default();
+                    input.problems.push(problem(&name, nothing_in_folder(languages)));
                 }
                 Ok(()) => {}
             }
+        } else if exclude.matches(path) {
+            input.passed.push(Passed::new(&name, Why::Excluded));
         } else {
-            found.push(Source::file(path));
+            found.push(Source::file(path, false));
         }
     }
     let mut seen = BTreeSet::new();
@@ -97,43 +117,103 @@ pub fn sources(paths: &[PathBuf], problems: &mut Problems) -> Vec<Source> {
     found
 }
 
-/// A folder's files by name, then those of its folders; hidden ones are somebody else's.
-fn walk(folder: &Path, depth: usize, entries: &mut usize, found: &mut Vec<Source>) -> Result<(), Problem> {
-    let name = folder.display().to_string();
-    let too_much = |what: String| {
-        problem(
-            &name,
-            format!("{what}: name a folder that holds definitions only"),
-        )
-    };
-    if depth > MAX_DEPTH {
-        return Err(too_much(format!("is nested deeper than {MAX_DEPTH} folders")));
+fn nothing_in_folder(passed: &[Passed]) -> String {
+    let languages = passed.iter().find_map(|passed| foreign::language(&passed.file));
+    match languages {
+        Some(language) => format!(
+            "has no file whose name ends with .yaml, .yml or .json: {}",
+            language.refusal("FILE")
+        ),
+        None => "has no file whose name ends with .yaml, .yml or .json".to_owned(),
     }
-    // One more than may be, so that the largest folder takes no more than the limit.
-    let left = MAX_ENTRIES - *entries + 1;
-    let listed: io::Result<Vec<PathBuf>> = fs::read_dir(folder).and_then(|listed| {
-        listed
-            .take(left)
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect()
-    });
-    let mut paths = listed.map_err(|error| problem(&name, format!("cannot be read: {error}")))?;
-    *entries += paths.len();
-    if *entries > MAX_ENTRIES {
-        return Err(too_much(format!(
-            "makes more than {MAX_ENTRIES} files and folders"
-        )));
+}
+
+/// What is not read, though it was named or is in a folder.
+struct Exclude(Option<Globs>);
+
+impl Exclude {
+    /// A glob is for whole paths, and for what they end with.
+    fn new(globs: &[String]) -> Self {
+        let globs = globs
+            .iter()
+            .map(|glob| glob.trim_start_matches("./").trim_end_matches('/'));
+        let globs: Vec<String> = globs
+            .flat_map(|glob| [glob.to_owned(), format!("*/{glob}")])
+            .collect();
+        Self((!globs.is_empty()).then(|| Globs::new(&globs, &[])))
     }
-    paths.retain(|path| !is_hidden(path));
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            walk(&path, depth + 1, entries, found)?;
-        } else if is_document(&path) {
-            found.push(Source::file(&path));
+
+    fn matches(&self, path: &Path) -> bool {
+        let path = path.to_string_lossy();
+        let path = path.strip_prefix("./").unwrap_or(&path);
+        self.0.as_ref().is_some_and(|globs| globs.selects(path))
+    }
+}
+
+struct Walk<'w> {
+    exclude: &'w Exclude,
+    entries: usize,
+    found: &'w mut Vec<Source>,
+    passed: &'w mut Vec<Passed>,
+}
+
+impl Walk<'_> {
+    /// A folder's files by name, then those of its folders; hidden ones are somebody else's.
+    fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), Problem> {
+        let name = folder.display().to_string();
+        let too_much = |what: String| {
+            problem(
+                &name,
+                format!("{what}: name a folder that holds definitions only"),
+            )
+        };
+        if depth > MAX_DEPTH {
+            return Err(too_much(format!("is nested deeper than {MAX_DEPTH} folders")));
         }
+        // One more than may be, so that the largest folder takes no more than the limit.
+        let left = MAX_ENTRIES - self.entries + 1;
+        let listed: io::Result<Vec<PathBuf>> = fs::read_dir(folder).and_then(|listed| {
+            listed
+                .take(left)
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect()
+        });
+        let mut paths = listed.map_err(|error| problem(&name, format!("cannot be read: {error}")))?;
+        self.entries += paths.len();
+        if self.entries > MAX_ENTRIES {
+            return Err(too_much(format!(
+                "makes more than {MAX_ENTRIES} files and folders"
+            )));
+        }
+        paths.retain(|path| !is_hidden(path));
+        paths.sort();
+        for path in paths {
+            self.entry(&path, depth)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn entry(&mut self, path: &Path, depth: usize) -> Result<(), Problem> {
+        let name = path.display().to_string();
+        let is_document = is_document(path);
+        if self.exclude.matches(path) {
+            if is_document || path.is_dir() {
+                self.passed.push(Passed::new(&name, Why::Excluded));
+            }
+        } else if path.is_dir() {
+            self.folder(path, depth + 1)?;
+        } else if !is_document {
+            let language = foreign::language(&name);
+            self.passed
+                .extend(language.map(|language| Passed::new(&name, Why::Language(language.name))));
+        } else if path.is_file() || fs::metadata(path).is_err() {
+            // What is not there, such as the end of a broken link, is said when it is read.
+            self.found.push(Source::file(path, true));
+        } else {
+            self.passed.push(Passed::new(&name, Why::Irregular));
+        }
+        Ok(())
+    }
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -142,6 +222,10 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 fn is_document(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+    let has_ending = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json");
+    // kustomize knows this name as well.
+    let is_document = has_ending || path.file_name().is_some_and(|name| name == "Kustomization");
+    is_document && foreign::language(&path.to_string_lossy()).is_none()
 }

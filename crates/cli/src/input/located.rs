@@ -1,32 +1,48 @@
 //! Text → values, each with the place that it was read from.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::thread;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{Location, MessageFormatter as _, Spanned};
 
-use super::{Place, Problem};
+use super::bounds::Bounds;
+use super::{Place, Problem, helm, template};
 
-/// No file may have more, items of lists included.
-const MAX_DOCUMENTS: usize = 10_000;
-/// No value may be nested deeper.
-const MAX_DEPTH: usize = 32;
-/// No file may have more values, those that aliases repeat included.
-const MAX_VALUES: usize = 1_000_000;
+/// No value may be nested deeper; schemas of custom resources are nested deep.
+const MAX_DEPTH: usize = 128;
+/// Bytes of the reader's stack, of which only what is used is taken.
+const STACK: usize = 64 * 1024 * 1024;
 
 /// One document, or one item of a `List`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     /// The file, as it was named.
     pub file: String,
+    /// Whether the file was found in a folder, and not named itself.
+    pub in_folder: bool,
     /// What it says.
     pub value: Value,
     /// Where it begins.
     pub start: Place,
-    /// JSON pointers of its fields and items: where a field's name is, where an item begins.
-    places: BTreeMap<String, Place>,
+    /// Where its parts are.
+    parts: Parts,
+}
+
+/// Where fields and items are: a field where its name is, an item where it begins.
+#[derive(Clone, Debug, PartialEq)]
+enum Parts {
+    None,
+    Items(Vec<(Mark, Parts)>),
+    Fields(Vec<(Box<str>, Mark, Parts)>),
+}
+
+/// A place in little room, since every value has one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Mark {
+    line: u32,
+    column: u32,
 }
 
 impl Document {
@@ -37,16 +53,24 @@ impl Document {
 
     /// Where the field or item at a JSON pointer is, or what it would be in.
     pub fn place(&self, pointer: &str) -> Place {
-        let mut pointer = pointer;
-        loop {
-            if let Some(place) = self.places.get(pointer) {
-                return *place;
-            }
-            match pointer.rfind('/') {
-                Some(end) => pointer = &pointer[..end],
-                None => return self.start,
-            }
+        let (mut place, mut parts) = (self.start, &self.parts);
+        for name in pointer.split('/').skip(1) {
+            let found = match parts {
+                Parts::None => None,
+                Parts::Items(items) => {
+                    let item = name.parse().ok().and_then(|at: usize| items.get(at));
+                    item.map(|(mark, parts)| (mark, parts))
+                }
+                Parts::Fields(fields) => {
+                    let name = unescaped(name);
+                    let field = fields.iter().find(|(known, _, _)| **known == *name);
+                    field.map(|(_, mark, parts)| (mark, parts))
+                }
+            };
+            let Some((mark, inner)) = found else { break };
+            (place, parts) = (mark.place(), inner);
         }
+        place
     }
 
     /// Something that is wrong at a JSON pointer.
@@ -63,14 +87,45 @@ impl Document {
         self.problem(&pointer(path), format!("{path}: {text}"))
     }
 
-    fn of(file: &str, node: &Spanned<Node>) -> Self {
-        let mut places = BTreeMap::new();
-        let value = lay_out(node, "", &mut places);
+    fn of(file: &str, node: Node) -> Self {
+        let start = node.mark.place();
+        let (value, parts) = lay_out(node.kind);
         Self {
             file: file.to_owned(),
+            in_folder: false,
             value,
-            start: place(node.referenced),
-            places,
+            start,
+            parts,
+        }
+    }
+}
+
+impl Mark {
+    fn of(location: Location) -> Self {
+        let number = |of: u64| u32::try_from(of).unwrap_or(u32::MAX).max(1);
+        Self {
+            line: number(location.line()),
+            column: number(location.column()),
+        }
+    }
+
+    /// As it is in a text of which this one is a part that begins here.
+    fn behind(self, start: Place) -> Self {
+        let add = |one: u32, other: u64| one.saturating_add(u32::try_from(other - 1).unwrap_or(u32::MAX));
+        Self {
+            column: if self.line == 1 {
+                add(self.column, start.column)
+            } else {
+                self.column
+            },
+            line: add(self.line, start.line),
+        }
+    }
+
+    fn place(self) -> Place {
+        Place {
+            line: u64::from(self.line),
+            column: u64::from(self.column),
         }
     }
 }
@@ -83,177 +138,331 @@ pub fn pointer(path: &str) -> String {
     })
 }
 
-fn place(location: Location) -> Place {
-    Place {
-        line: location.line().max(1),
-        column: location.column().max(1),
-    }
-}
-
 /// A value whose parts know where they are.
 #[derive(Clone, Debug)]
-enum Node {
-    Scalar(Value),
-    Items(Vec<Spanned<Node>>),
-    Fields(Vec<(Spanned<String>, Spanned<Node>)>),
+struct Node {
+    mark: Mark,
+    kind: Kind,
 }
 
-fn lay_out(node: &Spanned<Node>, pointer: &str, places: &mut BTreeMap<String, Place>) -> Value {
-    match &node.value {
-        Node::Scalar(value) => value.clone(),
-        Node::Items(items) => {
-            let item = |(at, item): (usize, &Spanned<Node>)| {
-                let pointer = format!("{pointer}/{at}");
-                places.insert(pointer.clone(), place(item.referenced));
-                lay_out(item, &pointer, places)
+#[derive(Clone, Debug)]
+enum Kind {
+    Scalar(Value),
+    Items(Vec<Node>),
+    Fields(Vec<Field>),
+}
+
+#[derive(Clone, Debug)]
+struct Field {
+    name: String,
+    mark: Mark,
+    node: Node,
+}
+
+fn lay_out(kind: Kind) -> (Value, Parts) {
+    match kind {
+        Kind::Scalar(value) => (value, Parts::None),
+        Kind::Items(items) => {
+            let item = |node: Node| {
+                let (value, parts) = lay_out(node.kind);
+                (value, (node.mark, parts))
             };
-            Value::Array(items.iter().enumerate().map(item).collect())
+            let (values, parts): (Vec<Value>, Vec<_>) = items.into_iter().map(item).unzip();
+            (Value::Array(values), Parts::Items(parts))
         }
-        Node::Fields(fields) => {
-            let field = |(name, field): &(Spanned<String>, Spanned<Node>)| {
-                let pointer = format!("{pointer}/{}", escaped(&name.value));
-                places.insert(pointer.clone(), place(name.referenced));
-                (name.value.clone(), lay_out(field, &pointer, places))
-            };
-            Value::Object(fields.iter().map(field).collect::<Map<_, _>>())
+        Kind::Fields(fields) => {
+            let mut values = Map::new();
+            let mut places = Vec::with_capacity(fields.len());
+            for Field { name, mark, node } in fields {
+                let (value, parts) = lay_out(node.kind);
+                places.push((name.as_str().into(), mark, parts));
+                values.insert(name, value);
+            }
+            (Value::Object(values), Parts::Fields(places))
         }
     }
 }
 
-/// A name as a part of a JSON pointer.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
+/// A part of a JSON pointer as a name.
+fn unescaped(part: &str) -> String {
+    part.replace("~1", "/").replace("~0", "~")
+}
+
+impl Node {
+    /// How many values it has, itself included.
+    fn values(&self) -> usize {
+        match &self.kind {
+            Kind::Scalar(_) => 1,
+            Kind::Items(items) => 1 + items.iter().map(Self::values).sum::<usize>(),
+            Kind::Fields(fields) => 1 + fields.iter().map(|field| field.node.values()).sum::<usize>(),
+        }
+    }
+
+    fn shift(&mut self, start: Place) {
+        self.mark = self.mark.behind(start);
+        match &mut self.kind {
+            Kind::Scalar(_) => {}
+            Kind::Items(items) => items.iter_mut().for_each(|item| item.shift(start)),
+            Kind::Fields(fields) => fields.iter_mut().for_each(|field| {
+                field.mark = field.mark.behind(start);
+                field.node.shift(start);
+            }),
+        }
+    }
 }
 
 /// The documents of one text; lists are unpacked, empty documents left out.
-pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_depth: MAX_DEPTH,
-            max_documents: MAX_DOCUMENTS,
-            max_nodes: MAX_VALUES,
+pub fn parse(file: &str, text: &str, bounds: &mut Bounds) -> Result<Vec<Document>, Problem> {
+    let nodes = match nodes(text, bounds) {
+        Ok(nodes) => nodes,
+        Err(error) => match several_values(text) {
+            Some(parts) => nodes_of_values(file, text, &parts, bounds)?,
+            None => return Err(unreadable(file, text, &error, bounds)),
         },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: MAX_VALUES,
-        },
-        with_snippet: false,
     };
-    let parsed: Vec<Spanned<Node>> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| syntax_problem(file, &error))?;
     let mut documents = Vec::new();
-    for node in &parsed {
+    for node in nodes {
+        bounds.take_values(file, node.values())?;
         unpack(file, node, &mut documents);
     }
-    if documents.len() > MAX_DOCUMENTS {
-        let text = format!("has more than {MAX_DOCUMENTS} documents: split it");
-        return Err(Problem {
-            file: file.to_owned(),
-            place: None,
-            text,
-        });
-    }
+    bounds.take_documents(file, documents.len())?;
     Ok(documents)
 }
 
-fn syntax_problem(file: &str, error: &serde_saphyr::Error) -> Problem {
+/// The reader calls itself for every level, so it has a stack of its own, deep enough for the deepest.
+fn nodes(text: &str, bounds: &Bounds) -> Result<Vec<Node>, Box<serde_saphyr::Error>> {
+    thread::scope(|scope| {
+        let reader = thread::Builder::new().stack_size(STACK);
+        match reader.spawn_scoped(scope, || nodes_here(text, bounds)) {
+            Ok(reader) => reader
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // Without another thread what is usual fits on this one.
+            Err(_) => nodes_here(text, bounds),
+        }
+    })
+}
+
+fn nodes_here(text: &str, bounds: &Bounds) -> Result<Vec<Node>, Box<serde_saphyr::Error>> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_documents: bounds.documents(),
+            max_nodes: bounds.values(),
+            // The values bound these as well.
+            max_events: usize::MAX,
+            flow_nesting_limit: MAX_DEPTH,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: bounds.values(),
+        },
+        // They are not kept, so that there may be any number of them.
+        emit_comments: false,
+        with_snippet: false,
+    };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(Box::new)
+}
+
+/// Where the values of a text are that has several, one behind the other, as `jq` and `kubectl` read them.
+fn several_values(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
+    let text = text.trim_start_matches('\u{feff}');
+    if !text.trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    let mut found = Vec::new();
+    let mut start = 0;
+    while let Some(value) = values.next() {
+        value.ok()?;
+        let end = values.byte_offset();
+        found.push(start..end);
+        start = end;
+    }
+    (found.len() > 1).then_some(found)
+}
+
+fn nodes_of_values(
+    file: &str,
+    text: &str,
+    values: &[std::ops::Range<usize>],
+    bounds: &mut Bounds,
+) -> Result<Vec<Node>, Problem> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut start = Place { line: 1, column: 1 };
+    let mut found = Vec::new();
+    for range in values {
+        let value = text.get(range.clone()).unwrap_or_default();
+        let mut nodes = nodes(value, bounds).map_err(|error| unreadable(file, value, &error, bounds))?;
+        for node in &mut nodes {
+            node.shift(start);
+        }
+        found.extend(nodes);
+        start = end_of(value, start);
+    }
+    Ok(found)
+}
+
+/// Where a text ends that begins at a place.
+fn end_of(text: &str, start: Place) -> Place {
+    let lines = text.matches('\n').count() as u64;
+    let last = text.rsplit('\n').next().unwrap_or_default().chars().count() as u64;
+    Place {
+        line: start.line + lines,
+        column: if lines == 0 { start.column + last } else { last + 1 },
+    }
+}
+
+fn unreadable(file: &str, text: &str, error: &serde_saphyr::Error, bounds: &mut Bounds) -> Problem {
     let words = serde_saphyr::DefaultMessageFormatter.format_message(error);
-    // What follows is for who calls the reader.
-    let words = words.rsplit_once(", set ").map_or(&*words, |(words, _)| words);
-    let words: String = words
+    if words.contains("Nodes {") || words.contains("replay") {
+        return bounds.too_many_values(file);
+    }
+    if words.contains("Documents {") {
+        return bounds.too_many_documents(file);
+    }
+    let chart = helm::of(file).map_or_else(|| "…".to_owned(), |chart| chart.display().to_string());
+    let mut text = match template::cure(text, &chart) {
+        Some(cure) => format!("this is not YAML or JSON: {cure}"),
+        None => format!(
+            "this is not YAML or JSON that can be read: {}",
+            for_people(&words)
+        ),
+    };
+    text = text
         .chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect();
     Problem {
         file: file.to_owned(),
-        place: error.location().map(place),
-        text: format!("this is not YAML or JSON that can be read: {words}"),
+        place: error.location().map(|location| Mark::of(location).place()),
+        text,
     }
 }
 
-fn unpack(file: &str, node: &Spanned<Node>, documents: &mut Vec<Document>) {
-    match list_items(&node.value) {
-        Some(items) => items.iter().for_each(|item| unpack(file, item, documents)),
-        None if matches!(&node.value, Node::Scalar(Value::Null)) => {}
-        None => documents.push(Document::of(file, node)),
+/// What the reader says, without what is for who calls it.
+fn for_people(words: &str) -> String {
+    if words.contains("null into string") {
+        return "a field has no name here: ~ and null are none, so write one, or quote it".to_owned();
+    }
+    if words.contains("Depth {") {
+        return format!("it is nested deeper than {MAX_DEPTH} levels");
+    }
+    words
+        .rsplit_once(", set ")
+        .map_or(words, |(words, _)| words)
+        .to_owned()
+}
+
+fn unpack(file: &str, node: Node, documents: &mut Vec<Document>) {
+    match list_items(node) {
+        Ok(items) => items.into_iter().for_each(|item| unpack(file, item, documents)),
+        Err(node) if matches!(&node.kind, Kind::Scalar(Value::Null)) => {}
+        Err(node) => documents.push(Document::of(file, *node)),
     }
 }
 
-/// The items of a Kubernetes list of any kind.
-fn list_items(node: &Node) -> Option<&[Spanned<Node>]> {
-    let Node::Fields(fields) = node else {
-        return None;
+/// The items of a Kubernetes list of any kind, or the node as it was.
+fn list_items(node: Node) -> Result<Vec<Node>, Box<Node>> {
+    let Kind::Fields(fields) = &node.kind else {
+        return Err(Box::new(node));
     };
-    let field = |name: &str| fields.iter().find(|(key, _)| key.value == name);
-    let (_, kind) = field("kind")?;
-    let (_, items) = field("items")?;
-    match (&kind.value, &items.value) {
-        (Node::Scalar(Value::String(kind)), Node::Items(items)) if kind.ends_with("List") => Some(items),
-        _ => None,
+    let field = |name: &str| fields.iter().position(|field| field.name == name);
+    let is_list = |at: usize| {
+        let kind = fields.get(at).map(|field| &field.node.kind);
+        matches!(kind, Some(Kind::Scalar(Value::String(kind))) if kind.ends_with("List"))
+    };
+    let Some(at) = field("items").filter(|_| field("kind").is_some_and(is_list)) else {
+        return Err(Box::new(node));
+    };
+    match &fields[at].node.kind {
+        Kind::Items(_) | Kind::Scalar(Value::Null) => {}
+        Kind::Scalar(_) | Kind::Fields(_) => return Err(Box::new(node)),
+    }
+    let Kind::Fields(mut fields) = node.kind else {
+        return Ok(Vec::new());
+    };
+    match fields.swap_remove(at).node.kind {
+        Kind::Items(items) => Ok(items),
+        Kind::Scalar(_) | Kind::Fields(_) => Ok(Vec::new()),
     }
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyNode)
+        let spanned = Spanned::<Kind>::deserialize(deserializer)?;
+        Ok(Self {
+            mark: Mark::of(spanned.referenced),
+            kind: spanned.value,
+        })
     }
 }
 
-struct AnyNode;
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyKind)
+    }
+}
 
-impl<'de> Visitor<'de> for AnyNode {
-    type Value = Node;
+struct AnyKind;
+
+impl<'de> Visitor<'de> for AnyKind {
+    type Value = Kind;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a value")
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::Bool(value)))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::Bool(value)))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::from(value)))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::from(value)))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::from(value)))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::from(value)))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Kind, E> {
         Number::from_f64(value)
-            .map(|number| Node::Scalar(Value::Number(number)))
+            .map(|number| Kind::Scalar(Value::Number(number)))
             .ok_or_else(|| E::custom("a number must be finite"))
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::from(value)))
+    fn visit_str<E: Error>(self, value: &str) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::from(value)))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::Null))
+    fn visit_unit<E: Error>(self) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::Null))
     }
 
-    fn visit_none<E: Error>(self) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::Null))
+    fn visit_none<E: Error>(self) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::Null))
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        Node::deserialize(deserializer)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kind, D::Error> {
+        Kind::deserialize(deserializer)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Kind, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = access.next_element()? {
             items.push(item);
         }
-        Ok(Node::Items(items))
+        Ok(Kind::Items(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Kind, A::Error> {
         let mut fields = Vec::new();
-        while let Some(field) = access.next_entry()? {
-            fields.push(field);
+        while let Some((name, node)) = access.next_entry::<Spanned<String>, Node>()? {
+            fields.push(Field {
+                mark: Mark::of(name.referenced),
+                name: name.value,
+                node,
+            });
         }
-        Ok(Node::Fields(fields))
+        Ok(Kind::Fields(fields))
     }
 }

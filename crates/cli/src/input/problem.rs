@@ -53,21 +53,23 @@ impl Problems {
         &self.0
     }
 
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What was made, if nothing is wrong.
     pub fn none<T>(self, made: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(made) } else { Err(self) }
     }
 }
 
-/// Both results, or everything that is wrong with either.
-pub fn both<A, B>(one: Result<A, Problems>, other: Result<B, Problems>) -> Result<(A, B), Problems> {
-    match (one, other) {
-        (Ok(one), Ok(other)) => Ok((one, other)),
-        (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
-        (Err(mut problems), Err(more)) => {
-            problems.extend(more.0);
-            Err(problems)
-        }
+impl IntoIterator for Problems {
+    type Item = Problem;
+    type IntoIter = std::vec::IntoIter<Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

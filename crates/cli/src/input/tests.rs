@@ -115,7 +115,7 @@ fn a_folder_is_read_by_name_and_without_what_is_hidden() {
     write("c/readme.md", "no: yaml: at: all");
     write(".git/config.yaml", "kind: Hidden");
     write(".hidden.yaml", "kind: Hidden");
-    let documents = read(&[folder.path().to_owned()]).unwrap();
+    let documents = read(&[folder.path().to_owned()], &[]).strict().unwrap();
     let kinds: Vec<_> = documents
         .iter()
         .map(|document| document.text("/kind").unwrap())
@@ -130,7 +130,9 @@ fn a_file_is_read_once_however_often_it_is_named() {
     let file = folder.path().join("a.yaml");
     fs::write(&file, "kind: A").unwrap();
     let other = folder.path().join(".").join("a.yaml");
-    let documents = read(&[file.clone(), other, folder.path().to_owned(), file]).unwrap();
+    let documents = read(&[file.clone(), other, folder.path().to_owned(), file], &[])
+        .strict()
+        .unwrap();
     assert_eq!(documents.len(), 1, "{documents:?}");
 }
 
@@ -144,9 +146,9 @@ fn whatever_a_folder_holds_counts_against_its_limit() {
         fs::write(inner.join(format!("{number}.txt")), "").unwrap();
     }
     let folders = [folder.path().to_owned()];
-    assert_eq!(read(&folders).unwrap().len(), 1);
+    assert_eq!(read(&folders, &[]).documents.len(), 1);
     fs::write(inner.join("more.txt"), "").unwrap();
-    let error = read(&folders).unwrap_err().to_string();
+    let error = read(&folders, &[]).problems.to_string();
     assert!(error.contains("more than 10000 files and folders"), "{error}");
 }
 
@@ -159,10 +161,140 @@ fn every_file_that_cannot_be_read_is_told_of() {
     fs::write(file("large.yaml"), " ".repeat(8 * 1024 * 1024 + 1)).unwrap();
     fs::create_dir(file("empty")).unwrap();
     let names = ["missing.yaml", "bad.yaml", "binary.yaml", "large.yaml", "empty"];
-    let error = read(&names.map(file)).unwrap_err();
+    let error = read(&names.map(file), &[]).problems;
     assert_eq!(error.all().len(), names.len(), "{error}");
     for name in names {
         assert!(error.to_string().contains(name), "{name}: {error}");
     }
     assert!(error.to_string().contains("bad.yaml:1:"), "{error}");
+}
+
+#[test]
+fn comments_and_depth_do_not_stop_the_reader() {
+    let comments = "  # remark\n".repeat(2000);
+    let document = one(&format!("kind: A\nspec:\n{comments}  mode: Enforce\n# end\n"));
+    assert_eq!(at(&document, "/spec/mode"), (2003, 3));
+    let deep = |levels: usize| {
+        let line = |level: usize| format!("{}a:\n", " ".repeat(level));
+        (0..levels).map(line).collect::<String>() + &" ".repeat(levels) + "b: 1\n"
+    };
+    assert!(one(&deep(100)).value.is_object());
+    let flow = format!("a: {}{}", "[".repeat(100), "]".repeat(100));
+    assert!(one(&flow).value.is_object());
+    assert!(
+        refused(&deep(200)).contains("nested deeper than 128 levels"),
+        "{}",
+        refused(&deep(200))
+    );
+}
+
+#[test]
+fn several_values_behind_one_another_each_have_their_places() {
+    let text = "\u{feff}{\"name\": \"A\"}\n{\"name\": \"B\",\n \"x\": 1} {\"name\": \"C\"}\r\n[1]\n";
+    let documents = parse("a.jsonl", text).unwrap();
+    let places: Vec<_> = documents.iter().map(|document| at(document, "/name")).collect();
+    assert_eq!(places, [(1, 2), (2, 2), (3, 11), (4, 1)]);
+    assert_eq!(documents[1].text("/name"), Some("B"));
+    let error = parse("a.json", "{\"a\": 1}\n{\"b\": [}\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("a.json:2:"), "{error}");
+}
+
+#[test]
+fn marks_line_ends_and_tags_of_others_are_no_trouble() {
+    let document = one("\u{feff}kind: A\r\nspec:\r\n  x: !vault secret\r\n  y: !reference [a, b]\r\n");
+    assert_eq!(
+        document.value,
+        json!({"kind": "A", "spec": {"x": "secret", "y": ["a", "b"]}})
+    );
+    assert_eq!(at(&document, "/spec/x"), (3, 3));
+    assert!(parse("a.yaml", "").unwrap().is_empty());
+    assert!(
+        parse("a.yaml", "\u{feff}---\r\n# nothing\r\n")
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_list_of_the_api_may_have_no_items() {
+    for items in ["[]", "null"] {
+        let text = format!("{{\"kind\": \"List\", \"items\": {items}}}");
+        assert!(parse("a.json", &text).unwrap().is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_field_without_a_name_is_refused_in_words_for_people() {
+    let said = refused("labels: {~: x}\n");
+    assert!(
+        said.contains("a field has no name here") && !said.contains("Option"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_pipe_in_a_folder_is_passed_over_and_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.yaml"), "kind: A").unwrap();
+    let pipe = folder.path().join("x.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("y.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("z.yml")).unwrap();
+    let input = read(&[folder.path().to_owned()], &[]);
+    assert!(input.problems.is_empty(), "{}", input.problems);
+    assert_eq!(input.documents.len(), 1);
+    let passed: Vec<Why> = input.passed.iter().map(|passed| passed.why).collect();
+    assert_eq!(passed, [Why::Irregular; 3]);
+}
+
+#[test]
+fn all_files_together_have_bounds_and_reading_ends_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = "[".to_owned() + &"1,".repeat(40) + "1]";
+    for name in ["a.json", "b.json", "c.json", "d.json"] {
+        fs::write(folder.path().join(name), &values).unwrap();
+    }
+    let within = |bounds| read_within(&[folder.path().to_owned()], &[], bounds);
+    for (bounds, most) in [
+        (Bounds::of(10_000, 100, 100), "1000000 values"),
+        (Bounds::of(200, 10_000, 100), "64 MiB"),
+        (Bounds::of(10_000, 10_000, 2), "10000 documents"),
+    ] {
+        let input = within(bounds);
+        assert_eq!(input.documents.len(), 2, "{most}");
+        assert_eq!(input.problems.all().len(), 1, "{}", input.problems);
+        let said = input.problems.to_string();
+        let expected = format!("c.json: all files together may not have more than {most}");
+        assert!(said.contains(&expected), "{said}");
+    }
+    assert!(within(Bounds::of(10_000, 10_000, 100)).problems.is_empty());
+}
+
+#[test]
+fn who_wants_policies_is_told_what_has_to_be_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "kustomization.yaml",
+        "resources: [p.yaml]\npatches: [{path: q.yaml}]\n",
+    );
+    write(
+        "p.yaml",
+        "apiVersion: leeward.dev/v1alpha1\nkind: PlacementPolicy\nmetadata: {name: p}\n",
+    );
+    write(
+        "q.yaml",
+        "apiVersion: leeward.dev/v1alpha1\nkind: PlacementPolicy\nmetadata: {name: p}\nspec: {mode: Enforce}\n",
+    );
+    let error = read(&[folder.path().to_owned()], &[])
+        .strict()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("build it first: kustomize build"), "{error}");
+    write("kustomization.yaml", "resources: [p.yaml]\n");
+    fs::remove_file(folder.path().join("q.yaml")).unwrap();
+    assert_eq!(read(&[folder.path().to_owned()], &[]).strict().unwrap().len(), 1);
 }

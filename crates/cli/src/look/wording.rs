@@ -89,7 +89,7 @@ pub(super) fn not_system(standing: &Standing) -> Option<String> {
             ))
         }
         Standing::Denied { subject } => Some(format!(
-            "the user of --system-context may not publish {subject}: allow it, as examples/permissions shows"
+            "the user of --system-context may not publish {subject}: allow it, as docs/nats-permissions.md shows"
         )),
     }
 }

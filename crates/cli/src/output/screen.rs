@@ -35,6 +35,26 @@ impl Screen {
             colour: AutoStream::choice(&io::stderr()) != ColorChoice::Never,
         }
     }
+
+    /// Standard output, and off a terminal as wide as a line needs: who reads places there wants each on one line.
+    pub fn unbroken() -> Self {
+        let terminal = terminal_size_of(io::stdout()).map(|(Width(width), _)| width);
+        let screen = Self::stdout();
+        if terminal.is_none() && std::env::var_os("COLUMNS").is_none() {
+            screen.without_end()
+        } else {
+            screen
+        }
+    }
+
+    /// As wide as a line needs.
+    #[must_use]
+    pub fn without_end(self) -> Self {
+        Self {
+            width: usize::MAX / 2,
+            ..self
+        }
+    }
 }
 
 /// What `COLUMNS` says wins over the terminal; off a terminal the width is always the same.

@@ -34,6 +34,9 @@ impl Tone {
     }
 }
 
+/// No text is longer on a screen: servers may say anything.
+pub const MOST: usize = 8192;
+
 /// Words with tones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text(Vec<Mark>);
@@ -50,8 +53,9 @@ impl Text {
     /// These words, and more in another tone.
     #[must_use]
     pub fn and(mut self, tone: Tone, words: impl Into<String>) -> Self {
+        let words = words.into();
         self.0
-            .extend(words.into().chars().map(|mark| (harmless(mark), tone)));
+            .extend(shortened(&words).chars().map(|mark| (harmless(mark), tone)));
         self
     }
 
@@ -95,11 +99,15 @@ impl Text {
                 lines.push(std::mem::take(&mut line));
             }
             gap = 0;
-            line.extend_from_slice(word);
-            while columns(&line) > width {
-                let rest = line.split_off(break_at(&line, width));
-                lines.push(std::mem::replace(&mut line, rest));
+            let mut word = word;
+            // What does not fit is a word at the beginning of a line, or behind a gap as wide as one.
+            while exceeds(&line, word, width) {
+                let taken = break_at(&line, word, width);
+                line.extend_from_slice(&word[..taken]);
+                word = &word[taken..];
+                lines.push(std::mem::take(&mut line));
             }
+            line.extend_from_slice(word);
         }
         if !line.is_empty() || lines.is_empty() {
             lines.push(line);
@@ -123,6 +131,17 @@ impl From<String> for Text {
 impl From<&String> for Text {
     fn from(words: &String) -> Self {
         Self::of(Tone::Plain, words)
+    }
+}
+
+/// A text that is longer than anybody reads, cut, with its length.
+pub fn shortened(words: &str) -> std::borrow::Cow<'_, str> {
+    match words.char_indices().nth(MOST) {
+        None => words.into(),
+        Some((end, _)) => {
+            let all = words.chars().count();
+            format!("{}… ({all} characters)", &words[..end]).into()
+        }
     }
 }
 
@@ -159,19 +178,28 @@ fn column(mark: char) -> usize {
     mark.width().unwrap_or(0)
 }
 
-/// How many characters of a line that is too long stay on it; at least one.
-fn break_at(line: &[Mark], width: usize) -> usize {
+/// Whether a line with a word behind it is too wide; no more of it is looked at than that takes.
+fn exceeds(line: &[Mark], word: &[Mark], width: usize) -> bool {
     let mut taken = 0;
-    let fitting = line
+    line.iter().chain(word).any(|(mark, _)| {
+        taken += column(*mark);
+        taken > width
+    })
+}
+
+/// How many characters of a word that is too long stay on the line; at least one of both together.
+fn break_at(line: &[Mark], word: &[Mark], width: usize) -> usize {
+    let mut taken = columns(line);
+    let fitting = word
         .iter()
         .take_while(|(mark, _)| {
             taken += column(*mark);
             taken <= width
         })
         .count()
-        .max(1);
+        .max(usize::from(line.is_empty()));
     let breaks = |mark: char| matches!(mark, '-' | '.' | '_' | '/' | ':');
-    let behind = line.iter().take(fitting).rposition(|(mark, _)| breaks(*mark));
+    let behind = word.iter().take(fitting).rposition(|(mark, _)| breaks(*mark));
     behind
         .map(|last| last + 1)
         .filter(|kept| kept * 2 >= fitting)

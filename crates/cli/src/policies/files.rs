@@ -24,9 +24,15 @@ pub struct FromFiles {
     pub system: SystemRules,
 }
 
-/// Reads the policies and the system among the documents; all other kinds are left alone. Every problem of every document
-/// is told.
+/// Reads the policies and the system among the documents, or everything that is wrong with any of them.
 pub fn from_documents(documents: &[Document]) -> Result<FromFiles, Problems> {
+    let (found, problems) = sound(documents);
+    problems.none(found)
+}
+
+/// The policies and the system among the documents, all other kinds left alone, and everything that is wrong with those
+/// that cannot be read.
+pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
     let mut problems = Problems::default();
     let mut policies = Vec::new();
     let mut system: Option<(&Document, SystemRules)> = None;
@@ -65,10 +71,11 @@ pub fn from_documents(documents: &[Document]) -> Result<FromFiles, Problems> {
     problems.extend(duplicates(documents));
     // Sorting is stable: among equals the order in files stays.
     policies.sort_by_key(|given| Reverse(given.spec.priority));
-    problems.none(FromFiles {
+    let found = FromFiles {
         policies,
         system: system.map(|(_, rules)| rules).unwrap_or_default(),
-    })
+    };
+    (found, problems)
 }
 
 fn given(

@@ -7,14 +7,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::schema::{self, Wrong};
-use crate::input::{Document, Problem};
+use crate::input::{self, Document, Problem};
 
 /// Fills the references that may be left out of a file.
 pub const NO_REFERENCE: &str = "none";
 const VERSION: &str = "v1alpha1";
 const POLICY: &str = "PlacementPolicy";
-/// Of every object.
-const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 const SYSTEM: &str = "NatsSystem";
 
 /// A custom resource.
@@ -42,15 +40,30 @@ pub fn is_policy(document: &Document) -> bool {
     document.text("/kind") == Some(POLICY)
 }
 
+/// Whether a kind is one of these, in whatever group.
+pub fn is_kind(kind: &str) -> bool {
+    [POLICY, SYSTEM].contains(&kind)
+}
+
+/// Whether a document is one of these kinds, or was meant to be: without a version, or with a name that is near.
+pub fn is_ours(document: &Document) -> bool {
+    let kind = document.text("/kind").unwrap_or_default();
+    let is_kind = is_kind(kind);
+    match document.text("/apiVersion") {
+        None => is_kind || input::nearest(kind, [POLICY, SYSTEM]).is_some(),
+        Some(version) => {
+            let group = version.split('/').next().unwrap_or_default();
+            group == GROUP || input::is_near(group, GROUP) || (is_kind && group.contains("leeward"))
+        }
+    }
+}
+
 /// Reads a document; nothing if it is of another kind, everything that is wrong with it otherwise.
 pub fn read(document: &Document) -> Result<Option<Object>, Vec<Problem>> {
-    let kind = document.text("/kind").unwrap_or_default();
-    let version = document.text("/apiVersion");
-    let ours = version.is_some_and(|version| version.split('/').next() == Some(GROUP));
-    // Without a version it was meant to be one of these kinds all the same.
-    if !ours && (version.is_some() || (kind != POLICY && kind != SYSTEM)) {
+    if !is_ours(document) {
         return Ok(None);
     }
+    let kind = document.text("/kind").unwrap_or_default();
     let mut problems = Vec::new();
     problems.extend(identity(document, kind));
     let spec = completed(document, kind);
@@ -59,7 +72,9 @@ pub fn read(document: &Document) -> Result<Option<Object>, Vec<Problem>> {
         None => Vec::new(),
     };
     problems.extend(wrong.into_iter().map(|wrong| located(document, &wrong)));
+    problems.extend(placeholders(document));
     problems.sort();
+    problems.dedup();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -100,7 +115,8 @@ fn completed(document: &Document, kind: &str) -> Value {
 
 /// What every object says of itself.
 fn identity(document: &Document, kind: &str) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = input::metadata(document);
+    problems.extend(input::unknown_fields(document));
     let mut wrong = |path: &str, text: &str| problems.push(document.problem_at_path(path, text));
     let expected = format!("{GROUP}/{VERSION}");
     match document.value.get("apiVersion") {
@@ -108,7 +124,7 @@ fn identity(document: &Document, kind: &str) -> Vec<Problem> {
         Some(version) if *version != expected => {
             wrong(
                 "apiVersion",
-                &format!("Unsupported value: {version}: write {expected}"),
+                &format!("Unsupported value: {}: write {expected}", schema::shown(version)),
             );
         }
         Some(_) => {}
@@ -118,21 +134,55 @@ fn identity(document: &Document, kind: &str) -> Vec<Problem> {
         wrong("kind", &text);
     }
     match document.text("/metadata/name") {
+        None if document
+            .value
+            .pointer("/metadata/name")
+            .is_some_and(|name| !name.is_null()) => {}
         None => wrong("metadata.name", "Required value: name is required"),
         Some(name) if !is_object_name(name) => wrong(
             "metadata.name",
             &format!(
-                "Invalid value: {name:?}: write lower case letters, digits, '-' and '.', such as \"orders\""
+                "Invalid value: {}: write lower case letters, digits, '-' and '.', such as \"orders\"",
+                schema::shown(&json!(name))
             ),
         ),
         Some(_) => {}
     }
-    for name in document.value.as_object().into_iter().flat_map(Map::keys) {
-        if !FIELDS.contains(&name.as_str()) {
-            problems.push(document.problem(&format!("/{name}"), schema::unknown_field(name)));
+    problems
+}
+
+/// What is still to be filled in: a policy of it would be about something else.
+fn placeholders(document: &Document) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for part in ["metadata", "spec"] {
+        if let Some(value) = document.value.get(part) {
+            find_placeholders(document, value, part, &mut problems);
         }
     }
     problems
+}
+
+fn find_placeholders(document: &Document, value: &Value, path: &str, problems: &mut Vec<Problem>) {
+    match value {
+        Value::String(text) => {
+            if let Some(placeholder) = input::placeholder(text) {
+                problems.push(document.problem(&input::pointer(path), input::unfilled(path, placeholder)));
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                find_placeholders(document, item, &format!("{path}[{at}]"), problems);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name != "annotations" && name != "labels" {
+                    find_placeholders(document, field, &format!("{path}.{name}"), problems);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// A DNS subdomain, as the apiserver has it.

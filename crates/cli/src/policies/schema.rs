@@ -6,6 +6,8 @@ use kube_cel::{ErrorKind, ValidationError, Validator};
 use leeward_api::crds::crds;
 use serde_json::{Map, Value};
 
+use crate::input::{nearest, other_type};
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -73,9 +75,26 @@ fn at(path: &str, text: impl std::fmt::Display) -> Wrong {
     }
 }
 
-/// As strict validation says it.
-pub fn unknown_field(path: &str) -> String {
-    format!("unknown field \"{path}\"")
+/// As strict validation says it, with the field that was probably meant.
+fn unknown_field(path: &str, name: &str, schema: &Value) -> String {
+    let known = schema["properties"].as_object().into_iter().flat_map(Map::keys);
+    match nearest(name, known.map(String::as_str)) {
+        Some(meant) => format!("unknown field \"{path}\": {meant} is meant"),
+        None => format!("unknown field \"{path}\""),
+    }
+}
+
+/// A value in a message: not one that could be secret, or is long.
+pub fn shown(value: &Value) -> String {
+    const MOST: usize = 64;
+    match value {
+        Value::String(text) if text.len() > MOST || text.contains(['@', '\n']) || text.contains("---") => {
+            "\"string\"".to_owned()
+        }
+        Value::Array(_) => "\"array\"".to_owned(),
+        Value::Object(_) => "\"object\"".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
 }
 
 /// Fields without a value are not stored.
@@ -94,9 +113,18 @@ pub fn without_nulls(value: &Value) -> Value {
 }
 
 fn walk(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<Wrong>) {
-    if let Some(expected) = other_type(schema, value) {
-        let text = format!("Invalid value: {value}: must be of type {expected}");
-        wrong.push(at(path, text));
+    if let Some(expected) = expected_type(schema, value) {
+        let text = match value {
+            Value::Number(seconds) if is_duration(schema) => format!(
+                "{}: write \"{seconds}s\" for seconds",
+                other_type(path, value, &expected).trim_end_matches(&format!(": write \"{seconds}\""))
+            ),
+            other => other_type(path, other, &expected),
+        };
+        wrong.push(Wrong {
+            path: path.to_owned(),
+            text,
+        });
         return;
     }
     for check in [enumeration, number, length] {
@@ -109,8 +137,19 @@ fn walk(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<Wrong>) {
     }
 }
 
+/// Whether a text is a duration.
+fn is_duration(schema: &Value) -> bool {
+    let rules = schema["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    rules
+        .filter_map(|rule| rule["rule"].as_str())
+        .any(|rule| rule.contains("duration(self)"))
+}
+
 /// The type that a value should have, if it has another.
-fn other_type(schema: &Value, value: &Value) -> Option<String> {
+fn expected_type(schema: &Value, value: &Value) -> Option<String> {
     let is_whole = value.is_i64() || value.is_u64();
     if schema["x-kubernetes-int-or-string"] == true {
         let fits = is_whole || value.is_string();
@@ -136,7 +175,8 @@ fn enumeration(schema: &Value, value: &Value) -> Option<String> {
     }
     let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
     Some(format!(
-        "Unsupported value: {value}: supported values: {}",
+        "Unsupported value: {}: supported values: {}",
+        shown(value),
         allowed.join(", ")
     ))
 }
@@ -165,7 +205,8 @@ fn length(schema: &Value, value: &Value) -> Option<String> {
             }
             let least = bound("minLength").filter(|least| count < *least)?;
             Some(format!(
-                "Invalid value: {value}: should be at least {least} chars long"
+                "Invalid value: {}: should be at least {least} chars long",
+                shown(value)
             ))
         }
         Value::Array(items) => {
@@ -208,7 +249,7 @@ fn walk_fields(schema: &Value, fields: &Map<String, Value>, path: &str, wrong: &
             Some(schema) => walk(schema, value, &path, wrong),
             None if others.is_object() => walk(others, value, &path, wrong),
             None => wrong.push(Wrong {
-                text: unknown_field(&path),
+                text: unknown_field(&path, name, schema),
                 path,
             }),
         }
@@ -221,7 +262,7 @@ fn walk_items(schema: &Value, items: &[Value], path: &str, wrong: &mut Vec<Wrong
         let path = format!("{path}[{index}]");
         walk(&schema["items"], item, &path, wrong);
         if is_set && items.iter().take(index).any(|other| other == item) {
-            wrong.push(at(&path, format!("Duplicate value: {item}")));
+            wrong.push(at(&path, format!("Duplicate value: {}", shown(item))));
         }
     }
 }

@@ -72,7 +72,7 @@ fn every_example_is_taken() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
-            let documents = input::read(std::slice::from_ref(&path)).unwrap();
+            let documents = input::read(std::slice::from_ref(&path), &[]).strict().unwrap();
             let found = from_documents(&documents);
             let found = found.unwrap_or_else(|problems| panic!("{problems}"));
             assert!(!found.policies.is_empty(), "{}", path.display());

@@ -103,6 +103,8 @@ pub enum Undecided {
     LocationUnknown,
     /// Nobody can tell which clusters and tags servers have.
     ServersUnknown,
+    /// Nobody can tell what the stream of a consumer is like.
+    StreamUnknown,
 }
 
 impl Undecided {
@@ -117,6 +119,9 @@ impl Undecided {
             }
             Self::ServersUnknown => {
                 "Which clusters and tags there are cannot be told: not all servers are known. Connect to a system whose servers all answer."
+            }
+            Self::StreamUnknown => {
+                "Whether the consumer has fewer replicas than its stream cannot be told: the stream is not known. Define it in the files as well, or connect to the system that has it."
             }
         }
     }

@@ -20,12 +20,13 @@ fn placed(placement: Option<Placement>) -> Definition {
         metadata: BTreeMap::new(),
         placement,
         replicas: 3,
+        updates: true,
     }
 }
 
 fn consumer(replicas: Option<u8>) -> ConsumerDefinition {
     ConsumerDefinition {
-        stream: "ORDERS".into(),
+        stream: Some("ORDERS".into()),
         name: "billing".into(),
         replicas,
         durable: true,
@@ -313,7 +314,7 @@ fn a_consumer_of_one_replica_beside_a_stream_of_more_is_found_where_tags_are_loc
             replicas,
             ..placed(None)
         };
-        let judgement = judge_consumer(consumer, &stream, &policy(spec));
+        let judgement = judge_consumer(consumer, Some(&stream), &policy(spec));
         judgement
             .findings
             .iter()
@@ -354,6 +355,43 @@ fn a_consumer_of_one_replica_beside_a_stream_of_more_is_found_where_tags_are_loc
     let mut others = by_region();
     others["consumers"] = json!({"exclude": ["bill*"]});
     assert_eq!(Vec::<DefinitionRule>::new(), rules(&consumer(Some(1)), 3, others));
+}
+
+#[test]
+fn a_consumer_without_its_stream_is_judged_as_far_as_a_rule_can_say_anything() {
+    let judged = |consumer: &ConsumerDefinition, spec| judge_consumer(consumer, None, &policy(spec));
+    let undecided = |consumer: &ConsumerDefinition, spec| {
+        let judgement = judged(consumer, spec);
+        assert!(judgement.selected && judgement.findings.is_empty());
+        judgement.undecided
+    };
+    let nothing: [Undecided; 0] = [];
+    assert_eq!(
+        undecided(&consumer(Some(1)), by_region()),
+        [Undecided::StreamUnknown]
+    );
+    assert_eq!(undecided(&consumer(Some(3)), by_region()), nothing);
+    assert_eq!(undecided(&consumer(None), by_region()), nothing);
+    assert_eq!(undecided(&consumer(Some(1)), by_cluster()), nothing);
+    let nameless = ConsumerDefinition {
+        stream: None,
+        ..consumer(Some(1))
+    };
+    assert_eq!(undecided(&nameless, by_region()), [Undecided::StreamUnknown]);
+    let mut others = by_region();
+    others["streams"] = json!({"include": ["AUDIT"]});
+    assert!(!judged(&consumer(Some(1)), others).selected);
+}
+
+#[test]
+fn what_nobody_applies_again_undoes_nothing() {
+    let definition = Definition {
+        updates: false,
+        ..placed(placement(Some("eu-west"), &[]))
+    };
+    let judgement = judge_stream(&definition, &policy(moving(by_cluster())), &home("us-east"));
+    let rules: Vec<_> = judgement.findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, [LocationNotHome]);
 }
 
 #[test]

@@ -111,8 +111,10 @@ fn later(page: &mut Page, plan: &PolicyPlan, now: Timestamp) {
         page.line(Text::of(
             Tone::Dim,
             format!(
-                "{} stay where they are: leeward plan says why.",
-                amount::counted(held, "leader")
+                "{} {} where {}: leeward plan says why.",
+                amount::counted(held, "leader"),
+                if held == 1 { "stays" } else { "stay" },
+                if held == 1 { "it is" } else { "they are" }
             ),
         ));
     }

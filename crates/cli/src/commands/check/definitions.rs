@@ -1,23 +1,26 @@
 //! Streams and consumers as people keep them: NACK's objects, the configurations that `nats stream add --config` and
-//! `nats consumer add --config` read, and what `nats stream info --json` and `nats consumer info --json` print.
+//! `nats consumer add --config` read, what `nats stream info --json` and `nats consumer info --json` print, and the lists
+//! that the JetStream API and `/jsz` reply.
 //!
-//! What a definition does not say is what the servers take for it. Kubernetes objects of other groups define nothing; what
-//! else cannot be recognised may have been meant as a definition, and is told of.
+//! What a definition does not say is what the servers take for it. Kubernetes objects of other groups and files of other
+//! tools define nothing; what else could have been meant as a definition, and is none, is said.
 
 use std::collections::BTreeMap;
 
 use leeward_core::definition::{ConsumerDefinition, Definition};
-use leeward_core::names::{ClusterName, ConsumerName, StreamName, Tag};
-use leeward_core::snapshot::Placement;
+use leeward_core::names::StreamName;
 use serde_json::Value;
 
+use super::account::{self, Owner};
+use super::fields;
+use super::form::{self, Config, Form, NACK, NACK_VERSION};
+use super::misses::{self, Miss};
 use super::part::Part;
-use crate::input::{Document, Problem, Problems};
+use crate::input::{self, Document, Passed, Problem, Problems, Why};
+use crate::policies;
 
-/// NACK's group of kinds.
-const NACK: &str = "jetstream.nats.io/";
-/// A kind of NACK that defines neither a stream nor a consumer: how to connect.
-const NACK_ACCOUNT: &str = "Account";
+/// Kinds of NACK that define neither a stream nor a consumer.
+const NACK_OTHERS: [&str; 2] = ["Account", "StreamTemplate"];
 
 /// One definition and where it is.
 #[derive(Clone, Debug)]
@@ -28,6 +31,10 @@ pub struct Defined<'d> {
     pub form: Form,
     /// What it defines.
     pub what: What,
+    /// What it says of its account.
+    pub owner: Owner<'d>,
+    /// Fields that nobody reads.
+    pub misses: Vec<Miss>,
 }
 
 /// What is defined.
@@ -36,62 +43,7 @@ pub enum What {
     /// A stream, or what is one.
     Stream(Definition),
     /// A consumer, with its stream if that is said.
-    Consumer {
-        /// Its stream's name.
-        stream: Option<StreamName>,
-        /// Its name; `None` for an ephemeral one.
-        name: Option<ConsumerName>,
-        /// Its replicas.
-        replicas: Option<u8>,
-        /// Its metadata.
-        metadata: BTreeMap<String, String>,
-    },
-}
-
-/// The form that a definition is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// `Stream` of NACK.
-    NackStream,
-    /// `KeyValue` of NACK.
-    NackBucket,
-    /// `ObjectStore` of NACK.
-    NackStore,
-    /// `Consumer` of NACK.
-    NackConsumer,
-    /// A stream's configuration.
-    StreamConfig,
-    /// A consumer's configuration.
-    ConsumerConfig,
-}
-
-impl Form {
-    /// The JSON pointer of what a definition says.
-    pub fn base(self) -> &'static str {
-        match self {
-            Self::NackStream | Self::NackBucket | Self::NackStore | Self::NackConsumer => "/spec",
-            Self::StreamConfig | Self::ConsumerConfig => "",
-        }
-    }
-
-    /// Where its name is.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NackStream => "/spec/name",
-            Self::NackBucket | Self::NackStore => "/spec/bucket",
-            Self::NackConsumer => "/spec/durableName",
-            Self::StreamConfig => "/name",
-            Self::ConsumerConfig => "/durable_name",
-        }
-    }
-
-    /// Where its replicas are.
-    pub fn replicas(self) -> &'static str {
-        match self {
-            Self::NackStream | Self::NackBucket | Self::NackStore | Self::NackConsumer => "/spec/replicas",
-            Self::StreamConfig | Self::ConsumerConfig => "/num_replicas",
-        }
-    }
+    Consumer(ConsumerDefinition),
 }
 
 impl Defined<'_> {
@@ -99,9 +51,13 @@ impl Defined<'_> {
     pub fn subject(&self) -> String {
         match &self.what {
             What::Stream(definition) => format!("Stream {}", definition.stream),
-            What::Consumer { stream, name, .. } => {
-                let name = name.as_ref().map_or("(ephemeral)", ConsumerName::as_str);
-                let stream = stream.as_ref().map_or("?", StreamName::as_str);
+            What::Consumer(consumer) => {
+                let name = if consumer.durable {
+                    consumer.name.as_str()
+                } else {
+                    "(ephemeral)"
+                };
+                let stream = consumer.stream.as_ref().map_or("?", StreamName::as_str);
                 format!("Consumer {stream}/{name}")
             }
         }
@@ -115,201 +71,201 @@ pub struct Found<'d> {
     pub defined: Vec<Defined<'d>>,
     /// What could have been meant as a definition, but cannot be read as one.
     pub unread: Vec<String>,
+    /// Files that were passed over.
+    pub passed: Vec<Passed>,
+    /// How many objects of Kubernetes there are of each kind that defines nothing here.
+    pub others: BTreeMap<String, usize>,
+    /// What is wrong with definitions.
+    pub problems: Problems,
 }
 
 /// All definitions among the documents.
-pub fn read(documents: &[Document]) -> Result<Found<'_>, Problems> {
-    let mut problems = Problems::default();
+pub fn read(documents: &[Document]) -> Found<'_> {
     let mut found = Found::default();
     for part in documents.iter().flat_map(Part::all) {
         match read_part(&part) {
             Ok(Read::Defined(defined)) => found.defined.push(*defined),
-            Ok(Read::Other) => {}
+            Ok(Read::Ours) => {}
+            Ok(Read::Object(kind)) => *found.others.entry(kind).or_default() += 1,
+            Ok(Read::File(why)) => found.passed.push(Passed::new(part.file(), why)),
             Ok(Read::Unknown(unread)) => found.unread.push(unread.to_string()),
-            Err(problem) => problems.push(problem),
+            Err(problems) => found.problems.extend(problems),
         }
     }
-    let mut found = problems.none(found)?;
+    found.passed.dedup();
+    account::find(&mut found.defined, documents);
     find_streams(&mut found.defined);
-    Ok(found)
+    found
 }
 
 /// What a part of a document is.
 enum Read<'d> {
     Defined(Box<Defined<'d>>),
-    /// An object of Kubernetes that defines neither a stream nor a consumer.
-    Other,
+    /// An object that others read: a policy, a system, how NACK connects.
+    Ours,
+    /// An object of Kubernetes of this kind, which defines nothing here.
+    Object(String),
+    /// Something of a file that has no definition.
+    File(Why),
     Unknown(Problem),
 }
 
-fn read_part<'d>(part: &Part<'d>) -> Result<Read<'d>, Problem> {
+fn read_part<'d>(part: &Part<'d>) -> Result<Read<'d>, Vec<Problem>> {
+    if policies::is_ours(part.document()) {
+        return Ok(Read::Ours);
+    }
+    let kind = part.text("/kind");
+    match (part.text("/apiVersion"), kind) {
+        (Some(version), kind) if group_of(version) == NACK => read_nack(part, kind),
+        (Some(version), Some(kind)) => {
+            let is_kind = Form::of_kind(kind).is_some();
+            if is_kind && is_like_nack(group_of(version)) {
+                let text = format!("{version} is no version of NACK: write {NACK_VERSION}");
+                return Err(vec![part.wrong("/apiVersion", &text)]);
+            }
+            Ok(Read::Object(if is_kind || policies::is_kind(kind) {
+                format!("{kind} of {}", group_of(version))
+            } else {
+                kind.to_owned()
+            }))
+        }
+        (None, Some(kind)) if Form::of_kind(kind).is_some() && part.value("/spec").is_some() => {
+            Err(vec![part.wrong(
+                "/apiVersion",
+                &format!("Required value: write {NACK_VERSION}"),
+            )])
+        }
+        (_, _) => read_config(part).map_err(|problem| vec![problem]),
+    }
+}
+
+fn group_of(version: &str) -> &str {
+    version.split('/').next().unwrap_or_default()
+}
+
+fn is_like_nack(group: &str) -> bool {
+    input::is_near(group, NACK) || group.contains("jetstream") || group.ends_with("nats.io")
+}
+
+fn read_nack<'d>(part: &Part<'d>, kind: Option<&str>) -> Result<Read<'d>, Vec<Problem>> {
+    let kind = kind.unwrap_or_default();
+    if NACK_OTHERS.contains(&kind) {
+        return Ok(Read::Ours);
+    }
+    let Some(form) = Form::of_kind(kind) else {
+        let names = Form::NACK.map(|(name, _)| name);
+        let meant =
+            input::nearest(kind, names).map_or_else(String::new, |meant| format!("; {meant} is meant"));
+        let text = format!(
+            "must be Stream, Consumer, KeyValue, ObjectStore or Account under jetstream.nats.io{meant}"
+        );
+        return Err(vec![part.wrong("/kind", &text)]);
+    };
+    // The apiserver refuses metadata of other types; fields of the object that it does not know are misses.
+    let mut problems = input::metadata(part.document());
+    match define(part.clone(), form, None) {
+        Ok(defined) if problems.is_empty() => return Ok(Read::Defined(Box::new(defined))),
+        Ok(_) => {}
+        Err(problem) => problems.push(problem),
+    }
+    Err(problems)
+}
+
+/// What the `nats` command reads and prints, or what is no definition at all.
+fn read_config<'d>(part: &Part<'d>) -> Result<Read<'d>, Problem> {
     let config = match part.value("/config") {
         Some(Value::Object(_)) if part.value("/kind").is_none() => part.within("/config"),
         Some(_) | None => part.clone(),
     };
-    let form = match (part.text("/apiVersion"), part.text("/kind")) {
-        (Some(version), kind) if version.starts_with(NACK) => match kind {
-            Some(NACK_ACCOUNT) => return Ok(Read::Other),
-            kind => Some(nack_form(part, kind)?),
-        },
-        (Some(_), Some(_)) => return Ok(Read::Other),
-        (_, _) => form(&config),
+    let form = match form::of_config(&config) {
+        Config::Form(form) if part.value("/kind").is_none() && part.value("/apiVersion").is_none() => form,
+        Config::Form(_) | Config::Trace => return Ok(Read::Unknown(unknown(part))),
+        Config::Other => return Ok(not_a_config(part)),
     };
-    let Some(form) = form else {
-        let text = "cannot be recognised as a definition of a stream or consumer, or as an object of Kubernetes: mend it, or \
-                    leave it out of -f";
-        return Ok(Read::Unknown(part.problem("", text)));
-    };
+    if let Some(problem) = page(part) {
+        return Ok(Read::Unknown(problem));
+    }
     let of_stream = part.text("/stream_name").map(StreamName::from);
     Ok(Read::Defined(Box::new(define(config, form, of_stream)?)))
 }
 
-fn nack_form(part: &Part<'_>, kind: Option<&str>) -> Result<Form, Problem> {
-    match kind {
-        Some("Stream") => Ok(Form::NackStream),
-        Some("KeyValue") => Ok(Form::NackBucket),
-        Some("ObjectStore") => Ok(Form::NackStore),
-        Some("Consumer") => Ok(Form::NackConsumer),
-        Some(_) | None => Err(wrong(
-            part,
-            "/kind",
-            "must be Stream, Consumer, KeyValue, ObjectStore or Account under jetstream.nats.io",
-        )),
+fn unknown(part: &Part<'_>) -> Problem {
+    let text = "cannot be recognised as a definition of a stream or consumer, or as an object of Kubernetes: mend it, or leave \
+                it out with --exclude";
+    part.problem("", text)
+}
+
+fn not_a_config<'d>(part: &Part<'d>) -> Read<'d> {
+    let value = part.value("");
+    let is_reply = part
+        .text("/type")
+        .is_some_and(|kind| kind.starts_with("io.nats.jetstream.api"));
+    if let Some(error) = part.value("/error").filter(|_| is_reply) {
+        let words = error
+            .get("description")
+            .and_then(Value::as_str)
+            .unwrap_or("nothing more");
+        let text = format!("is an error that a server replied, and defines nothing: {words}");
+        return Read::Unknown(part.problem("", text));
+    }
+    let is_names = |value: &Value| {
+        value
+            .as_array()
+            .is_some_and(|items| !items.is_empty() && items.iter().all(Value::is_string))
+    };
+    if value.is_some_and(is_names) || (is_reply && part.fields("").any(|(_, value)| is_names(value))) {
+        let text = "has names alone: give their configurations, as nats stream info NAME --json prints them";
+        return Read::Unknown(part.problem("", text));
+    }
+    if part.value("/state").is_some_and(Value::is_object) {
+        let text = "Required value: ask for the configuration as well (config=true of /jsz, nats stream info --json)";
+        return Read::Unknown(part.wrong("/config", text));
+    }
+    if is_reply {
+        // A list of nothing.
+        return Read::Ours;
+    }
+    match value.and_then(input::tool_of) {
+        Some(tool) => Read::File(Why::Tool(tool)),
+        None if part.document().in_folder => Read::File(Why::Unknown),
+        None => Read::Unknown(unknown(part)),
     }
 }
 
-/// The form of what the `nats` command reads and prints.
-fn form(part: &Part<'_>) -> Option<Form> {
-    let has = |fields: &[&str]| {
-        fields
-            .iter()
-            .any(|field| part.value(&format!("/{field}")).is_some())
-    };
-    if has(&["apiVersion", "kind"]) {
-        None
-    } else if has(&[
-        "durable_name",
-        "deliver_policy",
-        "ack_policy",
-        "filter_subject",
-        "filter_subjects",
-    ]) {
-        Some(Form::ConsumerConfig)
-    } else if has(&["name"])
-        && has(&[
-            "subjects",
-            "num_replicas",
-            "retention",
-            "storage",
-            "placement",
-            "mirror",
-            "sources",
-        ])
-    {
-        Some(Form::StreamConfig)
-    } else {
-        None
-    }
+/// That a reply of the API is not all that there is; said at its first item.
+fn page(part: &Part<'_>) -> Option<Problem> {
+    let document = part.document();
+    let number = |name: &str| document.value.get(name).and_then(Value::as_u64);
+    let (total, offset) = (number("total")?, number("offset")?);
+    let (list, items) = ["streams", "consumers"].into_iter().find_map(|list| {
+        let items = document.value.get(list)?.as_array()?;
+        Some((list, items.len() as u64))
+    })?;
+    let is_last = part.value("")? == document.value.get(list)?.as_array()?.last()?;
+    (is_last && total > items && offset + items < total).then(|| {
+        document.problem(
+            &format!("/{list}"),
+            format!("{list}: these are {items} of {total}: give the other pages too, all in one list"),
+        )
+    })
 }
 
 fn define(part: Part<'_>, form: Form, of_stream: Option<StreamName>) -> Result<Defined<'_>, Problem> {
-    let required = |pointer: &str| match part.value(pointer) {
-        Some(Value::String(name)) if !name.is_empty() => Ok(name.as_str()),
-        Some(_) => Err(wrong(&part, pointer, "must be a name")),
-        None => Err(wrong(&part, pointer, "Required value")),
-    };
-    let stream = |name: String| {
-        Ok(What::Stream(Definition {
-            stream: StreamName::from(name),
-            metadata: metadata(&part, form)?,
-            placement: placement(&part, form)?,
-            replicas: replicas(&part, form)?.unwrap_or(1).max(1),
-        }))
-    };
     let what = match form {
-        Form::NackStream | Form::StreamConfig => stream(required(form.name())?.to_owned())?,
-        Form::NackBucket => stream(format!("KV_{}", required(form.name())?))?,
-        Form::NackStore => stream(format!("OBJ_{}", required(form.name())?))?,
-        Form::NackConsumer => What::Consumer {
-            stream: Some(StreamName::from(required("/spec/streamName")?)),
-            name: consumer_name(&part, form, "/spec/name"),
-            replicas: replicas(&part, form)?,
-            metadata: metadata(&part, form)?,
-        },
-        Form::ConsumerConfig => What::Consumer {
-            stream: of_stream.or_else(|| part.text("/stream_name").map(StreamName::from)),
-            name: consumer_name(&part, form, "/name"),
-            replicas: replicas(&part, form)?,
-            metadata: metadata(&part, form)?,
-        },
-    };
-    Ok(Defined { part, form, what })
-}
-
-/// Consumers are named by their durable name, or by a name that is no less durable without an inactivity threshold.
-fn consumer_name(part: &Part<'_>, form: Form, other: &str) -> Option<ConsumerName> {
-    let name = part.text(form.name()).or_else(|| part.text(other));
-    name.filter(|name| !name.is_empty()).map(ConsumerName::from)
-}
-
-fn wrong(part: &Part<'_>, pointer: &str, text: &str) -> Problem {
-    let path = pointer.trim_start_matches('/').replace('/', ".");
-    part.problem(pointer, format!("{path}: {text}"))
-}
-
-fn replicas(part: &Part<'_>, form: Form) -> Result<Option<u8>, Problem> {
-    let pointer = form.replicas();
-    match part.value(pointer) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64().and_then(|count| u8::try_from(count).ok()) {
-            Some(count) if count <= 5 => Ok(Some(count)),
-            Some(_) | None => Err(wrong(part, pointer, "must be a whole number from 0 to 5")),
-        },
-    }
-}
-
-fn placement(part: &Part<'_>, form: Form) -> Result<Option<Placement>, Problem> {
-    let pointer = format!("{}/placement", form.base());
-    let object = match part.value(&pointer) {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Object(object)) => object,
-        Some(_) => {
-            return Err(wrong(part, &pointer, "must be an object with cluster and tags"));
+        Form::NackStream | Form::StreamConfig | Form::NackBucket | Form::NackStore => {
+            What::Stream(fields::stream(&part, form)?)
+        }
+        Form::NackConsumer | Form::ConsumerConfig => {
+            What::Consumer(fields::consumer(&part, form, of_stream)?)
         }
     };
-    let cluster = match object.get("cluster") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(cluster)) => Some(cluster.as_str()).filter(|cluster| !cluster.is_empty()),
-        Some(_) => return Err(wrong(part, &format!("{pointer}/cluster"), "must be a name")),
-    };
-    let tags = match object.get("tags") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(tags) => {
-            texts(tags).ok_or_else(|| wrong(part, &format!("{pointer}/tags"), "must be a list of tags"))?
-        }
-    };
-    Ok(Some(Placement {
-        cluster: cluster.map(ClusterName::from),
-        tags: tags.into_iter().map(Tag::from).collect(),
-    }))
-}
-
-fn texts(value: &Value) -> Option<Vec<&str>> {
-    value.as_array()?.iter().map(Value::as_str).collect()
-}
-
-fn metadata(part: &Part<'_>, form: Form) -> Result<BTreeMap<String, String>, Problem> {
-    let pointer = format!("{}/metadata", form.base());
-    let refused = || wrong(part, &pointer, "must be an object whose values are texts");
-    match part.value(&pointer) {
-        None | Some(Value::Null) => Ok(BTreeMap::new()),
-        Some(Value::Object(fields)) => fields
-            .iter()
-            .map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-            .collect::<Option<_>>()
-            .ok_or_else(refused),
-        Some(_) => Err(refused()),
-    }
+    Ok(Defined {
+        misses: misses::of(&part, form),
+        owner: Owner::of(&part),
+        part,
+        form,
+        what,
+    })
 }
 
 /// A consumer's configuration does not say what stream it is for: the only one that is defined in its folder.
@@ -323,11 +279,11 @@ fn find_streams(found: &mut [Defined<'_>]) {
     }
     for defined in found {
         let folder = folder(&defined.part);
-        if let What::Consumer { stream, .. } = &mut defined.what
-            && stream.is_none()
+        if let What::Consumer(consumer) = &mut defined.what
+            && consumer.stream.is_none()
             && let Some([only]) = streams.get(&folder).map(Vec::as_slice)
         {
-            *stream = Some(only.clone());
+            consumer.stream = Some(only.clone());
         }
     }
 }
@@ -337,20 +293,4 @@ fn folder(part: &Part<'_>) -> String {
     parent
         .map(|folder| folder.display().to_string())
         .unwrap_or_default()
-}
-
-/// A consumer's definition beside that of its stream.
-pub fn of_stream(
-    stream: &Definition,
-    name: Option<&ConsumerName>,
-    replicas: Option<u8>,
-    metadata: &BTreeMap<String, String>,
-) -> ConsumerDefinition {
-    ConsumerDefinition {
-        stream: stream.stream.clone(),
-        name: name.cloned().unwrap_or_else(|| ConsumerName::from("")),
-        replicas,
-        durable: name.is_some(),
-        metadata: metadata.clone(),
-    }
 }

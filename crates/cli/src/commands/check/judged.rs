@@ -1,8 +1,7 @@
-//! Definitions and live assets → what was checked. Pure.
+//! Definitions → what was checked. Pure; assets of a live system are judged in [`super::assets`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leeward_api::policy_status::Finding;
 use leeward_core::definition::{
     Definition, DefinitionFinding, DefinitionRule, Judgement, Known, Undecided, judge_consumer, judge_stream,
 };
@@ -10,14 +9,16 @@ use leeward_core::demand::Home;
 use leeward_core::names::{Location, StreamName};
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::Stream;
-use leeward_core::topology::{LocationMap, TopologyKey};
+use leeward_core::topology::TopologyKey;
 
-use super::definitions::{Defined, Form, What, of_stream};
-use super::rules;
-use crate::document::{About, CheckFinding, Checked, Source};
+use super::account::{self, Choice, Owner};
+use super::definitions::{Defined, What};
+use super::form::Form;
+use crate::document::{CheckFinding, Checked};
+use crate::input::{self, Problem};
 use crate::judge::{Judged, name_of};
 use crate::look::Seen;
-use crate::policies::{Given, Origin};
+use crate::policies::Given;
 
 /// What was checked, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Outcome {
     pub undecided: Vec<String>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
+    /// What could not be read.
+    pub errors: Vec<Problem>,
 }
 
 /// What definitions are judged against.
@@ -60,18 +63,43 @@ impl Ground<'_> {
         known
     }
 
-    /// A stream by name: as it is defined, else as it is.
-    fn stream(&self, name: &StreamName, defined: &[Defined<'_>]) -> Option<Definition> {
-        let among_files = defined.iter().find_map(|defined| match &defined.what {
-            What::Stream(definition) if definition.stream == *name => Some(definition.clone()),
-            What::Stream(_) | What::Consumer { .. } => None,
+    /// The stream of a consumer: as it is defined, in the consumer's namespace first, else as it is.
+    fn stream(&self, name: &StreamName, owner: &Owner<'_>, defined: &[Defined<'_>]) -> Option<Definition> {
+        let named = defined.iter().filter_map(|defined| match &defined.what {
+            What::Stream(definition) if definition.stream == *name => Some((defined.owner, definition)),
+            What::Stream(_) | What::Consumer(_) => None,
         });
+        let named: Vec<_> = named.collect();
+        let near = named.iter().find(|(of, _)| of.namespace == owner.namespace);
+        let among_files = near
+            .or(named.first())
+            .map(|(_, definition)| (*definition).clone());
         let live = || {
             let (seen, _) = self.live?;
             let stream = seen.view.streams.iter().find(|stream| stream.name == *name)?;
             Some(as_definition(stream))
         };
         among_files.or_else(live)
+    }
+
+    /// What every policy says that selects a definition, by rank.
+    fn judge(&self, one: &Defined<'_>, defined: &[Defined<'_>]) -> Vec<(usize, Judgement)> {
+        let stream = match &one.what {
+            What::Stream(_) => None,
+            What::Consumer(consumer) => {
+                let name = consumer.stream.as_ref();
+                name.and_then(|name| self.stream(name, &one.owner, defined))
+            }
+        };
+        let judged = self.policies.iter().enumerate().map(|(at, given)| {
+            let policy = &given.policy;
+            let judgement = match &one.what {
+                What::Stream(definition) => judge_stream(definition, policy, &self.known(at, policy)),
+                What::Consumer(consumer) => judge_consumer(consumer, stream.as_ref(), policy),
+            };
+            (at, judgement)
+        });
+        judged.filter(|(_, judgement)| judgement.selected).collect()
     }
 }
 
@@ -81,75 +109,105 @@ fn as_definition(stream: &Stream) -> Definition {
         metadata: stream.metadata.clone(),
         placement: stream.placement.clone(),
         replicas: stream.replicas,
+        updates: true,
     }
 }
 
-/// A location as a person writes it; a tag's prefix may be left out.
-fn location(home: &str, policy: &Policy) -> Location {
-    match &policy.topology {
-        TopologyKey::Cluster { tag_prefix: _ } => Location::from(home),
-        TopologyKey::ServerTag { prefix } => {
-            let tag = home.to_lowercase();
-            match tag.strip_prefix(prefix.as_str()) {
-                Some(_) => Location::from(tag),
-                None => Location::from(format!("{prefix}{tag}")),
-            }
+/// A location as a person writes it: with a tag's prefix or without, whatever the topology's key.
+pub fn location(home: &str, policy: &Policy) -> Location {
+    let Some(prefix) = policy.topology.tag_prefix() else {
+        return Location::from(home);
+    };
+    let (tag, prefix) = (home.to_lowercase(), prefix.to_lowercase());
+    match (&policy.topology, tag.strip_prefix(&prefix)) {
+        (TopologyKey::Cluster { tag_prefix: _ }, Some(_)) => {
+            Location::from(home.get(prefix.len()..).unwrap_or(home))
         }
+        (TopologyKey::Cluster { tag_prefix: _ }, None) => Location::from(home),
+        (TopologyKey::ServerTag { prefix: _ }, Some(_)) => Location::from(tag),
+        (TopologyKey::ServerTag { prefix }, None) => Location::from(format!("{prefix}{tag}")),
     }
 }
 
-/// Judges every definition by the first policy that selects it.
+/// Judges every definition by the policy that is for it: of its account as far as the files say that, and the first of those.
 pub fn definitions(defined: &[Defined<'_>], ground: &Ground<'_>) -> Outcome {
     let mut outcome = Outcome::default();
+    let mut selecting = BTreeSet::new();
+    let mut unclear: BTreeMap<BTreeSet<usize>, Vec<&Defined<'_>>> = BTreeMap::new();
     for one in defined {
-        let judged = match &one.what {
-            What::Stream(definition) => first(ground, |at, policy| {
-                judge_stream(definition, policy, &ground.known(at, policy))
-            }),
-            What::Consumer {
-                stream,
-                name,
-                replicas,
-                metadata,
-            } => match stream.as_ref().and_then(|stream| ground.stream(stream, defined)) {
-                None => {
-                    outcome.undecided.push(without_stream(one));
-                    continue;
-                }
-                Some(stream) => {
-                    let consumer = of_stream(&stream, name.as_ref(), *replicas, metadata);
-                    first(ground, |_, policy| judge_consumer(&consumer, &stream, policy))
-                }
-            },
-        };
-        outcome.add(one, judged, ground.live.is_some());
+        if let Some(problem) = unfilled_metadata(one, ground.policies) {
+            outcome.errors.push(problem);
+            continue;
+        }
+        let mut judged = ground.judge(one, defined);
+        let positions: Vec<usize> = judged.iter().map(|(at, _)| *at).collect();
+        selecting.extend(positions.iter().copied());
+        let choice = account::choose(&positions, ground.policies, &one.owner);
+        if !choice.unclear.is_empty() {
+            unclear.entry(choice.unclear.clone()).or_default().push(one);
+        }
+        let chosen = judged.iter().position(|(at, _)| Some(*at) == choice.judge);
+        let judgement = chosen.map(|chosen| judged.swap_remove(chosen).1);
+        outcome.add(one, &choice, judgement.unwrap_or_default(), ground);
     }
+    outcome.notes.extend(several_accounts(&unclear, ground.policies));
+    outcome
+        .notes
+        .extend(super::notes::idle(ground.policies, &selecting, defined));
     outcome
 }
 
-fn without_stream(defined: &Defined<'_>) -> String {
-    let text = format!(
-        "{}: its stream is not known: define it in the files as well",
-        defined.subject()
-    );
-    defined.part.problem("", text).to_string()
+/// Metadata by which a policy selects, and that is still to be filled in.
+fn unfilled_metadata(defined: &Defined<'_>, policies: &[Given]) -> Option<Problem> {
+    let What::Stream(definition) = &defined.what else {
+        return None;
+    };
+    let keys = policies
+        .iter()
+        .flat_map(|given| given.policy.streams.metadata.keys());
+    let mut values = keys.filter_map(|key| Some((key, definition.metadata.get(key)?)));
+    let (key, placeholder) = values.find_map(|(key, value)| Some((key, input::placeholder(value)?)))?;
+    let base = defined.form.base();
+    let pointer = format!("{base}/metadata/{}", super::part::escaped(key));
+    let text = input::unfilled(&super::part::path(&pointer), placeholder);
+    Some(defined.part.problem(&pointer, text))
 }
 
-fn first<'g>(
-    ground: &Ground<'g>,
-    judge: impl Fn(usize, &Policy) -> Judgement,
-) -> Option<(&'g Given, Judgement)> {
-    let judged = ground.policies.iter().enumerate();
-    let mut judged = judged.map(|(at, given)| (given, judge(at, &given.policy)));
-    judged.find(|(_, judgement)| judgement.selected)
+fn several_accounts<'d>(
+    unclear: &BTreeMap<BTreeSet<usize>, Vec<&Defined<'d>>>,
+    policies: &[Given],
+) -> Vec<String> {
+    let note = |(of, defined): (&BTreeSet<usize>, &Vec<&Defined<'d>>)| {
+        let names: Vec<String> = of
+            .iter()
+            .filter_map(|at| policies.get(*at))
+            .map(name_of)
+            .collect();
+        let (first, rest) = (defined.first()?, defined.len() - 1);
+        let subject = match rest {
+            0 => first.subject(),
+            rest => format!("{} and {rest} more", first.subject()),
+        };
+        let judge = names.first()?;
+        Some(first.part.problem("", format!(
+            "{subject}: the policies {} select it and may be of different accounts, of which the files do not say which it is \
+             in: judged by {judge}. Give the object the namespace of its policy, or check one account at a time",
+            names.join(" and ")
+        )).to_string())
+    };
+    unclear.iter().filter_map(note).collect()
 }
 
 impl Outcome {
-    fn add(&mut self, defined: &Defined<'_>, judged: Option<(&Given, Judgement)>, is_live: bool) {
-        let (policy, judgement) = match judged {
-            Some((given, judgement)) => (Some(name_of(given)), judgement),
-            None => (None, Judgement::default()),
-        };
+    /// Nothing but a note.
+    pub fn with_note(note: &str) -> Self {
+        Self {
+            notes: vec![note.to_owned()],
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, defined: &Defined<'_>, choice: &Choice, judgement: Judgement, ground: &Ground<'_>) {
         let Judgement {
             selected: _,
             opted_out: _,
@@ -159,22 +217,32 @@ impl Outcome {
         for undecided in undecided {
             match undecided {
                 // Who looks at files alone knows that no server was asked.
-                Undecided::ServersUnknown if !is_live => {
+                Undecided::ServersUnknown if ground.live.is_none() => {
                     let note =
                         "the files were judged alone: their clusters and tags were not looked up".to_owned();
                     if !self.notes.contains(&note) {
                         self.notes.push(note);
                     }
                 }
-                Undecided::HomeUnknown | Undecided::LocationUnknown | Undecided::ServersUnknown => {
+                Undecided::HomeUnknown
+                | Undecided::LocationUnknown
+                | Undecided::ServersUnknown
+                | Undecided::StreamUnknown => {
                     let text = format!("{}: {}", defined.subject(), undecided.explanation());
                     self.undecided.push(defined.part.problem("", text).to_string());
                 }
             }
         }
+        let misses = defined.misses.iter().map(|miss| {
+            let text = format!("{}: {}", defined.subject(), miss.text);
+            defined.part.problem(&miss.pointer, text).to_string()
+        });
+        self.notes.extend(misses);
+        let name = |at: &usize| ground.policies.get(*at).map(name_of);
         self.checked.push(Checked {
             subject: defined.subject(),
-            policy,
+            policy: choice.judge.as_ref().and_then(name),
+            also_selected_by: choice.others.iter().filter_map(name).collect(),
             source: Some(defined.part.source("")),
             policy_source: None,
             findings: findings.iter().map(|finding| found(defined, finding)).collect(),
@@ -184,16 +252,24 @@ impl Outcome {
 
 fn found(defined: &Defined<'_>, finding: &DefinitionFinding) -> CheckFinding {
     let DefinitionFinding { rule, message } = finding;
+    // What was meant to say the place, and does not.
+    let misses = defined
+        .misses
+        .iter()
+        .filter(|miss| miss.is_placement && *rule == DefinitionRule::LocationOpen);
+    let parts: Vec<&str> = std::iter::once(message.as_str())
+        .chain(misses.map(|miss| miss.text.as_str()))
+        .collect();
     CheckFinding {
         rule: rule.to_string(),
-        message: format!("{message}. {}", rule.cure()),
+        message: format!("{}. {}", parts.join("; "), rule.cure()),
         source: Some(defined.part.source(&pointer_of(defined, *rule, message))),
     }
 }
 
 /// The field that a finding is about.
 fn pointer_of(defined: &Defined<'_>, rule: DefinitionRule, message: &str) -> String {
-    let Defined { part, form, what: _ } = defined;
+    let Defined { part, form, .. } = defined;
     let within = |field: &str| format!("{}/{field}", form.base());
     let has = |pointer: &String| part.value(pointer).is_some();
     let location = [
@@ -232,131 +308,4 @@ fn pointer_of(defined: &Defined<'_>, rule: DefinitionRule, message: &str) -> Str
 
 fn name_of_form(form: Form) -> String {
     form.name().to_owned()
-}
-
-/// Every selected asset of a live system, judged by the first policy that selects it.
-pub fn assets(seen: &Seen, judged: &[Judged<'_>]) -> Outcome {
-    let mut outcome = Outcome {
-        undecided: unseen(judged).into_iter().chain(homeless(judged)).collect(),
-        ..Outcome::default()
-    };
-    let findings: Vec<BTreeMap<(String, Option<String>), CheckFinding>> =
-        judged.iter().map(misplaced).collect();
-    let mut check = |at: Option<usize>, stream: &Stream, consumer: Option<&str>| {
-        let (Some(at), Some(of)) = (at, at.and_then(|at| findings.get(at))) else {
-            return;
-        };
-        let key = (stream.name.to_string(), consumer.map(str::to_owned));
-        let subject = match consumer {
-            None => format!("Stream {}", stream.name),
-            Some(consumer) => format!("Consumer {}/{consumer}", stream.name),
-        };
-        outcome.checked.push(Checked {
-            subject,
-            policy: judged.get(at).map(|judged| name_of(judged.given)),
-            source: None,
-            policy_source: judged.get(at).and_then(|judged| written_in(judged.given)),
-            findings: of.get(&key).cloned().into_iter().collect(),
-        });
-    };
-    for stream in &seen.view.streams {
-        let selecting = judged
-            .iter()
-            .position(|judged| judged.policy.streams.selects(stream));
-        check(selecting, stream, None);
-        for consumer in stream.consumers.iter().filter(|consumer| consumer.durable) {
-            let selecting = judged.iter().position(|judged| {
-                judged.policy.streams.selects(stream) && judged.policy.selects_consumer(consumer)
-            });
-            check(selecting, stream, Some(consumer.name.as_str()));
-        }
-    }
-    outcome
-}
-
-/// What could not be seen of a live system, by policy.
-pub fn unseen(judged: &[Judged<'_>]) -> Vec<String> {
-    let inconclusive = judged.iter().filter(|judged| !judged.evaluation.conclusive());
-    let text = |judged: &Judged<'_>| {
-        let About { policy, observed, .. } = judged.about();
-        format!("policy {policy}: {}: {}", observed.reason, observed.message)
-    };
-    inconclusive.map(text).collect()
-}
-
-/// Why assets that were seen cannot be judged, by policy.
-fn homeless(judged: &[Judged<'_>]) -> impl Iterator<Item = String> {
-    let homeless = judged.iter().filter(|judged| judged.home_is_missing());
-    homeless.map(|judged| {
-        let (reason, message) = &judged.report.in_place;
-        format!("policy {}: {reason}: {message}", name_of(judged.given))
-    })
-}
-
-/// Where a policy is written, if that is a file; standard input has no name to point at.
-fn written_in(given: &Given) -> Option<Source> {
-    match &given.origin {
-        Origin::File { path, line } if path != "-" => Some(Source {
-            file: path.clone(),
-            line: *line,
-            column: 1,
-        }),
-        Origin::File { .. } | Origin::Defaults | Origin::Kubernetes => None,
-    }
-}
-
-fn misplaced(judged: &Judged<'_>) -> BTreeMap<(String, Option<String>), CheckFinding> {
-    let home = judged.evaluation.home.as_ref().and_then(Home::reference);
-    let findings = judged.report.findings.iter();
-    let findings = findings.filter(|finding| rules::ASSETS.contains(&finding.check));
-    findings
-        .filter_map(|finding| {
-            Some((
-                (finding.stream.clone()?, finding.consumer.clone()),
-                live_finding(finding, home),
-            ))
-        })
-        .collect()
-}
-
-fn live_finding(finding: &Finding, home: Option<&Location>) -> CheckFinding {
-    let led = match finding.location.as_ref().or(finding.leader.as_ref()) {
-        Some(from) => format!("led from {from}"),
-        None => "has no leader".to_owned(),
-    };
-    let home = home.map_or_else(
-        || "home is not known".to_owned(),
-        |home| format!("home is {home}"),
-    );
-    CheckFinding {
-        rule: finding.check.to_string(),
-        message: format!("{led}, {home}: {}", finding.message),
-        source: None,
-    }
-}
-
-/// Refuses a home that was given and that no server is in, where all servers are known.
-pub fn refuse_unknown_home(home: &str, seen: &Seen, policies: &[Given]) -> anyhow::Result<()> {
-    let topology = &seen.view.topology;
-    let all_known = topology.servers().iter().all(|server| server.details.is_some());
-    if !all_known || !seen.view.gaps.is_empty() {
-        return Ok(());
-    }
-    let mut there: BTreeSet<Location> = BTreeSet::new();
-    for given in policies {
-        let map = LocationMap::new(topology, &given.policy.topology);
-        if map.locations().contains(&location(home, &given.policy)) {
-            return Ok(());
-        }
-        there.extend(map.locations().iter().cloned());
-    }
-    let there: Vec<&str> = there.iter().map(Location::as_str).collect();
-    anyhow::bail!(
-        "--home {home} is not a location of the system: it has {}",
-        if there.is_empty() {
-            "none".to_owned()
-        } else {
-            there.join(", ")
-        }
-    );
 }

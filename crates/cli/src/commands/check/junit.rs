@@ -9,6 +9,13 @@ use crate::document::{CheckDocument, Checked, Source};
 pub fn render(document: &CheckDocument) -> anyhow::Result<String> {
     let mut suite = TestSuite::new("leeward check");
     suite.add_test_cases(document.checked.iter().map(case));
+    for error in &document.errors {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_type("Error").set_message(error.to_string());
+        let mut case = TestCase::new("everything can be read", status);
+        case.set_classname(error.file.as_str());
+        suite.add_test_case(case);
+    }
     for text in &document.undecided {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_type("Undecided").set_message(text.as_str());

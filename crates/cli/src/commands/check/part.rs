@@ -1,10 +1,19 @@
-//! The part of a document that is one configuration: all of it, an item of a list, or `config` of what
-//! `nats stream info --json` and `nats consumer info --json` print.
+//! The part of a document that is one configuration: all of it, an item of a list, an item of what the JetStream API or a
+//! server's monitoring replies, or `config` of what `nats stream info --json` and `nats consumer info --json` print.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::document::Source;
 use crate::input::{Document, Place, Problem};
+
+/// What replies list streams and consumers in: of the JetStream API, of `/jsz`.
+const LISTS: [&str; 5] = [
+    "streams",
+    "consumers",
+    "account_details",
+    "stream_detail",
+    "consumer_detail",
+];
 
 /// A part of a document; pointers are relative to it.
 #[derive(Clone, Debug)]
@@ -14,12 +23,33 @@ pub struct Part<'d> {
 }
 
 impl<'d> Part<'d> {
-    /// What may be definitions in a document: itself, or the items of a list.
+    /// What may be definitions in a document: itself, or the items of its lists.
     pub fn all(document: &'d Document) -> Vec<Self> {
-        let part = |at: String| Self { document, at };
-        match &document.value {
-            Value::Array(items) => (0..items.len()).map(|nth| part(format!("/{nth}"))).collect(),
-            _ => vec![part(String::new())],
+        let mut parts = Vec::new();
+        let whole = Self {
+            document,
+            at: String::new(),
+        };
+        whole.gather(&mut parts);
+        parts
+    }
+
+    fn gather(self, parts: &mut Vec<Self>) {
+        match self.value("") {
+            Some(Value::Array(items)) if items.iter().any(Value::is_object) => {
+                (0..items.len()).for_each(|nth| self.within(&format!("/{nth}")).gather(parts));
+            }
+            Some(Value::Object(fields)) if !fields.contains_key("kind") => {
+                let lists = LISTS.iter().filter(|list| holds_objects(fields, list));
+                let inner: Vec<Self> = lists.map(|list| self.within(&format!("/{list}"))).collect();
+                if inner.is_empty() || fields.contains_key("config") {
+                    parts.push(self);
+                }
+                for list in inner {
+                    list.gather(parts);
+                }
+            }
+            Some(_) | None => parts.push(self),
         }
     }
 
@@ -35,6 +65,11 @@ impl<'d> Part<'d> {
         format!("{}{pointer}", self.at)
     }
 
+    /// The document.
+    pub fn document(&self) -> &'d Document {
+        self.document
+    }
+
     /// The file.
     pub fn file(&self) -> &'d str {
         &self.document.file
@@ -43,6 +78,14 @@ impl<'d> Part<'d> {
     /// The value at a JSON pointer.
     pub fn value(&self, pointer: &str) -> Option<&'d Value> {
         self.document.value.pointer(&self.absolute(pointer))
+    }
+
+    /// The fields of the object at a JSON pointer.
+    pub fn fields(&self, pointer: &str) -> impl Iterator<Item = (&'d String, &'d Value)> + use<'d> {
+        self.value(pointer)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
     }
 
     /// The text at a JSON pointer.
@@ -55,6 +98,11 @@ impl<'d> Part<'d> {
         self.document.problem(&self.absolute(pointer), text)
     }
 
+    /// The same, with the path, such as `spec.name`.
+    pub fn wrong(&self, pointer: &str, text: &str) -> Problem {
+        self.problem(pointer, format!("{}: {text}", path(pointer)))
+    }
+
     /// Where a JSON pointer leads.
     pub fn source(&self, pointer: &str) -> Source {
         let Place { line, column } = self.document.place(&self.absolute(pointer));
@@ -64,4 +112,20 @@ impl<'d> Part<'d> {
             column,
         }
     }
+}
+
+fn holds_objects(fields: &Map<String, Value>, list: &str) -> bool {
+    let items = fields.get(list).and_then(Value::as_array);
+    items.is_some_and(|items| items.iter().any(Value::is_object))
+}
+
+/// A JSON pointer as people write it.
+pub fn path(pointer: &str) -> String {
+    let path = pointer.trim_start_matches('/').replace('/', ".");
+    path.replace("~1", "/").replace("~0", "~")
+}
+
+/// A name as a part of a JSON pointer.
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }

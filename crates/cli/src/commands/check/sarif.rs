@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::rules::{self, Rule};
-use crate::document::{CheckDocument, CheckFinding, Checked, Source};
+use crate::document::{CheckDocument, CheckError, CheckFinding, Checked, Source};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
@@ -24,7 +24,8 @@ pub fn render(document: &CheckDocument) -> Value {
         .iter()
         .map(|text| notification("warning", text));
     let notes = document.notes.iter().map(|text| notification("note", text));
-    let notifications: Vec<Value> = undecided.chain(notes).collect();
+    let errors = document.errors.iter().map(failure);
+    let notifications: Vec<Value> = errors.chain(undecided).chain(notes).collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -36,7 +37,7 @@ pub fn render(document: &CheckDocument) -> Value {
             }},
             "columnKind": "unicodeCodePoints",
             "invocations": [{
-                "executionSuccessful": true,
+                "executionSuccessful": document.errors.is_empty(),
                 "endTimeUtc": document.time.to_string(),
                 "toolExecutionNotifications": notifications,
             }],
@@ -58,6 +59,20 @@ fn descriptor(rule: &Rule) -> Value {
 
 fn notification(level: &str, text: &str) -> Value {
     json!({"level": level, "message": {"text": text}})
+}
+
+/// What is wrong with a file, at its place.
+fn failure(error: &CheckError) -> Value {
+    let mut failure = notification("error", &error.to_string());
+    // Standard input has no name to point at.
+    if error.file != "-" {
+        let mut place = json!({"artifactLocation": {"uri": uri(&error.file)}});
+        if let (Some(line), Some(column)) = (error.line, error.column) {
+            place["region"] = json!({"startLine": line, "startColumn": column});
+        }
+        failure["locations"] = json!([{"physicalLocation": place}]);
+    }
+    failure
 }
 
 fn result(rules: &[Rule], checked: &Checked, finding: &CheckFinding) -> Value {

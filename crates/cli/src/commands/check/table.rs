@@ -14,6 +14,12 @@ pub fn render(document: &CheckDocument, screen: Screen) -> String {
             page.item(2, finding.message.as_str());
         }
     }
+    if !document.errors.is_empty() {
+        page.heading("ERRORS");
+    }
+    for error in &document.errors {
+        page.item(2, Text::of(Tone::Bad, error.to_string()));
+    }
     if !document.undecided.is_empty() {
         page.heading("NOT DECIDED");
     }
@@ -85,8 +91,12 @@ fn summary(document: &CheckDocument) -> Text {
     let tone = if findings == 0 { Tone::Good } else { Tone::Bad };
     let text = Text::of(Tone::Plain, format!("{} checked, ", document.checked.len()))
         .and(tone, amount::counted(findings as u64, "finding"));
-    match document.undecided.len() {
+    let text = match document.undecided.len() {
         0 => text,
         count => text.and(Tone::Warn, format!(", {count} not decided")),
+    };
+    match document.errors.len() {
+        0 => text,
+        count => text.and(Tone::Bad, format!(", {}", amount::counted(count as u64, "error"))),
     }
 }

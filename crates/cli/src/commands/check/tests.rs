@@ -3,9 +3,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::args::{Args, Command};
+use crate::input::Document;
 use crate::judge::fixtures;
 
+mod accounts;
 mod reading;
+mod strangers;
+mod unready;
 
 const SCREEN: Screen = Screen {
     width: 80,
@@ -70,9 +74,11 @@ fn policies_of(text: &str) -> Vec<Given> {
 
 fn offline(policy: &str, files: &[(&str, &str)], home: Option<&str>) -> CheckDocument {
     let documents: Vec<Document> = files.iter().flat_map(|(file, text)| parsed(file, text)).collect();
-    let said = definitions::read(&documents).unwrap();
+    let said = definitions::read(&documents);
     let mut outcome = alone(&policies_of(policy), &said.defined, home);
-    outcome.undecided.splice(0..0, said.unread);
+    outcome.undecided.splice(0..0, said.unread.iter().cloned());
+    outcome.notes.extend(notes::passed(&[], &said));
+    outcome.errors.extend(said.problems);
     document(outcome, fixtures::noon())
 }
 
@@ -184,16 +190,22 @@ fn a_consumer_is_judged_beside_its_stream() {
     let tagged = tagged.replace("preferences: [us-east]", "preferences: [\"region:us-east\"]");
     let text = "apiVersion: jetstream.nats.io/v1beta2\nkind: Consumer\nspec: {streamName: ORDERS, durableName: c, replicas: 1}\n---\n\
                 apiVersion: jetstream.nats.io/v1beta2\nkind: Stream\nspec: {name: ORDERS, replicas: 3, placement: {tags: [region:us-east]}}\n---\n\
-                apiVersion: jetstream.nats.io/v1beta2\nkind: Consumer\nspec: {streamName: ELSEWHERE, durableName: c}\n";
+                apiVersion: jetstream.nats.io/v1beta2\nkind: Consumer\nspec: {streamName: ORDERS_OLD, durableName: c, replicas: 1}\n---\n\
+                apiVersion: jetstream.nats.io/v1beta2\nkind: Consumer\nspec: {streamName: ORDERS_OLD, durableName: d}\n";
     let document = offline(&tagged, &[("a.yaml", text)], None);
     let rules = rules_of(&document);
     assert_eq!(
         rules[0],
         ("Consumer ORDERS/c".to_owned(), vec!["SinglePeer".to_owned()])
     );
-    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert_eq!(rules.len(), 4, "{rules:?}");
     assert_eq!(document.undecided.len(), 1, "{:?}", document.undecided);
-    assert!(document.undecided[0].contains("Consumer ELSEWHERE/c: its stream is not known"));
+    assert!(
+        document.undecided[0]
+            .contains("a.yaml:9:1: Consumer ORDERS_OLD/c: Whether the consumer has fewer replicas"),
+        "{:?}",
+        document.undecided
+    );
 }
 
 #[test]
@@ -202,7 +214,7 @@ fn servers_that_are_seen_tell_which_names_exist_and_where_home_is() {
     let seen = fixtures::seen(fixtures::orders());
     let judged = judge(&policies, &seen, fixtures::noon());
     let documents = parsed("nack.yaml", NACK);
-    let defined = definitions::read(&documents).unwrap().defined;
+    let defined = definitions::read(&documents).defined;
     let ground = Ground {
         policies: &policies,
         live: Some((&seen, &judged)),
@@ -225,7 +237,7 @@ fn a_live_system_is_judged_asset_by_asset() {
     let policies = FromFiles::defaults().unwrap().policies;
     let seen = fixtures::seen(fixtures::orders());
     let judged = judge(&policies, &seen, fixtures::noon());
-    let document = document(judged::assets(&seen, &judged), fixtures::noon());
+    let document = document(assets::judged(&seen, &judged), fixtures::noon());
     let consumers: usize = seen
         .view
         .streams
@@ -260,7 +272,7 @@ fn a_live_system_that_was_not_seen_completely_is_incomplete() {
     view.gaps.push(leeward_core::snapshot::Gap::WarmingUp);
     let seen = fixtures::seen(view);
     let judged = judge(&policies, &seen, fixtures::noon());
-    let document = document(judged::assets(&seen, &judged), fixtures::noon());
+    let document = document(assets::judged(&seen, &judged), fixtures::noon());
     assert_eq!(document.undecided.len(), 1, "{:?}", document.undecided);
     assert_eq!(ending(&document), Found::Incomplete);
 }
@@ -272,7 +284,7 @@ fn a_live_system_without_a_home_is_incomplete() {
     view.clients.clear();
     let seen = fixtures::seen(view);
     let judged = judge(&policies, &seen, fixtures::noon());
-    let document = document(judged::assets(&seen, &judged), fixtures::noon());
+    let document = document(assets::judged(&seen, &judged), fixtures::noon());
     assert!(
         document.undecided[0].starts_with("policy orders: NoMajority: no location is home"),
         "{:?}",
@@ -286,7 +298,7 @@ fn a_live_finding_says_where_it_is_led_from_and_points_at_the_policy() {
     let policies = policies_of(POLICY);
     let seen = fixtures::seen(fixtures::orders());
     let judged = judge(&policies, &seen, fixtures::noon());
-    let document = document(judged::assets(&seen, &judged), fixtures::noon());
+    let document = document(assets::judged(&seen, &judged), fixtures::noon());
     let orders = &document.checked[0];
     assert_eq!(orders.subject, "Stream ORDERS");
     let message = &orders.findings[0].message;
@@ -303,7 +315,7 @@ fn a_live_finding_says_where_it_is_led_from_and_points_at_the_policy() {
 #[test]
 fn a_home_that_no_server_is_in_is_refused_where_all_servers_are_known() {
     let policies = policies_of(POLICY);
-    let refused = |seen: &crate::look::Seen, home| judged::refuse_unknown_home(home, seen, &policies);
+    let refused = |seen: &crate::look::Seen, home| assets::refuse_unknown_home(home, seen, &policies);
     let seen = fixtures::seen(fixtures::orders());
     refused(&seen, "eu-west").unwrap();
     let error = refused(&seen, "eu-wets").unwrap_err().to_string();
@@ -402,7 +414,10 @@ fn the_example_of_a_pipeline_passes() {
     let found = command(&["--offline", "--home", "eu-west", "-f", &policy, "-f", &streams]).unwrap();
     assert_eq!(found, Found::Findings);
     let error = command(&["--offline", "-f", &policy]).unwrap_err().to_string();
-    assert!(error.contains("defines no stream"), "{error}");
+    assert!(
+        error.contains("no stream and no consumer is defined in") && error.contains("policy.yaml"),
+        "{error}"
+    );
 }
 
 #[test]

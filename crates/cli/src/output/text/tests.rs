@@ -60,3 +60,24 @@ fn tones_are_written_only_in_colour() {
     assert_eq!(painted(line, false), "now not held");
     assert_eq!(painted(line, true), "now \u{1b}[1m\u{1b}[31mnot held\u{1b}[0m");
 }
+
+#[test]
+fn a_text_of_a_megabyte_is_cut_where_it_is_shown() {
+    for text in ["x".repeat(1 << 20), "ü ".repeat(1 << 19)] {
+        let broken = lines(&text, 80);
+        assert!(broken.len() < 300, "{} lines", broken.len());
+        assert!(
+            broken.last().unwrap().ends_with("(1048576 characters)"),
+            "{:?}",
+            broken.last()
+        );
+    }
+    assert_eq!(shortened("short"), "short");
+}
+
+#[test]
+fn the_memory_of_broken_lines_grows_with_the_text_and_not_with_its_square() {
+    let text = Text::from("x".repeat(MOST));
+    let held: usize = text.lines(10).iter().map(Vec::capacity).sum();
+    assert!(held < 4 * MOST, "room for {held} characters");
+}

@@ -1,0 +1,161 @@
+//! Which account a definition is of, as far as files say that, and so which policy is for it.
+//!
+//! Files name no accounts as servers do. A policy has its namespace and the Secret of its user; an object of NACK has its
+//! namespace, and may name an `Account` of NACK, which has a Secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::definitions::Defined;
+use super::form::NACK;
+use super::part::Part;
+use crate::input::Document;
+use crate::policies::{Given, NO_REFERENCE};
+
+/// What a definition says of its account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner<'d> {
+    /// The namespace of its object.
+    pub namespace: Option<&'d str>,
+    /// The `Account` of NACK that it names.
+    pub account: Option<&'d str>,
+    /// The Secret of that account.
+    pub secret: Option<&'d str>,
+    /// Its `JetStream` domain.
+    pub domain: Option<&'d str>,
+}
+
+impl<'d> Owner<'d> {
+    /// Of a definition; its Secret is found later, since other files may have it.
+    pub fn of(part: &Part<'d>) -> Self {
+        let text = |pointer: &str| part.text(pointer).filter(|text| !text.is_empty());
+        if part.value("/kind").is_none() {
+            return Self::default();
+        }
+        Self {
+            namespace: text("/metadata/namespace"),
+            account: text("/spec/account"),
+            secret: None,
+            domain: text("/spec/jsDomain"),
+        }
+    }
+}
+
+/// Fills in the Secrets of accounts that the documents define.
+pub fn find<'d>(defined: &mut [Defined<'d>], documents: &'d [Document]) {
+    let of_nack = |document: &&'d Document| {
+        let version = document.text("/apiVersion").unwrap_or_default();
+        version.split('/').next() == Some(NACK) && document.text("/kind") == Some("Account")
+    };
+    let secret = |document: &'d Document| {
+        let mut fields = ["/spec/creds", "/spec/user", "/spec/token", "/spec/nkey"].into_iter();
+        fields.find_map(|field| document.text(&format!("{field}/secret/name")))
+    };
+    let named = |document: &'d Document| {
+        (
+            document.text("/metadata/namespace"),
+            document.text("/metadata/name"),
+        )
+    };
+    let secrets: BTreeMap<(Option<&str>, Option<&str>), &'d str> = documents
+        .iter()
+        .filter(of_nack)
+        .filter_map(|document| Some((named(document), secret(document)?)))
+        .collect();
+    for one in defined {
+        let owner = &mut one.owner;
+        if owner.account.is_some() {
+            owner.secret = secrets.get(&(owner.namespace, owner.account)).copied();
+        }
+    }
+}
+
+/// Which of the policies that select a definition judges it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Its position; `None` where no policy selects the definition.
+    pub judge: Option<usize>,
+    /// Positions of the others.
+    pub others: Vec<usize>,
+    /// Positions of those, the judge among them, that may be of several accounts, so that the files do not say which of
+    /// them is right; none where they do.
+    pub unclear: BTreeSet<usize>,
+}
+
+/// Chooses by the account as far as the files say it, and by rank among the policies of one account. Positions are in the
+/// order of rank.
+pub fn choose(selecting: &[usize], policies: &[Given], owner: &Owner<'_>) -> Choice {
+    let is_here = |at: &&usize| {
+        policies
+            .get(**at)
+            .is_some_and(|given| !is_of_other_domain(given, owner))
+    };
+    let here: Vec<usize> = selecting.iter().filter(is_here).copied().collect();
+    let evidence: [fn(&Given, &Owner<'_>) -> bool; 3] = [has_secret, is_in_namespace, is_named];
+    let told = evidence.into_iter().find_map(|is_of| {
+        let of: Vec<usize> = here
+            .iter()
+            .filter(|at| policies.get(**at).is_some_and(|given| is_of(given, owner)))
+            .copied()
+            .collect();
+        (!of.is_empty()).then_some(of)
+    });
+    let candidates = told.unwrap_or(here);
+    let judge = candidates.first().copied();
+    let accounts: BTreeSet<_> = candidates
+        .iter()
+        .filter_map(|at| policies.get(*at))
+        .map(account_of)
+        .collect();
+    Choice {
+        judge,
+        others: selecting
+            .iter()
+            .filter(|at| Some(**at) != judge)
+            .copied()
+            .collect(),
+        unclear: if accounts.len() > 1 {
+            candidates.into_iter().collect()
+        } else {
+            BTreeSet::new()
+        },
+    }
+}
+
+/// What tells the accounts of two policies apart, if they differ in it.
+fn account_of(given: &Given) -> (&str, &str, &str) {
+    let spec = &given.spec;
+    (
+        &given.namespace,
+        &spec.credentials_ref.name,
+        &spec.system_ref.name,
+    )
+}
+
+fn is_of_other_domain(given: &Given, owner: &Owner<'_>) -> bool {
+    match (&given.spec.jet_stream_domain, owner.domain) {
+        (Some(one), Some(other)) => one != other,
+        (_, _) => false,
+    }
+}
+
+fn has_secret(given: &Given, owner: &Owner<'_>) -> bool {
+    let namespace = owner.namespace.unwrap_or_default();
+    owner
+        .secret
+        .is_some_and(|secret| given.spec.credentials_ref.name == secret)
+        && given.namespace == namespace
+}
+
+fn is_in_namespace(given: &Given, owner: &Owner<'_>) -> bool {
+    owner
+        .namespace
+        .is_some_and(|namespace| namespace == given.namespace)
+}
+
+/// People name namespaces, Secrets and accounts alike.
+fn is_named(given: &Given, owner: &Owner<'_>) -> bool {
+    let secret = &given.spec.credentials_ref.name;
+    owner
+        .account
+        .is_some_and(|account| account == given.namespace || (account == secret && secret != NO_REFERENCE))
+}

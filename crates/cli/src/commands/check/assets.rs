@@ -1,0 +1,144 @@
+//! Assets of a live system → what was checked. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leeward_api::policy_status::Finding;
+use leeward_core::demand::Home;
+use leeward_core::names::Location;
+use leeward_core::snapshot::Stream;
+use leeward_core::topology::LocationMap;
+
+use super::judged::{Outcome, location};
+use super::rules;
+use crate::document::{About, CheckFinding, Checked, Source};
+use crate::judge::{Judged, name_of};
+use crate::look::Seen;
+use crate::policies::{Given, Origin};
+
+/// Every selected asset of a live system, judged by the first policy that selects it.
+pub fn judged(seen: &Seen, judged: &[Judged<'_>]) -> Outcome {
+    let mut outcome = Outcome {
+        undecided: unseen(judged).into_iter().chain(homeless(judged)).collect(),
+        ..Outcome::default()
+    };
+    let findings: Vec<BTreeMap<(String, Option<String>), CheckFinding>> =
+        judged.iter().map(misplaced).collect();
+    let mut check = |at: Option<usize>, stream: &Stream, consumer: Option<&str>| {
+        let (Some(at), Some(of)) = (at, at.and_then(|at| findings.get(at))) else {
+            return;
+        };
+        let key = (stream.name.to_string(), consumer.map(str::to_owned));
+        let subject = match consumer {
+            None => format!("Stream {}", stream.name),
+            Some(consumer) => format!("Consumer {}/{consumer}", stream.name),
+        };
+        outcome.checked.push(Checked {
+            subject,
+            policy: judged.get(at).map(|judged| name_of(judged.given)),
+            also_selected_by: Vec::new(),
+            source: None,
+            policy_source: judged.get(at).and_then(|judged| written_in(judged.given)),
+            findings: of.get(&key).cloned().into_iter().collect(),
+        });
+    };
+    for stream in &seen.view.streams {
+        let selecting = judged
+            .iter()
+            .position(|judged| judged.policy.streams.selects(stream));
+        check(selecting, stream, None);
+        for consumer in stream.consumers.iter().filter(|consumer| consumer.durable) {
+            let selecting = judged.iter().position(|judged| {
+                judged.policy.streams.selects(stream) && judged.policy.selects_consumer(consumer)
+            });
+            check(selecting, stream, Some(consumer.name.as_str()));
+        }
+    }
+    outcome
+}
+
+/// What could not be seen of a live system, by policy.
+pub fn unseen(judged: &[Judged<'_>]) -> Vec<String> {
+    let inconclusive = judged.iter().filter(|judged| !judged.evaluation.conclusive());
+    let text = |judged: &Judged<'_>| {
+        let About { policy, observed, .. } = judged.about();
+        format!("policy {policy}: {}: {}", observed.reason, observed.message)
+    };
+    inconclusive.map(text).collect()
+}
+
+/// Why assets that were seen cannot be judged, by policy.
+fn homeless(judged: &[Judged<'_>]) -> impl Iterator<Item = String> {
+    let homeless = judged.iter().filter(|judged| judged.home_is_missing());
+    homeless.map(|judged| {
+        let (reason, message) = &judged.report.in_place;
+        format!("policy {}: {reason}: {message}", name_of(judged.given))
+    })
+}
+
+/// Where a policy is written, if that is a file; standard input has no name to point at.
+fn written_in(given: &Given) -> Option<Source> {
+    match &given.origin {
+        Origin::File { path, line } if path != "-" => Some(Source {
+            file: path.clone(),
+            line: *line,
+            column: 1,
+        }),
+        Origin::File { .. } | Origin::Defaults | Origin::Kubernetes => None,
+    }
+}
+
+fn misplaced(judged: &Judged<'_>) -> BTreeMap<(String, Option<String>), CheckFinding> {
+    let home = judged.evaluation.home.as_ref().and_then(Home::reference);
+    let findings = judged.report.findings.iter();
+    let findings = findings.filter(|finding| rules::ASSETS.contains(&finding.check));
+    findings
+        .filter_map(|finding| {
+            Some((
+                (finding.stream.clone()?, finding.consumer.clone()),
+                live_finding(finding, home),
+            ))
+        })
+        .collect()
+}
+
+fn live_finding(finding: &Finding, home: Option<&Location>) -> CheckFinding {
+    let led = match finding.location.as_ref().or(finding.leader.as_ref()) {
+        Some(from) => format!("led from {from}"),
+        None => "has no leader".to_owned(),
+    };
+    let home = home.map_or_else(
+        || "home is not known".to_owned(),
+        |home| format!("home is {home}"),
+    );
+    CheckFinding {
+        rule: finding.check.to_string(),
+        message: format!("{led}, {home}: {}", finding.message),
+        source: None,
+    }
+}
+
+/// Refuses a home that was given and that no server is in, where all servers are known.
+pub fn refuse_unknown_home(home: &str, seen: &Seen, policies: &[Given]) -> anyhow::Result<()> {
+    let topology = &seen.view.topology;
+    let all_known = topology.servers().iter().all(|server| server.details.is_some());
+    if !all_known || !seen.view.gaps.is_empty() {
+        return Ok(());
+    }
+    let mut there: BTreeSet<Location> = BTreeSet::new();
+    for given in policies {
+        let map = LocationMap::new(topology, &given.policy.topology);
+        if map.locations().contains(&location(home, &given.policy)) {
+            return Ok(());
+        }
+        there.extend(map.locations().iter().cloned());
+    }
+    let there: Vec<&str> = there.iter().map(Location::as_str).collect();
+    anyhow::bail!(
+        "--home {home} is not a location of the system: it has {}",
+        if there.is_empty() {
+            "none".to_owned()
+        } else {
+            there.join(", ")
+        }
+    );
+}

@@ -1,0 +1,169 @@
+//! The fields of a definition that say where it is and whom it belongs to, each checked as it is read.
+
+use std::collections::BTreeMap;
+
+use leeward_core::definition::{ConsumerDefinition, Definition};
+use leeward_core::names::{ClusterName, ConsumerName, StreamName, Tag};
+use leeward_core::snapshot::Placement;
+use serde_json::Value;
+
+use super::form::Form;
+use super::part::{Part, escaped, path};
+use crate::input::{self, Problem, other_type};
+
+/// A stream.
+pub fn stream(part: &Part<'_>, form: Form) -> Result<Definition, Problem> {
+    let name = required(part, form.name(), form)?;
+    let stream = match form {
+        Form::NackBucket => format!("KV_{name}"),
+        Form::NackStore => format!("OBJ_{name}"),
+        Form::NackStream | Form::NackConsumer | Form::StreamConfig | Form::ConsumerConfig => name.to_owned(),
+    };
+    Ok(Definition {
+        stream: StreamName::from(stream),
+        metadata: metadata(part, form)?,
+        placement: placement(part, form)?,
+        replicas: replicas(part, form)?.unwrap_or(1).max(1),
+        updates: part.value("/spec/preventUpdate") != Some(&Value::Bool(true)),
+    })
+}
+
+/// A consumer, with its stream if that is said. Consumers are named by their durable name, or by a name that is no less
+/// durable without an inactivity threshold.
+pub fn consumer(
+    part: &Part<'_>,
+    form: Form,
+    of_stream: Option<StreamName>,
+) -> Result<ConsumerDefinition, Problem> {
+    let (stream, other) = if form == Form::NackConsumer {
+        let stream = required(part, "/spec/streamName", form)?;
+        (Some(StreamName::from(stream)), "/spec/name")
+    } else {
+        let here = || part.text("/stream_name").map(StreamName::from);
+        (of_stream.or_else(here), "/name")
+    };
+    let name = part.text(form.name()).or_else(|| part.text(other));
+    let name = name.filter(|name| !name.is_empty());
+    if let Some(name) = name {
+        filled(part, form.name(), name)?;
+    }
+    Ok(ConsumerDefinition {
+        stream,
+        name: ConsumerName::from(name.unwrap_or_default()),
+        durable: name.is_some(),
+        replicas: replicas(part, form)?,
+        metadata: metadata(part, form)?,
+    })
+}
+
+fn required<'d>(part: &Part<'d>, pointer: &str, form: Form) -> Result<&'d str, Problem> {
+    match part.value(pointer) {
+        Some(Value::String(name)) if !name.is_empty() => {
+            filled(part, pointer, name)?;
+            Ok(name)
+        }
+        Some(Value::String(_)) => Err(part.wrong(pointer, "must be a name")),
+        Some(other) if !other.is_null() => {
+            Err(part.problem(pointer, other_type(&path(pointer), other, "string")))
+        }
+        Some(_) | None => {
+            let text = match form {
+                Form::StreamConfig | Form::ConsumerConfig => {
+                    "Required value: write it into the file, from which nats stream add takes it as well"
+                }
+                Form::NackStream | Form::NackBucket | Form::NackStore | Form::NackConsumer => {
+                    "Required value; if this is a patch of kustomize, build it first: kustomize build … | leeward check -f -"
+                }
+            };
+            Err(part.wrong(pointer, text))
+        }
+    }
+}
+
+/// Refuses what is still to be filled in.
+fn filled(part: &Part<'_>, pointer: &str, text: &str) -> Result<(), Problem> {
+    match input::placeholder(text) {
+        None => Ok(()),
+        Some(placeholder) => Err(part.problem(pointer, input::unfilled(&path(pointer), placeholder))),
+    }
+}
+
+fn replicas(part: &Part<'_>, form: Form) -> Result<Option<u8>, Problem> {
+    const RANGE: &str = "must be a whole number from 0 to 5";
+    let pointer = form.replicas();
+    match part.value(pointer) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => {
+            filled(part, pointer, text)?;
+            Err(match text.parse::<u8>() {
+                Ok(number) => part.wrong(pointer, &format!("{RANGE}: write {number}")),
+                Err(_) => part.wrong(pointer, RANGE),
+            })
+        }
+        Some(value) => match value.as_u64().and_then(|count| u8::try_from(count).ok()) {
+            Some(count) if count <= 5 => Ok(Some(count)),
+            Some(_) | None => Err(part.wrong(pointer, RANGE)),
+        },
+    }
+}
+
+fn placement(part: &Part<'_>, form: Form) -> Result<Option<Placement>, Problem> {
+    let pointer = format!("{}/placement", form.base());
+    match part.value(&pointer) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Object(_)) => {}
+        Some(_) => return Err(part.wrong(&pointer, "must be an object with cluster and tags")),
+    }
+    let at = format!("{pointer}/cluster");
+    let cluster = match part.value(&at) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(cluster)) => {
+            filled(part, &at, cluster)?;
+            Some(cluster.as_str()).filter(|cluster| !cluster.is_empty())
+        }
+        Some(other) => return Err(part.problem(&at, other_type(&path(&at), other, "string"))),
+    };
+    Ok(Some(Placement {
+        cluster: cluster.map(ClusterName::from),
+        tags: tags(part, &format!("{pointer}/tags"))?,
+    }))
+}
+
+fn tags(part: &Part<'_>, pointer: &str) -> Result<Vec<Tag>, Problem> {
+    let items = match part.value(pointer) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err(part.wrong(pointer, "must be a list of tags")),
+    };
+    let tag = |(at, item): (usize, &Value)| {
+        let pointer = format!("{pointer}/{at}");
+        match item {
+            Value::String(tag) => {
+                filled(part, &pointer, tag)?;
+                Ok(Tag::from(tag.as_str()))
+            }
+            other => Err(part.problem(&pointer, other_type(&path(&pointer), other, "string"))),
+        }
+    };
+    items.iter().enumerate().map(tag).collect()
+}
+
+fn metadata(part: &Part<'_>, form: Form) -> Result<BTreeMap<String, String>, Problem> {
+    let pointer = format!("{}/metadata", form.base());
+    if !form.has_metadata() {
+        return Ok(BTreeMap::new());
+    }
+    let fields = match part.value(&pointer) {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(Value::Object(fields)) => fields,
+        Some(other) => return Err(part.problem(&pointer, other_type(&path(&pointer), other, "object"))),
+    };
+    let text = |(key, value): (&String, &Value)| {
+        let pointer = format!("{pointer}/{}", escaped(key));
+        match value {
+            Value::String(text) => Ok((key.clone(), text.clone())),
+            other => Err(part.problem(&pointer, other_type(&path(&pointer), other, "string"))),
+        }
+    };
+    fields.iter().map(text).collect()
+}

@@ -1,0 +1,155 @@
+//! Fields that nobody reads: misspelt, or in a wrong place. What they were meant to say is not in the stream.
+
+use leeward_core::policy::IGNORE_KEY;
+use serde_json::Value;
+
+use super::form::Form;
+use super::part::{Part, escaped, path};
+use crate::input;
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// Where it is.
+    pub pointer: String,
+    /// What is meant, with its path.
+    pub text: String,
+    /// Whether it was meant to say a place.
+    pub is_placement: bool,
+}
+
+/// Fields of an object of Kubernetes.
+const OBJECT: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+/// Fields of a placement; `preferred` is for a leader, on servers from 2.11 on.
+const PLACEMENT: [&str; 3] = ["cluster", "tags", "preferred"];
+/// Names at the base of a definition, with what is meant.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("cluster", "placement.cluster"),
+    ("clusters", "placement.cluster"),
+    ("clusterName", "placement.cluster"),
+    ("cluster_name", "placement.cluster"),
+    ("placementCluster", "placement.cluster"),
+    ("placement_cluster", "placement.cluster"),
+    ("tags", "placement.tags"),
+    ("tag", "placement.tags"),
+    ("placementTags", "placement.tags"),
+    ("placement_tags", "placement.tags"),
+    ("location", "placement"),
+    ("region", "placement.tags"),
+];
+/// What the other forms call the replicas.
+const REPLICAS: [&str; 3] = ["replicas", "num_replicas", "numReplicas"];
+
+/// All of a definition.
+pub fn of(part: &Part<'_>, form: Form) -> Vec<Miss> {
+    let mut misses = Vec::new();
+    if form.base() == "/spec" {
+        beside_spec(part, form, &mut misses);
+        marks_of_objects(part, form, &mut misses);
+    }
+    at_base(part, form, &mut misses);
+    of_placement(part, form, &mut misses);
+    of_metadata(part, form, &mut misses);
+    misses
+}
+
+fn miss(pointer: String, text: &str) -> Miss {
+    let path = path(&pointer);
+    Miss {
+        is_placement: path.contains("placement") || text.contains("placement"),
+        text: format!("{path}: {text}"),
+        pointer,
+    }
+}
+
+fn beside_spec(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+    for (name, _) in part.fields("") {
+        if OBJECT.contains(&name.as_str()) {
+            continue;
+        }
+        let text = if form.fields().any(|field| field == name) {
+            format!("it is outside of spec, where nobody reads it: write spec.{name}")
+        } else {
+            match input::nearest(name, OBJECT) {
+                Some(meant) => format!("unknown field: {meant} is meant"),
+                None => "unknown field".to_owned(),
+            }
+        };
+        misses.push(miss(format!("/{}", escaped(name)), &text));
+    }
+}
+
+/// Labels and annotations are the object's, and never get to the stream.
+fn marks_of_objects(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+    for marks in ["annotations", "labels"] {
+        for (key, _) in part.fields(&format!("/metadata/{marks}")) {
+            if key == IGNORE_KEY || input::is_near(key, IGNORE_KEY) {
+                let cure = if form.has_metadata() {
+                    format!("write {IGNORE_KEY}: \"true\" into spec.metadata")
+                } else {
+                    "a bucket of NACK cannot have any, so leave it out of the policy by its name".to_owned()
+                };
+                let text = format!(
+                    "this is the object's and not the stream's, and only the stream's metadata opts out: {cure}"
+                );
+                misses.push(miss(format!("/metadata/{marks}/{}", escaped(key)), &text));
+            }
+        }
+    }
+}
+
+fn at_base(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+    let replicas = form.replicas().rsplit('/').next().unwrap_or_default();
+    for (name, _) in part.fields(form.base()) {
+        let known: Vec<&str> = form.fields().collect();
+        if known.contains(&name.as_str()) {
+            continue;
+        }
+        let elsewhere = ELSEWHERE.iter().find(|(wrong, _)| wrong == name);
+        let meant = match elsewhere {
+            Some((_, meant)) => Some(*meant),
+            None if REPLICAS.contains(&name.as_str()) => Some(replicas),
+            None => input::nearest(name, known),
+        };
+        if let Some(meant) = meant {
+            let text = format!("unknown field: {meant} is meant");
+            misses.push(miss(format!("{}/{}", form.base(), escaped(name)), &text));
+        }
+    }
+}
+
+fn of_placement(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+    let placement = format!("{}/placement", form.base());
+    for (name, _) in part.fields(&placement) {
+        if !PLACEMENT.contains(&name.as_str()) {
+            let meant = input::nearest(name, PLACEMENT).unwrap_or("cluster or tags");
+            let text = format!("unknown field: {meant} is meant");
+            misses.push(miss(format!("{placement}/{}", escaped(name)), &text));
+        }
+    }
+}
+
+fn of_metadata(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+    let metadata = format!("{}/metadata", form.base());
+    if !form.has_metadata() {
+        if part.value(&metadata).is_some() {
+            let text = "unknown field: a bucket of NACK has no metadata, and none gets to its stream";
+            misses.push(miss(metadata, text));
+        }
+        return;
+    }
+    for (key, value) in part.fields(&metadata) {
+        let pointer = format!("{metadata}/{}", escaped(key));
+        if key == IGNORE_KEY {
+            let says = value.as_str().unwrap_or_default();
+            if !["true", "false"].contains(&says) && matches!(value, Value::String(_)) {
+                misses.push(miss(pointer, "only \"true\" opts out, in these letters"));
+            }
+        } else if input::is_near(key, IGNORE_KEY) || (key.contains("leeward") && key.ends_with("ignore")) {
+            misses.push(miss(
+                pointer,
+                &format!("nobody reads this key: {IGNORE_KEY} is meant"),
+            ));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What is worth knowing beside findings: what was passed over, and what a policy does not reach.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leeward_core::names::StreamName;
+
+use super::definitions::{Defined, Found, What};
+use crate::input::{self, Passed, Why};
+use crate::judge::name_of;
+use crate::output::amount;
+use crate::policies::{Given, Origin};
+
+/// How many names a note shows.
+const SHOWN: usize = 6;
+
+/// That no policy is in the files, so that the defaults judge.
+pub const BY_DEFAULTS: &str = "no PlacementPolicy is in the files: everything is judged by the defaults, a policy of which \
+                               nothing is written";
+
+/// That definitions were not judged, since no policy is left that could.
+pub const NOT_JUDGED: &str = "nothing was judged, since no policy can be read";
+
+/// What was passed over: files by why, and objects of Kubernetes by kind.
+pub fn passed(input: &[Passed], found: &Found<'_>) -> Vec<String> {
+    let mut by_why: BTreeMap<Said, Vec<String>> = BTreeMap::new();
+    for Passed { file, why } in input.iter().chain(&found.passed) {
+        let (said, text) = match why {
+            Why::Unknown => (Said::Unknown, file.clone()),
+            Why::Tool(tool) => (Said::Tools, format!("{file} ({tool})")),
+            Why::Language(language) => (Said::Languages, format!("{file} ({language})")),
+            Why::Empty => (Said::Empty, file.clone()),
+            Why::Irregular => (Said::Irregular, file.clone()),
+            Why::Excluded => (Said::Excluded, file.clone()),
+        };
+        by_why.entry(said).or_default().push(text);
+    }
+    let mut notes: Vec<String> = by_why
+        .into_iter()
+        .map(|(said, files)| {
+            format!(
+                "{} {}: {}",
+                counted(files.len(), "file"),
+                said.words(files.len()),
+                some(&files)
+            )
+        })
+        .collect();
+    if !found.others.is_empty() {
+        let count = found.others.values().sum();
+        let kinds: Vec<String> = found
+            .others
+            .iter()
+            .map(|(kind, count)| {
+                if *count == 1 {
+                    kind.clone()
+                } else {
+                    format!("{kind} {count}")
+                }
+            })
+            .collect();
+        let words = if count == 1 {
+            "of another kind was passed over"
+        } else {
+            "of other kinds were passed over"
+        };
+        notes.push(format!("{} {words}: {}", counted(count, "object"), some(&kinds)));
+    }
+    notes
+}
+
+/// Why files were passed over, in the order of the notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    Tools,
+    Unknown,
+    Languages,
+    Empty,
+    Irregular,
+    Excluded,
+}
+
+impl Said {
+    fn words(self, count: usize) -> &'static str {
+        match (self, count) {
+            (Self::Tools, 1) => "of another tool was passed over",
+            (Self::Tools, _) => "of other tools were passed over",
+            (Self::Unknown, 1) => "that has nothing of a stream or consumer was passed over",
+            (Self::Unknown, _) => "that have nothing of a stream or consumer were passed over",
+            (Self::Languages, 1) => "in a language that is not read was passed over",
+            (Self::Languages, _) => "in languages that are not read were passed over",
+            (Self::Empty, 1) => "has no document",
+            (Self::Empty, _) => "have no document",
+            (Self::Irregular, 1) => "is a pipe, a socket or a device, and was passed over",
+            (Self::Irregular, _) => "are pipes, sockets or devices, and were passed over",
+            (Self::Excluded, 1) => "or folder was left out by --exclude",
+            (Self::Excluded, _) => "or folders were left out by --exclude",
+        }
+    }
+}
+
+/// The policies of files that select none of the definitions.
+pub fn idle(policies: &[Given], selecting: &BTreeSet<usize>, defined: &[Defined<'_>]) -> Vec<String> {
+    let names: BTreeSet<&str> = defined
+        .iter()
+        .filter_map(|defined| match &defined.what {
+            What::Stream(definition) => Some(definition.stream.as_str()),
+            What::Consumer(consumer) => consumer.stream.as_ref().map(StreamName::as_str),
+        })
+        .collect();
+    let policies = policies.iter().enumerate();
+    let idle = policies.filter(|(at, _)| !selecting.contains(at));
+    idle.filter_map(|(_, given)| match &given.origin {
+        Origin::Defaults | Origin::Kubernetes => None,
+        Origin::File { path, line } => {
+            let meant = given.spec.streams.include.iter().find_map(|include| {
+                let meant = input::nearest(include, names.iter().copied())?;
+                Some(format!("; {meant} is defined, and {include} is not"))
+            });
+            Some(format!(
+                "{path}:{line}:1: policy {} selects none of the definitions{}",
+                name_of(given),
+                meant.unwrap_or_default()
+            ))
+        }
+    })
+    .collect()
+}
+
+fn counted(count: usize, what: &str) -> String {
+    amount::counted(u64::try_from(count).unwrap_or(u64::MAX), what)
+}
+
+/// Some of many names.
+fn some(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

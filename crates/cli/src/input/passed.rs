@@ -1,0 +1,37 @@
+//! What was passed over.
+
+/// A file that was passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// As people name it.
+    pub file: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a file was passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// It belongs to this tool.
+    Tool(&'static str),
+    /// It is nobody's that is known, and nothing in it means anything here.
+    Unknown,
+    /// It is written in this language, which is not read.
+    Language(&'static str),
+    /// It has no document.
+    Empty,
+    /// It is no regular file: a pipe, a socket, a device.
+    Irregular,
+    /// An argument says so.
+    Excluded,
+}
+
+impl Passed {
+    /// A file that was passed over.
+    pub fn new(file: &str, why: Why) -> Self {
+        Self {
+            file: file.to_owned(),
+            why,
+        }
+    }
+}
