@@ -17,6 +17,13 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
             .and_then(|schema| schema.open_api_v3_schema.as_mut())
         {
             finish(schema);
+            for status in schema
+                .properties
+                .iter_mut()
+                .filter_map(|parts| parts.get_mut("status"))
+            {
+                count_from_zero(status);
+            }
         }
     }
     crds
@@ -29,6 +36,19 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 /// - Integers have the formats that Kubernetes knows, and the bounds of those of 32 bits, which the apiserver does not
 ///   check; Rust's unsigned types keep their lower bound of 0.
 fn finish(schema: &mut JSONSchemaProps) {
+    finish_one(schema);
+    children(schema).for_each(finish);
+}
+
+/// A status counts and measures: none of its numbers is negative.
+fn count_from_zero(schema: &mut JSONSchemaProps) {
+    if schema.type_.as_deref() == Some("integer") {
+        schema.minimum = Some(0.0);
+    }
+    children(schema).for_each(count_from_zero);
+}
+
+fn finish_one(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.description = schema.description.take().map(|text| unwrapped(&text));
     schema.format = schema.format.take().map(|format| match format.as_str() {
@@ -40,21 +60,24 @@ fn finish(schema: &mut JSONSchemaProps) {
         schema.minimum.get_or_insert(f64::from(i32::MIN));
         schema.maximum.get_or_insert(f64::from(i32::MAX));
     }
-    for child in schema
-        .properties
-        .iter_mut()
+}
+
+/// The schemas of a schema's parts.
+fn children(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    let properties = schema.properties.iter_mut();
+    let items: &mut [JSONSchemaProps] = match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(item)) => std::slice::from_mut(&mut **item),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items,
+        None => &mut [],
+    };
+    let values = match &mut schema.additional_properties {
+        Some(JSONSchemaPropsOrBool::Schema(values)) => Some(&mut **values),
+        Some(JSONSchemaPropsOrBool::Bool(_)) | None => None,
+    };
+    properties
         .flat_map(|properties| properties.values_mut())
-    {
-        finish(child);
-    }
-    match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(item)) => finish(item),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(finish),
-        None => {}
-    }
-    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        finish(values);
-    }
+        .chain(items)
+        .chain(values)
 }
 
 /// The text with every line break dropped that does not end a paragraph.

@@ -2,6 +2,7 @@
 //! from them the audit trail, one JSON line for each act, and traces, both of which no filter takes away.
 
 pub mod admin;
+mod panics;
 mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,6 +88,7 @@ pub fn start(format: LogFormat, filter: &str, traces: Option<&Traces>) -> anyhow
         .with(trail)
         .with(traces.map(Traces::layer))
         .try_init()?;
+    panics::are_lines();
     Ok(filter)
 }
 

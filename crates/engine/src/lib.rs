@@ -14,4 +14,5 @@ pub mod record;
 pub mod runner;
 pub mod standing;
 pub mod status;
+pub mod supervise;
 pub mod underway;

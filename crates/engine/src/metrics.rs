@@ -6,12 +6,14 @@ mod labels;
 mod limits;
 pub mod table;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use leeward_api::policy_status::MAX_LOCATIONS;
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason};
 use leeward_core::evaluate::Evaluation;
 use leeward_core::limits::Limits;
@@ -223,17 +225,24 @@ impl Metrics {
                     .set(number.into());
             }
         }
+        let shown = shown(weights(evaluation));
         for (location, leaders) in &evaluation.leaders {
+            if !shown.contains(location.as_str()) {
+                continue;
+            }
             for (kind, number) in KINDS.into_iter().zip([leaders.streams, leaders.consumers]) {
                 let labels = leader_labels(policy, kind, location.as_str());
                 self.leaders.get_or_create(&labels).set(number.into());
             }
         }
         for (location, row) in &evaluation.tally.rows {
+            if !shown.contains(location.as_str()) {
+                continue;
+            }
             let labels = location_labels(policy, location.as_str());
             self.clients.get_or_create(&labels).set(row.connections.into());
         }
-        self.keep_locations(policy, evaluation);
+        self.keep_locations(policy, shown);
         // Without a home nothing is known of the share, which is not the share that was known last.
         match in_place_ratio(evaluation) {
             Some(ratio) => {
@@ -250,9 +259,7 @@ impl Metrics {
     }
 
     /// Locations that are gone leave the page.
-    fn keep_locations(&self, policy: &PolicyLabels, evaluation: &Evaluation) {
-        let rows = evaluation.tally.rows.keys().chain(evaluation.leaders.keys());
-        let present: BTreeSet<String> = rows.map(ToString::to_string).collect();
+    fn keep_locations(&self, policy: &PolicyLabels, present: BTreeSet<String>) {
         let mut all = self.series();
         let series = all.entry(policy.clone()).or_default();
         for gone in series.locations.difference(&present) {
@@ -326,6 +333,30 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) gateway_percent: Option<i32>,
     pub(crate) judged: Judged<'a>,
+}
+
+/// Clients and leaders of each location; one may come twice.
+fn weights(evaluation: &Evaluation) -> impl Iterator<Item = (&str, u64)> {
+    let clients = evaluation.tally.rows.iter();
+    let clients = clients.map(|(location, row)| (location.as_str(), row.connections.into()));
+    let leaders = evaluation.leaders.iter();
+    clients.chain(leaders.map(|(location, leaders)| {
+        let both = u64::from(leaders.streams).saturating_add(leaders.consumers.into());
+        (location.as_str(), both)
+    }))
+}
+
+/// The locations of most weight, no more than a status lists: servers may claim any number of them.
+fn shown<'a>(locations: impl Iterator<Item = (&'a str, u64)>) -> BTreeSet<String> {
+    let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
+    for (location, weight) in locations {
+        let sum = weights.entry(location).or_default();
+        *sum = sum.saturating_add(weight);
+    }
+    let mut ranked: Vec<(&str, u64)> = weights.into_iter().collect();
+    ranked.sort_by_key(|(location, weight)| (Reverse(*weight), *location));
+    let shown = ranked.into_iter().take(MAX_LOCATIONS);
+    shown.map(|(location, _)| location.to_owned()).collect()
 }
 
 fn in_place_ratio(evaluation: &Evaluation) -> Option<f64> {

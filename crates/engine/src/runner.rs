@@ -35,6 +35,7 @@ use crate::occurrence::{Occurrence, SPANS};
 use crate::permit::{Authority, Withheld};
 use crate::ports::{Act, Clock, Observe};
 use crate::standing::{InFlight, Standing};
+use crate::supervise::{self, Task};
 use crate::underway::Underway;
 
 /// At shutdown, hand-overs under way may be watched to their end for this long.
@@ -209,7 +210,11 @@ impl Runner {
             due: false,
             acted: false,
         };
-        let task = tokio::spawn(body.run(stop.clone()));
+        let round = body.run(stop.clone());
+        let task = tokio::spawn(async move {
+            // Whoever owns the loop begins anew, from what was written down.
+            let _ = supervise::catch(Task::Policy, round).await;
+        });
         (
             Self {
                 input: input_sender,

@@ -63,13 +63,14 @@ pub(crate) async fn user_info(link: &Link) -> Result<AccountInfo, Unknown> {
         name: user
             .account_name
             .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| user.account.clone()),
-        id: AccountId::from(user.account),
+            .unwrap_or_else(|| user.account.clone())
+            .into(),
+        id: AccountId::from(user.account.as_str()),
     })
 }
 
 /// Who is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Told {
     /// The account as it was told last; `None` while the servers do not say it.
     pub(crate) account: watch::Sender<Option<AccountInfo>>,
@@ -112,7 +113,7 @@ impl Learnt {
                 again: Some(SOON_AGAIN),
             },
             (Err(error), _) => {
-                self.failures += 1;
+                self.failures = self.failures.saturating_add(1);
                 let forget = error.is_denied() || self.failures > 1;
                 tracing::warn!(%error, "the account of the user is not known");
                 Lesson::Unknown {
@@ -127,7 +128,11 @@ impl Learnt {
 /// Asks on each new connection which account it is.
 pub(crate) async fn learn(link: Arc<Link>, told: Told) {
     let mut client = link.client();
-    let mut learnt = Learnt::default();
+    // A learner that broke off left behind what it had said.
+    let mut learnt = Learnt {
+        first: told.account.borrow().clone(),
+        failures: 0,
+    };
     loop {
         let wait = if client.borrow_and_update().is_some() {
             let before = link.epoch();

@@ -14,6 +14,7 @@ use leeward_core::plan::Aim;
 use leeward_core::target::MoveTarget;
 use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError};
+use leeward_engine::supervise::{self, Panicked, Task};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -45,7 +46,16 @@ impl AccountClient {
             account: sender,
             confirmed: confirm,
         };
-        let learner = tokio::spawn(learn(Arc::clone(&link), told));
+        let asking = Arc::clone(&link);
+        let learner = tokio::spawn(async move {
+            let unconfirmed = told.confirmed.clone();
+            // Nothing is done until the account is known again.
+            let broke_off = |_: &Panicked| {
+                unconfirmed.send_replace(None);
+            };
+            let begin = || learn(Arc::clone(&asking), told.clone());
+            supervise::keep(Task::Account, broke_off, begin).await;
+        });
         let prefix = match domain {
             Some(domain) => format!("$JS.{domain}.API"),
             None => "$JS.API".to_owned(),

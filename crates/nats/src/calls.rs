@@ -125,7 +125,7 @@ fn refused(subject: &str, error: ApiError, asked: Asked) -> ActError {
         subject: subject.to_owned(),
         code: error.err_code,
         reason: error.reason(asked),
-        description: error.description,
+        description: error.description.into(),
     }
 }
 

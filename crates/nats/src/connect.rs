@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
 use leeward_core::names::ServerName;
+use leeward_engine::supervise::{self, Panicked, Task};
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -87,7 +88,12 @@ impl Link {
             started: AtomicU64::new(0),
             given_up: watch::Sender::new(None),
         });
-        let driver = tokio::spawn(drive_until_given_up(config, Arc::clone(&shared)));
+        let (kept, driven) = (Arc::clone(&shared), Arc::clone(&shared));
+        let driver = tokio::spawn(async move {
+            let broke_off = |panicked: &Panicked| driven.broke_off(panicked);
+            let begin = || drive_until_given_up(config.clone(), Arc::clone(&kept));
+            Box::pin(supervise::keep(Task::Connection, broke_off, begin)).await;
+        });
         Self {
             shared,
             _driver: AbortOnDropHandle::new(driver),
@@ -160,10 +166,13 @@ async fn drive_until_given_up(config: ConnectConfig, shared: Arc<Shared>) {
 
 /// Connects, follows the connection to its end, and begins again.
 async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
-    let mut failures = 0;
+    let mut failures = 0_usize;
     loop {
         let (events_in, events) = mpsc::channel(EVENTS);
-        match connect(&config, &shared, events_in).await {
+        // async-nats panics over some of what servers may say before a connection is made.
+        let attempt = Box::pin(connect(&config, &shared, events_in));
+        let attempt = supervise::catch(Task::Connection, attempt).await;
+        match attempt.unwrap_or_else(|panicked| Err(ConnectError::BrokeOff(panicked))) {
             Ok(client) => {
                 failures = 0;
                 shared.started.fetch_add(1, Ordering::AcqRel);
@@ -172,7 +181,7 @@ async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
             }
             Err(error) => shared.enter(error.into()),
         }
-        failures += 1;
+        failures = failures.saturating_add(1);
         tokio::time::sleep(backoff::delay(failures)).await;
     }
 }
@@ -224,7 +233,7 @@ fn options(
         .require_tls(config.tls.is_some())
         // async-nats reconnects a few times by itself, which keeps subscriptions; after that the driver takes over,
         // because only a first attempt tells the whole error, and because async-nats would never stop.
-        .max_reconnects(2 * servers + 4)
+        .max_reconnects(servers.saturating_mul(2).saturating_add(4))
         .reconnect_delay_callback(|attempts| backoff::delay(attempts.saturating_sub(1)))
         .event_callback(move |event| {
             note(&denials, &event);
@@ -349,6 +358,14 @@ impl Shared {
                 message: message.to_owned(),
             });
         }
+    }
+
+    /// There is no connection now, and the next attempt follows.
+    fn broke_off(&self, panicked: &Panicked) {
+        self.client.send_replace(None);
+        self.enter(ConnectionState::Disconnected {
+            message: format!("the connection broke off and is tried again ({panicked})"),
+        });
     }
 
     fn server_said(&self, words: &str) {

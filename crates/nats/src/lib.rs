@@ -5,6 +5,16 @@
 //! themselves: a system that is down, or that refuses the credentials, is a state to be watched and never an error at
 //! start. What is decided from what they see is not their matter.
 
+// Numbers and texts of servers may be anything: no sum of them overflows and no index misses.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 pub mod account;
 pub mod act;
 mod backoff;
@@ -13,6 +23,7 @@ mod cancel;
 pub mod connect;
 pub mod credentials;
 mod denials;
+mod moments;
 mod observe;
 mod place;
 mod placement_edit;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::calls::{Calls, Found, changed, malformed, not_sent};
+use crate::moments::ahead;
 use crate::placement_edit::{
     EditError, differences, stored_placement, with_placement, with_stored, without_placement,
 };
@@ -143,7 +144,7 @@ pub(crate) struct Tries {
 impl Tries {
     pub(crate) fn for_at_most(limit: Duration) -> Self {
         Self {
-            deadline: Instant::now() + limit,
+            deadline: ahead(limit),
             pause: FIRST_PAUSE,
         }
     }
@@ -154,7 +155,7 @@ impl Tries {
             return false;
         }
         tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
         true
     }
 }

@@ -79,8 +79,8 @@ fn append(config: &str, value: &str) -> Result<String, EditError> {
 
 /// Where a value that was borrowed from a text stands in it.
 fn span(text: &str, part: &str) -> (usize, usize) {
-    let start = part.as_ptr().addr() - text.as_ptr().addr();
-    (start, start + part.len())
+    let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    (start, start.saturating_add(part.len()))
 }
 
 fn placement_text(stored: &Fields<'_>, placement: &Placement) -> String {

@@ -10,7 +10,7 @@ use leeward_core::snapshot::{Placement, Storage};
 
 use crate::wire::assets::{
     ConsumerConfig, ConsumerInfo, Group, Replica, SourceInfo, StoredIn, StoredPlacement, StreamConfig,
-    StreamInfo, Text,
+    StreamInfo, Text, Value,
 };
 
 /// Entries of the servers' own in an asset's metadata.
@@ -290,7 +290,7 @@ pub(crate) fn placement(stored: &StoredPlacement<'_>) -> Placement {
     }
 }
 
-fn metadata(entries: &BTreeMap<Text<'_>, Text<'_>>) -> BTreeMap<String, String> {
+fn metadata(entries: &BTreeMap<Text<'_>, Value<'_>>) -> BTreeMap<String, String> {
     entries
         .iter()
         .filter(|(key, _)| !key.starts_with(OWN_METADATA))

@@ -10,10 +10,11 @@ use std::time::Duration;
 use async_nats::{Client, HeaderMap, Message, Request, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::connect::{ConnectionState, Link};
 use crate::denials::Listener;
+use crate::moments::ahead;
 use crate::requests::count;
 
 /// A request to one server or to the JetStream API.
@@ -176,7 +177,7 @@ async fn collect<K: Ord, T>(
         read,
         enough,
     } = gather;
-    let deadline = Instant::now() + limit;
+    let deadline = ahead(limit);
     let unsendable = |message: String| RequestError::Unsendable {
         subject: subject.to_owned(),
         message,
@@ -195,7 +196,7 @@ async fn collect<K: Ord, T>(
         unreadable: Vec::new(),
     };
     let mut until = deadline;
-    while gathered.replies.len() + gathered.unreadable.len() < MAX_REPLIES {
+    while gathered.replies.len().saturating_add(gathered.unreadable.len()) < MAX_REPLIES {
         let message = tokio::select! {
             message = timeout_at(until, answers.next()) => match message {
                 Ok(Some(message)) => message,
@@ -218,7 +219,7 @@ async fn collect<K: Ord, T>(
         match enough(&gathered.replies) {
             Enough::Yes => break,
             Enough::No => until = deadline,
-            Enough::IfQuietFor(quiet) => until = deadline.min(Instant::now() + quiet),
+            Enough::IfQuietFor(quiet) => until = deadline.min(ahead(quiet)),
         }
     }
     if gathered.replies.is_empty() && gathered.unreadable.is_empty() {

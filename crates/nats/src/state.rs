@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_nats::ConnectErrorKind;
 use leeward_core::names::ServerName;
+use leeward_engine::supervise::Panicked;
 
 use crate::tls::TlsError;
 
@@ -80,6 +81,8 @@ pub(crate) enum ConnectError {
     Tls(TlsError),
     #[error("the credentials cannot be used: {0}")]
     Credentials(String),
+    #[error("what answers there does not speak NATS as it should ({0})")]
+    BrokeOff(Panicked),
     #[error("{}", Chain(.0))]
     Nats(#[source] async_nats::ConnectError),
 }
@@ -125,6 +128,7 @@ impl From<ConnectError> for ConnectionState {
             }
             ConnectError::Tls(_) => ConnectProblem::InvalidTls,
             ConnectError::Credentials(_) => ConnectProblem::InvalidCredentials,
+            ConnectError::BrokeOff(_) => return Self::Disconnected { message },
             ConnectError::Nats(error) => match error.kind() {
                 ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                     ConnectProblem::InvalidCredentials

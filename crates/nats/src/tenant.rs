@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use leeward_core::names::{AccountId, ServerName};
 use leeward_core::snapshot::{AccountView, Gap};
 use leeward_engine::ports::Observe;
+use leeward_engine::supervise::Task;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -52,20 +53,31 @@ impl TenantObserver {
     /// Starts to observe the account of `client`. Views of any other account stay at the gap `WarmingUp`.
     pub fn start(client: Arc<AccountClient>, interval: Duration) -> Arc<Self> {
         let board = Arc::new(Board::new());
-        let link = Arc::clone(client.link());
-        let events = listen(Arc::clone(&client), Arc::clone(&board));
-        let look = TenantLook {
-            client,
-            board: Arc::clone(&board),
-            history: History::new(interval),
-            servers: BTreeMap::new(),
-            arrivals: Arrivals::default(),
-        };
-        let sweeps = pace::run(link, Arc::clone(&board), interval, look);
-        Arc::new(Self {
-            board,
-            tasks: Tasks::start(sweeps, events),
-        })
+        let tasks = Tasks::new();
+        let (hearing, heard) = (Arc::clone(&client), Arc::clone(&board));
+        tasks.keep(
+            Task::Advisories,
+            |_| {},
+            move || listen(Arc::clone(&hearing), Arc::clone(&heard)),
+        );
+        let (looking, seen) = (Arc::clone(&board), Arc::clone(&board));
+        tasks.keep(
+            Task::Observation,
+            move |panicked| {
+                seen.broke_off(panicked);
+            },
+            move || {
+                let look = TenantLook {
+                    client: Arc::clone(&client),
+                    board: Arc::clone(&looking),
+                    history: History::new(interval),
+                    servers: BTreeMap::new(),
+                    arrivals: Arrivals::default(),
+                };
+                pace::run(Arc::clone(client.link()), Arc::clone(&looking), interval, look)
+            },
+        );
+        Arc::new(Self { board, tasks })
     }
 
     /// Ends the observation; views keep their last value.
@@ -231,7 +243,11 @@ impl TenantLook {
     }
 
     fn enough<T>(&self, replies: &ByServer<T>) -> Enough {
-        let answered = |name: &ServerName| replies.values().any(|(info, _)| info.name == name.as_str());
+        let answered = |name: &ServerName| {
+            replies
+                .values()
+                .any(|(info, _)| info.name.as_str() == name.as_str())
+        };
         let known = !self.servers.is_empty() && self.servers.keys().all(answered);
         Enough::IfQuietFor(if known { QUIET } else { FIRST_QUIET })
     }

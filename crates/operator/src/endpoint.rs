@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use leeward_engine::metrics::Metrics;
+use leeward_engine::supervise;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -46,7 +47,7 @@ pub fn metrics_page(metrics: Arc<Metrics>) -> Router {
 /// The kubelet's probes; `ready` says whether the caches are filled.
 pub fn probes(ready: watch::Receiver<bool>) -> Router {
     Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(ready)
 }
@@ -91,6 +92,15 @@ async fn answer_one(stream: TcpStream, router: Router) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "a connection for metrics or probes ended"),
         Err(_) => debug!("a connection for metrics or probes was not done in time"),
+    }
+}
+
+async fn livez() -> (StatusCode, &'static str) {
+    if supervise::is_beyond_help() {
+        let text = "a task that everything depends on breaks off again and again: see the log\n";
+        (StatusCode::SERVICE_UNAVAILABLE, text)
+    } else {
+        (StatusCode::OK, "ok\n")
     }
 }
 

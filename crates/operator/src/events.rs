@@ -90,7 +90,7 @@ impl Publisher {
     }
 
     /// Writes until nobody can hand in events any more.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         while let Some((object, told)) = self.queue.recv().await {
             self.write(&object, &told).await;
         }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use leeward_api::vocabulary::PolicyCondition;
 use leeward_engine::metrics::{Metrics, table};
+use leeward_engine::supervise;
 use leeward_nats::requests::{self, Count};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -61,6 +62,28 @@ impl EncodeMetric for Requests {
 
     fn is_empty(&self) -> bool {
         requests::counts().next().is_none()
+    }
+}
+
+/// The tasks that broke off, which the engine counts.
+#[derive(Debug)]
+struct Panics;
+
+impl EncodeMetric for Panics {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for (task, number) in supervise::panics() {
+            ConstCounter::new(number).encode(encoder.encode_family(&[("task", task)])?)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+
+    // Zeros too, so that the first one is an increase.
+    fn is_empty(&self) -> bool {
+        false
     }
 }
 
@@ -121,6 +144,7 @@ impl Gauges {
             table::LEASE_HELD.register(registry, added.lease_held);
             table::LEASE_ERRORS.register(registry, added.lease_errors);
             table::NATS_REQUESTS.register(registry, Requests);
+            table::PANICS.register(registry, Panics);
             let start = Float::default();
             start.set(Timestamp::now().as_duration().as_secs_f64());
             table::START.register(registry, start);

@@ -8,8 +8,9 @@ use kube::Client;
 use leeward_api::{NatsSystem, PlacementPolicy};
 use leeward_core::evaluate::Managed;
 use leeward_engine::metrics::Metrics;
+use leeward_engine::supervise::{self, Task};
 use tokio::net::TcpListener;
-use tokio::sync::watch as value;
+use tokio::sync::{Mutex, watch as value};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -96,7 +97,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let tenures = contend(&mut holding, &client, &config, &gauges, &leave);
     let (publisher, events) = Publisher::new(client.clone(), config.instance);
     let mut telling = JoinSet::new();
-    telling.spawn(publisher.run());
+    telling.spawn(async move {
+        let publisher = &Mutex::new(publisher);
+        let publish = || async move { publisher.lock().await.run().await };
+        supervise::keep(Task::Process, |_| {}, publish).await;
+    });
     let mut parts = JoinSet::new();
     let sinks = Sinks {
         metrics,
@@ -250,16 +255,22 @@ fn start(
     }
     serve_http(parts, &shared, listeners, stop);
     for (shard, tenure) in shared.tenures.each().iter().enumerate() {
-        let follow = follow_terms(shared.clone(), Arc::clone(&policies), shard, tenure.clone());
+        let (shared, policies, tenure) = (shared.clone(), Arc::clone(&policies), tenure.clone());
+        let follow = move || follow_terms(shared.clone(), Arc::clone(&policies), shard, tenure.clone());
         let stopped = stop.clone();
         parts.spawn(named("the follower of a lease", async move {
-            stopped.run_until_cancelled(follow).await;
+            let kept = supervise::keep(Task::Process, |_| {}, follow);
+            stopped.run_until_cancelled(kept).await;
         }));
     }
     let (client, scopes, stopped) = (client.clone(), scopes.to_vec(), stop.clone());
     parts.spawn(named("the reader of NACK's Streams", async move {
-        let follow = managed::follow(client, scopes, managed_sender, || shared.poke_policies());
-        stopped.run_until_cancelled(follow).await;
+        let follow = || {
+            let poke = || shared.poke_policies();
+            managed::follow(client.clone(), scopes.clone(), managed_sender.clone(), poke)
+        };
+        let kept = Box::pin(supervise::keep(Task::Process, |_| {}, follow));
+        stopped.run_until_cancelled(kept).await;
     }));
     (systems, policies)
 }

@@ -87,12 +87,14 @@ impl Lane {
     }
 }
 
-/// Pokes an object whenever a value changes, until nobody can change it any more. The last change is never missed.
+/// Pokes an object whenever a value changes, until nobody can change it any more, which is a change too: whoever changed it
+/// has ended. The last change is never missed.
 pub async fn poke_on<T: Send + Sync>(mut changes: watch::Receiver<T>, key: Key, pokes: Pokes) {
     while changes.changed().await.is_ok() {
         pokes.poke(key.clone());
         tokio::time::sleep(PACE).await;
     }
+    pokes.poke(key);
 }
 
 #[cfg(test)]

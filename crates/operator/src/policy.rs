@@ -14,7 +14,7 @@ mod run;
 mod term;
 mod validate;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -141,6 +141,10 @@ impl Policies {
     /// to another system or user.
     async fn obey_switches(&self, key: &Key, policy: &PlacementPolicy, entry: &mut Entry) {
         let may_run = self.may_run(policy, entry);
+        if entry.drive.as_ref().is_some_and(Drive::broke_off) {
+            self.halt(key, entry).await;
+            entry.broke_off();
+        }
         let Some(drive) = entry.drive.as_mut() else { return };
         if drive.is_for_other_references(&policy.spec) {
             self.halt(key, entry).await;
@@ -301,6 +305,11 @@ impl Policies {
         };
         if let Some(drive) = &mut entry.drive {
             drive.direct(orders);
+            return;
+        }
+        if !entry.rest.is_over(Instant::now()) {
+            let text = "the policy's loop broke off, a defect of Leeward (see its log), and begins anew soon";
+            findings.blind = Verdict::new(ObservedReason::WarmingUp, text);
             return;
         }
         let tenure = self.shared.tenure_of(&claim.system);

@@ -13,6 +13,7 @@ use kube_runtime::controller::{Action, Config, Controller};
 use kube_runtime::utils::Backoff;
 use kube_runtime::watcher::{self, Event};
 use kube_runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher as watch};
+use leeward_engine::supervise::{self, Panicked, Task};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -30,6 +31,8 @@ const DEBOUNCE: Duration = Duration::from_millis(20);
 const CONCURRENCY: u16 = 32;
 /// After a reconcile that could not write.
 const RETRY: Duration = Duration::from_secs(5);
+/// After one that broke off, which it will do again until the object changes.
+const RETRY_BROKEN_OFF: Duration = Duration::from_secs(30);
 const PAGE: u32 = 250;
 
 /// What is done for objects of a kind.
@@ -55,28 +58,28 @@ pub async fn control<K: Watched, R: Reconcile<K>>(
     let changes = changes(client, &scope, writer, pokes.clone(), Arc::clone(&gone));
     let poked = pokes.stream(&scope).map(|key| object_ref(&key));
     let sweeping = Arc::clone(&reconciler);
-    let controller =
-        Controller::for_stream(changes, reader)
-            .with_config(Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY))
-            .reconcile_on(poked)
-            .graceful_shutdown_on(stop.clone().cancelled_owned())
-            .run(
-                |object, reconciler: Arc<R>| async move {
-                    reconciler.reconcile(&object).await.map(Action::requeue)
-                },
-                |_, _, _| Action::requeue(RETRY),
-                reconciler,
-            )
-            .for_each(|result| {
-                if let Err(error) = result {
-                    report(&error);
-                }
-                future::ready(())
-            });
+    let controller = Controller::for_stream(changes, reader)
+        .with_config(Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY))
+        .reconcile_on(poked)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(
+            |object, reconciler: Arc<R>| async move {
+                guarded(reconciler.reconcile(&object)).await.map(Action::requeue)
+            },
+            |_, error, _| Action::requeue(error.retry()),
+            reconciler,
+        )
+        .for_each(|result| {
+            if let Err(error) = result {
+                report(&error);
+            }
+            future::ready(())
+        });
     let sweeps = async {
         loop {
             gone.notified().await;
-            sweeping.sweep().await;
+            // What it did not come to is found by the next one.
+            let _ = supervise::catch(Task::Reconcile, sweeping.sweep()).await;
         }
     };
     tokio::select! {
@@ -85,7 +88,41 @@ pub async fn control<K: Watched, R: Reconcile<K>>(
     }
 }
 
-fn report(error: &kube_runtime::controller::Error<ClusterError, watcher::Error>) {
+/// Why a reconcile did not come to its end.
+#[derive(Debug, thiserror::Error)]
+enum ReconcileError {
+    #[error(transparent)]
+    Cluster(ClusterError),
+    #[error("the reconcile broke off")]
+    BrokeOff(#[source] Panicked),
+}
+
+impl ReconcileError {
+    /// A bounded word for logs.
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Cluster(error) => error.category(),
+            Self::BrokeOff(_) => "panic",
+        }
+    }
+
+    fn retry(&self) -> Duration {
+        match self {
+            Self::Cluster(_) => RETRY,
+            Self::BrokeOff(_) => RETRY_BROKEN_OFF,
+        }
+    }
+}
+
+/// All objects of a kind are reconciled in one task: a panic over one must not end the others.
+async fn guarded<T>(reconcile: impl Future<Output = Result<T, ClusterError>>) -> Result<T, ReconcileError> {
+    match supervise::catch(Task::Reconcile, reconcile).await {
+        Ok(ended) => ended.map_err(ReconcileError::Cluster),
+        Err(panicked) => Err(ReconcileError::BrokeOff(panicked)),
+    }
+}
+
+fn report(error: &kube_runtime::controller::Error<ReconcileError, watcher::Error>) {
     match error {
         // It was deleted meanwhile.
         kube_runtime::controller::Error::ObjectNotFound(object) => {
@@ -177,6 +214,16 @@ impl Backoff for Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_reconcile_that_panics_is_an_error_of_its_object() {
+        let broken = guarded::<()>(async { panic!("attempt to subtract with overflow") }).await;
+        let error = broken.unwrap_err();
+        assert!(chain(&error).contains("subtract with overflow"), "{error}");
+        assert_eq!(error.category(), "panic");
+        assert_eq!(error.retry(), RETRY_BROKEN_OFF);
+        assert_eq!(guarded(async { Ok(1) }).await.unwrap(), 1);
+    }
 
     #[test]
     fn pauses_grow_although_every_attempt_yields_something_first() {

@@ -232,6 +232,18 @@ fn every_text_that_a_rule_reads_is_bounded() {
 
 /// The apiserver takes any whole number for an `int32`; the operator could not read it.
 #[test]
+fn no_number_of_a_status_is_negative() {
+    let mut numbers = 0;
+    for (path, schema) in schemas() {
+        if path.contains(".status") && !is_foreign(&path) && schema["type"] == "integer" {
+            assert_eq!(schema["minimum"], 0.0, "{path}");
+            numbers += 1;
+        }
+    }
+    assert!(numbers > 30, "{numbers}");
+}
+
+#[test]
 fn every_number_of_a_specification_is_bounded_by_what_its_type_holds() {
     for (path, schema) in schemas() {
         if schema["type"] == "integer" && schema["format"] == "int32" {

@@ -86,7 +86,7 @@ async fn until_it_answers<T>(
     }
 }
 
-/// Until a signal ends it, or the loop of a policy does: whoever starts this again starts that as well.
+/// Until a signal ends it.
 async fn follow(
     crew: &mut Crew<'_>,
     session: &Session,
@@ -100,12 +100,10 @@ async fn follow(
         state.borrow_and_update();
         crew.direct();
         let written = crew.tell();
-        if let Some(policy) = crew.broken_off() {
-            error!(%policy, "the policy's loop broke off, a defect of Leeward: nothing acts on it any more");
-            bail!("the loop of policy {policy} broke off, a defect of Leeward: start leeward run again");
-        }
+        let rest = crew.mend().await;
         tokio::select! {
             () = crew.changed() => {}
+            () = sleep(rest.unwrap_or_default()), if rest.is_some() => {}
             _ = views.changed() => {}
             _ = state.changed() => {}
             () = sleep(AGAIN), if !written => {}

@@ -31,6 +31,7 @@ fn has_logged() -> bool {
     tracing::info!(target: audit::TARGET, asset = "orders", "act");
     filter.set("debug").unwrap();
     tracing::debug!("aloud");
+    let _ = std::thread::spawn(|| panic!("first\nsecond")).join();
     true
 }
 
@@ -55,6 +56,8 @@ fn off_a_terminal_there_is_no_colour() {
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("told") && !told.contains('\u{1b}'), "{told:?}");
+    let panicked = |line: &str| line.contains("ERROR") && line.contains("first second");
+    assert!(told.lines().any(panicked), "a panic is one line: {told}");
 }
 
 #[test]

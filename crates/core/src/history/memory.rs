@@ -64,14 +64,15 @@ impl History {
 
     /// What a status tells of the past. What was under way when it was written counts as done now: nobody knows how it ended.
     ///
-    /// The challenger of home is forgotten: nobody looked meanwhile, so its window starts anew.
+    /// The challenger of home is forgotten: nobody looked meanwhile, so its window starts anew. A time that lies ahead, by
+    /// a clock that was wrong once, counts as now: else what it limits would never end.
     pub fn restore(status: &PlacementPolicyStatus, reset_token: Option<&str>, now: Timestamp) -> Self {
         let memory = status.memory.clone().unwrap_or_default();
-        let spent: Vec<Spent> = memory.spent.iter().map(spent).collect();
+        let spent: Vec<Spent> = memory.spent.iter().map(|one| spent(one, now)).collect();
         let mut history = Self {
             ledger: Ledger::restore(&spent),
             breaker: breaker(status, now),
-            others_acted_on: memory.others_acted_on.as_ref().map(|time| time.0),
+            others_acted_on: memory.others_acted_on.as_ref().map(|time| time.0.min(now)),
             move_bytes_per_second: memory
                 .move_bytes_per_second
                 .and_then(|rate| u64::try_from(rate).ok()),
@@ -86,12 +87,12 @@ impl History {
         history.home.settled = stable.and_then(|home| {
             Some(SettledHome {
                 location: Location::from(home.location.as_str()),
-                since: home.since.as_ref()?.0,
+                since: home.since.as_ref()?.0.min(now),
             })
         });
         for asset in &memory.assets {
             let name = AssetName::of(&asset.stream, asset.consumer.as_deref());
-            history.assets.insert(name, past(asset));
+            history.assets.insert(name, past(asset, now));
         }
         for operation in &status.operations {
             let name = AssetName::of(&operation.stream, operation.consumer.as_deref());
@@ -127,19 +128,19 @@ fn remembered(asset: &AssetName, past: &AssetHistory) -> RememberedAsset {
     }
 }
 
-fn past(asset: &RememberedAsset) -> AssetHistory {
+fn past(asset: &RememberedAsset, now: Timestamp) -> AssetHistory {
     let count = |number: i32| u32::try_from(number).unwrap_or(0);
     AssetHistory {
         attempts: count(asset.attempts),
-        last: asset.time.0,
+        last: asset.time.0.min(now),
         undone: count(asset.undone),
         moved_to: asset.moved_to.as_deref().map(Location::from),
     }
 }
 
-fn spent(spent: &SpentBudget) -> Spent {
+fn spent(spent: &SpentBudget, now: Timestamp) -> Spent {
     Spent {
-        at: spent.time.0,
+        at: spent.time.0.min(now),
         action: spent.action,
         count: u32::try_from(spent.count).unwrap_or(u32::MAX),
     }
@@ -150,7 +151,7 @@ fn breaker(status: &PlacementPolicyStatus, now: Timestamp) -> Breaker {
         return Breaker::default();
     };
     let stored = breaker.failures.iter();
-    let failures: Vec<Timestamp> = stored.map(|time| later(time.0, STORED_IN)).collect();
+    let failures: Vec<Timestamp> = stored.map(|time| later(time.0, STORED_IN).min(now)).collect();
     let opened = match breaker.state {
         BreakerState::Closed => None,
         BreakerState::Open | BreakerState::HalfOpen => Some(failures.iter().max().copied().unwrap_or(now)),

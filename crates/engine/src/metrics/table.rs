@@ -261,6 +261,13 @@ pub const LEASE_ERRORS: Row = counter(
     &["lease", "reason"],
     "Calls to the Kubernetes API about a lease that failed",
 );
+/// What broke off.
+pub const PANICS: Row = counter(
+    "panics",
+    &["task"],
+    "Tasks that broke off and were begun anew, a defect of Leeward each time, by what they are for: connection, account, \
+     observation, advisories, policy, operation, reconcile or process",
+);
 /// When this process began.
 pub const START: Row = gauge(
     "start_timestamp",
@@ -272,7 +279,7 @@ pub const START: Row = gauge(
 pub const BUILD: Row = row(Kind::Info, "build", &["version"], "The version that runs");
 
 /// All of them, in the order of the documentation.
-pub const ALL: [&Row; 29] = [
+pub const ALL: [&Row; 30] = [
     &ASSETS,
     &HELD_ASSETS,
     &MISPLACED_OLDEST,
@@ -300,6 +307,7 @@ pub const ALL: [&Row; 29] = [
     &NATS_REQUESTS,
     &LEASE_HELD,
     &LEASE_ERRORS,
+    &PANICS,
     &START,
     &BUILD,
 ];

@@ -96,6 +96,20 @@ fn operations_are_counted_up_and_down_and_by_how_they_ended() {
 }
 
 #[test]
+fn locations_are_shown_up_to_a_number_those_of_most_weight_first() {
+    let names: Vec<String> = (0..1000).map(|number| format!("l{number:03}")).collect();
+    let of_weight = |heavy: &'static str| {
+        names
+            .iter()
+            .map(move |name| (name.as_str(), u64::from(name == heavy)))
+    };
+    let shown = shown(of_weight("l999").chain([("l998", u64::MAX), ("l998", 1)]));
+    assert_eq!(shown.len(), MAX_LOCATIONS);
+    assert!(shown.contains("l999") && shown.contains("l998") && shown.contains("l000"));
+    assert!(!shown.contains("l500"));
+}
+
+#[test]
 fn an_operation_that_is_dropped_is_not_in_flight_any_more() {
     let metrics = Metrics::new();
     metrics.started(&labels(), ActionType::StreamStepDown);

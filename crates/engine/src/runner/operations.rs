@@ -1,11 +1,9 @@
 //! Operations of one policy: started under the limits, taken in when they end, watched to their end at shutdown.
 
 use std::collections::BTreeSet;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use leeward_api::policy_status::{MAX_RECENT_ACTIONS, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use leeward_core::demand::later;
@@ -30,6 +28,7 @@ use crate::occurrence::{Occurrence, SPANS};
 use crate::ports::{Act, Clock};
 use crate::record::Recorded;
 use crate::standing::{InFlight, recent_action, refreshed};
+use crate::supervise::{self, Task};
 use crate::underway::Underway;
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
@@ -155,7 +154,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     advance,
                 };
                 let operation = async { tokio::join!(operate(conduct, action.clone()), telling).0 };
-                let finished = AssertUnwindSafe(operation).catch_unwind().await;
+                let finished = supervise::catch(Task::Operation, operation).await;
                 let finished = finished.unwrap_or_else(|_| Finished {
                     action,
                     outcome: Outcome::new(

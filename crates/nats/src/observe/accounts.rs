@@ -104,26 +104,28 @@ async fn connected(link: &Link, servers: Option<usize>) -> Result<Named, Account
     let replies: ByServer<AccountStatz> = ask(link, STATZ, options, servers).await?;
     let stats = replies.into_values().flat_map(|(_, statz)| statz.account_statz);
     let used = stats.filter(|stat| stat.conns > 0 || stat.leafnodes > 0);
-    Ok(used.map(|stat| (AccountId::from(stat.acc), stat.name)).collect())
+    let named = used.map(|stat| (AccountId::from(stat.acc.as_str()), stat.name.map(String::from)));
+    Ok(named.collect())
 }
 
 /// Accounts that JetStream is on for, page by page.
 async fn with_jetstream(link: &Link, servers: Option<usize>) -> Result<Named, AccountsError> {
     let mut accounts = Named::new();
     for page in 0..MOST_PAGES {
-        let options = json!({ "accounts": true, "limit": PAGE, "offset": page * PAGE }).to_string();
+        let options =
+            json!({ "accounts": true, "limit": PAGE, "offset": page.saturating_mul(PAGE) }).to_string();
         let replies: ByServer<JetStreamAccounts> = ask(link, JSZ, options, servers).await?;
         let mut more = false;
         for (_, (_, listed)) in replies {
             more |= listed.account_details.len() >= PAGE;
             let named = listed.account_details.into_iter();
-            accounts.extend(named.map(|one| (AccountId::from(one.id), one.name)));
+            accounts.extend(named.map(|one| (AccountId::from(one.id.as_str()), one.name.map(String::from))));
         }
         if !more {
             return Ok(accounts);
         }
     }
-    let most = MOST_PAGES * PAGE;
+    let most = MOST_PAGES.saturating_mul(PAGE);
     Err(AccountsError::Unanswered(format!(
         "a server has more than {most} accounts"
     )))

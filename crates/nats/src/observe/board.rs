@@ -8,8 +8,11 @@ use jiff::Timestamp;
 use leeward_core::names::AccountId;
 use leeward_core::snapshot::{AccountView, Gap};
 use leeward_core::topology::Topology;
+use leeward_engine::supervise::Panicked;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+use crate::moments::{ahead, later};
 
 /// Elections remembered between two looks at an account; more of them are remembered as [`Election::Any`].
 const MOST_ELECTIONS: usize = 4096;
@@ -168,7 +171,9 @@ impl Board {
             };
             // How long all of them take together says little of one.
             if which == Which::Due {
-                entry.took = entry.looked_at.map_or(Duration::ZERO, |began| now - began);
+                entry.took = entry
+                    .looked_at
+                    .map_or(Duration::ZERO, |began| now.duration_since(began));
             }
             if entry.event_look.is_some() && entry.event_look == entry.looked_at {
                 entry.event_look = Some(now);
@@ -201,6 +206,15 @@ impl Board {
             }
             changes
         });
+    }
+
+    /// Says of all accounts that looking at them broke off, and that it is tried again.
+    pub(crate) fn broke_off(&self, panicked: &Panicked) -> Gap {
+        let gap = broke_off(panicked);
+        for account in self.accounts() {
+            self.publish_gap(&account, gap.clone());
+        }
+        gap
     }
 
     pub(crate) fn accounts(&self) -> Vec<AccountId> {
@@ -252,14 +266,23 @@ impl Entry {
 
     fn hear(&mut self, after: Duration) {
         let rest = EVENT_SPACING.max(self.took.saturating_mul(EVENT_FACTOR));
-        let wanted = self.spaced(Instant::now() + after);
-        let due = self.event_look.map_or(wanted, |looked| wanted.max(looked + rest));
+        let wanted = self.spaced(ahead(after));
+        let due = self
+            .event_look
+            .map_or(wanted, |looked| wanted.max(later(looked, rest)));
         self.event = Some(self.event.map_or(due, |earlier| earlier.min(due)));
     }
 
     fn spaced(&self, wanted: Instant) -> Instant {
         self.looked_at
-            .map_or(wanted, |looked_at| wanted.max(looked_at + SPACING))
+            .map_or(wanted, |looked_at| wanted.max(later(looked_at, SPACING)))
+    }
+}
+
+/// What is left unseen by a look that broke off.
+pub(crate) fn broke_off(panicked: &Panicked) -> Gap {
+    Gap::Unreadable {
+        message: format!("the look broke off and is tried again ({panicked})"),
     }
 }
 
@@ -342,6 +365,22 @@ mod tests {
         });
         board.publish_gap(&account, gap("a"));
         assert_eq!(receiver.borrow_and_update().gaps, [gap("a")]);
+    }
+
+    #[tokio::test]
+    async fn a_look_that_breaks_off_is_said_of_every_account() {
+        let (board, account) = (Board::new(), AccountId::from("A"));
+        let receiver = board.watch(&account);
+        let panicked =
+            leeward_engine::supervise::catch_now(leeward_engine::supervise::Task::Observation, || {
+                panic!("attempt to add with overflow")
+            });
+        let gap = board.broke_off(&panicked.unwrap_err());
+        assert!(
+            matches!(&gap, Gap::Unreadable { message } if message.contains("add with overflow")),
+            "{gap:?}"
+        );
+        assert!(receiver.borrow().gaps.contains(&gap));
     }
 
     #[tokio::test(start_paused = true)]

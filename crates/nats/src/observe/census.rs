@@ -44,9 +44,12 @@ pub(crate) struct SeenServer {
 impl SeenServer {
     pub(crate) fn new(info: ServerInfo) -> Self {
         Self {
-            name: ServerName::from(info.name),
-            cluster: info.cluster.filter(|cluster| !cluster.is_empty()),
-            domain: info.domain.filter(|domain| !domain.is_empty()),
+            name: ServerName::from(info.name.as_str()),
+            cluster: info
+                .cluster
+                .filter(|cluster| !cluster.is_empty())
+                .map(String::from),
+            domain: info.domain.filter(|domain| !domain.is_empty()).map(String::from),
             tags: info
                 .tags
                 .iter()
@@ -57,7 +60,7 @@ impl SeenServer {
             started: None,
             room: None,
             connections: None,
-            id: info.id,
+            id: info.id.into(),
         }
     }
 }
@@ -136,8 +139,8 @@ impl Roll {
         let restarted = self.known.iter().filter(anew).count();
         let unanswered = counted(replies).saturating_sub(replies.len());
         let silent = self.silent(replies).len().min(unanswered);
-        let strangers = unanswered.saturating_sub(silent + restarted);
-        replies.len() + silent + strangers
+        let strangers = unanswered.saturating_sub(silent.saturating_add(restarted));
+        replies.len().saturating_add(silent).saturating_add(strangers)
     }
 
     /// The servers that answered before and do not now.
@@ -150,7 +153,7 @@ impl Roll {
     /// The servers that do not answer, by name where that is certain: those that answered before may have left for good.
     fn missing(&self, replies: &Replies, expected: u32, answered: u32) -> Vec<Gap> {
         let silent = self.silent(replies);
-        if count(silent.len()) != expected - answered {
+        if count(silent.len()) != expected.saturating_sub(answered) {
             return vec![Gap::ServersUncounted { expected, answered }];
         }
         let named = silent.into_iter().map(|server| Gap::ServerMissing {
@@ -213,7 +216,11 @@ fn room(jetstream: &JetStream) -> Option<Room> {
         max_ha_assets: most
             .and_then(|most| u64::try_from(most).ok())
             .filter(|most| *most > 0),
-        unique_tag: config.unique_tag.clone().filter(|prefix| !prefix.is_empty()),
+        unique_tag: config
+            .unique_tag
+            .clone()
+            .filter(|prefix| !prefix.is_empty())
+            .map(String::from),
     })
 }
 
@@ -226,7 +233,7 @@ fn connected_to(link: &Link) -> Option<ServerName> {
 
 fn read(bytes: &[u8]) -> Result<(String, (ServerInfo, Statsz)), String> {
     let (info, statsz) = wire::read::<Envelope<Statsz>>(bytes)?.content()?;
-    Ok((info.id.clone(), (info, statsz)))
+    Ok((info.id.to_string(), (info, statsz)))
 }
 
 /// Leaf nodes that share the system account answer too. Those with a JetStream domain of their own are another
@@ -386,7 +393,7 @@ mod tests {
                 name: name.into(),
                 id: name.into(),
                 cluster: Some(if name.starts_with("leaf") { "leaf" } else { "hub" }.into()),
-                domain: domain.map(str::to_owned),
+                domain: domain.map(Into::into),
                 tags: vec![],
                 ver: "2.15.1".into(),
                 jetstream,

@@ -16,6 +16,7 @@ use crate::connect::Link;
 use crate::request::{Enough, Gather, RequestError};
 use crate::wire;
 use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, Part, ServerInfo};
+use crate::wire::text::Words;
 
 const LIMIT: Duration = Duration::from_secs(4);
 /// The servers' own default, and about half a megabyte a page.
@@ -40,7 +41,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<(String, (ServerInfo, T)), String> {
     let (info, content) = wire::read::<Envelope<T>>(bytes)?.content()?;
-    Ok((info.id.clone(), (info, content)))
+    Ok((info.id.to_string(), (info, content)))
 }
 
 /// Reads all pages from all servers; `enough` says when a page is complete.
@@ -61,7 +62,7 @@ pub(crate) async fn list(
         let gathered = link
             .gather(Gather {
                 subject,
-                payload: options(account, page * PAGE).to_string(),
+                payload: options(account, page.saturating_mul(PAGE)).to_string(),
                 limit: LIMIT,
                 read: &read::<Connz>,
                 enough: &rest,
@@ -81,7 +82,7 @@ pub(crate) async fn list(
             if unread.as_ref().is_some_and(|ids| !ids.contains(&id)) {
                 continue;
             }
-            if connz.total > (page + 1) * PAGE {
+            if connz.total > page.saturating_add(1).saturating_mul(PAGE) {
                 more.insert(id.clone());
             }
             let name = ServerName::from(info.name.as_str());
@@ -96,7 +97,7 @@ pub(crate) async fn list(
     }
     let message = format!(
         "a server has more than {} connections of the account",
-        MOST_PAGES * PAGE
+        MOST_PAGES.saturating_mul(PAGE)
     );
     connections.gaps.push(Gap::Unreadable { message });
     Ok(connections)
@@ -121,11 +122,10 @@ fn on_our_clock(one: Connection, theirs: Option<Timestamp>, ours: Timestamp) -> 
 
 /// `auth` is what makes servers tell the user.
 fn options(account: Option<&str>, offset: u64) -> Value {
-    let mut options = json!({ "auth": true, "limit": PAGE, "offset": offset });
-    if let Some(account) = account {
-        options["acc"] = json!(account);
+    match account {
+        Some(account) => json!({ "auth": true, "limit": PAGE, "offset": offset, "acc": account }),
+        None => json!({ "auth": true, "limit": PAGE, "offset": offset }),
     }
-    options
 }
 
 /// The volume of accounts on all servers.
@@ -155,18 +155,20 @@ pub(crate) async fn volumes(
 
 /// The volume on one server.
 pub(crate) fn volume(stat: &AccountStat) -> Volumes {
-    let both = |sent: Option<Part>, received: Option<Part>| Some(sent?.bytes + received?.bytes);
+    let both = |sent: Option<Part>, received: Option<Part>| Some(sent?.bytes.saturating_add(received?.bytes));
     let gateways = both(stat.sent.gateways, stat.received.gateways);
-    let between_servers = gateways.unwrap_or(0) + both(stat.sent.routes, stat.received.routes).unwrap_or(0);
+    let routes = both(stat.sent.routes, stat.received.routes);
+    let between_servers = gateways.unwrap_or(0).saturating_add(routes.unwrap_or(0));
+    let all = stat.sent.bytes.saturating_add(stat.received.bytes);
     let leafs = stat.sent.leafs.zip(stat.received.leafs);
     Volumes {
         // Servers count every hop, when it is sent and when it is received. Halved, what clients and leaf nodes send and get
         // compares with what crosses: a message that crosses a gateway on its way counts once in each.
-        bytes: (stat.sent.bytes + stat.received.bytes).saturating_sub(between_servers) / 2,
+        bytes: all.saturating_sub(between_servers) / 2,
         gateway_bytes: gateways.map(|bytes| bytes / 2),
         leafs: leafs.map(|(sent, received)| Count {
-            messages: sent.msgs + received.msgs,
-            bytes: sent.bytes + received.bytes,
+            messages: sent.msgs.saturating_add(received.msgs),
+            bytes: sent.bytes.saturating_add(received.bytes),
         }),
     }
 }
@@ -174,8 +176,8 @@ pub(crate) fn volume(stat: &AccountStat) -> Volumes {
 /// The counters of a list of connections.
 pub(crate) fn counters(list: &[(ServerName, Connection)]) -> BTreeMap<ConnectionKey, Count> {
     let count = |one: &Connection| Count {
-        messages: one.in_msgs + one.out_msgs,
-        bytes: one.in_bytes + one.out_bytes,
+        messages: one.in_msgs.saturating_add(one.out_msgs),
+        bytes: one.in_bytes.saturating_add(one.out_bytes),
     };
     list.iter()
         .map(|(server, one)| ((server.clone(), one.cid), count(one)))
@@ -199,14 +201,14 @@ pub(crate) fn groups(
         if one.name.as_deref() == Some(CONNECTION_NAME) {
             continue;
         }
-        let text = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Arc::from);
+        let text = |text: &Option<Words>| text.as_deref().filter(|text| !text.is_empty()).map(Arc::from);
         let key = (server.clone(), kind, text(&one.authorized_user), text(&one.name));
         let came = base.and_then(|base| came(server, one, now, base));
         let (number, total) = groups.entry(key).or_insert((0, Some(Count::default())));
-        *number += 1;
+        *number = number.saturating_add(1);
         *total = total.zip(came).map(|(total, came)| Count {
-            messages: total.messages + came.messages,
-            bytes: total.bytes + came.bytes,
+            messages: total.messages.saturating_add(came.messages),
+            bytes: total.bytes.saturating_add(came.bytes),
         });
     }
     for (server, number) in leafnodes.iter().filter(|(_, number)| **number > 0) {
@@ -270,8 +272,9 @@ pub(crate) fn traffic(now: &Sample, base: &Sample) -> Option<Traffic> {
     };
     for (server, volumes) in &now.volumes {
         let earlier = base.volumes.get(server)?;
-        traffic.bytes += since(volumes.bytes, earlier.bytes);
-        traffic.gateway_bytes += since(volumes.gateway_bytes?, earlier.gateway_bytes?);
+        let gateways = since(volumes.gateway_bytes?, earlier.gateway_bytes?);
+        traffic.bytes = traffic.bytes.saturating_add(since(volumes.bytes, earlier.bytes));
+        traffic.gateway_bytes = traffic.gateway_bytes.saturating_add(gateways);
     }
     (!now.volumes.is_empty()).then_some(traffic)
 }
@@ -299,5 +302,59 @@ mod tests {
         let gap = not_listed_to_the_end(Some(&unread), &page(&["A", "C"]));
         let message = "1 servers did not list all their connections".to_owned();
         assert_eq!(gap, Some(Gap::Unreadable { message }));
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_added_up() {
+        let most = u64::MAX;
+        let part = format!(r#"{{"msgs":{most},"bytes":{most}}}"#);
+        let side = format!(r#"{{"bytes":{most},"gateways":{part},"routes":{part},"leafs":{part}}}"#);
+        let stat = format!(
+            r#"{{"acc":"A","conns":4294967295,"leafnodes":4294967295,"sent":{side},"received":{side}}}"#
+        );
+        let most_volumes = volume(&wire::read::<AccountStat>(stat.as_bytes()).unwrap());
+        assert_eq!(most_volumes.leafs.map(|leafs| leafs.bytes), Some(most));
+        let connection = |cid: u64| {
+            let counters =
+                format!(r#""in_msgs":{most},"out_msgs":{most},"in_bytes":{most},"out_bytes":{most}"#);
+            let text = format!(r#"{{"cid":{cid},"start":"2020-01-01T00:00:00Z",{counters}}}"#);
+            (
+                ServerName::from("a"),
+                wire::read::<Connection>(text.as_bytes()).unwrap(),
+            )
+        };
+        let list = [connection(1), connection(most)];
+        let sample = |second: i64, volumes: Volumes| Sample {
+            at: Timestamp::from_second(second).unwrap(),
+            streams: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            servers: BTreeSet::from([ServerName::from("a")]),
+            connections: if second == 0 {
+                BTreeMap::new()
+            } else {
+                counters(&list)
+            },
+            volumes: BTreeMap::from([(ServerName::from("a"), volumes), (ServerName::from("b"), volumes)]),
+        };
+        let nothing = Volumes {
+            bytes: 0,
+            gateway_bytes: Some(0),
+            leafs: None,
+        };
+        let full = Volumes {
+            bytes: most,
+            gateway_bytes: Some(most),
+            leafs: None,
+        };
+        let (base, now) = (sample(0, nothing), sample(9, full));
+        assert_eq!(traffic(&now, &base).map(|traffic| traffic.bytes), Some(most));
+        let server = leeward_core::topology::Server {
+            name: ServerName::from("a"),
+            answered: true,
+            details: None,
+        };
+        let topology = Topology::new(vec![server], BTreeMap::new());
+        let one = groups(&topology, &list, &BTreeMap::new(), &now, Some(&base));
+        assert_eq!(one.len(), 1);
     }
 }

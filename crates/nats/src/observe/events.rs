@@ -109,8 +109,11 @@ fn take(event: &Message, board: &Board, source: &Source, connections: &mut Conne
     };
     match read.stream {
         Some(stream) if event.subject.contains(ELECTED) => {
-            let consumer = read.consumer;
-            board.elected(&account, Election::Of { stream, consumer }, DEBOUNCE);
+            let election = Election::Of {
+                stream: stream.into(),
+                consumer: read.consumer.map(String::from),
+            };
+            board.elected(&account, election, DEBOUNCE);
         }
         Some(_) | None => board.event(&account, DEBOUNCE),
     }
@@ -131,7 +134,8 @@ impl Connections {
             self.seen.clear();
         }
         let count = (event.conns, event.leafnodes);
-        self.seen.insert((account.clone(), id.clone()), count) != Some(count)
+        let key = (account.to_string(), id.to_string());
+        self.seen.insert(key, count) != Some(count)
     }
 }
 

@@ -37,7 +37,7 @@ struct Led {
 impl Leaders {
     /// Begins a look: leaders that were elected since the last one are new.
     pub(crate) fn begin(&mut self, elections: &[Election]) {
-        self.look += 1;
+        self.look = self.look.saturating_add(1);
         for election in elections {
             match election {
                 Election::Of { stream, consumer } => {

@@ -21,12 +21,13 @@ pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leeward_core::names::AccountId;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::ports::Observe;
+use leeward_engine::supervise::{self, Panicked, Task};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -55,14 +56,34 @@ impl SystemObserver {
         let link = Arc::new(Link::open(config));
         let board = Arc::new(Board::new());
         let (sender, status) = watch::channel(SystemStatus::new());
-        let sweep = Sweep::new(Arc::clone(&link), Arc::clone(&board), sender, interval);
-        let events = events::listen(Arc::clone(&link), Arc::clone(&board), Source::System);
-        let sweeps = pace::run(Arc::clone(&link), Arc::clone(&board), interval, sweep);
+        let tasks = Tasks::new();
+        let (hearing, heard) = (Arc::clone(&link), Arc::clone(&board));
+        tasks.keep(
+            Task::Advisories,
+            |_| {},
+            move || events::listen(Arc::clone(&hearing), Arc::clone(&heard), Source::System),
+        );
+        let (looking, seen, told) = (Arc::clone(&link), Arc::clone(&board), sender.clone());
+        tasks.keep(
+            Task::Observation,
+            move |panicked| {
+                let gap = seen.broke_off(panicked);
+                told.send_modify(|status| status.gaps = vec![gap]);
+            },
+            {
+                let board = Arc::clone(&board);
+                move || {
+                    let sweep =
+                        Sweep::new(Arc::clone(&looking), Arc::clone(&board), sender.clone(), interval);
+                    pace::run(Arc::clone(&looking), Arc::clone(&board), interval, sweep)
+                }
+            },
+        );
         Arc::new(Self {
             link,
             board,
             status,
-            tasks: Tasks::start(sweeps, events),
+            tasks,
         })
     }
 
@@ -94,7 +115,7 @@ impl Observe for SystemObserver {
     }
 }
 
-/// The tasks of an observer: aborted with it, or ended in order.
+/// The tasks of an observer: kept while it lives, aborted with it, or ended in order.
 #[derive(Debug)]
 pub(crate) struct Tasks {
     cancelled: CancellationToken,
@@ -102,37 +123,39 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    pub(crate) fn start(
-        sweeps: impl Future<Output = ()> + Send + 'static,
-        events: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        let cancelled = CancellationToken::new();
-        let handles = vec![spawn(&cancelled, sweeps), spawn(&cancelled, events)];
+    pub(crate) fn new() -> Self {
         Self {
-            cancelled,
-            handles: Mutex::new(handles),
+            cancelled: CancellationToken::new(),
+            handles: Mutex::default(),
         }
+    }
+
+    /// Starts a task; see [`supervise::keep`].
+    pub(crate) fn keep<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        task: Task,
+        broke_off: impl FnMut(&Panicked) + Send + 'static,
+        begin: impl FnMut() -> F + Send + 'static,
+    ) {
+        let cancelled = self.cancelled.clone();
+        let handle = tokio::spawn(async move {
+            cancelled
+                .run_until_cancelled(supervise::keep(task, broke_off, begin))
+                .await;
+        });
+        self.lock().push(AbortOnDropHandle::new(handle));
     }
 
     pub(crate) async fn shutdown(&self) {
         self.cancelled.cancel();
-        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        let handles = std::mem::take(&mut *self.lock());
         for handle in handles {
-            // A task that panicked has ended too.
+            // One that was aborted has ended too.
             let _ = handle.await;
         }
     }
-}
 
-fn spawn(
-    cancelled: &CancellationToken,
-    work: impl Future<Output = ()> + Send + 'static,
-) -> AbortOnDropHandle<()> {
-    let cancelled = cancelled.clone();
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        tokio::select! {
-            () = cancelled.cancelled() => {}
-            () = work => {}
-        }
-    }))
+    fn lock(&self) -> MutexGuard<'_, Vec<AbortOnDropHandle<()>>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -11,6 +11,7 @@ use tracing::{Instrument as _, info_span};
 
 use super::board::{Board, Which};
 use crate::connect::{ConnectionState, Link};
+use crate::moments::ahead;
 
 /// Looks at accounts and publishes what it saw.
 pub(crate) trait Look: Send {
@@ -55,7 +56,7 @@ pub(crate) async fn run(link: Arc<Link>, board: Arc<Board>, interval: Duration, 
             Which::Due
         };
         if which == Which::All {
-            next_sweep = Instant::now() + interval;
+            next_sweep = ahead(interval);
         }
         let accounts = board.take(which);
         let span =

@@ -8,10 +8,11 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use leeward_core::names::{AccountId, ClusterName, ServerName};
 use leeward_core::snapshot::{AccountView, Gap};
+use leeward_engine::supervise::{self, Task};
 use tokio::sync::watch;
 
 use super::assemble::{Gathered, assemble};
-use super::board::{Board, Which};
+use super::board::{Board, Which, broke_off};
 use super::census::{Census, Roll, SeenServer};
 use super::connections::{self, ByServer};
 use super::history::History;
@@ -170,14 +171,21 @@ impl Look for Sweep {
             .map(|account| {
                 let (link, board) = (Arc::clone(&link), Arc::clone(&board));
                 async move {
-                    let gathered = look_at(&link, &board, common, &account).await;
+                    let look = look_at(&link, &board, common, &account);
+                    let gathered = supervise::catch(Task::Observation, look).await;
                     (account, gathered)
                 }
             })
             .buffer_unordered(ACCOUNTS_AT_ONCE);
-        while let Some((account, mut gathered)) = looks.next().await {
-            gathered.round_trips.clone_from(&round_trips);
-            self.publish(&account, &gathered, began);
+        while let Some((account, gathered)) = looks.next().await {
+            // What one account says breaks no other's look off.
+            let published = gathered.and_then(|mut gathered| {
+                gathered.round_trips.clone_from(&round_trips);
+                supervise::catch_now(Task::Observation, || self.publish(&account, &gathered, began))
+            });
+            if let Err(panicked) = published {
+                self.board.publish_gap(&account, broke_off(&panicked));
+            }
         }
         drop(looks);
         self.publish_status(&common.census, which);
@@ -242,7 +250,7 @@ pub(crate) fn add_volumes(gathered: &mut Gathered, replies: &ByServer<AccountSta
         if let Some(stat) = statz
             .account_statz
             .iter()
-            .find(|stat| stat.acc == account.as_str())
+            .find(|stat| stat.acc.as_str() == account.as_str())
         {
             gathered.leafnodes.insert(server.clone(), stat.leafnodes);
             gathered.volumes.insert(server, connections::volume(stat));
@@ -309,9 +317,11 @@ fn clusters(census: &Census, views: &[Arc<AccountView>]) -> Vec<ClusterStatus> {
     let mut clusters: BTreeMap<ClusterName, ClusterStatus> = BTreeMap::new();
     for server in census.servers.values() {
         let cluster = entry(&mut clusters, &cluster_of(server));
-        cluster.servers += 1;
+        cluster.servers = cluster.servers.saturating_add(1);
         cluster.versions.extend(server.version);
-        cluster.connections += server.connections.unwrap_or(0);
+        cluster.connections = cluster
+            .connections
+            .saturating_add(server.connections.unwrap_or(0));
     }
     for view in views {
         let cluster = |leader| {
@@ -321,7 +331,8 @@ fn clusters(census: &Census, views: &[Arc<AccountView>]) -> Vec<ClusterStatus> {
         };
         for stream in &view.streams {
             if let Some(name) = stream.group.leader.and_then(cluster) {
-                entry(&mut clusters, &name).stream_leaders += 1;
+                let cluster = entry(&mut clusters, &name);
+                cluster.stream_leaders = cluster.stream_leaders.saturating_add(1);
             }
             for name in stream
                 .consumers
@@ -329,7 +340,8 @@ fn clusters(census: &Census, views: &[Arc<AccountView>]) -> Vec<ClusterStatus> {
                 .filter_map(|consumer| consumer.group.leader)
                 .filter_map(cluster)
             {
-                entry(&mut clusters, &name).consumer_leaders += 1;
+                let cluster = entry(&mut clusters, &name);
+                cluster.consumer_leaders = cluster.consumer_leaders.saturating_add(1);
             }
         }
     }

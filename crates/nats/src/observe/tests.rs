@@ -43,7 +43,7 @@ fn connection(cid: u64, name: Option<&str>, messages: u64, start: i64) -> Connec
         cid,
         kind: Some("Client".into()),
         start: Some(at(start)),
-        name: name.map(str::to_owned),
+        name: name.map(Into::into),
         authorized_user: Some("u".into()),
         in_msgs: messages,
         out_msgs: 0,

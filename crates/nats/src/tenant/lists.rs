@@ -58,7 +58,7 @@ type Read<'a, T> = &'a (dyn Fn(&Page<'_>) -> Result<Vec<T>, String> + Send + Syn
 async fn pages<T>(client: &AccountClient, call: &str, read: Read<'_, T>) -> (Vec<T>, Vec<Gap>) {
     let subject = client.subject(call);
     let (mut items, mut gaps) = (Vec::new(), Vec::new());
-    let mut offset = 0;
+    let mut offset = 0_usize;
     for _ in 0..MOST_PAGES {
         let from = json!({ "offset": offset }).to_string();
         let answer = match client.link().request(&subject, from, REQUEST_LIMIT).await {
@@ -84,7 +84,7 @@ async fn pages<T>(client: &AccountClient, call: &str, read: Read<'_, T>) -> (Vec
             gaps.push(Gap::Unreadable { message });
         }
         items.extend(part.items);
-        offset += part.limit;
+        offset = offset.saturating_add(part.limit);
         if offset >= part.total {
             return (items, gaps);
         }

@@ -3,6 +3,8 @@
 use leeward_api::vocabulary::FindingReason;
 use serde::Deserialize;
 
+use super::text::Words;
+
 /// What every answer may hold.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Answer {
@@ -17,7 +19,7 @@ pub(crate) struct ApiError {
     #[serde(default)]
     pub(crate) err_code: u32,
     #[serde(default)]
-    pub(crate) description: String,
+    pub(crate) description: Words,
 }
 
 /// What was asked, as far as it matters for reading an error.

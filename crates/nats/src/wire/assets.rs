@@ -1,26 +1,13 @@
 //! Streams and consumers, in the one shape that JSZ, the lists and the INFO replies share.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Deref;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-/// Text that borrows from the reply where it holds no escapes, also inside options and lists.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
+pub(crate) use super::text::{Text, Value};
 
 /// JSZ of one account.
 #[derive(Debug, Deserialize)]
@@ -88,7 +75,7 @@ pub(crate) struct StreamConfig<'a> {
     #[serde(borrow)]
     pub(crate) placement: Option<StoredPlacement<'a>>,
     #[serde(borrow, default)]
-    pub(crate) metadata: BTreeMap<Text<'a>, Text<'a>>,
+    pub(crate) metadata: BTreeMap<Text<'a>, Value<'a>>,
 }
 
 /// What a stream stores its messages in.
@@ -169,7 +156,7 @@ pub(crate) struct ConsumerConfig<'a> {
     /// Left out or −1 for no limit.
     pub(crate) max_ack_pending: Option<i64>,
     #[serde(borrow, default)]
-    pub(crate) metadata: BTreeMap<Text<'a>, Text<'a>>,
+    pub(crate) metadata: BTreeMap<Text<'a>, Value<'a>>,
 }
 
 /// How far a consumer is, by its own count and by the stream's.

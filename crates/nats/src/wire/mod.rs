@@ -7,13 +7,16 @@ pub(crate) mod api;
 pub(crate) mod assets;
 pub(crate) mod duration;
 pub(crate) mod monitor;
+pub(crate) mod text;
 
 use serde::Deserialize;
 
 /// Reads JSON; the error names the path of what was not understood.
 pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| error.to_string())
+    let read = serde_path_to_error::deserialize(&mut deserializer);
+    // It may quote what was read.
+    read.map_err(|error| text::cut(&error.to_string(), text::MOST_WORDS))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::text::{Name, Words};
+
 /// Around every reply; STATSZ has its content in `statsz`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Envelope<T> {
@@ -18,20 +20,20 @@ pub(crate) struct Envelope<T> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct MonitorError {
     #[serde(default)]
-    pub(crate) description: String,
+    pub(crate) description: Words,
 }
 
 /// What a server says of itself in every reply.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct ServerInfo {
-    pub(crate) name: String,
-    pub(crate) id: String,
+    pub(crate) name: Name,
+    pub(crate) id: Name,
     /// Absent for a server that is in no cluster.
-    pub(crate) cluster: Option<String>,
-    pub(crate) domain: Option<String>,
+    pub(crate) cluster: Option<Name>,
+    pub(crate) domain: Option<Name>,
     #[serde(default)]
-    pub(crate) tags: Vec<String>,
-    pub(crate) ver: String,
+    pub(crate) tags: Vec<Name>,
+    pub(crate) ver: Words,
     /// Left out when false.
     #[serde(default)]
     pub(crate) jetstream: bool,
@@ -72,7 +74,7 @@ pub(crate) struct JetStream {
 pub(crate) struct JetStreamConfig {
     pub(crate) max_memory: Option<i64>,
     pub(crate) max_storage: Option<i64>,
-    pub(crate) unique_tag: Option<String>,
+    pub(crate) unique_tag: Option<Name>,
 }
 
 /// What JetStream uses.
@@ -105,10 +107,10 @@ pub(crate) struct Connz {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Connection {
     pub(crate) cid: u64,
-    pub(crate) kind: Option<String>,
+    pub(crate) kind: Option<Words>,
     pub(crate) start: Option<Timestamp>,
-    pub(crate) name: Option<String>,
-    pub(crate) authorized_user: Option<String>,
+    pub(crate) name: Option<Words>,
+    pub(crate) authorized_user: Option<Words>,
     pub(crate) in_msgs: u64,
     pub(crate) out_msgs: u64,
     pub(crate) in_bytes: u64,
@@ -119,7 +121,7 @@ pub(crate) struct Connection {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Gatewayz {
     #[serde(default)]
-    pub(crate) outbound_gateways: BTreeMap<String, Gateway>,
+    pub(crate) outbound_gateways: BTreeMap<Name, Gateway>,
 }
 
 /// One outbound gateway.
@@ -132,7 +134,7 @@ pub(crate) struct Gateway {
 #[derive(Debug, Deserialize)]
 pub(crate) struct GatewayConnection {
     /// A Go duration; absent before the first measurement.
-    pub(crate) rtt: Option<String>,
+    pub(crate) rtt: Option<Words>,
 }
 
 /// JSZ, as far as it lists accounts.
@@ -145,8 +147,8 @@ pub(crate) struct JetStreamAccounts {
 /// An account that JetStream is on for.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JetStreamAccount {
-    pub(crate) id: String,
-    pub(crate) name: Option<String>,
+    pub(crate) id: Name,
+    pub(crate) name: Option<Name>,
 }
 
 /// STATZ.
@@ -159,9 +161,9 @@ pub(crate) struct AccountStatz {
 /// One account on one server.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AccountStat {
-    pub(crate) acc: String,
+    pub(crate) acc: Name,
     /// Its name where `acc` is a public key.
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Name>,
     #[serde(default)]
     pub(crate) conns: u32,
     pub(crate) leafnodes: u32,
@@ -188,20 +190,20 @@ pub(crate) struct Part {
 /// USER.INFO.
 #[derive(Debug, Deserialize)]
 pub(crate) struct UserInfo {
-    pub(crate) account: String,
-    pub(crate) account_name: Option<String>,
+    pub(crate) account: Name,
+    pub(crate) account_name: Option<Name>,
 }
 
 /// Any advisory or event about an account.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AccountEvent {
     /// In JetStream advisories.
-    pub(crate) account: Option<String>,
+    pub(crate) account: Option<Name>,
     /// In connection events.
-    pub(crate) acc: Option<String>,
+    pub(crate) acc: Option<Name>,
     /// In JetStream advisories, like the next one.
-    pub(crate) stream: Option<String>,
-    pub(crate) consumer: Option<String>,
+    pub(crate) stream: Option<Name>,
+    pub(crate) consumer: Option<Name>,
     pub(crate) conns: Option<u32>,
     pub(crate) leafnodes: Option<u32>,
     pub(crate) server: Option<EventServer>,
@@ -214,7 +216,7 @@ pub(crate) enum EventServer {
     /// A connection event's.
     Whole {
         /// Its id.
-        id: String,
+        id: Name,
     },
     /// Anything else.
     Other(serde::de::IgnoredAny),

@@ -289,7 +289,7 @@ fn servers_say_how_many_they_are() {
             .unwrap()
             .content()
             .unwrap();
-        assert_eq!(server.ver, version);
+        assert_eq!(&*server.ver, version);
         assert!(server.jetstream && statsz.start.is_some(), "{version}");
         let jetstream = statsz.jetstream.unwrap();
         let limit = jetstream.config.and_then(|config| config.max_storage);
@@ -313,7 +313,7 @@ fn the_part_of_gateways_is_absent_before_2_11_5() {
             .content()
             .unwrap();
         let stat = &statz.account_statz[0];
-        assert_eq!(stat.acc, "APP");
+        assert_eq!(&*stat.acc, "APP");
         assert_eq!(stat.sent.gateways.is_some(), version != "2.10.29", "{version}");
     }
 }
@@ -335,7 +335,7 @@ fn connections_gateways_and_users_are_read() {
         .unwrap()
         .content()
         .unwrap();
-    let rtt = gatewayz.outbound_gateways["eu-west"]
+    let rtt = gatewayz.outbound_gateways[&"eu-west".into()]
         .connection
         .as_ref()
         .unwrap()
@@ -351,7 +351,7 @@ fn connections_gateways_and_users_are_read() {
         .unwrap()
         .content()
         .unwrap();
-    assert_eq!(user.account, "SYS");
+    assert_eq!(&*user.account, "SYS");
 }
 
 #[test]

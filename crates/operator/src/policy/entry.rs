@@ -1,10 +1,12 @@
 //! What runs for one policy, and what its status says.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use leeward_api::PlacementPolicy;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_engine::standing::Standing;
+use leeward_engine::supervise;
 
 use super::link::Link;
 use super::run::Drive;
@@ -12,6 +14,26 @@ use crate::key::Key;
 use crate::lease::{Term, Voice};
 use crate::shared::system_of;
 use crate::systems::SystemHandle;
+
+/// The pauses of a loop that breaks off.
+#[derive(Debug, Default)]
+pub struct Rest {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Rest {
+    /// One that recovers is not told apart from one that does not: pauses are short, and defects are few.
+    fn begin(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.until = now.checked_add(supervise::pause(self.failures));
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+}
 
 /// One policy at work.
 #[derive(Debug)]
@@ -34,6 +56,8 @@ pub struct Entry {
     pub term: Option<Term>,
     /// Kept while something was or is done that is not written yet.
     pub voice: Option<Voice>,
+    /// When the loop may begin anew that broke off.
+    pub rest: Rest,
     /// The newest status.
     pub status: PlacementPolicyStatus,
     /// The status that is stored.
@@ -54,6 +78,7 @@ impl Entry {
             outranked_by: None,
             term: None,
             voice: None,
+            rest: Rest::default(),
             written: status.clone(),
             status,
         }
@@ -82,6 +107,11 @@ impl Entry {
         if let (Some(drive), Some(standing)) = (&self.drive, standing) {
             drive.recorded(standing.sequence);
         }
+    }
+
+    /// A loop that broke off: what it wrote down is kept, and another begins from there after a pause.
+    pub fn broke_off(&mut self) {
+        self.rest.begin(Instant::now());
     }
 
     /// Keeps what was done, for the status and for the next runner.

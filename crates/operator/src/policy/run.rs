@@ -164,6 +164,11 @@ impl Drive {
         }
     }
 
+    /// Whether its loop ended although nobody asked for that, which nothing but a defect does.
+    pub fn broke_off(&self) -> bool {
+        self.standing.has_changed().is_err()
+    }
+
     /// Whether the lease lets it act.
     pub fn may_act(&self) -> bool {
         self.acts.stands()

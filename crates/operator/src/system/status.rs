@@ -120,8 +120,9 @@ fn cluster(seen: &leeward_nats::ClusterStatus) -> ClusterStatus {
 fn round_trips(before: &[RoundTrip], seen: &SystemStatus) -> Vec<RoundTrip> {
     let steadied = |from: String, to: String, milliseconds: i64| {
         let last = before.iter().find(|trip| trip.from == from && trip.to == to);
-        let near =
-            |last: &&RoundTrip| (last.milliseconds - milliseconds).abs() <= (last.milliseconds / 5).max(2);
+        let near = |last: &&RoundTrip| {
+            last.milliseconds.abs_diff(milliseconds) <= (last.milliseconds.unsigned_abs() / 5).max(2)
+        };
         RoundTrip {
             milliseconds: last.filter(near).map_or(milliseconds, |last| last.milliseconds),
             from,
@@ -294,7 +295,7 @@ fn missing(seen: &SystemStatus) -> Option<Verdict<ObservedReason>> {
     };
     let mut texts: Vec<String> = seen.gaps.iter().take(GAPS_NAMED).map(gap_text).collect();
     if seen.gaps.len() > GAPS_NAMED {
-        texts.push(format!("and {} more", seen.gaps.len() - GAPS_NAMED));
+        texts.push(format!("and {} more", seen.gaps.len().saturating_sub(GAPS_NAMED)));
     }
     Some(Verdict::new(reason, texts.join("; ")))
 }

@@ -16,8 +16,10 @@ use leeward_engine::precedence::{Precedence, accepted, withheld};
 use leeward_engine::runner::{Input, Runner, stale_after};
 use leeward_engine::standing::Standing;
 use leeward_engine::status::{Outlook, Sight, build, same};
+use leeward_engine::supervise;
 use leeward_nats::ConnectionState;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::outlook::{conditions, lost, precedence, resolved};
@@ -48,6 +50,9 @@ struct Member {
     precedence: Precedence<String>,
     input: Input,
     runner: Option<Runner>,
+    /// Loops of it that broke off, and when the next may begin.
+    failures: u32,
+    again: Option<Instant>,
     standing: watch::Receiver<Option<Arc<Standing>>>,
     status: PlacementPolicyStatus,
     /// As it is in the file.
@@ -141,6 +146,8 @@ impl<'a> Crew<'a> {
             precedence,
             input,
             runner: Some(runner),
+            failures: 0,
+            again: None,
             status,
             written,
             told: String::new(),
@@ -213,16 +220,32 @@ impl<'a> Crew<'a> {
         true
     }
 
-    /// A policy whose loop ended, which nothing but a defect does here: it would never act again.
-    pub(super) fn broken_off(&self) -> Option<&Key> {
-        let mut members = self.members.iter();
-        let broken = members.find(|member| has_ended(&member.standing))?;
-        Some(&broken.key)
+    /// Begins anew, after a pause, the loops that ended by themselves, which nothing but a defect does. Returns the pause
+    /// until the next of them may begin.
+    pub(super) async fn mend(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let records = self.record.is_some();
+        let mut rest = None;
+        for member in &mut self.members {
+            if member.runner.is_some() && has_ended(&member.standing) {
+                error!(policy = %member.key, "the policy's loop broke off, a defect of Leeward, and begins anew");
+                member.halt().await;
+                member.failures = member.failures.saturating_add(1);
+                member.again = now.checked_add(supervise::pause(member.failures));
+            }
+            match member.again {
+                Some(again) if again > now => rest = rest.min(Some(again - now)).or(Some(again - now)),
+                Some(_) => member.begin_anew(self.session, &self.common, records),
+                None => {}
+            }
+        }
+        rest
     }
 
     /// Returns when a policy stands somewhere else, or its loop ended.
     pub(super) async fn changed(&mut self) {
-        let standings = self.members.iter_mut().map(|member| &mut member.standing);
+        let running = self.members.iter_mut().filter(|member| member.runner.is_some());
+        let standings = running.map(|member| &mut member.standing);
         any_changed(standings).await;
     }
 
@@ -311,6 +334,19 @@ impl Member {
             ..self.input.clone()
         };
         self.update();
+    }
+
+    /// Another loop, from where the last one stood.
+    fn begin_anew(&mut self, session: &Session, common: &Common, records: bool) {
+        let token = self.given.spec.reset_token.as_deref();
+        let past = Past {
+            status: &self.status,
+            history: History::restore(&self.status, token, Timestamp::now()),
+            records,
+        };
+        let (runner, _) = drive::start(session, common, &self.given, past, self.input.clone());
+        self.standing = runner.standing();
+        (self.runner, self.again) = (Some(runner), None);
     }
 
     fn update(&self) {

@@ -69,6 +69,27 @@ fn a_status_gives_back_attempts_cooldowns_moves_and_the_rate_a_second_late_at_mo
 }
 
 #[test]
+fn times_that_lie_ahead_count_as_now() {
+    let ahead = |name: &str| ended(name, ActionResult::Missed, 1, 1_000_000);
+    let mut history = after(&[ahead("S")]);
+    history.begin(&asset("T"), ActionType::StreamStepDown);
+    history.record(&ahead("T"), &rules());
+    history.others_acted_on = Some(at(1_000_000));
+    let mut status = stored(&history, 1_000_000);
+    status.breaker = Some(leeward_api::policy_status::BreakerStatus {
+        state: BreakerState::Open,
+        retry_time: None,
+        failures: vec![Time(at(1_000_000))],
+    });
+    let restored = History::restore(&status, None, at(60));
+    assert_eq!(restored.assets[&asset("S")].last, at(60));
+    assert_eq!(restored.others_acted_on, Some(at(60)));
+    assert!(restored.ledger.spent().iter().all(|spent| spent.at == at(60)));
+    assert_eq!(restored.breaker.opened, Some(at(60)));
+    assert_eq!(restored.breaker.failures, [at(60)]);
+}
+
+#[test]
 fn parts_of_a_second_are_never_lost() {
     let mut late = ended("S", ActionResult::Succeeded, 1, 0);
     late.at = at(10) + Duration::from_millis(999);

@@ -1,0 +1,187 @@
+//! Keeps the tasks that are to run for as long as what they serve.
+//!
+//! A panic is a defect of Leeward or of a library. Here it becomes an error like any other: it is counted, logged, said
+//! by whoever owns the task, and the task is tried again with growing pauses. It never ends another task, and none that
+//! is kept ends unseen.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use strum::{EnumCount, IntoEnumIterator as _};
+use tokio::time::{Instant, sleep};
+
+/// Pauses between tries: doubling from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// A task that lasted this long had recovered: its next panic is a first one.
+const RECOVERED: Duration = Duration::from_mins(2);
+/// Panics in a row after which a task of the process itself is beyond help.
+const BEYOND_HELP: u32 = 6;
+/// Of a panic's message; it may quote what came from outside.
+const MOST_CHARACTERS: usize = 200;
+
+/// What a task is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, strum::EnumIter, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Task {
+    /// Keeps a connection to NATS.
+    Connection,
+    /// Learns which account a connection belongs to.
+    Account,
+    /// Looks at a system, or at one account.
+    Observation,
+    /// Hears of events of NATS.
+    Advisories,
+    /// The loop of one policy.
+    Policy,
+    /// One operation of a policy.
+    Operation,
+    /// The reconcile of one object.
+    Reconcile,
+    /// Serves the whole process.
+    Process,
+}
+
+static PANICS: [AtomicU64; Task::COUNT] = [const { AtomicU64::new(0) }; Task::COUNT];
+static IS_BEYOND_HELP: AtomicBool = AtomicBool::new(false);
+
+/// A panic that was caught.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a defect of Leeward, please report it: {message}")]
+pub struct Panicked {
+    message: String,
+}
+
+impl Panicked {
+    fn count(task: Task, payload: &(dyn Any + Send)) -> Self {
+        let words = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("a panic without words");
+        let printable = words.chars().map(|c| if c.is_control() { ' ' } else { c });
+        let panicked = Self {
+            message: printable.take(MOST_CHARACTERS).collect(),
+        };
+        if let Some(number) = PANICS.get(task as usize) {
+            number.fetch_add(1, Ordering::Relaxed);
+        }
+        let word: &'static str = task.into();
+        tracing::error!(task = word, error = %panicked, "a task broke off");
+        panicked
+    }
+}
+
+/// Panics since this process started, for each kind of task.
+pub fn panics() -> impl Iterator<Item = (&'static str, u64)> {
+    Task::iter()
+        .zip(&PANICS)
+        .map(|(task, number)| (task.into(), number.load(Ordering::Relaxed)))
+}
+
+/// Whether a task that serves the whole process broke off again and again, so that only a new process can help.
+pub fn is_beyond_help() -> bool {
+    IS_BEYOND_HELP.load(Ordering::Relaxed)
+}
+
+/// Runs work to its end; a panic in it is an error.
+pub async fn catch<T>(task: Task, work: impl Future<Output = T>) -> Result<T, Panicked> {
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    ended.map_err(|payload| Panicked::count(task, &*payload))
+}
+
+/// The same for work that does not wait.
+pub fn catch_now<T>(task: Task, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::count(task, &*payload))
+}
+
+/// Keeps a task: what panics is begun anew after a pause, and `broke_off` says so to those who wait for it. Ends when
+/// the task ends by itself.
+pub async fn keep<F: Future<Output = ()>>(
+    task: Task,
+    mut broke_off: impl FnMut(&Panicked),
+    mut begin: impl FnMut() -> F,
+) {
+    let mut failures = 0_u32;
+    loop {
+        let began = Instant::now();
+        let Err(panicked) = catch(task, async { begin().await }).await else {
+            return;
+        };
+        broke_off(&panicked);
+        if began.elapsed() >= RECOVERED {
+            failures = 0;
+        }
+        failures = failures.saturating_add(1);
+        if task == Task::Process && failures >= BEYOND_HELP {
+            IS_BEYOND_HELP.store(true, Ordering::Relaxed);
+        }
+        sleep(pause(failures)).await;
+    }
+}
+
+/// How long to wait after this many panics in a row.
+pub fn pause(failures: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
+    FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn panics_of(task: Task) -> u64 {
+        let word: &'static str = task.into();
+        panics().find(|(name, _)| *name == word).unwrap().1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_counted_said_and_begun_anew_with_growing_pauses() {
+        let before = panics_of(Task::Advisories);
+        let (tries, began) = (Cell::new(0), Instant::now());
+        let mut said = Vec::new();
+        keep(
+            Task::Advisories,
+            |panicked| said.push(panicked.to_string()),
+            || async {
+                tries.set(tries.get() + 1);
+                assert!(tries.get() > 3, "try {}", tries.get());
+            },
+        )
+        .await;
+        assert_eq!((tries.get(), panics_of(Task::Advisories)), (4, before + 3));
+        assert_eq!(said[2], "a defect of Leeward, please report it: try 3");
+        assert_eq!(began.elapsed(), Duration::from_secs(1 + 2 + 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_of_the_process_that_never_recovers_is_beyond_help() {
+        assert!(
+            !is_beyond_help(),
+            "what serves one system or policy alone never is"
+        );
+        let tries = Cell::new(0);
+        let begin = || async {
+            tries.set(tries.get() + 1);
+            assert!(tries.get() > BEYOND_HELP, "again");
+        };
+        keep(Task::Process, |_| {}, begin).await;
+        assert!(is_beyond_help());
+    }
+
+    #[test]
+    fn pauses_and_messages_are_bounded() {
+        assert_eq!(pause(1), FIRST_PAUSE);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+        let long = "x\n".repeat(5000);
+        let caught = catch_now::<()>(Task::Operation, || panic!("{long}"));
+        let message = caught.unwrap_err().message;
+        assert_eq!(message.chars().count(), MOST_CHARACTERS);
+        assert!(!message.contains('\n'));
+    }
+}
