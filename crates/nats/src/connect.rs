@@ -8,23 +8,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr};
 use leeward_core::names::ServerName;
 use leeward_engine::supervise::{self, Panicked, Task};
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::credentials::Credentials;
-use crate::denials::Denials;
+use crate::denials::{Denials, note, server_words};
 use crate::state::{ConnectError, speaks_of_credentials};
 use crate::tls::{TlsConfig, client_config};
+use crate::watchdog::{growth, too_much_at_once};
+use crate::wire::text::{MOST_NAME, MOST_WORDS, cut};
 use crate::{CONNECTION_NAME, backoff};
 
 pub use crate::state::{ConnectProblem, ConnectionState, split_userinfo};
 
 /// TCP, TLS and the NATS handshake with one server.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+/// A connection that ends sooner is as good as none: the next one counts only once it has lasted this long.
+const LASTED: Duration = Duration::from_secs(5);
 /// A dead connection is noticed after about two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Messages that a subscription may lag behind; more are dropped by the client (NATS.md, async-nats).
@@ -166,7 +171,7 @@ async fn drive_until_given_up(config: ConnectConfig, shared: Arc<Shared>) {
 
 /// Connects, follows the connection to its end, and begins again.
 async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
-    let mut failures = 0_usize;
+    let (mut failures, mut ended_at_once) = (0_usize, false);
     loop {
         let (events_in, events) = mpsc::channel(EVENTS);
         // async-nats panics over some of what servers may say before a connection is made.
@@ -174,10 +179,23 @@ async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
         let attempt = supervise::catch(Task::Connection, attempt).await;
         match attempt.unwrap_or_else(|panicked| Err(ConnectError::BrokeOff(panicked))) {
             Ok(client) => {
-                failures = 0;
+                let began = Instant::now();
                 shared.started.fetch_add(1, Ordering::AcqRel);
-                follow(&client, events, &shared).await;
+                let has_to_last = ended_at_once;
+                let watched = async {
+                    tokio::select! {
+                        at_once = follow(&client, events, &shared, has_to_last) => at_once,
+                        () = too_much_at_once(&client) => {
+                            shared.lost("what the server sends does not end, and is not read on");
+                            true
+                        }
+                    }
+                };
+                ended_at_once = watched.await || began.elapsed() < LASTED;
                 shared.client.send_replace(None);
+                if !ended_at_once {
+                    failures = 0;
+                }
             }
             Err(error) => shared.enter(error.into()),
         }
@@ -194,7 +212,10 @@ async fn connect(
     let servers = addresses(&config.servers)?;
     let options = options(config, shared, events, servers.len())?;
     shared.denials.reset();
-    options.connect(servers).await.map_err(ConnectError::Nats)
+    tokio::select! {
+        connected = options.connect(servers) => connected.map_err(ConnectError::Nats),
+        () = growth() => Err(ConnectError::Endless),
+    }
 }
 
 fn addresses(urls: &[String]) -> Result<Vec<ServerAddr>, ConnectError> {
@@ -271,25 +292,22 @@ fn authenticate(
     })
 }
 
-/// What one connection was refused says nothing of the next, whose subscriptions are asked for anew.
-fn note(denials: &Denials, event: &Event) {
-    match event {
-        Event::Connected => denials.reset(),
-        Event::ServerError(error) => denials.record(&server_words(error)),
-        _ => {}
+/// Follows one connection until async-nats has given it up, or until it was lost at once: then async-nats would go on to
+/// make others without a pause. One that has to last counts as made once it has.
+async fn follow(
+    client: &Client,
+    mut events: mpsc::Receiver<Event>,
+    shared: &Shared,
+    has_to_last: bool,
+) -> bool {
+    let mut connected = Instant::now();
+    if has_to_last {
+        let ended = lost(&mut events, shared);
+        if tokio::time::timeout(LASTED, ended).await.is_ok() {
+            shared.lost("connections end right after they are made");
+            return true;
+        }
     }
-}
-
-fn server_words(error: &ServerError) -> String {
-    match error {
-        ServerError::AuthorizationViolation => "Authorization Violation".to_owned(),
-        ServerError::Other(text) => text.clone(),
-        ServerError::SlowConsumer(subscription) => format!("Slow Consumer {subscription}"),
-    }
-}
-
-/// Follows one connection until async-nats has given it up.
-async fn follow(client: &Client, mut events: mpsc::Receiver<Event>, shared: &Shared) {
     shared.connected(client);
     let mut look = tokio::time::interval(LOOK_AGAIN);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -301,21 +319,38 @@ async fn follow(client: &Client, mut events: mpsc::Receiver<Event>, shared: &Sha
                 continue;
             }
         };
-        let Some(event) = event else { return };
+        let Some(event) = event else { return false };
         match event {
             // Through the queue, so that the server's own words have arrived.
             Event::Connected => {
+                connected = Instant::now();
                 if let Ok(Ok(())) = tokio::time::timeout(HANDSHAKE_LIMIT, client.flush()).await {
                     shared.connected(client);
                 }
             }
-            Event::Disconnected => shared.lost("the connection was lost"),
+            Event::Disconnected => {
+                shared.lost("the connection was lost");
+                if connected.elapsed() < LASTED {
+                    return true;
+                }
+            }
             Event::ServerError(error) => shared.server_said(&server_words(&error)),
-            Event::ClientError(ClientError::MaxReconnects) | Event::Closed => return,
+            Event::ClientError(ClientError::MaxReconnects) | Event::Closed => return false,
             Event::ClientError(error) => shared.attempt_failed(&error),
             Event::SlowConsumer(_) => tracing::warn!("replies were dropped: a subscription's queue is full"),
             Event::LameDuckMode => tracing::info!("the server is about to shut down"),
             Event::Draining => {}
+        }
+    }
+}
+
+/// Waits until a connection is lost.
+async fn lost(events: &mut mpsc::Receiver<Event>, shared: &Shared) {
+    loop {
+        match events.recv().await {
+            None | Some(Event::Disconnected | Event::Closed) => return,
+            Some(Event::ServerError(error)) => shared.server_said(&server_words(&error)),
+            Some(_) => {}
         }
     }
 }
@@ -336,8 +371,8 @@ impl Shared {
         let info = client.server_info();
         self.client.send_replace(Some(client.clone()));
         self.enter(ConnectionState::Connected {
-            server: ServerName::from(info.server_name),
-            version: info.version,
+            server: ServerName::from(cut(&info.server_name, MOST_NAME)),
+            version: cut(&info.version, MOST_WORDS),
         });
     }
 
@@ -431,16 +466,6 @@ mod tests {
         let refused = |state: &ConnectionState| matches!(state, ConnectionState::Refused { problem: _, message } if message == "another account");
         state.wait_for(refused).await.unwrap();
         assert_eq!(link.epoch(), None);
-    }
-
-    #[test]
-    fn a_reconnect_forgets_what_was_refused_before() {
-        let denials = Denials::new();
-        let words = "Permissions Violation for Subscription to \"_INBOX.abc.*\"";
-        note(&denials, &Event::ServerError(ServerError::Other(words.into())));
-        assert!(denials.refused_inbox("_INBOX").is_some());
-        note(&denials, &Event::Connected);
-        assert_eq!(denials.refused_inbox("_INBOX"), None);
     }
 
     #[tokio::test]

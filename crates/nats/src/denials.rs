@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_nats::{Event, ServerError};
 use tokio::sync::broadcast;
 
 /// Denials that a waiting request may lag behind.
@@ -106,9 +107,36 @@ impl Listener {
     }
 }
 
+/// What one connection was refused says nothing of the next, whose subscriptions are asked for anew.
+pub(crate) fn note(denials: &Denials, event: &Event) {
+    match event {
+        Event::Connected => denials.reset(),
+        Event::ServerError(error) => denials.record(&server_words(error)),
+        _ => {}
+    }
+}
+
+pub(crate) fn server_words(error: &ServerError) -> String {
+    match error {
+        ServerError::AuthorizationViolation => "Authorization Violation".to_owned(),
+        ServerError::Other(text) => text.clone(),
+        ServerError::SlowConsumer(subscription) => format!("Slow Consumer {subscription}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reconnect_forgets_what_was_refused_before() {
+        let denials = Denials::new();
+        let words = "Permissions Violation for Subscription to \"_INBOX.abc.*\"";
+        note(&denials, &Event::ServerError(ServerError::Other(words.into())));
+        assert!(denials.refused_inbox("_INBOX").is_some());
+        note(&denials, &Event::Connected);
+        assert_eq!(denials.refused_inbox("_INBOX"), None);
+    }
 
     #[test]
     fn violations_are_read() {

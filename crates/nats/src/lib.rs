@@ -34,6 +34,7 @@ mod state;
 pub mod status;
 mod tenant;
 mod tls;
+mod watchdog;
 mod wire;
 
 pub use account::AccountInfo;

@@ -15,14 +15,14 @@ use tokio::time::timeout_at;
 use crate::connect::{ConnectionState, Link};
 use crate::denials::Listener;
 use crate::moments::ahead;
-use crate::requests::count;
+use crate::requests::{count, most_bytes};
+use crate::wire::text::{MOST_WORDS, cut};
 
 /// A request to one server or to the JetStream API.
 pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(3);
-/// The most that one reply may unpack to.
-const MAX_REPLY: u64 = 512 << 20;
-/// The most replies that one request may collect.
+/// The most replies that one request may collect, and what they may unpack to together.
 const MAX_REPLIES: usize = 4096;
+const MOST_TOGETHER: usize = 64 << 20;
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +72,19 @@ impl Link {
         limit: Duration,
     ) -> Result<Bytes, RequestError> {
         let answer = self.ask(guard, subject, payload.into(), limit).await;
+        let answer = answer.and_then(Packed::unpack);
+        count(subject, &answer);
+        answer
+    }
+
+    /// One answer as it came, for whoever unpacks it where that disturbs nobody.
+    pub(crate) async fn request_packed(
+        &self,
+        subject: &str,
+        payload: impl Into<Bytes>,
+        limit: Duration,
+    ) -> Result<Packed, RequestError> {
+        let answer = self.ask(&|| true, subject, payload.into(), limit).await;
         count(subject, &answer);
         answer
     }
@@ -82,7 +95,7 @@ impl Link {
         subject: &str,
         payload: Bytes,
         limit: Duration,
-    ) -> Result<Bytes, RequestError> {
+    ) -> Result<Packed, RequestError> {
         if let Some(subject) = self.denials().refused_inbox(self.inbox_prefix()) {
             return Err(RequestError::Denied { subject });
         }
@@ -108,7 +121,7 @@ impl Link {
         };
         answer
             .map_err(|error| failure(subject, &error))
-            .and_then(|message| unpack(subject, message))
+            .and_then(|message| Packed::new(subject, message))
     }
 
     /// The answers of many; see [`Gather`].
@@ -195,7 +208,7 @@ async fn collect<K: Ord, T>(
         replies: BTreeMap::new(),
         unreadable: Vec::new(),
     };
-    let mut until = deadline;
+    let (mut until, mut together) = (deadline, 0_usize);
     while gathered.replies.len().saturating_add(gathered.unreadable.len()) < MAX_REPLIES {
         let message = tokio::select! {
             message = timeout_at(until, answers.next()) => match message {
@@ -209,7 +222,17 @@ async fn collect<K: Ord, T>(
                 subject: subject.to_owned(),
             });
         }
-        let payload = unpack(subject, message).map_err(|error| error.to_string());
+        let payload = Packed::new(subject, message)
+            .and_then(Packed::unpack)
+            .map_err(|error| error.to_string());
+        if let Ok(payload) = &payload {
+            together = together.saturating_add(payload.len());
+        }
+        if together > MOST_TOGETHER {
+            let message = format!("{subject}: the answers have more than {MOST_TOGETHER} bytes together");
+            gathered.unreadable.push(message);
+            break;
+        }
         match payload.and_then(|payload| read(&payload)) {
             Ok((key, reply)) => {
                 gathered.replies.entry(key).or_insert(reply);
@@ -237,33 +260,57 @@ fn accept() -> HeaderMap {
     headers
 }
 
-/// Asked for `s2`, servers say `snappy` and send framed Snappy without S2's extensions, which `snap` reads.
-fn unpack(subject: &str, message: Message) -> Result<Bytes, RequestError> {
-    let encoding = message
-        .headers
-        .as_ref()
-        .and_then(|headers| headers.get("Content-Encoding"));
-    match encoding.map(async_nats::HeaderValue::as_str) {
-        None | Some("") => Ok(message.payload),
-        Some("snappy" | "s2") => unsnap(&message.payload).map_err(|message| RequestError::Unpackable {
-            subject: subject.to_owned(),
-            message,
-        }),
-        Some(other) => Err(RequestError::Unpackable {
-            subject: subject.to_owned(),
-            message: format!("its encoding is {other}"),
-        }),
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    subject: String,
+    message: Message,
+}
+
+impl Packed {
+    fn new(subject: &str, message: Message) -> Result<Self, RequestError> {
+        let (subject, most) = (subject.to_owned(), most_bytes(subject));
+        let bytes = message.payload.len();
+        if bytes > most {
+            let message = format!("it has {bytes} bytes, more than the {most} that are read");
+            return Err(RequestError::Unpackable { subject, message });
+        }
+        Ok(Self { subject, message })
+    }
+
+    /// Bytes before it is unpacked.
+    pub(crate) fn len(&self) -> usize {
+        self.message.payload.len()
+    }
+
+    /// Asked for `s2`, servers say `snappy` and send framed Snappy without S2's extensions, which `snap` reads.
+    pub(crate) fn unpack(self) -> Result<Bytes, RequestError> {
+        let Self { subject, message } = self;
+        let encoding = message
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get("Content-Encoding"));
+        match encoding.map(async_nats::HeaderValue::as_str) {
+            None | Some("") => Ok(message.payload),
+            Some("snappy" | "s2") => unsnap(&message.payload, most_bytes(&subject))
+                .map_err(|message| RequestError::Unpackable { subject, message }),
+            Some(other) => Err(RequestError::Unpackable {
+                subject,
+                message: format!("its encoding is {}", cut(other, MOST_WORDS)),
+            }),
+        }
     }
 }
 
-fn unsnap(packed: &[u8]) -> Result<Bytes, String> {
-    let mut plain = Vec::with_capacity(packed.len().saturating_mul(8).min(64 << 20));
-    let mut decoder = snap::read::FrameDecoder::new(packed).take(MAX_REPLY);
-    let read = decoder
+fn unsnap(packed: &[u8], most: usize) -> Result<Bytes, String> {
+    let mut plain = Vec::with_capacity(packed.len().saturating_mul(8).min(most));
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let mut decoder = snap::read::FrameDecoder::new(packed).take(limit);
+    decoder
         .read_to_end(&mut plain)
         .map_err(|error| error.to_string())?;
-    if u64::try_from(read).is_ok_and(|read| read == MAX_REPLY) {
-        return Err(format!("it is larger than {MAX_REPLY} bytes"));
+    if plain.len() > most {
+        return Err(format!("it has more than the {most} bytes that are read"));
     }
     Ok(plain.into())
 }
@@ -280,5 +327,51 @@ fn failure(subject: &str, error: &async_nats::RequestError) -> RequestError {
             }
         }
         async_nats::RequestErrorKind::Other => RequestError::Interrupted { subject },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn message(payload: Bytes) -> Message {
+        let mut headers = HeaderMap::new();
+        headers.insert("Content-Encoding", "snappy");
+        Message {
+            subject: "_INBOX.a".into(),
+            reply: None,
+            length: payload.len(),
+            payload,
+            headers: Some(headers),
+            status: None,
+            description: None,
+        }
+    }
+
+    fn packed(subject: &str, bytes: usize) -> Packed {
+        let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+        encoder.write_all(&vec![b' '; bytes]).unwrap();
+        Packed {
+            subject: subject.to_owned(),
+            message: message(encoder.into_inner().unwrap().into()),
+        }
+    }
+
+    #[test]
+    fn an_answer_unpacks_to_no_more_than_its_kind_may_have() {
+        let most = most_bytes("$SYS.REQ.USER.INFO");
+        assert_eq!(packed("$SYS.REQ.USER.INFO", most).unpack().unwrap().len(), most);
+        let error = packed("$SYS.REQ.USER.INFO", 100 << 20).unpack().unwrap_err();
+        assert!(error.to_string().contains("more than the 65536 bytes"), "{error}");
+        assert!(packed("$SYS.REQ.SERVER.N.JSZ", most + 1).unpack().is_ok());
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_read_says_how_large_it_is() {
+        let large = message(vec![0; 5 << 20].into());
+        let error = Packed::new("$JS.API.STREAM.INFO.S", large).unwrap_err();
+        assert!(error.to_string().contains("it has 5242880 bytes"), "{error}");
     }
 }

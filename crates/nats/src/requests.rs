@@ -1,4 +1,4 @@
-//! Counts of the requests of this process, by what was asked and what came of it.
+//! Kinds of requests: how large an answer may be, and how many there were in this process, by what came of them.
 //!
 //! What was asked is a word of a closed list, read off the subject; neither accounts nor assets are told apart. A request
 //! that was not sent is not counted.
@@ -7,23 +7,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::request::RequestError;
 
-/// What subjects have in them, and what that is called; a subject is named by what it has first.
-const APIS: [(&str, &str); 14] = [
-    (".CONNZ", "CONNZ"),
-    (".JSZ", "JSZ"),
-    (".STATSZ", "STATSZ"),
-    (".STATZ", "STATZ"),
-    (".GATEWAYZ", "GATEWAYZ"),
-    (".USER.INFO", "USER.INFO"),
-    (".STREAM.LIST", "STREAM.LIST"),
-    (".STREAM.INFO.", "STREAM.INFO"),
-    (".STREAM.UPDATE.", "STREAM.UPDATE"),
-    (".STREAM.LEADER.STEPDOWN.", "STREAM.LEADER.STEPDOWN"),
-    (".STREAM.CANCEL_MOVE.", "STREAM.CANCEL_MOVE"),
-    (".CONSUMER.LIST.", "CONSUMER.LIST"),
-    (".CONSUMER.INFO.", "CONSUMER.INFO"),
-    (".CONSUMER.LEADER.STEPDOWN.", "CONSUMER.LEADER.STEPDOWN"),
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// A kind of request.
+struct Api {
+    /// What its subjects have in them; a subject is of the kind that it has first.
+    part: &'static str,
+    name: &'static str,
+    /// Bytes that an answer may have, unpacked: well above what servers have to say to it.
+    most: usize,
+}
+
+const fn api(part: &'static str, name: &'static str, most: usize) -> Api {
+    Api { part, name, most }
+}
+
+const APIS: [Api; 14] = [
+    // A page, of half a mebibyte usually.
+    api(".CONNZ", "CONNZ", 4 * MIB),
+    // All that a server knows of one account: some 40 000 streams and consumers (NATS.md N44).
+    api(".JSZ", "JSZ", 32 * MIB),
+    api(".STATSZ", "STATSZ", 256 * KIB),
+    api(".STATZ", "STATZ", 8 * MIB),
+    api(".GATEWAYZ", "GATEWAYZ", MIB),
+    api(".USER.INFO", "USER.INFO", 64 * KIB),
+    // A page.
+    api(".STREAM.LIST", "STREAM.LIST", 8 * MIB),
+    api(".STREAM.INFO.", "STREAM.INFO", 4 * MIB),
+    api(".STREAM.UPDATE.", "STREAM.UPDATE", 4 * MIB),
+    api(".STREAM.LEADER.STEPDOWN.", "STREAM.LEADER.STEPDOWN", 64 * KIB),
+    api(".STREAM.CANCEL_MOVE.", "STREAM.CANCEL_MOVE", 64 * KIB),
+    api(".CONSUMER.LIST.", "CONSUMER.LIST", 8 * MIB),
+    api(".CONSUMER.INFO.", "CONSUMER.INFO", MIB),
+    api(".CONSUMER.LEADER.STEPDOWN.", "CONSUMER.LEADER.STEPDOWN", 64 * KIB),
 ];
+const MOST_OF_OTHERS: usize = 64 * KIB;
 const OTHER: &str = "other";
 const RESULTS: [&str; 6] = [
     "answered",
@@ -50,7 +69,7 @@ pub struct Count {
 
 /// All that were counted so far; what never happened is left out.
 pub fn counts() -> impl Iterator<Item = Count> {
-    let names = APIS.iter().map(|(_, api)| *api).chain([OTHER]);
+    let names = APIS.iter().map(|api| api.name).chain([OTHER]);
     names
         .zip(&COUNTS)
         .flat_map(|(api, row)| {
@@ -85,10 +104,15 @@ pub(crate) fn count<T>(subject: &str, result: &Result<T, RequestError>) {
     }
 }
 
+/// Bytes that an answer to a request may have; more are not read.
+pub(crate) fn most_bytes(subject: &str) -> usize {
+    APIS.get(row(subject)).map_or(MOST_OF_OTHERS, |api| api.most)
+}
+
 fn row(subject: &str) -> usize {
     let found = APIS.iter().enumerate();
     let first = found
-        .filter_map(|(row, (part, _))| Some((subject.find(part)?, row)))
+        .filter_map(|(row, api)| Some((subject.find(api.part)?, row)))
         .min();
     first.map_or(APIS.len(), |(_, row)| row)
 }
@@ -97,8 +121,8 @@ fn row(subject: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn api(subject: &str) -> &'static str {
-        APIS.get(row(subject)).map_or(OTHER, |(_, api)| api)
+    fn kind(subject: &str) -> &'static str {
+        APIS.get(row(subject)).map_or(OTHER, |api| api.name)
     }
 
     #[test]
@@ -119,7 +143,7 @@ mod tests {
             ("$JS.API.INFO", "other"),
         ];
         for (subject, expected) in table {
-            assert_eq!(api(subject), expected, "{subject}");
+            assert_eq!(kind(subject), expected, "{subject}");
         }
     }
 

@@ -83,6 +83,8 @@ pub(crate) enum ConnectError {
     Credentials(String),
     #[error("what answers there does not speak NATS as it should ({0})")]
     BrokeOff(Panicked),
+    #[error("what answers there sends without end, and is no NATS server")]
+    Endless,
     #[error("{}", Chain(.0))]
     Nats(#[source] async_nats::ConnectError),
 }
@@ -128,7 +130,7 @@ impl From<ConnectError> for ConnectionState {
             }
             ConnectError::Tls(_) => ConnectProblem::InvalidTls,
             ConnectError::Credentials(_) => ConnectProblem::InvalidCredentials,
-            ConnectError::BrokeOff(_) => return Self::Disconnected { message },
+            ConnectError::BrokeOff(_) | ConnectError::Endless => return Self::Disconnected { message },
             ConnectError::Nats(error) => match error.kind() {
                 ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                     ConnectProblem::InvalidCredentials

@@ -21,7 +21,8 @@ use crate::wire::text::Words;
 const LIMIT: Duration = Duration::from_secs(4);
 /// The servers' own default, and about half a megabyte a page.
 const PAGE: u64 = 1024;
-/// A quarter of a million connections of one account on one server; more are not read to the end.
+/// Connections of one account, on all servers together; more are not read to the end.
+const MOST_CONNECTIONS: usize = 200_000;
 const MOST_PAGES: u64 = 256;
 
 /// What servers answered, by id.
@@ -64,7 +65,7 @@ pub(crate) async fn list(
                 subject,
                 payload: options(account, page.saturating_mul(PAGE)).to_string(),
                 limit: LIMIT,
-                read: &read::<Connz>,
+                read: &read_page,
                 enough: &rest,
             })
             .await?;
@@ -83,7 +84,11 @@ pub(crate) async fn list(
                 continue;
             }
             if connz.total > page.saturating_add(1).saturating_mul(PAGE) {
-                more.insert(id.clone());
+                if connz.connections.is_empty() {
+                    connections.gaps.push(does_not_add_up(&info, &connz));
+                } else {
+                    more.insert(id.clone());
+                }
             }
             let name = ServerName::from(info.name.as_str());
             let ours = |one| (name.clone(), on_our_clock(one, connz.now, Timestamp::now()));
@@ -93,14 +98,39 @@ pub(crate) async fn list(
         if more.is_empty() {
             return Ok(connections);
         }
+        if connections.list.len() > MOST_CONNECTIONS {
+            break;
+        }
         unread = Some(more);
     }
     let message = format!(
-        "a server has more than {} connections of the account",
-        MOST_PAGES.saturating_mul(PAGE)
+        "the account has more connections than the {MOST_CONNECTIONS} that are read: nothing is done in an account as large \
+         as this"
     );
     connections.gaps.push(Gap::Unreadable { message });
     Ok(connections)
+}
+
+/// Reads one page; a server that puts more on it than was asked for knows no pages.
+fn read_page(bytes: &[u8]) -> Result<(String, (ServerInfo, Connz)), String> {
+    let (id, (info, connz)) = read::<Connz>(bytes)?;
+    let there = connz.connections.len();
+    if u64::try_from(there).is_ok_and(|there| there > PAGE) {
+        return Err(format!(
+            "{} put {there} connections on a page for {PAGE}",
+            info.name
+        ));
+    }
+    Ok((id, (info, connz)))
+}
+
+fn does_not_add_up(info: &ServerInfo, connz: &Connz) -> Gap {
+    Gap::Unreadable {
+        message: format!(
+            "{} tells of {} connections and lists fewer",
+            info.name, connz.total
+        ),
+    }
 }
 
 /// The servers with more connections that did not answer this page, whatever they answered before.
@@ -302,6 +332,23 @@ mod tests {
         let gap = not_listed_to_the_end(Some(&unread), &page(&["A", "C"]));
         let message = "1 servers did not list all their connections".to_owned();
         assert_eq!(gap, Some(Gap::Unreadable { message }));
+    }
+
+    #[test]
+    fn a_page_with_more_than_was_asked_for_is_not_read() {
+        let page = |number: usize| {
+            let one = r#"{"cid":1,"in_msgs":0,"out_msgs":0,"in_bytes":0,"out_bytes":0}"#;
+            let list = vec![one; number].join(",");
+            let server = r#"{"name":"a","id":"A","ver":"2.15.1"}"#;
+            read_page(
+                format!(r#"{{"server":{server},"data":{{"total":9,"connections":[{list}]}}}}"#).as_bytes(),
+            )
+        };
+        assert!(page(1024).is_ok());
+        assert_eq!(
+            page(1025).unwrap_err(),
+            "a put 1025 connections on a page for 1024"
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! another one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use futures::StreamExt;
 use leeward_core::names::{AccountId, ServerName};
 use leeward_core::snapshot::Gap;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::census::{Census, SeenServer};
 use super::merge::merge;
@@ -26,8 +29,12 @@ use crate::wire::monitor::Envelope;
 const LIMIT: Duration = Duration::from_secs(15);
 /// Servers asked at once for one account: bounds the memory that replies take.
 const AT_ONCE: usize = 8;
-/// Replies above this are decoded off the runtime's own threads; it is about a millisecond's work.
-const LARGE: usize = 512 * 1024;
+/// Packed replies above this are decoded off the runtime's own threads; it is about a millisecond's work.
+const LARGE: usize = 64 * 1024;
+/// And one after the other over the whole process, since each takes many times its size meanwhile.
+static DECODING: Semaphore = Semaphore::const_new(1);
+/// What all servers may say of one account together: some 120 000 streams and consumers, each replica counted.
+const MOST_TOGETHER: usize = 96 << 20;
 /// The subject as permissions name it.
 const ANY_SERVER: &str = "$SYS.REQ.SERVER.*.JSZ";
 
@@ -57,9 +64,10 @@ pub(crate) async fn ask(link: &Link, census: &Census, account: &AccountId) -> As
         .filter(|server| server.jetstream)
         .cloned()
         .collect();
+    let together = &Arc::new(AtomicUsize::new(0));
     let answers: Vec<_> = futures::stream::iter(servers)
         .map(|server| async move {
-            let answer = ask_one(link, &server, account).await;
+            let answer = ask_one(link, &server, account, together).await;
             (server.name, answer)
         })
         .buffer_unordered(AT_ONCE)
@@ -94,21 +102,45 @@ enum Failure {
     Gap(Gap),
 }
 
-async fn ask_one(link: &Link, server: &SeenServer, account: &AccountId) -> Result<Part, Failure> {
+async fn ask_one(
+    link: &Link,
+    server: &SeenServer,
+    account: &AccountId,
+    together: &Arc<AtomicUsize>,
+) -> Result<Part, Failure> {
     let subject = format!("$SYS.REQ.SERVER.{}.JSZ", server.id);
     let options = json!({ "account": account.as_str(), "streams": true, "consumer": true, "config": true });
-    let answer = link
-        .request(&subject, options.to_string(), LIMIT)
+    let packed = link
+        .request_packed(&subject, options.to_string(), LIMIT)
         .await
         .map_err(|error| failure(&error))?;
     let (server, account) = (server.name.clone(), account.clone());
-    let part = if answer.len() < LARGE {
+    let (together, small) = (Arc::clone(together), packed.len() < LARGE);
+    let decode = move || {
+        let answer = packed.unpack().map_err(|error| error.to_string())?;
+        let before = together.fetch_add(answer.len(), Ordering::Relaxed);
+        if before.saturating_add(answer.len()) > MOST_TOGETHER {
+            return Err(too_much(&account));
+        }
         decode(&answer, &server, &account)
+    };
+    let part = if small {
+        decode()
     } else {
-        let decoding = tokio::task::spawn_blocking(move || decode(&answer, &server, &account));
-        decoding.await.unwrap_or_else(|error| Err(error.to_string()))
+        let turn = DECODING.acquire().await;
+        let decoding = tokio::task::spawn_blocking(decode).await;
+        drop(turn);
+        decoding.unwrap_or_else(|error| Err(error.to_string()))
     };
     part.map_err(|message| Failure::Gap(Gap::Unreadable { message }))
+}
+
+fn too_much(account: &AccountId) -> String {
+    let most = MOST_TOGETHER >> 20;
+    format!(
+        "what the servers say of the streams and consumers of account {account} has more than {most} MiB, which is more \
+         than is read: nothing is done in an account as large as this"
+    )
 }
 
 fn failure(error: &RequestError) -> Failure {

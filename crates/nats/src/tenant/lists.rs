@@ -1,5 +1,7 @@
 //! An account's streams and consumers by the lists of the JetStream API, page by page (NATS.md N44).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use futures::StreamExt;
 use leeward_core::snapshot::Gap;
 use serde_json::json;
@@ -10,12 +12,16 @@ use crate::reading::{ConsumerReading, StreamReading};
 use crate::request::REQUEST_LIMIT;
 use crate::wire;
 use crate::wire::api::Answer;
-use crate::wire::assets::Page;
+use crate::wire::assets::{Page, Text};
 
 /// Consumers are listed one stream a request.
 const STREAMS_AT_ONCE: usize = 8;
-/// A bound on what one look reads, far above what one account's user can be expected to have.
-const MOST_PAGES: usize = 4096;
+/// Bytes of all pages that one look reads: some 80 000 streams and consumers.
+const MOST_TOGETHER: usize = 64 << 20;
+/// Pages of one list; servers put 256 on each.
+const MOST_PAGES: usize = 1024;
+/// Names that a gap lists.
+const MOST_NAMED: usize = 5;
 
 /// All that could be listed.
 #[derive(Debug, Default)]
@@ -30,7 +36,8 @@ pub(super) async fn all(client: &AccountClient) -> Lists {
         let streams = page.streams.iter().flatten();
         streams.map(|stream| StreamReading::new(stream, None)).collect()
     };
-    let (streams, mut gaps) = pages(client, "STREAM.LIST", &read).await;
+    let rest = &AtomicUsize::new(MOST_TOGETHER);
+    let (streams, mut gaps) = pages(client, "STREAM.LIST", rest, &read).await;
     let mut with_consumers = futures::stream::iter(streams)
         .map(|mut stream: StreamReading| async move {
             let read = |page: &Page<'_>| {
@@ -39,7 +46,8 @@ pub(super) async fn all(client: &AccountClient) -> Lists {
                     .map(|consumer| ConsumerReading::new(consumer, None))
                     .collect()
             };
-            let (consumers, gaps) = pages(client, &format!("CONSUMER.LIST.{}", stream.name), &read).await;
+            let call = format!("CONSUMER.LIST.{}", stream.name);
+            let (consumers, gaps) = pages(client, &call, rest, &read).await;
             stream.consumers = consumers;
             (stream, gaps)
         })
@@ -55,7 +63,12 @@ pub(super) async fn all(client: &AccountClient) -> Lists {
 type Read<'a, T> = &'a (dyn Fn(&Page<'_>) -> Result<Vec<T>, String> + Send + Sync);
 
 /// Reads all pages of a list; stops at the first that fails, with a gap.
-async fn pages<T>(client: &AccountClient, call: &str, read: Read<'_, T>) -> (Vec<T>, Vec<Gap>) {
+async fn pages<T>(
+    client: &AccountClient,
+    call: &str,
+    rest: &AtomicUsize,
+    read: Read<'_, T>,
+) -> (Vec<T>, Vec<Gap>) {
     let subject = client.subject(call);
     let (mut items, mut gaps) = (Vec::new(), Vec::new());
     let mut offset = 0_usize;
@@ -68,6 +81,15 @@ async fn pages<T>(client: &AccountClient, call: &str, read: Read<'_, T>) -> (Vec
                 return (items, gaps);
             }
         };
+        if !take(rest, answer.len()) {
+            let message = format!(
+                "the account's streams and consumers fill more than {} MiB of lists, which is more than is read: \
+                 nothing is done in an account as large as this",
+                MOST_TOGETHER >> 20
+            );
+            gaps.push(Gap::Unreadable { message });
+            return (items, gaps);
+        }
         let part = match part(&answer, read) {
             Ok(Some(part)) => part,
             // The stream was deleted since it was listed.
@@ -80,12 +102,18 @@ async fn pages<T>(client: &AccountClient, call: &str, read: Read<'_, T>) -> (Vec
             }
         };
         if !part.missing.is_empty() {
-            let message = format!("nobody answered {call} for {}", part.missing.join(", "));
+            let message = format!("nobody answered {call} for {}", part.missing);
             gaps.push(Gap::Unreadable { message });
         }
+        let nothing = part.items.is_empty();
         items.extend(part.items);
         offset = offset.saturating_add(part.limit);
         if offset >= part.total {
+            return (items, gaps);
+        }
+        if nothing {
+            let message = format!("{call} tells of {} and lists nothing after {offset}", part.total);
+            gaps.push(Gap::Unreadable { message });
             return (items, gaps);
         }
     }
@@ -102,8 +130,8 @@ struct Part<T> {
     total: usize,
     /// How many fit on one.
     limit: usize,
-    /// Names of those that did not answer the server that made the list.
-    missing: Vec<String>,
+    /// Those that did not answer the server that made the list, for people.
+    missing: String,
 }
 
 fn part<T>(answer: &[u8], read: Read<'_, T>) -> Result<Option<Part<T>>, String> {
@@ -114,17 +142,75 @@ fn part<T>(answer: &[u8], read: Read<'_, T>) -> Result<Option<Part<T>>, String> 
     }
     let page = wire::read::<Page<'_>>(answer)?;
     Ok(Some(Part {
+        limit: limit(&page)?,
         items: read(&page)?,
         total: page.total,
-        limit: page
-            .limit
-            .filter(|limit| *limit > 0)
-            .ok_or("a page came without its size")?,
-        missing: page
-            .missing
-            .iter()
-            .flatten()
-            .map(|name| name.to_string())
-            .collect(),
+        missing: named(page.missing.as_deref().unwrap_or_default()),
     }))
+}
+
+/// How many fit on a page; not less than there are on it, or pages would overlap without end.
+fn limit(page: &Page<'_>) -> Result<usize, String> {
+    let limit = page.limit.filter(|limit| *limit > 0);
+    let limit = limit.ok_or("a page came without its size")?;
+    let streams = page.streams.as_ref().map_or(0, Vec::len);
+    let there = streams.max(page.consumers.as_ref().map_or(0, Vec::len));
+    if there > limit {
+        return Err(format!("a page for {limit} came with {there}"));
+    }
+    Ok(limit)
+}
+
+fn named(missing: &[Text<'_>]) -> String {
+    let shown: Vec<&str> = missing.iter().take(MOST_NAMED).map(|name| &**name).collect();
+    match missing.len().saturating_sub(MOST_NAMED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Takes so many of what is left; false where that is less.
+fn take(rest: &AtomicUsize, bytes: usize) -> bool {
+    let taken = rest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |rest| {
+        rest.checked_sub(bytes)
+    });
+    taken.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Part<String>>, String> {
+        let names = |page: &Page<'_>| {
+            let consumers = page.consumers.iter().flatten();
+            Ok(consumers.map(|consumer| consumer.name.to_string()).collect())
+        };
+        part(text.as_bytes(), &names)
+    }
+
+    #[test]
+    fn a_page_whose_size_does_not_fit_what_is_on_it_is_not_read() {
+        let two = r#""consumers":[{"name":"a"},{"name":"b"}]"#;
+        let page = |limit: &str| read(&format!(r#"{{"total":9,{limit}{two}}}"#));
+        assert_eq!(page(r#""limit":2,"#).unwrap().unwrap().items, ["a", "b"]);
+        for limit in [r#""limit":1,"#, r#""limit":0,"#, ""] {
+            assert!(page(limit).is_err(), "{limit}");
+        }
+        assert!(page(r#""limit":18446744073709551615,"#).is_ok());
+    }
+
+    #[test]
+    fn of_many_that_are_missing_a_few_are_named() {
+        let names: Vec<String> = (0..100_000).map(|number| format!("\"s{number}\"")).collect();
+        let page = format!(r#"{{"total":0,"limit":256,"missing":[{}]}}"#, names.join(","));
+        let missing = read(&page).unwrap().unwrap().missing;
+        assert_eq!(missing, "s0, s1, s2, s3, s4 and 99995 more");
+    }
+
+    #[test]
+    fn a_look_reads_so_many_bytes_and_no_more() {
+        let rest = AtomicUsize::new(10);
+        assert!(take(&rest, 6) && !take(&rest, 5) && take(&rest, 4) && !take(&rest, 1));
+    }
 }

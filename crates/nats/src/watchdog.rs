@@ -1,0 +1,107 @@
+//! Ends connections on which a server says more at once than anybody reads.
+//!
+//! async-nats keeps a line or a message until its end has come, however long that takes. What it keeps is not to be seen,
+//! but what came in is: on a connection, the bytes since its last message; before there is one, the memory that this
+//! process takes.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::Client;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Between looks; at the speed of memory some 20 MiB come meanwhile.
+const EVERY: Duration = Duration::from_millis(40);
+/// More than any answer has that is read, packed or not.
+const MOST_AT_ONCE: u64 = 40 << 20;
+/// By so much no handshake makes a process grow.
+const MOST_GROWTH: u64 = 48 << 20;
+/// Linux counts memory in pages of at least this.
+const PAGE: u64 = 4 << 10;
+
+/// Waits until more than is read has come since the last message.
+pub(crate) async fn too_much_at_once(client: &Client) {
+    let statistics = client.statistics();
+    let counts = || {
+        let messages = statistics.in_messages.load(Ordering::Relaxed);
+        (messages, statistics.in_bytes.load(Ordering::Relaxed))
+    };
+    let mut watch = Watch::new(counts());
+    let mut looks = looks();
+    loop {
+        looks.tick().await;
+        if watch.is_too_much(counts()) {
+            return;
+        }
+    }
+}
+
+/// Waits until this process has grown more than a handshake makes it; for ever where that is not known.
+pub(crate) async fn growth() {
+    let Some(before) = resident() else {
+        return std::future::pending().await;
+    };
+    let mut looks = looks();
+    loop {
+        looks.tick().await;
+        if resident().is_some_and(|now| now.saturating_sub(before) > MOST_GROWTH) {
+            return;
+        }
+    }
+}
+
+fn looks() -> tokio::time::Interval {
+    let mut looks = interval(EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// Bytes of memory that this process takes.
+fn resident() -> Option<u64> {
+    let counts = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = counts.split(' ').nth(1)?.parse().ok()?;
+    Some(pages.saturating_mul(PAGE))
+}
+
+/// The bytes since the last message.
+struct Watch {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Watch {
+    fn new((messages, bytes): (u64, u64)) -> Self {
+        Self { messages, bytes }
+    }
+
+    fn is_too_much(&mut self, (messages, bytes): (u64, u64)) -> bool {
+        if messages != self.messages {
+            *self = Self::new((messages, bytes));
+        }
+        bytes.saturating_sub(self.bytes) > MOST_AT_ONCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_messages_are_not_too_much_and_one_without_end_is() {
+        let mut watch = Watch::new((0, 0));
+        for number in 1..100 {
+            assert!(!watch.is_too_much((number, number * MOST_AT_ONCE)));
+        }
+        assert!(
+            !watch.is_too_much((99, 100 * MOST_AT_ONCE)),
+            "its beginning may be long ago"
+        );
+        assert!(watch.is_too_much((99, 100 * MOST_AT_ONCE + 1)));
+        assert!(!watch.is_too_much((100, 101 * MOST_AT_ONCE)), "it ended");
+    }
+
+    #[test]
+    fn what_this_process_takes_is_known() {
+        assert!(resident().is_some_and(|bytes| bytes > PAGE));
+    }
+}
