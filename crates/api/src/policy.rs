@@ -109,6 +109,13 @@ pub struct PlacementPolicySpec {
     )]
     pub jet_stream_domain: Option<String>,
 
+    /// The first part of the subjects on which the account's user is answered, if it is not `_INBOX`: one that no other user
+    /// of the account may subscribe or publish to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new(INBOX_PREFIX).message(INBOX_PREFIX_MESSAGE))]
+    pub inbox_prefix: Option<String>,
+
     /// What the policy may do: `Observe` looks and reports, `Enforce` acts.
     #[serde(default)]
     pub mode: Mode,
@@ -165,6 +172,11 @@ pub struct PlacementPolicySpec {
     pub reset_token: Option<String>,
 }
 
+/// One or more words of a subject.
+pub(crate) const INBOX_PREFIX: &str = "self.matches('^[^ \\t\\n.*>]+([.][^ \\t\\n.*>]+)*$')";
+pub(crate) const INBOX_PREFIX_MESSAGE: &str =
+    "inboxPrefix must be words separated by dots, without wildcards or spaces, such as \"_INBOX_leeward\"";
+
 /// What a policy may do.
 #[derive(
     Serialize, Deserialize, JsonSchema, Display, AsRefStr, Debug, Clone, Copy, PartialEq, Eq, Default,
@@ -206,7 +218,8 @@ pub struct SystemRef {
 /// Names a Secret with NATS credentials, in the namespace of the object that refers to it.
 ///
 /// The Secret holds exactly one of: `user.creds` (a credentials file), `nkey` (a seed), `token`, `username` and
-/// `password`, or `tls.crt` and `tls.key`.
+/// `password`, or `tls.crt` and `tls.key`; only these last two may stand beside another, for servers that ask every client
+/// for a certificate.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialsRef {

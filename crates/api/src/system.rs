@@ -12,7 +12,7 @@ use strum::{AsRefStr, Display};
 
 use crate::{
     duration::{GoDuration, at_least},
-    policy::CredentialsRef,
+    policy::{CredentialsRef, INBOX_PREFIX, INBOX_PREFIX_MESSAGE},
     system_status::NatsSystemStatus,
 };
 
@@ -50,9 +50,15 @@ use crate::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.servers.all(s, !s.startsWith('ws://')) || (!has(self.tls) && self.servers.all(s, !s.startsWith('tls://') && !s.startsWith('wss://')))")
+        .message("servers must not have a ws:// URL beside tls, or beside a URL with TLS, since it goes without: write wss://")
+        .field_path(".servers"),
+)]
 pub struct NatsSystemSpec {
     /// Where to connect: URLs with the schemes `nats`, `tls`, `ws` or `wss`, such as `tls://nats-east.example:4222`.
-    /// One that can be reached is enough.
+    /// One that can be reached is enough; no other server is connected to, whatever the servers say of each other. Where
+    /// one URL has TLS, or `tls` is given, all connections have it.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 256)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
@@ -71,6 +77,12 @@ pub struct NatsSystemSpec {
     /// its own account's user, as far as that user may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_ref: Option<CredentialsRef>,
+
+    /// The first part of the subjects on which the system account's user is answered, if it is not `_INBOX`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new(INBOX_PREFIX).message(INBOX_PREFIX_MESSAGE))]
+    pub inbox_prefix: Option<String>,
 
     /// The namespaces whose policies may refer to this system.
     #[serde(default)]
@@ -105,7 +117,8 @@ pub struct Tls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_ref: Option<CaRef>,
 
-    /// A Secret of type `kubernetes.io/tls` in this object's namespace with the certificate to show to the servers.
+    /// A Secret of type `kubernetes.io/tls` in this object's namespace with the certificate that the system account's user
+    /// shows to the servers. Policies do not: each brings its own in the Secret of its `credentialsRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate_ref: Option<CertificateRef>,
 

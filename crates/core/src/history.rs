@@ -100,10 +100,11 @@ impl History {
         self.ledger.begin(asset, action);
     }
 
-    /// Remembers the end of an operation. One that sent no request leaves no trace.
+    /// Remembers the end of an operation. One that sent no request leaves no trace, but for an attempt where somebody else
+    /// answered for the servers: that does not pass by itself.
     pub fn record(&mut self, ended: &Ended, rules: &Disruption) -> BreakerNews {
         self.ledger.end(&ended.asset, ended.requests > 0, ended.at);
-        if ended.requests == 0 {
+        if ended.requests == 0 && ended.reason != Some(FindingReason::AnswersDiffer) {
             return BreakerNews::None;
         }
         let entry = self.assets.entry(ended.asset.clone()).or_insert(AssetHistory {
@@ -118,9 +119,12 @@ impl History {
             ActionResult::Succeeded | ActionResult::Stalled => 0,
             ActionResult::Abandoned => entry.attempts,
             ActionResult::Missed | ActionResult::Failed | ActionResult::TimedOut => {
-                entry.attempts.saturating_add(ended.requests)
+                entry.attempts.saturating_add(ended.requests.max(1))
             }
         };
+        if ended.requests == 0 {
+            return BreakerNews::None;
+        }
         if ended.reason == Some(FindingReason::Contested) {
             entry.undone = entry.undone.saturating_add(1);
         }

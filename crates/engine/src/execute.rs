@@ -17,8 +17,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::demand::elapsed;
-use leeward_core::names::StreamName;
-use leeward_core::operation::{Outcome, VerifyLimits};
+use leeward_core::names::{AssetName, StreamName};
+use leeward_core::operation::{After, Asked, Outcome, Reading, Sighting, VerifyLimits, after};
 use leeward_core::plan::{Action, Deed};
 use tokio::sync::watch;
 
@@ -209,11 +209,34 @@ impl<A, C> Tools<'_, A, C> {
     }
 }
 
+impl<A: Act, C: Clock> Tools<'_, A, C> {
+    /// What was read, by the word of the servers alone where nobody else can say it.
+    async fn confirmed(self, asset: &AssetName, reading: Reading) -> Sighting {
+        match self.act.confirm(asset, &reading).await {
+            Ok(None) => Sighting::Seen(reading),
+            Ok(Some(confirmed)) => confirmed,
+            Err(_) => Sighting::Unanswered,
+        }
+    }
+
+    /// What a look after the request means. One that would end the wait counts only if it is confirmed.
+    async fn judge(self, action: &Action, sighting: Sighting, asked: &Asked) -> After {
+        let means = |sighting: &Sighting| after(action, sighting, asked, self.clock.now(), self.limits);
+        match (means(&sighting), sighting) {
+            (After::Done(_) | After::Again, Sighting::Seen(reading)) => {
+                means(&self.confirmed(&action.asset, reading).await)
+            }
+            (means, _) => means,
+        }
+    }
+}
+
 fn failure(error: &ActError) -> Outcome {
     let result = match error {
-        ActError::Refused { .. } | ActError::StoredDifferently { .. } | ActError::Malformed { .. } => {
-            ActionResult::Failed
-        }
+        ActError::Refused { .. }
+        | ActError::StoredDifferently { .. }
+        | ActError::AnswersDiffer { .. }
+        | ActError::Malformed { .. } => ActionResult::Failed,
         ActError::Denied { .. }
         | ActError::Unanswered { .. }
         | ActError::Unread { .. }

@@ -252,6 +252,7 @@ fn ended_event(finished: &Finished) -> Option<(EventReason, String)> {
         (ActionResult::Succeeded, false, _) => EventReason::LeaderMoved,
         (ActionResult::TimedOut, true, _) => EventReason::StreamMoveTimedOut,
         (_, _, Some(FindingReason::PermissionDenied)) => EventReason::PermissionDenied,
+        (_, _, Some(FindingReason::AnswersDiffer)) => EventReason::AnswersDiffer,
         (_, _, Some(FindingReason::Contested)) => EventReason::PlacementContested,
         (ActionResult::Missed, _, _) => EventReason::StepDownMissed,
         (ActionResult::Stalled, _, _) => EventReason::ConsumerStalled,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use leeward_api::vocabulary::FindingReason;
 use leeward_core::names::{AccountId, AssetName, StreamName};
-use leeward_core::operation::Sighting;
+use leeward_core::operation::{Reading, Sighting};
 use leeward_core::plan::Aim;
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
@@ -31,6 +31,15 @@ pub trait Observe: Send + Sync + 'static {
 pub trait Act: Send + Sync + 'static {
     /// Reads an asset from the server that leads it.
     fn read(&self, asset: &AssetName) -> impl Future<Output = Result<Sighting, ActError>> + Send;
+
+    /// The same asset as the servers tell it where no client of the account can answer in their place: what an operation
+    /// decides on. `None` where there is no such place, as without a user of the system account; then the reading is all
+    /// that can be known.
+    fn confirm(
+        &self,
+        asset: &AssetName,
+        reading: &Reading,
+    ) -> impl Future<Output = Result<Option<Sighting>, ActError>> + Send;
 
     /// Asks the leader of an asset to step down. An `Ok` says that the request was taken, nothing more (P9).
     fn step_down(
@@ -125,6 +134,12 @@ pub enum ActError {
         /// What differs.
         message: String,
     },
+    /// Somebody else may be answering in the servers' place; nothing was sent.
+    #[error("nothing was sent: {message}")]
+    AnswersDiffer {
+        /// What was answered, and by whom.
+        message: String,
+    },
     /// The servers stored something else than what was sent (P7).
     #[error("the stored configuration differs from what was sent in {fields:?}")]
     StoredDifferently {
@@ -147,6 +162,7 @@ impl ActError {
             Self::Disconnected => "disconnected",
             Self::Malformed { .. } => "malformed",
             Self::Changed { .. } => "changed",
+            Self::AnswersDiffer { .. } => "answers_differ",
             Self::StoredDifferently { .. } => "stored_differently",
             Self::PermitExpired => "permit_expired",
         }
@@ -158,6 +174,7 @@ impl ActError {
             Self::Denied { .. } => Some(FindingReason::PermissionDenied),
             Self::Refused { reason, .. } => *reason,
             Self::StoredDifferently { .. } => Some(FindingReason::Contested),
+            Self::AnswersDiffer { .. } => Some(FindingReason::AnswersDiffer),
             Self::Unanswered { .. }
             | Self::Unread { .. }
             | Self::Disconnected
@@ -190,6 +207,7 @@ impl ActError {
             | Self::Unread { .. }
             | Self::Disconnected
             | Self::Changed { .. }
+            | Self::AnswersDiffer { .. }
             | Self::PermitExpired => false,
         }
     }

@@ -2,23 +2,34 @@
 //!
 //! Promises: an account counts for the one connection on which the server told it, and for none after; a user that comes
 //! to belong to another account ends the connection for good, so that what was decided for the one is never done to the
-//! other (P8).
+//! other (P8). Any client of an account may answer its USER.INFO in the servers' place. So where a user of the system
+//! account observes, it is asked of the servers there, by the names that the server's own INFO line gave to itself and to
+//! the connection; without one, answers that differ count for nothing, and neither does one that the user's own JWT
+//! contradicts (P11).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
 use leeward_core::names::AccountId;
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::connect::{Epoch, LOOK_AGAIN, Link};
-use crate::request::{REQUEST_LIMIT, RequestError};
+use crate::credentials::Credentials;
+use crate::observe::witness::{Unseen, Witness};
+use crate::request::{Enough, Gather, Gathered, REQUEST_LIMIT, RequestError};
 use crate::wire;
 use crate::wire::monitor::{Envelope, UserInfo};
 
 const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 /// After a first failure, which may be a hiccup.
 const SOON_AGAIN: Duration = Duration::from_secs(2);
+/// For a second answer after the first: the server's own may be the later one.
+const SECOND_ANSWER: Duration = Duration::from_millis(500);
 
 /// The account of a user, as the servers tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +40,41 @@ pub struct AccountInfo {
     pub name: String,
 }
 
+/// Why the account of a user is not known, in words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountProblem {
+    /// The user may not ask for it, or not be answered.
+    Denied {
+        /// The refused subject.
+        subject: String,
+    },
+    /// The user of the system account does not see the connection, which may be but a matter of time.
+    Unseen {
+        /// Why.
+        message: String,
+    },
+    /// Nobody says it in a way that can be relied on.
+    Unconfirmed {
+        /// What was said instead, and what to do.
+        message: String,
+    },
+}
+
 /// Why the account is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unknown {
-    #[error(transparent)]
+    #[error("{0}: the servers do not say which account the user belongs to")]
     Unanswered(RequestError),
-    #[error("{0}")]
+    #[error("the answer to {USER_INFO} cannot be used: {0}")]
     NotUnderstood(String),
+    #[error("the system account's user does not see the connection: {0}")]
+    Unseen(Unseen),
+    /// Somebody says it of another account.
+    #[error(
+        "{message}: somebody else answers in the servers' place, so nothing is done or shown: deny $SYS.REQ.> to all other \
+         users of the account"
+    )]
+    Contradicted { message: String },
 }
 
 impl Unknown {
@@ -44,21 +83,94 @@ impl Unknown {
         matches!(
             self,
             Self::Unanswered(RequestError::Disconnected | RequestError::Interrupted { subject: _ })
+                | Self::Unseen(_)
         )
     }
 
-    fn is_denied(&self) -> bool {
-        matches!(self, Self::Unanswered(RequestError::Denied { subject: _ }))
+    /// Whether what was known before must not be relied on any more.
+    fn is_definite(&self) -> bool {
+        matches!(
+            self,
+            Self::Unanswered(RequestError::Denied { subject: _ }) | Self::Contradicted { message: _ }
+        )
+    }
+
+    /// When what passes is to be tried again; a right that is missing stays so for a while.
+    fn again(&self) -> Duration {
+        match self {
+            Self::Unseen(Unseen::Unanswered(RequestError::Denied { subject: _ })) => LOOK_AGAIN,
+            _ => SOON_AGAIN,
+        }
+    }
+
+    fn problem(&self) -> AccountProblem {
+        match self {
+            Self::Unanswered(RequestError::Denied { subject }) => AccountProblem::Denied {
+                subject: subject.clone(),
+            },
+            Self::Unseen(_) => AccountProblem::Unseen {
+                message: self.to_string(),
+            },
+            Self::Unanswered(_) | Self::NotUnderstood(_) | Self::Contradicted { message: _ } => {
+                AccountProblem::Unconfirmed {
+                    message: self.to_string(),
+                }
+            }
+        }
     }
 }
 
+/// Who says which account it is, besides the account's own connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// The servers, through the system account.
+    System(Witness),
+    /// Nobody but that connection.
+    Account {
+        /// The account of the user's own JWT, where it has one.
+        issuer: Option<String>,
+    },
+}
+
+/// The account that issued a user's JWT.
+pub(crate) fn issuer(credentials: &Credentials) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iss: String,
+        #[serde(default)]
+        nats: Nats,
+    }
+    #[derive(Default, Deserialize)]
+    struct Nats {
+        /// Given where a signing key of the account issued it.
+        issuer_account: Option<String>,
+    }
+    let text = match credentials {
+        Credentials::CredsFile(text) => text.expose_secret(),
+        Credentials::WithCertificate { user, .. } => return issuer(user),
+        Credentials::Nkey(_)
+        | Credentials::Token(_)
+        | Credentials::UserPassword { .. }
+        | Credentials::TlsClientCertificate { .. } => return None,
+    };
+    let jwt = text.lines().map(str::trim).find(|line| line.starts_with("eyJ"))?;
+    let claims = BASE64URL_NOPAD.decode(jwt.split('.').nth(1)?.as_bytes()).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    let account = claims.nats.issuer_account.filter(|account| !account.is_empty());
+    Some(account.unwrap_or(claims.iss))
+}
+
+/// The first answer, of whomever.
 pub(crate) async fn user_info(link: &Link) -> Result<AccountInfo, Unknown> {
     let answer = link
         .request(USER_INFO, Bytes::new(), REQUEST_LIMIT)
         .await
         .map_err(Unknown::Unanswered)?;
-    let read = |answer: &[u8]| wire::read::<Envelope<UserInfo>>(answer)?.content();
-    let (_, user) = read(&answer).map_err(Unknown::NotUnderstood)?;
+    read(&answer).map_err(Unknown::NotUnderstood)
+}
+
+fn read(answer: &[u8]) -> Result<AccountInfo, String> {
+    let (_, user) = wire::read::<Envelope<UserInfo>>(answer)?.content()?;
     Ok(AccountInfo {
         name: user
             .account_name
@@ -69,6 +181,83 @@ pub(crate) async fn user_info(link: &Link) -> Result<AccountInfo, Unknown> {
     })
 }
 
+/// The account, if all who can say it say the same.
+async fn agreed(link: &Link, source: &Source) -> Result<AccountInfo, Unknown> {
+    match source {
+        Source::System(witness) => {
+            let said = user_info(link).await?;
+            let client = link
+                .connected()
+                .ok_or(Unknown::Unanswered(RequestError::Disconnected))?;
+            let seen = witness
+                .account_of(&client.server_info())
+                .await
+                .map_err(Unknown::Unseen)?;
+            confirmed(&said, seen)
+        }
+        Source::Account { issuer } => {
+            let said = only_answer(link).await?;
+            issued(said, issuer.as_deref())
+        }
+    }
+}
+
+/// What the servers see counts, for people too: only the id is compared.
+fn confirmed(said: &AccountInfo, seen: AccountInfo) -> Result<AccountInfo, Unknown> {
+    if said.id == seen.id {
+        return Ok(seen);
+    }
+    let message = format!(
+        "{USER_INFO} was answered with account {}, and the servers have the connection in account {}",
+        said.id, seen.id
+    );
+    Err(Unknown::Contradicted { message })
+}
+
+fn issued(said: AccountInfo, issuer: Option<&str>) -> Result<AccountInfo, Unknown> {
+    match issuer {
+        Some(issuer) if issuer != said.id.as_str() => Err(Unknown::Contradicted {
+            message: format!(
+                "{USER_INFO} was answered with account {}, and the user's JWT is of account {issuer}",
+                said.id
+            ),
+        }),
+        Some(_) | None => Ok(said),
+    }
+}
+
+/// The answer, if there is no other.
+async fn only_answer(link: &Link) -> Result<AccountInfo, Unknown> {
+    let gather = Gather {
+        subject: USER_INFO,
+        payload: String::new(),
+        limit: REQUEST_LIMIT,
+        // One that came twice is one (NATS.md N41).
+        read: &|answer| Ok((answer.to_vec(), read(answer))),
+        enough: &|_| Enough::IfQuietFor(SECOND_ANSWER),
+    };
+    let gathered = link.gather(gather).await.map_err(Unknown::Unanswered)?;
+    only(gathered)
+}
+
+fn only(gathered: Gathered<Vec<u8>, Result<AccountInfo, String>>) -> Result<AccountInfo, Unknown> {
+    let Gathered { replies, unreadable } = gathered;
+    let unreadable = unreadable.into_iter().map(Err);
+    let mut answers: Vec<_> = replies.into_values().chain(unreadable).collect();
+    let ids: BTreeSet<Option<&AccountId>> = answers
+        .iter()
+        .map(|answer| answer.as_ref().ok().map(|info| &info.id))
+        .collect();
+    if ids.len() > 1 {
+        let message = format!("{USER_INFO} was answered {} times, and not alike", answers.len());
+        return Err(Unknown::Contradicted { message });
+    }
+    match answers.pop() {
+        Some(answer) => answer.map_err(Unknown::NotUnderstood),
+        None => Err(Unknown::NotUnderstood("there is none".to_owned())),
+    }
+}
+
 /// Who is told.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
@@ -76,6 +265,8 @@ pub(crate) struct Told {
     pub(crate) account: watch::Sender<Option<AccountInfo>>,
     /// The connection on which it was told.
     pub(crate) confirmed: watch::Sender<Option<Epoch>>,
+    /// Why it is not known.
+    pub(crate) problem: watch::Sender<Option<AccountProblem>>,
 }
 
 /// What an answer, or none, means.
@@ -86,7 +277,11 @@ enum Lesson {
     /// The user belongs to another account than the one it acted in.
     Moved(String),
     /// It is not known now; what was known before is forgotten if `forget`.
-    Unknown { forget: bool, again: Option<Duration> },
+    Unknown {
+        forget: bool,
+        again: Duration,
+        problem: Option<AccountProblem>,
+    },
 }
 
 /// What was learnt so far on all connections.
@@ -110,15 +305,16 @@ impl Learnt {
             }
             (Err(error), _) if error.is_transient() => Lesson::Unknown {
                 forget: false,
-                again: Some(SOON_AGAIN),
+                again: error.again(),
+                problem: matches!(error, Unknown::Unseen(_)).then(|| error.problem()),
             },
             (Err(error), _) => {
                 self.failures = self.failures.saturating_add(1);
-                let forget = error.is_denied() || self.failures > 1;
-                tracing::warn!(%error, "the account of the user is not known");
+                let forget = error.is_definite() || self.failures > 1;
                 Lesson::Unknown {
                     forget,
-                    again: Some(if forget { LOOK_AGAIN } else { SOON_AGAIN }),
+                    again: if forget { LOOK_AGAIN } else { SOON_AGAIN },
+                    problem: Some(error.problem()),
                 }
             }
         }
@@ -126,7 +322,7 @@ impl Learnt {
 }
 
 /// Asks on each new connection which account it is.
-pub(crate) async fn learn(link: Arc<Link>, told: Told) {
+pub(crate) async fn learn(link: Arc<Link>, source: Source, told: Told) {
     let mut client = link.client();
     // A learner that broke off left behind what it had said.
     let mut learnt = Learnt {
@@ -136,7 +332,7 @@ pub(crate) async fn learn(link: Arc<Link>, told: Told) {
     loop {
         let wait = if client.borrow_and_update().is_some() {
             let before = link.epoch();
-            let answer = user_info(&link).await;
+            let answer = agreed(&link, &source).await;
             // What an earlier connection was told says nothing of this one.
             let answer = match (answer, before) {
                 (answer, Some(epoch)) if link.epoch() == Some(epoch) => answer.map(|info| (info, epoch)),
@@ -145,6 +341,7 @@ pub(crate) async fn learn(link: Arc<Link>, told: Told) {
             let epoch = answer.as_ref().ok().map(|(_, epoch)| *epoch);
             match learnt.hear(answer.map(|(info, _)| info)) {
                 Lesson::Confirmed(info) => {
+                    told.problem.send_if_modified(|known| known.take().is_some());
                     told.confirmed.send_replace(epoch);
                     told.account
                         .send_if_modified(|known| known.replace(info.clone()) != Some(info));
@@ -155,12 +352,17 @@ pub(crate) async fn learn(link: Arc<Link>, told: Told) {
                     link.give_up(&message);
                     return;
                 }
-                Lesson::Unknown { forget, again } => {
+                Lesson::Unknown {
+                    forget,
+                    again,
+                    problem,
+                } => {
+                    told.doubt(problem);
                     told.confirmed.send_replace(None);
                     if forget {
                         told.account.send_if_modified(|known| known.take().is_some());
                     }
-                    again
+                    Some(again)
                 }
             }
         } else {
@@ -170,6 +372,20 @@ pub(crate) async fn learn(link: Arc<Link>, told: Told) {
             changed = client.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
         }
+    }
+}
+
+impl Told {
+    fn doubt(&self, problem: Option<AccountProblem>) {
+        let Some(problem) = problem else { return };
+        self.problem.send_if_modified(|known| {
+            let changed = known.as_ref() != Some(&problem);
+            if changed {
+                tracing::warn!(?problem, "the account of the user is not known");
+                *known = Some(problem);
+            }
+            changed
+        });
     }
 }
 
@@ -207,23 +423,122 @@ mod tests {
     #[test]
     fn an_account_is_forgotten_when_servers_no_longer_say_it_and_kept_over_an_outage() {
         let mut learnt = Learnt::default();
-        let kept = Lesson::Unknown {
-            forget: false,
-            again: Some(SOON_AGAIN),
-        };
-        let forgotten = Lesson::Unknown {
-            forget: true,
-            again: Some(LOOK_AGAIN),
+        let forgets = |lesson: Lesson| match lesson {
+            Lesson::Unknown {
+                forget,
+                again,
+                problem,
+            } => (forget, again, problem.is_some()),
+            other => panic!("{other:?}"),
         };
         for _ in 0..3 {
             let lost = learnt.hear(unanswered(|subject| RequestError::Interrupted { subject }));
-            assert_eq!(lost, kept);
+            assert_eq!(forgets(lost), (false, SOON_AGAIN, false));
+            let unseen = Unseen::NoServer { server: "n".into() };
+            let unseen = learnt.hear(Err(Unknown::Unseen(unseen)));
+            assert_eq!(
+                forgets(unseen),
+                (false, SOON_AGAIN, true),
+                "the system account is not there yet"
+            );
         }
         let timeout = |subject| RequestError::Timeout { subject };
-        assert_eq!(learnt.hear(unanswered(timeout)), kept, "a hiccup");
-        assert_eq!(learnt.hear(unanswered(timeout)), forgotten);
+        let hiccup = learnt.hear(unanswered(timeout));
+        assert_eq!(forgets(hiccup), (false, SOON_AGAIN, true));
+        assert_eq!(
+            forgets(learnt.hear(unanswered(timeout))),
+            (true, LOOK_AGAIN, true)
+        );
         assert_eq!(learnt.hear(Ok(info("A"))), Lesson::Confirmed(info("A")));
         let denied = learnt.hear(unanswered(|subject| RequestError::Denied { subject }));
-        assert_eq!(denied, forgotten);
+        assert_eq!(forgets(denied), (true, LOOK_AGAIN, true));
+        assert_eq!(learnt.hear(Ok(info("A"))), Lesson::Confirmed(info("A")));
+        let contradicted = learnt.hear(confirmed(&info("B"), info("A")));
+        assert_eq!(forgets(contradicted), (true, LOOK_AGAIN, true));
+    }
+
+    #[test]
+    fn only_a_refused_subject_asks_for_a_right() {
+        let words = |error: Unknown| match error.problem() {
+            AccountProblem::Unconfirmed { message } => message,
+            other => panic!("{other:?}"),
+        };
+        let garbage = words(Unknown::NotUnderstood("expected value at line 1".into()));
+        assert_eq!(
+            garbage,
+            "the answer to $SYS.REQ.USER.INFO cannot be used: expected value at line 1"
+        );
+        let refused = Unknown::Unanswered(RequestError::Denied {
+            subject: USER_INFO.into(),
+        });
+        let subject = USER_INFO.to_owned();
+        assert_eq!(refused.problem(), AccountProblem::Denied { subject });
+    }
+
+    #[test]
+    fn p11_an_account_that_the_servers_or_the_jwt_contradict_is_not_the_users() {
+        let words = |told: Result<AccountInfo, Unknown>| told.unwrap_err().to_string();
+        let said = words(confirmed(&info("VICTIM"), info("TENANT")));
+        assert!(
+            said.contains("account VICTIM") && said.contains("account TENANT"),
+            "{said}"
+        );
+        assert_eq!(issued(info("A"), Some("A")), Ok(info("A")));
+        assert_eq!(issued(info("A"), None), Ok(info("A")));
+        assert!(words(issued(info("VICTIM"), Some("A"))).contains("JWT is of account A"));
+        let named = AccountInfo {
+            name: "VICTIM".into(),
+            ..info("A")
+        };
+        assert_eq!(
+            confirmed(&named, info("A")),
+            Ok(info("A")),
+            "what the servers call it"
+        );
+    }
+
+    #[test]
+    fn p11_answers_that_differ_count_for_nothing() {
+        let answers = |answers: &[Result<&str, &str>]| {
+            let answers = answers.iter().enumerate();
+            let replies = answers.map(|(number, answer)| {
+                (
+                    vec![u8::try_from(number).unwrap()],
+                    answer.map(info).map_err(str::to_owned),
+                )
+            });
+            only(Gathered {
+                replies: replies.collect(),
+                unreadable: Vec::new(),
+            })
+        };
+        assert_eq!(answers(&[Ok("A")]), Ok(info("A")));
+        assert_eq!(answers(&[Ok("A"), Ok("A")]), Ok(info("A")));
+        for differing in [[Ok("A"), Ok("B")], [Ok("A"), Err("no JSON")]] {
+            assert!(matches!(answers(&differing), Err(Unknown::Contradicted { .. })));
+        }
+        assert!(matches!(
+            answers(&[Err("no JSON")]),
+            Err(Unknown::NotUnderstood(_))
+        ));
+    }
+
+    #[test]
+    fn the_account_of_a_jwt_is_its_issuer_or_whom_that_signs_for() {
+        let of = |claims: &str| {
+            let jwt = format!("eyJ0.{}.sig", BASE64URL_NOPAD.encode(claims.as_bytes()));
+            let text = format!("-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n");
+            issuer(&Credentials::CredsFile(text.into()))
+        };
+        assert_eq!(of(r#"{"iss":"A","nats":{}}"#).as_deref(), Some("A"));
+        assert_eq!(
+            of(r#"{"iss":"S","nats":{"issuer_account":"A"}}"#).as_deref(),
+            Some("A")
+        );
+        assert_eq!(of("no JSON"), None);
+        assert_eq!(
+            issuer(&Credentials::Token("eyJ0.e30.sig".to_owned().into())),
+            None
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use leeward_core::names::{AssetName, StreamName};
-use leeward_core::operation::Sighting;
+use leeward_core::operation::{Reading, Sighting};
 use leeward_core::plan::Aim;
 use leeward_core::target::MoveTarget;
 use leeward_engine::permit::Permit;
@@ -19,9 +19,10 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::account::{AccountInfo, Told, learn};
+use crate::account::{AccountInfo, AccountProblem, Source, Told, issuer, learn};
 use crate::calls::{Calls, Found, malformed};
 use crate::connect::{ConnectConfig, ConnectionState, Link};
+use crate::observe::witness::Witness;
 use crate::reading::{ConsumerReading, StreamReading};
 use crate::request::REQUEST_LIMIT;
 use crate::wire;
@@ -33,18 +34,37 @@ use crate::wire::assets::{ConsumerInfo, StreamInfo};
 pub struct AccountClient {
     calls: Calls,
     account: watch::Receiver<Option<AccountInfo>>,
+    problem: watch::Receiver<Option<AccountProblem>>,
     _learner: AbortOnDropHandle<()>,
 }
 
 impl AccountClient {
-    /// Starts to connect; `domain` is the JetStream domain of the account's assets, if they are in one.
+    /// Starts to connect; `domain` is the JetStream domain of the account's assets, if they are in one. Nobody confirms
+    /// what is said on the connection.
     pub fn connect(config: ConnectConfig, domain: Option<&str>) -> Arc<Self> {
+        Self::start(config, domain, None)
+    }
+
+    /// The same, but what is said on the connection decides only where the witness confirms it.
+    pub fn connect_witnessed(config: ConnectConfig, domain: Option<&str>, witness: Witness) -> Arc<Self> {
+        Self::start(config, domain, Some(witness))
+    }
+
+    fn start(config: ConnectConfig, domain: Option<&str>, witness: Option<Witness>) -> Arc<Self> {
+        let source = match &witness {
+            Some(witness) => Source::System(witness.clone()),
+            None => Source::Account {
+                issuer: config.credentials.as_ref().and_then(issuer),
+            },
+        };
         let link = Arc::new(Link::open(config));
         let (sender, account) = watch::channel(None);
         let (confirm, confirmed) = watch::channel(None);
+        let (doubt, problem) = watch::channel(None);
         let told = Told {
             account: sender,
             confirmed: confirm,
+            problem: doubt,
         };
         let asking = Arc::clone(&link);
         let learner = tokio::spawn(async move {
@@ -53,7 +73,7 @@ impl AccountClient {
             let broke_off = |_: &Panicked| {
                 unconfirmed.send_replace(None);
             };
-            let begin = || learn(Arc::clone(&asking), told.clone());
+            let begin = || learn(Arc::clone(&asking), source.clone(), told.clone());
             supervise::keep(Task::Account, broke_off, begin).await;
         });
         let prefix = match domain {
@@ -65,8 +85,11 @@ impl AccountClient {
                 link,
                 prefix,
                 confirmed,
+                account: account.clone(),
+                witness,
             },
             account,
+            problem,
             _learner: AbortOnDropHandle::new(learner),
         })
     }
@@ -80,6 +103,11 @@ impl AccountClient {
     /// outage, but acts are refused as [`ActError::Disconnected`] until the servers have said it anew.
     pub fn account(&self) -> watch::Receiver<Option<AccountInfo>> {
         self.account.clone()
+    }
+
+    /// Why the account is not known, once it was tried to learn it.
+    pub fn account_problem(&self) -> watch::Receiver<Option<AccountProblem>> {
+        self.problem.clone()
     }
 
     pub(crate) fn calls(&self) -> &Calls {
@@ -146,6 +174,23 @@ impl Act for AccountClient {
         })
     }
 
+    async fn confirm(&self, asset: &AssetName, reading: &Reading) -> Result<Option<Sighting>, ActError> {
+        let Some(witness) = &self.calls.witness else {
+            return Ok(None);
+        };
+        let Some(leader) = &reading.leader else {
+            return Ok(Some(Sighting::Unanswered));
+        };
+        let account = self.account.borrow().as_ref().map(|info| info.id.clone());
+        let account = account.ok_or(ActError::Disconnected)?;
+        let told = witness.read(&account, asset, leader).await;
+        let told = told.unwrap_or_else(|error| {
+            tracing::warn!(%asset, %leader, %error, "the system account does not confirm what was read");
+            None
+        });
+        Ok(Some(told.unwrap_or(Sighting::Unanswered)))
+    }
+
     async fn step_down(&self, permit: Permit, asset: &AssetName, aim: &Aim) -> Result<(), ActError> {
         let subject = self.subject(&match &asset.consumer {
             None => format!("STREAM.LEADER.STEPDOWN.{}", asset.stream),
@@ -206,7 +251,7 @@ impl<T> Seen<T> {
     }
 }
 
-impl Seen<leeward_core::operation::Reading> {
+impl Seen<Reading> {
     fn sighting(self) -> Sighting {
         match self {
             Self::Here(reading) => Sighting::Seen(reading),

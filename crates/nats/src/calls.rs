@@ -12,14 +12,16 @@ use leeward_api::vocabulary::FindingReason;
 use leeward_engine::ports::ActError;
 use tokio::sync::watch;
 
+use crate::account::AccountInfo;
 use crate::connect::{Epoch, Link};
+use crate::observe::witness::Witness;
 use crate::request::{Guard, RequestError};
 use crate::wire;
 use crate::wire::api::{Answer, ApiError, Asked};
 
 /// A read may fall into an election and stay unanswered; it is repeated once.
 const READ_LIMIT: Duration = Duration::from_secs(2);
-const READ_AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const READ_AGAIN: Duration = Duration::from_millis(100);
 /// What NATS says when nobody serves a subject.
 const NO_RESPONDERS: u32 = 503;
 
@@ -31,6 +33,10 @@ pub(crate) struct Calls {
     pub(crate) prefix: String,
     /// The connection that is known to be the account's.
     pub(crate) confirmed: watch::Receiver<Option<Epoch>>,
+    /// The account, while it is known.
+    pub(crate) account: watch::Receiver<Option<AccountInfo>>,
+    /// Where nobody else can answer for the servers; `None` in tenant mode.
+    pub(crate) witness: Option<Witness>,
 }
 
 /// The answer to an INFO.
@@ -110,7 +116,7 @@ impl Calls {
     }
 }
 
-fn found(subject: &str, answer: Bytes) -> Result<Found, ActError> {
+pub(crate) fn found(subject: &str, answer: Bytes) -> Result<Found, ActError> {
     let head = wire::read::<Answer>(&answer).map_err(|message| malformed(subject, message))?;
     match head.error {
         None => Ok(Found::Answer(answer)),
@@ -149,7 +155,7 @@ pub(crate) fn not_sent(error: ActError) -> ActError {
     }
 }
 
-fn act_error(error: RequestError) -> ActError {
+pub(crate) fn act_error(error: RequestError) -> ActError {
     match error {
         RequestError::Denied { subject } => ActError::Denied { subject },
         // Whoever would have acted is not there.

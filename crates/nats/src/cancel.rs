@@ -20,15 +20,15 @@ use leeward_engine::permit::Permit;
 use leeward_engine::ports::ActError;
 use tokio::sync::oneshot;
 
-use crate::calls::{Calls, Found, changed, malformed};
+use crate::calls::{Calls, changed};
 use crate::connect::ConnectionState;
-use crate::place::{Stop, Tries, config_text, edit};
+use crate::observe::witness::StoredStream;
+use crate::place::{Stop, Tries, edit};
 use crate::placement_edit::{EditError, stored_placement, with_placement, with_stored, without_placement};
 use crate::reading::StreamReading;
 use crate::request::REQUEST_LIMIT;
-use crate::wire;
+use crate::stored::Stored;
 use crate::wire::api::{Asked, NO_MOVE};
-use crate::wire::assets::StreamInfo;
 
 /// The first version in which an account cancels moves by the name of the stream alone.
 const OWN_SUBJECT: Version = Version::new(2, 15, 0);
@@ -152,23 +152,20 @@ impl Cancel {
     }
 
     async fn put_back(&self, doubt: Option<&ActError>) -> Result<(), Stop> {
-        let (subject, answer) = match self.calls.stream_info(&self.stream).await {
-            Ok((subject, Found::Answer(answer))) => (subject, answer),
-            Ok((_, Found::Gone)) => {
+        let stored = match self.calls.stored(&self.stream).await {
+            Ok(Stored::Here(stored)) => stored,
+            Ok(Stored::Gone) => {
                 return Err(Stop::Ended(changed(
                     "the stream was deleted meanwhile".to_owned(),
                 )));
             }
-            Ok((_, Found::Silence)) => {
-                let silence = changed(format!("nobody answered for stream {}", self.stream));
-                return Err(Stop::Failed(silence));
-            }
+            Ok(Stored::Silence { subject }) => return Err(Stop::Failed(ActError::Unread { subject })),
             Err(error) => return Err(Stop::Failed(error)),
         };
-        let read = |message| Stop::Failed(malformed(&subject, message));
-        let info = wire::read::<StreamInfo<'_>>(&answer).map_err(read)?;
-        let seen = StreamReading::new(&info, None).map_err(read)?;
-        let config = config_text(&subject, &answer).map_err(Stop::Failed)?;
+        let StoredStream {
+            reading: seen,
+            config,
+        } = *stored;
         match next(&seen, &self.target) {
             Next::Nothing if doubt.is_none() || !seen.is_moving() => Ok(()),
             Next::Nothing | Next::Wait => Err(Stop::Failed(changed(format!(

@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::credentials::Credentials;
 use crate::denials::{Denials, note, server_words};
+use crate::servers::{addresses, needs_tls, places};
 use crate::state::{ConnectError, speaks_of_credentials};
 use crate::tls::{TlsConfig, client_config};
 use crate::watchdog::{growth, too_much_at_once};
@@ -42,14 +43,35 @@ const DEFAULT_INBOX: &str = "_INBOX";
 /// How to connect.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectConfig {
-    /// URLs with the schemes nats, tls, ws or wss.
+    /// URLs with the schemes nats, tls, ws or wss; no other server is ever connected to. Where one of them is tls or wss, all
+    /// connections have TLS.
     pub servers: Vec<String>,
-    /// TLS; without it a server that asks for TLS is trusted by the machine's roots.
+    /// TLS, for all connections; without it a server that asks for TLS is trusted by the machine's roots.
     pub tls: Option<TlsConfig>,
     /// What the user proves itself with.
     pub credentials: Option<Credentials>,
     /// The first part of inbox subjects, for users whose permissions name it; `_INBOX` otherwise.
     pub inbox_prefix: Option<String>,
+}
+
+impl ConnectConfig {
+    /// The same servers and how they are trusted, for another user: nothing that this one proves itself with, its client
+    /// certificate included, and not its inbox.
+    #[must_use]
+    pub fn for_another_user(&self) -> Self {
+        let tls = self.tls.as_ref().map(|tls| TlsConfig {
+            ca_pem: tls.ca_pem.clone(),
+            client_cert_pem: None,
+            client_key_pem: None,
+            handshake_first: tls.handshake_first,
+        });
+        Self {
+            servers: self.servers.clone(),
+            tls,
+            credentials: None,
+            inbox_prefix: None,
+        }
+    }
 }
 
 /// A connection that keeps itself; it ends with this value.
@@ -209,39 +231,24 @@ async fn connect(
     shared: &Shared,
     events: mpsc::Sender<Event>,
 ) -> Result<Client, ConnectError> {
-    let servers = addresses(&config.servers)?;
-    let options = options(config, shared, events, servers.len())?;
+    let servers = addresses(config)?;
+    let options = options(config, shared, events, &servers)?;
+    let at = places(&servers);
     shared.denials.reset();
     tokio::select! {
-        connected = options.connect(servers) => connected.map_err(ConnectError::Nats),
+        connected = options.connect(servers) => connected.map_err(|error| ConnectError::Nats { at, error }),
         () = growth() => Err(ConnectError::Endless),
     }
-}
-
-fn addresses(urls: &[String]) -> Result<Vec<ServerAddr>, ConnectError> {
-    if urls.is_empty() {
-        return Err(ConnectError::NoServers);
-    }
-    let parse = |url: &String| {
-        url.parse::<ServerAddr>().map_err(|error| ConnectError::Url {
-            url: url.clone(),
-            message: error.to_string(),
-        })
-    };
-    urls.iter().map(parse).collect()
 }
 
 fn options(
     config: &ConnectConfig,
     shared: &Shared,
     events: mpsc::Sender<Event>,
-    servers: usize,
+    servers: &[ServerAddr],
 ) -> Result<ConnectOptions, ConnectError> {
     let tls = config.tls.clone().unwrap_or_default();
-    let client_certificate = match &config.credentials {
-        Some(Credentials::TlsClientCertificate { certificate, key }) => Some((certificate.as_str(), key)),
-        _ => None,
-    };
+    let client_certificate = config.credentials.as_ref().and_then(Credentials::certificate);
     let rustls = client_config(&tls, client_certificate).map_err(ConnectError::Tls)?;
     let denials = shared.denials.clone();
     let mut options = ConnectOptions::new()
@@ -251,10 +258,13 @@ fn options(
         .ping_interval(PING_INTERVAL)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
         .tls_client_config(rustls)
-        .require_tls(config.tls.is_some())
+        .require_tls(needs_tls(config, servers))
+        // A server's list of others is read before TLS, and names any host and scheme: only the configured ones may see
+        // the credentials.
+        .ignore_discovered_servers()
         // async-nats reconnects a few times by itself, which keeps subscriptions; after that the driver takes over,
         // because only a first attempt tells the whole error, and because async-nats would never stop.
-        .max_reconnects(servers.saturating_mul(2).saturating_add(4))
+        .max_reconnects(servers.len().saturating_mul(2).saturating_add(4))
         .reconnect_delay_callback(|attempts| backoff::delay(attempts.saturating_sub(1)))
         .event_callback(move |event| {
             note(&denials, &event);
@@ -280,6 +290,11 @@ fn authenticate(
             certificate: _,
             key: _,
         }) => options,
+        Some(Credentials::WithCertificate {
+            certificate: _,
+            key: _,
+            user,
+        }) => authenticate(options, Some(user))?,
         // async-nats wants a line end after the last line, which servers and the nats command do not.
         Some(Credentials::CredsFile(content)) => options
             .credentials(&format!("{}\n", content.expose_secret()))

@@ -1,7 +1,8 @@
 //! What a user proves itself with, read from a Secret.
 //!
-//! Exactly one kind must be there: two would leave it to chance which one is used. Contents are checked as far as that
-//! needs no server; nothing here is ever printed.
+//! Exactly one kind must be there: two would leave it to chance which one is used. Only a client certificate may stand
+//! beside another, for servers that ask everybody for one and know their users by something else. Contents are checked as
+//! far as that needs no server; nothing here is ever printed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use secrecy::SecretString;
 /// The key of a credentials file where no other is named.
 pub const CREDS_KEY: &str = "user.creds";
 const KINDS: &str = "`user.creds`, `nkey`, `token`, `username` and `password`, or `tls.crt` and `tls.key`";
+const CERTIFICATE: &str = "tls.crt";
 
 /// What a user proves itself with.
 #[derive(Clone, Debug)]
@@ -34,6 +36,15 @@ pub enum Credentials {
         certificate: String,
         /// PEM.
         key: SecretString,
+    },
+    /// A client certificate that the servers ask for, and what the user proves itself with.
+    WithCertificate {
+        /// PEM.
+        certificate: String,
+        /// PEM.
+        key: SecretString,
+        /// Of another kind.
+        user: Box<Credentials>,
     },
 }
 
@@ -104,7 +115,7 @@ impl Credentials {
             }
             return creds_file(data, key);
         }
-        let pairs = [("username", "password"), ("tls.crt", "tls.key")];
+        let pairs = [("username", "password"), (CERTIFICATE, "tls.key")];
         let singles = [CREDS_KEY, "nkey", "token"];
         for (first, second) in pairs {
             match (data.contains_key(first), data.contains_key(second)) {
@@ -136,9 +147,33 @@ impl Credentials {
         match kinds.as_slice() {
             [] => Err(CredentialsError::Nothing { found: keys(data) }),
             [kind] => Self::of_kind(data, kind),
+            [user, CERTIFICATE] => Ok(Self::WithCertificate {
+                certificate: text(data, CERTIFICATE)?,
+                key: text(data, "tls.key")?.into(),
+                user: Box::new(Self::of_kind(data, user)?),
+            }),
             several => Err(CredentialsError::Several {
                 kinds: several.iter().map(|kind| (*kind).to_owned()).collect(),
             }),
+        }
+    }
+
+    /// The client certificate and its key, where there is one.
+    pub(crate) fn certificate(&self) -> Option<(&str, &SecretString)> {
+        match self {
+            Self::TlsClientCertificate { certificate, key }
+            | Self::WithCertificate {
+                certificate,
+                key,
+                user: _,
+            } => Some((certificate, key)),
+            Self::CredsFile(_)
+            | Self::Nkey(_)
+            | Self::Token(_)
+            | Self::UserPassword {
+                username: _,
+                password: _,
+            } => None,
         }
     }
 
@@ -158,8 +193,8 @@ impl Credentials {
                 username: text(data, "username")?,
                 password: password(data)?.into(),
             }),
-            "tls.crt" => Ok(Self::TlsClientCertificate {
-                certificate: text(data, "tls.crt")?,
+            CERTIFICATE => Ok(Self::TlsClientCertificate {
+                certificate: text(data, CERTIFICATE)?,
                 key: text(data, "tls.key")?.into(),
             }),
             creds => creds_file(data, creds),
@@ -254,6 +289,15 @@ mod tests {
         );
         let certificate = read(&[("tls.crt", "c"), ("tls.key", "k"), ("ca.crt", "ignored")]);
         assert!(matches!(certificate, Credentials::TlsClientCertificate { .. }));
+        let beside = read(&[("tls.crt", "c"), ("tls.key", "k"), ("token", "t")]);
+        assert_eq!(
+            beside.certificate().map(|(certificate, _)| certificate),
+            Some("c")
+        );
+        let Credentials::WithCertificate { user, .. } = beside else {
+            panic!("{beside:?}")
+        };
+        assert!(matches!(*user, Credentials::Token(_)));
     }
 
     #[test]
@@ -285,6 +329,10 @@ mod tests {
             (
                 &[("token", "t"), ("nkey", "n")],
                 "the Secret holds several credentials (nkey, token): keep one and remove the others".into(),
+            ),
+            (
+                &[("token", "t"), ("nkey", "n"), ("tls.crt", "c"), ("tls.key", "k")],
+                "the Secret holds several credentials (nkey, token, tls.crt): keep one and remove the others".into(),
             ),
             (&[("token", "\n")], "the Secret's `token` is empty".into()),
             (

@@ -17,16 +17,16 @@ use leeward_engine::ports::ActError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::calls::{Calls, Found, changed, malformed, not_sent};
+use crate::calls::{Calls, changed, malformed};
 use crate::moments::ahead;
 use crate::placement_edit::{
     EditError, differences, stored_placement, with_placement, with_stored, without_placement,
 };
-use crate::reading::StreamReading;
 use crate::request::Guard;
+use crate::stored::Stored;
 use crate::wire;
 use crate::wire::api::Asked;
-use crate::wire::assets::{RawStreamInfo, StreamInfo};
+use crate::wire::assets::RawStreamInfo;
 
 /// An update waits for the meta leader and for the stream's own leader.
 const UPDATE_LIMIT: Duration = Duration::from_secs(8);
@@ -58,25 +58,18 @@ impl Calls {
         stream: &StreamName,
         replaces: Option<&Placement>,
     ) -> Result<String, ActError> {
-        let (subject, answer) = match self.stream_info(stream).await.map_err(not_sent)? {
-            (subject, Found::Answer(answer)) => (subject, answer),
-            (_, Found::Gone) => return Err(changed(format!("stream {stream} does not exist any more"))),
+        let stored = match self.stored(stream).await? {
+            Stored::Here(stored) => stored,
+            Stored::Gone => return Err(changed(format!("stream {stream} does not exist any more"))),
             // Nothing was sent yet: the silence of a read is no reason to think that an act may have happened.
-            (subject, Found::Silence) => return Err(ActError::Unread { subject }),
+            Stored::Silence { subject } => return Err(ActError::Unread { subject }),
         };
-        let read = |message| not_sent(malformed(&subject, message));
-        let seen = StreamReading::new(&wire::read::<StreamInfo<'_>>(&answer).map_err(read)?, None);
-        if seen.map_err(read)?.placement.as_ref() != replaces {
+        if stored.reading.placement.as_ref() != replaces {
             return Err(changed(format!(
                 "the placement of stream {stream} was changed meanwhile"
             )));
         }
-        config_text(&subject, &answer).map_err(not_sent)
-    }
-
-    pub(crate) async fn stream_info(&self, stream: &StreamName) -> Result<(String, Found), ActError> {
-        let call = format!("STREAM.INFO.{stream}");
-        Ok((self.subject(&call), self.info(&call).await?))
+        Ok(stored.config)
     }
 
     /// Sends a whole configuration and compares what was stored with it.
@@ -204,16 +197,12 @@ impl Repair {
     }
 
     async fn set_again(&self, removed: bool) -> Result<(), Stop> {
-        let (subject, answer) = match self.calls.stream_info(&self.stream).await {
-            Ok((subject, Found::Answer(answer))) => (subject, answer),
-            Ok((_, Found::Gone)) => return Err(Stop::Ended(half_done("the stream was deleted meanwhile"))),
-            Ok((_, Found::Silence)) => {
-                let silence = changed(format!("nobody answered for stream {}", self.stream));
-                return Err(Stop::Failed(silence));
-            }
+        let config = match self.calls.stored(&self.stream).await {
+            Ok(Stored::Here(stored)) => stored.config,
+            Ok(Stored::Gone) => return Err(Stop::Ended(half_done("the stream was deleted meanwhile"))),
+            Ok(Stored::Silence { subject }) => return Err(Stop::Failed(ActError::Unread { subject })),
             Err(error) => return Err(Stop::Failed(error)),
         };
-        let config = config_text(&subject, &answer).map_err(Stop::Failed)?;
         match next(&config, &self.placement, removed)
             .map_err(|error| Stop::Failed(edit(&self.stream, &error)))?
         {

@@ -1,8 +1,8 @@
 //! The states of a connection, and which of them an error amounts to.
 
-use std::fmt;
+use std::{fmt, io};
 
-use async_nats::ConnectErrorKind;
+use async_nats::{ConnectErrorKind, rustls};
 use leeward_core::names::ServerName;
 use leeward_engine::supervise::Panicked;
 
@@ -85,8 +85,67 @@ pub(crate) enum ConnectError {
     BrokeOff(Panicked),
     #[error("what answers there sends without end, and is no NATS server")]
     Endless,
-    #[error("{}", Chain(.0))]
-    Nats(#[source] async_nats::ConnectError),
+    #[error("{} goes without TLS, which tls or another URL asks for: write wss://", split_userinfo(url).0)]
+    PlainWebSocket { url: String },
+    #[error("{}", words(at, error))]
+    Nats {
+        /// Where it was tried to connect.
+        at: String,
+        error: async_nats::ConnectError,
+    },
+}
+
+/// What a failed attempt is told as. A service that is no NATS server is not quoted: whoever may name it here may not be
+/// allowed to read what it says.
+fn words(at: &str, error: &async_nats::ConnectError) -> String {
+    let own = match error.kind() {
+        ConnectErrorKind::Dns
+        | ConnectErrorKind::TimedOut
+        | ConnectErrorKind::Tls
+        | ConnectErrorKind::ServerParse
+        | ConnectErrorKind::Authentication
+        | ConnectErrorKind::AuthorizationViolation
+        | ConnectErrorKind::MaxReconnects => true,
+        ConnectErrorKind::Io => {
+            let text = error.to_string();
+            text.ends_with(NO_GREETING) || causes(error).any(is_of_the_network)
+        }
+    };
+    if own {
+        Chain(error).to_string()
+    } else {
+        format!("what answers at {at} is not a NATS server")
+    }
+}
+
+/// What async-nats says where a connection is closed instead of greeted on.
+const NO_GREETING: &str = "expected INFO, got nothing";
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// Whether an error is the operating system's, of TLS, or what a NATS server says in its protocol.
+fn is_of_the_network(error: &(dyn std::error::Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() || error.is::<async_nats::ServerError>() {
+        return true;
+    }
+    let Some(error) = error.downcast_ref::<io::Error>() else {
+        return false;
+    };
+    if let Some(inner) = error.get_ref()
+        && inner.is::<rustls::Error>()
+    {
+        return true;
+    }
+    let foreign = [
+        io::ErrorKind::InvalidInput,
+        io::ErrorKind::InvalidData,
+        io::ErrorKind::Other,
+    ];
+    error.raw_os_error().is_some() || !foreign.contains(&error.kind())
 }
 
 /// A URL as it may be shown, and apart from it the user, password or token that is written in it. Whatever is before the
@@ -125,13 +184,13 @@ impl From<ConnectError> for ConnectionState {
     fn from(error: ConnectError) -> Self {
         let message = error.to_string();
         let problem = match &error {
-            ConnectError::NoServers | ConnectError::Url { url: _, message: _ } => {
-                ConnectProblem::InvalidServers
-            }
+            ConnectError::NoServers
+            | ConnectError::Url { url: _, message: _ }
+            | ConnectError::PlainWebSocket { url: _ } => ConnectProblem::InvalidServers,
             ConnectError::Tls(_) => ConnectProblem::InvalidTls,
             ConnectError::Credentials(_) => ConnectProblem::InvalidCredentials,
             ConnectError::BrokeOff(_) | ConnectError::Endless => return Self::Disconnected { message },
-            ConnectError::Nats(error) => match error.kind() {
+            ConnectError::Nats { at: _, error } => match error.kind() {
                 ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                     ConnectProblem::InvalidCredentials
                 }

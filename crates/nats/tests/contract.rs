@@ -16,6 +16,10 @@ mod cancel;
 mod connect;
 #[path = "contract/needs.rs"]
 mod needs;
+#[path = "contract/path.rs"]
+mod path;
+#[path = "contract/spoofed.rs"]
+mod spoofed;
 #[path = "contract/support.rs"]
 mod support;
 #[path = "contract/view.rs"]

@@ -46,6 +46,14 @@ pub enum ClusterError {
         /// Kind and key.
         what: String,
     },
+    /// A Secret that belongs to something else, and must be shown to no NATS server.
+    #[error("{what} is of type {kind}, which is not for NATS")]
+    Foreign {
+        /// Kind and key.
+        what: String,
+        /// Its type.
+        kind: String,
+    },
     /// The API did not answer in time.
     #[error("the Kubernetes API did not answer in {} s when asked to {verb} {what}", LIMIT.as_secs())]
     Unanswered {
@@ -73,6 +81,7 @@ impl ClusterError {
         match self {
             Self::Missing { .. } => "missing",
             Self::Forbidden { .. } => "forbidden",
+            Self::Foreign { .. } => "foreign",
             Self::Unanswered { .. } => "unanswered",
             Self::Failed { .. } => "failed",
         }
@@ -81,10 +90,29 @@ impl ClusterError {
     /// Whether it says something about what was asked for, and not only about the API.
     pub fn is_definite(&self) -> bool {
         match self {
-            Self::Missing { .. } | Self::Forbidden { .. } => true,
+            Self::Missing { .. } | Self::Forbidden { .. } | Self::Foreign { .. } => true,
             Self::Unanswered { .. } | Self::Failed { .. } => false,
         }
     }
+}
+
+/// Types of Secrets that something else owns: tokens of Kubernetes itself, keys of registries and of ssh, releases of Helm.
+/// Whoever may name a Secret here may say which server its contents are shown to.
+const FOREIGN: [&str; 6] = [
+    "kubernetes.io/service-account-token",
+    "bootstrap.kubernetes.io/token",
+    "kubernetes.io/dockercfg",
+    "kubernetes.io/dockerconfigjson",
+    "kubernetes.io/ssh-auth",
+    "helm.sh/release.v1",
+];
+
+fn contents(what: String, secret: Secret) -> Result<SecretData, ClusterError> {
+    if let Some(kind) = secret.type_.filter(|kind| FOREIGN.contains(&kind.as_str())) {
+        return Err(ClusterError::Foreign { what, kind });
+    }
+    let data = secret.data.unwrap_or_default().into_iter();
+    Ok(data.map(|(name, bytes)| (name, bytes.0)).collect())
 }
 
 /// A namespaced kind with a status.
@@ -130,10 +158,9 @@ impl Cluster {
             return Ok(data);
         }
         let api: Api<Secret> = Api::namespaced(self.client(), &key.namespace);
-        let secret = limited("get", format!("Secret {key}"), api.get(&key.name)).await?;
-        let data = secret.data.unwrap_or_default();
-        let data: SecretData = data.into_iter().map(|(name, bytes)| (name, bytes.0)).collect();
-        let data = Arc::new(data);
+        let what = format!("Secret {key}");
+        let secret = limited("get", what.clone(), api.get(&key.name)).await?;
+        let data = Arc::new(contents(what, secret)?);
         let read = ReadSecret {
             at: Instant::now(),
             data: Arc::clone(&data),
@@ -232,5 +259,28 @@ pub async fn limited<T>(
                 source: Box::new(error),
             },
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_that_something_else_owns_are_never_read() {
+        let read = |kind: &str| {
+            let secret: Secret = serde_json::from_value(json!({
+                "metadata": {"name": "a"}, "type": kind, "data": {"token": "dA=="},
+            }))
+            .unwrap();
+            contents("Secret a/b".to_owned(), secret)
+        };
+        for kind in ["Opaque", "kubernetes.io/basic-auth", "kubernetes.io/tls"] {
+            assert_eq!(read(kind).unwrap()["token"], b"t", "{kind}");
+        }
+        for kind in FOREIGN {
+            let error = read(kind).unwrap_err();
+            assert!(error.is_definite() && error.to_string().contains(kind), "{error}");
+        }
     }
 }

@@ -61,9 +61,11 @@ impl SystemLookup {
             Err(error @ ClusterError::Forbidden { .. }) => Err(LookupError::Wrong(format!(
                 "{error}: grant get on natssystems in that namespace to it"
             ))),
-            Err(error @ (ClusterError::Unanswered { .. } | ClusterError::Failed { .. })) => {
-                Err(LookupError::Unknown(chain(&error)))
-            }
+            Err(
+                error @ (ClusterError::Foreign { .. }
+                | ClusterError::Unanswered { .. }
+                | ClusterError::Failed { .. }),
+            ) => Err(LookupError::Unknown(chain(&error))),
         }
     }
 

@@ -113,9 +113,10 @@ fn why(error: &ClusterError) -> String {
         ClusterError::Forbidden { .. } => {
             format!("{error}: grant list on streams, keyvalues and objectstores of jetstream.nats.io to it")
         }
-        ClusterError::Missing { .. } | ClusterError::Unanswered { .. } | ClusterError::Failed { .. } => {
-            error.to_string()
-        }
+        ClusterError::Missing { .. }
+        | ClusterError::Foreign { .. }
+        | ClusterError::Unanswered { .. }
+        | ClusterError::Failed { .. } => error.to_string(),
     }
 }
 

@@ -207,7 +207,11 @@ impl Policies {
                     link.keep_warm(&account);
                 }
                 if self.may_run(policy, entry) && Self::is_system_in_term(entry) {
-                    let claim = claim(policy, &facts.system.0, account.id, resolved);
+                    let mut claim = claim(policy, &facts.system.0, account.id, resolved);
+                    if entry.link.as_ref().is_some_and(Link::is_alone) {
+                        let key = policy.spec.credentials_ref.key.clone();
+                        claim.unconfirmed = Some((facts.secret.0.clone(), key));
+                    }
                     self.drive(key, policy, entry, &claim, &mut findings);
                 } else {
                     self.stand_down(key, entry).await;
@@ -477,6 +481,7 @@ fn claim(
     Claim {
         system: system.clone(),
         account,
+        unconfirmed: None,
         rank: rank(policy),
         edition: (
             meta.uid.clone().unwrap_or_default(),

@@ -37,7 +37,7 @@ pub struct SystemHandle {
 pub struct Route {
     /// Changes whenever the rest does.
     pub epoch: u64,
-    /// Servers and TLS; the credentials are each policy's own.
+    /// Servers and how they are trusted; who connects, a client certificate included, is each policy's own matter.
     pub connect: ConnectConfig,
     /// Sees all accounts; `None` in tenant mode.
     pub observer: Option<Arc<SystemObserver>>,

@@ -83,6 +83,8 @@ vocabulary! {
         SecretNotFound,
         /// The Secret's contents cannot be used, or the server refused them; correct the Secret.
         InvalidCredentials,
+        /// Nobody says in a way that can be relied on which account the user belongs to; the message says why.
+        AccountUnconfirmed,
         /// The server lets the user connect, but not do what the policy needs; grant what the message names.
         PermissionDenied,
     }
@@ -209,6 +211,7 @@ impl ConditionReason for ResolvedRefsReason {
             | Self::RefNotPermitted
             | Self::SecretNotFound
             | Self::InvalidCredentials
+            | Self::AccountUnconfirmed
             | Self::PermissionDenied => ConditionStatus::False,
         }
     }

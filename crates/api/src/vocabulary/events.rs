@@ -41,6 +41,8 @@ vocabulary! {
         AttemptsExhausted,
         /// The circuit breaker opened: nothing is done for a while.
         BreakerOpened,
+        /// Somebody else may be answering in the servers' place, so nothing was sent.
+        AnswersDiffer,
         /// The credentials may not do what the policy needs.
         PermissionDenied,
         /// Another policy with precedence selects the same assets.
@@ -70,6 +72,7 @@ impl EventReason {
             | Self::ManagedElsewhere
             | Self::AttemptsExhausted
             | Self::BreakerOpened
+            | Self::AnswersDiffer
             | Self::PermissionDenied
             | Self::PolicyConflicted => true,
         }

@@ -156,6 +156,8 @@ vocabulary! {
         QuorumAtRisk,
         /// The policy's credentials may not do it; grant its user the JetStream API subjects that the message names.
         PermissionDenied,
+        /// Somebody else may be answering in the servers' place, so nothing is sent; deny $JS.API.> and $SYS.REQ.> to all other users of the account.
+        AnswersDiffer,
         /// The servers are too old for what has to be done; upgrade them.
         ServerTooOld,
         /// Servers of different versions would take part, and the older ones cannot; finish the upgrade first.
@@ -197,6 +199,7 @@ impl FindingReason {
             | Self::NoLeader
             | Self::QuorumAtRisk
             | Self::PermissionDenied
+            | Self::AnswersDiffer
             | Self::ServerTooOld
             | Self::MixedVersions
             | Self::AttemptsExhausted => ReasonClass::Hard,

@@ -42,7 +42,7 @@ const SOFT: &str = "CoolingDown BudgetExhausted OutsideWindow BreakerOpen Awaiti
 const POLICY: &str =
     "ActionDisabled ManagedElsewhere BytesOverLimit StallTooLong PinnedClient Contested Suspended";
 const HARD: &str = "SinglePeer NoPeerInHome NoServersMatch NotEnoughServers NoCapacity NoLeader QuorumAtRisk \
-    PermissionDenied ServerTooOld MixedVersions AttemptsExhausted";
+    PermissionDenied AnswersDiffer ServerTooOld MixedVersions AttemptsExhausted";
 
 #[test]
 fn every_finding_reason_is_in_the_class_of_the_contract() {
@@ -87,7 +87,8 @@ fn conditions_use_exactly_the_words_of_the_contract() {
     holds::<SystemCondition>("Connected Observed Ready");
     holds::<AcceptedReason>("Accepted Invalid InvalidTimeZone Conflicted UnsupportedServerVersion");
     holds::<ResolvedRefsReason>(
-        "ResolvedRefs SystemNotFound RefNotPermitted SecretNotFound InvalidCredentials PermissionDenied",
+        "ResolvedRefs SystemNotFound RefNotPermitted SecretNotFound InvalidCredentials AccountUnconfirmed \
+         PermissionDenied",
     );
     holds::<ObservedReason>("Complete ServersMissing WarmingUp Disconnected Stale");
     holds::<InPlaceReason>(
@@ -171,7 +172,8 @@ fn events_use_exactly_the_words_of_the_contract() {
     let normal = "HomeChanged LeaderMoved StreamMoveStarted StreamMoveCompleted PlanProposed PlanApproved \
         PlanCompleted PlacementRestored BreakerClosed";
     let warning = "ObservationIncomplete StepDownMissed StepDownFailed ConsumerStalled StreamMoveTimedOut \
-        PlacementContested ManagedElsewhere AttemptsExhausted BreakerOpened PermissionDenied PolicyConflicted";
+        PlacementContested ManagedElsewhere AttemptsExhausted BreakerOpened AnswersDiffer PermissionDenied \
+        PolicyConflicted";
     holds::<EventReason>(&[normal, warning].join(" "));
     for event in EventReason::iter() {
         assert_eq!(

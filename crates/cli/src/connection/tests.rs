@@ -80,6 +80,7 @@ fn words(credentials: Option<&Credentials>) -> String {
         Some(Credentials::Nkey(seed)) => format!("nkey {}", seed.expose_secret()),
         Some(Credentials::CredsFile(text)) => format!("creds {}", text.expose_secret().contains(SEED)),
         Some(Credentials::TlsClientCertificate { .. }) => "certificate".into(),
+        Some(Credentials::WithCertificate { .. }) => "certificate and another".into(),
     }
 }
 

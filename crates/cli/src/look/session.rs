@@ -42,18 +42,26 @@ impl Session {
             bail!(wording::no_account());
         };
         let deadline = Instant::now() + wait;
-        let client = AccountClient::connect(own.config.clone(), own.domain.as_deref());
-        let account = learn(&client, &own.config, deadline).await?;
-        let (system, tenant) = match &connections.system {
-            Some(config) => (Some(SystemObserver::start(config.clone(), interval)), None),
-            None => (None, Some(TenantObserver::start(Arc::clone(&client), interval))),
+        let system = connections.system.as_ref();
+        let system = system.map(|config| (SystemObserver::start(config.clone(), interval), config));
+        let (config, domain) = (own.config.clone(), own.domain.as_deref());
+        let client = match &system {
+            Some((system, _)) => AccountClient::connect_witnessed(config, domain, system.witness()),
+            None => AccountClient::connect(config, domain),
         };
-        let observe = either(system.as_ref(), tenant.as_ref())?;
-        // Before the first sweep, so that it is in it.
-        let watched = Watched::new(Arc::clone(&observe), &account.id);
-        if let (Some(system), Some(config)) = (&system, &connections.system) {
+        connected(client.state(), &own.config, "the account", deadline).await?;
+        // Before the account, which is confirmed there.
+        if let Some((system, config)) = &system {
             system_answers(system, config, deadline).await?;
         }
+        let account = learn(&client, deadline).await?;
+        let system = system.map(|(system, _)| system);
+        let tenant = match &system {
+            Some(_) => None,
+            None => Some(TenantObserver::start(Arc::clone(&client), interval)),
+        };
+        let observe = either(system.as_ref(), tenant.as_ref())?;
+        let watched = Watched::new(Arc::clone(&observe), &account.id);
         Ok(Self {
             account,
             client,
@@ -113,17 +121,13 @@ fn either(
 }
 
 /// Waits until the servers say which account the user belongs to.
-async fn learn(
-    client: &AccountClient,
-    config: &ConnectConfig,
-    deadline: Instant,
-) -> anyhow::Result<AccountInfo> {
-    connected(client.state(), config, "the account", deadline).await?;
+async fn learn(client: &AccountClient, deadline: Instant) -> anyhow::Result<AccountInfo> {
     let mut account = client.account();
     let limit = deadline.min(Instant::now() + ACCOUNT_LIMIT);
     let told = timeout_at(limit, account.wait_for(Option::is_some)).await;
     let told = told.ok().and_then(|told| told.ok().and_then(|told| told.clone()));
-    told.ok_or_else(|| anyhow!(wording::unknown_account()))
+    let problem = client.account_problem().borrow().clone();
+    told.ok_or_else(|| anyhow!(wording::unknown_account(problem)))
 }
 
 /// Waits for a connection; one that is refused is not waited for.

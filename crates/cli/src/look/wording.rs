@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use leeward_core::snapshot::Gap;
-use leeward_nats::{AccountInfo, ConnectProblem, ConnectionState, Standing, split_userinfo};
+use leeward_nats::{AccountInfo, AccountProblem, ConnectProblem, ConnectionState, Standing, split_userinfo};
 
 use super::Whom;
 use crate::connection::DEFAULT_SERVER;
@@ -30,7 +30,10 @@ pub(super) fn no_system(whom: &Whom) -> String {
     format!("to see {what}, connect as a user of the system account too: give --system-context")
 }
 
-pub(super) fn unknown_account() -> String {
+pub(super) fn unknown_account(problem: Option<AccountProblem>) -> String {
+    if let Some(AccountProblem::Unconfirmed { message } | AccountProblem::Unseen { message }) = problem {
+        return format!("it is not known which account the user belongs to: {message}");
+    }
     "the servers do not say which account the user belongs to: allow the user to publish $SYS.REQ.USER.INFO and to \
      subscribe to its inbox (--inbox-prefix, if it is not _INBOX)"
         .to_owned()
@@ -218,6 +221,19 @@ mod tests {
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         assert!(listed(&names, "and").ends_with("a08, a09 and 2 more"));
         assert_eq!(listed(&BTreeSet::from(["a"]), "and"), "a");
+    }
+
+    #[test]
+    fn an_account_that_is_not_known_is_said_with_what_was_answered_instead() {
+        let denied = AccountProblem::Denied {
+            subject: "$SYS.REQ.USER.INFO".into(),
+        };
+        for problem in [None, Some(denied)] {
+            assert!(unknown_account(problem).contains("allow the user to publish $SYS.REQ.USER.INFO"));
+        }
+        let message = "two answers".to_owned();
+        let said = unknown_account(Some(AccountProblem::Unconfirmed { message }));
+        assert!(said.contains("two answers") && !said.contains("allow"), "{said}");
     }
 
     #[test]

@@ -15,24 +15,45 @@ use crate::record::Recorded;
 /// A look older than this is not "right before" the request any more (P4).
 const FRESH: Duration = Duration::from_millis(250);
 
+/// What was confirmed this lately need not be confirmed again; it is read again all the same.
+const CONFIRMED: Duration = Duration::from_secs(5);
+
 /// An asset that may be asked for its deed.
 pub(super) struct Look {
     pub(super) reading: Reading,
     pub(super) leader: ServerName,
     at: Instant,
+    confirmed: Instant,
 }
 
 impl<A: Act, C: Clock> Tools<'_, A, C> {
-    /// Reads an asset and judges whether it may be asked.
+    /// Reads an asset and judges whether it may be asked, by what is read and by what is confirmed.
     pub(super) async fn check(self, action: &Action) -> Result<Look, Outcome> {
         self.is_at(Stage::Checking);
+        let look = self.look(action).await?;
+        let confirmed = self.confirmed(&action.asset, look.reading.clone()).await;
+        match before(action, &confirmed, self.limits) {
+            Before::Request => Ok(Look {
+                confirmed: Instant::now(),
+                ..look
+            }),
+            Before::Stop(outcome) => Err(outcome),
+        }
+    }
+
+    async fn look(self, action: &Action) -> Result<Look, Outcome> {
         let sighting = self.act.read(&action.asset).await;
         let at = Instant::now();
         let sighting = sighting.map_err(|error| failure(&error))?;
         let unseen = |reason, message| Outcome::new(ActionResult::Abandoned, reason, message);
         match (before(action, &sighting, self.limits), sighting) {
             (Before::Request, Sighting::Seen(reading)) => match reading.leader.clone() {
-                Some(leader) => Ok(Look { reading, leader, at }),
+                Some(leader) => Ok(Look {
+                    reading,
+                    leader,
+                    at,
+                    confirmed: at,
+                }),
                 None => Err(unseen(Some(FindingReason::NoLeader), "it has no leader now")),
             },
             (Before::Stop(outcome), _) => Err(outcome),
@@ -44,10 +65,16 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
 
     /// A look that is no older than it has to be right before the request.
     pub(super) async fn fresh(self, action: &Action, look: Look) -> Result<Look, Outcome> {
+        let look = if look.confirmed.elapsed() > CONFIRMED {
+            self.check(action).await?
+        } else {
+            look
+        };
         if look.at.elapsed() <= FRESH {
             return Ok(look);
         }
-        self.check(action).await
+        // To confirm it may have taken longer than that.
+        self.look(action).await
     }
 
     /// Waits until the operation is written into the policy's status.

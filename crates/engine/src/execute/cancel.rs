@@ -25,7 +25,11 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         let look = async || {
             let sighting = self.act.read(&action.asset).await;
             let sighting = sighting.unwrap_or(Sighting::Unanswered);
-            after_cancel(target, lay_on, &sighting, &overdue)
+            let means = |sighting: &Sighting| after_cancel(target, lay_on, sighting, &overdue);
+            match (means(&sighting), sighting) {
+                (Some(_), Sighting::Seen(reading)) => means(&self.confirmed(&action.asset, reading).await),
+                (outcome, _) => outcome,
+            }
         };
         let begun = Instant::now();
         let mut pace = Pace::of_proof();

@@ -2,7 +2,7 @@
 
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::names::ServerName;
-use leeward_core::operation::{After, Asked, Outcome, Progress, Sighting, after, proven_step_down};
+use leeward_core::operation::{After, Asked, Outcome, Progress, Sighting, proven_step_down};
 use leeward_core::plan::{Action, StepDown};
 
 use super::Tools;
@@ -81,16 +81,14 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             // A failed look says nothing about the asset: it is one more moment without an answer.
             let sighting = self.act.read(&action.asset).await;
             let sighting = sighting.unwrap_or(Sighting::Unanswered);
-            match after(action, &sighting, asked, self.clock.now(), self.limits) {
-                After::Wait => {}
-                After::Done(outcome) | After::Overdue(outcome) => return Verified::Ended(outcome),
-                After::Again => {
-                    if let Sighting::Seen(reading) = sighting
-                        && let Some(leader) = reading.leader
-                    {
-                        return Verified::LedBy(leader);
-                    }
-                }
+            let leader = match &sighting {
+                Sighting::Seen(reading) => reading.leader.clone(),
+                Sighting::Gone | Sighting::Unanswered => None,
+            };
+            match (self.judge(action, sighting, asked).await, leader) {
+                (After::Done(outcome) | After::Overdue(outcome), _) => return Verified::Ended(outcome),
+                (After::Again, Some(leader)) => return Verified::LedBy(leader),
+                (After::Wait, _) | (After::Again, None) => {}
             }
         }
     }

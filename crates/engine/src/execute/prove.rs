@@ -22,6 +22,15 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         let begun = Instant::now();
         loop {
             let sighting = self.act.read(asset).await.ok();
+            // On a copy: a look that is not confirmed says nothing of the next.
+            let sighting = match (
+                proof.clone().look(sighting.as_ref(), home, begun.elapsed()),
+                sighting,
+            ) {
+                (Proven::NotYet, sighting) => sighting,
+                (_, Some(Sighting::Seen(reading))) => Some(self.confirmed(asset, reading).await),
+                (_, sighting) => sighting,
+            };
             match proof.look(sighting.as_ref(), home, begun.elapsed()) {
                 Proven::NotYet => pace.rest().await,
                 proven => return proven,

@@ -94,7 +94,15 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         loop {
             let sighting = self.act.read(&asset).await.unwrap_or(Sighting::Unanswered);
             let since = Reach::since(&reached)?;
-            match refresh(dependent, moved, &moving.target, &sighting, since, max_lag) {
+            let means =
+                |sighting: &Sighting| refresh(dependent, moved, &moving.target, sighting, since, max_lag);
+            let next = match (means(&sighting), sighting) {
+                (Refresh::StepDown(_), Sighting::Seen(reading)) => {
+                    means(&self.confirmed(&asset, reading).await)
+                }
+                (next, _) => next,
+            };
+            match next {
                 Refresh::Resumed => return None,
                 Refresh::Wait => tokio::select! {
                     () = pace.rest() => {}

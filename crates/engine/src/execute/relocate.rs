@@ -6,7 +6,7 @@ use std::time::Duration;
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::names::ServerName;
 use leeward_core::operation::{
-    After, Asked, Before, Outcome, Sighting, after, arrives, before_consumers, handed_over, proven_move,
+    After, Asked, Before, Outcome, Sighting, arrives, before_consumers, handed_over, proven_move,
 };
 use leeward_core::plan::{Action, Move};
 use tokio::sync::watch;
@@ -112,7 +112,7 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
                     Reach::HandedOver(Instant::now()).tell(&reach);
                 }
             }
-            match after(action, &sighting, &begun.asked, self.clock.now(), self.limits) {
+            match self.judge(action, sighting, &begun.asked).await {
                 After::Wait | After::Again => {}
                 After::Done(outcome) => break outcome,
                 After::Overdue(overdue) => return self.cancel(action, target, &begun.lay_on, overdue).await,

@@ -194,8 +194,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
         let rules = self.input.borrow().policy.disruption.clone();
         let news = self.history.record(&ended(&finished), &rules);
-        if finished.requests > 0 {
-            self.acted = true;
+        // A person has to hear of that although nothing was sent.
+        if finished.requests > 0 || finished.outcome.reason == Some(FindingReason::AnswersDiffer) {
+            self.acted |= finished.requests > 0;
             self.row.count(finished.outcome.result, finished.ended);
             self.recent.insert(
                 0,

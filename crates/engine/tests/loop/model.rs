@@ -33,6 +33,8 @@ pub enum Behaviour {
     Refuse,
     /// The user may not even ask.
     Deny,
+    /// Somebody else answers for the servers, so nothing is sent.
+    Forged,
     /// Does it and does not answer.
     Silent,
     /// Does it, and changes more than was asked for.
@@ -43,6 +45,17 @@ pub enum Behaviour {
     Aimless,
     /// Takes the adapter down.
     Panic,
+}
+
+/// What the servers say of an asset where nobody else can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirms {
+    /// What is read.
+    All,
+    /// That every peer lags behind.
+    Lagging,
+    /// That it is led by this server, whoever is read to lead it.
+    LedBy(&'static str),
 }
 
 /// Whether the call at which a runner is dropped takes effect.
@@ -107,6 +120,8 @@ pub struct State {
     /// Requests whose effect nobody has read back yet: at most so many at once, and per stream.
     pub most_open: usize,
     pub most_open_per_stream: usize,
+    /// What the servers confirm; nobody confirms anything without it.
+    pub confirms: Option<Confirms>,
     /// Told right after each read, before its answer arrives.
     pub on_read: Option<fn(&FakeSystem)>,
     halt: Option<(usize, Effect)>,
@@ -145,6 +160,7 @@ impl FakeSystem {
                 refreshes: 0,
                 most_open: 0,
                 most_open_per_stream: 0,
+                confirms: None,
                 on_read: None,
                 halt: None,
                 pending: Vec::new(),
@@ -398,6 +414,10 @@ impl State {
             *self.calls.last_mut().unwrap() = Call::Denied(asset.clone());
             return Err(ActError::Denied { subject });
         }
+        if matches!(behaviour, Behaviour::Forged) {
+            let message = format!("{subject} was answered 2 times");
+            return Err(ActError::AnswersDiffer { message });
+        }
         self.writes.push(Write {
             asset: asset.clone(),
             aim: aim.cloned(),
@@ -446,6 +466,7 @@ impl State {
             | Behaviour::Ignore
             | Behaviour::Elect(_)
             | Behaviour::Refuse
+            | Behaviour::Forged
             | Behaviour::Deny => Ok(()),
         }
     }

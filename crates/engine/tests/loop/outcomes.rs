@@ -8,7 +8,7 @@ use leeward_engine::occurrence::Occurrence;
 use serde_json::json;
 
 use crate::bench::{Bench, results};
-use crate::model::{Behaviour, Call};
+use crate::model::{Behaviour, Call, Confirms};
 use crate::worlds::{consumer_asset, policy, stream_asset, stretched, stretched_of, supercluster};
 
 const OLD: Version = Version::new(2, 10, 29);
@@ -53,6 +53,62 @@ async fn p9_a_yes_that_changes_nothing_is_a_miss_and_is_given_up_after_the_attem
             .filter(|occurrence| gave_up(occurrence))
             .count(),
         1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn p4_what_only_the_account_says_of_a_peer_lets_nothing_be_asked() {
+    let bench = Bench::new(stretched_of(3, 1));
+    bench.fake.state().confirms = Some(Confirms::Lagging);
+    let running = bench.start(&policy(json!({})));
+    bench.pass(Duration::from_mins(5)).await;
+    assert_eq!(bench.fake.writes(), 0);
+    bench.fake.state().confirms = Some(Confirms::All);
+    running.until_home().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_leader_that_the_servers_do_not_confirm_is_no_success() {
+    let bench = Bench::new(stretched_of(1, 0));
+    bench.fake.state().confirms = Some(Confirms::All);
+    // From the request on the servers say of the old leader that it leads still.
+    bench.fake.state().on_read = Some(|fake| {
+        let mut state = fake.state();
+        if !state.writes.is_empty() {
+            state.confirms = Some(Confirms::LedBy("n-4"));
+        }
+    });
+    let running = bench.start(&policy(json!({})));
+    let standing = running.until_ended(1).await;
+    assert_eq!(results(&standing.recent_actions), [ActionResult::Missed]);
+    assert_eq!(standing.recent_actions[0].to.as_deref(), Some("n-4"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_that_others_answer_for_is_tried_as_often_as_allowed_and_told() {
+    let bench = Bench::new(supercluster(&["S"], 0));
+    bench.fake.state().otherwise = Behaviour::Forged;
+    let mut running = bench.start(&policy(json!({"topology": {"key": "Cluster"}})));
+    let standing = running
+        .until("given up", |standing| {
+            standing.report.in_place.0 == InPlaceReason::Unfixable
+        })
+        .await;
+    let reasons: Vec<_> = standing
+        .recent_actions
+        .iter()
+        .map(|action| action.reason.as_deref())
+        .collect();
+    assert_eq!(reasons, [Some("AnswersDiffer"); 3]);
+    let told =
+        |occurrence: &Occurrence| matches!(occurrence, Occurrence::Ended(finished) if finished.requests == 0);
+    assert_eq!(
+        running
+            .happened()
+            .iter()
+            .filter(|occurrence| told(occurrence))
+            .count(),
+        3
     );
 }
 

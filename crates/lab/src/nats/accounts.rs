@@ -31,6 +31,8 @@ pub struct AccountSpec {
     pub name: String,
     pub users: Vec<UserSpec>,
     pub jetstream: bool,
+    /// Subjects of the account's clients that become others; with users by password only.
+    pub mappings: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -60,7 +62,15 @@ impl AccountSpec {
             name: name.to_owned(),
             users: Vec::new(),
             jetstream: true,
+            mappings: Vec::new(),
         }
+    }
+
+    /// What clients publish to one subject goes to another.
+    #[must_use]
+    pub fn mapping(mut self, from: &str, to: &str) -> Self {
+        self.mappings.push((from.to_owned(), to.to_owned()));
+        self
     }
 
     #[must_use]
@@ -182,6 +192,14 @@ impl Accounts {
             let mut account = json!({ "users": users });
             if spec.jetstream {
                 account["jetstream"] = json!("enabled");
+            }
+            if !spec.mappings.is_empty() {
+                let mappings: serde_json::Map<String, Value> = spec
+                    .mappings
+                    .iter()
+                    .map(|(from, to)| (from.clone(), json!(to)))
+                    .collect();
+                account["mappings"] = Value::Object(mappings);
             }
             accounts.insert(spec.name.clone(), account);
         }

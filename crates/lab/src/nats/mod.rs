@@ -29,6 +29,7 @@ pub mod layout;
 mod leading;
 mod ready;
 mod relay;
+mod spoofer;
 mod system;
 mod tls;
 mod wan;
@@ -41,6 +42,7 @@ pub use builder::SystemBuilder;
 pub use jetstream::eventually;
 pub use layout::{ClusterSpec, Layout, RegionSpec};
 pub use ready::{go_duration, ping};
+pub use spoofer::Spoofer;
 pub use system::System;
 pub use wan::Wan;
 

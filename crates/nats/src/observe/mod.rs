@@ -20,6 +20,7 @@ mod round_trips;
 pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
+pub(crate) mod witness;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,7 @@ use accounts::AccountsError;
 use board::Board;
 use events::Source;
 use sweep::Sweep;
+use witness::{Directory, Witness};
 
 /// Sees all accounts of one system; it ends with this value.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ pub struct SystemObserver {
     link: Arc<Link>,
     board: Arc<Board>,
     status: watch::Receiver<SystemStatus>,
+    witness: Witness,
     tasks: Tasks,
 }
 
@@ -56,6 +59,8 @@ impl SystemObserver {
         let link = Arc::new(Link::open(config));
         let board = Arc::new(Board::new());
         let (sender, status) = watch::channel(SystemStatus::new());
+        let servers = Arc::new(Directory::default());
+        let witness = Witness::new(Arc::clone(&link), Arc::clone(&servers));
         let tasks = Tasks::new();
         let (hearing, heard) = (Arc::clone(&link), Arc::clone(&board));
         tasks.keep(
@@ -73,8 +78,13 @@ impl SystemObserver {
             {
                 let board = Arc::clone(&board);
                 move || {
-                    let sweep =
-                        Sweep::new(Arc::clone(&looking), Arc::clone(&board), sender.clone(), interval);
+                    let sweep = Sweep::new(
+                        Arc::clone(&looking),
+                        Arc::clone(&board),
+                        Arc::clone(&servers),
+                        sender.clone(),
+                        interval,
+                    );
                     pace::run(Arc::clone(&looking), Arc::clone(&board), interval, sweep)
                 }
             },
@@ -83,6 +93,7 @@ impl SystemObserver {
             link,
             board,
             status,
+            witness,
             tasks,
         })
     }
@@ -97,6 +108,11 @@ impl SystemObserver {
     pub async fn accounts(&self) -> Result<Vec<AccountInfo>, AccountsError> {
         let answered = usize::try_from(self.status.borrow().servers_answered).ok();
         accounts::list(&self.link, answered.filter(|servers| *servers > 0)).await
+    }
+
+    /// Confirms what is said on connections of other accounts.
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
     }
 
     /// Ends the observation; views keep their last value.

@@ -19,6 +19,7 @@ use super::history::History;
 use super::jetstream;
 use super::pace::Look;
 use super::round_trips::RoundTrips;
+use super::witness::Directory;
 use crate::account::user_info;
 use crate::connect::{ConnectionState, Link};
 use crate::request::{Enough, Gather, RequestError};
@@ -36,6 +37,7 @@ const ACCOUNTS_AT_ONCE: usize = 4;
 pub(crate) struct Sweep {
     link: Arc<Link>,
     board: Arc<Board>,
+    servers: Arc<Directory>,
     status: watch::Sender<SystemStatus>,
     interval: Duration,
     histories: BTreeMap<AccountId, History>,
@@ -53,6 +55,7 @@ impl Sweep {
     pub(crate) fn new(
         link: Arc<Link>,
         board: Arc<Board>,
+        servers: Arc<Directory>,
         status: watch::Sender<SystemStatus>,
         interval: Duration,
     ) -> Self {
@@ -60,6 +63,7 @@ impl Sweep {
         Self {
             link,
             board,
+            servers,
             status,
             interval,
             histories,
@@ -70,6 +74,7 @@ impl Sweep {
 
     async fn common(&mut self, accounts: &[AccountId], which: Which) -> Result<Common, RequestError> {
         let census = self.roll.call(&self.link).await?;
+        self.servers.note(&census);
         let names: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
         let enough = |replies: &ByServer<AccountStatz>| all_of(&census, replies);
         let volumes = async {

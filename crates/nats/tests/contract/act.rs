@@ -14,7 +14,9 @@ use leeward_lab::nats::{
 use leeward_nats::AccountClient;
 use serde_json::{Value, json};
 
-use crate::support::{LIMIT, account_client, acting_client, create_consumer, create_stream, permit};
+use crate::support::{
+    LIMIT, account_client, acting_client, create_consumer, create_stream, permit, witnessed_client,
+};
 
 pub(crate) async fn seen(client: &AccountClient, asset: &AssetName) -> anyhow::Result<Reading> {
     match client.read(asset).await? {
@@ -249,8 +251,14 @@ pub(crate) async fn config_of(client: &async_nats::Client, stream: &str) -> Valu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p7_a_placement_edit_keeps_every_other_field() {
-    for version in [NatsVersion::Newest, NatsVersion::V2_11, NatsVersion::V2_10] {
-        let (_system, client, account) = two_clusters(version).await;
+    for version in [
+        NatsVersion::Newest,
+        NatsVersion::V2_14,
+        NatsVersion::V2_11,
+        NatsVersion::V2_10,
+    ] {
+        let (system, client, _) = two_clusters(version).await;
+        let (account, _observer) = witnessed_client(&system, "app").await;
         create_stream(&client, "ODD", odd_config()).await;
         create_consumer(&client, "ODD", "C", json!({ "ack_policy": "explicit" })).await;
         let mut before = config_of(&client, "ODD").await;

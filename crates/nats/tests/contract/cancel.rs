@@ -11,11 +11,11 @@ use leeward_engine::ports::{Act, ActError};
 use leeward_lab::nats::{
     AccountSpec, ClusterSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
 };
-use leeward_nats::AccountClient;
+use leeward_nats::{AccountClient, SystemObserver};
 use serde_json::{Value, json};
 
 use crate::act::{config_of, seen, stream_asset};
-use crate::support::{LIMIT, acting_client, create_consumer, create_stream, permit};
+use crate::support::{LIMIT, acting_client, create_consumer, create_stream, permit, witnessed_client};
 
 fn placement(cluster: &str) -> Placement {
     Placement {
@@ -49,7 +49,14 @@ fn users() -> AccountSpec {
         ))
 }
 
-async fn two_clusters(version: NatsVersion) -> (System, async_nats::Client, Arc<AccountClient>) {
+async fn two_clusters(
+    version: NatsVersion,
+) -> (
+    System,
+    async_nats::Client,
+    Arc<AccountClient>,
+    Arc<SystemObserver>,
+) {
     let cluster = |name: &str| ClusterSpec {
         name: name.to_owned(),
         servers: 3,
@@ -62,8 +69,8 @@ async fn two_clusters(version: NatsVersion) -> (System, async_nats::Client, Arc<
     let system = builder.start().await.unwrap();
     let credentials = system.credentials("APP", "app").unwrap();
     let client = system.connect("us-east", credentials).await.unwrap();
-    let account = acting_client(&system, "app").await;
-    (system, client, account)
+    let (account, observer) = witnessed_client(&system, "app").await;
+    (system, client, account, observer)
 }
 
 /// Everything that a stream has, and where.
@@ -140,7 +147,7 @@ async fn cancel(
 }
 
 async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Caller) {
-    let (system, client, account) = two_clusters(version).await;
+    let (system, client, account, _observer) = two_clusters(version).await;
     // The servers that are paused later must not lead the meta group.
     jetstream::lead_meta_group(&system, "us-east").await.unwrap();
     create(&client, stored.clone()).await;
@@ -195,7 +202,7 @@ async fn p10_a_cancel_is_completed_although_its_caller_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_has_ended_cannot_be_cancelled_and_one_may_lack_the_right_to() {
     for version in [NatsVersion::Newest, NatsVersion::V2_10] {
-        let (system, client, account) = two_clusters(version).await;
+        let (system, client, account, _observer) = two_clusters(version).await;
         let (stream, to) = (StreamName::from("S"), target(None));
         let config = json!({ "subjects": ["s.>"], "num_replicas": 1, "placement": to.placement });
         create_stream(&client, "S", config).await;

@@ -8,7 +8,7 @@ use leeward_core::snapshot::AccountView;
 use leeward_engine::permit::{Authority, Permit};
 use leeward_engine::ports::Observe;
 use leeward_lab::nats::{Credentials as LabCredentials, System, eventually, jetstream};
-use leeward_nats::{AccountClient, ConnectConfig, ConnectionState, Credentials, TlsConfig};
+use leeward_nats::{AccountClient, ConnectConfig, ConnectionState, Credentials, SystemObserver, TlsConfig};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -58,6 +58,23 @@ pub(crate) async fn acting_client(system: &System, user: &str) -> Arc<AccountCli
     let client = account_client(system, user).await;
     until(&mut client.account(), Option::is_some).await;
     client
+}
+
+/// The same with a user of the system account that confirms what it is told, for as long as it is kept.
+pub(crate) async fn witnessed_client(
+    system: &System,
+    user: &str,
+) -> (Arc<AccountClient>, Arc<SystemObserver>) {
+    let observer = SystemObserver::start(system_config(system), INTERVAL);
+    until(&mut observer.status(), |status| status.observed_at.is_some()).await;
+    let config = config(
+        system,
+        &system.locations()[0],
+        system.credentials("APP", user).unwrap(),
+    );
+    let client = AccountClient::connect_witnessed(config, None, observer.witness());
+    until(&mut client.account(), Option::is_some).await;
+    (client, observer)
 }
 
 /// Waits for a value that will do.

@@ -41,6 +41,9 @@ pub struct Claim {
     pub system: Key,
     /// The account in it.
     pub account: AccountId,
+    /// The Secret of the user, and the key in it, where nobody but that account's own clients says which account it is: a
+    /// claim is then laid over policies with the same user only, since over others it could be made up.
+    pub unconfirmed: Option<(Key, Option<String>)>,
     /// Its precedence.
     pub rank: Rank,
     /// Which specification the claim is from: the uid and the generation.
@@ -51,7 +54,7 @@ pub struct Claim {
 
 impl Claim {
     fn concerns(&self, other: &Self) -> bool {
-        self.system == other.system && self.account == other.account
+        self.system == other.system && self.account == other.account && self.unconfirmed == other.unconfirmed
     }
 
     fn says_the_same(&self, other: &Self) -> bool {
@@ -201,6 +204,7 @@ mod tests {
         Claim {
             system: Key::new("nats", "prod"),
             account: AccountId::from("A"),
+            unconfirmed: None,
             rank: Rank::new(priority, Some(created), key.clone()),
             edition: ("uid".into(), 1),
             policy: policy(streams),
@@ -286,6 +290,25 @@ mod tests {
         claims.lay(&key, &claim(&key, 0, 10, "*"));
         claims.withdraw(&key);
         assert!(!claims.knows(&key), "it may lay another claim soon");
+    }
+
+    #[test]
+    fn p11_an_account_that_only_its_clients_tell_gives_no_precedence_over_another_user() {
+        let (one, two, three) = (Key::new("a", "one"), Key::new("b", "one"), Key::new("a", "two"));
+        let claims = Claims::default();
+        let unconfirmed = |key: &Key, priority: i32, secret: &str| {
+            let mut claim = claim(key, priority, 10, "*");
+            claim.unconfirmed = Some((Key::new("a", secret), None));
+            claim
+        };
+        claims.lay(&one, &unconfirmed(&one, 1000, "spoofed"));
+        assert_eq!(claims.lay(&two, &claim(&two, 0, 10, "*")), Vec::<Key>::new());
+        let decide = |key: &Key| claims.decide(key, &view(&["ORDERS"], Vec::new()));
+        assert_eq!((decide(&one), decide(&two)), (Precedence::Free, Precedence::Free));
+        claims.lay(&three, &unconfirmed(&three, 0, "other"));
+        assert_eq!(decide(&three), Precedence::Free);
+        claims.lay(&three, &unconfirmed(&three, 0, "spoofed"));
+        assert!(matches!(decide(&three), Precedence::Outranked { by, .. } if by == one));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leeward_core::names::{AssetName, StreamName};
-use leeward_core::operation::Sighting;
+use leeward_core::operation::{Reading, Sighting};
 use leeward_core::plan::Aim;
 use leeward_core::target::MoveTarget;
 use leeward_engine::permit::{Fence, Permit};
@@ -26,6 +26,10 @@ impl<A> Fenced<A> {
 impl<A: Act> Act for Fenced<A> {
     async fn read(&self, asset: &AssetName) -> Result<Sighting, ActError> {
         self.act.read(asset).await
+    }
+
+    async fn confirm(&self, asset: &AssetName, reading: &Reading) -> Result<Option<Sighting>, ActError> {
+        self.act.confirm(asset, reading).await
     }
 
     async fn step_down(&self, permit: Permit, asset: &AssetName, aim: &Aim) -> Result<(), ActError> {
@@ -69,6 +73,10 @@ mod tests {
     impl Act for Obedient {
         async fn read(&self, _: &AssetName) -> Result<Sighting, ActError> {
             Ok(Sighting::Gone)
+        }
+
+        async fn confirm(&self, _: &AssetName, _: &Reading) -> Result<Option<Sighting>, ActError> {
+            Ok(Some(Sighting::Gone))
         }
 
         async fn step_down(&self, permit: Permit, _: &AssetName, _: &Aim) -> Result<(), ActError> {

@@ -8,7 +8,9 @@ use leeward_api::vocabulary::{ObservedReason, ResolvedRefsReason};
 use leeward_core::snapshot::AccountView;
 use leeward_engine::condition::Verdict;
 use leeward_engine::ports::Observe;
-use leeward_nats::{AccountClient, AccountInfo, ConnectProblem, ConnectionState, TenantObserver};
+use leeward_nats::{
+    AccountClient, AccountInfo, AccountProblem, ConnectProblem, ConnectionState, TenantObserver,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -28,6 +30,7 @@ pub struct Link {
     /// Sees the account.
     pub observe: Arc<dyn Observe>,
     account: watch::Receiver<Option<AccountInfo>>,
+    alone: bool,
     /// An account that nobody watches is not observed.
     kept: Option<watch::Receiver<Arc<AccountView>>>,
     state: watch::Receiver<ConnectionState>,
@@ -48,7 +51,11 @@ impl std::fmt::Debug for Link {
 impl Link {
     /// Starts to connect; changes of its state poke the policy.
     pub fn open(refs: &Refs, key: &Key, pokes: &Pokes) -> Self {
-        let client = AccountClient::connect(refs.connect.clone(), refs.identity.domain.as_deref());
+        let (config, domain) = (refs.connect.clone(), refs.identity.domain.as_deref());
+        let client = match &refs.route.observer {
+            Some(observer) => AccountClient::connect_witnessed(config, domain, observer.witness()),
+            None => AccountClient::connect(config, domain),
+        };
         let observe: Arc<dyn Observe> = match &refs.route.observer {
             Some(observer) => Arc::clone(observer) as Arc<dyn Observe>,
             None => TenantObserver::start(Arc::clone(&client), refs.system.interval),
@@ -57,16 +64,23 @@ impl Link {
         let (state, account) = (client.state(), client.account());
         watchers.spawn(poke_on(client.state(), key.clone(), pokes.clone()));
         watchers.spawn(poke_on(client.account(), key.clone(), pokes.clone()));
+        watchers.spawn(poke_on(client.account_problem(), key.clone(), pokes.clone()));
         Self {
             identity: refs.identity.clone(),
             client,
             observe,
             account,
+            alone: refs.route.observer.is_none(),
             kept: None,
             state,
             opened: Instant::now(),
             _watchers: watchers,
         }
+    }
+
+    /// Whether nobody but the account itself says which account it is (tenant mode).
+    pub fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Has the account observed from now on, also while no policy runs in it.
@@ -98,21 +112,46 @@ impl Link {
         if let Some(account) = self.account.borrow().clone() {
             return Ok(account);
         }
-        Err(match state {
-            ConnectionState::Connected { .. } if self.opened.elapsed() > ACCOUNT_LIMIT => {
-                let text = "the server does not tell which account the user belongs to: allow the user to publish \
-                            $SYS.REQ.USER.INFO and to subscribe to its inbox";
-                Unresolved::Refs(Verdict::new(ResolvedRefsReason::PermissionDenied, text))
+        let problem = self.client.account_problem().borrow().clone();
+        let soon = self.opened.elapsed() <= ACCOUNT_LIMIT;
+        Err(match (state, problem) {
+            (ConnectionState::Connected { .. }, Some(AccountProblem::Unseen { message })) if !soon => {
+                unseen(ObservedReason::Disconnected, message)
             }
-            ConnectionState::Connected { .. } | ConnectionState::Connecting => unseen(
+            (ConnectionState::Connected { .. }, problem) if !soon => unknown(problem),
+            (
+                ConnectionState::Connected { .. },
+                Some(problem @ (AccountProblem::Denied { .. } | AccountProblem::Unconfirmed { .. })),
+            ) => unknown(Some(problem)),
+            (ConnectionState::Connected { .. } | ConnectionState::Connecting, _) => unseen(
                 ObservedReason::WarmingUp,
                 "connecting to NATS as the account's user".into(),
             ),
-            ConnectionState::Disconnected { message } | ConnectionState::Refused { message, .. } => {
+            (ConnectionState::Disconnected { message } | ConnectionState::Refused { message, .. }, _) => {
                 unseen(ObservedReason::Disconnected, disconnected(&message))
             }
         })
     }
+}
+
+fn unknown(problem: Option<AccountProblem>) -> Unresolved {
+    Unresolved::Refs(match problem {
+        Some(AccountProblem::Denied { subject }) => {
+            let text = format!(
+                "the server does not tell which account the user belongs to, because the user may not use {subject}: allow \
+                 it to publish $SYS.REQ.USER.INFO and to subscribe to its inbox"
+            );
+            Verdict::new(ResolvedRefsReason::PermissionDenied, text)
+        }
+        Some(AccountProblem::Unconfirmed { message } | AccountProblem::Unseen { message }) => {
+            Verdict::new(ResolvedRefsReason::AccountUnconfirmed, message)
+        }
+        None => {
+            let text =
+                "the server does not tell in time which account the user belongs to; it is asked again";
+            Verdict::new(ResolvedRefsReason::AccountUnconfirmed, text)
+        }
+    })
 }
 
 fn unseen(reason: ObservedReason, text: String) -> Unresolved {

@@ -195,6 +195,7 @@ impl Drive {
         own.system_ref != spec.system_ref
             || own.credentials_ref != spec.credentials_ref
             || own.jet_stream_domain != spec.jet_stream_domain
+            || own.inbox_prefix != spec.inbox_prefix
     }
 
     /// Where the policy stood with this sequence is in its status now.

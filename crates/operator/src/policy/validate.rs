@@ -42,6 +42,8 @@ pub struct Identity {
     pub key: Option<String>,
     /// The domain of the account's assets.
     pub domain: Option<String>,
+    /// The first part of its inbox subjects.
+    pub inbox_prefix: Option<String>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -91,7 +93,8 @@ pub fn judge(policy: &PlacementPolicy, facts: &Facts) -> Result<Refs, Unresolved
     })?;
     let connect = ConnectConfig {
         credentials: Some(credentials),
-        ..route.connect.clone()
+        inbox_prefix: policy.spec.inbox_prefix.clone(),
+        ..route.connect.for_another_user()
     };
     let identity = Identity {
         system: key.clone(),
@@ -99,6 +102,7 @@ pub fn judge(policy: &PlacementPolicy, facts: &Facts) -> Result<Refs, Unresolved
         secret,
         key: policy.spec.credentials_ref.key.clone(),
         domain: policy.spec.jet_stream_domain.clone(),
+        inbox_prefix: policy.spec.inbox_prefix.clone(),
     };
     Ok(Refs {
         system: Arc::clone(system),
@@ -172,6 +176,9 @@ fn credentials(
     let (key, found) = &facts.secret;
     let data = match found {
         Ok(data) => data,
+        Err(error @ ClusterError::Foreign { .. }) => {
+            return refuse(ResolvedRefsReason::InvalidCredentials, secret_problem(error));
+        }
         Err(error) if error.is_definite() => {
             return refuse(ResolvedRefsReason::SecretNotFound, secret_problem(error));
         }
@@ -200,6 +207,72 @@ pub fn secret_problem(error: &ClusterError) -> String {
         ClusterError::Forbidden { .. } => {
             format!("{error}: grant get on secrets in that namespace to it")
         }
+        ClusterError::Foreign { .. } => {
+            format!("{error}: name a Secret with credentials for NATS, of type Opaque for example")
+        }
         ClusterError::Unanswered { .. } | ClusterError::Failed { .. } => chain(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use leeward_api::system::AllowedNamespaces;
+    use leeward_engine::limits::SystemLimits;
+    use leeward_nats::TlsConfig;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn p11_what_a_system_connects_with_is_lent_to_no_policy() {
+        let connect = ConnectConfig {
+            servers: vec!["tls://n-0:4222".into()],
+            tls: Some(TlsConfig {
+                ca_pem: Some("authority".into()),
+                client_cert_pem: Some("the system's".into()),
+                client_key_pem: Some("its key".to_owned().into()),
+                handshake_first: true,
+            }),
+            credentials: Some(Credentials::Token("the system's".to_owned().into())),
+            inbox_prefix: Some("_INBOX_system".into()),
+        };
+        let handle = SystemHandle {
+            uid: String::new(),
+            allowed: AllowedNamespaces::default(),
+            interval: Duration::from_secs(30),
+            suspended: false,
+            term: None,
+            limits: SystemLimits::new(1, 1),
+            route: Ok(Route {
+                epoch: 1,
+                connect,
+                observer: None,
+            }),
+        };
+        let policy: PlacementPolicy = serde_json::from_value(json!({
+            "apiVersion": "leeward.dev/v1alpha1", "kind": "PlacementPolicy",
+            "metadata": {"name": "orders", "namespace": "shop"},
+            "spec": {
+                "systemRef": {"name": "prod"}, "credentialsRef": {"name": "junk"}, "inboxPrefix": "_INBOX_orders",
+            },
+        }))
+        .unwrap();
+        let secret = SecretData::from([("token".to_owned(), b"i-have-no-nats-user".to_vec())]);
+        let facts = Facts {
+            system: (Key::new("shop", "prod"), SystemFact::Known(Arc::new(handle))),
+            labels: None,
+            secret: (Key::new("shop", "junk"), Ok(Arc::new(secret))),
+        };
+        let connect = judge(&policy, &facts).unwrap().connect;
+        let tls = connect.tls.unwrap();
+        assert_eq!(
+            (tls.ca_pem.as_deref(), tls.handshake_first),
+            (Some("authority"), true)
+        );
+        assert!(tls.client_cert_pem.is_none() && tls.client_key_pem.is_none());
+        assert!(matches!(connect.credentials, Some(Credentials::Token(_))));
+        assert_eq!(connect.inbox_prefix.as_deref(), Some("_INBOX_orders"));
     }
 }

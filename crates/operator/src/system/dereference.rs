@@ -9,7 +9,7 @@ use leeward_api::vocabulary::ConnectedReason;
 use leeward_engine::condition::Verdict;
 
 use super::not_found;
-use crate::cluster::{Cluster, SecretData};
+use crate::cluster::{Cluster, ClusterError, SecretData};
 use crate::error::chain;
 use crate::key::Key;
 use crate::policy::secret_problem;
@@ -25,6 +25,8 @@ pub struct Materials {
     pub tls: Option<TlsMaterials>,
     /// The user of the system account, with the key of its credentials file; `None` in tenant mode.
     pub credentials: Option<(Key, Arc<SecretData>, Option<String>)>,
+    /// The first part of its inbox subjects.
+    pub inbox_prefix: Option<String>,
 }
 
 /// Certificates and keys.
@@ -58,6 +60,7 @@ pub async fn dereference(
         interval: spec.observe_interval.into(),
         tls: None,
         credentials: None,
+        inbox_prefix: spec.inbox_prefix.clone(),
     };
     if let Some(tls) = &spec.tls {
         materials.tls = Some(TlsMaterials {
@@ -104,6 +107,10 @@ async fn secret(cluster: &Cluster, system: &Key, name: &str) -> Result<(Key, Arc
     let key = Key::new(system.namespace.as_str(), name);
     match cluster.secret(&key).await {
         Ok(data) => Ok((key, data)),
+        Err(error @ ClusterError::Foreign { .. }) => {
+            let reason = ConnectedReason::InvalidCredentials;
+            Err(Trouble::Definite(Verdict::new(reason, secret_problem(&error))))
+        }
         Err(error) if error.is_definite() => Err(Trouble::Definite(not_found(secret_problem(&error)))),
         Err(error) => Err(Trouble::Unknown(chain(&error))),
     }

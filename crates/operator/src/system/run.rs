@@ -85,10 +85,7 @@ impl Entry {
     pub async fn start(&mut self, materials: Materials, config: ConnectConfig, key: &Key, pokes: &Pokes) {
         self.end_observer().await;
         info!(system = %key, servers = ?config.servers, "system starts");
-        let public = ConnectConfig {
-            credentials: None,
-            ..config.clone()
-        };
+        let public = config.for_another_user();
         let observer = materials
             .credentials
             .is_some()

@@ -30,7 +30,7 @@ pub fn validate(materials: &Materials) -> Result<ConnectConfig, Verdict<Connecte
         servers: materials.servers.clone(),
         tls: materials.tls.as_ref().map(tls).transpose()?,
         credentials,
-        ..ConnectConfig::default()
+        inbox_prefix: materials.inbox_prefix.clone(),
     })
 }
 
@@ -80,6 +80,7 @@ mod tests {
                 Arc::new(data),
                 file.map(str::to_owned),
             )),
+            inbox_prefix: None,
         }
     }
 

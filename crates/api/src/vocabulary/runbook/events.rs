@@ -87,6 +87,10 @@ impl Explained for EventReason {
                       the same, and the condition `Progressing` says `BreakerOpen`.",
                 act: "See [BreakerOpen](#breakeropen).",
             },
+            Self::AnswersDiffer => Runbook {
+                see: "The event says what was answered otherwise, and where.",
+                act: "See [AnswersDiffer](#answersdiffer).",
+            },
             Self::PermissionDenied => Runbook {
                 see: "The event has the subject that the account's user may not publish; the condition \
                      `ResolvedRefs` has it too.",

@@ -225,6 +225,15 @@ impl Explained for FindingReason {
                      `$JS.API.STREAM.LEADER.STEPDOWN.>` or `$JS.API.CONSUMER.LEADER.STEPDOWN.>`, a move \
                      `$JS.API.STREAM.UPDATE.>`. A refused action is tried again after five minutes.",
             },
+            Self::AnswersDiffer => Runbook {
+                see: "`status.recentActions` and the event `AnswersDiffer` have it: one request to the servers was \
+                     answered twice, or the answer on the account's connection is not what the stream's leader tells \
+                     the system account. `nats server report connections --account A --subscriptions`, as a user of \
+                     the system account, shows who subscribes to `$JS.API.>`.",
+                act: "Deny `$JS.API.>` and `$SYS.REQ.>` to all other users of the account, as \
+                     [permissions](nats-permissions.md#who-else-could-answer) shows it, and find out who answered. \
+                     If the stream's owner changed it at that very moment, it passes with the next attempt.",
+            },
             Self::ServerTooOld => Runbook {
                 see: "`nats server list` shows the versions. Streams are moved only where all servers are \
                      2.9.22 or newer; a server may also refuse what a stream's configuration asks of it.",

@@ -68,9 +68,17 @@ impl Explained for ResolvedRefsReason {
             Self::InvalidCredentials => Runbook {
                 see: "The message says what is wrong with the Secret's contents, or that NATS refused the \
                      user. A Secret holds exactly one of `user.creds`, `nkey`, `token`, `username` with \
-                     `password`, or `tls.crt` with `tls.key`.",
+                     `password`, or `tls.crt` with `tls.key`, which alone may stand beside another. Secrets of types \
+                     that something else owns, such as service account tokens, are refused.",
                 act: "Correct the Secret, or renew the user if it has expired. Try the same credentials with \
                      `nats account info`. A changed Secret is picked up without a restart.",
+            },
+            Self::AccountUnconfirmed => Runbook {
+                see: "The message has what was said instead: an error, an answer that makes no sense, or accounts that \
+                     differ. Nothing of any account is shown meanwhile.",
+                act: "Where accounts differ, a client of the account answers in the servers' place: deny it \
+                     `$SYS.REQ.>`, as [permissions](nats-permissions.md#who-else-could-answer) shows it. It is asked \
+                     again every half a minute.",
             },
             Self::PermissionDenied => Runbook {
                 see: "The message names the subjects: what an action needs, or `$SYS.REQ.USER.INFO`, by which \

@@ -26,10 +26,12 @@ impl Explained for ObservedReason {
             },
             Self::Disconnected => Runbook {
                 see: "The message says why: no server can be reached, `Connected` of the NatsSystem is False, \
-                     or `ResolvedRefs` of the policy is. `kubectl get natssys NAME -n NAMESPACE -o yaml` \
-                     shows the system's side.",
+                     `ResolvedRefs` of the policy is, or the system account's user does not see the policy's \
+                     connection. `kubectl get natssys NAME -n NAMESPACE -o yaml` shows the system's side.",
                 act: "Follow the other condition. If servers cannot be reached, check `spec.servers` and the \
-                     network from the operator's pod. It connects again by itself.",
+                     network from the operator's pod. If the connection is not seen, let `spec.servers` name \
+                     servers of the system that its user sees, and no leaf nodes of another. It connects again by \
+                     itself.",
             },
             Self::Stale => Runbook {
                 see: "The last complete look is older than three times `spec.observeInterval` of the \

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use leeward_core::names::{AccountId, AssetName, StreamName};
-use leeward_core::operation::Sighting;
+use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
+use leeward_core::operation::{Reading, Sighting};
 use leeward_core::plan::Aim;
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
@@ -11,7 +11,7 @@ use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError, Clock as _, Observe};
 use tokio::sync::watch;
 
-use super::{Behaviour, Call, Change, FakeSystem};
+use super::{Behaviour, Call, Change, Confirms, FakeSystem};
 
 impl Observe for FakeSystem {
     fn watch(&self, _: &AccountId) -> watch::Receiver<Arc<AccountView>> {
@@ -39,6 +39,21 @@ impl Act for FakeSystem {
             told(self);
         }
         sighting
+    }
+
+    async fn confirm(&self, _: &AssetName, reading: &Reading) -> Result<Option<Sighting>, ActError> {
+        let mut reading = reading.clone();
+        match self.state().confirms {
+            None => return Ok(None),
+            Some(Confirms::All) => {}
+            Some(Confirms::Lagging) => {
+                for peer in &mut reading.peers {
+                    (peer.current, peer.lag) = (false, 1_000_000);
+                }
+            }
+            Some(Confirms::LedBy(server)) => reading.leader = Some(ServerName::from(server)),
+        }
+        Ok(Some(Sighting::Seen(reading)))
     }
 
     async fn step_down(&self, permit: Permit, asset: &AssetName, aim: &Aim) -> Result<(), ActError> {

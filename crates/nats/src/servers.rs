@@ -1,0 +1,108 @@
+//! The servers that may be connected to, and whether all that is said to them needs TLS.
+
+use async_nats::ServerAddr;
+
+use crate::connect::ConnectConfig;
+use crate::state::ConnectError;
+
+/// Servers that an error names.
+const MOST_PLACES: usize = 3;
+
+/// The only servers that are connected to. Where one connection is to have TLS all of them are, which a plain `ws` URL
+/// cannot: async-nats takes its scheme for the whole truth.
+pub(crate) fn addresses(config: &ConnectConfig) -> Result<Vec<ServerAddr>, ConnectError> {
+    let urls = &config.servers;
+    if urls.is_empty() {
+        return Err(ConnectError::NoServers);
+    }
+    let parse = |url: &String| {
+        url.parse::<ServerAddr>().map_err(|error| ConnectError::Url {
+            url: url.clone(),
+            message: error.to_string(),
+        })
+    };
+    let servers: Vec<ServerAddr> = urls.iter().map(parse).collect::<Result<_, _>>()?;
+    let plain = urls
+        .iter()
+        .zip(&servers)
+        .find(|(_, server)| server.scheme() == "ws");
+    match plain {
+        Some((url, _)) if needs_tls(config, &servers) => {
+            Err(ConnectError::PlainWebSocket { url: url.clone() })
+        }
+        Some(_) | None => Ok(servers),
+    }
+}
+
+/// Whether nothing may be said without TLS, whatever a server says of itself before it.
+pub(crate) fn needs_tls(config: &ConnectConfig, servers: &[ServerAddr]) -> bool {
+    let secure = |server: &ServerAddr| matches!(server.scheme(), "tls" | "wss");
+    config.tls.is_some() || servers.iter().any(secure)
+}
+
+/// Where servers are, for people.
+pub(crate) fn places(servers: &[ServerAddr]) -> String {
+    let place = |server: &ServerAddr| format!("{}:{}", server.host(), server.port());
+    let shown: Vec<String> = servers.iter().take(MOST_PLACES).map(place).collect();
+    match servers.len() {
+        1 => shown.concat(),
+        number if number > MOST_PLACES => format!("one of {} and others", shown.join(", ")),
+        _ => format!("one of {}", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::TlsConfig;
+
+    fn config(servers: &[&str], tls: Option<TlsConfig>) -> ConnectConfig {
+        ConnectConfig {
+            servers: servers.iter().map(|url| (*url).to_owned()).collect(),
+            tls,
+            ..ConnectConfig::default()
+        }
+    }
+
+    #[test]
+    fn tls_that_one_url_or_a_block_asks_for_is_for_all() {
+        let needs = |urls: &[&str], tls: Option<TlsConfig>| {
+            let config = config(urls, tls);
+            needs_tls(&config, &addresses(&config).unwrap())
+        };
+        assert!(!needs(&["nats://a", "ws://b"], None));
+        assert!(needs(&["nats://a", "tls://b"], None));
+        assert!(needs(&["nats://a", "wss://b"], None));
+        assert!(needs(&["nats://a"], Some(TlsConfig::default())));
+    }
+
+    #[test]
+    fn a_web_socket_without_tls_is_refused_where_tls_is_asked_for() {
+        for config in [
+            config(&["ws://a"], Some(TlsConfig::default())),
+            config(&["ws://user:secret@a", "tls://b"], None),
+            config(&["wss://b", "WS://a"], None),
+        ] {
+            let refused = addresses(&config).unwrap_err().to_string();
+            assert!(
+                refused.contains("wss://") && !refused.contains("secret"),
+                "{refused}"
+            );
+        }
+        assert_eq!(
+            addresses(&config(&["ws://a", "nats://b"], None)).unwrap().len(),
+            2
+        );
+    }
+
+    #[test]
+    fn places_are_named_without_users_and_not_all_of_many() {
+        let told = |urls: &[&str]| places(&addresses(&config(urls, None)).unwrap());
+        assert_eq!(told(&["nats://u:p@a"]), "a:4222");
+        assert_eq!(told(&["nats://a", "tls://[::1]:1"]), "one of a:4222, ::1:1");
+        assert_eq!(
+            told(&["nats://a", "nats://b", "nats://c", "nats://d"]),
+            "one of a:4222, b:4222, c:4222 and others"
+        );
+    }
+}
