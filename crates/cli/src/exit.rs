@@ -32,6 +32,14 @@ impl Found {
     }
 }
 
+/// What was asked about was not seen, and not everything was: it may be there.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Unseen {
+    /// What, and why.
+    pub message: String,
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let args = match args::parse() {
@@ -47,7 +55,10 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell if this fails.
             let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(&words(error.chain())));
-            ExitCode::FAILURE
+            match error.downcast_ref::<Unseen>() {
+                Some(Unseen { .. }) => ExitCode::from(Found::Incomplete.code()),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

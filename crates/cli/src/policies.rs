@@ -118,14 +118,18 @@ async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> an
 
 /// The domain is the policies', unless an argument says another.
 fn subject(
-    policies: Vec<Given>,
+    mut policies: Vec<Given>,
     system: Result<SystemRules, String>,
     mut connections: Connections,
 ) -> anyhow::Result<Subject> {
-    if let Some(account) = &mut connections.account
-        && account.domain.is_none()
-    {
-        account.domain = files::common_domain(&policies)?;
+    if let Some(account) = &mut connections.account {
+        if account.domain.is_none() {
+            account.domain = files::common_domain(&policies)?;
+        }
+        for given in &mut policies {
+            // What is seen is compared with what is asked.
+            given.policy.domain.clone_from(&account.domain);
+        }
     }
     Ok(Subject {
         policies,

@@ -3,12 +3,15 @@
 //! Home is judged over a window, not over one look (P5). Missing data never gets here: the caller asks only for a
 //! complete view (P6).
 
+mod no_majority;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::no_majority::NoMajority;
 use crate::names::Location;
 use crate::policy::{ClientSelector, HomeRules, OnNoMajority, Strategy, WeightBy};
 use crate::snapshot::{AccountView, ClientGroup};
@@ -17,8 +20,13 @@ use crate::topology::LocationMap;
 /// Client weight per location.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Every location that has servers and may be home, with or without clients.
+    /// Every location that has JetStream servers and may be home, with or without clients.
     pub rows: BTreeMap<Location, TallyRow>,
+    /// Locations on whose servers JetStream does not run: no leader can be there, so they are never home. Their clients
+    /// count against any majority.
+    pub without_jetstream: BTreeMap<Location, TallyRow>,
+    /// The JetStream domain that was looked at.
+    pub domain: Option<String>,
     /// Locations that are never home; their clients do not count for the majority.
     pub excluded: BTreeMap<Location, TallyRow>,
     /// Selected connections on servers that carry no location; they count against any majority.
@@ -53,13 +61,18 @@ impl Tally {
         clients: &ClientSelector,
         rules: &HomeRules,
     ) -> Self {
-        let mut tally = Self::default();
+        let mut tally = Self {
+            domain: view.topology.domain.clone(),
+            ..Self::default()
+        };
+        let with_jetstream = locations.with_jetstream(&view.topology);
         for location in locations.locations() {
-            let excluded = rules.exclude.contains(location);
-            let rows = if excluded {
+            let rows = if rules.excludes(location) {
                 &mut tally.excluded
-            } else {
+            } else if with_jetstream.contains(location) {
                 &mut tally.rows
+            } else {
+                &mut tally.without_jetstream
             };
             rows.insert(location.clone(), TallyRow::default());
         }
@@ -70,7 +83,10 @@ impl Tally {
                 row.add(group.connections, weight.unwrap_or(0));
                 continue;
             }
-            let row = location.and_then(|location| tally.rows.get_mut(location));
+            let row = location.and_then(|location| {
+                let without = tally.without_jetstream.get_mut(location);
+                without.or_else(|| tally.rows.get_mut(location))
+            });
             row.unwrap_or(&mut tally.unplaced)
                 .add(group.connections, weight.unwrap_or(0));
             tally.total.add(group.connections, weight.unwrap_or(0));
@@ -83,14 +99,21 @@ impl Tally {
 
     /// A location's share of all weight that counts, in percent, rounded down; 0 for an excluded one.
     pub fn percent(&self, location: &Location) -> u8 {
-        let weight = self.rows.get(location).map_or(0, |row| row.weight);
-        percent_of(weight, self.total.weight)
+        let row = self.rows.get(location);
+        let row = row.or_else(|| self.without_jetstream.get(location));
+        percent_of(row.map_or(0, |row| row.weight), self.total.weight)
+    }
+
+    /// The share of clients on servers that carry no location.
+    pub fn unplaced_percent(&self) -> u8 {
+        percent_of(self.unplaced.weight, self.total.weight)
     }
 
     /// Connections of a location.
     pub fn connections(&self, location: &Location) -> u32 {
         self.rows
             .get(location)
+            .or_else(|| self.without_jetstream.get(location))
             .or_else(|| self.excluded.get(location))
             .map_or(0, |row| row.connections)
     }
@@ -151,74 +174,6 @@ impl Home {
                 until: _,
             } => Some(settled.as_ref().unwrap_or(challenger)),
             Self::NoMajority { why: _, settled: _ } => None,
-        }
-    }
-}
-
-/// Why no location is home.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NoMajority {
-    /// Fewer selected connections than `home.minConnections`.
-    TooFewConnections {
-        /// How many there are.
-        connections: u32,
-        /// How many are needed.
-        needed: u32,
-    },
-    /// Locations lead with the same weight.
-    Tie {
-        /// The locations.
-        locations: Vec<Location>,
-    },
-    /// The largest share is below `home.majorityPercent`.
-    ShareTooSmall {
-        /// The location with the largest share.
-        location: Location,
-        /// Its share.
-        percent: u8,
-        /// The share that is needed.
-        needed: u8,
-    },
-    /// Some clients' weight is not known, and unknown is not zero.
-    WeightUnknown {
-        /// How many connections that are.
-        connections: u32,
-    },
-    /// Clients are connected, but none has sent or received anything since the last observation.
-    NoTraffic,
-    /// None of `home.preferences` has a server that answers.
-    NoPreferenceUp,
-}
-
-impl std::fmt::Display for NoMajority {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::TooFewConnections { connections, needed } => {
-                write!(
-                    formatter,
-                    "{connections} connections, {needed} are needed (home.minConnections)"
-                )
-            }
-            Self::Tie { locations } => {
-                let names: Vec<&str> = locations.iter().map(Location::as_str).collect();
-                write!(formatter, "a tie between {}", names.join(" and "))
-            }
-            Self::ShareTooSmall {
-                location,
-                percent,
-                needed,
-            } => write!(
-                formatter,
-                "{location} has the largest share with {percent} %, {needed} % are needed (home.majorityPercent)"
-            ),
-            Self::WeightUnknown { connections } => write!(
-                formatter,
-                "the traffic of {connections} connections is not known (yet): home.weightBy needs all of it"
-            ),
-            Self::NoTraffic => {
-                formatter.write_str("no traffic of clients was seen since the last observation")
-            }
-            Self::NoPreferenceUp => formatter.write_str("none of home.preferences has a server that answers"),
         }
     }
 }
@@ -307,17 +262,16 @@ fn majority(tally: &Tally, rules: &HomeRules, settled: Option<&Location>) -> Res
             needed: rules.min_connections,
         });
     }
-    let eligible = || {
-        tally
-            .rows
-            .iter()
-            .filter(|(location, _)| !rules.exclude.contains(location))
-    };
-    let largest = eligible().map(|(_, row)| row.weight).max().unwrap_or(0);
+    let largest = tally.rows.values().map(|row| row.weight).max().unwrap_or(0);
+    if let Some(why) = elsewhere(tally, largest) {
+        return Err(why);
+    }
     if largest == 0 {
         return Err(NoMajority::NoTraffic);
     }
-    let leading: Vec<&Location> = eligible()
+    let leading: Vec<&Location> = tally
+        .rows
+        .iter()
         .filter(|(_, row)| row.weight == largest)
         .map(|(location, _)| location)
         .collect();
@@ -335,6 +289,20 @@ fn majority(tally: &Tally, rules: &HomeRules, settled: Option<&Location>) -> Res
         });
     }
     Ok(with_hysteresis(tally, rules, first, settled))
+}
+
+/// Clients on servers without JetStream, where they are what stands against any home.
+fn elsewhere(tally: &Tally, largest: u64) -> Option<NoMajority> {
+    let used = || {
+        let rows = tally.without_jetstream.iter();
+        rows.filter(|(_, row)| row.connections > 0)
+    };
+    let weight = used().fold(0u64, |sum, (_, row)| sum.saturating_add(row.weight));
+    (weight > largest).then(|| NoMajority::WithoutJetStream {
+        connections: used().fold(0, |sum, (_, row)| sum.saturating_add(row.connections)),
+        locations: used().map(|(location, _)| location.clone()).collect(),
+        domain: tally.domain.clone(),
+    })
 }
 
 fn with_hysteresis(

@@ -184,7 +184,8 @@ pub fn evaluate(view: &AccountView, policy: &Policy, circumstances: &Circumstanc
     let locations = LocationMap::new(&view.topology, &policy.topology);
     let tally = Tally::new(view, &locations, &policy.clients, &policy.home);
     let stale = elapsed(view.observed_at, circumstances.now) > circumstances.stale_after;
-    let (home, home_history) = if view.gaps.is_empty() && !stale {
+    let other_domain = other_domain(view, policy);
+    let (home, home_history) = if view.gaps.is_empty() && other_domain.is_none() && !stale {
         let (home, history) = decide(
             &tally,
             &policy.home,
@@ -197,7 +198,11 @@ pub fn evaluate(view: &AccountView, policy: &Policy, circumstances: &Circumstanc
         (None, circumstances.history.home.clone())
     };
     let mut evaluation = Evaluation {
-        gaps: view.gaps.clone(),
+        gaps: other_domain
+            .clone()
+            .into_iter()
+            .chain(view.gaps.iter().cloned())
+            .collect(),
         stale,
         tally,
         home_history,
@@ -207,8 +212,23 @@ pub fn evaluate(view: &AccountView, policy: &Policy, circumstances: &Circumstanc
         findings: Vec::new(),
         home,
     };
-    judge_all(view, policy, circumstances, &locations, &mut evaluation);
+    // Its streams may bear the names of those that are meant.
+    if other_domain.is_none() {
+        judge_all(view, policy, circumstances, &locations, &mut evaluation);
+    }
     evaluation
+}
+
+/// The JetStream that is seen is not the one that the policy is about. Without a domain the policy is about whatever its
+/// connection reaches.
+fn other_domain(view: &AccountView, policy: &Policy) -> Option<Gap> {
+    let wanted = policy.domain.as_ref()?;
+    let observed = &view.topology.domain;
+    let known = observed.is_some() || view.gaps.is_empty();
+    (known && observed.as_ref() != Some(wanted)).then(|| Gap::OtherDomain {
+        observed: observed.clone(),
+        wanted: wanted.clone(),
+    })
 }
 
 fn judge_all(

@@ -6,6 +6,7 @@ mod held;
 use self::held::Held;
 use crate::demand::Home;
 use crate::evaluate::{Circumstances, Cure, Evaluation, Finding, Verdict};
+use crate::names::ClusterName;
 use crate::policy::Policy;
 use crate::safety::Ground;
 use crate::score::MoveCost;
@@ -17,7 +18,37 @@ pub fn gap_text(gap: &Gap) -> String {
     match gap {
         Gap::Disconnected { message } => format!("not connected to NATS: {message}"),
         Gap::WarmingUp => "the first observation is under way".into(),
+        Gap::OtherDomain { observed, wanted } => {
+            let seen = match observed {
+                Some(domain) => format!("JetStream of domain {domain} is seen"),
+                None => "JetStream without a domain is seen".to_owned(),
+            };
+            format!(
+                "{seen}, the policy asks for domain {wanted}: correct jetStreamDomain (--js-domain), or connect to \
+                 servers of that domain"
+            )
+        }
         Gap::ServerMissing { server } => format!("server {server} does not answer"),
+        Gap::MemberMissing { server } => format!(
+            "server {server} does not answer. If it is gone for good, take it out of JetStream's meta group: `nats \
+             server cluster peer-remove {server}`"
+        ),
+        Gap::WithoutJetStream { server } => format!(
+            "server {server} is a member of JetStream's meta group and does not run JetStream: turn it on there, or \
+             take the server out with `nats server cluster peer-remove {server}`"
+        ),
+        Gap::SameName { server, clusters } => {
+            let names: Vec<&str> = clusters.iter().map(ClusterName::as_str).collect();
+            let place = if names.is_empty() {
+                String::new()
+            } else {
+                format!(" (clusters: {})", names.join(", "))
+            };
+            format!(
+                "several servers are called {server}{place}, and JetStream tells leaders and replicas by name: give \
+                 each its own server_name"
+            )
+        }
         Gap::ServersUncounted { expected, answered } => {
             format!("{answered} servers answered, {expected} are active")
         }

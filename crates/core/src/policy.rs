@@ -22,6 +22,8 @@ pub struct Policy {
     pub mode: Mode,
     /// What a location is.
     pub topology: TopologyKey,
+    /// The JetStream domain of the streams, if the policy names one.
+    pub domain: Option<String>,
     /// How home is found.
     pub home: HomeRules,
     /// Whose connections count.
@@ -70,8 +72,16 @@ pub struct HomeRules {
     pub stabilization_window: Duration,
     /// What happens without a majority.
     pub on_no_majority: OnNoMajority,
-    /// Never home; their clients do not count for the majority either.
+    /// Names and globs of locations that are never home; their clients do not count for the majority either.
     pub exclude: Vec<Location>,
+}
+
+impl HomeRules {
+    /// Whether a location is never home.
+    pub fn excludes(&self, location: &Location) -> bool {
+        let named = |glob: &Location| WildMatch::new(glob.as_str()).matches(location.as_str());
+        self.exclude.iter().any(named)
+    }
 }
 
 /// Who decides where home is.

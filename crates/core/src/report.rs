@@ -1,17 +1,17 @@
 //! Evaluations in words: counts, findings, conditions and advice, as status, events and the command line show them.
 
+mod general;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{
-    Advice, AssetCounts, Finding as FindingStatus, GatewayStatus, HomeStatus, LocationStatus, MAX_ADVICE,
-    MAX_LOCATIONS,
+    Advice, AssetCounts, Finding as FindingStatus, GatewayStatus, HomeStatus, LocationStatus, MAX_LOCATIONS,
 };
-use leeward_api::vocabulary::{
-    AdviceKind, Check, FindingReason, InPlaceReason, ObservedReason, ReasonClass, Remedy,
-};
+use leeward_api::vocabulary::{Check, FindingReason, InPlaceReason, ObservedReason, ReasonClass, Remedy};
 
+use self::general::{advice, gateway, general_findings};
 use crate::demand::Home;
 use crate::evaluate::{
     AssetIx, Circumstances, Counts, Cure, Evaluation, Finding, Leaders, Verdict, asset_name,
@@ -19,17 +19,13 @@ use crate::evaluate::{
 use crate::explain::{explain, gap_text};
 use crate::names::{AssetName, Location};
 use crate::policy::{Mode, Policy};
-use crate::snapshot::{AccountView, Gap, Traffic};
-use crate::topology::LocationMap;
+use crate::snapshot::{AccountView, Gap, RaftGroup};
+use crate::topology::{LocationMap, ServerIx};
 
 /// A location with fewer connections is no place to miss a leader at.
 const LOCAL_LEADER_CONNECTIONS: u32 = 5;
 /// Nor one with a smaller share of the account's connections, in percent.
 const LOCAL_LEADER_PERCENT: u8 = 10;
-/// Bytes that cross gateways are worth a finding from this share on, in percent.
-const HIGH_GATEWAY_PERCENT: u64 = 30;
-/// And from this many bytes on.
-const HIGH_GATEWAY_BYTES: u64 = 1_048_576;
 
 /// One evaluation, as people read it.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +96,11 @@ pub fn observed(evaluation: &Evaluation) -> (ObservedReason, String) {
     let reason = match first {
         Gap::Disconnected { .. } => ObservedReason::Disconnected,
         Gap::WarmingUp => ObservedReason::WarmingUp,
+        Gap::OtherDomain { .. } => ObservedReason::DomainDiffers,
         Gap::ServerMissing { .. }
+        | Gap::MemberMissing { .. }
+        | Gap::WithoutJetStream { .. }
+        | Gap::SameName { .. }
         | Gap::ServersUncounted { .. }
         | Gap::Denied { .. }
         | Gap::Unreadable { .. } => ObservedReason::ServersMissing,
@@ -227,7 +227,9 @@ fn settled_since(evaluation: &Evaluation) -> Option<Timestamp> {
 
 fn locations(view: &AccountView, policy: &Policy, evaluation: &Evaluation) -> Vec<LocationStatus> {
     let map = LocationMap::new(&view.topology, &policy.topology);
-    let led_at_all = evaluation.streams.total > 0;
+    let able = map.with_jetstream(&view.topology);
+    // What is not seen may be led there.
+    let led_at_all = evaluation.streams.total > 0 && evaluation.conclusive();
     let row = |location: &Location| {
         let leaders: Leaders = evaluation.leaders.get(location).copied().unwrap_or_default();
         let connections = evaluation.tally.connections(location);
@@ -240,12 +242,51 @@ fn locations(view: &AccountView, policy: &Policy, evaluation: &Evaluation) -> Ve
             stream_leaders: leaders.streams.into(),
             consumer_leaders: leaders.consumers.into(),
             no_local_leader: led_at_all
+                && able.contains(location)
                 && leaders.streams == 0
                 && connections >= LOCAL_LEADER_CONNECTIONS
                 && percent >= LOCAL_LEADER_PERCENT,
         }
     };
-    map.locations().iter().take(MAX_LOCATIONS).map(row).collect()
+    let rows = map
+        .locations()
+        .iter()
+        .map(row)
+        .chain(unplaced(view, &map, policy, evaluation));
+    rows.take(MAX_LOCATIONS).collect()
+}
+
+/// The clients on servers that carry no location: they count against any majority, so they are shown.
+fn unplaced(
+    view: &AccountView,
+    map: &LocationMap,
+    policy: &Policy,
+    evaluation: &Evaluation,
+) -> Option<LocationStatus> {
+    let tally = &evaluation.tally;
+    let prefix = policy.topology.tag_prefix().unwrap_or_default();
+    let nowhere = |index: &ServerIx| view.topology.details(*index).is_some() && map.of(*index).is_none();
+    let led_there = |group: &RaftGroup| group.leader.is_some_and(|leader| nowhere(&leader));
+    let streams = || {
+        view.streams
+            .iter()
+            .filter(|stream| policy.streams.selects(stream))
+    };
+    let stream_leaders = streams().filter(|stream| led_there(&stream.group)).count();
+    let consumers = streams().flat_map(|stream| &stream.consumers);
+    let consumers = consumers.filter(|consumer| policy.selects_consumer(consumer));
+    let consumer_leaders = consumers.filter(|consumer| led_there(&consumer.group)).count();
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let used = tally.unplaced.connections > 0 || stream_leaders + consumer_leaders > 0;
+    used.then(|| LocationStatus {
+        name: format!("(no tag {prefix}…)"),
+        servers: count(view.topology.indices().filter(nowhere).count()),
+        connections: tally.unplaced.connections.into(),
+        percent: tally.unplaced_percent().into(),
+        stream_leaders: count(stream_leaders),
+        consumer_leaders: count(consumer_leaders),
+        no_local_leader: false,
+    })
 }
 
 fn counts(counts: Counts) -> AssetCounts {
@@ -281,7 +322,7 @@ fn findings(
     previous: &[FindingStatus],
 ) -> (Vec<FindingStatus>, usize) {
     let map = LocationMap::new(&view.topology, &policy.topology);
-    let mut general = general_findings(view, locations);
+    let mut general = general_findings(view, policy, locations);
     let all = evaluation.findings.len() + general.len();
     let mut order: Vec<&Finding> = evaluation.findings.iter().collect();
     // Ties break by position, so the sort may be unstable.
@@ -366,98 +407,6 @@ fn remedy(cure: Option<Cure>, asset: AssetIx) -> Remedy {
         (Some(Cure::Move), _) => Remedy::StreamPlacement,
         (Some(Cure::FollowStream), _) => Remedy::FollowsStream,
     }
-}
-
-/// Findings about locations and the account, not about one asset.
-fn general_findings(view: &AccountView, locations: &[LocationStatus]) -> Vec<FindingStatus> {
-    let blank = |check, location: Option<&str>, message| FindingStatus {
-        check,
-        stream: None,
-        consumer: None,
-        leader: None,
-        location: location.map(str::to_owned),
-        remedy: Remedy::Advice,
-        reason: None,
-        message,
-        since: None,
-        attempts: 0,
-        next_attempt_time: None,
-    };
-    let lonely = locations.iter().filter(|location| location.no_local_leader).map(|location| {
-        let message = format!(
-            "{} connections ({} %) and no stream leader: every publish from here crosses to another location",
-            location.connections, location.percent
-        );
-        blank(Check::NoLocalLeader, Some(location.name.as_str()), message)
-    });
-    let crossing = view.traffic.filter(|traffic| {
-        traffic.gateway_bytes >= HIGH_GATEWAY_BYTES
-            && traffic.gateway_bytes.saturating_mul(100) >= traffic.bytes.saturating_mul(HIGH_GATEWAY_PERCENT)
-    });
-    let crossing = crossing.map(|traffic| {
-        let percent = gateway_percent(traffic);
-        blank(
-            Check::HighGatewayShare,
-            None,
-            format!("{percent} % of the account's bytes cross gateways"),
-        )
-    });
-    lonely.chain(crossing).collect()
-}
-
-/// What a stream keeps for later crosses at another time than clients exchange it, and counters are read at slightly
-/// different moments: never more than all.
-fn gateway_percent(traffic: Traffic) -> u8 {
-    let percent = traffic.gateway_bytes.saturating_mul(100) / traffic.bytes.max(1);
-    u8::try_from(percent.min(100)).unwrap_or(100)
-}
-
-fn gateway(view: &AccountView) -> Option<GatewayStatus> {
-    let traffic = view.traffic?;
-    let per_second = traffic.gateway_bytes.saturating_mul(1000) / traffic.span_milliseconds.max(1);
-    Some(GatewayStatus {
-        percent: gateway_percent(traffic).into(),
-        bytes_per_second: i64::try_from(per_second).unwrap_or(i64::MAX),
-    })
-}
-
-/// A location other than home without a leader is served best by a mirror of the busiest stream.
-fn advice(
-    view: &AccountView,
-    policy: &Policy,
-    evaluation: &Evaluation,
-    locations: &[LocationStatus],
-) -> Vec<Advice> {
-    let rate = |rate: Option<f32>| rate.unwrap_or(0.0);
-    let selected = view
-        .streams
-        .iter()
-        .filter(|stream| policy.streams.selects(stream));
-    let busiest = selected.max_by(|a, b| {
-        rate(a.message_rate)
-            .total_cmp(&rate(b.message_rate))
-            .then_with(|| b.name.cmp(&a.name))
-    });
-    let Some(stream) = busiest else { return Vec::new() };
-    let home = evaluation
-        .home
-        .as_ref()
-        .and_then(Home::reference)
-        .map(Location::as_str);
-    let lonely = locations.iter().filter(|location| location.no_local_leader);
-    lonely
-        .filter(|location| Some(location.name.as_str()) != home)
-        .take(MAX_ADVICE)
-        .map(|location| Advice {
-            kind: AdviceKind::Mirror,
-            stream: stream.name.to_string(),
-            location: location.name.clone(),
-            message: format!(
-                "a mirror of {} placed in {} would let its clients read there",
-                stream.name, location.name
-            ),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ pub fn resolve(spec: &PlacementPolicySpec) -> Result<Policy, InvalidPolicy> {
         },
         home: home(spec, &topology),
         topology,
+        domain: spec.jet_stream_domain.clone(),
         clients: clients(spec),
         streams: StreamSelector {
             names: Globs::new(&spec.streams.include, &spec.streams.exclude),

@@ -19,6 +19,9 @@ const BYTES_PER_COST: f32 = 1_048_576.0;
 pub const ASSUMED_BYTES_PER_SECOND: u64 = 10 << 20;
 /// What a move takes besides copying: elections, and adding peers one by one (NATS.md N24).
 const MOVE_BASE_TIME: Duration = Duration::from_secs(5);
+/// How many consumers a move hands over a second, ephemeral ones included: on 2.14.5 a stream of three replicas with 2,000
+/// of them took 34 s to move, one with 3,000 took 76 s.
+const MOVED_CONSUMERS_PER_SECOND: u64 = 50;
 /// The first version that takes writes while a replicated stream moves (NATS.md N24).
 pub const MOVES_WITHOUT_STALL: Version = Version::new(2, 15, 0);
 
@@ -45,10 +48,13 @@ impl MoveCost {
         let rate = bytes_per_second.unwrap_or(ASSUMED_BYTES_PER_SECOND).max(1);
         let copying = Duration::from_secs(stream.bytes / rate)
             + Duration::from_millis((stream.bytes % rate).saturating_mul(1000) / rate);
+        let consumers = stream.consumers.len() as u64;
         let stalls = stream.replicas > 1 && lowest.is_none_or(|lowest| lowest < MOVES_WITHOUT_STALL);
         Self {
             bytes: stream.bytes.saturating_mul(stream.replicas.max(1).into()),
-            time: MOVE_BASE_TIME.saturating_add(copying),
+            time: MOVE_BASE_TIME
+                .saturating_add(copying)
+                .saturating_add(Duration::from_secs(consumers / MOVED_CONSUMERS_PER_SECOND)),
             stall: if stalls { copying } else { Duration::ZERO },
         }
     }

@@ -84,10 +84,34 @@ pub enum Gap {
     },
     /// The account has not been observed yet.
     WarmingUp,
+    /// JetStream of another domain is seen than the policy asks for.
+    OtherDomain {
+        /// The domain that is seen; `None` for JetStream without a domain.
+        observed: Option<String>,
+        /// The domain of the policy.
+        wanted: String,
+    },
     /// A server that was expected did not answer.
     ServerMissing {
         /// Its name.
         server: ServerName,
+    },
+    /// The same of a member of JetStream's meta group, which stays one until somebody removes it.
+    MemberMissing {
+        /// Its name, or its peer id where no server knows the name any more.
+        server: ServerName,
+    },
+    /// A member of JetStream's meta group answers, but does not run JetStream: nobody sees what lies there.
+    WithoutJetStream {
+        /// Its name.
+        server: ServerName,
+    },
+    /// Several servers have one name, by which JetStream tells leaders and peers.
+    SameName {
+        /// The name.
+        server: ServerName,
+        /// Their clusters, as far as they are in any. Sorted.
+        clusters: Vec<ClusterName>,
     },
     /// Servers answered, but fewer than they themselves count.
     ServersUncounted {
@@ -106,6 +130,33 @@ pub enum Gap {
         /// What, and why.
         message: String,
     },
+}
+
+impl Gap {
+    /// Whether it passes when a server starts anew, so that it is no news for those who only read conditions.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::ServerMissing { server: _ }
+            | Self::MemberMissing { server: _ }
+            | Self::WithoutJetStream { server: _ }
+            | Self::SameName {
+                server: _,
+                clusters: _,
+            }
+            | Self::ServersUncounted {
+                expected: _,
+                answered: _,
+            }
+            | Self::Unreadable { message: _ } => true,
+            Self::Disconnected { message: _ }
+            | Self::WarmingUp
+            | Self::OtherDomain {
+                observed: _,
+                wanted: _,
+            }
+            | Self::Denied { subject: _ } => false,
+        }
+    }
 }
 
 /// Connections of one account on one server that no policy can tell apart.

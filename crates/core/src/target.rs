@@ -13,7 +13,9 @@ pub use room::{Need, Reserved, Shortage};
 use self::room::Site;
 use crate::names::{ClusterName, Location, ServerName, Tag};
 use crate::snapshot::{Placement, Stream};
-use crate::topology::{LocationMap, Server, ServerDetails, ServerIx, Topology, TopologyKey, Version};
+use crate::topology::{
+    LocationMap, Server, ServerDetails, ServerIx, Topology, TopologyKey, Version, deciding_rooms,
+};
 
 /// The destination of a move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,9 +87,10 @@ pub struct Destination<'a> {
     location: &'a Location,
     members: Vec<bool>,
     lowest: Option<Version>,
-    /// Every prefix that any server asks for: which of them leads the meta group, and decides, is not seen (NATS.md N2).
+    /// The prefix that the leader of the meta group asks for, which decides; every prefix that any server asks for, where
+    /// it is not seen who leads (NATS.md N2).
     unique_tags: BTreeSet<&'a str>,
-    /// Likewise the lowest of any.
+    /// Likewise the leader's own, or the lowest of any.
     max_ha_assets: Option<u64>,
 }
 
@@ -107,21 +110,18 @@ impl<'a> Destination<'a> {
         locations: &LocationMap,
         location: &'a Location,
     ) -> Self {
-        let rooms = || {
-            let details = topology
-                .servers()
-                .iter()
-                .filter_map(|server| server.details.as_ref());
-            details.filter_map(|details| details.room.as_ref())
-        };
+        let rooms = deciding_rooms(topology.servers(), topology.meta_leader.as_ref());
         Self {
             topology,
             key,
             location,
             members: locations.members(location),
             lowest: topology.version_range().map(|(lowest, _)| lowest),
-            unique_tags: rooms().filter_map(|room| room.unique_tag.as_deref()).collect(),
-            max_ha_assets: rooms().filter_map(|room| room.max_ha_assets).min(),
+            unique_tags: rooms
+                .iter()
+                .filter_map(|room| room.unique_tag.as_deref())
+                .collect(),
+            max_ha_assets: rooms.iter().filter_map(|room| room.max_ha_assets).min(),
         }
     }
 

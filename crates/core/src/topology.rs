@@ -2,7 +2,7 @@
 //!
 //! A server that was expected and did not answer stays in the topology, marked so: it is never read as absent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -136,6 +136,12 @@ pub struct Topology {
     /// Round-trip time between clusters, measured over gateways, by (from, to).
     #[serde(with = "round_trips", default)]
     pub round_trips: BTreeMap<(ClusterName, ClusterName), Duration>,
+    /// The JetStream domain that is seen; `None` without one.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// Who leads the JetStream meta group, which chooses peers; `None` where that cannot be seen.
+    #[serde(default)]
+    pub meta_leader: Option<ServerName>,
 }
 
 impl Topology {
@@ -152,7 +158,12 @@ impl Topology {
         };
         servers.sort_by(rank);
         servers.dedup_by(|later, first| later.name == first.name);
-        Self { servers, round_trips }
+        Self {
+            servers,
+            round_trips,
+            domain: None,
+            meta_leader: None,
+        }
     }
 
     /// The servers in the order of their indices.
@@ -210,6 +221,17 @@ impl Topology {
     }
 }
 
+/// The rooms of the servers whose settings decide where peers go: of the leader of the meta group, or of all where it is not
+/// seen who leads it (NATS.md N2).
+pub fn deciding_rooms<'a>(servers: &'a [Server], meta_leader: Option<&ServerName>) -> Vec<&'a Room> {
+    let room = |server: &'a Server| server.details.as_ref()?.room.as_ref();
+    let mut named = servers.iter().filter(|server| Some(&server.name) == meta_leader);
+    match named.next().and_then(room) {
+        Some(leader) => vec![leader],
+        None => servers.iter().filter_map(room).collect(),
+    }
+}
+
 /// What makes a location of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TopologyKey {
@@ -236,6 +258,16 @@ impl TopologyKey {
                 .find(|tag| tag.as_str().starts_with(prefix.as_str()))
                 .map(|tag| Location::from(tag.as_str())),
         }
+    }
+
+    /// All tags of a server that name a location; only the first counts.
+    pub fn location_tags<'a>(&'a self, details: &'a ServerDetails) -> impl Iterator<Item = &'a Tag> {
+        let prefix = match self {
+            Self::Cluster { tag_prefix: _ } => None,
+            Self::ServerTag { prefix } => Some(prefix.as_str()),
+        };
+        let tags = details.tags.iter();
+        tags.filter(move |tag| prefix.is_some_and(|prefix| tag.as_str().starts_with(prefix)))
     }
 
     /// The prefix of tags that name locations, if tags do.
@@ -298,6 +330,13 @@ impl LocationMap {
     pub fn of(&self, server: ServerIx) -> Option<&Location> {
         let number = (*self.by_server.get(usize::from(server.0))?)?;
         self.locations.get(usize::from(number))
+    }
+
+    /// The locations that have a server on which JetStream runs: only those can lead anything.
+    pub fn with_jetstream(&self, topology: &Topology) -> BTreeSet<Location> {
+        let runs = |index: &ServerIx| topology.details(*index).is_some_and(|details| details.jetstream);
+        let servers = topology.indices().filter(runs);
+        servers.filter_map(|index| self.of(index).cloned()).collect()
     }
 
     /// For each server whether it is in a location, as a table for hot loops.

@@ -3,6 +3,7 @@
 //! Level-triggered: a new view, a changed policy, an ended operation or a moment that was waited for each only make the
 //! next round come. Dropping the loop at any instant loses nothing that the next one would not see again (P10).
 
+mod calm;
 mod operations;
 mod proof;
 mod round;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span};
 
+use self::calm::Calm;
 use self::proof::Row;
 use crate::execute::{Advance, Finished, Stage};
 use crate::limits::SystemLimits;
@@ -207,6 +209,7 @@ impl Runner {
             gave_up: 0,
             cured: BTreeSet::new(),
             was_complete: false,
+            calm: Calm::default(),
             due: false,
             acted: false,
         };
@@ -310,6 +313,7 @@ struct Loop<A, C: Clock> {
     /// Assets of the recent actions that the last complete view showed in place or gone.
     cured: BTreeSet<AssetName>,
     was_complete: bool,
+    calm: Calm,
     /// Something changed since the last round: the queue is out of date.
     due: bool,
     /// A request was sent since the last look was asked for.

@@ -95,7 +95,7 @@ fn take_over(status: &mut PlacementPolicyStatus, standing: &Standing) {
     status.memory = Some(standing.memory.clone());
     match report.observed.0 {
         // There is nothing in the view: what was seen last stays.
-        ObservedReason::WarmingUp | ObservedReason::Disconnected => return,
+        ObservedReason::WarmingUp | ObservedReason::Disconnected | ObservedReason::DomainDiffers => return,
         ObservedReason::Complete | ObservedReason::ServersMissing | ObservedReason::Stale => {}
     }
     status.home.clone_from(&report.home);

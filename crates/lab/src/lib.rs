@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bench;
 pub mod demo;
 pub mod folder;
+pub mod hostile;
 pub mod kube;
 pub mod leeward;
 pub mod load;

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leeward_lab::bench::{self, Section};
 use leeward_lab::demo::{self, Shape};
 use leeward_lab::folder::Folder;
+use leeward_lab::hostile::mutation::Mutation;
+use leeward_lab::hostile::trial::{Looking, Trial};
+use leeward_lab::hostile::{Liar, Script, scenarios};
 use leeward_lab::kube::Kube;
 use leeward_lab::nats::{
     Auth, ClusterSpec, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, RegionSpec, SYSTEM_ACCOUNT, SYSTEM_USER,
@@ -34,6 +37,48 @@ enum Action {
     Bench(Bench),
     /// Leave Leeward alone under load while everything around it fails and comes back, and hold it to its promises.
     Soak(Soak),
+    /// A NATS server that lies: to look at what Leeward makes of it.
+    Hostile {
+        #[command(subcommand)]
+        command: Hostile,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Hostile {
+    /// Print the names of all lies and what is wrong in each.
+    List,
+    /// Lie until Ctrl-C or SIGTERM; prints where it listens.
+    Serve {
+        /// The name of a lie, or a number for one made by chance.
+        scenario: String,
+        /// The port on 127.0.0.1; a free one if none is given.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// Run a command of Leeward against lies, and tabulate how it ended.
+    Try(Try),
+}
+
+#[derive(Debug, Args)]
+struct Try {
+    /// The binary.
+    #[arg(long)]
+    leeward: PathBuf,
+    /// What is run.
+    #[arg(long, default_value = "report")]
+    command: String,
+    /// As the account's user alone, without the system account.
+    #[arg(long)]
+    tenant: bool,
+    /// What the command waits for a complete look.
+    #[arg(long, value_parser = go_duration, default_value = "6s")]
+    wait: Duration,
+    /// The most memory in megabytes; more is a fault.
+    #[arg(long, default_value_t = 256)]
+    memory: u64,
+    /// Names of lies, or numbers for ones made by chance; all that have names if none is given.
+    scenarios: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +191,7 @@ async fn run(command: &Action) -> anyhow::Result<()> {
             Box::pin(soak::run(&options)).await
         }
         Action::Bench(Bench { only }) => Box::pin(bench::run(&sections(*only))).await,
+        Action::Hostile { command } => hostile(command).await,
     }
 }
 
@@ -156,6 +202,71 @@ fn sections(only: Option<Measured>) -> Vec<Section> {
         Some(Measured::Move) => vec![Section::Move],
         Some(Measured::Report) => vec![Section::Report],
     }
+}
+
+async fn hostile(command: &Hostile) -> anyhow::Result<()> {
+    match command {
+        Hostile::List => {
+            let all = scenarios::all();
+            let lines = all.iter().map(|one| format!("{:<30} {}", one.name, one.says));
+            print(&lines.collect::<Vec<_>>());
+            Ok(())
+        }
+        Hostile::Serve { scenario, port } => {
+            let liar = Liar::start_at(*port, script(scenario)?).await?;
+            print(&[liar.url()]);
+            std::future::pending().await
+        }
+        Hostile::Try(this) => try_lies(this).await,
+    }
+}
+
+fn script(scenario: &str) -> anyhow::Result<Script> {
+    if let Ok(seed) = scenario.parse() {
+        return Ok(Mutation::of(seed).script);
+    }
+    let found = scenarios::find(scenario);
+    Ok(found
+        .with_context(|| format!("no lie is called {scenario}: see leeward-lab hostile list"))?
+        .script)
+}
+
+async fn try_lies(this: &Try) -> anyhow::Result<()> {
+    const LIMIT: Duration = Duration::from_mins(1);
+    let names: Vec<String> = if this.scenarios.is_empty() {
+        scenarios::all().iter().map(|one| one.name.to_owned()).collect()
+    } else {
+        this.scenarios.clone()
+    };
+    let trial = Trial {
+        binary: this.leeward.clone(),
+        wait: this.wait,
+        limit: LIMIT + this.wait,
+        memory: this.memory << 20,
+    };
+    let looking = if this.tenant {
+        Looking::Tenant
+    } else {
+        Looking::System
+    };
+    let command: Vec<&str> = this.command.split_whitespace().collect();
+    let mut faults = 0;
+    for name in &names {
+        let liar = Liar::start(script(name)?).await?;
+        let ended = trial.run(&liar, looking, &command).await?;
+        let fault = ended.fault(trial.memory);
+        faults += usize::from(fault.is_some());
+        let code = ended.code().map_or("-".to_owned(), |code| code.to_string());
+        print(&[format!(
+            "{name:<30} exit {code:<3} {:>5.1} s {:>5} MB  {}  {}",
+            ended.took.as_secs_f32(),
+            ended.memory >> 20,
+            fault.map_or("ok".to_owned(), |fault| fault.to_uppercase()),
+            ended.last_words()
+        )]);
+    }
+    ensure!(faults == 0, "{faults} of {} went wrong", names.len());
+    Ok(())
 }
 
 /// Ends with an error only.

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::connect::{Epoch, LOOK_AGAIN, Link};
 use crate::credentials::Credentials;
 use crate::observe::witness::{Unseen, Witness};
-use crate::request::{Enough, Gather, Gathered, REQUEST_LIMIT, RequestError};
+use crate::request::{Enough, Gather, Gathered, REQUEST_LIMIT, RequestError, first};
 use crate::wire;
 use crate::wire::monitor::{Envelope, UserInfo};
 
@@ -233,7 +233,8 @@ async fn only_answer(link: &Link) -> Result<AccountInfo, Unknown> {
         payload: String::new(),
         limit: REQUEST_LIMIT,
         // One that came twice is one (NATS.md N41).
-        read: &|answer| Ok((answer.to_vec(), read(answer))),
+        read: &|answer| Ok(Some((answer.to_vec(), read(answer)))),
+        prefer: &first,
         enough: &|_| Enough::IfQuietFor(SECOND_ANSWER),
     };
     let gathered = link.gather(gather).await.map_err(Unknown::Unanswered)?;

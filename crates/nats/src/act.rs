@@ -33,6 +33,7 @@ use crate::wire::assets::{ConsumerInfo, StreamInfo};
 #[derive(Debug)]
 pub struct AccountClient {
     calls: Calls,
+    domain: Option<String>,
     account: watch::Receiver<Option<AccountInfo>>,
     problem: watch::Receiver<Option<AccountProblem>>,
     _learner: AbortOnDropHandle<()>,
@@ -88,6 +89,7 @@ impl AccountClient {
                 account: account.clone(),
                 witness,
             },
+            domain: domain.map(str::to_owned),
             account,
             problem,
             _learner: AbortOnDropHandle::new(learner),
@@ -108,6 +110,11 @@ impl AccountClient {
     /// Why the account is not known, once it was tried to learn it.
     pub fn account_problem(&self) -> watch::Receiver<Option<AccountProblem>> {
         self.problem.clone()
+    }
+
+    /// The JetStream domain that its requests are for, if they name one.
+    pub(crate) fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
     }
 
     pub(crate) fn calls(&self) -> &Calls {

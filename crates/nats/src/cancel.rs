@@ -278,6 +278,7 @@ mod tests {
                 leader_since: None,
                 peers: peers.iter().map(peer).collect(),
                 moving: false,
+                alone: false,
             },
             replicas: 2,
             placement: stored,

@@ -25,6 +25,8 @@ pub(crate) struct GroupReading {
     /// All members, the leader among them, sorted by name.
     pub(crate) peers: Vec<PeerReading>,
     pub(crate) moving: bool,
+    /// There is no Raft at all and nobody said which server speaks: a server that is in no cluster leads what it lists.
+    pub(crate) alone: bool,
 }
 
 /// A stream as one server tells it.
@@ -213,6 +215,7 @@ impl GroupReading {
                 peers,
                 leader_since: None,
                 moving: false,
+                alone: speaker.is_none(),
             };
         };
         let leader = group
@@ -236,6 +239,14 @@ impl GroupReading {
             leader_since: group.leader_since,
             peers,
             moving: group.desired.is_some(),
+            alone: false,
+        }
+    }
+
+    /// Makes a server that is in no cluster the leader of what it lists.
+    pub(crate) fn lead_alone(&mut self, server: &ServerName) {
+        if self.alone {
+            *self = Self::new(None, Some(server));
         }
     }
 
@@ -266,11 +277,22 @@ fn peer(replica: &Replica<'_>) -> PeerReading {
         .active
         .is_some_and(|nanoseconds| nanoseconds < HEARD_LATELY);
     PeerReading {
-        server: ServerName::from(&*replica.name),
+        server: server_name(&replica.name),
         current: replica.current || replica.lag > 0 && heard_lately,
         offline: replica.offline,
         lag: replica.lag,
     }
+}
+
+/// What servers say instead of the name of a peer that was gone when they started, and after it the peer's id.
+const NAMELESS: &str = "Server name unknown at this time (peerID: ";
+
+/// The name of a peer, or its id where no server knows the name any more.
+pub(crate) fn server_name(told: &str) -> ServerName {
+    let id = told
+        .strip_prefix(NAMELESS)
+        .and_then(|rest| rest.strip_suffix(')'));
+    ServerName::from(id.unwrap_or(told))
 }
 
 /// A stored placement as it is: neither case nor order is touched, for both decide (NATS.md N2, N20).

@@ -4,6 +4,7 @@
 //! Nothing is repeated here.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -145,8 +146,16 @@ impl Link {
     }
 }
 
-/// Reads an answer, and says whose it is.
-pub(crate) type Read<'a, K, T> = &'a (dyn Fn(&[u8]) -> Result<(K, T), String> + Send + Sync);
+/// Reads an answer, and says whose it is; `None` for one that does not count, such as of a server that was not asked.
+pub(crate) type Read<'a, K, T> = &'a (dyn Fn(&[u8]) -> Result<Option<(K, T)>, String> + Send + Sync);
+
+/// Whether a later answer of the same server counts instead of an earlier one.
+pub(crate) type Prefer<'a, T> = &'a (dyn Fn(&T, &T) -> bool + Send + Sync);
+
+/// The first answer of a server counts.
+pub(crate) fn first<T>(_earlier: &T, _later: &T) -> bool {
+    false
+}
 
 /// A request that many answer. It is over when `enough` says so, or at the limit; no answer at all is
 /// [`RequestError::Timeout`].
@@ -156,6 +165,8 @@ pub(crate) struct Gather<'a, K, T> {
     pub(crate) limit: Duration,
     /// Reads an answer, and says whose it is.
     pub(crate) read: Read<'a, K, T>,
+    /// Which of two answers of one server counts.
+    pub(crate) prefer: Prefer<'a, T>,
     /// Looks at what has come so far.
     pub(crate) enough: &'a (dyn Fn(&BTreeMap<K, T>) -> Enough + Send + Sync),
 }
@@ -170,7 +181,7 @@ pub(crate) enum Enough {
     IfQuietFor(Duration),
 }
 
-/// The answers of many, the first of each (NATS.md N41).
+/// The answers of many, one of each (NATS.md N41).
 #[derive(Debug)]
 pub(crate) struct Gathered<K, T> {
     pub(crate) replies: BTreeMap<K, T>,
@@ -188,6 +199,7 @@ async fn collect<K: Ord, T>(
         payload,
         limit,
         read,
+        prefer,
         enough,
     } = gather;
     let deadline = ahead(limit);
@@ -234,9 +246,12 @@ async fn collect<K: Ord, T>(
             break;
         }
         match payload.and_then(|payload| read(&payload)) {
-            Ok((key, reply)) => {
-                gathered.replies.entry(key).or_insert(reply);
-            }
+            Ok(Some((key, reply))) => match gathered.replies.entry(key) {
+                Entry::Vacant(place) => drop(place.insert(reply)),
+                Entry::Occupied(mut place) if prefer(place.get(), &reply) => drop(place.insert(reply)),
+                Entry::Occupied(_) => {}
+            },
+            Ok(None) => {}
             Err(message) => gathered.unreadable.push(format!("{subject}: {message}")),
         }
         match enough(&gathered.replies) {

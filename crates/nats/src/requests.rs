@@ -23,7 +23,7 @@ const fn api(part: &'static str, name: &'static str, most: usize) -> Api {
     Api { part, name, most }
 }
 
-const APIS: [Api; 14] = [
+const APIS: [Api; 15] = [
     // A page, of half a mebibyte usually.
     api(".CONNZ", "CONNZ", 4 * MIB),
     // All that a server knows of one account: some 40 000 streams and consumers (NATS.md N44).
@@ -31,6 +31,7 @@ const APIS: [Api; 14] = [
     api(".STATSZ", "STATSZ", 256 * KIB),
     api(".STATZ", "STATZ", 8 * MIB),
     api(".GATEWAYZ", "GATEWAYZ", MIB),
+    api(".LEAFZ", "LEAFZ", 4 * MIB),
     api(".USER.INFO", "USER.INFO", 64 * KIB),
     // A page.
     api(".STREAM.LIST", "STREAM.LIST", 8 * MIB),

@@ -31,6 +31,8 @@ pub struct SystemStatus {
     pub observed_at: Option<Timestamp>,
     /// What the last look could not see of the system; each account's view has its own.
     pub gaps: Vec<Gap>,
+    /// Since when every look has left something unseen.
+    pub incomplete_since: Option<Timestamp>,
 }
 
 /// What an observer's user may see.
@@ -96,6 +98,15 @@ impl SystemStatus {
             round_trips: BTreeMap::new(),
             observed_at: None,
             gaps: Vec::new(),
+            incomplete_since: None,
         }
+    }
+
+    pub(crate) fn set_gaps(&mut self, gaps: Vec<Gap>) {
+        self.incomplete_since = match (gaps.is_empty(), self.incomplete_since) {
+            (true, _) => None,
+            (false, since) => since.or_else(|| Some(Timestamp::now())),
+        };
+        self.gaps = gaps;
     }
 }

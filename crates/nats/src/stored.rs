@@ -16,7 +16,7 @@ use crate::observe::witness::{StoredStream, Unseen, Witness};
 use crate::place::config_text;
 use crate::placement_edit::{EditError, differences};
 use crate::reading::StreamReading;
-use crate::request::{Enough, Gather, Gathered, RequestError};
+use crate::request::{Enough, Gather, Gathered, RequestError, first};
 use crate::wire;
 use crate::wire::assets::StreamInfo;
 
@@ -132,7 +132,8 @@ impl Calls {
             subject,
             payload: String::new(),
             limit: LIMIT,
-            read: &|answer| Ok((Bytes::copy_from_slice(answer), ())),
+            read: &|answer| Ok(Some((Bytes::copy_from_slice(answer), ()))),
+            prefer: &first,
             enough: &|_| Enough::IfQuietFor(SECOND_ANSWER),
         };
         self.link.gather(gather).await

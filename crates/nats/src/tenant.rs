@@ -25,14 +25,14 @@ use crate::observe::Tasks;
 use crate::observe::arrivals::Arrivals;
 use crate::observe::assemble::{Gathered, assemble};
 use crate::observe::board::{Board, Which};
-use crate::observe::census::SeenServer;
+use crate::observe::census::{SeenServer, connected_to, own_domain};
 use crate::observe::connections::{self, ByServer};
 use crate::observe::events::{self, Source};
 use crate::observe::history::History;
 use crate::observe::pace::{self, Look};
 use crate::observe::sweep::{add_volumes, gap};
 use crate::request::Enough;
-use crate::wire::monitor::Connection;
+use crate::wire::monitor::{AccountStatz, Connection, Connz};
 
 const CONNZ: &str = "$SYS.REQ.ACCOUNT.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
@@ -173,10 +173,14 @@ impl TenantLook {
             .retain(|_, answered| now.duration_since(*answered) < REMEMBERED_FOR);
         let elections = self.board.take_elections(account);
         let enough = |replies: &ByServer<_>| self.enough(replies);
+        // An account that imports the services of the system account gets a second answer of each server, of no account's
+        // connections.
+        let counts = |_: &str, connz: &Connz| connz.connections.is_some();
         let link = self.client.link();
+        let connected_to = connected_to(link);
         let (assets, connections) = tokio::join!(
             lists::all(&self.client),
-            connections::list(link, CONNZ, None, &enough)
+            connections::list(link, CONNZ, None, &counts, &enough)
         );
         let mut gathered = Gathered {
             streams: assets.streams,
@@ -196,15 +200,26 @@ impl TenantLook {
         self.add_statz(&mut gathered, &servers, account).await;
         self.arrivals.forget_old();
         let up_since = oldest_connections(&gathered.connections);
-        for info in servers.into_values() {
+        let mut seen = BTreeMap::new();
+        for (id, info) in servers {
             let shown = up_since.get(info.name.as_str()).copied();
-            let seen = SeenServer {
+            let server = SeenServer {
                 started: Some(self.arrivals.since(&info.id, shown, Timestamp::now())),
                 ..SeenServer::new(info)
             };
-            self.servers.insert(seen.name.clone(), now);
-            gathered.servers.push(seen);
+            self.servers.insert(server.name.clone(), now);
+            seen.insert(id, server);
         }
+        if !seen.is_empty() {
+            settle_domain(
+                &mut gathered,
+                &mut seen,
+                self.client.domain(),
+                connected_to.as_deref(),
+            );
+            lead_alone(&mut gathered, &seen, connected_to.as_deref());
+        }
+        gathered.servers = seen.into_values().collect();
         gathered.expected = self.servers.keys().cloned().collect();
         if gathered.servers.is_empty() && gathered.gaps.is_empty() {
             let message = "no server listed the account's connections".to_owned();
@@ -229,7 +244,8 @@ impl TenantLook {
             }
         };
         let link = self.client.link();
-        match connections::volumes(link, STATZ, &[account.as_str()], &enough).await {
+        let counts = |id: &str, _: &AccountStatz| servers.contains_key(id);
+        match connections::volumes(link, STATZ, &[account.as_str()], &counts, &enough).await {
             Ok((replies, gaps)) => {
                 gathered.gaps.extend(gaps);
                 let silent = servers.iter().filter(|(id, _)| !replies.contains_key(*id));
@@ -250,6 +266,70 @@ impl TenantLook {
         };
         let known = !self.servers.is_empty() && self.servers.keys().all(answered);
         Enough::IfQuietFor(if known { QUIET } else { FIRST_QUIET })
+    }
+}
+
+/// Servers of another domain are another JetStream: to this one they are servers without any.
+fn settle_domain(
+    gathered: &mut Gathered,
+    servers: &mut BTreeMap<String, SeenServer>,
+    asked: Option<&str>,
+    connected_to: Option<&str>,
+) {
+    let near = own_domain(servers, connected_to);
+    gathered.domain = match asked {
+        Some(asked) => Some(asked.to_owned()),
+        None => match &near {
+            Ok(domain) => domain.clone(),
+            Err(gap) => {
+                gathered.gaps.push(gap.clone());
+                return;
+            }
+        },
+    };
+    for server in servers.values_mut() {
+        server.jetstream &= server.domain == gathered.domain;
+    }
+    if let Some(wanted) = asked
+        && !servers.values().any(|server| server.jetstream)
+    {
+        gathered.gaps.push(Gap::OtherDomain {
+            observed: near.ok().flatten(),
+            wanted: wanted.to_owned(),
+        });
+    }
+}
+
+/// What is in no cluster is led by the one server that can have listed it: the one at the other end, or the only one.
+fn lead_alone(gathered: &mut Gathered, servers: &BTreeMap<String, SeenServer>, connected_to: Option<&str>) {
+    let mut groups = gathered.streams.iter_mut().flat_map(|stream| {
+        let consumers = stream.consumers.iter_mut().map(|consumer| &mut consumer.group);
+        std::iter::once(&mut stream.group).chain(consumers)
+    });
+    if !groups.any(|group| group.alone) {
+        return;
+    }
+    drop(groups);
+    let is_alone = |server: &&SeenServer| {
+        let in_none = |cluster: &String| *cluster == server.name.as_str();
+        server.jetstream && server.cluster.as_ref().is_none_or(in_none)
+    };
+    let own = connected_to.and_then(|id| servers.get(id)).filter(is_alone);
+    let mut others = servers.values().filter(is_alone);
+    let server = match (own, others.next(), others.next()) {
+        (Some(server), _, _) | (None, Some(server), None) => server.name.clone(),
+        (None, _, _) => {
+            let message =
+                "it cannot be told which server holds the account's streams: none is in a cluster".to_owned();
+            gathered.gaps.push(Gap::Unreadable { message });
+            return;
+        }
+    };
+    for stream in &mut gathered.streams {
+        stream.group.lead_alone(&server);
+        for consumer in &mut stream.consumers {
+            consumer.group.lead_alone(&server);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use async_nats::rustls::pki_types::pem::PemObject;
 use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use async_nats::rustls::{ClientConfig, RootCertStore, crypto};
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// How to connect with TLS.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,7 @@ pub(crate) fn client_config(
     };
     let roots = match &config.ca_pem {
         Some(pem) => private_roots(pem)?,
-        None => machine_roots(),
+        None => MACHINE_ROOTS.clone(),
     };
     let provider = Arc::new(crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -99,12 +99,13 @@ fn private_roots(pem: &str) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// A machine without any roots gives an empty store, and the handshake then fails saying so.
-fn machine_roots() -> RootCertStore {
+/// The machine's roots, read once: reading them costs more than anything else of an attempt to connect. A machine without
+/// any gives an empty store, and the handshake then fails saying so.
+static MACHINE_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
-}
+});
 
 fn certificates(what: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())

@@ -16,6 +16,8 @@ mod cancel;
 mod connect;
 #[path = "contract/needs.rs"]
 mod needs;
+#[path = "contract/odd.rs"]
+mod odd;
 #[path = "contract/path.rs"]
 mod path;
 #[path = "contract/spoofed.rs"]

@@ -95,7 +95,8 @@ pub struct Home {
     /// `preferences` that is up is home.
     pub on_no_majority: OnNoMajority,
 
-    /// Locations that are never home, such as a management cluster.
+    /// Locations that are never home, such as a management cluster: names or globs, in which `*` stands for any
+    /// characters and `?` for one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]

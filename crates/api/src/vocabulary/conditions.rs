@@ -97,6 +97,8 @@ vocabulary! {
         Complete,
         /// Some servers did not answer, so that nothing that depends on them is done.
         ServersMissing,
+        /// JetStream of another domain is seen than the policy asks for; correct jetStreamDomain, or the connection.
+        DomainDiffers,
         /// The first complete look is still under way.
         WarmingUp,
         /// There is no connection to the system.
@@ -221,9 +223,11 @@ impl ConditionReason for ObservedReason {
     fn status(self) -> ConditionStatus {
         match self {
             Self::Complete => ConditionStatus::True,
-            Self::ServersMissing | Self::WarmingUp | Self::Disconnected | Self::Stale => {
-                ConditionStatus::False
-            }
+            Self::ServersMissing
+            | Self::DomainDiffers
+            | Self::WarmingUp
+            | Self::Disconnected
+            | Self::Stale => ConditionStatus::False,
         }
     }
 }

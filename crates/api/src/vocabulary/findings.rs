@@ -13,6 +13,8 @@ vocabulary! {
         NoLocalLeader,
         /// A large share of the account's bytes crosses gateways between clusters.
         HighGatewayShare,
+        /// A server carries several tags that name a location, of which the first counts.
+        SeveralLocations,
     }
 }
 

@@ -28,7 +28,9 @@ where
 
 #[test]
 fn findings_use_exactly_the_words_of_the_contract() {
-    holds::<Check>("StreamLeaderMisplaced ConsumerLeaderMisplaced NoLocalLeader HighGatewayShare");
+    holds::<Check>(
+        "StreamLeaderMisplaced ConsumerLeaderMisplaced NoLocalLeader HighGatewayShare SeveralLocations",
+    );
     holds::<Remedy>("ConsumerStepDown StreamStepDown StreamPlacement FollowsStream Advice None");
     holds::<ActionType>("ConsumerStepDown StreamStepDown StreamPlacement");
     holds::<ActionResult>("Succeeded Missed Stalled Failed TimedOut Abandoned");
@@ -90,7 +92,7 @@ fn conditions_use_exactly_the_words_of_the_contract() {
         "ResolvedRefs SystemNotFound RefNotPermitted SecretNotFound InvalidCredentials AccountUnconfirmed \
          PermissionDenied",
     );
-    holds::<ObservedReason>("Complete ServersMissing WarmingUp Disconnected Stale");
+    holds::<ObservedReason>("Complete ServersMissing DomainDiffers WarmingUp Disconnected Stale");
     holds::<InPlaceReason>(
         "AllInPlace NothingSelected ActionsPending AwaitingApproval Held NoMajority Unfixable Contested",
     );

@@ -13,7 +13,7 @@ use self::near::near;
 use crate::args::ExplainArgs;
 use crate::commands::looked;
 use crate::document::ExplainDocument;
-use crate::exit::Found;
+use crate::exit::{Found, Unseen};
 use crate::judge::{Judged, judge};
 use crate::look::Seen;
 use crate::policies::Given;
@@ -80,11 +80,18 @@ fn unknown(seen: &Seen, judged: &[Judged<'_>], asset: &AssetName) -> anyhow::Err
         ([], count) => format!("none of its {count} {what} has a name like it"),
         (found, _) => format!("did you mean {}?", found.join(", ")),
     };
-    let incomplete = judged
-        .first()
-        .filter(|judged| !judged.evaluation.conclusive())
-        .map(|judged| format!("; not everything could be seen: {}", judged.report.observed.1));
-    anyhow!("{place}: {hint}{}", incomplete.unwrap_or_default())
+    let incomplete = judged.first().filter(|judged| !judged.evaluation.conclusive());
+    match incomplete {
+        // What is only not seen is not denied.
+        Some(judged) => Unseen {
+            message: format!(
+                "{asset} was not seen, and not everything was: {}",
+                judged.report.observed.1
+            ),
+        }
+        .into(),
+        None => anyhow!("{place}: {hint}"),
+    }
 }
 
 #[cfg(test)]

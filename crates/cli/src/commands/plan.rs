@@ -104,7 +104,7 @@ fn stays(judged: &Judged<'_>) -> Vec<Finding> {
 pub(super) fn is_of_asset(check: Check) -> bool {
     match check {
         Check::StreamLeaderMisplaced | Check::ConsumerLeaderMisplaced => true,
-        Check::NoLocalLeader | Check::HighGatewayShare => false,
+        Check::NoLocalLeader | Check::HighGatewayShare | Check::SeveralLocations => false,
     }
 }
 

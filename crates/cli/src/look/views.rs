@@ -76,13 +76,22 @@ impl Watched {
     }
 }
 
-/// Whether waiting would not complete a view: it is complete, or something is forbidden.
+/// Whether waiting would not complete a view: it is complete, something is forbidden, or another JetStream is meant.
 fn is_final(view: &AccountView) -> bool {
     if view.gaps.contains(&Gap::WarmingUp) {
         return false;
     }
-    let denied = |gap: &Gap| matches!(gap, Gap::Denied { subject: _ });
-    view.gaps.is_empty() || view.gaps.iter().any(denied)
+    let final_one = |gap: &Gap| {
+        matches!(
+            gap,
+            Gap::Denied { subject: _ }
+                | Gap::OtherDomain {
+                    observed: _,
+                    wanted: _
+                }
+        )
+    };
+    view.gaps.is_empty() || view.gaps.iter().any(final_one)
 }
 
 #[cfg(test)]

@@ -102,7 +102,11 @@ pub(super) fn system_silent(gaps: &[Gap]) -> String {
     let why = gaps.iter().find_map(|gap| match gap {
         Gap::Disconnected { message } | Gap::Unreadable { message } => Some(message.as_str()),
         Gap::WarmingUp
+        | Gap::OtherDomain { .. }
         | Gap::ServerMissing { server: _ }
+        | Gap::MemberMissing { server: _ }
+        | Gap::WithoutJetStream { server: _ }
+        | Gap::SameName { .. }
         | Gap::ServersUncounted {
             expected: _,
             answered: _,

@@ -189,10 +189,17 @@ impl<'a> Held<'a> {
             Ok(_) => Some("what moves before it takes the room".to_owned()),
             Err(TargetError::NoServersMatch) => None,
             Err(TargetError::NotEnoughServers { matching, unique_tag }) => {
-                let by =
-                    unique_tag.map_or_else(String::new, |prefix| format!(" of different {prefix:?} tags"));
+                let by = unique_tag.as_ref();
+                let by = by.map_or_else(String::new, |prefix| format!(" of different {prefix:?} tags"));
+                let whose = match (unique_tag, &self.view.topology.meta_leader) {
+                    (None, _) => String::new(),
+                    (Some(_), Some(leader)) => {
+                        format!(" (unique_tag of {leader}, which leads the meta group)")
+                    }
+                    (Some(_), None) => " (unique_tag of one of the servers)".to_owned(),
+                };
                 Some(format!(
-                    "{}{by} can take a replica, it has {replicas}",
+                    "{}{by} can take a replica, it has {replicas}{whose}",
                     amounts::counted(matching as u64, "server")
                 ))
             }

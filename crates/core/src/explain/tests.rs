@@ -307,7 +307,7 @@ fn too_few_servers_are_counted() {
     });
     let text = few.of(abroad);
     assert!(
-        text.starts_with("0 servers of different \"rack:\" tags can take a replica, it has 3. "),
+        text.starts_with("0 servers of different \"rack:\" tags can take a replica, it has 3 (unique_tag of one of the servers). "),
         "{text}"
     );
 }

@@ -63,7 +63,7 @@ pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestam
             }
             (Some(stream), Deed::Move(moving)) => {
                 let servers = servers.get_or_insert_with(|| topology.servers().to_vec());
-                relocate(servers, stream, moving, led_since)
+                relocate(servers, topology.meta_leader.as_ref(), stream, moving, led_since)
             }
         };
         if let Err(why) = done {
@@ -72,7 +72,10 @@ pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestam
         }
     }
     if let Some(servers) = servers {
-        view.topology = Arc::new(Topology::new(servers, topology.round_trips.clone()));
+        let mut filled = Topology::new(servers, topology.round_trips.clone());
+        filled.domain.clone_from(&topology.domain);
+        filled.meta_leader.clone_from(&topology.meta_leader);
+        view.topology = Arc::new(filled);
     }
     refused
 }
@@ -115,11 +118,12 @@ fn hand_over(
 
 fn relocate(
     servers: &mut [Server],
+    meta_leader: Option<&ServerName>,
     stream: &mut Stream,
     moving: &Move,
     led_since: Timestamp,
 ) -> Result<(), Refusal> {
-    let chosen = choose(servers, &moving.target, stream)?;
+    let chosen = choose(servers, meta_leader, &moving.target, stream)?;
     fill(servers, &chosen, stream)?;
     stream.placement = Some(moving.target.placement.clone());
     stream.group = led_by_first(&chosen, led_since);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::{stream, supercluster};
+use crate::fixtures::{consumer, stream, supercluster};
 
 const MIB: u64 = 1 << 20;
 
@@ -50,6 +50,16 @@ fn a_move_copies_every_replica_and_blocks_writes_only_on_old_servers_and_of_repl
     );
     let single = cost(1, 100 * MIB, Some(Version::new(2, 10, 0)), None);
     assert_eq!((single.bytes, single.stall), (100 * MIB, Duration::ZERO));
+}
+
+#[test]
+fn a_move_takes_longer_with_every_consumer() {
+    let topology = supercluster();
+    let mut stream = stream(&topology, "S", &["eu-west-0"]);
+    stream.consumers = vec![consumer(&topology, "C", &["eu-west-0"]); 2000];
+    let time = MoveCost::estimate(&stream, None, None).time;
+    let none = cost(1, 0, None, None).time;
+    assert_eq!(time, none + Duration::from_secs(40));
 }
 
 #[test]

@@ -78,6 +78,8 @@ struct Script {
     servers: Vec<Server>,
     round_trips: BTreeMap<(ClusterName, ClusterName), Duration>,
     gaps: Vec<Gap>,
+    domain: Option<String>,
+    meta_leader: Option<String>,
     later: Vec<String>,
     history: History,
     managed: BTreeMap<StreamName, String>,
@@ -99,6 +101,8 @@ impl Script {
                 let pair = (ClusterName::from(words.at(0)), ClusterName::from(words.at(1)));
                 self.round_trips.insert(pair, span(words.at(2)));
             }
+            "domain" => self.domain = Some(rest.to_owned()),
+            "meta-leader" => self.meta_leader = Some(rest.to_owned()),
             "gap" => self.gaps.push(Gap::Unreadable {
                 message: rest.to_owned(),
             }),
@@ -158,7 +162,9 @@ impl Script {
     fn finish(self, policy: Policy) -> World {
         let now = self.now.expect("now");
         let mut gaps = self.gaps;
-        let topology = Topology::new(self.servers, self.round_trips);
+        let mut topology = Topology::new(self.servers, self.round_trips);
+        topology.domain = self.domain;
+        topology.meta_leader = self.meta_leader.as_deref().map(ServerName::from);
         gaps.extend(topology.missing().map(|server| Gap::ServerMissing {
             server: server.clone(),
         }));

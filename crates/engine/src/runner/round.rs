@@ -99,6 +99,10 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             self.findings.clone_from(&report.findings);
         }
         self.prove(&view, &evaluation, &report).await;
+        let patience = input.stale_after;
+        let report = self
+            .calm
+            .report(&evaluation, report, input.generation, patience, now);
         let rest = self.rest(&input, &evaluation, limits.next_change, now);
         self.publish(input.generation, view, report, limits, now);
         Instant::now() + rest
@@ -255,7 +259,8 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             input.stale_after + Duration::from_millis(1),
         );
         let stale = (!evaluation.stale).then_some(stale);
-        let next = [settles, cooled, granted, stale, limits_change]
+        let shown = self.calm.ends(input.stale_after);
+        let next = [settles, cooled, granted, stale, limits_change, shown]
             .into_iter()
             .flatten()
             .filter(|time| *time > now)

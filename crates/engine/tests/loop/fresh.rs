@@ -50,6 +50,49 @@ async fn p6_a_gap_in_mid_run_drops_what_was_queued_until_it_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gap_is_shown_when_it_lasts_and_not_when_a_server_only_starts_anew() {
+    let bench = Bench::new(stretched_of(10, 0));
+    let mut running = bench.start(&policy(json!({})));
+    running.until_home().await;
+    bench.fake.look();
+    bench.pass(Duration::from_secs(1)).await;
+    let calm = running.standing().report.clone();
+    assert_eq!(calm.observed.0, ObservedReason::Complete);
+    let incomplete = |occurrence: &Occurrence| matches!(occurrence, Occurrence::ObservationIncomplete { .. });
+    for _ in 0..3 {
+        bench
+            .fake
+            .state()
+            .truth
+            .gaps
+            .push(Gap::MemberMissing { server: "n-5".into() });
+        bench.fake.look();
+        bench.pass(STALE_AFTER / 2).await;
+        assert_eq!(running.standing().report, calm, "it may pass");
+        bench.fake.state().truth.gaps.clear();
+        bench.fake.look();
+        bench.pass(Duration::from_secs(1)).await;
+        assert_eq!(running.standing().report, calm, "it has passed");
+    }
+    let told = running.happened().iter().filter(|what| incomplete(what)).count();
+    assert_eq!(told, 3, "nothing was done meanwhile, and it was said each time");
+    bench
+        .fake
+        .state()
+        .truth
+        .gaps
+        .push(Gap::MemberMissing { server: "n-5".into() });
+    for _ in 0..4 {
+        bench.fake.look();
+        bench.pass(STALE_AFTER / 3).await;
+    }
+    assert_eq!(
+        running.standing().report.observed.0,
+        ObservedReason::ServersMissing
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn p6_a_queue_is_not_worked_off_from_a_view_that_grew_stale_meanwhile() {
     // Nobody looks again, and every operation takes a while: their ends must not put the clock back.
     let bench = Bench::unwatched(stretched_of(40, 0));

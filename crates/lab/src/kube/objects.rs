@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
@@ -19,7 +19,7 @@ pub enum Kind {
     Event,
 }
 
-/// Reads as the administrator. Its connection belongs to the runtime that it was made on.
+/// Reads and writes as the administrator. Its connection belongs to the runtime that it was made on.
 #[derive(Clone)]
 pub struct Objects {
     client: Client,
@@ -52,6 +52,25 @@ impl Objects {
             .with_context(|| format!("cannot list {kind:?} of {namespace}"))?;
         let objects = list.items.iter().map(serde_json::to_value);
         Ok(objects.collect::<Result<_, _>>()?)
+    }
+
+    /// Makes an object that is not there yet.
+    pub async fn create(&self, namespace: &str, kind: Kind, object: Value) -> anyhow::Result<()> {
+        let object: DynamicObject = serde_json::from_value(object)?;
+        self.api(namespace, kind)
+            .create(&PostParams::default(), &object)
+            .await
+            .with_context(|| format!("cannot make {kind:?} in {namespace}"))?;
+        Ok(())
+    }
+
+    /// Begins to delete an object.
+    pub async fn delete(&self, namespace: &str, kind: Kind, name: &str) -> anyhow::Result<()> {
+        self.api(namespace, kind)
+            .delete(name, &DeleteParams::default())
+            .await
+            .with_context(|| format!("cannot delete {kind:?} {namespace}/{name}"))?;
+        Ok(())
     }
 
     fn api(&self, namespace: &str, kind: Kind) -> Api<DynamicObject> {

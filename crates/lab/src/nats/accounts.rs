@@ -33,6 +33,8 @@ pub struct AccountSpec {
     pub jetstream: bool,
     /// Subjects of the account's clients that become others; with users by password only.
     pub mappings: Vec<(String, String)>,
+    /// More of what its config says, with [`Auth::Config`].
+    pub settings: serde_json::Map<String, Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,7 +65,15 @@ impl AccountSpec {
             users: Vec::new(),
             jetstream: true,
             mappings: Vec::new(),
+            settings: serde_json::Map::new(),
         }
+    }
+
+    /// Sets a setting such as `imports`; with [`Auth::Config`].
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: Value) -> Self {
+        self.settings.insert(name.to_owned(), value);
+        self
     }
 
     /// What clients publish to one subject goes to another.
@@ -189,7 +199,8 @@ impl Accounts {
                     Credentials::UserPassword { user: name, password },
                 );
             }
-            let mut account = json!({ "users": users });
+            let mut account = Value::Object(spec.settings.clone());
+            account["users"] = json!(users);
             if spec.jetstream {
                 account["jetstream"] = json!("enabled");
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::accounts::{
     AccountSpec, Accounts, Auth, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER, UserSpec,
@@ -33,6 +33,7 @@ const LAST_START_LIMIT: Duration = Duration::from_mins(4);
 /// TLS, no delay, the newest server.
 #[derive(Debug, Clone)]
 #[must_use]
+#[expect(clippy::struct_excessive_bools, reason = "each switches a thing of its own")]
 pub struct SystemBuilder {
     layout: Layout,
     auth: Auth,
@@ -46,6 +47,10 @@ pub struct SystemBuilder {
     versions: BTreeMap<String, NatsVersion>,
     tags: BTreeMap<String, Vec<String>>,
     unique_tag: Option<String>,
+    jetstream: bool,
+    domain: Option<String>,
+    leaf_nodes: bool,
+    system_account: Map<String, Value>,
     settings: Map<String, Value>,
     folder: Option<PathBuf>,
 }
@@ -65,6 +70,10 @@ impl SystemBuilder {
             versions: BTreeMap::new(),
             tags: BTreeMap::new(),
             unique_tag: None,
+            jetstream: true,
+            domain: None,
+            leaf_nodes: false,
+            system_account: Map::new(),
             settings: Map::new(),
             folder: None,
         }
@@ -137,6 +146,35 @@ impl SystemBuilder {
         self
     }
 
+    /// No server runs JetStream.
+    pub fn without_jetstream(mut self) -> Self {
+        self.jetstream = false;
+        self
+    }
+
+    /// `jetstream.domain`.
+    pub fn domain(mut self, name: &str) -> Self {
+        self.domain = Some(name.to_owned());
+        self
+    }
+
+    /// Every server accepts leaf nodes, see [`System::leaf_remote`].
+    pub fn leaf_nodes(mut self) -> Self {
+        self.leaf_nodes = true;
+        self
+    }
+
+    /// Connects every server as a leaf node, to what [`System::leaf_remote`] gave.
+    pub fn leaf_of(self, remotes: &[Value]) -> Self {
+        self.setting("leafnodes", json!({ "remotes": remotes }))
+    }
+
+    /// Sets a setting of the system account, such as its `exports`; with [`Auth::Config`].
+    pub fn system_account_setting(mut self, name: &str, value: Value) -> Self {
+        self.system_account.insert(name.to_owned(), value);
+        self
+    }
+
     /// Sets a top-level setting of every server's config, replacing what is generated.
     pub fn setting(mut self, name: &str, value: Value) -> Self {
         self.settings.insert(name.to_owned(), value);
@@ -187,6 +225,8 @@ impl SystemBuilder {
             accounts: accounts.config.clone(),
             tls: tls.as_ref().map(|tls| tls.config.clone()),
             unique_tag: self.unique_tag.clone(),
+            jetstream: self.jetstream,
+            domain: self.domain.clone(),
             settings: self.settings.clone(),
         };
         let versions = nodes
@@ -235,6 +275,7 @@ impl SystemBuilder {
             client: Port::reserve()?,
             cluster: Port::reserve()?,
             gateway: Port::reserve()?,
+            leaf_nodes: self.leaf_nodes.then(Port::reserve).transpose()?,
             monitoring: self.monitoring.then(Port::reserve).transpose()?,
         })
     }
@@ -261,6 +302,7 @@ impl SystemBuilder {
             .user(UserSpec::new(SYSTEM_USER))
             .without_jetstream();
         system.users.extend(self.system_users.iter().cloned());
+        system.settings.extend(self.system_account.clone());
         let mut all = vec![system];
         all.extend(self.accounts.iter().cloned());
         if self.accounts.is_empty() {

@@ -21,6 +21,8 @@ pub(crate) struct Ports {
     /// What the server advertises to other servers. Nobody listens there, so that all know each other by their configs
     /// only: gossip has one address for all callers, but each location has to call through its own relay.
     pub(crate) nowhere: Port,
+    /// Where leaf nodes connect.
+    pub(crate) leaf_nodes: Option<Port>,
     pub(crate) monitoring: Option<Port>,
 }
 
@@ -46,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) accounts: Value,
     pub(crate) tls: Option<Value>,
     pub(crate) unique_tag: Option<String>,
+    pub(crate) jetstream: bool,
+    pub(crate) domain: Option<String>,
     /// Top-level settings that replace what is generated.
     pub(crate) settings: Map<String, Value>,
 }
@@ -62,8 +66,16 @@ pub(crate) fn text(shared: &Shared, nodes: &[Node], index: usize, store: &Path) 
         "server_name": node.member.name,
         "listen": node.ports.client.address(),
         "server_tags": node.member.tags,
-        "jetstream": jetstream,
     });
+    if let Some(domain) = &shared.domain {
+        jetstream["domain"] = json!(domain);
+    }
+    if shared.jetstream {
+        config["jetstream"] = jetstream;
+    }
+    if let Some(port) = &node.ports.leaf_nodes {
+        config["leafnodes"] = json!({ "listen": port.address(), "no_advertise": true });
+    }
     // JetStream in a cluster of one would wait for routes for ever.
     if nodes.len() > 1 {
         config["cluster"] = if shared.stretched {

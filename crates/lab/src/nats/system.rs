@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use async_nats::{Client, ConnectOptions};
 use futures::future::try_join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::accounts::{Accounts, Credentials, SYSTEM_ACCOUNT, SYSTEM_USER};
@@ -195,6 +195,17 @@ impl System {
         Ok(urls.join(","))
     }
 
+    /// What connects a leaf node to a server of a system that accepts them, for the users of one account.
+    pub fn leaf_remote(&self, server: &str, account: &str, user: &str) -> anyhow::Result<Value> {
+        let port = self.node(server)?.ports.leaf_nodes.as_ref();
+        let port = port.with_context(|| format!("{server} accepts no leaf nodes"))?;
+        let Credentials::UserPassword { user, password } = self.credentials(account, user)? else {
+            bail!("leaf nodes of the lab connect by password");
+        };
+        let url = format!("nats-leaf://{user}:{password}@{}", port.address());
+        Ok(json!({ "urls": [url], "account": account }))
+    }
+
     fn client_url(&self, node: &Node) -> String {
         let scheme = if self.tls.is_some() { "tls" } else { "nats" };
         format!("{scheme}://{}", node.ports.client.address())
@@ -341,6 +352,23 @@ impl System {
     pub async fn restart(&self, server: &str) -> anyhow::Result<()> {
         let version = self.version(server).await?;
         self.restart_as(server, version).await
+    }
+
+    /// As [`Self::restart`], with JetStream turned off for good; its store stays.
+    pub async fn restart_without_jetstream(&self, server: &str) -> anyhow::Result<()> {
+        let path = self.server(server)?.folder.join("server.conf");
+        let text = std::fs::read_to_string(&path).context("cannot read a server config")?;
+        let mut config: Value = serde_json::from_str(&text)?;
+        if let Some(config) = config.as_object_mut() {
+            config.remove("jetstream");
+        }
+        for account in config["accounts"].as_object_mut().into_iter().flatten() {
+            if let Some(account) = account.1.as_object_mut() {
+                account.remove("jetstream");
+            }
+        }
+        std::fs::write(&path, config.to_string()).context("cannot write a server config")?;
+        self.restart(server).await
     }
 
     /// As [`Self::restart`], with another version of the server.

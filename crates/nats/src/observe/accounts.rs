@@ -12,7 +12,7 @@ use serde_json::json;
 use super::connections::{ByServer, read};
 use crate::account::{AccountInfo, user_info};
 use crate::connect::Link;
-use crate::request::{Enough, Gather, RequestError};
+use crate::request::{Enough, Gather, RequestError, first};
 use crate::wire::monitor::{AccountStatz, JetStreamAccounts};
 
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
@@ -146,7 +146,8 @@ async fn ask<T: serde::de::DeserializeOwned + Send>(
         subject,
         payload,
         limit: LIMIT,
-        read: &read::<T>,
+        read: &|bytes| read(bytes).map(Some),
+        prefer: &first,
         enough: &enough,
     };
     let gathered = link.gather(gather).await?;

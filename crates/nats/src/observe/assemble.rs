@@ -10,10 +10,11 @@ use leeward_core::snapshot::{AccountView, Consumer, Gap, Peer, RaftGroup, Stream
 use leeward_core::topology::{Server, ServerDetails, Topology};
 
 use super::board::Election;
-use super::census::SeenServer;
+use super::census::{SeenServer, same_names};
 use super::connections::{counters, groups, traffic};
 use super::history::{History, Sample, Volumes, elapsed, since};
 use super::leaders::Leaders;
+use super::leafs::LeafLink;
 use super::round_trips::RoundTripTable;
 use crate::reading::{ConsumerReading, GroupReading, StreamReading};
 use crate::wire::monitor::Connection;
@@ -30,6 +31,14 @@ pub(crate) struct Gathered {
     pub(crate) silent: BTreeSet<ServerName>,
     /// Servers that have to exist.
     pub(crate) expected: BTreeSet<ServerName>,
+    /// Those of them that are members of JetStream's meta group.
+    pub(crate) members: BTreeSet<ServerName>,
+    /// The JetStream domain that is looked at.
+    pub(crate) domain: Option<String>,
+    /// Who leads the meta group.
+    pub(crate) meta_leader: Option<ServerName>,
+    /// Which servers leaf nodes of the account connect to, as far as that is known.
+    pub(crate) leaf_links: Vec<LeafLink>,
     pub(crate) streams: Vec<StreamReading>,
     pub(crate) connections: Vec<(ServerName, Connection)>,
     /// Leaf nodes of the account on each server.
@@ -50,10 +59,9 @@ pub(crate) fn assemble(
 ) -> AccountView {
     let topology = topology(gathered);
     let mut gaps = gathered.gaps.clone();
-    gaps.extend(topology.missing().map(|server| Gap::ServerMissing {
-        server: server.clone(),
-    }));
+    gaps.extend(missing(gathered, &topology));
     gaps.extend(unclear(&gathered.servers));
+    let gaps = without_repetition(gaps);
     let sample = sample(gathered, now);
     let mut leaders = std::mem::take(&mut history.leaders);
     leaders.begin(&gathered.elections);
@@ -71,13 +79,7 @@ pub(crate) fn assemble(
         account: account.clone(),
         observed_at: now,
         gaps,
-        clients: groups(
-            &topology,
-            &gathered.connections,
-            &gathered.leafnodes,
-            &sample,
-            base,
-        ),
+        clients: groups(&topology, gathered, &sample, base),
         streams,
         traffic: base.and_then(|base| traffic(&sample, base)),
         topology: Arc::new(topology),
@@ -110,7 +112,40 @@ fn topology(gathered: &Gathered) -> Topology {
         answered: false,
         details: None,
     }));
-    Topology::new(servers, gathered.round_trips.clone())
+    let mut topology = Topology::new(servers, gathered.round_trips.clone());
+    topology.domain.clone_from(&gathered.domain);
+    topology.meta_leader.clone_from(&gathered.meta_leader);
+    topology
+}
+
+/// The servers that did not answer; those that hold replicas are members of the meta group, whoever can see it.
+fn missing(gathered: &Gathered, topology: &Topology) -> Vec<Gap> {
+    let holds = |server: &ServerName| {
+        let mut named = gathered.streams.iter().flat_map(named_by);
+        named.any(|name| name == server)
+    };
+    let gap = |server: &ServerName| {
+        let server = server.clone();
+        if gathered.members.contains(&server) || holds(&server) {
+            Gap::MemberMissing { server }
+        } else {
+            Gap::ServerMissing { server }
+        }
+    };
+    topology.missing().map(gap).collect()
+}
+
+/// A member of the meta group that is missing is told as that, and not again as a server.
+pub(crate) fn without_repetition(mut gaps: Vec<Gap>) -> Vec<Gap> {
+    let members: BTreeSet<ServerName> = gaps
+        .iter()
+        .filter_map(|gap| match gap {
+            Gap::MemberMissing { server } => Some(server.clone()),
+            _ => None,
+        })
+        .collect();
+    gaps.retain(|gap| !matches!(gap, Gap::ServerMissing { server } if members.contains(server)));
+    gaps
 }
 
 fn named_by(stream: &StreamReading) -> impl Iterator<Item = &ServerName> {
@@ -137,22 +172,12 @@ fn details(seen: &SeenServer) -> Option<ServerDetails> {
 
 /// What servers say that leaves in doubt which of them is meant.
 fn unclear(servers: &[SeenServer]) -> Vec<Gap> {
-    let mut names = BTreeSet::new();
-    let mut gaps = Vec::new();
-    for server in servers {
-        if !names.insert(&server.name) {
-            let message = format!(
-                "two servers are called {}: give each its own server_name",
-                server.name
-            );
-            gaps.push(Gap::Unreadable { message });
-        }
-        if server.version.is_none() {
-            let message = format!("{} does not say its version in the usual form", server.name);
-            gaps.push(Gap::Unreadable { message });
-        }
-    }
-    gaps
+    let unversioned = servers.iter().filter(|server| server.version.is_none());
+    let unversioned = unversioned.map(|server| {
+        let message = format!("{} does not say its version in the usual form", server.name);
+        Gap::Unreadable { message }
+    });
+    unversioned.chain(same_names(servers.iter())).collect()
 }
 
 fn sample(gathered: &Gathered, at: Timestamp) -> Sample {

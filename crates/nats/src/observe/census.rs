@@ -1,17 +1,21 @@
 //! Which servers there are: STATSZ of all of them, against what they themselves count (NATS.md N40, N41).
+//!
+//! A server is its id. Names tell servers apart inside of one JetStream domain only: leaf nodes that share the system account
+//! often have the names of the hub's servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_core::names::{ServerName, Tag};
+use leeward_core::names::{ClusterName, ServerName, Tag};
 use leeward_core::snapshot::Gap;
 use leeward_core::topology::{Resource, Room, Version};
 use tokio::time::Instant;
 
 use super::arrivals::Arrivals;
-use crate::connect::{ConnectionState, Link};
-use crate::request::{Enough, Gather, RequestError};
+use super::connections::OfServer;
+use crate::connect::Link;
+use crate::request::{Enough, Gather, RequestError, first};
 use crate::wire;
 use crate::wire::monitor::{Envelope, JetStream, ServerInfo, Statsz};
 
@@ -70,6 +74,8 @@ impl SeenServer {
 pub(crate) struct Census {
     /// Those of the system's own JetStream domain, by id.
     pub(crate) servers: BTreeMap<String, SeenServer>,
+    /// That domain; `None` for JetStream without one.
+    pub(crate) domain: Option<String>,
     /// How many there should be, and how many answered.
     pub(crate) expected: u32,
     pub(crate) answered: u32,
@@ -103,6 +109,7 @@ impl Roll {
             payload: String::new(),
             limit: LIMIT,
             read: &read,
+            prefer: &first,
             enough: &enough,
         };
         let gathered = link.gather(gather).await?;
@@ -114,14 +121,26 @@ impl Roll {
             gaps.extend(self.missing(&gathered.replies, expected, answered));
         }
         self.remember(&gathered.replies);
-        let mut servers = gathered
+        let mut servers: BTreeMap<String, SeenServer> = gathered
             .replies
             .into_iter()
             .map(|(id, reply)| (id, self.seen(reply)))
             .collect();
-        gaps.extend(leave_out_other_domains(&mut servers, connected_to(link).as_ref()));
+        // Before any of them is left out: servers of two domains with one name mistake each other for themselves.
+        gaps.extend(same_names(servers.values()));
+        let domain = match own_domain(&servers, connected_to(link).as_deref()) {
+            Ok(domain) => {
+                servers.retain(|_, server| !server.jetstream || server.domain == domain);
+                domain
+            }
+            Err(gap) => {
+                gaps.push(gap);
+                None
+            }
+        };
         Ok(Census {
             servers,
+            domain,
             expected: expected.max(answered),
             answered,
             gaps,
@@ -224,47 +243,72 @@ fn room(jetstream: &JetStream) -> Option<Room> {
     })
 }
 
-fn connected_to(link: &Link) -> Option<ServerName> {
-    match &*link.state().borrow() {
-        ConnectionState::Connected { server, version: _ } => Some(server.clone()),
-        _ => None,
-    }
+/// The id of the server at the other end, by its own INFO line.
+pub(crate) fn connected_to(link: &Link) -> Option<String> {
+    link.connected().map(|client| client.server_info().server_id)
 }
 
-fn read(bytes: &[u8]) -> Result<(String, (ServerInfo, Statsz)), String> {
+fn read(bytes: &[u8]) -> Result<Option<OfServer<Statsz>>, String> {
     let (info, statsz) = wire::read::<Envelope<Statsz>>(bytes)?.content()?;
-    Ok((info.id.to_string(), (info, statsz)))
+    Ok(Some((info.id.to_string(), (info, statsz))))
 }
 
-/// Leaf nodes that share the system account answer too. Those with a JetStream domain of their own are another
-/// JetStream, whose streams may bear the same names. If it is not known which domain is the observer's own and several
-/// answer, all stay, with a gap.
-fn leave_out_other_domains(
-    servers: &mut BTreeMap<String, SeenServer>,
-    connected_to: Option<&ServerName>,
-) -> Option<Gap> {
-    let with_jetstream = || servers.values().filter(|server| server.jetstream);
-    let own = servers.values().find(|server| Some(&server.name) == connected_to);
-    let neighbour = own.and_then(|own| {
-        with_jetstream()
-            .find(|server| server.name == own.name || own.cluster.is_some() && server.cluster == own.cluster)
-    });
-    if let Some(domain) = neighbour.map(|server| server.domain.clone()) {
-        servers.retain(|_, server| !server.jetstream || server.domain == domain);
-        return None;
+/// The names that several servers have.
+pub(crate) fn same_names<'a>(servers: impl Iterator<Item = &'a SeenServer>) -> Vec<Gap> {
+    let mut by_name: BTreeMap<&ServerName, Vec<&SeenServer>> = BTreeMap::new();
+    for server in servers {
+        by_name.entry(&server.name).or_default().push(server);
     }
-    let domains: BTreeSet<&str> = with_jetstream()
-        .map(|server| server.domain.as_deref().unwrap_or("(none)"))
-        .collect();
-    (domains.len() > 1).then(|| {
-        let domains: Vec<&str> = domains.into_iter().collect();
-        Gap::Unreadable {
-            message: format!(
-                "servers of several JetStream domains answered: {}",
-                domains.join(", ")
-            ),
+    by_name.retain(|_, servers| servers.len() > 1);
+    let gap = |(name, servers): (&ServerName, Vec<&SeenServer>)| {
+        let clusters: BTreeSet<&str> = servers.iter().filter_map(|one| one.cluster.as_deref()).collect();
+        Gap::SameName {
+            server: name.clone(),
+            clusters: clusters.into_iter().map(ClusterName::from).collect(),
         }
-    })
+    };
+    by_name.into_iter().map(gap).collect()
+}
+
+/// The JetStream domain of the server at the other end of the connection, or of its cluster where it runs no JetStream
+/// itself. Leaf nodes that share the system account answer too; those with a domain of their own are another JetStream,
+/// whose streams may bear the same names.
+pub(crate) fn own_domain(
+    servers: &BTreeMap<String, SeenServer>,
+    connected_to: Option<&str>,
+) -> Result<Option<String>, Gap> {
+    let with_jetstream = || servers.values().filter(|server| server.jetstream);
+    let own = match connected_to.map(|id| servers.get(id)) {
+        Some(None) => {
+            let message = "the server that Leeward is connected to does not answer".to_owned();
+            return Err(Gap::Unreadable { message });
+        }
+        Some(Some(own)) if own.jetstream => return Ok(own.domain.clone()),
+        Some(own) => own,
+        None => None,
+    };
+    let domains_of = |servers: &mut dyn Iterator<Item = &SeenServer>| -> BTreeSet<Option<String>> {
+        servers.map(|server| server.domain.clone()).collect()
+    };
+    let near = own.and_then(|own| own.cluster.as_ref()).map(|cluster| {
+        domains_of(&mut with_jetstream().filter(|server| server.cluster.as_ref() == Some(cluster)))
+    });
+    let mut domains = match near {
+        Some(near) if near.len() == 1 => near,
+        Some(_) | None => domains_of(&mut with_jetstream()),
+    };
+    if domains.len() > 1 {
+        let names: Vec<String> = domains
+            .into_iter()
+            .map(|domain| domain.unwrap_or_else(|| "(none)".to_owned()))
+            .collect();
+        let message = format!(
+            "servers of several JetStream domains answered: {}",
+            names.join(", ")
+        );
+        return Err(Gap::Unreadable { message });
+    }
+    Ok(domains.pop_first().flatten())
 }
 
 fn count(number: usize) -> u32 {
@@ -282,7 +326,7 @@ mod tests {
                 r#"{{"server":{{"name":"{name}","id":"{id}","ver":"2.15.1"}},
                 "statsz":{{"active_servers":{active_servers}}}}}"#
             );
-            read(info.as_bytes()).unwrap()
+            read(info.as_bytes()).unwrap().unwrap()
         };
         ids.iter().map(|id| reply(id)).collect()
     }
@@ -386,41 +430,53 @@ mod tests {
         );
     }
 
+    fn server(id: &str, domain: Option<&str>, jetstream: bool) -> (String, SeenServer) {
+        let (name, cluster) = id.split_once('@').unwrap();
+        let info = ServerInfo {
+            name: name.into(),
+            id: id.into(),
+            cluster: Some(cluster.into()),
+            domain: domain.map(Into::into),
+            tags: vec![],
+            ver: "2.15.1".into(),
+            jetstream,
+        };
+        (id.to_owned(), SeenServer::new(info))
+    }
+
     #[test]
-    fn servers_of_another_jetstream_domain_are_left_out() {
-        let server = |name: &str, domain: Option<&str>, jetstream| {
-            let info = ServerInfo {
-                name: name.into(),
-                id: name.into(),
-                cluster: Some(if name.starts_with("leaf") { "leaf" } else { "hub" }.into()),
-                domain: domain.map(Into::into),
-                tags: vec![],
-                ver: "2.15.1".into(),
-                jetstream,
-            };
-            (name.to_owned(), SeenServer::new(info))
-        };
-        let all = [
-            server("hub-0", None, false),
-            server("hub-1", Some("hub"), true),
-            server("leaf-0", Some("leaf"), true),
-            server("leaf-1", None, false),
-        ];
-        let all = BTreeMap::from(all);
-        let mut servers = all.clone();
-        let gap = leave_out_other_domains(&mut servers, Some(&ServerName::from("hub-0")));
-        assert_eq!(servers.keys().collect::<Vec<_>>(), ["hub-0", "hub-1", "leaf-1"]);
-        assert_eq!(gap, None);
-        let several = Gap::Unreadable {
-            message: "servers of several JetStream domains answered: hub, leaf".into(),
-        };
-        for unknown in [None, Some(ServerName::from("elsewhere"))] {
-            let mut servers = all.clone();
-            let gap = leave_out_other_domains(&mut servers, unknown.as_ref());
-            assert_eq!((servers.len(), gap.as_ref()), (4, Some(&several)));
-        }
+    fn the_domain_is_that_of_the_server_at_the_other_end_whatever_it_is_called() {
+        let all = BTreeMap::from([
+            server("n-0@edge", Some("edge"), true),
+            server("n-0@hub", Some("hub"), true),
+            server("n-1@edge", None, false),
+            server("n-1@hub", None, false),
+        ]);
+        let domain = |id| own_domain(&all, Some(id));
+        assert_eq!(domain("n-0@hub"), Ok(Some("hub".into())));
+        assert_eq!(domain("n-0@edge"), Ok(Some("edge".into())));
+        assert_eq!(domain("n-1@hub"), Ok(Some("hub".into())), "its cluster's");
+        let message = "servers of several JetStream domains answered: edge, hub".to_owned();
+        assert_eq!(own_domain(&all, None), Err(Gap::Unreadable { message }));
+        assert!(domain("elsewhere").is_err(), "it should have answered");
         let mut alike = all;
-        alike.retain(|name, _| name.starts_with("hub"));
-        assert_eq!(leave_out_other_domains(&mut alike, None), None);
+        alike.retain(|id, _| id.ends_with("hub"));
+        assert_eq!(own_domain(&alike, None), Ok(Some("hub".into())));
+        assert_eq!(own_domain(&BTreeMap::new(), None), Ok(None));
+    }
+
+    #[test]
+    fn servers_that_share_a_name_are_named_whatever_their_domains() {
+        let all = [
+            server("n-0@edge", Some("edge"), true).1,
+            server("n-0@hub", Some("hub"), true).1,
+            server("n-1@hub", Some("hub"), true).1,
+        ];
+        let gap = Gap::SameName {
+            server: "n-0".into(),
+            clusters: vec!["edge".into(), "hub".into()],
+        };
+        assert_eq!(same_names(all.iter()), [gap]);
+        assert_eq!(same_names(all[1..].iter()), []);
     }
 }

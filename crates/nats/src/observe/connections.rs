@@ -10,10 +10,12 @@ use leeward_core::snapshot::{ClientGroup, ClientKind, Gap, Traffic};
 use leeward_core::topology::Topology;
 use serde_json::{Value, json};
 
+use super::assemble::Gathered;
 use super::history::{ConnectionKey, Count, Sample, Volumes, elapsed, since};
+use super::leafs::LeafLink;
 use crate::CONNECTION_NAME;
 use crate::connect::Link;
-use crate::request::{Enough, Gather, RequestError};
+use crate::request::{Enough, Gather, RequestError, first};
 use crate::wire;
 use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, Part, ServerInfo};
 use crate::wire::text::Words;
@@ -27,6 +29,8 @@ const MOST_PAGES: u64 = 256;
 
 /// What servers answered, by id.
 pub(crate) type ByServer<T> = BTreeMap<String, (ServerInfo, T)>;
+/// What one server answered, with its id.
+pub(crate) type OfServer<T> = (String, (ServerInfo, T));
 
 /// All connections of an account, as they were listed.
 #[derive(Debug, Default)]
@@ -37,19 +41,30 @@ pub(crate) struct Connections {
     pub(crate) gaps: Vec<Gap>,
 }
 
+/// Whether a server's answer counts, by its id and its content.
+pub(crate) type Counts<'a, T> = &'a (dyn Fn(&str, &T) -> bool + Send + Sync);
+
 /// Reads a reply of one server, and whose it is.
-pub(crate) fn read<T: serde::de::DeserializeOwned>(
-    bytes: &[u8],
-) -> Result<(String, (ServerInfo, T)), String> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<OfServer<T>, String> {
     let (info, content) = wire::read::<Envelope<T>>(bytes)?.content()?;
     Ok((info.id.to_string(), (info, content)))
 }
 
-/// Reads all pages from all servers; `enough` says when a page is complete.
+/// The same, if the answer counts.
+pub(crate) fn read_if<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    counts: Counts<'_, T>,
+) -> Result<Option<OfServer<T>>, String> {
+    let (id, (info, content)) = read(bytes)?;
+    Ok(counts(&id, &content).then_some((id, (info, content))))
+}
+
+/// Reads all pages from all servers whose answers count; `enough` says when a page is complete.
 pub(crate) async fn list(
     link: &Link,
     subject: &str,
     account: Option<&str>,
+    counts: Counts<'_, Connz>,
     enough: &(dyn Fn(&ByServer<Connz>) -> Enough + Send + Sync),
 ) -> Result<Connections, RequestError> {
     let mut connections = Connections::default();
@@ -65,7 +80,8 @@ pub(crate) async fn list(
                 subject,
                 payload: options(account, page.saturating_mul(PAGE)).to_string(),
                 limit: LIMIT,
-                read: &read_page,
+                read: &|bytes| read_page(bytes, counts),
+                prefer: &first,
                 enough: &rest,
             })
             .await?;
@@ -84,15 +100,18 @@ pub(crate) async fn list(
                 continue;
             }
             if connz.total > page.saturating_add(1).saturating_mul(PAGE) {
-                if connz.connections.is_empty() {
+                if connz.connections.as_ref().is_none_or(Vec::is_empty) {
                     connections.gaps.push(does_not_add_up(&info, &connz));
                 } else {
                     more.insert(id.clone());
                 }
             }
             let name = ServerName::from(info.name.as_str());
+            connections.gaps.extend(fewer_than_counted(&name, &connz, page));
             let ours = |one| (name.clone(), on_our_clock(one, connz.now, Timestamp::now()));
-            connections.list.extend(connz.connections.into_iter().map(ours));
+            connections
+                .list
+                .extend(connz.connections.into_iter().flatten().map(ours));
             connections.servers.insert(id, info);
         }
         if more.is_empty() {
@@ -111,17 +130,19 @@ pub(crate) async fn list(
     Ok(connections)
 }
 
-/// Reads one page; a server that puts more on it than was asked for knows no pages.
-fn read_page(bytes: &[u8]) -> Result<(String, (ServerInfo, Connz)), String> {
-    let (id, (info, connz)) = read::<Connz>(bytes)?;
-    let there = connz.connections.len();
+/// Reads one page that counts; a server that puts more on it than was asked for knows no pages.
+fn read_page(bytes: &[u8], counts: Counts<'_, Connz>) -> Result<Option<OfServer<Connz>>, String> {
+    let Some((id, (info, connz))) = read_if::<Connz>(bytes, counts)? else {
+        return Ok(None);
+    };
+    let there = connz.connections.as_ref().map_or(0, Vec::len);
     if u64::try_from(there).is_ok_and(|there| there > PAGE) {
         return Err(format!(
             "{} put {there} connections on a page for {PAGE}",
             info.name
         ));
     }
-    Ok((id, (info, connz)))
+    Ok(Some((id, (info, connz))))
 }
 
 fn does_not_add_up(info: &ServerInfo, connz: &Connz) -> Gap {
@@ -138,6 +159,16 @@ fn not_listed_to_the_end<T>(unread: Option<&BTreeSet<String>>, page: &ByServer<T
     let silent = unread?.iter().filter(|id| !page.contains_key(*id)).count();
     (silent > 0).then(|| Gap::Unreadable {
         message: format!("{silent} servers did not list all their connections"),
+    })
+}
+
+/// A page with fewer connections than its server counts on it.
+fn fewer_than_counted(server: &ServerName, connz: &Connz, page: u64) -> Option<Gap> {
+    let counted = connz.total.saturating_sub(page.saturating_mul(PAGE)).min(PAGE);
+    let listed = connz.connections.as_ref().map_or(0, Vec::len);
+    let listed = u64::try_from(listed).unwrap_or(u64::MAX);
+    (listed < counted).then(|| Gap::Unreadable {
+        message: format!("{server} counts {counted} connections and lists {listed}"),
     })
 }
 
@@ -158,20 +189,27 @@ fn options(account: Option<&str>, offset: u64) -> Value {
     }
 }
 
-/// The volume of accounts on all servers.
+/// The volume of accounts on all servers whose answers count. An account that imports the services of the system account gets
+/// two answers of each server: the one that has the account counts.
 pub(crate) async fn volumes(
     link: &Link,
     subject: &str,
     accounts: &[&str],
+    counts: Counts<'_, AccountStatz>,
     enough: &(dyn Fn(&ByServer<AccountStatz>) -> Enough + Send + Sync),
 ) -> Result<(ByServer<AccountStatz>, Vec<Gap>), RequestError> {
     let options = json!({ "accounts": accounts, "include_unused": true });
+    let told = |statz: &AccountStatz| {
+        let all = statz.account_statz.iter();
+        all.filter(|stat| accounts.contains(&stat.acc.as_str())).count()
+    };
     let gathered = link
         .gather(Gather {
             subject,
             payload: options.to_string(),
             limit: LIMIT,
-            read: &read::<AccountStatz>,
+            read: &|bytes| read_if(bytes, counts),
+            prefer: &|(_, earlier), (_, later)| told(later) > told(earlier),
             enough,
         })
         .await?;
@@ -220,19 +258,19 @@ type GroupKey = (ServerName, ClientKind, Option<Arc<str>>, Option<Arc<str>>);
 /// Groups connections; those of Leeward itself do not count.
 pub(crate) fn groups(
     topology: &Topology,
-    list: &[(ServerName, Connection)],
-    leafnodes: &BTreeMap<ServerName, u32>,
+    gathered: &Gathered,
     now: &Sample,
     base: Option<&Sample>,
 ) -> Vec<ClientGroup> {
     let mut groups: BTreeMap<GroupKey, (u32, Option<Count>)> = BTreeMap::new();
-    for (server, one) in unique(list) {
+    for (server, one) in unique(&gathered.connections) {
         let Some(kind) = kind(one) else { continue };
         if one.name.as_deref() == Some(CONNECTION_NAME) {
             continue;
         }
         let text = |text: &Option<Words>| text.as_deref().filter(|text| !text.is_empty()).map(Arc::from);
-        let key = (server.clone(), kind, text(&one.authorized_user), text(&one.name));
+        let enters_at = entry(topology, &gathered.leaf_links, server).clone();
+        let key = (enters_at, kind, text(&one.authorized_user), text(&one.name));
         let came = base.and_then(|base| came(server, one, now, base));
         let (number, total) = groups.entry(key).or_insert((0, Some(Count::default())));
         *number = number.saturating_add(1);
@@ -241,13 +279,20 @@ pub(crate) fn groups(
             bytes: total.bytes.saturating_add(came.bytes),
         });
     }
-    for (server, number) in leafnodes.iter().filter(|(_, number)| **number > 0) {
+    for (server, number) in &gathered.leafnodes {
+        // Each link counts at the end that accepted it.
+        let made = gathered
+            .leaf_links
+            .iter()
+            .filter(|link| link.leaf == *server)
+            .count();
+        let number = number.saturating_sub(u32::try_from(made).unwrap_or(u32::MAX));
+        if number == 0 {
+            continue;
+        }
         let leafs = |sample: &Sample| sample.volumes.get(server).and_then(|volumes| volumes.leafs);
         let came = base.and_then(|base| Some(leafs(now)?.since(leafs(base)?)));
-        groups.insert(
-            (server.clone(), ClientKind::Leafnode, None, None),
-            (*number, came),
-        );
+        groups.insert((server.clone(), ClientKind::Leafnode, None, None), (number, came));
     }
     let group = |(key, (connections, came)): (GroupKey, (u32, Option<Count>))| {
         let (server, kind, user, name) = key;
@@ -262,6 +307,29 @@ pub(crate) fn groups(
         })
     };
     groups.into_iter().filter_map(group).collect()
+}
+
+/// Leaf nodes behind leaf nodes are rare, and never many.
+const MOST_LINKS: usize = 8;
+
+/// Where what a client sends enters the servers that run JetStream: its own server, or the one that accepts the leaf node
+/// connection of a server that runs none.
+fn entry<'a>(topology: &Topology, links: &'a [LeafLink], server: &'a ServerName) -> &'a ServerName {
+    let runs_none = |name: &ServerName| {
+        let details = topology
+            .find(name.as_str())
+            .and_then(|index| topology.details(index));
+        details.is_some_and(|details| !details.jetstream)
+    };
+    let next = |at: &&'a ServerName| {
+        let mut links = links.iter().filter(|_| runs_none(at));
+        let known = |link: &&LeafLink| topology.find(link.accepted_by.as_str()).is_some();
+        links
+            .find(|link| link.leaf == **at && known(link))
+            .map(|link| &link.accepted_by)
+    };
+    let path = std::iter::successors(Some(server), next);
+    path.take(MOST_LINKS).last().unwrap_or(server)
 }
 
 /// Pages may overlap when connections come and go in between.
@@ -342,6 +410,7 @@ mod tests {
             let server = r#"{"name":"a","id":"A","ver":"2.15.1"}"#;
             read_page(
                 format!(r#"{{"server":{server},"data":{{"total":9,"connections":[{list}]}}}}"#).as_bytes(),
+                &|_, _| true,
             )
         };
         assert!(page(1024).is_ok());
@@ -401,7 +470,25 @@ mod tests {
             details: None,
         };
         let topology = Topology::new(vec![server], BTreeMap::new());
-        let one = groups(&topology, &list, &BTreeMap::new(), &now, Some(&base));
+        let gathered = Gathered {
+            connections: list.to_vec(),
+            ..Gathered::default()
+        };
+        let one = groups(&topology, &gathered, &now, Some(&base));
         assert_eq!(one.len(), 1);
+    }
+
+    #[test]
+    fn p6_a_page_with_fewer_connections_than_are_counted_is_a_gap() {
+        let told = |total: u64, listed: usize, page: u64| {
+            let one = r#"{"cid":1,"in_msgs":0,"out_msgs":0,"in_bytes":0,"out_bytes":0}"#;
+            let list = vec![one; listed].join(",");
+            let connz = format!(r#"{{"total":{total},"connections":[{list}]}}"#);
+            let connz: Connz = wire::read(connz.as_bytes()).unwrap();
+            fewer_than_counted(&ServerName::from("a"), &connz, page).is_some()
+        };
+        assert!(told(2, 1, 0) && told(1030, 1000, 0) && told(1030, 5, 1));
+        assert!(!told(2, 2, 0) && !told(1030, 1024, 0) && !told(1030, 6, 1) && !told(0, 0, 0));
+        assert!(!told(5, 0, 1), "a page after the last");
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::census::{Census, SeenServer};
 use super::merge::merge;
 use crate::connect::Link;
-use crate::reading::StreamReading;
+use crate::reading::{StreamReading, server_name};
 use crate::request::RequestError;
 use crate::wire;
 use crate::wire::assets::{AccountDetail, Jsz, MetaGroup};
@@ -42,8 +42,10 @@ const ANY_SERVER: &str = "$SYS.REQ.SERVER.*.JSZ";
 #[derive(Debug, Default)]
 pub(crate) struct Assets {
     pub(crate) streams: Vec<StreamReading>,
-    /// The servers of the JetStream meta group.
+    /// The servers of the JetStream meta group, by name, or by peer id where nobody knows the name.
     pub(crate) meta_group: BTreeSet<ServerName>,
+    /// Who leads it.
+    pub(crate) meta_leader: Option<ServerName>,
     /// Servers that did not answer.
     pub(crate) silent: BTreeSet<ServerName>,
     pub(crate) gaps: Vec<Gap>,
@@ -85,7 +87,11 @@ pub(crate) async fn ask(link: &Link, census: &Census, account: &AccountId) -> As
         }
     }
     match meta_group(&parts) {
-        Ok(group) => assets.meta_group = group,
+        Ok((leader, group)) => {
+            assets.gaps.extend(without_jetstream(census, &group));
+            assets.meta_group = group;
+            assets.meta_leader = Some(leader);
+        }
         Err(gap) => assets.gaps.extend(gap),
     }
     assets.streams = merge(
@@ -114,7 +120,7 @@ async fn ask_one(
         .request_packed(&subject, options.to_string(), LIMIT)
         .await
         .map_err(|error| failure(&error))?;
-    let (server, account) = (server.name.clone(), account.clone());
+    let (server, account) = (server.clone(), account.clone());
     let (together, small) = (Arc::clone(together), packed.len() < LARGE);
     let decode = move || {
         let answer = packed.unpack().map_err(|error| error.to_string())?;
@@ -168,10 +174,14 @@ fn failure(error: &RequestError) -> Failure {
     }
 }
 
-fn decode(answer: &Bytes, server: &ServerName, account: &AccountId) -> Result<Part, String> {
+fn decode(answer: &Bytes, asked: &SeenServer, account: &AccountId) -> Result<Part, String> {
+    let server = &asked.name;
     let of = |message: String| format!("JSZ of {server}: {message}");
     let head = wire::read::<Envelope<serde::de::IgnoredAny>>(answer).map_err(of)?;
-    head.content()?;
+    let (info, _) = head.content()?;
+    if info.id.as_str() != asked.id {
+        return Err(of(format!("another server answers, {}", info.id)));
+    }
     let jsz = wire::read::<Body<'_>>(answer).map_err(of)?.data;
     if jsz.disabled {
         return Err(of(
@@ -195,7 +205,7 @@ fn decode(answer: &Bytes, server: &ServerName, account: &AccountId) -> Result<Pa
             .map(|meta| {
                 meta.replicas
                     .iter()
-                    .map(|replica| ServerName::from(&*replica.name))
+                    .map(|replica| server_name(&replica.name))
                     .collect()
             })
             .unwrap_or_default(),
@@ -217,7 +227,7 @@ fn meta_leader(meta: &MetaGroup<'_>) -> Option<ServerName> {
 
 /// The members of the meta group by the word of its leader; up to 2.11 nobody else lists them, and later ones know less
 /// about the others. A single server without a cluster has no meta group.
-fn meta_group(parts: &[(ServerName, Part)]) -> Result<BTreeSet<ServerName>, Option<Gap>> {
+fn meta_group(parts: &[(ServerName, Part)]) -> Result<(ServerName, BTreeSet<ServerName>), Option<Gap>> {
     let named = parts.iter().find_map(|(_, part)| part.meta_leader.as_ref());
     let Some(named) = named else {
         let single = parts.len() < 2;
@@ -227,9 +237,20 @@ fn meta_group(parts: &[(ServerName, Part)]) -> Result<BTreeSet<ServerName>, Opti
     let by_itself = parts
         .iter()
         .find(|(server, part)| part.meta_leader.as_ref() == Some(server));
-    Ok(match by_itself {
+    let members = match by_itself {
         Some((leader, part)) => part.meta_replicas.iter().chain([leader]).cloned().collect(),
         // It is expected, so its silence is a gap.
         None => [named.clone()].into(),
-    })
+    };
+    Ok((named.clone(), members))
+}
+
+/// Members that answer and cannot be asked for what lies there. One that does not answer at all is a gap elsewhere.
+fn without_jetstream(census: &Census, members: &BTreeSet<ServerName>) -> Vec<Gap> {
+    let idle = census.servers.values().filter(|server| !server.jetstream);
+    idle.filter(|server| members.contains(&server.name))
+        .map(|server| Gap::WithoutJetStream {
+            server: server.name.clone(),
+        })
+        .collect()
 }

@@ -157,6 +157,7 @@ mod tests {
             leader_since: None,
             peers: (0..peers).map(peer).collect(),
             moving: false,
+            alone: false,
         }
     }
 

@@ -104,6 +104,7 @@ fn leaderless(groups: &[(ServerName, GroupReading)]) -> GroupReading {
         leader_since: None,
         peers,
         moving,
+        alone: false,
     }
 }
 
@@ -126,6 +127,7 @@ mod tests {
             leader_since: since.map(|second| jiff::Timestamp::from_second(second).unwrap()),
             peers: peers.iter().map(peer).collect(),
             moving: false,
+            alone: false,
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod events;
 pub(crate) mod history;
 mod jetstream;
 pub(crate) mod leaders;
+pub(crate) mod leafs;
 pub(crate) mod merge;
 pub(crate) mod pace;
 mod round_trips;

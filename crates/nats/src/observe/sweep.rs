@@ -11,20 +11,21 @@ use leeward_core::snapshot::{AccountView, Gap};
 use leeward_engine::supervise::{self, Task};
 use tokio::sync::watch;
 
-use super::assemble::{Gathered, assemble};
+use super::assemble::{Gathered, assemble, without_repetition};
 use super::board::{Board, Which, broke_off};
 use super::census::{Census, Roll, SeenServer};
 use super::connections::{self, ByServer};
 use super::history::History;
 use super::jetstream;
+use super::leafs::{self, LeafLink};
 use super::pace::Look;
 use super::round_trips::RoundTrips;
 use super::witness::Directory;
 use crate::account::user_info;
 use crate::connect::{ConnectionState, Link};
-use crate::request::{Enough, Gather, RequestError};
+use crate::request::{Enough, Gather, RequestError, first};
 use crate::status::{ClusterStatus, Standing, SystemStatus};
-use crate::wire::monitor::{AccountStatz, Gatewayz, ServerInfo};
+use crate::wire::monitor::{AccountStatz, Connz, Gatewayz, ServerInfo};
 
 const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
@@ -81,7 +82,8 @@ impl Sweep {
             if names.is_empty() {
                 return Ok((BTreeMap::new(), Vec::new()));
             }
-            connections::volumes(&self.link, STATZ, &names, &enough).await
+            let counts = |id: &str, _: &AccountStatz| census.servers.contains_key(id);
+            connections::volumes(&self.link, STATZ, &names, &counts, &enough).await
         };
         let gateways = async {
             match which {
@@ -119,7 +121,7 @@ impl Sweep {
         };
         self.status.send_modify(|status| {
             status.standing = standing.unwrap_or_else(|| status.standing.clone());
-            status.gaps = vec![gap.clone()];
+            status.set_gaps(vec![gap.clone()]);
         });
         for account in accounts {
             self.board.publish_gap(account, gap.clone());
@@ -152,7 +154,7 @@ impl Sweep {
             status.servers_missing = missing.into_iter().collect();
             status.clusters = clusters;
             status.round_trips = round_trips;
-            status.gaps.clone_from(&census.gaps);
+            status.set_gaps(gaps_of_system(census, &views));
             if which == Which::All {
                 status.observed_at = Some(Timestamp::now());
             }
@@ -212,14 +214,21 @@ async fn look_at(link: &Link, board: &Board, common: &Common, account: &AccountI
     let census = &common.census;
     let elections = board.take_elections(account);
     let enough = |replies: &ByServer<_>| all_of(census, replies);
-    let (assets, connections) = tokio::join!(
+    // What is not in the census is of another JetStream, or nobody knows what it is.
+    let counts = |id: &str, _: &Connz| census.servers.contains_key(id);
+    let (assets, connections, leaf_links) = tokio::join!(
         jetstream::ask(link, census, account),
-        connections::list(link, CONNZ, Some(account.as_str()), &enough)
+        connections::list(link, CONNZ, Some(account.as_str()), &counts, &enough),
+        leaf_links(link, common, account)
     );
     let mut gathered = Gathered {
         servers: census.servers.values().cloned().collect(),
+        domain: census.domain.clone(),
+        meta_leader: assets.meta_leader,
         silent: assets.silent,
+        members: assets.meta_group.clone(),
         expected: assets.meta_group,
+        leaf_links,
         streams: assets.streams,
         gaps: census.gaps.iter().cloned().chain(assets.gaps).collect(),
         elections,
@@ -246,6 +255,26 @@ async fn look_at(link: &Link, board: &Board, common: &Common, account: &AccountI
         Err(error) => gathered.gaps.push(gap(error.clone())),
     }
     gathered
+}
+
+/// The links of leaf nodes in an account, where both ends of one may have been counted: on servers of several clusters. Not
+/// known, and no gap, where the user may not ask.
+async fn leaf_links(link: &Link, common: &Common, account: &AccountId) -> Vec<LeafLink> {
+    let Ok((replies, _)) = &common.volumes else {
+        return Vec::new();
+    };
+    let linked = |statz: &AccountStatz| {
+        let mut stats = statz.account_statz.iter();
+        stats.any(|stat| stat.acc.as_str() == account.as_str() && stat.leafnodes > 0)
+    };
+    let ends = replies.values().filter(|(_, statz)| linked(statz));
+    let clusters: BTreeSet<&str> = ends
+        .map(|(info, _)| info.cluster.as_deref().unwrap_or(info.name.as_str()))
+        .collect();
+    if clusters.len() < 2 {
+        return Vec::new();
+    }
+    leafs::ask(link, &common.census, account).await
 }
 
 /// A server that answers without the account has none of its traffic.
@@ -279,7 +308,8 @@ async fn gatewayz(link: &Link, census: &Census) -> Result<ByServer<Gatewayz>, Re
         subject: GATEWAYZ,
         payload: String::new(),
         limit: GATEWAYZ_LIMIT,
-        read: &connections::read::<Gatewayz>,
+        read: &|bytes| connections::read_if(bytes, &|id, _: &Gatewayz| census.servers.contains_key(id)),
+        prefer: &first,
         enough: &enough,
     };
     let gathered = link.gather(gather).await?;
@@ -310,6 +340,21 @@ pub(crate) fn gap(error: RequestError) -> Gap {
             message: error.to_string(),
         },
     }
+}
+
+/// What the census did not see, and what the meta group says of the system as a whole.
+fn gaps_of_system(census: &Census, views: &[Arc<AccountView>]) -> Vec<Gap> {
+    let of_members = |gap: &&Gap| {
+        matches!(
+            gap,
+            Gap::MemberMissing { server: _ } | Gap::WithoutJetStream { server: _ }
+        )
+    };
+    let members: BTreeSet<Gap> = views
+        .iter()
+        .flat_map(|view| view.gaps.iter().filter(of_members).cloned())
+        .collect();
+    without_repetition(census.gaps.iter().cloned().chain(members).collect())
 }
 
 /// Servers that are known to be missing and did not answer the census either.

@@ -13,6 +13,7 @@ use super::assemble::{Gathered, assemble};
 use super::board::Election;
 use super::census::SeenServer;
 use super::history::{Count, History, Volumes};
+use super::leafs::LeafLink;
 use crate::CONNECTION_NAME;
 use crate::reading::{GroupReading, StreamReading};
 use crate::wire::monitor::Connection;
@@ -64,6 +65,7 @@ fn stream(peers: &[&str], last_sequence: u64) -> StreamReading {
         leader_since: None,
         peers: peers.iter().map(peer).collect(),
         moving: false,
+        alone: false,
     };
     StreamReading {
         name: "S".into(),
@@ -105,11 +107,20 @@ fn missing(name: &str) -> Gap {
 fn p6_servers_that_anyone_names_and_that_did_not_answer_are_gaps() {
     let mut gathered = gathered(&["a", "b"]);
     gathered.silent = BTreeSet::from([ServerName::from("b")]);
-    gathered.expected = BTreeSet::from([ServerName::from("meta")]);
+    gathered.expected = BTreeSet::from(["lately", "meta"].map(ServerName::from));
+    gathered.members = BTreeSet::from([ServerName::from("meta")]);
     gathered.streams = vec![stream(&["a", "peer"], 0)];
+    // The census misses it as well, and knows less of it.
+    gathered.gaps = vec![missing("meta")];
+    let member = |name: &str| Gap::MemberMissing {
+        server: ServerName::from(name),
+    };
     let view = first(&gathered);
-    assert_eq!(view.gaps, [missing("b"), missing("meta"), missing("peer")]);
-    assert_eq!(view.topology.servers().len(), 4);
+    assert_eq!(
+        view.gaps,
+        [missing("b"), missing("lately"), member("meta"), member("peer")]
+    );
+    assert_eq!(view.topology.servers().len(), 5);
     assert_eq!(
         view.streams[0].group.peers.len(),
         2,
@@ -179,6 +190,45 @@ fn connections_are_grouped_and_leewards_own_do_not_count() {
         ],
         "the first look knows no messages"
     );
+}
+
+#[test]
+fn a_leaf_link_counts_where_it_is_accepted_and_so_do_clients_of_a_leaf_node_without_jetstream() {
+    let mut gathered = gathered(&["hub", "kiosk", "leaf", "shop"]);
+    for server in &mut gathered.servers {
+        server.jetstream = ["hub", "leaf"].contains(&server.name.as_str());
+    }
+    let at = |server: &str, cid| (ServerName::from(server), connection(cid, None, 1, 0));
+    gathered.connections = vec![at("hub", 1), at("leaf", 1), at("shop", 1), at("kiosk", 1)];
+    let counted = [("hub", 2), ("leaf", 1), ("shop", 2), ("kiosk", 1)];
+    gathered.leafnodes = counted
+        .map(|(server, links)| (ServerName::from(server), links))
+        .into();
+    let clients = |gathered: &Gathered| -> Vec<(String, ClientKind, u32)> {
+        let view = first(gathered);
+        let name = |index| view.topology.get(index).unwrap().name.to_string();
+        let groups = view.clients.iter();
+        groups
+            .map(|group| (name(group.server), group.kind, group.connections))
+            .collect()
+    };
+    assert_eq!(clients(&gathered).len(), 8, "nobody says who connects to whom");
+    let link = |leaf: &str, to: &str| LeafLink {
+        leaf: leaf.into(),
+        accepted_by: to.into(),
+    };
+    gathered.leaf_links = vec![link("kiosk", "shop"), link("leaf", "hub"), link("shop", "hub")];
+    assert_eq!(
+        clients(&gathered),
+        [
+            ("hub".into(), ClientKind::Client, 3),
+            ("hub".into(), ClientKind::Leafnode, 2),
+            ("leaf".into(), ClientKind::Client, 1),
+            ("shop".into(), ClientKind::Leafnode, 1),
+        ]
+    );
+    gathered.leaf_links = vec![link("kiosk", "shop"), link("shop", "kiosk")];
+    assert_eq!(clients(&gathered).len(), 7, "in a circle, which ends");
 }
 
 #[test]

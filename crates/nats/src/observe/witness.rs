@@ -22,7 +22,7 @@ use super::connections::{ByServer, read};
 use crate::account::AccountInfo;
 use crate::connect::Link;
 use crate::reading::StreamReading;
-use crate::request::{Enough, Gather, RequestError};
+use crate::request::{Enough, Gather, RequestError, first};
 use crate::wire;
 use crate::wire::assets::{RawStreamInfo, StreamInfo};
 use crate::wire::monitor::{AccountStatz, Envelope};
@@ -147,7 +147,8 @@ impl Witness {
             subject,
             payload,
             limit: CONNZ_LIMIT,
-            read: &read::<T>,
+            read: &|answer| read::<T>(answer).map(Some),
+            prefer: &first,
             enough: &enough,
         };
         let mut gathered = self.link.gather(gather).await?;

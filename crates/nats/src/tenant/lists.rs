@@ -1,6 +1,8 @@
 //! An account's streams and consumers by the lists of the JetStream API, page by page (NATS.md N44).
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::StreamExt;
 use leeward_core::snapshot::Gap;
@@ -9,13 +11,15 @@ use serde_json::json;
 use crate::act::AccountClient;
 use crate::observe::sweep::gap;
 use crate::reading::{ConsumerReading, StreamReading};
-use crate::request::REQUEST_LIMIT;
 use crate::wire;
 use crate::wire::api::Answer;
 use crate::wire::assets::{Page, Text};
 
 /// Consumers are listed one stream a request.
 const STREAMS_AT_ONCE: usize = 8;
+/// A server that makes a list waits for 4 s for those that hold what it lists (`jsClusteredStreamListRequest`), and then
+/// names what nobody answered for.
+const LIST_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of all pages that one look reads: some 80 000 streams and consumers.
 const MOST_TOGETHER: usize = 64 << 20;
 /// Pages of one list; servers put 256 on each.
@@ -37,7 +41,8 @@ pub(super) async fn all(client: &AccountClient) -> Lists {
         streams.map(|stream| StreamReading::new(stream, None)).collect()
     };
     let rest = &AtomicUsize::new(MOST_TOGETHER);
-    let (streams, mut gaps) = pages(client, "STREAM.LIST", rest, &read).await;
+    let (mut streams, mut gaps) = pages(client, "STREAM.LIST", rest, &read).await;
+    first_of_each(&mut streams, |stream| &stream.name);
     let mut with_consumers = futures::stream::iter(streams)
         .map(|mut stream: StreamReading| async move {
             let read = |page: &Page<'_>| {
@@ -47,7 +52,8 @@ pub(super) async fn all(client: &AccountClient) -> Lists {
                     .collect()
             };
             let call = format!("CONSUMER.LIST.{}", stream.name);
-            let (consumers, gaps) = pages(client, &call, rest, &read).await;
+            let (mut consumers, gaps) = pages(client, &call, rest, &read).await;
+            first_of_each(&mut consumers, |consumer: &ConsumerReading| &consumer.name);
             stream.consumers = consumers;
             (stream, gaps)
         })
@@ -58,6 +64,12 @@ pub(super) async fn all(client: &AccountClient) -> Lists {
         gaps.extend(more);
     }
     Lists { gaps, ..lists }
+}
+
+/// Pages overlap when assets are made in between.
+fn first_of_each<T>(items: &mut Vec<T>, name: impl Fn(&T) -> &String) {
+    let mut names = BTreeSet::new();
+    items.retain(|item| names.insert(name(item).clone()));
 }
 
 type Read<'a, T> = &'a (dyn Fn(&Page<'_>) -> Result<Vec<T>, String> + Send + Sync);
@@ -74,7 +86,7 @@ async fn pages<T>(
     let mut offset = 0_usize;
     for _ in 0..MOST_PAGES {
         let from = json!({ "offset": offset }).to_string();
-        let answer = match client.link().request(&subject, from, REQUEST_LIMIT).await {
+        let answer = match client.link().request(&subject, from, LIST_LIMIT).await {
             Ok(answer) => answer,
             Err(error) => {
                 gaps.push(gap(error));
@@ -102,7 +114,14 @@ async fn pages<T>(
             }
         };
         if !part.missing.is_empty() {
-            let message = format!("nobody answered {call} for {}", part.missing);
+            let missing = &part.missing;
+            let message = format!("no server that holds {missing} answered ({call}): bring its servers back");
+            gaps.push(Gap::Unreadable { message });
+        }
+        let counted = part.total.saturating_sub(offset).min(part.limit);
+        let listed = part.items.len();
+        if listed < counted && part.missing.is_empty() {
+            let message = format!("{call} counts {counted} of them and lists {listed}");
             gaps.push(Gap::Unreadable { message });
         }
         let nothing = part.items.is_empty();

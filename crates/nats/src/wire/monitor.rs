@@ -99,8 +99,8 @@ pub(crate) struct Connz {
     /// The server's clock.
     pub(crate) now: Option<Timestamp>,
     pub(crate) total: u64,
-    #[serde(default)]
-    pub(crate) connections: Vec<Connection>,
+    /// `None` of a server that does not know the account that it was asked for.
+    pub(crate) connections: Option<Vec<Connection>>,
 }
 
 /// One connection.
@@ -115,6 +115,23 @@ pub(crate) struct Connection {
     pub(crate) out_msgs: u64,
     pub(crate) in_bytes: u64,
     pub(crate) out_bytes: u64,
+}
+
+/// LEAFZ of one account.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Leafz {
+    #[serde(default)]
+    pub(crate) leafs: Vec<Leaf>,
+}
+
+/// A leaf node connection, as one of its ends tells it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Leaf {
+    /// The server at the other end; its id up to 2.9.
+    pub(crate) name: Name,
+    /// This end made the connection.
+    pub(crate) is_spoke: bool,
+    pub(crate) account: Name,
 }
 
 /// GATEWAYZ, as far as round trips go.

@@ -325,7 +325,7 @@ fn connections_gateways_and_users_are_read() {
         .unwrap()
         .content()
         .unwrap();
-    let one = &connz.connections[0];
+    let one = &connz.connections.unwrap()[0];
     assert_eq!(
         (one.cid, one.authorized_user.as_deref(), one.name.as_deref()),
         (23, Some("APP-app"), None)
@@ -352,6 +352,44 @@ fn connections_gateways_and_users_are_read() {
         .content()
         .unwrap();
     assert_eq!(&*user.account, "SYS");
+}
+
+#[test]
+fn an_answer_without_a_list_of_connections_is_told_from_an_empty_list() {
+    let read_list = |list: &str| {
+        let text = format!(
+            r#"{{"server":{{"name":"a","id":"N","ver":"2.15.1"}},"data":{{"total":0,"connections":{list}}}}}"#
+        );
+        let (_, connz) = read::<Envelope<Connz>>(text.as_bytes())
+            .unwrap()
+            .content()
+            .unwrap();
+        connz.connections.map(|list| list.len())
+    };
+    assert_eq!((read_list("null"), read_list("[]")), (None, Some(0)));
+}
+
+#[test]
+fn a_peer_without_a_name_is_called_by_its_id() {
+    let text = r#","cluster":{"leader":"a","replicas":[{"name":"Server name unknown at this time (peerID: bV6xXTAf)",
+        "current":false,"offline":true}]}"#;
+    let peers = stream_of(r#""storage":"file","max_bytes":-1"#, text).group.peers;
+    assert_eq!(peers[1].server, ServerName::from("bV6xXTAf"));
+}
+
+#[test]
+fn a_server_in_no_cluster_leads_what_it_lists_once_it_is_known_which_one_that_is() {
+    let mut alone = stream_of(r#""storage":"file","max_bytes":-1"#, "").group;
+    assert_eq!(alone.leader, None);
+    alone.lead_alone(&ServerName::from("a"));
+    assert_eq!(
+        (alone.leader, alone.peers.len()),
+        (Some(ServerName::from("a")), 1)
+    );
+    let clustered = r#","cluster":{"replicas":[]}"#;
+    let mut leaderless = stream_of(r#""storage":"file","max_bytes":-1"#, clustered).group;
+    leaderless.lead_alone(&ServerName::from("a"));
+    assert_eq!(leaderless.leader, None, "nobody leads it");
 }
 
 #[test]

@@ -263,7 +263,7 @@ async fn a_killed_server_becomes_a_gap_and_an_asset_without_leader_stays_listed(
         view.gaps.is_empty() && assets(view).len() == 6
     })
     .await;
-    let missing = |name: &str| Gap::ServerMissing {
+    let missing = |name: &str| Gap::MemberMissing {
         server: ServerName::from(name),
     };
 

@@ -15,6 +15,7 @@ use leeward_core::demand::elapsed;
 use leeward_core::explain::gap_text;
 use leeward_core::snapshot::Gap;
 use leeward_engine::condition::{Conditions, Verdict};
+use leeward_engine::runner::stale_after;
 use leeward_nats::{ConnectProblem, ConnectionState, Standing, SystemStatus};
 
 /// Gaps that a message names; more are counted.
@@ -168,7 +169,7 @@ pub fn same(one: &NatsSystemStatus, other: &NatsSystemStatus) -> bool {
 
 fn conditions(previous: &[Condition], outlook: &Outlook<'_>, now: Timestamp) -> Vec<Condition> {
     let connected = connected(outlook);
-    let observed = observed(outlook, &connected, now);
+    let observed = observed(previous, outlook, &connected, now);
     let ready = if !connected.holds() {
         Verdict::new(
             SystemReadyReason::Connected(connected.reason),
@@ -249,6 +250,7 @@ fn standing(seen: &SystemStatus) -> Verdict<ConnectedReason> {
 }
 
 fn observed(
+    previous: &[Condition],
     outlook: &Outlook<'_>,
     connected: &Verdict<ConnectedReason>,
     now: Timestamp,
@@ -273,7 +275,7 @@ fn observed(
         return Verdict::new(ObservedReason::WarmingUp, "the first look is under way");
     };
     if let Some(verdict) = missing(seen) {
-        return verdict;
+        return while_it_may_pass(previous, seen, now, outlook.interval).unwrap_or(verdict);
     }
     if elapsed(at, now) > outlook.interval.saturating_mul(STALE_INTERVALS) {
         return Verdict::new(ObservedReason::Stale, "the last complete observation is too old");
@@ -282,13 +284,35 @@ fn observed(
     Verdict::new(ObservedReason::Complete, text)
 }
 
+/// What was said of the last complete look, while a server may only be starting anew.
+fn while_it_may_pass(
+    previous: &[Condition],
+    seen: &SystemStatus,
+    now: Timestamp,
+    interval: Duration,
+) -> Option<Verdict<ObservedReason>> {
+    let patience = stale_after(interval);
+    let passes = seen.gaps.iter().all(Gap::may_pass)
+        && seen
+            .incomplete_since
+            .is_some_and(|since| elapsed(since, now) < patience);
+    let kind: &str = SystemCondition::Observed.as_ref();
+    let before = previous.iter().find(|condition| condition.type_ == kind)?;
+    (passes && before.reason == ObservedReason::Complete.as_ref())
+        .then(|| Verdict::new(ObservedReason::Complete, before.message.as_str()))
+}
+
 /// What the last look did not see.
 fn missing(seen: &SystemStatus) -> Option<Verdict<ObservedReason>> {
     let first = seen.gaps.first()?;
     let reason = match first {
         Gap::Disconnected { .. } => ObservedReason::Disconnected,
         Gap::WarmingUp => ObservedReason::WarmingUp,
+        Gap::OtherDomain { .. } => ObservedReason::DomainDiffers,
         Gap::ServerMissing { .. }
+        | Gap::MemberMissing { .. }
+        | Gap::WithoutJetStream { .. }
+        | Gap::SameName { .. }
         | Gap::ServersUncounted { .. }
         | Gap::Denied { .. }
         | Gap::Unreadable { .. } => ObservedReason::ServersMissing,

@@ -14,6 +14,7 @@ mod faults;
 mod guards;
 mod handover;
 mod home;
+mod hostile;
 mod kills;
 mod metrics;
 mod objects;

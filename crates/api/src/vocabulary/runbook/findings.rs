@@ -216,7 +216,8 @@ impl Explained for FindingReason {
                 see: "The finding's message names the peers that are offline; `nats stream info S` marks them \
                      `OFFLINE`. For a consumer the replicas of its stream count as well.",
                 act: "Bring the servers back. Leeward neither removes nor replaces replicas; where a server \
-                     is gone for good, do that as NATS describes it.",
+                     is gone for good, `nats server cluster peer-remove NAME`, as a user of the system \
+                     account, lets the servers place its replicas elsewhere.",
             },
             Self::PermissionDenied => Runbook {
                 see: "The condition `ResolvedRefs` is False and its message names the subjects that the \
@@ -274,8 +275,8 @@ impl Explained for Check {
             },
             Self::NoLocalLeader => Runbook {
                 see: "`status.locations` marks the location with `noLocalLeader`: it has at least 5 \
-                     connections and 10 % of the account's, and leads none of the selected streams. \
-                     `status.advice` may have a proposal.",
+                     connections and 10 % of the account's, and leads none of the selected streams although \
+                     it has a JetStream server. `status.advice` may have a proposal.",
                 act: "No leader is moved for it, since a stream has one leader only. Where these clients \
                      matter, mirror the busiest stream there, let it source a stream near its publishers, or \
                      split it by location.",
@@ -286,6 +287,12 @@ impl Explained for Check {
                      shows the links. Servers before 2.11.5 do not tell.",
                 act: "Cure misplaced leaders first. What remains are clients in several locations: give \
                      readers a mirror near them, and publishers a stream of their own.",
+            },
+            Self::SeveralLocations => Runbook {
+                see: "The message names the server, its tags that begin with `topology.tagPrefix`, and the one \
+                     that counts. `nats server info NAME` shows its tags.",
+                act: "Leave the server one tag of the prefix (`server_tags`), or choose a prefix of which each \
+                     server has one.",
             },
         }
     }

@@ -124,11 +124,15 @@ impl Explained for InPlaceReason {
             },
             Self::NoMajority => Runbook {
                 see: "The message says why: too few connections, a tie, a share that is too small, unknown \
-                     weights, no traffic, or data that is missing (then see `Observed`). `status.locations` \
-                     has the connections of each location.",
+                     weights, no traffic, clients on servers without JetStream, or data that is missing (then \
+                     see `Observed`). `status.locations` has the connections of each location.",
                 act: "Nothing, if the clients really are spread: nothing is moved then. Otherwise lower \
                      `home.minConnections` or `home.majorityPercent`, leave out clients that do not matter \
-                     (`clients`), or name the location yourself with `home.strategy: Preferred`.",
+                     (`clients`), or name the location yourself with `home.strategy: Preferred`. Clients of \
+                     other accounts that use the streams through imports are never counted, see the [FAQ](faq.md). \
+                     A location without a JetStream server cannot be home: where clients connect to plain leaf \
+                     nodes, let the system's user publish `$SYS.REQ.SERVER.PING.LEAFZ`, and they count where \
+                     their leaf node connects.",
             },
             Self::Unfixable => Runbook {
                 see: "The message counts the reasons; all of them are hard: they do not pass by themselves.",

@@ -12,11 +12,29 @@ impl Explained for ObservedReason {
                 act: NOTHING,
             },
             Self::ServersMissing => Runbook {
-                see: "The message names servers that did not answer, answers that could not be read, or \
-                     subjects that the user may not publish. `nats server list`, as a user of the system \
-                     account, shows who answers.",
-                act: "Bring the servers back, or allow the subjects. Nothing that depends on what is missing \
-                     is done meanwhile; `status` shows what was seen last.",
+                see: "The message names servers that did not answer, servers that share a name, members of \
+                     JetStream's meta group that do not run JetStream, answers that could not be read, or \
+                     subjects that the user may not publish. `nats server list` and `nats server report \
+                     jetstream`, as a user of the system account, show who answers and who is a member. A gap \
+                     that is over within three of the system's `observeInterval` stops actions at once and \
+                     does not get as far as this condition.",
+                act: "Bring the servers back, or allow the subjects. A server that was taken away stays a \
+                     member of JetStream's meta group for ever: if it is gone for good, take it out with `nats \
+                     server cluster peer-remove NAME-OR-PEER-ID`, as a user of the system account; the message \
+                     has the name, or the peer id where no server knows the name any more. Give each server a \
+                     `server_name` of its own, also those of leaf nodes that share the system account: \
+                     JetStream names leaders and replicas by it. Where a member does not run JetStream, turn it \
+                     on again, or take the member out. Nothing that depends on what is missing is done \
+                     meanwhile; `status` shows what was seen last.",
+            },
+            Self::DomainDiffers => Runbook {
+                see: "The message names both domains: the one whose servers are observed, and the one that \
+                     `spec.jetStreamDomain` (or `--js-domain`) asks for. Streams of the two may have the same \
+                     names and are not the same streams. `nats server list` shows the servers; `jetstream: \
+                     {domain: …}` in their configuration is the domain.",
+                act: "Correct or remove `spec.jetStreamDomain`, or let the policy's `systemRef` name the system \
+                     of that domain: with the system account, or with servers, of the leaf nodes themselves. \
+                     Nothing is asked of the other domain and nothing is done meanwhile.",
             },
             Self::WarmingUp => Runbook {
                 see: "The operator, the system or the policy has just started, or the policy is not accepted: \

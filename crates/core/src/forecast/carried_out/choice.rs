@@ -5,14 +5,15 @@
 use std::collections::BTreeSet;
 
 use super::Refusal;
-use crate::names::{ClusterName, Tag};
+use crate::names::{ClusterName, ServerName, Tag};
 use crate::snapshot::{Placement, Storage, Stream};
 use crate::target::MoveTarget;
-use crate::topology::{Room, Server, ServerDetails, ServerIx};
+use crate::topology::{Room, Server, ServerDetails, ServerIx, deciding_rooms};
 
 /// Peers for all replicas, cluster by cluster; the first of them leads.
 pub(super) fn choose(
     servers: &[Server],
+    meta_leader: Option<&ServerName>,
     target: &MoveTarget,
     stream: &Stream,
 ) -> Result<Vec<ServerIx>, Refusal> {
@@ -25,7 +26,7 @@ pub(super) fn choose(
     };
     let chosen = clusters
         .into_iter()
-        .find_map(|cluster| choose_in(servers, cluster, &target.placement, stream))
+        .find_map(|cluster| choose_in((servers, meta_leader), cluster, &target.placement, stream))
         .ok_or(Refusal::NoServers)?;
     let named = |index: &ServerIx| servers.get(usize::from(index.0)).map(|server| &server.name);
     let outside = chosen
@@ -41,7 +42,7 @@ pub(super) fn choose(
 }
 
 fn choose_in(
-    servers: &[Server],
+    (servers, meta_leader): (&[Server], Option<&ServerName>),
     cluster: &ClusterName,
     placement: &Placement,
     stream: &Stream,
@@ -50,8 +51,11 @@ fn choose_in(
         let mut tags = placement.tags.iter();
         tags.any(|tag| bare(tag).starts_with(*prefix))
     };
-    let prefix = unique_prefix(servers).filter(|prefix| !named(prefix));
-    let most = rooms(servers).filter_map(|room| room.max_ha_assets).min();
+    // The meta leader's own options count; where it is not seen, any server may lead.
+    let rooms = deciding_rooms(servers, meta_leader);
+    let prefix = rooms.iter().find_map(|room| room.unique_tag.as_deref());
+    let prefix = prefix.filter(|prefix| !named(prefix));
+    let most = rooms.iter().filter_map(|room| room.max_ha_assets).min();
     let mut taken = BTreeSet::new();
     let mut nodes: Vec<(u64, u64, ServerIx)> = Vec::new();
     for (index, server) in (0..).map(ServerIx).zip(servers) {
@@ -96,16 +100,6 @@ fn carries(placement: &Placement, details: &ServerDetails) -> bool {
     };
     let mut tags = placement.tags.iter();
     tags.all(|tag| has(bare(tag)) != tag.as_str().starts_with('!'))
-}
-
-fn rooms(servers: &[Server]) -> impl Iterator<Item = &Room> {
-    let known = servers.iter().filter_map(|server| server.details.as_ref());
-    known.filter_map(|details| details.room.as_ref())
-}
-
-/// The meta leader's own options count; any server may lead.
-fn unique_prefix(servers: &[Server]) -> Option<&str> {
-    rooms(servers).find_map(|room| room.unique_tag.as_deref())
 }
 
 fn ha_cost(stream: &Stream) -> u64 {

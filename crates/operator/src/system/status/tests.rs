@@ -35,6 +35,7 @@ fn seen() -> SystemStatus {
         round_trips: BTreeMap::from([(pair, Duration::from_millis(40))]),
         observed_at: Some(at(100)),
         gaps: Vec::new(),
+        incomplete_since: None,
     }
 }
 
@@ -81,6 +82,21 @@ fn a_server_that_is_missing_is_named() {
     assert_eq!(reason(&status, "Ready"), ("False", "ServersMissing"));
     assert!(status.conditions[1].message.contains("west-2"));
     assert_eq!(status.summary.unwrap().servers, "5/6");
+}
+
+#[test]
+fn a_server_that_is_missing_for_a_moment_changes_no_condition() {
+    let complete = built(Sight::Seen(&seen()));
+    let mut missing = seen();
+    missing.gaps = vec![Gap::MemberMissing {
+        server: ServerName::from("west-2"),
+    }];
+    missing.incomplete_since = Some(at(100));
+    let later = |second| build(&complete, &outlook(Sight::Seen(&missing)), at(second));
+    assert_eq!(later(150).conditions, complete.conditions);
+    let lasting = later(191);
+    assert_eq!(reason(&lasting, "Ready"), ("False", "ServersMissing"));
+    assert!(lasting.conditions[1].message.contains("peer-remove west-2"));
 }
 
 #[test]

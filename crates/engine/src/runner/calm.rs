@@ -1,0 +1,51 @@
+//! What is shown while something is missing for a moment: the last complete report.
+//!
+//! A server that starts anew, or crashes again and again, is a gap each time. Nothing is done from the first look on that
+//! shows it, by the evaluation itself; whoever reads conditions is told only of a gap that lasts.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_core::demand::elapsed;
+use leeward_core::evaluate::Evaluation;
+use leeward_core::report::Report;
+use leeward_core::snapshot::Gap;
+
+/// The last complete report, and since when there has been none.
+#[derive(Debug, Default)]
+pub(super) struct Calm {
+    complete: Option<(i64, Report)>,
+    incomplete_since: Option<Timestamp>,
+}
+
+impl Calm {
+    /// The report to show: this one, or for up to `patience` the last complete one of the same generation.
+    pub(super) fn report(
+        &mut self,
+        evaluation: &Evaluation,
+        report: Report,
+        generation: i64,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Report {
+        if evaluation.conclusive() {
+            self.incomplete_since = None;
+            self.complete = Some((generation, report.clone()));
+            return report;
+        }
+        let since = *self.incomplete_since.get_or_insert(now);
+        let may_pass = !evaluation.stale && evaluation.gaps.iter().all(Gap::may_pass);
+        match &self.complete {
+            Some((of, complete)) if *of == generation && may_pass && elapsed(since, now) < patience => {
+                complete.clone()
+            }
+            Some(_) | None => report,
+        }
+    }
+
+    /// When the report changes although nothing else does.
+    pub(super) fn ends(&self, patience: Duration) -> Option<Timestamp> {
+        let _ = self.complete.as_ref()?;
+        Some(leeward_core::demand::later(self.incomplete_since?, patience))
+    }
+}

@@ -1,0 +1,119 @@
+//! Lies with names. Whatever was found once stays here.
+
+mod amounts;
+mod connections;
+mod names;
+mod numbers;
+mod shapes;
+
+use serde_json::Value;
+
+use super::question::Call;
+use super::script::{Change, Delivery, Edit, Script, Wire};
+
+/// What steers a terminal: a title, a colour, and text that runs backwards.
+const ESCAPES: &str = "\u{1b}]0;owned\u{7}\u{1b}[31mRED\u{1b}[0m\u{202e}";
+/// The stream that a server lists first.
+const FIRST: &str = "/data/account_details/0/stream_detail/0";
+
+/// A lie with a name.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// What is wrong.
+    pub says: &'static str,
+    pub script: Script,
+    /// It costs whoever believes it much memory or work: a test lets few of them go on at a time.
+    pub heavy: bool,
+    /// What a person has to be told of it, as words of a condition or of a report; `None` where nothing is to be seen, or
+    /// where it may be believed.
+    pub shown: Option<&'static str>,
+}
+
+impl Scenario {
+    fn new(name: &'static str, says: &'static str, script: Script) -> Self {
+        Self {
+            name,
+            says,
+            script,
+            heavy: false,
+            shown: None,
+        }
+    }
+
+    fn heavy(self) -> Self {
+        Self { heavy: true, ..self }
+    }
+
+    fn shown(self, words: &'static str) -> Self {
+        Self {
+            shown: Some(words),
+            ..self
+        }
+    }
+
+    /// Whether only an account's own user is lied to, who has no system account to look with.
+    pub fn is_of_tenants(&self) -> bool {
+        let lists = [Call::StreamList, Call::ConsumerList];
+        let about = |edit: &Edit| lists.iter().any(|call| edit.of.covers(*call));
+        self.script.edits.iter().any(about)
+    }
+}
+
+/// All of them, with distinct names.
+pub fn all() -> Vec<Scenario> {
+    let honest = Scenario::new("honest", "nothing is wrong", Script::default());
+    [
+        vec![honest],
+        numbers::all(),
+        names::all(),
+        shapes::all(),
+        amounts::all(),
+        connections::all(),
+    ]
+    .concat()
+}
+
+/// One of them by its name.
+pub fn find(name: &str) -> Option<Scenario> {
+    all().into_iter().find(|scenario| scenario.name == name)
+}
+
+fn edits(name: &'static str, says: &'static str, edits: impl IntoIterator<Item = Edit>) -> Scenario {
+    Scenario::new(name, says, Script::edits(edits))
+}
+
+fn wire(name: &'static str, says: &'static str, wire: Wire) -> Scenario {
+    Scenario::new(name, says, Script::wire(wire))
+}
+
+fn delivery(name: &'static str, says: &'static str, delivery: Delivery) -> Scenario {
+    Scenario::new(name, says, Script::delivery(delivery))
+}
+
+fn set(call: Call, path: &str, value: impl Into<Value>) -> Edit {
+    Edit::new(call, path, Change::Set(value.into()))
+}
+
+/// A change of the stream that each server lists first.
+fn of_first(path: &str, change: Change) -> Edit {
+    Edit::new(Call::Jsz, &format!("{FIRST}{path}"), change)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_found() {
+        let all = all();
+        let names: BTreeSet<&str> = all.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), all.len());
+        assert!(all.len() > 130, "{}", all.len());
+        assert!(find("then-endless-message").is_some_and(|scenario| scenario.heavy));
+        assert!(find("list-limit-0").is_some_and(|scenario| scenario.is_of_tenants()));
+        assert!(find("nothing of the kind").is_none());
+    }
+}

@@ -1,0 +1,272 @@
+//! How a server departs from the truth, as data: what its answers say, how they are delivered, what its connections do.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::question::Call;
+
+/// A lie; the default is the truth.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    /// Applied one after the other to every answer that they are about.
+    pub edits: Vec<Edit>,
+    /// Servers that do not exist and answer too.
+    pub crowd: Option<Crowd>,
+    pub delivery: Delivery,
+    pub wire: Wire,
+}
+
+/// A change of answers.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    pub of: Of,
+    /// The server whose answers are changed; all are if there is none.
+    pub only: Option<usize>,
+    /// Keys and indices; `*` is every element, and no step at all the whole answer.
+    pub path: Vec<String>,
+    pub change: Change,
+}
+
+/// Which answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Call(Call),
+    /// Whatever every server answers.
+    Monitoring,
+}
+
+impl Of {
+    pub(crate) fn covers(self, call: Call) -> bool {
+        match self {
+            Self::Call(this) => this == call,
+            Self::Monitoring => call.is_monitoring(),
+        }
+    }
+}
+
+/// What becomes of a value.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Set(Value),
+    /// Fields laid over those of an object.
+    Merge(Value),
+    Remove,
+    /// The n-th time that it is asked for, the n-th value; the last one from then on.
+    Series(Vec<Value>),
+    /// Text with `{n}` for how often it was asked for.
+    Numbered(&'static str),
+    /// Text of so many letters.
+    Letters(usize),
+    /// Text that may be no JSON, in the value's place.
+    Raw(String),
+    /// The key once more, with text that may be no JSON.
+    Again(String),
+    /// A list of so many copies of its first element, in which this text is numbered.
+    Copies {
+        count: usize,
+        numbered: &'static str,
+    },
+    /// An element of a list once more.
+    Twice,
+    /// The whole answer.
+    Body(Body),
+}
+
+/// A whole answer instead of the honest one.
+#[derive(Clone, Debug)]
+pub enum Body {
+    Bytes(Vec<u8>),
+    /// The content of the envelope is a list in a list and so on, this deep.
+    Nested(usize),
+    /// The honest answer with so many megabytes of blanks before its end.
+    Blank(usize),
+    /// Snappy that unpacks to so many megabytes of blanks.
+    Packed(usize),
+    /// The honest answer, compressed as servers do.
+    Snappy,
+    /// Bytes with a `Content-Encoding`.
+    Encoded {
+        encoding: &'static str,
+        bytes: Vec<u8>,
+    },
+    /// The honest answer under a `Content-Encoding` that it does not have.
+    Misnamed(&'static str),
+    /// The first part of the honest answer, in thousandths.
+    Cut(usize),
+    /// The honest answer with one byte replaced, at so many thousandths.
+    Byte {
+        at: usize,
+        byte: u8,
+    },
+}
+
+/// More servers than there are.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    pub servers: usize,
+    pub calls: Vec<Call>,
+    /// The cluster of each, with `{n}` for its number and `{look}` for how often it was asked for.
+    pub cluster: Option<&'static str>,
+    /// What servers say of how many they are.
+    pub counted: bool,
+}
+
+/// How answers are sent.
+#[derive(Clone, Debug, Default)]
+pub struct Delivery {
+    /// Only answers to this call; all if there is none.
+    pub of: Option<Call>,
+    pub order: Order,
+    /// How often each answer is sent besides the first time.
+    pub again: usize,
+    /// This server's answer is not sent.
+    pub lost: Option<usize>,
+    /// Before each answer.
+    pub delay: Duration,
+    /// In pieces of so many bytes, with a pause after each.
+    pub pieces: Option<(usize, Duration)>,
+    pub manner: Manner,
+}
+
+/// In which order several servers answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    AsServers,
+    Reversed,
+    Shuffled(u64),
+}
+
+/// What is wrong with each answer on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    #[default]
+    Whole,
+    /// The connection ends in its middle.
+    Half,
+    Never,
+    /// A status instead of content.
+    Status(&'static str),
+    /// It comes to another subject of the right subscription.
+    WrongSubject,
+    /// It is announced with so many bytes more, or fewer, than it has.
+    Announced(i64),
+}
+
+/// What a connection does.
+#[derive(Clone, Debug, Default)]
+pub enum Wire {
+    #[default]
+    Open,
+    /// Accepts and says nothing.
+    Silent,
+    /// INFO, and nothing afterwards, not even a PONG.
+    SilentAfterInfo,
+    /// Something else instead of INFO.
+    Greets(Flow),
+    /// Something unasked after the handshake.
+    Then(Flow),
+    /// INFO names the port of [`super::Liar::strays`] as a server of the cluster, with this before it, and the connection
+    /// ends after each handshake.
+    Redirects(&'static str),
+}
+
+/// Bytes that nobody asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Flow {
+    pub begins: Vec<u8>,
+    pub then: Repeated,
+    /// The connection ends after them.
+    pub closes: bool,
+}
+
+/// What follows the first bytes.
+#[derive(Clone, Debug, Default)]
+pub enum Repeated {
+    #[default]
+    Nothing,
+    /// This text so many times, with `{n}` for its number.
+    Times(&'static str, usize),
+    /// The letter A, without end.
+    Endless,
+    /// Elections of ever new streams, as fast as they are read.
+    Elections,
+}
+
+impl Script {
+    /// A lie that is told by edits alone.
+    pub fn edits(edits: impl IntoIterator<Item = Edit>) -> Self {
+        Self {
+            edits: edits.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A lie of connections.
+    pub fn wire(wire: Wire) -> Self {
+        Self {
+            wire,
+            ..Self::default()
+        }
+    }
+
+    /// A lie of how answers are sent.
+    pub fn delivery(delivery: Delivery) -> Self {
+        Self {
+            delivery,
+            ..Self::default()
+        }
+    }
+}
+
+impl Edit {
+    /// A change of the answers to a call, at a path such as `/data/connections/*/in_msgs`.
+    pub fn new(call: Call, path: &str, change: Change) -> Self {
+        Self {
+            of: Of::Call(call),
+            only: None,
+            path: steps(path),
+            change,
+        }
+    }
+
+    /// The same of whatever every server answers.
+    pub fn everywhere(path: &str, change: Change) -> Self {
+        Self {
+            of: Of::Monitoring,
+            ..Self::new(Call::Statsz, path, change)
+        }
+    }
+}
+
+fn steps(path: &str) -> Vec<String> {
+    path.split('/')
+        .filter(|step| !step.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+impl Flow {
+    /// These bytes and nothing else.
+    pub fn of(begins: impl Into<Vec<u8>>) -> Self {
+        Self {
+            begins: begins.into(),
+            ..Self::default()
+        }
+    }
+
+    /// These bytes, and then this.
+    pub fn then(begins: &str, then: Repeated) -> Self {
+        Self {
+            begins: begins.into(),
+            then,
+            closes: false,
+        }
+    }
+
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+}

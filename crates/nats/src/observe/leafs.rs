@@ -1,0 +1,68 @@
+//! One account's leaf node connections as both ends tell them: LEAFZ.
+//!
+//! A leaf node that shares the system account is asked like any server, so that each of its links is told twice, and the
+//! clients behind a leaf node that runs no JetStream are where its link is accepted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leeward_core::names::{AccountId, ServerName};
+use serde_json::json;
+
+use super::census::Census;
+use super::connections::read_if;
+use crate::connect::Link;
+use crate::request::{Enough, Gather, first};
+use crate::wire::monitor::{Leafz, ServerInfo};
+
+const LEAFZ: &str = "$SYS.REQ.SERVER.PING.LEAFZ";
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// A link as the leaf node tells it, which made it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LeafLink {
+    pub(crate) leaf: ServerName,
+    /// The server that accepted it.
+    pub(crate) accepted_by: ServerName,
+}
+
+/// Asks all servers; what is not answered is not known.
+pub(super) async fn ask(link: &Link, census: &Census, account: &AccountId) -> Vec<LeafLink> {
+    let counts = |id: &str, _: &Leafz| census.servers.contains_key(id);
+    let enough = |replies: &BTreeMap<String, (ServerInfo, Leafz)>| {
+        let all = census.servers.keys().all(|id| replies.contains_key(id));
+        if all { Enough::Yes } else { Enough::No }
+    };
+    let gather = Gather {
+        subject: LEAFZ,
+        payload: json!({ "account": account.as_str() }).to_string(),
+        limit: LIMIT,
+        read: &|bytes| read_if(bytes, &counts),
+        prefer: &first,
+        enough: &enough,
+    };
+    match link.gather(gather).await {
+        Ok(gathered) => {
+            let replies = gathered.replies.into_values();
+            let mut links: Vec<LeafLink> = replies
+                .flat_map(|(info, leafz)| links_of(&info, leafz, account))
+                .collect();
+            links.sort();
+            links
+        }
+        Err(error) => {
+            tracing::debug!(%error, "which servers the leaf nodes connect to is not known");
+            Vec::new()
+        }
+    }
+}
+
+fn links_of(info: &ServerInfo, leafz: Leafz, account: &AccountId) -> Vec<LeafLink> {
+    let made = leafz.leafs.into_iter();
+    let made = made.filter(|leaf| leaf.is_spoke && leaf.account.as_str() == account.as_str());
+    made.map(|leaf| LeafLink {
+        leaf: ServerName::from(info.name.as_str()),
+        accepted_by: ServerName::from(leaf.name.as_str()),
+    })
+    .collect()
+}
