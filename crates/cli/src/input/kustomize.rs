@@ -1,12 +1,14 @@
 //! What kustomize changes before it is applied: to judge it as it is written would be to judge something else.
 //!
-//! A kustomization that only lists files changes nothing in them, and they are read as they are.
+//! A kustomization that only lists files changes nothing in them, and they are read as they are. What it lists has to be
+//! read as well: what of it was not may be anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Document, Input, Passed, Why};
+use super::bounds::Bounds;
+use super::{Document, Input, Passed, Why, located};
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// The objects that mean something here.
@@ -22,23 +24,24 @@ const KINDS: [&str; 6] = [
 /// What lists patches.
 const PATCHES: [&str; 3] = ["patches", "patchesStrategicMerge", "patchesJson6902"];
 /// What changes or makes anything.
-const CHANGES: [&str; 5] = [
+const CHANGES: [&str; 6] = [
     "components",
     "replacements",
     "transformers",
     "generators",
     "helmCharts",
+    "helmChartInflationGenerator",
 ];
 
-/// A folder that kustomize has to build, with objects that mean something here.
+/// A folder that kustomize has to build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unbuilt {
     /// The kustomization, as its file is named.
     pub file: String,
     /// Whether policies or systems are among what it changes.
     pub has_policies: bool,
-    /// Whether streams or consumers are.
-    pub has_definitions: bool,
+    /// What it lists and nobody read, if it changes nothing that was read.
+    pub unread: Option<String>,
 }
 
 impl Unbuilt {
@@ -46,73 +49,124 @@ impl Unbuilt {
     pub fn problem(&self) -> super::Problem {
         let folder = folder_of(&self.file);
         let folder = if folder.is_empty() { "." } else { folder };
+        let why = match &self.unread {
+            None => "it changes what it lists, so that is not read".to_owned(),
+            Some(path) => format!("it lists {path}, which was not read, so what comes of it is not known"),
+        };
         super::Problem {
             file: self.file.clone(),
             place: None,
-            text: format!(
-                "it changes what it lists, so that is not read: build it first: kustomize build {folder} | leeward check -f -"
-            ),
+            text: format!("{why}: build it first: kustomize build {folder} | leeward check -f -"),
         }
     }
+}
+
+/// What was read, by where it is.
+struct Known<'d> {
+    documents: BTreeMap<String, Vec<&'d Document>>,
+    /// By folder.
+    kustomizations: BTreeMap<String, &'d Value>,
+    /// Files and folders that are told of already: passed over, left out, or not readable.
+    told: BTreeSet<String>,
+}
+
+impl<'d> Known<'d> {
+    fn of(input: &'d Input) -> Self {
+        let mut documents: BTreeMap<String, Vec<&Document>> = BTreeMap::new();
+        for document in &input.documents {
+            documents
+                .entry(normal(&document.file))
+                .or_default()
+                .push(document);
+        }
+        let passed = input.passed.iter().map(|passed| normal(&passed.file));
+        let problems = input.problems.all().iter().map(|problem| normal(&problem.file));
+        Self {
+            documents,
+            kustomizations: input
+                .documents
+                .iter()
+                .filter(|document| is_kustomization(document))
+                .map(|document| (normal(folder_of(&document.file)), &document.value))
+                .collect(),
+            told: passed.chain(problems).collect(),
+        }
+    }
+
+    fn of_file(&self, file: &str) -> &[&'d Document] {
+        self.documents.get(file).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a file, a folder or one that it is in was read or told of.
+    fn has(&self, path: &str) -> bool {
+        let mut within =
+            std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(folder, _)| folder));
+        self.documents.contains_key(path)
+            || within.any(|path| self.told.contains(path))
+            || NAMES.iter().any(|name| self.told.contains(&joined(path, name)))
+    }
+}
+
+fn is_kustomization(document: &Document) -> bool {
+    NAMES.contains(&name_of(&document.file))
 }
 
 /// Takes kustomizations, their patches and what those change out of the documents.
 pub fn set_aside(input: &mut Input) {
-    let is_kustomization = |document: &&Document| NAMES.contains(&name_of(&document.file));
-    let known: BTreeMap<String, &Value> = input
-        .documents
-        .iter()
-        .filter(is_kustomization)
-        .map(|document| (normal(folder_of(&document.file)), &document.value))
-        .collect();
-    if known.is_empty() {
+    let known = Known::of(input);
+    if known.kustomizations.is_empty() {
         return;
     }
     let mut gone: BTreeSet<String> = BTreeSet::new();
     let mut unbuilt = Vec::new();
-    for document in input.documents.iter().filter(is_kustomization) {
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for document in input
+        .documents
+        .iter()
+        .filter(|document| is_kustomization(document))
+    {
+        names.insert(&document.file);
         let folder = normal(folder_of(&document.file));
-        let changed = changed(&folder, &document.value, &known, &input.documents);
-        let ours = input
-            .documents
-            .iter()
-            .filter(|document| changed.contains(&normal(&document.file)));
-        let has = |group: &str| ours.clone().any(|document| group_of(document) == Some(group));
+        let Changed { files, unread } = changed(&folder, &document.value, &known);
+        let has = |group: &str| has_group(&files, &known, group);
         let (has_policies, has_definitions) = (has(GROUPS[0]), has(GROUPS[1]));
-        if has_policies || has_definitions {
+        if has_policies || has_definitions || unread.is_some() {
             unbuilt.push(Unbuilt {
                 file: document.file.clone(),
                 has_policies,
-                has_definitions,
+                unread: unread.filter(|_| !has_policies && !has_definitions),
             });
         }
-        gone.extend(changed);
+        gone.extend(files);
     }
-    let names: BTreeSet<&str> = input
-        .documents
-        .iter()
-        .filter(is_kustomization)
-        .map(|document| document.file.as_str())
-        .collect();
-    let passed = names
+    let passed: Vec<Passed> = names
         .into_iter()
-        .map(|file| Passed::new(file, Why::Tool("kustomize")));
-    input.passed.extend(passed.collect::<Vec<_>>());
+        .map(|file| Passed::new(file, Why::Tool("kustomize")))
+        .collect();
+    input.passed.extend(passed);
     input.unbuilt = unbuilt;
     input
         .documents
-        .retain(|document| !is_kustomization(&document) && !gone.contains(&normal(&document.file)));
+        .retain(|document| !is_kustomization(document) && !gone.contains(&normal(&document.file)));
 }
 
-/// The files that a kustomization changes, and those that it changes them with; none if it only lists them, or if nothing
-/// of it means anything here.
-fn changed(
-    folder: &str,
-    kustomization: &Value,
-    known: &BTreeMap<String, &Value>,
-    documents: &[Document],
-) -> BTreeSet<String> {
+fn has_group(files: &BTreeSet<String>, known: &Known<'_>, group: &str) -> bool {
+    let mut documents = files.iter().flat_map(|file| known.of_file(file));
+    documents.any(|document| group_of(document) == Some(group))
+}
+
+/// What comes of a kustomization.
+struct Changed {
+    /// The files that it changes, and those that it changes them with; none if it only lists them.
+    files: BTreeSet<String>,
+    /// Something that it lists and nobody read, as it is written.
+    unread: Option<String>,
+}
+
+fn changed(folder: &str, kustomization: &Value, known: &Known<'_>) -> Changed {
     let mut patches = BTreeSet::new();
+    let mut of_others = BTreeSet::new();
+    let mut listed = Listed::default();
     let mut changes = CHANGES.iter().any(|field| is_filled(kustomization.get(field)));
     for patch in PATCHES.iter().flat_map(|field| items(kustomization.get(field))) {
         let path = patch
@@ -120,60 +174,105 @@ fn changed(
             .or_else(|| patch.get("path").and_then(Value::as_str));
         let path = path.filter(|path| !path.contains('\n'));
         let file = path.map(|path| joined(folder, path));
-        let of_file = |document: &&Document| file.as_ref() == Some(&normal(&document.file));
-        let mut in_file = documents.iter().filter(of_file).map(|document| &document.value);
-        changes |= is_ours(patch) || in_file.any(is_ours);
+        if is_of_others(patch, file.as_deref(), known) {
+            of_others.extend(file);
+            continue;
+        }
+        changes = true;
+        if let (Some(path), Some(file)) = (path, &file) {
+            listed.note(path, file, known);
+        }
         patches.extend(file);
     }
-    if !changes {
-        // Patches of other objects mean nothing, and are no objects.
-        return patches
-            .into_iter()
-            .filter(|file| {
-                let of_file = |document: &&Document| *file == normal(&document.file);
-                documents
-                    .iter()
-                    .filter(of_file)
-                    .all(|document| document.value.is_array())
-            })
-            .collect();
+    reach(folder, kustomization, known, &mut listed);
+    let namespace = kustomization.get("namespace").and_then(Value::as_str);
+    if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
+        let mut documents = listed.files.iter().flat_map(|file| known.of_file(file));
+        changes |= documents.any(|document| {
+            group_of(document).is_some() && document.text("/metadata/namespace") != Some(namespace)
+        });
     }
-    let mut files = patches;
-    reach(folder, kustomization, known, &mut BTreeSet::new(), &mut files);
-    files
+    let files = if changes {
+        patches.extend(listed.files);
+        patches
+    } else {
+        // Patches of other objects mean nothing, and are no objects.
+        let is_patch = |file: &String| {
+            let mut documents = known.of_file(file).iter();
+            documents.all(|document| document.value.is_array())
+        };
+        of_others.into_iter().filter(is_patch).collect()
+    };
+    Changed {
+        files,
+        unread: listed.unread,
+    }
 }
 
-/// Whether a patch, or what it is for, names something that means something here. One of JSON names it in its target.
-fn is_ours(value: &Value) -> bool {
-    match value {
-        Value::String(text) => {
-            GROUPS.iter().any(|group| text.contains(group)) || KINDS.contains(&text.as_str())
+/// Whether a patch says that it is for objects that mean nothing here. What it is for may be told by name or by label
+/// alone, and the kind may be a pattern; then it may be for anything.
+fn is_of_others(patch: &Value, file: Option<&str>, known: &Known<'_>) -> bool {
+    if let Some(target) = patch.get("target") {
+        // What a patch says itself is not looked at then.
+        let is_other = |field: &str, ours: &[&str]| {
+            let text = target.get(field).and_then(Value::as_str).unwrap_or_default();
+            let is_word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');
+            !text.is_empty() && text.chars().all(is_word) && !ours.contains(&text)
+        };
+        return is_other("group", &GROUPS) || (is_other("kind", &KINDS) && !has_dot(target.get("kind")));
+    }
+    let is_other = |document: &Document| {
+        let group = document
+            .text("/apiVersion")
+            .and_then(|version| version.split('/').next());
+        group.is_some_and(|group| !GROUPS.contains(&group))
+            || document.text("/kind").is_some_and(|kind| !KINDS.contains(&kind))
+    };
+    if let Some(file) = file {
+        let documents = known.of_file(file);
+        return !documents.is_empty() && documents.iter().all(|document| is_other(document));
+    }
+    let text = patch
+        .as_str()
+        .or_else(|| patch.get("patch").and_then(Value::as_str));
+    let documents = text.and_then(|text| located::parse("", text, &mut Bounds::default()).ok());
+    documents.is_some_and(|documents| !documents.is_empty() && documents.iter().all(is_other))
+}
+
+fn has_dot(kind: Option<&Value>) -> bool {
+    kind.and_then(Value::as_str)
+        .is_some_and(|kind| kind.contains('.'))
+}
+
+/// What kustomizations list.
+#[derive(Default)]
+struct Listed {
+    seen: BTreeSet<String>,
+    files: BTreeSet<String>,
+    unread: Option<String>,
+}
+
+impl Listed {
+    fn note(&mut self, path: &str, file: &str, known: &Known<'_>) {
+        if self.unread.is_none() && !known.has(file) {
+            self.unread = Some(path.to_owned());
         }
-        Value::Array(items) => items.iter().any(is_ours),
-        Value::Object(fields) => fields.values().any(is_ours),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
 /// All files that a kustomization lists, those of other kustomizations included.
-fn reach(
-    folder: &str,
-    kustomization: &Value,
-    known: &BTreeMap<String, &Value>,
-    seen: &mut BTreeSet<String>,
-    files: &mut BTreeSet<String>,
-) {
-    if !seen.insert(folder.to_owned()) {
+fn reach(folder: &str, kustomization: &Value, known: &Known<'_>, listed: &mut Listed) {
+    if !listed.seen.insert(folder.to_owned()) {
         return;
     }
     for field in ["resources", "bases", "components"] {
         for path in items(kustomization.get(field)).filter_map(Value::as_str) {
-            let path = joined(folder, path);
-            match known.get(&path) {
-                Some(inner) => reach(&path, inner, known, seen, files),
-                None => {
-                    files.insert(path);
-                }
+            let inner = joined(folder, path);
+            if let Some(kustomization) = known.kustomizations.get(&inner) {
+                reach(&inner, kustomization, known, listed);
+            } else {
+                listed.note(path, &inner, known);
+                listed.files.insert(inner);
             }
         }
     }

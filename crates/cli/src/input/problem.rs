@@ -48,7 +48,6 @@ impl Problems {
     }
 
     /// All of them.
-    #[cfg(test)]
     pub fn all(&self) -> &[Problem] {
         &self.0
     }

@@ -103,6 +103,11 @@ fn what_kustomize_changes_is_built_first_and_the_rest_is_judged() {
         "patches:\n- patch: |-\n    apiVersion: jetstream.nats.io/v1beta2\n    kind: Stream\n",
         "patches: [{target: {kind: Stream}, path: json.yaml}]",
         "components: [../parts]",
+        "patches: [{path: names.yaml, target: {name: o}}]",
+        "patches: [{path: json.yaml, target: {labelSelector: app=o}}]",
+        "patches: [{target: {kind: Stream|Consumer}, patch: \"[]\"}]",
+        "patches: [{path: ../elsewhere/place.yaml}]",
+        "namespace: pay",
     ] {
         let overlay = format!("resources: [../base]\n{changes}\n");
         let document = of_folder(&[
@@ -146,14 +151,49 @@ fn a_kustomization_that_only_lists_files_changes_nothing() {
     let document = of_folder(&[
         (
             "kustomization.yaml",
-            "resources: [stream.yaml]\nnamespace: x\npatches: [{path: d.yaml, target: {kind: Deployment}}]\n",
+            "resources: [stream.yaml]\nnamespace: x\npatches:\n- {path: d.yaml, target: {kind: Deployment}}\n- {path: gone.yaml, target: {group: apps}}\n- patch: |-\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: o}\n",
         ),
         ("d.yaml", "- {op: remove, path: /spec}\n"),
-        ("policy.yaml", WHOLE),
-        ("stream.yaml", IN_HOME),
+        (
+            "policy.yaml",
+            &WHOLE.replace("{name: p}", "{name: p, namespace: x}"),
+        ),
+        (
+            "stream.yaml",
+            &IN_HOME.replace("{name: a}", "{name: a, namespace: x}"),
+        ),
     ]);
     assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
     assert_eq!(document.undecided, [""; 0]);
+}
+
+#[test]
+fn what_a_kustomization_lists_and_nobody_read_may_be_anything() {
+    for listed in ["../base", "gone.yaml", "https://example.com/base?ref=v1"] {
+        let kustomization = format!("resources: [\"{listed}\"]\n");
+        let document = of_folder(&[
+            ("policy.yaml", WHOLE),
+            ("stream.yaml", IN_HOME),
+            ("prod/kustomization.yaml", &kustomization),
+        ]);
+        let said = errors(&document);
+        assert!(
+            said.contains(&format!(
+                "prod/kustomization.yaml: it lists {listed}, which was not read"
+            )) && said.contains("kustomize build prod | leeward check -f -"),
+            "{listed}: {document:#?}"
+        );
+        assert_eq!(document.checked.len(), 1, "{listed}: {document:#?}");
+    }
+    let files = [
+        ("policy.yaml", WHOLE),
+        ("stream.yaml", IN_HOME),
+        ("prod/kustomization.yaml", "resources: [old]\n"),
+        ("prod/old/kustomization.yaml", "resources: [a.yaml]\n"),
+    ];
+    let words = ["--home", "us-east", "-f", "@", "--exclude", "prod/old"];
+    let document = of_files(&files, &words);
+    assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
 }
 
 #[test]
