@@ -13,6 +13,7 @@ mod judged;
 mod junit;
 mod misses;
 mod notes;
+mod pages;
 mod part;
 mod rules;
 mod sarif;

@@ -15,6 +15,7 @@ use super::account::{self, Owner};
 use super::fields;
 use super::form::{self, Config, Form, NACK, NACK_VERSION};
 use super::misses::{self, Miss};
+use super::pages;
 use super::part::Part;
 use crate::input::{self, Document, Passed, Problem, Problems, Why};
 use crate::policies;
@@ -92,6 +93,8 @@ pub fn read(documents: &[Document]) -> Found<'_> {
             Err(problems) => found.problems.extend(problems),
         }
     }
+    let missing = pages::missing(documents);
+    found.unread.extend(missing.iter().map(ToString::to_string));
     found.passed.dedup();
     account::find(&mut found.defined, documents);
     find_streams(&mut found.defined);
@@ -182,9 +185,6 @@ fn read_config<'d>(part: &Part<'d>) -> Result<Read<'d>, Problem> {
         Config::Form(_) | Config::Trace => return Ok(Read::Unknown(unknown(part))),
         Config::Other => return Ok(not_a_config(part)),
     };
-    if let Some(problem) = page(part) {
-        return Ok(Read::Unknown(problem));
-    }
     let of_stream = part.text("/stream_name").map(StreamName::from);
     Ok(Read::Defined(Box::new(define(config, form, of_stream)?)))
 }
@@ -230,24 +230,6 @@ fn not_a_config<'d>(part: &Part<'d>) -> Read<'d> {
         None if part.document().in_folder => Read::File(Why::Unknown),
         None => Read::Unknown(unknown(part)),
     }
-}
-
-/// That a reply of the API is not all that there is; said at its first item.
-fn page(part: &Part<'_>) -> Option<Problem> {
-    let document = part.document();
-    let number = |name: &str| document.value.get(name).and_then(Value::as_u64);
-    let (total, offset) = (number("total")?, number("offset")?);
-    let (list, items) = ["streams", "consumers"].into_iter().find_map(|list| {
-        let items = document.value.get(list)?.as_array()?;
-        Some((list, items.len() as u64))
-    })?;
-    let is_last = part.value("")? == document.value.get(list)?.as_array()?.last()?;
-    (is_last && total > items && offset + items < total).then(|| {
-        document.problem(
-            &format!("/{list}"),
-            format!("{list}: these are {items} of {total}: give the other pages too, all in one list"),
-        )
-    })
 }
 
 fn define(part: Part<'_>, form: Form, of_stream: Option<StreamName>) -> Result<Defined<'_>, Problem> {

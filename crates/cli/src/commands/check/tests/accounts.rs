@@ -225,6 +225,65 @@ fn replies_that_define_nothing_or_not_all_are_undecided() {
     }
 }
 
+/// A page of a list of streams that are in home.
+fn page(offset: u64, names: &[&str], rest: &str) -> String {
+    let stream = |name: &&str| {
+        let config = json!({"name": name, "subjects": ["a"], "placement": {"cluster": "us-east"}});
+        json!({"config": config}).to_string()
+    };
+    let streams: Vec<String> = names.iter().map(stream).collect();
+    format!(
+        "{{\"total\": 3, \"offset\": {offset}, \"limit\": 1{rest}, \"streams\": [{}]}}",
+        streams.join(", ")
+    )
+}
+
+#[test]
+fn pages_of_a_list_add_up_and_what_they_have_is_judged() {
+    let (first, last) = (page(0, &["A", "B"], ""), page(2, &["C"], ""));
+    let both = format!("{first}\n{last}\n");
+    let array = format!("[{first}, {last}]");
+    let with_missing = page(0, &["A", "B"], ", \"missing\": [\"GONE\"]");
+    for (files, checked, said) in [
+        (
+            vec![("a.json", &first)],
+            2,
+            Some("streams: these are 2 of 3: give the other pages too"),
+        ),
+        (
+            vec![("a.json", &last)],
+            1,
+            Some("streams: these are 1 of 3: give the other pages too"),
+        ),
+        (
+            vec![("a.json", &first), ("b.json", &first)],
+            4,
+            Some("these are 2 of 3"),
+        ),
+        (
+            vec![("a.json", &with_missing)],
+            2,
+            Some("the servers did not describe GONE"),
+        ),
+        (vec![("a.json", &first), ("b.json", &last)], 3, None),
+        (vec![("a.json", &both)], 3, None),
+        (vec![("a.json", &array)], 3, None),
+    ] {
+        let mut all = vec![("1.yaml", WHOLE)];
+        all.extend(files.iter().map(|(name, text)| (*name, text.as_str())));
+        let document = of_folder(&all);
+        assert_eq!(document.checked.len(), checked, "{document:#?}");
+        assert_eq!(
+            document.undecided.len(),
+            usize::from(said.is_some()),
+            "{document:#?}"
+        );
+        if let Some(said) = said {
+            assert!(document.undecided[0].contains(said), "{said}: {document:#?}");
+        }
+    }
+}
+
 #[test]
 fn configurations_without_their_name_are_refused_by_the_path_and_consumers_are_no_streams() {
     let stream = "{\"subjects\": [\"a\"], \"retention\": \"limits\", \"num_replicas\": 1}";
