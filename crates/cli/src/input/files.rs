@@ -12,7 +12,7 @@ use super::{Input, Passed, Problem, Why, foreign};
 
 /// No folder may hold more files and folders, those of its folders included.
 const MAX_ENTRIES: usize = 10_000;
-/// No folder may be nested deeper; links could make circles.
+/// No folder may be nested deeper.
 const MAX_DEPTH: usize = 32;
 
 /// A file, or standard input.
@@ -87,24 +87,26 @@ pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut Input) -> Vec<
             if !found.contains(&stdin) {
                 found.push(stdin);
             }
+        } else if exclude.matches(path) {
+            input.passed.push(Passed::new(&name, Why::Excluded));
         } else if path.is_dir() {
             let (before, passed) = (found.len(), input.passed.len());
             let mut walk = Walk {
                 exclude: &exclude,
                 entries: 0,
+                walked: BTreeSet::new(),
                 found: &mut found,
                 passed: &mut input.passed,
+                problems: Vec::new(),
             };
-            match walk.folder(path, 0) {
-                Err(problem) => input.problems.push(problem),
-                Ok(()) if found.len() == before => {
-                    let languages = input.passed.get(passed..).unwrap_or_default();
-                    input.problems.push(problem(&name, nothing_in_folder(languages)));
-                }
-                Ok(()) => {}
+            let whole = walk.folder(path, 0);
+            let mut problems = walk.problems;
+            problems.extend(whole.err());
+            if problems.is_empty() && found.len() == before {
+                let passed = input.passed.get(passed..).unwrap_or_default();
+                problems.push(problem(&name, nothing_in_folder(passed)));
             }
-        } else if exclude.matches(path) {
-            input.passed.push(Passed::new(&name, Why::Excluded));
+            input.problems.extend(problems);
         } else {
             found.push(Source::file(path, false));
         }
@@ -124,6 +126,9 @@ fn nothing_in_folder(passed: &[Passed]) -> String {
             "has no file whose name ends with .yaml, .yml or .json: {}",
             language.refusal("FILE")
         ),
+        None if passed.iter().any(|passed| passed.why == Why::Excluded) => {
+            "has no file whose name ends with .yaml, .yml or .json but what --exclude leaves out".to_owned()
+        }
         None => "has no file whose name ends with .yaml, .yml or .json".to_owned(),
     }
 }
@@ -153,12 +158,16 @@ impl Exclude {
 struct Walk<'w> {
     exclude: &'w Exclude,
     entries: usize,
+    /// Folders that were walked, by their own paths: links lead to them again.
+    walked: BTreeSet<PathBuf>,
     found: &'w mut Vec<Source>,
     passed: &'w mut Vec<Passed>,
+    /// What is wrong with single folders, which hides nothing of the others.
+    problems: Vec<Problem>,
 }
 
 impl Walk<'_> {
-    /// A folder's files by name, then those of its folders; hidden ones are somebody else's.
+    /// A folder's files by name, then those of its folders; hidden ones are somebody else's. Only too many end the walk.
     fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), Problem> {
         let name = folder.display().to_string();
         let too_much = |what: String| {
@@ -168,7 +177,15 @@ impl Walk<'_> {
             )
         };
         if depth > MAX_DEPTH {
-            return Err(too_much(format!("is nested deeper than {MAX_DEPTH} folders")));
+            self.problems
+                .push(too_much(format!("is nested deeper than {MAX_DEPTH} folders")));
+            return Ok(());
+        }
+        if !self
+            .walked
+            .insert(fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned()))
+        {
+            return Ok(());
         }
         // One more than may be, so that the largest folder takes no more than the limit.
         let left = MAX_ENTRIES - self.entries + 1;
@@ -178,7 +195,14 @@ impl Walk<'_> {
                 .map(|entry| entry.map(|entry| entry.path()))
                 .collect()
         });
-        let mut paths = listed.map_err(|error| problem(&name, format!("cannot be read: {error}")))?;
+        let mut paths = match listed {
+            Ok(paths) => paths,
+            Err(error) => {
+                self.problems
+                    .push(problem(&name, format!("cannot be read: {error}")));
+                return Ok(());
+            }
+        };
         self.entries += paths.len();
         if self.entries > MAX_ENTRIES {
             return Err(too_much(format!(

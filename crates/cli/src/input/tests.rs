@@ -298,3 +298,36 @@ fn who_wants_policies_is_told_what_has_to_be_built() {
     fs::remove_file(folder.path().join("q.yaml")).unwrap();
     assert_eq!(read(&[folder.path().to_owned()], &[]).strict().unwrap().len(), 1);
 }
+
+#[test]
+fn a_folder_that_cannot_be_walked_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let deep = root.join("a/".repeat(40));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("deep.yaml"), "kind: A").unwrap();
+    for name in ["b", "c"] {
+        fs::create_dir(root.join(name)).unwrap();
+        fs::write(root.join(name).join("x.yaml"), "kind: A").unwrap();
+        // Links in a circle, from more than one place.
+        std::os::unix::fs::symlink(root, root.join(name).join("again")).unwrap();
+    }
+    let input = read(&[root.to_owned()], &[]);
+    let said = input.problems.to_string();
+    assert_eq!(input.problems.all().len(), 1, "{said}");
+    assert!(said.contains("is nested deeper than 32 folders"), "{said}");
+    assert_eq!(input.documents.len(), 2);
+}
+
+#[test]
+fn what_is_left_out_of_a_folder_is_told_apart_from_what_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.json"), "{}").unwrap();
+    let said = |exclude: &str| read(&[folder.path().to_owned()], &[exclude.to_owned()]);
+    let nothing = said("*.json").problems.to_string();
+    assert!(nothing.ends_with("but what --exclude leaves out"), "{nothing}");
+    let name = folder.path().file_name().unwrap().to_string_lossy().into_owned();
+    let input = said(&name);
+    assert!(input.problems.is_empty(), "{}", input.problems);
+    assert_eq!(input.passed[0].why, Why::Excluded);
+}
