@@ -3,13 +3,15 @@
 /// How a template's engine marks what it fills in.
 const ENGINES: [&str; 3] = ["{{", "{%", "<%"];
 /// Opening and closing marks of variables.
-const VARIABLES: [(&str, &str); 9] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("{{", "}}"),
     ("{%", "%}"),
     ("<%", "%>"),
     ("${", "}"),
     ("$(", ")"),
     ("#{", "}"),
+    ("[[", "]]"),
+    ("((", "))"),
     ("__", "__"),
     ("@", "@"),
     ("%", "%"),
@@ -21,6 +23,7 @@ pub fn placeholder(value: &str) -> Option<&str> {
         .iter()
         .find_map(|(open, close)| marked(value, open, close))
         .or_else(|| is_whole(value).then_some(value))
+        .or_else(|| shell_within(value))
 }
 
 fn marked<'v>(value: &'v str, open: &str, close: &str) -> Option<&'v str> {
@@ -33,11 +36,35 @@ fn marked<'v>(value: &'v str, open: &str, close: &str) -> Option<&'v str> {
     value.get(start..start + length).filter(|_| end > 0 && is_name)
 }
 
-/// `$CLUSTER` and `<cluster>`, where nothing else is in the value. Streams of servers have names such as `$MQTT_msgs`.
+/// `$CLUSTER`, `$cluster`, `{cluster}` and `<cluster>`, where nothing else is in the value. Streams of servers have names
+/// such as `$MQTT_msgs`.
 fn is_whole(value: &str) -> bool {
-    let shell = value.strip_prefix('$').is_some_and(is_constant);
-    let angles = value.strip_prefix('<').and_then(|value| value.strip_suffix('>'));
-    shell || angles.is_some_and(|inner| inner.contains(char::is_alphabetic))
+    let is_word = |name: &str| {
+        name.starts_with(|letter: char| letter.is_ascii_alphabetic()) && name.chars().all(is_of_name)
+    };
+    let is_lower = |name: &str| is_word(name) && !name.contains(|letter: char| letter.is_ascii_uppercase());
+    let shell = value
+        .strip_prefix('$')
+        .is_some_and(|name| is_constant(name) || is_lower(name));
+    let between = |open: char, close: char| value.strip_prefix(open)?.strip_suffix(close);
+    shell
+        || between('{', '}').is_some_and(is_word)
+        || between('<', '>').is_some_and(|inner| inner.contains(char::is_alphabetic))
+}
+
+/// `$CLUSTER` as a part of a value. What servers name begins with such a part, and goes on with `_`, `.` or a glob.
+fn shell_within(value: &str) -> Option<&str> {
+    value.match_indices('$').find_map(|(start, _)| {
+        let rest = value.get(start + 1..)?;
+        let length = rest.find(|letter| !is_of_name(letter)).unwrap_or(rest.len());
+        let (name, behind) = rest.split_at_checked(length)?;
+        let is_apart = start > 0 || behind.starts_with(['-', ':', '/', '$']);
+        (is_constant(name) && is_apart).then(|| value.get(start..=start + length))?
+    })
+}
+
+fn is_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
 }
 
 fn is_constant(name: &str) -> bool {
@@ -92,6 +119,13 @@ mod tests {
             ("x-@CLUSTER@", "@CLUSTER@"),
             ("%CLUSTER%", "%CLUSTER%"),
             ("$CLUSTER", "$CLUSTER"),
+            ("$cluster", "$cluster"),
+            ("ORDERS-$ENV", "$ENV"),
+            ("$ENV-orders", "$ENV"),
+            ("us-$REGION-1", "$REGION"),
+            ("{cluster}", "{cluster}"),
+            ("[[ cluster ]]", "[[ cluster ]]"),
+            ("x-((cluster))", "((cluster))"),
             ("<your cluster>", "<your cluster>"),
         ] {
             assert_eq!(placeholder(value), Some(found), "{value}");
@@ -99,6 +133,9 @@ mod tests {
         for name in [
             "us-east",
             "$MQTT_msgs",
+            "$MQTT_*",
+            "$KV.orders.>",
+            "a$b",
             "__init__",
             "region:us",
             "a@b@c",

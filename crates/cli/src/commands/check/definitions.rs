@@ -233,6 +233,9 @@ fn not_a_config<'d>(part: &Part<'d>) -> Read<'d> {
 }
 
 fn define(part: Part<'_>, form: Form, of_stream: Option<StreamName>) -> Result<Defined<'_>, Problem> {
+    if form.base() == "/spec" {
+        fields::filled_object(&part)?;
+    }
     let what = match form {
         Form::NackStream | Form::StreamConfig | Form::NackBucket | Form::NackStore => {
             What::Stream(fields::stream(&part, form)?)

@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 
 use leeward_core::definition::{ConsumerDefinition, Definition};
 use leeward_core::names::{ClusterName, ConsumerName, StreamName, Tag};
+use leeward_core::policy::IGNORE_KEY;
 use leeward_core::snapshot::Placement;
 use serde_json::Value;
 
 use super::form::Form;
 use super::part::{Part, escaped, path};
 use crate::input::{self, Problem, other_type};
+
+/// What of an object of NACK says whose it is, and whether anybody changes it.
+const OF_OBJECTS: [&str; 4] = [
+    "/metadata/namespace",
+    "/spec/account",
+    "/spec/jsDomain",
+    "/spec/preventUpdate",
+];
 
 /// A stream.
 pub fn stream(part: &Part<'_>, form: Form) -> Result<Definition, Problem> {
@@ -67,6 +76,9 @@ fn required<'d>(part: &Part<'d>, pointer: &str, form: Form) -> Result<&'d str, P
             Err(part.problem(pointer, other_type(&path(pointer), other, "string")))
         }
         Some(_) | None => {
+            if let Some(base) = part.value(form.base()) {
+                filled_value(part, form.base(), base)?;
+            }
             let text = match form {
                 Form::StreamConfig | Form::ConsumerConfig => {
                     "Required value: write it into the file, from which nats stream add takes it as well"
@@ -86,6 +98,21 @@ fn filled(part: &Part<'_>, pointer: &str, text: &str) -> Result<(), Problem> {
         None => Ok(()),
         Some(placeholder) => Err(part.problem(pointer, input::unfilled(&path(pointer), placeholder))),
     }
+}
+
+/// The same of a value that should not be a text.
+fn filled_value(part: &Part<'_>, pointer: &str, value: &Value) -> Result<(), Problem> {
+    value.as_str().map_or(Ok(()), |text| filled(part, pointer, text))
+}
+
+/// Refuses fields of an object that are still to be filled in and tell whose it is, or whether anybody changes it.
+pub fn filled_object(part: &Part<'_>) -> Result<(), Problem> {
+    for pointer in OF_OBJECTS {
+        if let Some(value) = part.value(pointer) {
+            filled_value(part, pointer, value)?;
+        }
+    }
+    Ok(())
 }
 
 fn replicas(part: &Part<'_>, form: Form) -> Result<Option<u8>, Problem> {
@@ -112,7 +139,10 @@ fn placement(part: &Part<'_>, form: Form) -> Result<Option<Placement>, Problem> 
     match part.value(&pointer) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Object(_)) => {}
-        Some(_) => return Err(part.wrong(&pointer, "must be an object with cluster and tags")),
+        Some(other) => {
+            filled_value(part, &pointer, other)?;
+            return Err(part.wrong(&pointer, "must be an object with cluster and tags"));
+        }
     }
     let at = format!("{pointer}/cluster");
     let cluster = match part.value(&at) {
@@ -133,7 +163,10 @@ fn tags(part: &Part<'_>, pointer: &str) -> Result<Vec<Tag>, Problem> {
     let items = match part.value(pointer) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(items)) => items,
-        Some(_) => return Err(part.wrong(pointer, "must be a list of tags")),
+        Some(other) => {
+            filled_value(part, pointer, other)?;
+            return Err(part.wrong(pointer, "must be a list of tags"));
+        }
     };
     let tag = |(at, item): (usize, &Value)| {
         let pointer = format!("{pointer}/{at}");
@@ -156,12 +189,20 @@ fn metadata(part: &Part<'_>, form: Form) -> Result<BTreeMap<String, String>, Pro
     let fields = match part.value(&pointer) {
         None | Some(Value::Null) => return Ok(BTreeMap::new()),
         Some(Value::Object(fields)) => fields,
-        Some(other) => return Err(part.problem(&pointer, other_type(&path(&pointer), other, "object"))),
+        Some(other) => {
+            filled_value(part, &pointer, other)?;
+            return Err(part.problem(&pointer, other_type(&path(&pointer), other, "object")));
+        }
     };
     let text = |(key, value): (&String, &Value)| {
         let pointer = format!("{pointer}/{}", escaped(key));
         match value {
-            Value::String(text) => Ok((key.clone(), text.clone())),
+            Value::String(text) => {
+                if key == IGNORE_KEY {
+                    filled(part, &pointer, text)?;
+                }
+                Ok((key.clone(), text.clone()))
+            }
             other => Err(part.problem(&pointer, other_type(&path(&pointer), other, "string"))),
         }
     };

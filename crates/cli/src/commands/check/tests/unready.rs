@@ -90,6 +90,52 @@ fn a_variable_in_metadata_matters_where_a_policy_selects_by_it() {
     );
 }
 
+#[test]
+fn variables_are_found_in_every_field_that_selects_or_judges() {
+    for (from, to, said) in [
+        ("name: A", "name: ORDERS-$ENV", "spec.name: $ENV is not filled in"),
+        ("us-east", "us-$REGION", "spec.placement.cluster: $REGION is"),
+        (
+            "{cluster: us-east}",
+            "\"${PLACE}\"",
+            "spec.placement: ${PLACE} is",
+        ),
+        (
+            "cluster: us-east",
+            "tags: \"${TAGS}\"",
+            "spec.placement.tags: ${TAGS} is",
+        ),
+        ("name: A", "name: A, jsDomain: \"${X}\"", "spec.jsDomain: ${X} is"),
+        ("name: A", "name: A, account: \"${X}\"", "spec.account: ${X} is"),
+        (
+            "name: A",
+            "name: A, preventUpdate: \"${X}\"",
+            "spec.preventUpdate: ${X} is",
+        ),
+        ("name: A", "name: A, metadata: \"${X}\"", "spec.metadata: ${X} is"),
+        (
+            "name: A",
+            "name: A, metadata: {leeward.dev/ignore: \"${X}\"}",
+            "spec.metadata.leeward.dev/ignore: ${X} is",
+        ),
+        (
+            "{name: a}",
+            "{name: a, namespace: \"${NS}\"}",
+            "metadata.namespace: ${NS} is",
+        ),
+        (
+            "{name: A, placement: {cluster: us-east}}",
+            "\"${SPEC}\"",
+            "spec: ${SPEC} is",
+        ),
+    ] {
+        let text = IN_HOME.replace(from, to);
+        assert_ne!(text, IN_HOME, "{from}");
+        let document = of_folder(&[("policy.yaml", WHOLE), ("a.yaml", &text)]);
+        assert!(errors(&document).contains(said), "{said}: {document:#?}");
+    }
+}
+
 const OPEN: &str =
     "apiVersion: jetstream.nats.io/v1beta2\nkind: Stream\nmetadata: {name: o}\nspec: {name: ORDERS}\n";
 const PATCH: &str = "apiVersion: jetstream.nats.io/v1beta2\nkind: Stream\nmetadata: {name: o}\nspec: {placement: {cluster: us-east}}\n";
