@@ -73,7 +73,10 @@ fn links_between_the_pages_lead_to_headings() {
                 continue;
             };
             let name = format!("{name}.md");
-            let target = pages.iter().find(|page| page.path.ends_with(&name)).unwrap();
+            // Those to pages that people write are tested with all links of the documents.
+            let Some(target) = pages.iter().find(|page| page.path.ends_with(&name)) else {
+                continue;
+            };
             let found = headings(&target.text)
                 .into_iter()
                 .any(|heading| anchor(heading) == fragment);

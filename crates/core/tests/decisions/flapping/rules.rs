@@ -85,7 +85,10 @@ impl Leeward {
         self.world.view.clone_from(&self.estate.view);
         let under_way: Vec<(AssetName, ActionType)> = moving.into_iter().collect();
         let status = status_of(&self.world, &under_way);
-        self.world.history = History::restore(&status, None, self.estate.now);
+        // What the model had begun it has recorded to its end, and nothing is recorded before it has ended.
+        let ends = self.acts.iter().map(|act| act.ended);
+        let now = ends.fold(self.estate.now, Timestamp::max);
+        self.world.history = History::restore(&status, None, now);
         self.homes_forgotten();
     }
 

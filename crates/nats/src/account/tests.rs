@@ -1,0 +1,150 @@
+use super::*;
+
+fn info(id: &str) -> AccountInfo {
+    AccountInfo {
+        id: AccountId::from(id),
+        name: id.to_owned(),
+    }
+}
+
+fn unanswered(error: fn(String) -> RequestError) -> Result<AccountInfo, Unknown> {
+    Err(Unknown::Unanswered(error(USER_INFO.to_owned())))
+}
+
+#[test]
+fn p8_a_user_that_comes_to_belong_to_another_account_acts_no_more() {
+    let mut learnt = Learnt::default();
+    assert_eq!(learnt.hear(Ok(info("A"))), Lesson::Confirmed(info("A")));
+    let named = AccountInfo {
+        name: "a".into(),
+        ..info("A")
+    };
+    assert_eq!(learnt.hear(Ok(named.clone())), Lesson::Confirmed(named));
+    let moved = learnt.hear(Ok(info("B")));
+    assert!(
+        matches!(&moved, Lesson::Moved(message) if message.contains("account A") && message.contains("account B")),
+        "{moved:?}"
+    );
+}
+
+#[test]
+fn an_account_is_forgotten_when_servers_no_longer_say_it_and_kept_over_an_outage() {
+    let mut learnt = Learnt::default();
+    let forgets = |lesson: Lesson| match lesson {
+        Lesson::Unknown {
+            forget,
+            again,
+            problem,
+        } => (forget, again, problem.is_some()),
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..3 {
+        let lost = learnt.hear(unanswered(|subject| RequestError::Interrupted { subject }));
+        assert_eq!(forgets(lost), (false, SOON_AGAIN, false));
+        let unseen = Unseen::NoServer { server: "n".into() };
+        let unseen = learnt.hear(Err(Unknown::Unseen(unseen)));
+        assert_eq!(
+            forgets(unseen),
+            (false, SOON_AGAIN, true),
+            "the system account is not there yet"
+        );
+    }
+    let timeout = |subject| RequestError::Timeout { subject };
+    let hiccup = learnt.hear(unanswered(timeout));
+    assert_eq!(forgets(hiccup), (false, SOON_AGAIN, true));
+    assert_eq!(
+        forgets(learnt.hear(unanswered(timeout))),
+        (true, LOOK_AGAIN, true)
+    );
+    assert_eq!(learnt.hear(Ok(info("A"))), Lesson::Confirmed(info("A")));
+    let denied = learnt.hear(unanswered(|subject| RequestError::Denied { subject }));
+    assert_eq!(forgets(denied), (true, LOOK_AGAIN, true));
+    assert_eq!(learnt.hear(Ok(info("A"))), Lesson::Confirmed(info("A")));
+    let contradicted = learnt.hear(confirmed(&info("B"), info("A")));
+    assert_eq!(forgets(contradicted), (true, LOOK_AGAIN, true));
+}
+
+#[test]
+fn only_a_refused_subject_asks_for_a_right() {
+    let words = |error: Unknown| match error.problem() {
+        AccountProblem::Unconfirmed { message } => message,
+        other => panic!("{other:?}"),
+    };
+    let garbage = words(Unknown::NotUnderstood("expected value at line 1".into()));
+    assert_eq!(
+        garbage,
+        "the answer to $SYS.REQ.USER.INFO cannot be used: expected value at line 1"
+    );
+    let refused = Unknown::Unanswered(RequestError::Denied {
+        subject: USER_INFO.into(),
+    });
+    let subject = USER_INFO.to_owned();
+    assert_eq!(refused.problem(), AccountProblem::Denied { subject });
+}
+
+#[test]
+fn p11_an_account_that_the_servers_or_the_jwt_contradict_is_not_the_users() {
+    let words = |told: Result<AccountInfo, Unknown>| told.unwrap_err().to_string();
+    let said = words(confirmed(&info("VICTIM"), info("TENANT")));
+    assert!(
+        said.contains("account VICTIM") && said.contains("account TENANT"),
+        "{said}"
+    );
+    assert_eq!(issued(info("A"), Some("A")), Ok(info("A")));
+    assert_eq!(issued(info("A"), None), Ok(info("A")));
+    assert!(words(issued(info("VICTIM"), Some("A"))).contains("JWT is of account A"));
+    let named = AccountInfo {
+        name: "VICTIM".into(),
+        ..info("A")
+    };
+    assert_eq!(
+        confirmed(&named, info("A")),
+        Ok(info("A")),
+        "what the servers call it"
+    );
+}
+
+#[test]
+fn p11_answers_that_differ_count_for_nothing() {
+    let answers = |answers: &[Result<&str, &str>]| {
+        let answers = answers.iter().enumerate();
+        let replies = answers.map(|(number, answer)| {
+            (
+                vec![u8::try_from(number).unwrap()],
+                answer.map(info).map_err(str::to_owned),
+            )
+        });
+        only(Gathered {
+            replies: replies.collect(),
+            unreadable: Vec::new(),
+        })
+    };
+    assert_eq!(answers(&[Ok("A")]), Ok(info("A")));
+    assert_eq!(answers(&[Ok("A"), Ok("A")]), Ok(info("A")));
+    for differing in [[Ok("A"), Ok("B")], [Ok("A"), Err("no JSON")]] {
+        assert!(matches!(answers(&differing), Err(Unknown::Contradicted { .. })));
+    }
+    assert!(matches!(
+        answers(&[Err("no JSON")]),
+        Err(Unknown::NotUnderstood(_))
+    ));
+}
+
+#[test]
+fn the_account_of_a_jwt_is_its_issuer_or_whom_that_signs_for() {
+    let of = |claims: &str| {
+        let jwt = format!("eyJ0.{}.sig", BASE64URL_NOPAD.encode(claims.as_bytes()));
+        let text = format!("-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n");
+        issuer(&Credentials::CredsFile(text.into()))
+    };
+    assert_eq!(of(r#"{"iss":"A","nats":{}}"#).as_deref(), Some("A"));
+    assert_eq!(
+        of(r#"{"iss":"S","nats":{"issuer_account":"A"}}"#).as_deref(),
+        Some("A")
+    );
+    assert_eq!(of("no JSON"), None);
+    assert_eq!(
+        issuer(&Credentials::Token("eyJ0.e30.sig".to_owned().into())),
+        None
+    );
+}
