@@ -156,6 +156,21 @@ fn p6_nothing_is_decided_from_what_was_not_seen() {
 }
 
 #[test]
+fn p6_what_may_only_not_have_been_seen_is_not_denied() {
+    let mut view = orders();
+    view.gaps.push(Gap::WithoutJetStream {
+        server: "us-east-2".into(),
+    });
+    for name in ["ONE", "ORDERS/other"] {
+        let error = explained(&[given("orders", free())], view.clone(), name).unwrap_err();
+        let unseen = error.downcast_ref::<crate::exit::Unseen>().unwrap();
+        assert!(unseen.message.contains("was not seen") && unseen.message.contains("us-east-2"));
+    }
+    let error = explained(&[given("orders", free())], orders(), "ONE").unwrap_err();
+    assert!(error.downcast_ref::<crate::exit::Unseen>().is_none());
+}
+
+#[test]
 fn p6_nothing_is_decided_without_a_home() {
     let mut view = orders();
     view.clients.clear();
