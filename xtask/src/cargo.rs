@@ -1,5 +1,6 @@
 //! What cargo says of the workspace and of a build, in JSON. Only what is needed is read.
 
+use std::fs;
 use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::Command;
@@ -89,6 +90,27 @@ impl Metadata {
         let package = self.packages.iter().find(|package| package.id == *id);
         package.with_context(|| format!("cargo does not know {id}"))
     }
+}
+
+/// A package as Cargo.lock pins it; without source and checksum if it is of this workspace.
+#[derive(Deserialize)]
+pub struct Locked {
+    pub name: String,
+    pub version: String,
+    #[cfg(test)]
+    pub source: Option<String>,
+    pub checksum: Option<String>,
+}
+
+/// What Cargo.lock pins, for all platforms.
+pub fn locked() -> anyhow::Result<Vec<Locked>> {
+    #[derive(Deserialize)]
+    struct Lock {
+        package: Vec<Locked>,
+    }
+    let text = fs::read_to_string(repository().join("Cargo.lock")).context("Cargo.lock")?;
+    let lock: Lock = toml::from_str(&text).context("Cargo.lock")?;
+    Ok(lock.package)
 }
 
 /// What a build made.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use spdx::{Expression, ParseMode};
 
 use crate::{
-    cargo::{CRATES_IO, Metadata, Package},
+    cargo::{CRATES_IO, Metadata, Package, locked},
     generated::repository,
 };
 
@@ -35,20 +35,9 @@ struct Banned {
     name: String,
 }
 
-#[derive(Deserialize)]
-struct Lock {
-    package: Vec<Locked>,
-}
-
-#[derive(Deserialize)]
-struct Locked {
-    name: String,
-    source: Option<String>,
-}
-
-fn read<T: for<'de> Deserialize<'de>>(file: &str) -> T {
-    let text = fs::read_to_string(repository().join(file)).unwrap();
-    toml::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
+fn rules() -> Rules {
+    let text = fs::read_to_string(repository().join("deny.toml")).unwrap();
+    toml::from_str(&text).unwrap_or_else(|error| panic!("deny.toml: {error}"))
 }
 
 /// Why a licence, as a package states it, does not allow it to be linked.
@@ -67,7 +56,7 @@ fn why_not_licensed(stated: Option<&str>, allow: &BTreeSet<String>) -> Option<St
 
 #[test]
 fn every_dependency_has_a_licence_that_is_allowed() {
-    let rules: Rules = read("deny.toml");
+    let rules = rules();
     let metadata = Metadata::read("x86_64-unknown-linux-musl").unwrap();
     let foreign = metadata
         .packages
@@ -83,16 +72,15 @@ fn every_dependency_has_a_licence_that_is_allowed() {
 
 #[test]
 fn every_dependency_is_of_the_public_registry_and_none_is_banned() {
-    let rules: Rules = read("deny.toml");
+    let rules = rules();
     let banned: BTreeSet<&str> = rules
         .bans
         .deny
         .iter()
         .map(|banned| banned.name.as_str())
         .collect();
-    let lock: Lock = read("Cargo.lock");
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for package in lock.package {
+    for package in locked().unwrap() {
         let source = package.source.as_deref();
         if source.is_some_and(|source| source != CRATES_IO) {
             found.insert(package.name.clone(), source.unwrap_or_default().to_owned());

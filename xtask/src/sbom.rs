@@ -3,19 +3,14 @@
 //!
 //! Promises: a function of the build and its commit; even the serial number is derived. Leaves to others: which of it is vulnerable.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    cargo::{CRATES_IO, DependencyKind, Metadata, Node, Package, PackageId},
-    generated::repository,
+    cargo::{CRATES_IO, DependencyKind, Locked, Metadata, Node, Package, PackageId, locked},
     image::{Digest, rustc},
 };
 
@@ -51,10 +46,8 @@ struct Checksums(BTreeMap<(String, String), String>);
 
 impl Checksums {
     fn read() -> anyhow::Result<Self> {
-        let text = fs::read_to_string(repository().join("Cargo.lock")).context("Cargo.lock")?;
-        let lock: Lock = toml::from_str(&text).context("Cargo.lock")?;
         let checksum = |locked: Locked| Some(((locked.name, locked.version), locked.checksum?));
-        Ok(Self(lock.package.into_iter().filter_map(checksum).collect()))
+        Ok(Self(locked()?.into_iter().filter_map(checksum).collect()))
     }
 
     fn of(&self, package: &Package) -> anyhow::Result<&str> {
@@ -64,18 +57,6 @@ impl Checksums {
             .map(String::as_str)
             .with_context(|| format!("Cargo.lock has no checksum of {}", reference(package)))
     }
-}
-
-#[derive(Deserialize)]
-struct Lock {
-    package: Vec<Locked>,
-}
-
-#[derive(Deserialize)]
-struct Locked {
-    name: String,
-    version: String,
-    checksum: Option<String>,
 }
 
 /// What an SBOM is made of.
