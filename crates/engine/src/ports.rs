@@ -111,11 +111,11 @@ pub enum ActError {
         /// The request's subject.
         subject: String,
     },
-    /// Nobody answered what had to be read first; nothing was sent.
-    #[error("nothing was sent, nobody answered {subject} in time")]
+    /// What had to be read first was not told; nothing was sent.
+    #[error("nothing was sent: {message}")]
     Unread {
-        /// The subject of the read.
-        subject: String,
+        /// Who did not tell what.
+        message: String,
     },
     /// There is no connection to the system.
     #[error("not connected to NATS")]

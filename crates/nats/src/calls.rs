@@ -149,7 +149,9 @@ pub(crate) fn changed(message: String) -> ActError {
 /// The failure of a read that an act needs first, when nothing was sent yet: no reason to think that it may have acted.
 pub(crate) fn not_sent(error: ActError) -> ActError {
     match error {
-        ActError::Unanswered { subject } => ActError::Unread { subject },
+        ActError::Unanswered { subject: _ } => ActError::Unread {
+            message: error.to_string(),
+        },
         error if error.may_have_acted() => changed(format!("nothing was sent: {error}")),
         error => error,
     }

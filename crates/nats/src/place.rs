@@ -62,7 +62,7 @@ impl Calls {
             Stored::Here(stored) => stored,
             Stored::Gone => return Err(changed(format!("stream {stream} does not exist any more"))),
             // Nothing was sent yet: the silence of a read is no reason to think that an act may have happened.
-            Stored::Silence { subject } => return Err(ActError::Unread { subject }),
+            Stored::Untold { message } => return Err(ActError::Unread { message }),
         };
         if stored.reading.placement.as_ref() != replaces {
             return Err(changed(format!(
@@ -200,7 +200,7 @@ impl Repair {
         let config = match self.calls.stored(&self.stream).await {
             Ok(Stored::Here(stored)) => stored.config,
             Ok(Stored::Gone) => return Err(Stop::Ended(half_done("the stream was deleted meanwhile"))),
-            Ok(Stored::Silence { subject }) => return Err(Stop::Failed(ActError::Unread { subject })),
+            Ok(Stored::Untold { message }) => return Err(Stop::Failed(ActError::Unread { message })),
             Err(error) => return Err(Stop::Failed(error)),
         };
         match next(&config, &self.placement, removed)

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use bytes::Bytes;
-use leeward_core::names::{AssetName, StreamName};
+use leeward_core::names::{ServerName, StreamName};
+use leeward_core::operation::PeerReading;
 use leeward_engine::ports::ActError;
 
 use crate::calls::{Calls, Found, READ_AGAIN, act_error, found, malformed, not_sent};
-use crate::observe::witness::{StoredStream, Unseen, Witness};
+use crate::observe::listings::{Of, StoredStream};
+use crate::observe::witness::{Unseen, Witness};
 use crate::place::config_text;
 use crate::placement_edit::{EditError, differences};
-use crate::reading::StreamReading;
+use crate::reading::{GroupReading, StreamReading};
 use crate::request::{Enough, Gather, Gathered, RequestError, first};
 use crate::wire;
 use crate::wire::assets::StreamInfo;
@@ -31,66 +33,97 @@ const COMPARISONS: usize = 3;
 pub(crate) enum Stored {
     Here(Box<StoredStream>),
     Gone,
-    Silence { subject: String },
+    /// Who did not tell of it.
+    Untold {
+        message: String,
+    },
 }
 
 impl Calls {
     /// Reads a stream; nothing was sent whatever the error.
     pub(crate) async fn stored(&self, stream: &StreamName) -> Result<Stored, ActError> {
-        let mut fields = Vec::new();
-        for _ in 0..COMPARISONS {
-            let (subject, answer) = self.only_answer(stream).await?;
-            let stored = match answer {
-                Found::Answer(answer) => read(&subject, &answer).map_err(not_sent)?,
-                Found::Gone => return Ok(Stored::Gone),
-                Found::Silence => return Ok(Stored::Silence { subject }),
-            };
-            let Some(witness) = &self.witness else {
-                return Ok(Stored::Here(Box::new(stored)));
-            };
-            let Some(witnessed) = self.witnessed(witness, stream, &stored).await? else {
-                return Ok(Stored::Silence {
-                    subject: "$SYS.REQ.SERVER.*.JSZ".to_owned(),
+        // While a stream changes its leader two servers may answer, or one with a configuration that is not the last.
+        let once = || self.stored_once(stream);
+        let differ = |error: &ActError| matches!(error, ActError::AnswersDiffer { message: _ });
+        let again = ConstantBuilder::new()
+            .with_delay(READ_AGAIN)
+            .with_max_times(COMPARISONS - 1);
+        once.retry(again).when(differ).await
+    }
+
+    async fn stored_once(&self, stream: &StreamName) -> Result<Stored, ActError> {
+        let (subject, answer) = self.only_answer(stream).await?;
+        let stored = match answer {
+            Found::Answer(answer) => read(&subject, &answer).map_err(not_sent)?,
+            Found::Gone => return Ok(Stored::Gone),
+            Found::Silence => {
+                return Ok(Stored::Untold {
+                    message: format!("nobody answered {subject} in time"),
                 });
-            };
-            // Up to 2.14 a cancelled move leaves the two with different placements; the placement is judged by itself.
-            let compared = differences(&stored.config, &witnessed.config);
-            fields = compared.map_err(|error: EditError| not_sent(malformed(&subject, error.to_string())))?;
-            if fields.is_empty() {
-                return Ok(Stored::Here(Box::new(stored)));
             }
+        };
+        let Some(witness) = &self.witness else {
+            return Ok(Stored::Here(Box::new(stored)));
+        };
+        let group = &stored.reading.group;
+        let Some(witnessed) = self.witnessed(witness, stream, group).await? else {
+            let message = match &group.leader {
+                Some(leader) => {
+                    format!("{leader}, which is said to lead stream {stream}, does not tell of it")
+                }
+                None => format!(
+                    "stream {stream} has no leader, and no server that is said to keep it tells of it"
+                ),
+            };
+            return Ok(Stored::Untold { message });
+        };
+        // Up to 2.14 a cancelled move leaves the two with different placements; the placement is judged by itself.
+        let compared = differences(&stored.config, &witnessed.config);
+        let fields = compared.map_err(|error: EditError| not_sent(malformed(&subject, error.to_string())))?;
+        if fields.is_empty() {
+            return Ok(Stored::Here(Box::new(stored)));
+        }
+        let fields = fields.join(", ");
+        // Without a leader nobody is known to have the last one.
+        if group.leader.is_none() {
+            let message =
+                format!("stream {stream} has no leader, and what is told of it differs in {fields}");
+            return Ok(Stored::Untold { message });
         }
         let message = format!(
             "the answer for stream {stream} on the account's connection and what its leader tells the system account differ \
-             in {}: somebody else may be answering in the servers' place",
-            fields.join(", ")
+             in {fields}: somebody else may be answering in the servers' place"
         );
         Err(ActError::AnswersDiffer { message })
     }
 
-    /// `None` while the server that is said to lead the stream does not list it.
+    /// By the word of the server that is said to lead the stream, or of one of its peers while it has no leader; `None`
+    /// where none of them tells of it.
     async fn witnessed(
         &self,
         witness: &Witness,
         stream: &StreamName,
-        stored: &StoredStream,
+        group: &GroupReading,
     ) -> Result<Option<StoredStream>, ActError> {
-        let Some(leader) = &stored.reading.group.leader else {
-            return Ok(None);
-        };
         let account = self.account.borrow().as_ref().map(|info| info.id.clone());
         let account = account.ok_or(ActError::Disconnected)?;
-        let asset = AssetName::stream(stream.clone());
-        match witness.stream(&account, &asset, leader).await {
-            Ok(found) => Ok(found),
-            Err(error @ (Unseen::NotUnderstood(_) | Unseen::NoConnection { server: _ })) => {
-                Err(not_sent(malformed("$SYS.REQ.SERVER.*.JSZ", error.to_string())))
-            }
-            Err(error @ (Unseen::Unanswered(_) | Unseen::NoServer { server: _ })) => {
-                tracing::debug!(%stream, %error, "a stream's leader does not tell of it in the system account");
-                Ok(None)
+        let (servers, of): (Vec<&ServerName>, _) = match &group.leader {
+            Some(leader) => (vec![leader], Of::LedStreams),
+            None => (leaderless(&group.peers), Of::Streams),
+        };
+        for server in servers {
+            match witness.stream(&account, stream, server, of).await {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(error @ (Unseen::NotUnderstood(_) | Unseen::NoConnection { server: _ })) => {
+                    return Err(not_sent(malformed("$SYS.REQ.SERVER.*.JSZ", error.to_string())));
+                }
+                Err(error @ (Unseen::Unanswered(_) | Unseen::NoServer { server: _ })) => {
+                    tracing::debug!(%stream, %error, "a server does not tell of a stream in the system account");
+                }
             }
         }
+        Ok(None)
     }
 
     /// The answer to STREAM.INFO, if there is no other.
@@ -138,6 +171,16 @@ impl Calls {
         };
         self.link.gather(gather).await
     }
+}
+
+/// Whom to ask: those first of which something was heard lately.
+fn leaderless(peers: &[PeerReading]) -> Vec<&ServerName> {
+    let (current, others): (Vec<_>, Vec<_>) = peers.iter().partition(|peer| peer.current);
+    current
+        .into_iter()
+        .chain(others)
+        .map(|peer| &peer.server)
+        .collect()
 }
 
 fn read(subject: &str, answer: &Bytes) -> Result<StoredStream, ActError> {

@@ -15,6 +15,7 @@ pub(crate) mod history;
 mod jetstream;
 pub(crate) mod leaders;
 pub(crate) mod leafs;
+pub(crate) mod listings;
 pub(crate) mod merge;
 pub(crate) mod pace;
 mod round_trips;

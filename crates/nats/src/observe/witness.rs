@@ -8,33 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use leeward_core::names::{AccountId, AssetName, ServerName};
+use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
 use leeward_core::operation::Sighting;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
-use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
 
 use super::census::Census;
 use super::connections::{ByServer, read};
+use super::listings::{Listings, Of, StoredStream};
 use crate::account::AccountInfo;
 use crate::connect::Link;
-use crate::reading::StreamReading;
 use crate::request::{Enough, Gather, RequestError, first};
-use crate::wire;
-use crate::wire::assets::{RawStreamInfo, StreamInfo};
-use crate::wire::monitor::{AccountStatz, Envelope};
-use crate::wire::text::{Name, Text};
+use crate::wire::monitor::AccountStatz;
+use crate::wire::text::Name;
 
 const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
 const CONNZ_LIMIT: Duration = Duration::from_secs(3);
-/// A large account takes a server a while (NATS.md N44, N45).
-const JSZ_LIMIT: Duration = Duration::from_secs(15);
-/// Accounts of which a server is asked at once: bounds the memory that replies take, and what the servers have to do.
-const AT_ONCE: usize = 2;
 /// The account of users without one, which CONNZ leaves out.
 const GLOBAL: &str = "$G";
 
@@ -43,7 +33,7 @@ const GLOBAL: &str = "$G";
 pub struct Witness {
     link: Arc<Link>,
     servers: Arc<Directory>,
-    turns: Arc<Semaphore>,
+    listings: Listings,
 }
 
 /// The servers that were seen last, by name; two of them may share one.
@@ -78,20 +68,12 @@ pub(crate) enum Unseen {
     NoServer { server: String },
 }
 
-/// A stream as the server that leads it tells it.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredStream {
-    pub(crate) reading: StreamReading,
-    /// As the server wrote it.
-    pub(crate) config: String,
-}
-
 impl Witness {
     pub(crate) fn new(link: Arc<Link>, servers: Arc<Directory>) -> Self {
         Self {
+            listings: Listings::new(Arc::clone(&link)),
             link,
             servers,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -168,7 +150,11 @@ impl Witness {
         asset: &AssetName,
         leader: &ServerName,
     ) -> Result<Option<Sighting>, Unseen> {
-        let Some(stored) = self.stream(account, asset, leader).await? else {
+        let of = match &asset.consumer {
+            None => Of::LedStreams,
+            Some(_) => Of::Consumers,
+        };
+        let Some(stored) = self.stream(account, &asset.stream, leader, of).await? else {
             return Ok(None);
         };
         let Some(consumer) = &asset.consumer else {
@@ -180,12 +166,13 @@ impl Witness {
         Ok(found.map(|found| Sighting::Seen(found.reading(&stream))))
     }
 
-    /// The stream of an asset by the word of a server; `None` where it does not list it.
+    /// A stream by the word of a server; `None` where it does not list it.
     pub(crate) async fn stream(
         &self,
         account: &AccountId,
-        asset: &AssetName,
+        stream: &StreamName,
         server: &ServerName,
+        of: Of,
     ) -> Result<Option<StoredStream>, Unseen> {
         let ids = self.servers.ids(server);
         if ids.is_empty() {
@@ -193,22 +180,12 @@ impl Witness {
                 server: server.to_string(),
             });
         }
-        // Servers before 2.11 list all streams, not only those that they lead.
-        let options = json!({
-            "account": account.as_str(), "streams": true, "config": true,
-            "consumer": asset.consumer.is_some(), "stream_leader_only": asset.consumer.is_none(),
-        });
-        let _turn = self.turns.acquire().await;
         let mut found = Ok(None);
         for id in ids {
-            let subject = format!("$SYS.REQ.SERVER.{id}.JSZ");
-            let answer = self.link.request(&subject, options.to_string(), JSZ_LIMIT).await;
-            found = match answer {
-                Ok(answer) => look_up(&answer, account, asset, server).map_err(Unseen::NotUnderstood),
-                Err(error) => Err(error.into()),
-            };
+            let listing = self.listings.ask(&id, account, of).await;
+            found = listing.and_then(|listing| listing.stream(stream, server));
             if matches!(found, Ok(Some(_))) {
-                return found;
+                break;
             }
         }
         found
@@ -226,98 +203,4 @@ struct Connection {
     cid: u64,
     /// Left out for users without an account.
     account: Option<Name>,
-}
-
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    data: Jsz<'a>,
-}
-
-#[derive(Deserialize)]
-struct Jsz<'a> {
-    #[serde(borrow, default)]
-    account_details: Vec<AccountDetail<'a>>,
-}
-
-#[derive(Deserialize)]
-struct AccountDetail<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(borrow, default)]
-    stream_detail: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-}
-
-/// One stream of JSZ; the others are not read.
-fn look_up(
-    answer: &Bytes,
-    account: &AccountId,
-    asset: &AssetName,
-    server: &ServerName,
-) -> Result<Option<StoredStream>, String> {
-    let of = |message: String| format!("JSZ of {server}: {message}");
-    wire::read::<Envelope<IgnoredAny>>(answer)
-        .map_err(of)?
-        .content()?;
-    let details = wire::read::<Body<'_>>(answer).map_err(of)?.data.account_details;
-    let own = details.iter().filter(|detail| &*detail.id == account.as_str());
-    for stream in own.flat_map(|detail| &detail.stream_detail) {
-        let text = stream.get().as_bytes();
-        if &*wire::read::<Named<'_>>(text).map_err(of)?.name != asset.stream.as_str() {
-            continue;
-        }
-        let info = wire::read::<StreamInfo<'_>>(text).map_err(of)?;
-        let config = wire::read::<RawStreamInfo<'_>>(text).map_err(of)?.config;
-        return Ok(Some(StoredStream {
-            reading: StreamReading::new(&info, Some(server)).map_err(of)?,
-            config: config.get().to_owned(),
-        }));
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use leeward_core::names::{ConsumerName, StreamName};
-
-    use super::*;
-
-    #[test]
-    fn one_stream_is_looked_up_in_the_right_account() {
-        let stream = |name: &str, replicas: u8| {
-            json!({
-                "name": name,
-                "config": { "name": name, "num_replicas": replicas, "storage": "file", "max_bytes": -1, "new": 1.50 },
-                "state": { "bytes": 1, "last_seq": 2 },
-                "cluster": { "leader": "n-0", "replicas": [] },
-            })
-        };
-        let answer = json!({
-            "server": { "name": "n-0", "id": "N", "ver": "2.15.1" },
-            "data": { "account_details": [
-                { "name": "B", "id": "B", "stream_detail": [stream("S", 5)] },
-                { "name": "A", "id": "A", "stream_detail": [stream("T", 3), stream("S", 1)] },
-            ]},
-        });
-        let answer = Bytes::from(answer.to_string());
-        let asset = AssetName::consumer(StreamName::from("S"), ConsumerName::from("C"));
-        let look = |account: &str| {
-            look_up(
-                &answer,
-                &AccountId::from(account),
-                &asset,
-                &ServerName::from("n-0"),
-            )
-        };
-        let found = look("A").unwrap().unwrap();
-        assert_eq!(found.reading.replicas, 1);
-        assert!(found.config.contains("\"new\":1.5"), "{}", found.config);
-        assert!(look("C").unwrap().is_none());
-    }
 }

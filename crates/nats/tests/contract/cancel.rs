@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use futures::StreamExt;
 use leeward_core::names::{ClusterName, Location, ServerName, StreamName, Tag};
 use leeward_core::snapshot::Placement;
@@ -49,7 +49,7 @@ fn users() -> AccountSpec {
         ))
 }
 
-async fn two_clusters(
+async fn clusters(
     version: NatsVersion,
 ) -> (
     System,
@@ -57,13 +57,18 @@ async fn two_clusters(
     Arc<AccountClient>,
     Arc<SystemObserver>,
 ) {
-    let cluster = |name: &str| ClusterSpec {
+    let cluster = |name: &str, servers| ClusterSpec {
         name: name.to_owned(),
-        servers: 3,
+        servers,
         tags: vec![format!("region:{name}")],
     };
+    // With the third one the meta group keeps its leader while one of the others is asleep.
     let layout = Layout::Supercluster {
-        clusters: vec![cluster("us-east"), cluster("eu-west")],
+        clusters: vec![
+            cluster("us-east", 3),
+            cluster("eu-west", 3),
+            cluster("ap-south", 1),
+        ],
     };
     let builder = System::builder(layout).account(users()).version(version);
     let system = builder.start().await.unwrap();
@@ -84,16 +89,43 @@ async fn whole(
     Ok((config_of(client, "S").await, peers))
 }
 
-/// Starts a move that cannot end, for two of its three new peers are asleep.
-async fn start_a_move_without_end(system: &System, account: &AccountClient, replaces: Option<Placement>) {
+/// How many of the three new peers of a stream are asleep.
+#[derive(Clone, Copy)]
+enum Asleep {
+    /// The stream keeps a leader.
+    Two,
+    /// Half of its six peers answer, which are too few for a leader.
+    Three,
+}
+
+impl Asleep {
+    fn servers(self) -> &'static [&'static str] {
+        match self {
+            Self::Two => &["eu-west-0", "eu-west-1"],
+            Self::Three => &["eu-west-0", "eu-west-1", "eu-west-2"],
+        }
+    }
+}
+
+/// Starts a move that cannot end, for its new peers are asleep.
+async fn start_a_move_without_end(
+    system: &System,
+    account: &AccountClient,
+    replaces: Option<Placement>,
+    asleep: Asleep,
+) {
     let stream = StreamName::from("S");
     account.place(permit(), &stream, &target(replaces)).await.unwrap();
-    for server in ["eu-west-0", "eu-west-1"] {
+    for server in asleep.servers() {
         system.pause(server).await.unwrap();
     }
     eventually(LIMIT, "the stream moves", || async {
         let reading = seen(account, &stream_asset("S")).await?;
         ensure!(reading.moving || reading.peers.len() > 3, "{reading:?}");
+        match asleep {
+            Asleep::Two => {}
+            Asleep::Three => ensure!(reading.leader.is_none(), "{reading:?}"),
+        }
         Ok(())
     })
     .await
@@ -146,8 +178,8 @@ async fn cancel(
     }
 }
 
-async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Caller) {
-    let (system, client, account, _observer) = two_clusters(version).await;
+async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Caller, asleep: Asleep) {
+    let (system, client, account, _observer) = clusters(version).await;
     // The servers that are paused later must not lead the meta group.
     jetstream::lead_meta_group(&system, "us-east").await.unwrap();
     create(&client, stored.clone()).await;
@@ -160,22 +192,24 @@ async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Call
             .iter()
             .all(|server| server.as_str().starts_with("us-east"))
     );
-    start_a_move_without_end(&system, &account, stored.clone()).await;
+    start_a_move_without_end(&system, &account, stored.clone(), asleep).await;
 
     let (stream, target) = (StreamName::from("S"), target(stored));
-    // Servers lose the request while they elect a leader of the meta group; whoever asked then asks again.
+    // Servers lose the request while they elect a leader of the meta group; whoever asked then asks again. What was asked
+    // for before may be complete only then.
     eventually(LIMIT * 4, "the stream is as it was", || async {
-        cancel(&client, &account, &target, caller).await?;
+        let asked = cancel(&client, &account, &target, caller).await;
         eventually(LIMIT, "the cancel is complete", || async {
             let after = whole(&client, &account).await?;
             ensure!(after == before, "{after:?}\n{before:?}");
             Ok(())
         })
         .await
+        .with_context(|| format!("asked: {asked:?}"))
     })
     .await
     .unwrap();
-    for server in ["eu-west-0", "eu-west-1"] {
+    for server in asleep.servers() {
         system.resume(server).await.unwrap();
     }
     let info = jetstream::stream_info(&client, "S").await.unwrap();
@@ -186,23 +220,46 @@ async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Call
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p7_a_cancelled_move_leaves_nothing_behind() {
-    cancelled(NatsVersion::Newest, Some(placement("us-east")), Caller::Waits).await;
+    cancelled(
+        NatsVersion::Newest,
+        Some(placement("us-east")),
+        Caller::Waits,
+        Asleep::Two,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p7_a_cancelled_move_leaves_nothing_behind_where_servers_keep_the_targets_placement() {
-    cancelled(NatsVersion::V2_14, None, Caller::Waits).await;
+    cancelled(NatsVersion::V2_14, None, Caller::Waits, Asleep::Two).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p10_a_cancel_is_completed_although_its_caller_is_gone() {
-    cancelled(NatsVersion::V2_14, Some(placement("us-east")), Caller::Leaves).await;
+    cancelled(
+        NatsVersion::V2_14,
+        Some(placement("us-east")),
+        Caller::Leaves,
+        Asleep::Two,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_left_its_stream_without_a_leader_is_cancelled() {
+    cancelled(
+        NatsVersion::V2_14,
+        Some(placement("us-east")),
+        Caller::Waits,
+        Asleep::Three,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_has_ended_cannot_be_cancelled_and_one_may_lack_the_right_to() {
     for version in [NatsVersion::Newest, NatsVersion::V2_10] {
-        let (system, client, account, _observer) = two_clusters(version).await;
+        let (system, client, account, _observer) = clusters(version).await;
         let (stream, to) = (StreamName::from("S"), target(None));
         let config = json!({ "subjects": ["s.>"], "num_replicas": 1, "placement": to.placement });
         create_stream(&client, "S", config).await;

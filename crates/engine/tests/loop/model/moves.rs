@@ -129,7 +129,7 @@ impl State {
                 });
             }
             Cancel::Unread(times) if self.cancels.len() <= times => {
-                return Err(ActError::Unread { subject });
+                return Err(ActError::Unread { message: subject });
             }
             Cancel::Lost(times) if self.cancels.len() <= times => {
                 return Err(ActError::Unanswered { subject });

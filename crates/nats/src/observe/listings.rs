@@ -1,0 +1,209 @@
+//! What one server lists of an account's streams in JSZ, shared by all who want to know the same at the same time.
+//!
+//! A server cannot be asked for one stream alone (NATS.md N43), so what is confirmed of a hundred streams at once must not
+//! take a hundred lists of all of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use leeward_core::names::{AccountId, ServerName, StreamName};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+
+use super::witness::Unseen;
+use crate::connect::Link;
+use crate::reading::StreamReading;
+use crate::wire;
+use crate::wire::assets::{RawStreamInfo, StreamInfo};
+use crate::wire::monitor::Envelope;
+use crate::wire::text::Text;
+
+/// A large account takes a server a while (NATS.md N44, N45).
+const LIMIT: Duration = Duration::from_secs(15);
+/// Lists that are asked for at once: bounds the memory that replies take, and what the servers have to do.
+const AT_ONCE: usize = 2;
+
+/// What a server is asked to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Of {
+    /// Streams that it leads. Servers before 2.11 list all.
+    LedStreams,
+    /// All streams that it keeps.
+    Streams,
+    /// The same with their consumers.
+    Consumers,
+}
+
+/// A stream as a server tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredStream {
+    pub(crate) reading: StreamReading,
+    /// As the server wrote it.
+    pub(crate) config: String,
+}
+
+/// Asks servers for lists. Clones share what they ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Listings {
+    link: Arc<Link>,
+    turns: Arc<Semaphore>,
+    waiting: Arc<Mutex<BTreeMap<Question, Answer>>>,
+}
+
+type Question = (String, AccountId, Of);
+type Answer = Shared<BoxFuture<'static, Result<Arc<Listing>, Unseen>>>;
+
+impl Listings {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self {
+            link,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Arc::default(),
+        }
+    }
+
+    /// What a server lists from now on, by its id: of a list that was asked for earlier nobody learns what came since.
+    pub(crate) async fn ask(&self, id: &str, account: &AccountId, of: Of) -> Result<Arc<Listing>, Unseen> {
+        let question = (id.to_owned(), account.clone(), of);
+        let answer = self
+            .waiting()
+            .entry(question.clone())
+            .or_insert_with(|| self.begin(question))
+            .clone();
+        answer.await
+    }
+
+    fn begin(&self, question: Question) -> Answer {
+        let listings = self.clone();
+        let asking = tokio::spawn(async move {
+            let _turn = listings.turns.acquire().await;
+            // Who asks from here on waits for the next list.
+            listings.waiting().remove(&question);
+            listings.request(&question).await
+        });
+        let broken = |error: tokio::task::JoinError| Unseen::NotUnderstood(error.to_string());
+        async move { asking.await.unwrap_or_else(|error| Err(broken(error))) }
+            .boxed()
+            .shared()
+    }
+
+    async fn request(&self, (id, account, of): &Question) -> Result<Arc<Listing>, Unseen> {
+        let options = json!({
+            "account": account.as_str(), "streams": true, "config": true,
+            "consumer": *of == Of::Consumers, "stream_leader_only": *of == Of::LedStreams,
+        });
+        let subject = format!("$SYS.REQ.SERVER.{id}.JSZ");
+        let answer = self.link.request(&subject, options.to_string(), LIMIT).await?;
+        let listing = Listing::new(&answer, account);
+        let not_understood = |message| Unseen::NotUnderstood(format!("JSZ of {id}: {message}"));
+        listing.map(Arc::new).map_err(not_understood)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<Question, Answer>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The streams of one account as a server listed them. They are read once somebody asks for them.
+#[derive(Debug)]
+pub(crate) struct Listing(BTreeMap<String, Bytes>);
+
+impl Listing {
+    fn new(answer: &Bytes, account: &AccountId) -> Result<Self, String> {
+        wire::read::<Envelope<IgnoredAny>>(answer)?.content()?;
+        let details = wire::read::<Body<'_>>(answer)?.data.account_details;
+        let own = details.iter().filter(|detail| &*detail.id == account.as_str());
+        let mut streams = BTreeMap::new();
+        for stream in own.flat_map(|detail| &detail.stream_detail) {
+            let text = stream.get().as_bytes();
+            let name = wire::read::<Named<'_>>(text)?.name.to_string();
+            streams.entry(name).or_insert_with(|| answer.slice_ref(text));
+        }
+        Ok(Self(streams))
+    }
+
+    pub(crate) fn stream(
+        &self,
+        name: &StreamName,
+        server: &ServerName,
+    ) -> Result<Option<StoredStream>, Unseen> {
+        let Some(text) = self.0.get(name.as_str()) else {
+            return Ok(None);
+        };
+        let of = |message: String| Unseen::NotUnderstood(format!("JSZ of {server}: {message}"));
+        let info = wire::read::<StreamInfo<'_>>(text).map_err(of)?;
+        let config = wire::read::<RawStreamInfo<'_>>(text).map_err(of)?.config;
+        Ok(Some(StoredStream {
+            reading: StreamReading::new(&info, Some(server)).map_err(of)?,
+            config: config.get().to_owned(),
+        }))
+    }
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    data: Jsz<'a>,
+}
+
+#[derive(Deserialize)]
+struct Jsz<'a> {
+    #[serde(borrow, default)]
+    account_details: Vec<AccountDetail<'a>>,
+}
+
+#[derive(Deserialize)]
+struct AccountDetail<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow, default)]
+    stream_detail: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_stream_is_looked_up_in_the_right_account() {
+        let stream = |name: &str, replicas: u8| {
+            json!({
+                "name": name,
+                "config": { "name": name, "num_replicas": replicas, "storage": "file", "max_bytes": -1, "new": 1.50 },
+                "state": { "bytes": 1, "last_seq": 2 },
+                "cluster": { "leader": "n-0", "replicas": [] },
+            })
+        };
+        let answer = json!({
+            "server": { "name": "n-0", "id": "N", "ver": "2.15.1" },
+            "data": { "account_details": [
+                { "name": "B", "id": "B", "stream_detail": [stream("S", 5)] },
+                { "name": "A", "id": "A", "stream_detail": [stream("T", 3), stream("S", 1)] },
+            ]},
+        });
+        let answer = Bytes::from(answer.to_string());
+        let look = |account: &str| {
+            let listing = Listing::new(&answer, &AccountId::from(account)).unwrap();
+            listing
+                .stream(&StreamName::from("S"), &ServerName::from("n-0"))
+                .unwrap()
+        };
+        let found = look("A").unwrap();
+        assert_eq!(found.reading.replicas, 1);
+        assert!(found.config.contains("\"new\":1.5"), "{}", found.config);
+        assert!(look("C").is_none());
+    }
+}
