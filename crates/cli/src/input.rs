@@ -5,6 +5,8 @@
 //! built first is said with what does that. Which objects mean something, and what they mean, is left to others.
 
 mod bounds;
+mod comments;
+mod document;
 mod files;
 mod foreign;
 mod helm;
@@ -20,9 +22,10 @@ use std::path::PathBuf;
 
 use self::bounds::Bounds;
 use self::files::Source;
+use self::located::Unreadable;
+pub use document::{Document, pointer};
 pub use foreign::tool_of;
 pub use kustomize::Unbuilt;
-pub use located::{Document, pointer};
 pub use near::{is_near, nearest};
 pub use object::{metadata, other_type, unknown_fields};
 pub use passed::{Passed, Why};
@@ -75,7 +78,7 @@ fn read_within(paths: &[PathBuf], exclude: &[String], mut bounds: Bounds) -> Inp
             }
             Ok(Read::Documents(documents)) => input.documents.extend(documents),
             Ok(Read::Passed(passed)) => input.passed.push(passed),
-            Err(problem) => input.problems.extend(charts.once(&source, problem)),
+            Err(unreadable) => input.problems.extend(charts.once(&source, unreadable)),
         }
     }
     kustomize::set_aside(&mut input);
@@ -87,17 +90,27 @@ enum Read {
     Passed(Passed),
 }
 
-fn read_one(source: &Source, bounds: &mut Bounds) -> Result<Read, Problem> {
+fn read_one(source: &Source, bounds: &mut Bounds) -> Result<Read, Unreadable> {
     if let Some(language) = foreign::language(&source.name) {
-        return Err(source.problem(language.refusal(&source.name)));
+        return Err(source.problem(language.refusal(&source.name)).into());
     }
     let text = source.text(bounds)?;
-    if let Some(tool) = foreign::tool(&source.name, &text) {
-        return Ok(Read::Passed(Passed::new(&source.name, Why::Tool(tool))));
-    }
-    let mut documents = located::parse(&source.name, &text, bounds)?;
+    let tool = foreign::tool(&source.name);
+    let mut documents = match tool {
+        // What is in it decides, as far as it can be read.
+        Some(tool) if source.in_folder && !foreign::has_ours(&text) => {
+            let mut share = bounds.share();
+            let Ok(documents) = located::parse(&source.name, &text, &mut share) else {
+                return Ok(Read::Passed(Passed::new(&source.name, Why::Tool(tool))));
+            };
+            bounds.settle(&share);
+            documents
+        }
+        Some(_) | None => located::parse(&source.name, &text, bounds)?,
+    };
     for document in &mut documents {
         document.in_folder = source.in_folder;
+        document.tool = tool;
     }
     Ok(Read::Documents(documents))
 }
@@ -105,7 +118,7 @@ fn read_one(source: &Source, bounds: &mut Bounds) -> Result<Read, Problem> {
 /// The documents of one text.
 #[cfg(test)]
 pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
-    located::parse(file, text, &mut Bounds::default())
+    located::parse(file, text, &mut Bounds::default()).map_err(|unreadable| unreadable.problem)
 }
 
 #[cfg(test)]

@@ -163,13 +163,14 @@ impl FromFiles {
         };
         Ok(Self {
             policies: vec![given],
-            system: SystemRules::default(),
+            system: Ok(SystemRules::default()),
         })
     }
 
     /// With the connection that goes with them.
     pub fn with(self, connections: Connections) -> anyhow::Result<Subject> {
-        subject(self.policies, Ok(self.system), connections)
+        let system = self.system.map_err(|problem| problem.to_string());
+        subject(self.policies, system, connections)
     }
 }
 

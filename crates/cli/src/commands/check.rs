@@ -6,6 +6,7 @@
 
 mod account;
 mod assets;
+mod config;
 mod definitions;
 mod fields;
 mod form;
@@ -17,6 +18,7 @@ mod pages;
 mod part;
 mod rules;
 mod sarif;
+mod streams;
 mod table;
 
 use std::io::Write as _;
@@ -31,7 +33,7 @@ use crate::args::{self, CheckArgs, CheckFormat, ConnectionArgs, PolicyArgs};
 use crate::connection;
 use crate::document::{CheckDocument, CheckError};
 use crate::exit::{Found, harmless};
-use crate::input::{self, Passed, Why};
+use crate::input::{self, Passed, Problem, Why};
 use crate::judge::judge;
 use crate::look::{Patience, look_at_own};
 use crate::output::{self, Screen};
@@ -101,14 +103,12 @@ fn outcome(
     } else if !said.unread.is_empty() || !is_sound {
         Outcome::default()
     } else if offline || home.is_some() {
-        bail!(
-            "--offline and --home are for definitions, and no stream and no consumer is defined in {}: name files that define some with -f",
-            sources(&policy.files, &input.passed)
-        );
+        Outcome::with_error(nothing_defined(&policy.files, &input.passed))
     } else {
         check_assets(connection, policy, found)?
     };
     outcome.undecided.splice(0..0, said.unread.iter().cloned());
+    outcome.notes.extend(said.notes.iter().cloned());
     outcome.notes.extend(notes::passed(&input.passed, &said));
     let unbuilt = input.unbuilt.iter().map(input::Unbuilt::problem);
     let all = input
@@ -120,6 +120,18 @@ fn outcome(
     outcome.errors.splice(0..0, all);
     outcome.errors.sort();
     Ok(outcome)
+}
+
+fn nothing_defined(files: &[PathBuf], passed: &[Passed]) -> Problem {
+    let first = files.first().map(|path| path.display().to_string());
+    Problem {
+        file: first.unwrap_or_default(),
+        place: None,
+        text: format!(
+            "--offline and --home are for definitions, and no stream and no consumer is defined in {}: name files that define some with -f",
+            sources(files, passed)
+        ),
+    }
 }
 
 /// What was named, and what of it has nothing at all.

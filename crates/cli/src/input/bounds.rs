@@ -10,6 +10,8 @@ const ALL_BYTES: u64 = 64 * 1024 * 1024;
 const ALL_VALUES: usize = 1_000_000;
 /// Nor more documents, items of lists included.
 const ALL_DOCUMENTS: usize = 10_000;
+/// A file that is another tool's by its name is not read further.
+const SHARE: usize = 10_000;
 
 /// What may still be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,26 @@ impl Bounds {
     /// How many values the next text may have; one at least, since a budget of none is broken by an empty text.
     pub fn values(&self) -> usize {
         self.values.max(1)
+    }
+
+    /// A small share, for a text that is probably of no use.
+    pub fn share(&self) -> Self {
+        Self {
+            values: self.values.min(SHARE),
+            documents: self.documents.min(SHARE),
+            ..*self
+        }
+    }
+
+    /// Takes what was used of a share.
+    pub fn settle(&mut self, left: &Self) {
+        let share = self.share();
+        self.values = self
+            .values
+            .saturating_sub(share.values.saturating_sub(left.values));
+        self.documents = self
+            .documents
+            .saturating_sub(share.documents.saturating_sub(left.documents));
     }
 
     /// How many documents the next text may have.

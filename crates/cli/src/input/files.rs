@@ -12,6 +12,8 @@ use super::{Input, Passed, Problem, Why, foreign};
 
 /// No folder may hold more files and folders, those of its folders included.
 const MAX_ENTRIES: usize = 10_000;
+/// What names of documents end with, in letters of any size.
+const ENDINGS: [&str; 7] = ["yaml", "yml", "json", "jsonc", "json5", "jsonl", "ndjson"];
 /// No folder may be nested deeper.
 const MAX_DEPTH: usize = 32;
 
@@ -120,16 +122,14 @@ pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut Input) -> Vec<
 }
 
 fn nothing_in_folder(passed: &[Passed]) -> String {
+    const NOTHING: &str = "has no file whose name ends with .yaml, .yml or .json";
     let languages = passed.iter().find_map(|passed| foreign::language(&passed.file));
+    let has = |why: Why| passed.iter().any(|passed| passed.why == why);
     match languages {
-        Some(language) => format!(
-            "has no file whose name ends with .yaml, .yml or .json: {}",
-            language.refusal("FILE")
-        ),
-        None if passed.iter().any(|passed| passed.why == Why::Excluded) => {
-            "has no file whose name ends with .yaml, .yml or .json but what --exclude leaves out".to_owned()
-        }
-        None => "has no file whose name ends with .yaml, .yml or .json".to_owned(),
+        Some(language) => format!("{NOTHING}: {}", language.refusal("FILE")),
+        None if has(Why::Excluded) => format!("{NOTHING} but what --exclude leaves out"),
+        None if has(Why::Ending) => format!("{NOTHING}: name those that go on behind that with -f"),
+        None => NOTHING.to_owned(),
     }
 }
 
@@ -227,9 +227,11 @@ impl Walk<'_> {
         } else if path.is_dir() {
             self.folder(path, depth + 1)?;
         } else if !is_document {
-            let language = foreign::language(&name);
-            self.passed
-                .extend(language.map(|language| Passed::new(&name, Why::Language(language.name))));
+            let why = match foreign::language(&name) {
+                Some(language) => Some(Why::Language(language)),
+                None => goes_on(path).then_some(Why::Ending),
+            };
+            self.passed.extend(why.map(|why| Passed::new(&name, why)));
         } else if path.is_file() || fs::metadata(path).is_err() {
             // What is not there, such as the end of a broken link, is said when it is read.
             self.found.push(Source::file(path, true));
@@ -246,10 +248,17 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 fn is_document(path: &Path) -> bool {
-    let has_ending = path
-        .extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json");
+    let has_ending = path.extension().is_some_and(|extension| {
+        let extension = extension.to_string_lossy().to_lowercase();
+        ENDINGS.contains(&extension.as_str())
+    });
     // kustomize knows this name as well.
     let is_document = has_ending || path.file_name().is_some_and(|name| name == "Kustomization");
     is_document && foreign::language(&path.to_string_lossy()).is_none()
+}
+
+/// Whether a name goes on behind what it could end with, as those of templates, samples and copies do.
+fn goes_on(path: &Path) -> bool {
+    path.file_stem()
+        .is_some_and(|stem| path.extension().is_some() && is_document(Path::new(stem)))
 }

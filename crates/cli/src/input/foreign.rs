@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use leeward_core::policy::Globs;
 use serde_json::Value;
 
-/// What is never in a file of another tool.
+/// Groups that no other tool has objects of.
 const OURS: [&str; 2] = ["leeward.dev/", "jetstream.nats.io/"];
 
 /// Tools, with the names of their files.
@@ -121,11 +121,16 @@ static GLOBS: LazyLock<Vec<(&str, Globs)>> = LazyLock::new(|| {
     NAMES.iter().map(compile).collect()
 });
 
-/// The tool that a file belongs to, by its name, unless it has objects that mean something here.
-pub fn tool(file: &str, text: &str) -> Option<&'static str> {
+/// The tool that a file usually belongs to, by its name.
+pub fn tool(file: &str) -> Option<&'static str> {
     let name = file.rsplit('/').next().unwrap_or(file).to_lowercase();
     let (tool, _) = GLOBS.iter().find(|(_, globs)| globs.selects(&name))?;
-    (!OURS.iter().any(|ours| text.contains(ours))).then_some(*tool)
+    Some(*tool)
+}
+
+/// Whether a text names a group of objects that mean something here.
+pub fn has_ours(text: &str) -> bool {
+    OURS.iter().any(|ours| text.contains(ours))
 }
 
 /// The tool that a document belongs to, by its fields.
@@ -140,7 +145,7 @@ pub fn tool_of(value: &Value) -> Option<&'static str> {
 }
 
 /// A language that is not read, and what makes YAML or JSON of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Language {
     /// Its name.
     pub name: &'static str,
@@ -190,7 +195,8 @@ const LANGUAGES: &[Language] = &[
     Language {
         name: "a template",
         endings: &[
-            "gotmpl", "tmpl", "j2", "jinja", "jinja2", "erb", "ytt", "hbs", "mustache",
+            "gotmpl", "gotpl", "gtpl", "tmpl", "template", "j2", "jinja", "jinja2", "erb", "ytt", "hbs",
+            "mustache",
         ],
         cure: RENDER,
     },
@@ -213,11 +219,12 @@ pub fn language(file: &str) -> Option<&'static Language> {
 impl Language {
     /// That a file of it is not read, and what to do.
     pub fn refusal(&self, file: &str) -> String {
-        let name = self.name;
-        format!(
-            "files of {name} are not read: {}",
-            self.cure.replace("FILE", file)
-        )
+        format!("files of {} are not read: {}", self.name, self.cure(file))
+    }
+
+    /// What to do with a file of it.
+    pub fn cure(&self, file: &str) -> String {
+        self.cure.replace("FILE", file)
     }
 }
 
@@ -239,9 +246,8 @@ mod tests {
             ("orders.yaml", None),
             ("values", None),
         ] {
-            assert_eq!(tool(file, "a: 1"), known, "{file}");
+            assert_eq!(tool(file), known, "{file}");
         }
-        assert_eq!(tool("values.yaml", "apiVersion: jetstream.nats.io/v1beta2"), None);
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use super::Problem;
 use super::files::Source;
+use super::located::Unreadable;
 
 /// Charts that were said already.
 #[derive(Debug, Default)]
 pub struct Charts(BTreeSet<PathBuf>);
 
 impl Charts {
-    /// The problem of a file, unless another template of its chart had one before.
-    pub fn once(&mut self, source: &Source, problem: Problem) -> Option<Problem> {
-        match of(&source.name) {
+    /// The problem of a file; that it is a template, only if no other of its chart said so before.
+    pub fn once(&mut self, source: &Source, unreadable: Unreadable) -> Option<Problem> {
+        let Unreadable { problem, is_template } = unreadable;
+        match of(&source.name).filter(|_| is_template) {
             Some(chart) => self.0.insert(chart).then_some(problem),
             None => Some(problem),
         }

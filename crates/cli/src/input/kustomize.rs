@@ -108,7 +108,8 @@ impl<'d> Known<'d> {
 }
 
 fn is_kustomization(document: &Document) -> bool {
-    NAMES.contains(&name_of(&document.file))
+    let is_kind = |kind: &str| ["Kustomization", "Component"].contains(&kind);
+    NAMES.contains(&name_of(&document.file)) && document.text("/kind").is_none_or(is_kind)
 }
 
 /// Takes kustomizations, their patches and what those change out of the documents.

@@ -5,149 +5,31 @@ use std::thread;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::{Location, MessageFormatter as _, Spanned};
+use serde_saphyr::{MessageFormatter as _, Span, Spanned};
 
 use super::bounds::Bounds;
-use super::{Place, Problem, helm, template};
+use super::document::{Fields, Mark, Parts};
+use super::{Document, Place, Problem, comments, helm, template};
 
 /// No value may be nested deeper; schemas of custom resources are nested deep.
 const MAX_DEPTH: usize = 128;
 /// Bytes of the reader's stack, of which only what is used is taken.
 const STACK: usize = 64 * 1024 * 1024;
 
-/// One document, or one item of a `List`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document {
-    /// The file, as it was named.
-    pub file: String,
-    /// Whether the file was found in a folder, and not named itself.
-    pub in_folder: bool,
-    /// What it says.
-    pub value: Value,
-    /// Where it begins.
-    pub start: Place,
-    /// Where its parts are.
-    parts: Parts,
-}
-
-/// Where fields and items are: a field where its name is, an item where it begins.
-#[derive(Clone, Debug, PartialEq)]
-enum Parts {
-    None,
-    Items(Vec<(Mark, Parts)>),
-    Fields(Vec<(Box<str>, Mark, Parts)>),
-}
-
-/// A place in little room, since every value has one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Mark {
-    line: u32,
-    column: u32,
-}
-
-impl Document {
-    /// The text at a JSON pointer.
-    pub fn text(&self, pointer: &str) -> Option<&str> {
-        self.value.pointer(pointer).and_then(Value::as_str)
-    }
-
-    /// Where the field or item at a JSON pointer is, or what it would be in.
-    pub fn place(&self, pointer: &str) -> Place {
-        let (mut place, mut parts) = (self.start, &self.parts);
-        for name in pointer.split('/').skip(1) {
-            let found = match parts {
-                Parts::None => None,
-                Parts::Items(items) => {
-                    let item = name.parse().ok().and_then(|at: usize| items.get(at));
-                    item.map(|(mark, parts)| (mark, parts))
-                }
-                Parts::Fields(fields) => {
-                    let name = unescaped(name);
-                    let field = fields.iter().find(|(known, _, _)| **known == *name);
-                    field.map(|(_, mark, parts)| (mark, parts))
-                }
-            };
-            let Some((mark, inner)) = found else { break };
-            (place, parts) = (mark.place(), inner);
-        }
-        place
-    }
-
-    /// Something that is wrong at a JSON pointer.
-    pub fn problem(&self, pointer: &str, text: impl Into<String>) -> Problem {
-        Problem {
-            file: self.file.clone(),
-            place: Some(self.place(pointer)),
-            text: text.into(),
-        }
-    }
-
-    /// The same at a path such as `spec.disruption.budgets[0].max`, which the text begins with.
-    pub fn problem_at_path(&self, path: &str, text: &str) -> Problem {
-        self.problem(&pointer(path), format!("{path}: {text}"))
-    }
-
-    fn of(file: &str, node: Node) -> Self {
-        let start = node.mark.place();
-        let (value, parts) = lay_out(node.kind);
-        Self {
-            file: file.to_owned(),
-            in_folder: false,
-            value,
-            start,
-            parts,
-        }
-    }
-}
-
-impl Mark {
-    fn of(location: Location) -> Self {
-        let number = |of: u64| u32::try_from(of).unwrap_or(u32::MAX).max(1);
-        Self {
-            line: number(location.line()),
-            column: number(location.column()),
-        }
-    }
-
-    /// As it is in a text of which this one is a part that begins here.
-    fn behind(self, start: Place) -> Self {
-        let add = |one: u32, other: u64| one.saturating_add(u32::try_from(other - 1).unwrap_or(u32::MAX));
-        Self {
-            column: if self.line == 1 {
-                add(self.column, start.column)
-            } else {
-                self.column
-            },
-            line: add(self.line, start.line),
-        }
-    }
-
-    fn place(self) -> Place {
-        Place {
-            line: u64::from(self.line),
-            column: u64::from(self.column),
-        }
-    }
-}
-
-/// A path such as `spec.disruption.budgets[0].max` as a JSON pointer.
-pub fn pointer(path: &str) -> String {
-    let parts = path.split(['.', '[']).filter(|part| !part.is_empty());
-    parts.fold(String::new(), |pointer, part| {
-        pointer + "/" + part.trim_end_matches(']')
-    })
-}
-
 /// A value whose parts know where they are.
 #[derive(Clone, Debug)]
 struct Node {
     mark: Mark,
+    /// Where in the bytes of the text it is.
+    bytes: Option<(u64, u64)>,
     kind: Kind,
 }
 
 #[derive(Clone, Debug)]
 enum Kind {
     Scalar(Value),
+    /// A number or a word such as `true`, and its other text in the file.
+    Written(Value, Box<str>),
     Items(Vec<Node>),
     Fields(Vec<Field>),
 }
@@ -161,7 +43,8 @@ struct Field {
 
 fn lay_out(kind: Kind) -> (Value, Parts) {
     match kind {
-        Kind::Scalar(value) => (value, Parts::None),
+        Kind::Scalar(value) => (value, Parts::Scalar(None)),
+        Kind::Written(value, text) => (value, Parts::Scalar(Some(text))),
         Kind::Items(items) => {
             let item = |node: Node| {
                 let (value, parts) = lay_out(node.kind);
@@ -178,30 +61,46 @@ fn lay_out(kind: Kind) -> (Value, Parts) {
                 places.push((name.as_str().into(), mark, parts));
                 values.insert(name, value);
             }
-            (Value::Object(values), Parts::Fields(places))
+            (Value::Object(values), Parts::Fields(Fields::of(places)))
         }
     }
-}
-
-/// A part of a JSON pointer as a name.
-fn unescaped(part: &str) -> String {
-    part.replace("~1", "/").replace("~0", "~")
 }
 
 impl Node {
     /// How many values it has, itself included.
     fn values(&self) -> usize {
         match &self.kind {
-            Kind::Scalar(_) => 1,
+            Kind::Scalar(_) | Kind::Written(_, _) => 1,
             Kind::Items(items) => 1 + items.iter().map(Self::values).sum::<usize>(),
             Kind::Fields(fields) => 1 + fields.iter().map(|field| field.node.values()).sum::<usize>(),
+        }
+    }
+
+    /// Keeps what numbers and words such as `NO` are in the text.
+    fn keep_texts(&mut self, text: &str) {
+        match &mut self.kind {
+            Kind::Items(items) => items.iter_mut().for_each(|item| item.keep_texts(text)),
+            Kind::Fields(fields) => fields.iter_mut().for_each(|field| field.node.keep_texts(text)),
+            Kind::Scalar(value) if value.is_number() || value.is_boolean() => {
+                let written = self.bytes.and_then(|(start, length)| {
+                    let start = usize::try_from(start).ok()?;
+                    text.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+                });
+                let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "+-._:".contains(letter);
+                let written = written.map(str::trim_end).unwrap_or_default();
+                let usual = value.to_string();
+                if !written.is_empty() && written.chars().all(is_plain) && written != usual {
+                    self.kind = Kind::Written(value.take(), written.into());
+                }
+            }
+            Kind::Scalar(_) | Kind::Written(_, _) => {}
         }
     }
 
     fn shift(&mut self, start: Place) {
         self.mark = self.mark.behind(start);
         match &mut self.kind {
-            Kind::Scalar(_) => {}
+            Kind::Scalar(_) | Kind::Written(_, _) => {}
             Kind::Items(items) => items.iter_mut().for_each(|item| item.shift(start)),
             Kind::Fields(fields) => fields.iter_mut().for_each(|field| {
                 field.mark = field.mark.behind(start);
@@ -211,13 +110,32 @@ impl Node {
     }
 }
 
+/// A text that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Why.
+    pub problem: Problem,
+    /// Whether that may be since it is a template.
+    pub is_template: bool,
+}
+
+impl From<Problem> for Unreadable {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            is_template: false,
+        }
+    }
+}
+
 /// The documents of one text; lists are unpacked, empty documents left out.
-pub fn parse(file: &str, text: &str, bounds: &mut Bounds) -> Result<Vec<Document>, Problem> {
-    let nodes = match nodes(text, bounds) {
+pub fn parse(file: &str, text: &str, bounds: &mut Bounds) -> Result<Vec<Document>, Unreadable> {
+    let text = comments::blanked(text.trim_start_matches('\u{feff}'));
+    let nodes = match nodes(&text, bounds) {
         Ok(nodes) => nodes,
-        Err(error) => match several_values(text) {
-            Some(parts) => nodes_of_values(file, text, &parts, bounds)?,
-            None => return Err(unreadable(file, text, &error, bounds)),
+        Err(error) => match several_values(&text) {
+            Some(parts) => nodes_of_values(file, &text, &parts, bounds)?,
+            None => return Err(unreadable(file, &text, &error, bounds)),
         },
     };
     let mut documents = Vec::new();
@@ -260,12 +178,15 @@ fn nodes_here(text: &str, bounds: &Bounds) -> Result<Vec<Node>, Box<serde_saphyr
         emit_comments: false,
         with_snippet: false,
     };
-    serde_saphyr::from_multiple_with_options(text, options).map_err(Box::new)
+    let mut nodes: Vec<Node> = serde_saphyr::from_multiple_with_options(text, options).map_err(Box::new)?;
+    for node in &mut nodes {
+        node.keep_texts(text);
+    }
+    Ok(nodes)
 }
 
 /// Where the values of a text are that has several, one behind the other, as `jq` and `kubectl` read them.
 fn several_values(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
-    let text = text.trim_start_matches('\u{feff}');
     if !text.trim_start().starts_with(['{', '[']) {
         return None;
     }
@@ -286,8 +207,10 @@ fn nodes_of_values(
     text: &str,
     values: &[std::ops::Range<usize>],
     bounds: &mut Bounds,
-) -> Result<Vec<Node>, Problem> {
-    let text = text.trim_start_matches('\u{feff}');
+) -> Result<Vec<Node>, Unreadable> {
+    if values.len() > bounds.documents() {
+        return Err(bounds.too_many_documents(file).into());
+    }
     let mut start = Place { line: 1, column: 1 };
     let mut found = Vec::new();
     for range in values {
@@ -312,30 +235,30 @@ fn end_of(text: &str, start: Place) -> Place {
     }
 }
 
-fn unreadable(file: &str, text: &str, error: &serde_saphyr::Error, bounds: &mut Bounds) -> Problem {
+fn unreadable(file: &str, text: &str, error: &serde_saphyr::Error, bounds: &mut Bounds) -> Unreadable {
     let words = serde_saphyr::DefaultMessageFormatter.format_message(error);
     if words.contains("Nodes {") || words.contains("replay") {
-        return bounds.too_many_values(file);
+        return bounds.too_many_values(file).into();
     }
     if words.contains("Documents {") {
-        return bounds.too_many_documents(file);
+        return bounds.too_many_documents(file).into();
     }
     let chart = helm::of(file).map_or_else(|| "…".to_owned(), |chart| chart.display().to_string());
-    let mut text = match template::cure(text, &chart) {
-        Some(cure) => format!("this is not YAML or JSON: {cure}"),
-        None => format!(
-            "this is not YAML or JSON that can be read: {}",
-            for_people(&words)
-        ),
-    };
-    text = text
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
-    Problem {
-        file: file.to_owned(),
-        place: error.location().map(|location| Mark::of(location).place()),
-        text,
+    let cure = template::cure(text, &chart);
+    let is_template = cure.is_some();
+    let said = format!(
+        "this is not YAML or JSON that can be read: {}{}",
+        for_people(&words),
+        cure.map_or_else(String::new, |cure| format!("; {cure}"))
+    );
+    let without_controls = |letter: char| if letter.is_control() { ' ' } else { letter };
+    Unreadable {
+        problem: Problem {
+            file: file.to_owned(),
+            place: error.location().map(|location| Mark::of(location).place()),
+            text: said.chars().map(without_controls).collect(),
+        },
+        is_template,
     }
 }
 
@@ -356,13 +279,32 @@ fn for_people(words: &str) -> String {
 fn unpack(file: &str, node: Node, documents: &mut Vec<Document>) {
     match list_items(node) {
         Ok(items) => items.into_iter().for_each(|item| unpack(file, item, documents)),
-        Err(node) if matches!(&node.kind, Kind::Scalar(Value::Null)) => {}
-        Err(node) => documents.push(Document::of(file, *node)),
+        Err(node) if is_empty(&node.kind) => {}
+        Err(node) => {
+            let (value, parts) = lay_out(node.kind);
+            documents.push(Document::of(file, value, node.mark, parts));
+        }
     }
 }
 
-/// The items of a Kubernetes list of any kind, or the node as it was.
+fn is_empty(kind: &Kind) -> bool {
+    match kind {
+        Kind::Scalar(value) => value.is_null(),
+        Kind::Written(_, _) => false,
+        Kind::Items(items) => items.is_empty(),
+        Kind::Fields(fields) => fields.is_empty(),
+    }
+}
+
+/// The items of a Kubernetes list of any kind, or of an array that has objects of Kubernetes; or the node as it was.
 fn list_items(node: Node) -> Result<Vec<Node>, Box<Node>> {
+    let has_kind = |item: &Node| matches!(&item.kind, Kind::Fields(fields) if fields.iter().any(|field| field.name == "kind"));
+    if matches!(&node.kind, Kind::Items(items) if items.iter().any(has_kind)) {
+        let Kind::Items(items) = node.kind else {
+            return Ok(Vec::new());
+        };
+        return Ok(items);
+    }
     let Kind::Fields(fields) = &node.kind else {
         return Err(Box::new(node));
     };
@@ -376,14 +318,14 @@ fn list_items(node: Node) -> Result<Vec<Node>, Box<Node>> {
     };
     match &fields[at].node.kind {
         Kind::Items(_) | Kind::Scalar(Value::Null) => {}
-        Kind::Scalar(_) | Kind::Fields(_) => return Err(Box::new(node)),
+        Kind::Scalar(_) | Kind::Written(_, _) | Kind::Fields(_) => return Err(Box::new(node)),
     }
     let Kind::Fields(mut fields) = node.kind else {
         return Ok(Vec::new());
     };
     match fields.swap_remove(at).node.kind {
         Kind::Items(items) => Ok(items),
-        Kind::Scalar(_) | Kind::Fields(_) => Ok(Vec::new()),
+        Kind::Scalar(_) | Kind::Written(_, _) | Kind::Fields(_) => Ok(Vec::new()),
     }
 }
 
@@ -392,9 +334,14 @@ impl<'de> Deserialize<'de> for Node {
         let spanned = Spanned::<Kind>::deserialize(deserializer)?;
         Ok(Self {
             mark: Mark::of(spanned.referenced),
+            bytes: bytes_of(&spanned.defined.span()),
             kind: spanned.value,
         })
     }
+}
+
+fn bytes_of(span: &Span) -> Option<(u64, u64)> {
+    Some((span.byte_offset()?, span.byte_len()?))
 }
 
 impl<'de> Deserialize<'de> for Kind {

@@ -39,8 +39,8 @@ pub fn metadata(document: &Document) -> Vec<Problem> {
             && !value.is_string()
             && !value.is_null()
         {
-            let text = other_type(&format!("metadata.{name}"), value, "string");
-            problems.push(document.problem(&format!("/metadata/{name}"), text));
+            let pointer = format!("/metadata/{name}");
+            problems.push(document.mistyped(&pointer, &format!("metadata.{name}"), "string"));
         }
     }
     for name in MAPS {
@@ -50,9 +50,9 @@ pub fn metadata(document: &Document) -> Vec<Problem> {
                 let wrong = fields
                     .iter()
                     .filter(|(_, value)| !value.is_string() && !value.is_null());
-                problems.extend(wrong.map(|(key, value)| {
-                    let text = other_type(&format!("metadata.{name}.{key}"), value, "string");
-                    document.problem(&format!("/metadata/{name}/{}", escaped(key)), text)
+                problems.extend(wrong.map(|(key, _)| {
+                    let pointer = format!("/metadata/{name}/{}", escaped(key));
+                    document.mistyped_entry(&pointer, &format!("metadata.{name}.{key}"))
                 }));
             }
             Some(other) => {
@@ -70,10 +70,9 @@ fn escaped(name: &str) -> String {
 }
 
 /// That a value has another type than it should have. The apiserver shows the type and not the value, which may be secret;
-/// a number or a word such as `true` is shown in what to write instead.
+/// an integer is shown in what to write instead.
 pub fn other_type(path: &str, value: &Value, expected: &str) -> String {
     let cure = match (value, expected) {
-        (Value::Number(_) | Value::Bool(_), "string") => format!(": write \"{value}\""),
         (Value::String(text), "integer") => {
             let digits = text.trim_end_matches('%');
             let is_number = digits.len() < 20 && digits.parse::<i64>().is_ok();

@@ -1,5 +1,7 @@
 //! What was passed over.
 
+use super::foreign::Language;
+
 /// A file that was passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
@@ -17,7 +19,9 @@ pub enum Why {
     /// It is nobody's that is known, and nothing in it means anything here.
     Unknown,
     /// It is written in this language, which is not read.
-    Language(&'static str),
+    Language(&'static Language),
+    /// Its name goes on behind what names of documents end with.
+    Ending,
     /// It has no document.
     Empty,
     /// It is no regular file: a pipe, a socket, a device.

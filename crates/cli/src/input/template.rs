@@ -2,8 +2,21 @@
 
 /// How a template's engine marks what it fills in.
 const ENGINES: [&str; 3] = ["{{", "{%", "<%"];
-/// Opening and closing marks of variables.
-const VARIABLES: [(&str, &str); 11] = [
+/// Functions of the servers' transforms of subjects, in small letters.
+const TRANSFORMS: [&str; 10] = [
+    "wildcard",
+    "partition",
+    "random",
+    "split",
+    "splitfromleft",
+    "splitfromright",
+    "slicefromleft",
+    "slicefromright",
+    "left",
+    "right",
+];
+/// Opening and closing marks of variables; the last are those of values that SOPS encrypted.
+const VARIABLES: [(&str, &str); 12] = [
     ("{{", "}}"),
     ("{%", "%}"),
     ("<%", "%>"),
@@ -15,6 +28,7 @@ const VARIABLES: [(&str, &str); 11] = [
     ("__", "__"),
     ("@", "@"),
     ("%", "%"),
+    ("ENC[", "]"),
 ];
 
 /// What in a value is still to be filled in.
@@ -74,26 +88,70 @@ fn is_constant(name: &str) -> bool {
             .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
 }
 
-/// That a value has something to be filled in, and what does that.
-pub fn unfilled(path: &str, placeholder: &str) -> String {
-    if ENGINES.iter().any(|mark| placeholder.starts_with(mark)) {
-        format!("{path}: {placeholder} is not filled in: {}", render_first("…"))
+/// That a value has something to be filled in, if it has, and what does that. Only the name of a variable is shown: what
+/// stands in for it may be secret, and so may be all of a value that only looks like a variable.
+pub fn unfilled(path: &str, value: &str) -> Option<String> {
+    let placeholder = placeholder(value)?;
+    let shown = if value.contains("://") {
+        "a variable in it".to_owned()
     } else {
-        format!(
-            "{path}: {placeholder} is not filled in: let what fills it in do that first, such as: envsubst < FILE | leeward check \
-             -f -"
-        )
+        named(placeholder)
+    };
+    let cure = if ENGINES.iter().any(|mark| placeholder.starts_with(mark)) {
+        render_first("…")
+    } else {
+        "let what fills it in do that first, such as: envsubst < FILE | leeward check -f -".to_owned()
+    };
+    Some(format!("{path}: {shown} is not filled in: {cure}"))
+}
+
+/// A variable without anything but its name: `${X:-hunter2}` is `${X}`.
+fn named(placeholder: &str) -> String {
+    let pairs = VARIABLES.iter().chain(&[("{", "}"), ("<", ">")]);
+    let inner = |(open, close): &(&'static str, &'static str)| {
+        let inner = placeholder.strip_prefix(open)?.strip_suffix(close)?;
+        Some((*open, inner, *close))
+    };
+    let Some((open, inner, close)) = pairs.into_iter().find_map(inner) else {
+        // A variable of a shell is a name and nothing else.
+        return placeholder.to_owned();
+    };
+    let is_engine = ENGINES.contains(&open);
+    let start = inner
+        .find(|letter| letter != ' ' && !(is_engine && matches!(letter, '-' | '=')))
+        .unwrap_or(0);
+    let name = inner.get(start..).unwrap_or_default();
+    let is_of_path = |letter: char| is_of_name(letter) || letter == '.';
+    let length = name.find(|letter| !is_of_path(letter)).unwrap_or(name.len());
+    let (before, after) = (
+        inner.get(..start + length),
+        name.get(length..).unwrap_or_default(),
+    );
+    let blank = if after.starts_with(' ') { " " } else { "" };
+    match before.filter(|_| length > 0 && open != "<") {
+        Some(before) => format!("{open}{before}{blank}{close}"),
+        None => format!("{open}…{close}"),
     }
 }
 
-/// What turns a text that cannot be read into one that can, if it looks like a template.
+/// What may turn a text that cannot be read into one that can, if it looks like a template.
 pub fn cure(text: &str, chart: &str) -> Option<String> {
-    let engine = ENGINES.iter().find(|mark| text.contains(**mark))?;
+    let engine = ENGINES.iter().find(|mark| has_engine(text, mark))?;
     Some(match *engine {
         "{{" => render_first(chart),
         _ => format!(
             "it has {engine}, so it looks like a template: render it first, and give what comes of it to -f -"
         ),
+    })
+}
+
+/// Transforms of subjects are written with the mark of one, and are none.
+fn has_engine(text: &str, mark: &str) -> bool {
+    text.match_indices(mark).any(|(at, _)| {
+        let inner = text.get(at + mark.len()..).unwrap_or_default().trim_start();
+        let name = inner.split(|letter: char| !letter.is_ascii_alphanumeric()).next();
+        let name = name.unwrap_or_default().to_lowercase();
+        !(mark == "{{" && TRANSFORMS.contains(&name.as_str()))
     })
 }
 
@@ -146,5 +204,32 @@ mod tests {
         ] {
             assert_eq!(placeholder(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn of_a_variable_only_the_name_is_shown() {
+        for (value, shown) in [
+            ("${X:-hunter2}", "a: ${X} is"),
+            ("${X}", "a: ${X} is"),
+            ("${:-hunter2}", "a: ${…} is"),
+            ("{{ .Values.x | default \"hunter2\" }}", "a: {{ .Values.x }} is"),
+            ("{{ \"hunter2\" }}", "a: {{…}} is"),
+            ("<hunter2>", "a: <…> is"),
+            ("nats://a:hunter2$X@b", "a: a variable in it is"),
+            ("region:$REGION", "a: $REGION is"),
+            ("{cluster}", "a: {cluster} is"),
+            ("ENC[AES256_GCM,data:hunter2]", "a: ENC[AES256_GCM] is"),
+        ] {
+            let text = unfilled("a", value).unwrap();
+            assert!(text.starts_with(shown), "{value}: {text}");
+        }
+    }
+
+    #[test]
+    fn transforms_of_subjects_are_no_templates() {
+        let transform = "dest: \"orders.{{wildcard(1)}}.{{ Partition(3,1) }}\"\n";
+        assert_eq!(cure(transform, "x"), None);
+        let both = format!("{transform}name: {{{{ .x }}}}\n");
+        assert!(cure(&both, "x").is_some());
     }
 }

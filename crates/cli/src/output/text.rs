@@ -149,9 +149,14 @@ pub fn shortened(words: &str) -> std::borrow::Cow<'_, str> {
 pub fn harmless(mark: char) -> char {
     match mark {
         '\n' | '\t' | '\r' => ' ',
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            char::REPLACEMENT_CHARACTER
-        }
+        // XML takes neither of the first two, however they are written.
+        '\u{fffe}'
+        | '\u{ffff}'
+        | '\u{61c}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
         mark if mark.is_control() => char::REPLACEMENT_CHARACTER,
         mark => mark,
     }

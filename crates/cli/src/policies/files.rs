@@ -20,13 +20,14 @@ use crate::judge::name_of;
 pub struct FromFiles {
     /// The policies by rank; none where the files have none.
     pub policies: Vec<Given>,
-    /// What is set for the whole system.
-    pub system: SystemRules,
+    /// What is set for the whole system, or why that is not known.
+    pub system: Result<SystemRules, Problem>,
 }
 
 /// Reads the policies and the system among the documents, or everything that is wrong with any of them.
 pub fn from_documents(documents: &[Document]) -> Result<FromFiles, Problems> {
-    let (found, problems) = sound(documents);
+    let (found, mut problems) = sound(documents);
+    problems.extend(found.system.as_ref().err().cloned());
     problems.none(found)
 }
 
@@ -35,7 +36,7 @@ pub fn from_documents(documents: &[Document]) -> Result<FromFiles, Problems> {
 pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
     let mut problems = Problems::default();
     let mut policies = Vec::new();
-    let mut system: Option<(&Document, SystemRules)> = None;
+    let mut systems = Vec::new();
     for document in documents {
         match object::read(document) {
             Err(found) => problems.extend(found),
@@ -50,21 +51,22 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
             },
             Ok(Some(Object {
                 kind: Kind::System(spec),
-                name: _,
-                namespace: _,
+                name,
+                namespace,
             })) => {
-                if let Some((first, _)) = system {
-                    problems.push(second_system(document, first));
-                } else {
-                    // The default is for the operator; a command's own argument says how often, unless the file does.
-                    let said = document.value.pointer("/spec/observeInterval").is_some();
-                    let rules = SystemRules {
-                        limits: spec.limits,
-                        interval: said.then(|| Duration::from(spec.observe_interval)),
-                        suspended: spec.suspend,
-                    };
-                    system = Some((document, rules));
-                }
+                // The default is for the operator; a command's own argument says how often, unless the file does.
+                let said = document.value.pointer("/spec/observeInterval").is_some();
+                let rules = SystemRules {
+                    limits: spec.limits,
+                    interval: said.then(|| Duration::from(spec.observe_interval)),
+                    suspended: spec.suspend,
+                };
+                systems.push(System {
+                    document,
+                    name,
+                    namespace,
+                    rules,
+                });
             }
         }
     }
@@ -72,10 +74,37 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
     // Sorting is stable: among equals the order in files stays.
     policies.sort_by_key(|given| Reverse(given.spec.priority));
     let found = FromFiles {
+        system: only_system(&systems, &policies),
         policies,
-        system: system.map(|(_, rules)| rules).unwrap_or_default(),
     };
     (found, problems)
+}
+
+struct System<'d> {
+    document: &'d Document,
+    name: String,
+    namespace: String,
+    rules: SystemRules,
+}
+
+/// The system that the policies refer to; where they refer to none, the only one.
+fn only_system(systems: &[System<'_>], policies: &[Given]) -> Result<SystemRules, Problem> {
+    let is_meant = |system: &&System<'_>| {
+        policies.iter().any(|given| {
+            let reference = &given.spec.system_ref;
+            let namespace = reference.namespace.as_ref().unwrap_or(&given.namespace);
+            reference.name == system.name && *namespace == system.namespace
+        })
+    };
+    let mut meant: Vec<&System<'_>> = systems.iter().filter(is_meant).collect();
+    if meant.is_empty() {
+        meant = systems.iter().collect();
+    }
+    match meant.as_slice() {
+        [] => Ok(SystemRules::default()),
+        [system] => Ok(system.rules),
+        [first, second, ..] => Err(second_system(second.document, first.document)),
+    }
 }
 
 fn given(

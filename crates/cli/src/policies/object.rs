@@ -1,12 +1,14 @@
 //! One document → one of the custom resources, checked by its own schema.
 
+use std::collections::BTreeSet;
+
 use leeward_api::GROUP;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::system::NatsSystemSpec;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::schema::{self, Wrong};
+use super::schema::{self, Sort, Wrong};
 use crate::input::{self, Document, Problem};
 
 /// Fills the references that may be left out of a file.
@@ -45,16 +47,19 @@ pub fn is_kind(kind: &str) -> bool {
     [POLICY, SYSTEM].contains(&kind)
 }
 
-/// Whether a document is one of these kinds, or was meant to be: without a version, or with a name that is near.
+/// Whether a document is one of these kinds, or was meant to be: without a group, or with a name that is near.
 pub fn is_ours(document: &Document) -> bool {
     let kind = document.text("/kind").unwrap_or_default();
     let is_kind = is_kind(kind);
+    let is_near = is_kind || input::nearest(kind, [POLICY, SYSTEM]).is_some();
     match document.text("/apiVersion") {
-        None => is_kind || input::nearest(kind, [POLICY, SYSTEM]).is_some(),
-        Some(version) => {
-            let group = version.split('/').next().unwrap_or_default();
-            group == GROUP || input::is_near(group, GROUP) || (is_kind && group.contains("leeward"))
-        }
+        None => is_near,
+        Some(version) => match version.split_once('/') {
+            None => is_near,
+            Some((group, _)) => {
+                group == GROUP || input::is_near(group, GROUP) || (is_near && group.contains("leeward"))
+            }
+        },
     }
 }
 
@@ -71,8 +76,8 @@ pub fn read(document: &Document) -> Result<Option<Object>, Vec<Problem>> {
         Some(schema) => schema::check(&schema, &spec),
         None => Vec::new(),
     };
-    problems.extend(wrong.into_iter().map(|wrong| located(document, &wrong)));
-    problems.extend(placeholders(document));
+    problems.extend(wrong.iter().map(|wrong| located(document, wrong)));
+    problems.extend(placeholders(document, &wrong));
     problems.sort();
     problems.dedup();
     if !problems.is_empty() {
@@ -92,7 +97,14 @@ pub fn read(document: &Document) -> Result<Option<Object>, Vec<Problem>> {
 }
 
 fn located(document: &Document, wrong: &Wrong) -> Problem {
-    document.problem(&crate::input::pointer(&wrong.path), wrong.text.clone())
+    let Wrong { path, text, sort } = wrong;
+    let pointer = input::pointer(path);
+    match sort {
+        Sort::Type(expected) if document.value.pointer(&pointer).is_some() => {
+            document.mistyped(&pointer, path, expected)
+        }
+        Sort::Type(_) | Sort::UnknownField | Sort::Value => document.problem(&pointer, text.clone()),
+    }
 }
 
 /// The object as it is checked: its specification, with what may be left out, and without what has no value.
@@ -151,37 +163,53 @@ fn identity(document: &Document, kind: &str) -> Vec<Problem> {
     problems
 }
 
-/// What is still to be filled in: a policy of it would be about something else.
-fn placeholders(document: &Document) -> Vec<Problem> {
-    let mut problems = Vec::new();
+/// What is still to be filled in: a policy of it would be about something else. Fields that nobody knows may hold secrets
+/// that only look like that.
+fn placeholders(document: &Document, wrong: &[Wrong]) -> Vec<Problem> {
+    let unknown = wrong.iter().filter(|wrong| wrong.sort == Sort::UnknownField);
+    let mut search = Search {
+        document,
+        unknown: unknown.map(|wrong| wrong.path.as_str()).collect(),
+        problems: Vec::new(),
+    };
     for part in ["metadata", "spec"] {
         if let Some(value) = document.value.get(part) {
-            find_placeholders(document, value, part, &mut problems);
+            search.value(value, part);
         }
     }
-    problems
+    search.problems
 }
 
-fn find_placeholders(document: &Document, value: &Value, path: &str, problems: &mut Vec<Problem>) {
-    match value {
-        Value::String(text) => {
-            if let Some(placeholder) = input::placeholder(text) {
-                problems.push(document.problem(&input::pointer(path), input::unfilled(path, placeholder)));
+struct Search<'d> {
+    document: &'d Document,
+    unknown: BTreeSet<&'d str>,
+    problems: Vec<Problem>,
+}
+
+impl Search<'_> {
+    fn value(&mut self, value: &Value, path: &str) {
+        match value {
+            Value::String(text) => {
+                let unfilled = input::unfilled(path, text);
+                let problem = unfilled.map(|text| self.document.problem(&input::pointer(path), text));
+                self.problems.extend(problem);
             }
-        }
-        Value::Array(items) => {
-            for (at, item) in items.iter().enumerate() {
-                find_placeholders(document, item, &format!("{path}[{at}]"), problems);
-            }
-        }
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                if name != "annotations" && name != "labels" {
-                    find_placeholders(document, field, &format!("{path}.{name}"), problems);
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.value(item, &format!("{path}[{at}]"));
                 }
             }
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    let path = format!("{path}.{name}");
+                    let is_known = !self.unknown.contains(path.as_str());
+                    if is_known && name != "annotations" && name != "labels" {
+                        self.value(field, &path);
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

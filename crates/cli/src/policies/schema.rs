@@ -2,6 +2,8 @@
 //!
 //! Only as much of JSON Schema as the published schemas use; a test fails where they begin to use more.
 
+use std::collections::BTreeSet;
+
 use kube_cel::{ErrorKind, ValidationError, Validator};
 use leeward_api::crds::crds;
 use serde_json::{Map, Value};
@@ -15,6 +17,19 @@ pub struct Wrong {
     pub path: String,
     /// What, with the path.
     pub text: String,
+    /// What sort of thing that is.
+    pub sort: Sort,
+}
+
+/// Sorts of what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// The schema has no such field.
+    UnknownField,
+    /// The value is of another type than this one.
+    Type(String),
+    /// Something else.
+    Value,
 }
 
 /// The schema of a kind.
@@ -72,6 +87,7 @@ fn at(path: &str, text: impl std::fmt::Display) -> Wrong {
     Wrong {
         path: path.to_owned(),
         text: format!("{path}: {text}"),
+        sort: Sort::Value,
     }
 }
 
@@ -114,16 +130,16 @@ pub fn without_nulls(value: &Value) -> Value {
 
 fn walk(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<Wrong>) {
     if let Some(expected) = expected_type(schema, value) {
-        let text = match value {
-            Value::Number(seconds) if is_duration(schema) => format!(
-                "{}: write \"{seconds}s\" for seconds",
-                other_type(path, value, &expected).trim_end_matches(&format!(": write \"{seconds}\""))
-            ),
-            other => other_type(path, other, &expected),
+        let text = other_type(path, value, &expected);
+        let seconds = value.as_u64().filter(|_| is_duration(schema));
+        let (text, sort) = match seconds {
+            Some(seconds) => (format!("{text}: write \"{seconds}s\" for seconds"), Sort::Value),
+            None => (text, Sort::Type(expected)),
         };
         wrong.push(Wrong {
             path: path.to_owned(),
             text,
+            sort,
         });
         return;
     }
@@ -251,6 +267,7 @@ fn walk_fields(schema: &Value, fields: &Map<String, Value>, path: &str, wrong: &
             None => wrong.push(Wrong {
                 text: unknown_field(&path, name, schema),
                 path,
+                sort: Sort::UnknownField,
             }),
         }
     }
@@ -258,10 +275,11 @@ fn walk_fields(schema: &Value, fields: &Map<String, Value>, path: &str, wrong: &
 
 fn walk_items(schema: &Value, items: &[Value], path: &str, wrong: &mut Vec<Wrong>) {
     let is_set = schema["x-kubernetes-list-type"] == "set";
+    let mut seen = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
         walk(&schema["items"], item, &path, wrong);
-        if is_set && items.iter().take(index).any(|other| other == item) {
+        if is_set && !seen.insert(item.to_string()) {
             wrong.push(at(&path, format!("Duplicate value: {}", shown(item))));
         }
     }

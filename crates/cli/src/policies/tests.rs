@@ -172,7 +172,7 @@ fn references_may_be_left_out_and_defaults_apply() {
         line: 1,
     };
     assert_eq!(given.origin, origin);
-    assert_eq!(found.system, SystemRules::default());
+    assert_eq!(found.system, Ok(SystemRules::default()));
     assert!(read_text(POLICY).is_ok(), "nothing in it has to be given");
 }
 
@@ -217,15 +217,35 @@ fn limits_of_a_system_are_read_and_other_kinds_left_alone() {
         interval: Some(Duration::from_secs(7)),
         suspended: true,
     };
-    assert_eq!(found.system, expected);
+    assert_eq!(found.system, Ok(expected));
     assert_eq!(
-        read_text(SYSTEM).unwrap().system.interval,
+        read_text(SYSTEM).unwrap().system.unwrap().interval,
         None,
         "the default is the operator's"
     );
     let said = read_text(&SYSTEM.repeat(2)).unwrap_err().to_string();
     assert!(
         said.contains("policy.yaml:9:1: kind: a second NatsSystem"),
+        "{said}"
+    );
+}
+
+#[test]
+fn of_several_systems_the_one_that_policies_refer_to_counts() {
+    let other = SYSTEM.replace("prod", "other") + "  suspend: true\n";
+    let policy = named("a", 0).replace("spec: {", "spec: {systemRef: {name: prod}, ");
+    let found = read_text(&format!("{SYSTEM}{other}{policy}")).unwrap();
+    assert_eq!(found.system, Ok(SystemRules::default()));
+    let (found, problems) = sound(&input::parse("a.yaml", &format!("{SYSTEM}{other}")).unwrap());
+    assert!(problems.is_empty() && found.system.is_err(), "{problems}");
+}
+
+#[test]
+fn variables_in_fields_that_nobody_knows_are_not_shown() {
+    let said = read_text(&format!("{SYSTEM}  password: $hunter2\n  nkey: \"<hunter2>\"\n"));
+    let said = said.unwrap_err().to_string();
+    assert!(
+        said.contains("unknown field \"spec.password\"") && !said.contains("hunter2"),
         "{said}"
     );
 }

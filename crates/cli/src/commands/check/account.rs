@@ -16,8 +16,10 @@ use crate::policies::{Given, NO_REFERENCE};
 pub struct Owner<'d> {
     /// The namespace of its object.
     pub namespace: Option<&'d str>,
-    /// The `Account` of NACK that it names.
+    /// The `Account` of NACK that it names, or the account of `/jsz` that it is in.
     pub account: Option<&'d str>,
+    /// The user that its object connects as, if it says that itself.
+    pub user: Option<&'d str>,
     /// The Secret of that account.
     pub secret: Option<&'d str>,
     /// Its `JetStream` domain.
@@ -29,14 +31,30 @@ impl<'d> Owner<'d> {
     pub fn of(part: &Part<'d>) -> Self {
         let text = |pointer: &str| part.text(pointer).filter(|text| !text.is_empty());
         if part.value("/kind").is_none() {
-            return Self::default();
+            return Self {
+                account: part.account(),
+                ..Self::default()
+            };
         }
         Self {
             namespace: text("/metadata/namespace"),
             account: text("/spec/account"),
+            user: text("/spec/creds").or_else(|| text("/spec/nkey")),
             secret: None,
             domain: text("/spec/jsDomain"),
         }
+    }
+
+    /// Whether both may be of one account, as far as they say it.
+    pub fn may_share_account(&self, other: &Self) -> bool {
+        let pairs = [
+            (self.account, other.account),
+            (self.user, other.user),
+            (self.domain, other.domain),
+        ];
+        pairs
+            .into_iter()
+            .all(|(one, other)| one.is_none() || other.is_none() || one == other)
     }
 }
 

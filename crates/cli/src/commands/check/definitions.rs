@@ -12,11 +12,12 @@ use leeward_core::names::StreamName;
 use serde_json::Value;
 
 use super::account::{self, Owner};
+use super::config::Config;
 use super::fields;
-use super::form::{self, Config, Form, NACK, NACK_VERSION};
+use super::form::{Form, NACK, NACK_OLD_VERSION, NACK_VERSION};
 use super::misses::{self, Miss};
 use super::pages;
-use super::part::Part;
+use super::part::{Part, escaped, path};
 use crate::input::{self, Document, Passed, Problem, Problems, Why};
 use crate::policies;
 
@@ -78,6 +79,8 @@ pub struct Found<'d> {
     pub others: BTreeMap<String, usize>,
     /// What is wrong with definitions.
     pub problems: Problems,
+    /// What was taken for granted.
+    pub notes: Vec<String>,
 }
 
 /// All definitions among the documents.
@@ -93,8 +96,9 @@ pub fn read(documents: &[Document]) -> Found<'_> {
             Err(problems) => found.problems.extend(problems),
         }
     }
-    let missing = pages::missing(documents);
-    found.unread.extend(missing.iter().map(ToString::to_string));
+    let pages = pages::read(documents);
+    found.unread.extend(pages.wrong.iter().map(ToString::to_string));
+    found.notes.extend(pages.notes.iter().map(ToString::to_string));
     found.passed.dedup();
     account::find(&mut found.defined, documents);
     find_streams(&mut found.defined);
@@ -113,32 +117,78 @@ enum Read<'d> {
     Unknown(Problem),
 }
 
+/// What is in a file decides, and then its name.
 fn read_part<'d>(part: &Part<'d>) -> Result<Read<'d>, Vec<Problem>> {
+    let Document { tool, in_folder, .. } = part.document();
+    let read = read_any(part)?;
+    Ok(match (tool, read) {
+        (Some(tool), Read::Object(_) | Read::File(_)) => Read::File(Why::Tool(tool)),
+        (Some(tool), Read::Unknown(_)) if *in_folder => Read::File(Why::Tool(tool)),
+        (_, read) => read,
+    })
+}
+
+fn read_any<'d>(part: &Part<'d>) -> Result<Read<'d>, Vec<Problem>> {
     if policies::is_ours(part.document()) {
         return Ok(Read::Ours);
     }
-    let kind = part.text("/kind");
-    match (part.text("/apiVersion"), kind) {
-        (Some(version), kind) if group_of(version) == NACK => read_nack(part, kind),
+    if let Some(problem) = misnamed_head(part) {
+        return Err(vec![problem]);
+    }
+    match (part.text("/apiVersion"), part.text("/kind")) {
+        (Some(version), kind) if group_of(version) == NACK => read_nack(part, version, kind),
+        (Some(version), Some(kind)) if is_like_nack(version, kind) => {
+            let text = format!("{version} is no version of NACK: write {NACK_VERSION}");
+            Err(vec![part.wrong("/apiVersion", &text)])
+        }
         (Some(version), Some(kind)) => {
-            let is_kind = Form::of_kind(kind).is_some();
-            if is_kind && is_like_nack(group_of(version)) {
-                let text = format!("{version} is no version of NACK: write {NACK_VERSION}");
-                return Err(vec![part.wrong("/apiVersion", &text)]);
-            }
-            Ok(Read::Object(if is_kind || policies::is_kind(kind) {
+            let is_kind = Form::of_kind(kind).is_some() || policies::is_kind(kind);
+            Ok(Read::Object(if is_kind {
                 format!("{kind} of {}", group_of(version))
             } else {
                 kind.to_owned()
             }))
         }
-        (None, Some(kind)) if Form::of_kind(kind).is_some() && part.value("/spec").is_some() => {
-            Err(vec![part.wrong(
-                "/apiVersion",
-                &format!("Required value: write {NACK_VERSION}"),
-            )])
+        (None, Some(kind)) if Form::of_kind(kind).is_some() || (is_near_kind(kind) && is_object(part)) => {
+            let kind = input::nearest(kind, Form::NACK.map(|(name, _)| name));
+            let kind = kind.map_or_else(String::new, |kind| format!(", and the kind {kind}"));
+            let text = format!("Required value: write {NACK_VERSION}{kind}");
+            Err(vec![part.wrong("/apiVersion", &text)])
         }
         (_, _) => read_config(part).map_err(|problem| vec![problem]),
+    }
+}
+
+fn is_object(part: &Part<'_>) -> bool {
+    part.value("/spec").is_some() || part.value("/metadata").is_some()
+}
+
+/// A field that was meant to say the kind or the version of an object that means something here.
+fn misnamed_head(part: &Part<'_>) -> Option<Problem> {
+    let (name_of_kind, kind) = head(part, "kind");
+    let (name_of_version, version) = head(part, "apiVersion");
+    let is_ours = is_near_kind(kind)
+        || policies::is_kind(kind)
+        || [NACK, leeward_api::GROUP].contains(&group_of(version));
+    let name = name_of_kind.or(name_of_version).filter(|_| is_ours)?;
+    let meant = if name_of_kind.is_some() {
+        "kind"
+    } else {
+        "apiVersion"
+    };
+    let pointer = format!("/{}", escaped(name));
+    Some(part.wrong(&pointer, &format!("unknown field: {meant} is meant")))
+}
+
+/// A text that every object has; with its name, if that was meant to be this one.
+fn head<'d>(part: &Part<'d>, wanted: &str) -> (Option<&'d str>, &'d str) {
+    if let Some(text) = part.text(&format!("/{wanted}")) {
+        return (None, text);
+    }
+    let near = part.fields("").find(|(name, _)| input::is_near(name, wanted));
+    match near.and_then(|(name, value)| Some((name, value.as_str()?))) {
+        Some((name, text)) => (Some(name), text),
+        None => (None, ""),
     }
 }
 
@@ -146,12 +196,26 @@ fn group_of(version: &str) -> &str {
     version.split('/').next().unwrap_or_default()
 }
 
-fn is_like_nack(group: &str) -> bool {
-    input::is_near(group, NACK) || group.contains("jetstream") || group.ends_with("nats.io")
+/// Whether a kind is one of NACK's, or was meant to be.
+fn is_near_kind(kind: &str) -> bool {
+    Form::of_kind(kind).is_some() || input::nearest(kind, Form::NACK.map(|(name, _)| name)).is_some()
 }
 
-fn read_nack<'d>(part: &Part<'d>, kind: Option<&str>) -> Result<Read<'d>, Vec<Problem>> {
+/// Whether a version was meant to be one of NACK's. Kubernetes has none of these kinds in the group that has no name.
+fn is_like_nack(version: &str, kind: &str) -> bool {
+    let Some((group, _)) = version.split_once('/') else {
+        return Form::of_kind(kind).is_some() || (version != "v1" && is_near_kind(kind));
+    };
+    let is_like = group.contains("jetstream") || group.ends_with("nats.io");
+    input::is_near(group, NACK) || (is_like && is_near_kind(kind))
+}
+
+fn read_nack<'d>(part: &Part<'d>, version: &str, kind: Option<&str>) -> Result<Read<'d>, Vec<Problem>> {
     let kind = kind.unwrap_or_default();
+    if ![NACK_VERSION, NACK_OLD_VERSION].contains(&version) {
+        let text = format!("{version} is no version of NACK: write {NACK_VERSION}");
+        return Err(vec![part.wrong("/apiVersion", &text)]);
+    }
     if NACK_OTHERS.contains(&kind) {
         return Ok(Read::Ours);
     }
@@ -176,17 +240,38 @@ fn read_nack<'d>(part: &Part<'d>, kind: Option<&str>) -> Result<Read<'d>, Vec<Pr
 
 /// What the `nats` command reads and prints, or what is no definition at all.
 fn read_config<'d>(part: &Part<'d>) -> Result<Read<'d>, Problem> {
+    if is_without_config(part) {
+        let text = "Required value: ask for the configuration as well (accounts, streams, consumers and config of /jsz, nats stream info --json)";
+        return Ok(Read::Unknown(part.wrong("/config", text)));
+    }
     let config = match part.value("/config") {
         Some(Value::Object(_)) if part.value("/kind").is_none() => part.within("/config"),
         Some(_) | None => part.clone(),
     };
-    let form = match form::of_config(&config) {
+    let form = match Config::of(config.value("")) {
         Config::Form(form) if part.value("/kind").is_none() && part.value("/apiVersion").is_none() => form,
-        Config::Form(_) | Config::Trace => return Ok(Read::Unknown(unknown(part))),
+        Config::Misnamed { field, meant } if part.document().tool.is_none() => {
+            let pointer = format!("/{}", escaped(&field));
+            let text = format!("unknown field: {meant} is meant, in a configuration of a stream or consumer");
+            return Err(config.wrong(&pointer, &text));
+        }
+        Config::Form(_) | Config::Misnamed { .. } | Config::Trace => return Ok(Read::Unknown(unknown(part))),
         Config::Other => return Ok(not_a_config(part)),
     };
     let of_stream = part.text("/stream_name").map(StreamName::from);
     Ok(Read::Defined(Box::new(define(config, form, of_stream)?)))
+}
+
+/// Whether a server says what a stream or consumer is doing, or how many there are, and nothing of how they are configured.
+fn is_without_config(part: &Part<'_>) -> bool {
+    let is_object = |pointer: &&str| part.value(pointer).is_some_and(Value::is_object);
+    let is_count = |pointer: &str| {
+        part.value(pointer)
+            .and_then(Value::as_u64)
+            .is_some_and(|count| count > 0)
+    };
+    let has_state = ["/state", "/delivered", "/ack_floor"].iter().any(is_object);
+    (has_state && !is_object(&"/config")) || (part.text("/server_id").is_some() && is_count("/streams"))
 }
 
 fn unknown(part: &Part<'_>) -> Problem {
@@ -217,16 +302,22 @@ fn not_a_config<'d>(part: &Part<'d>) -> Read<'d> {
         let text = "has names alone: give their configurations, as nats stream info NAME --json prints them";
         return Read::Unknown(part.problem("", text));
     }
-    if part.value("/state").is_some_and(Value::is_object) {
-        let text = "Required value: ask for the configuration as well (config=true of /jsz, nats stream info --json)";
-        return Read::Unknown(part.wrong("/config", text));
-    }
     if is_reply {
         // A list of nothing.
         return Read::Ours;
     }
-    match value.and_then(input::tool_of) {
-        Some(tool) => Read::File(Why::Tool(tool)),
+    if let Some(tool) = part.document().tool.or_else(|| value.and_then(input::tool_of)) {
+        return Read::File(Why::Tool(tool));
+    }
+    match part.hidden_config() {
+        Some(pointer) => {
+            let text = format!(
+                "{}: this is the configuration of a stream or consumer, and is not read here: give it as a document of its own, or in \
+                 a list of such",
+                path(&pointer)
+            );
+            Read::Unknown(part.problem(&pointer, text))
+        }
         None if part.document().in_folder => Read::File(Why::Unknown),
         None => Read::Unknown(unknown(part)),
     }
@@ -253,7 +344,7 @@ fn define(part: Part<'_>, form: Form, of_stream: Option<StreamName>) -> Result<D
     })
 }
 
-/// A consumer's configuration does not say what stream it is for: the only one that is defined in its folder.
+/// A consumer's configuration does not say what stream it is for: the only one that is defined in its folder, with a note.
 fn find_streams(found: &mut [Defined<'_>]) {
     let mut streams: BTreeMap<String, Vec<StreamName>> = BTreeMap::new();
     for defined in found.iter() {
@@ -269,6 +360,7 @@ fn find_streams(found: &mut [Defined<'_>]) {
             && let Some([only]) = streams.get(&folder).map(Vec::as_slice)
         {
             consumer.stream = Some(only.clone());
+            defined.misses.push(Miss::of_stream(only));
         }
     }
 }

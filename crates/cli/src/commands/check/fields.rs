@@ -9,8 +9,9 @@ use leeward_core::snapshot::Placement;
 use serde_json::Value;
 
 use super::form::Form;
+use super::misses;
 use super::part::{Part, escaped, path};
-use crate::input::{self, Problem, other_type};
+use crate::input::{self, Problem};
 
 /// What of an object of NACK says whose it is, and whether anybody changes it.
 const OF_OBJECTS: [&str; 4] = [
@@ -72,9 +73,7 @@ fn required<'d>(part: &Part<'d>, pointer: &str, form: Form) -> Result<&'d str, P
             Ok(name)
         }
         Some(Value::String(_)) => Err(part.wrong(pointer, "must be a name")),
-        Some(other) if !other.is_null() => {
-            Err(part.problem(pointer, other_type(&path(pointer), other, "string")))
-        }
+        Some(other) if !other.is_null() => Err(part.mistyped(pointer, "string")),
         Some(_) | None => {
             if let Some(base) = part.value(form.base()) {
                 filled_value(part, form.base(), base)?;
@@ -87,16 +86,22 @@ fn required<'d>(part: &Part<'d>, pointer: &str, form: Form) -> Result<&'d str, P
                     "Required value; if this is a patch of kustomize, build it first: kustomize build … | leeward check -f -"
                 }
             };
-            Err(part.wrong(pointer, text))
+            Err(match misses::meant_for(part, form, pointer) {
+                Some(written) => part.wrong(
+                    pointer,
+                    &format!("Required value: nobody reads {written}, which was probably meant to say it"),
+                ),
+                None => part.wrong(pointer, text),
+            })
         }
     }
 }
 
 /// Refuses what is still to be filled in.
 fn filled(part: &Part<'_>, pointer: &str, text: &str) -> Result<(), Problem> {
-    match input::placeholder(text) {
+    match input::unfilled(&path(pointer), text) {
         None => Ok(()),
-        Some(placeholder) => Err(part.problem(pointer, input::unfilled(&path(pointer), placeholder))),
+        Some(unfilled) => Err(part.problem(pointer, unfilled)),
     }
 }
 
@@ -151,7 +156,7 @@ fn placement(part: &Part<'_>, form: Form) -> Result<Option<Placement>, Problem> 
             filled(part, &at, cluster)?;
             Some(cluster.as_str()).filter(|cluster| !cluster.is_empty())
         }
-        Some(other) => return Err(part.problem(&at, other_type(&path(&at), other, "string"))),
+        Some(_) => return Err(part.mistyped(&at, "string")),
     };
     Ok(Some(Placement {
         cluster: cluster.map(ClusterName::from),
@@ -175,7 +180,7 @@ fn tags(part: &Part<'_>, pointer: &str) -> Result<Vec<Tag>, Problem> {
                 filled(part, &pointer, tag)?;
                 Ok(Tag::from(tag.as_str()))
             }
-            other => Err(part.problem(&pointer, other_type(&path(&pointer), other, "string"))),
+            _ => Err(part.mistyped(&pointer, "string")),
         }
     };
     items.iter().enumerate().map(tag).collect()
@@ -191,7 +196,7 @@ fn metadata(part: &Part<'_>, form: Form) -> Result<BTreeMap<String, String>, Pro
         Some(Value::Object(fields)) => fields,
         Some(other) => {
             filled_value(part, &pointer, other)?;
-            return Err(part.problem(&pointer, other_type(&path(&pointer), other, "object")));
+            return Err(part.mistyped(&pointer, "object"));
         }
     };
     let text = |(key, value): (&String, &Value)| {
@@ -203,7 +208,7 @@ fn metadata(part: &Part<'_>, form: Form) -> Result<BTreeMap<String, String>, Pro
                 }
                 Ok((key.clone(), text.clone()))
             }
-            other => Err(part.problem(&pointer, other_type(&path(&pointer), other, "string"))),
+            _ => Err(part.mistyped_entry(&pointer)),
         }
     };
     fields.iter().map(text).collect()

@@ -1,14 +1,11 @@
-//! The forms that streams and consumers are written in, and how each is told from what is no definition.
-
-use serde_json::Value;
-
-use super::part::Part;
-use crate::input;
+//! The forms that streams and consumers are written in.
 
 /// NACK's group of kinds.
 pub const NACK: &str = "jetstream.nats.io";
 /// The version of it that is stored.
 pub const NACK_VERSION: &str = "jetstream.nats.io/v1beta2";
+/// Another that the apiserver takes.
+pub const NACK_OLD_VERSION: &str = "jetstream.nats.io/v1beta1";
 
 /// The form that a definition is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +88,9 @@ impl Form {
 }
 
 /// Fields of configurations of streams and consumers alike.
-const BOTH: [&str; 4] = ["name", "description", "num_replicas", "metadata"];
+pub const BOTH: [&str; 4] = ["name", "description", "num_replicas", "metadata"];
 /// Fields of a stream's configuration alone, up to 2.14.
-const STREAM: [&str; 36] = [
+pub const STREAM: [&str; 36] = [
     "subjects",
     "retention",
     "storage",
@@ -132,7 +129,7 @@ const STREAM: [&str; 36] = [
     "mirror_lag",
 ];
 /// Fields of a consumer's configuration alone.
-const CONSUMER: [&str; 31] = [
+pub const CONSUMER: [&str; 31] = [
     "durable_name",
     "deliver_policy",
     "deliver_subject",
@@ -165,23 +162,6 @@ const CONSUMER: [&str; 31] = [
     "priority_timeout",
     "stream_name",
 ];
-/// Fields that no other file has: even one of them, or one that was meant to be it, is a trace of a definition.
-const TELLING: [&str; 13] = [
-    "num_replicas",
-    "duplicate_window",
-    "max_msgs_per_subject",
-    "discard_new_per_subject",
-    "durable_name",
-    "deliver_policy",
-    "deliver_subject",
-    "ack_policy",
-    "ack_wait",
-    "max_deliver",
-    "max_ack_pending",
-    "filter_subject",
-    "filter_subjects",
-];
-
 /// Of every kind of NACK (deploy/crds.yml of its repository, as of April 2026).
 const NACK_ALL: [&str; 13] = [
     "account",
@@ -280,54 +260,3 @@ const NACK_CONSUMER: [&str; 31] = [
     "priorityPolicy",
     "pinnedTtl",
 ];
-
-/// What a configuration without a kind is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Config {
-    /// Of this form.
-    Form(Form),
-    /// Something of a stream or consumer, but not enough to tell which.
-    Trace,
-    /// Nothing of either.
-    Other,
-}
-
-/// What a configuration is, by its fields.
-pub fn of_config(part: &Part<'_>) -> Config {
-    let Some(Value::Object(fields)) = part.value("") else {
-        return Config::Other;
-    };
-    let count = |known: &[&str]| {
-        fields
-            .keys()
-            .filter(|field| known.contains(&field.as_str()))
-            .count()
-    };
-    let (both, stream, consumer) = (count(&BOTH), count(&STREAM), count(&CONSUMER));
-    let others = fields.len() - both - stream - consumer;
-    let is_telling = |field: &String| {
-        TELLING
-            .iter()
-            .any(|known| field == known || input::is_near(field, known))
-    };
-    let trace = || {
-        if fields.keys().any(is_telling) {
-            Config::Trace
-        } else {
-            Config::Other
-        }
-    };
-    if others > both + stream + consumer || fields.is_empty() {
-        return trace();
-    }
-    let has = |field: &str| fields.contains_key(field);
-    match (stream, consumer) {
-        (0, 0) if has("name") && has("num_replicas") => Config::Form(Form::StreamConfig),
-        // A name alone says as little as nothing where there are other fields.
-        (0, 0) if others > 0 => trace(),
-        (0, 0) => Config::Trace,
-        (stream, consumer) if stream > consumer => Config::Form(Form::StreamConfig),
-        (stream, consumer) if stream < consumer => Config::Form(Form::ConsumerConfig),
-        (_, _) => Config::Trace,
-    }
-}

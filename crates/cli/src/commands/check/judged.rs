@@ -11,14 +11,19 @@ use leeward_core::policy::Policy;
 use leeward_core::snapshot::Stream;
 use leeward_core::topology::TopologyKey;
 
-use super::account::{self, Choice, Owner};
+use super::account::{self, Choice};
 use super::definitions::{Defined, What};
 use super::form::Form;
+use super::part::{escaped, path};
+use super::streams::Streams;
 use crate::document::{CheckFinding, Checked};
 use crate::input::{self, Problem};
 use crate::judge::{Judged, name_of};
 use crate::look::Seen;
 use crate::policies::Given;
+
+/// Said where servers were not asked.
+const JUDGED_ALONE: &str = "the files were judged alone: their clusters and tags were not looked up";
 
 /// What was checked, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,42 +68,48 @@ impl Ground<'_> {
         known
     }
 
-    /// The stream of a consumer: as it is defined, in the consumer's namespace first, else as it is.
-    fn stream(&self, name: &StreamName, owner: &Owner<'_>, defined: &[Defined<'_>]) -> Option<Definition> {
-        let named = defined.iter().filter_map(|defined| match &defined.what {
-            What::Stream(definition) if definition.stream == *name => Some((defined.owner, definition)),
-            What::Stream(_) | What::Consumer(_) => None,
-        });
-        let named: Vec<_> = named.collect();
-        let near = named.iter().find(|(of, _)| of.namespace == owner.namespace);
-        let among_files = near
-            .or(named.first())
-            .map(|(_, definition)| (*definition).clone());
+    /// The stream of a consumer: as it is defined, else as it is.
+    fn stream(
+        &self,
+        name: &StreamName,
+        consumer: &Defined<'_>,
+        streams: &Streams<'_, '_>,
+    ) -> Option<Definition> {
         let live = || {
             let (seen, _) = self.live?;
             let stream = seen.view.streams.iter().find(|stream| stream.name == *name)?;
             Some(as_definition(stream))
         };
-        among_files.or_else(live)
+        streams.beside(consumer, name).cloned().or_else(live)
     }
 
     /// What every policy says that selects a definition, by rank.
-    fn judge(&self, one: &Defined<'_>, defined: &[Defined<'_>]) -> Vec<(usize, Judgement)> {
+    fn judge(
+        &self,
+        one: &Defined<'_>,
+        streams: &Streams<'_, '_>,
+        known: &[Known<'_>],
+    ) -> Vec<(usize, Judgement)> {
         let stream = match &one.what {
             What::Stream(_) => None,
             What::Consumer(consumer) => {
                 let name = consumer.stream.as_ref();
-                name.and_then(|name| self.stream(name, &one.owner, defined))
+                name.and_then(|name| self.stream(name, one, streams))
             }
         };
-        let judged = self.policies.iter().enumerate().map(|(at, given)| {
-            let policy = &given.policy;
-            let judgement = match &one.what {
-                What::Stream(definition) => judge_stream(definition, policy, &self.known(at, policy)),
-                What::Consumer(consumer) => judge_consumer(consumer, stream.as_ref(), policy),
-            };
-            (at, judgement)
-        });
+        let judged = self
+            .policies
+            .iter()
+            .zip(known)
+            .enumerate()
+            .map(|(at, (given, known))| {
+                let policy = &given.policy;
+                let judgement = match &one.what {
+                    What::Stream(definition) => judge_stream(definition, policy, known),
+                    What::Consumer(consumer) => judge_consumer(consumer, stream.as_ref(), policy),
+                };
+                (at, judgement)
+            });
         judged.filter(|(_, judgement)| judgement.selected).collect()
     }
 }
@@ -132,6 +143,11 @@ pub fn location(home: &str, policy: &Policy) -> Location {
 /// Judges every definition by the policy that is for it: of its account as far as the files say that, and the first of those.
 pub fn definitions(defined: &[Defined<'_>], ground: &Ground<'_>) -> Outcome {
     let mut outcome = Outcome::default();
+    let streams = Streams::of(defined);
+    let policies = ground.policies.iter().enumerate();
+    let known: Vec<Known<'_>> = policies
+        .map(|(at, given)| ground.known(at, &given.policy))
+        .collect();
     let mut selecting = BTreeSet::new();
     let mut unclear: BTreeMap<BTreeSet<usize>, Vec<&Defined<'_>>> = BTreeMap::new();
     for one in defined {
@@ -139,7 +155,7 @@ pub fn definitions(defined: &[Defined<'_>], ground: &Ground<'_>) -> Outcome {
             outcome.errors.push(problem);
             continue;
         }
-        let mut judged = ground.judge(one, defined);
+        let mut judged = ground.judge(one, &streams, &known);
         let positions: Vec<usize> = judged.iter().map(|(at, _)| *at).collect();
         selecting.extend(positions.iter().copied());
         let choice = account::choose(&positions, ground.policies, &one.owner);
@@ -166,11 +182,11 @@ fn unfilled_metadata(defined: &Defined<'_>, policies: &[Given]) -> Option<Proble
         .iter()
         .flat_map(|given| given.policy.streams.metadata.keys());
     let mut values = keys.filter_map(|key| Some((key, definition.metadata.get(key)?)));
-    let (key, placeholder) = values.find_map(|(key, value)| Some((key, input::placeholder(value)?)))?;
-    let base = defined.form.base();
-    let pointer = format!("{base}/metadata/{}", super::part::escaped(key));
-    let text = input::unfilled(&super::part::path(&pointer), placeholder);
-    Some(defined.part.problem(&pointer, text))
+    values.find_map(|(key, value)| {
+        let pointer = format!("{}/metadata/{}", defined.form.base(), escaped(key));
+        let text = input::unfilled(&path(&pointer), value)?;
+        Some(defined.part.problem(&pointer, text))
+    })
 }
 
 fn several_accounts<'d>(
@@ -207,6 +223,14 @@ impl Outcome {
         }
     }
 
+    /// Nothing but an error.
+    pub fn with_error(error: Problem) -> Self {
+        Self {
+            errors: vec![error],
+            ..Self::default()
+        }
+    }
+
     fn add(&mut self, defined: &Defined<'_>, choice: &Choice, judgement: Judgement, ground: &Ground<'_>) {
         let Judgement {
             selected: _,
@@ -218,10 +242,9 @@ impl Outcome {
             match undecided {
                 // Who looks at files alone knows that no server was asked.
                 Undecided::ServersUnknown if ground.live.is_none() => {
-                    let note =
-                        "the files were judged alone: their clusters and tags were not looked up".to_owned();
-                    if !self.notes.contains(&note) {
-                        self.notes.push(note);
+                    // It is the first note, so that it is soon found there.
+                    if self.notes.first().is_none_or(|first| first != JUDGED_ALONE) {
+                        self.notes.insert(0, JUDGED_ALONE.to_owned());
                     }
                 }
                 Undecided::HomeUnknown

@@ -1,5 +1,6 @@
 //! Fields that nobody reads: misspelt, or in a wrong place. What they were meant to say is not in the stream.
 
+use leeward_core::names::StreamName;
 use leeward_core::policy::IGNORE_KEY;
 use serde_json::Value;
 
@@ -16,6 +17,19 @@ pub struct Miss {
     pub text: String,
     /// Whether it was meant to say a place.
     pub is_placement: bool,
+}
+
+impl Miss {
+    /// That a consumer does not say its stream, so that the only one of its folder is taken for it.
+    pub fn of_stream(stream: &StreamName) -> Self {
+        Self {
+            pointer: String::new(),
+            text: format!(
+                "its stream is not said, and {stream} is taken for it, the only one of the folder: write \"stream_name\": \"{stream}\" to say it"
+            ),
+            is_placement: false,
+        }
+    }
 }
 
 /// Fields of an object of Kubernetes.
@@ -37,8 +51,50 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("location", "placement"),
     ("region", "placement.tags"),
 ];
+/// Names at the base of single forms, with what is meant.
+const OF_FORMS: [(Form, &str, &str); 9] = [
+    (Form::NackBucket, "name", "bucket"),
+    (Form::NackStore, "name", "bucket"),
+    (Form::NackStream, "stream", "name"),
+    (Form::NackStream, "streamName", "name"),
+    (Form::StreamConfig, "stream", "name"),
+    (Form::NackConsumer, "stream", "streamName"),
+    (Form::NackConsumer, "durable", "durableName"),
+    (Form::ConsumerConfig, "durable", "durable_name"),
+    (Form::ConsumerConfig, "stream", "stream_name"),
+];
 /// What the other forms call the replicas.
 const REPLICAS: [&str; 3] = ["replicas", "num_replicas", "numReplicas"];
+
+/// The path of a field that was probably meant to be the one that is missing.
+pub fn meant_for(part: &Part<'_>, form: Form, missing: &str) -> Option<String> {
+    if part.value(form.base()).is_none() {
+        let (name, _) = part.fields("").find(|(name, _)| input::is_near(name, "spec"))?;
+        return Some(name.clone());
+    }
+    let wanted = missing.rsplit('/').next()?;
+    let (name, _) = part
+        .fields(form.base())
+        .find(|(name, _)| meant(form, name) == Some(wanted))?;
+    Some(path(&format!("{}/{}", form.base(), escaped(name))))
+}
+
+/// The field at the base of a form that a name which is none was meant to be.
+fn meant(form: Form, name: &str) -> Option<&'static str> {
+    let known: Vec<&str> = form.fields().collect();
+    if known.contains(&name) {
+        return None;
+    }
+    let of_form = OF_FORMS
+        .iter()
+        .find(|(of, wrong, _)| *of == form && *wrong == name);
+    let elsewhere = ELSEWHERE.iter().find(|(wrong, _)| *wrong == name);
+    match (of_form, elsewhere) {
+        (Some((_, _, meant)), _) | (None, Some((_, meant))) => Some(*meant),
+        (None, None) if REPLICAS.contains(&name) => form.replicas().rsplit('/').next(),
+        (None, None) => input::nearest(name, known),
+    }
+}
 
 /// All of a definition.
 pub fn of(part: &Part<'_>, form: Form) -> Vec<Miss> {
@@ -99,19 +155,8 @@ fn marks_of_objects(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
 }
 
 fn at_base(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
-    let replicas = form.replicas().rsplit('/').next().unwrap_or_default();
     for (name, _) in part.fields(form.base()) {
-        let known: Vec<&str> = form.fields().collect();
-        if known.contains(&name.as_str()) {
-            continue;
-        }
-        let elsewhere = ELSEWHERE.iter().find(|(wrong, _)| wrong == name);
-        let meant = match elsewhere {
-            Some((_, meant)) => Some(*meant),
-            None if REPLICAS.contains(&name.as_str()) => Some(replicas),
-            None => input::nearest(name, known),
-        };
-        if let Some(meant) = meant {
+        if let Some(meant) = meant(form, name) {
             let text = format!("unknown field: {meant} is meant");
             misses.push(miss(format!("{}/{}", form.base(), escaped(name)), &text));
         }

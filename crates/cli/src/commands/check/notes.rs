@@ -27,7 +27,8 @@ pub fn passed(input: &[Passed], found: &Found<'_>) -> Vec<String> {
         let (said, text) = match why {
             Why::Unknown => (Said::Unknown, file.clone()),
             Why::Tool(tool) => (Said::Tools, format!("{file} ({tool})")),
-            Why::Language(language) => (Said::Languages, format!("{file} ({language})")),
+            Why::Language(language) => (Said::Language(language.name, language.cure("FILE")), file.clone()),
+            Why::Ending => (Said::Endings, file.clone()),
             Why::Empty => (Said::Empty, file.clone()),
             Why::Irregular => (Said::Irregular, file.clone()),
             Why::Excluded => (Said::Excluded, file.clone()),
@@ -42,7 +43,7 @@ pub fn passed(input: &[Passed], found: &Found<'_>) -> Vec<String> {
                 counted(files.len(), "file"),
                 said.words(files.len()),
                 some(&files)
-            )
+            ) + &said.cure()
         })
         .collect();
     if !found.others.is_empty() {
@@ -69,32 +70,47 @@ pub fn passed(input: &[Passed], found: &Found<'_>) -> Vec<String> {
 }
 
 /// Why files were passed over, in the order of the notes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Said {
     Tools,
     Unknown,
-    Languages,
+    /// One that is not read, with what to do.
+    Language(&'static str, String),
+    Endings,
     Empty,
     Irregular,
     Excluded,
 }
 
 impl Said {
-    fn words(self, count: usize) -> &'static str {
-        match (self, count) {
+    fn cure(&self) -> String {
+        match self {
+            Self::Language(_, cure) => format!(": {cure}"),
+            Self::Endings => {
+                ": name with -f what is a definition, and render first what is a template".to_owned()
+            }
+            Self::Tools | Self::Unknown | Self::Empty | Self::Irregular | Self::Excluded => String::new(),
+        }
+    }
+
+    fn words(&self, count: usize) -> String {
+        let words = match (self, count) {
+            (Self::Language(name, _), 1) => return format!("that is not read ({name}) was passed over"),
+            (Self::Language(name, _), _) => return format!("that are not read ({name}) were passed over"),
+            (Self::Endings, 1) => "whose name goes on behind .yaml, .yml or .json was passed over",
+            (Self::Endings, _) => "whose names go on behind .yaml, .yml or .json were passed over",
             (Self::Tools, 1) => "of another tool was passed over",
             (Self::Tools, _) => "of other tools were passed over",
             (Self::Unknown, 1) => "that has nothing of a stream or consumer was passed over",
             (Self::Unknown, _) => "that have nothing of a stream or consumer were passed over",
-            (Self::Languages, 1) => "in a language that is not read was passed over",
-            (Self::Languages, _) => "in languages that are not read were passed over",
             (Self::Empty, 1) => "has no document",
             (Self::Empty, _) => "have no document",
             (Self::Irregular, 1) => "is a pipe, a socket or a device, and was passed over",
             (Self::Irregular, _) => "are pipes, sockets or devices, and were passed over",
             (Self::Excluded, 1) => "or folder was left out by --exclude",
             (Self::Excluded, _) => "or folders were left out by --exclude",
-        }
+        };
+        words.to_owned()
     }
 }
 

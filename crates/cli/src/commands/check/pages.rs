@@ -12,7 +12,7 @@ const LISTS: [&str; 2] = ["streams", "consumers"];
 /// How many names a message shows.
 const SHOWN: usize = 6;
 
-/// Pages of one list: those of one folder that say the same of its length, and of one stream if they list consumers.
+/// Pages of one list: those of one file or folder that say the same of its length, and of one stream if they list consumers.
 type Of<'d> = (Option<&'d Path>, &'static str, Option<&'d str>, u64);
 
 struct Page<'d> {
@@ -23,20 +23,118 @@ struct Page<'d> {
     total: u64,
     offset: u64,
     items: u64,
+    names: Vec<&'d str>,
     /// What the servers know of and do not describe.
     missing: Vec<&'d str>,
     stream: Option<&'d str>,
 }
 
-/// What is not among the pages, said once for every list.
-pub fn missing(documents: &[Document]) -> Vec<Problem> {
-    let mut lists: BTreeMap<Of<'_>, Vec<Page<'_>>> = BTreeMap::new();
-    for page in documents.iter().flat_map(pages) {
-        let folder = Path::new(&page.document.file).parent();
-        let of = (folder, page.list, page.stream, page.total);
+/// What pages say of their lists.
+#[derive(Debug, Default)]
+pub struct Pages {
+    /// What is not among them, or does not fit together, once for every list.
+    pub wrong: Vec<Problem>,
+    /// Pages of several files that were taken for one list.
+    pub notes: Vec<Problem>,
+}
+
+/// Pages say nothing of their account. Those of one file are of one list; what is not whole in its file may go on in others
+/// of its folder.
+pub fn read(documents: &[Document]) -> Pages {
+    let mut found = Pages::default();
+    let of_files = lists(documents.iter().flat_map(pages), Some);
+    let (whole, parts): (Vec<_>, Vec<_>) = of_files
+        .into_iter()
+        .partition(|pages| seen(pages) >= total(pages));
+    let of_folders = lists(parts.into_iter().flatten(), Path::parent);
+    for pages in whole.into_iter().chain(of_folders) {
+        if let Some(text) = contradiction(&pages) {
+            found.wrong.extend(said(&pages, &text));
+            continue;
+        }
+        let files: BTreeSet<&str> = pages.iter().map(|page| page.document.file.as_str()).collect();
+        if files.len() > 1 {
+            let files: Vec<&str> = files.into_iter().collect();
+            let text = format!(
+                "the pages in {} are taken for one list: if they are of several accounts, give each account a folder of its own",
+                some(&files)
+            );
+            found.notes.extend(said(&pages, &text));
+        }
+        found.wrong.extend(of_list(&pages));
+    }
+    found
+}
+
+fn lists<'d>(
+    pages: impl Iterator<Item = Page<'d>>,
+    place: impl Fn(&'d Path) -> Option<&'d Path>,
+) -> Vec<Vec<Page<'d>>> {
+    let mut lists: BTreeMap<Of<'d>, Vec<Page<'d>>> = BTreeMap::new();
+    for page in pages {
+        let of = (
+            place(Path::new(&page.document.file)),
+            page.list,
+            page.stream,
+            page.total,
+        );
         lists.entry(of).or_default().push(page);
     }
-    lists.into_values().flat_map(of_list).collect()
+    let mut lists: Vec<Vec<Page<'d>>> = lists.into_values().collect();
+    for pages in &mut lists {
+        pages.sort_by_key(|page| page.offset);
+    }
+    lists
+}
+
+/// Why pages cannot be of one list: it has one name at each place, and each name at one place.
+fn contradiction(pages: &[Page<'_>]) -> Option<String> {
+    let mut names: BTreeMap<u64, &str> = BTreeMap::new();
+    let mut places: BTreeMap<&str, u64> = BTreeMap::new();
+    for page in pages {
+        for (place, name) in (page.offset..).zip(page.names.iter().copied()) {
+            let is_same =
+                *names.entry(place).or_insert(name) == name && *places.entry(name).or_insert(place) == place;
+            if !is_same {
+                let text = "these are pages of several lists: give each account a folder of its own, and pages of one time";
+                return Some(text.to_owned());
+            }
+        }
+    }
+    None
+}
+
+fn total(pages: &[Page<'_>]) -> u64 {
+    pages.first().map_or(0, |page| page.total)
+}
+
+/// How much of a list its pages have, which are in order.
+fn seen(pages: &[Page<'_>]) -> u64 {
+    let (mut seen, mut end) = (0_u64, 0_u64);
+    for page in pages {
+        let after = page.offset.saturating_add(page.items + page.missing.len() as u64);
+        seen += after.saturating_sub(page.offset.max(end));
+        end = end.max(after);
+    }
+    seen
+}
+
+fn said(pages: &[Page<'_>], text: &str) -> Option<Problem> {
+    let first = pages.first()?;
+    let pointer = format!("{}/{}", first.at, first.list);
+    Some(
+        first
+            .document
+            .problem(&pointer, format!("{}: {text}", first.list)),
+    )
+}
+
+fn some(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn pages(document: &Document) -> Vec<Page<'_>> {
@@ -66,8 +164,15 @@ fn page<'d>(document: &'d Document, at: String, value: &'d Value) -> Option<Page
     }
     let missing = value.get("missing").and_then(Value::as_array);
     let stream = items.first().and_then(|item| item.get("stream_name"));
+    let name = |item: &'d Value| {
+        let pointers = ["/config/name", "/name"];
+        pointers
+            .iter()
+            .find_map(|pointer| item.pointer(pointer)?.as_str())
+    };
     Some(Page {
         document,
+        names: items.iter().filter_map(name).collect(),
         at,
         list,
         total,
@@ -78,39 +183,19 @@ fn page<'d>(document: &'d Document, at: String, value: &'d Value) -> Option<Page
     })
 }
 
-fn of_list(mut pages: Vec<Page<'_>>) -> Vec<Problem> {
-    pages.sort_by_key(|page| page.offset);
-    let (mut seen, mut end) = (0_u64, 0_u64);
-    for page in &pages {
-        let after = page.offset.saturating_add(page.items + page.missing.len() as u64);
-        seen += after.saturating_sub(page.offset.max(end));
-        end = end.max(after);
-    }
-    let Some(first) = pages.first() else {
-        return Vec::new();
-    };
-    let list = first.list;
-    let said = |text: String| {
-        let pointer = format!("{}/{list}", first.at);
-        first.document.problem(&pointer, format!("{list}: {text}"))
-    };
-    let total = first.total;
+fn of_list(pages: &[Page<'_>]) -> Vec<Problem> {
+    let (seen, total) = (seen(pages), total(pages));
     let other_pages = (seen < total).then(|| {
-        said(format!(
-            "these are {seen} of {total}: give the other pages too, in this folder or in one file"
-        ))
+        format!("these are {seen} of {total}: give the other pages too, in this folder or in one file")
     });
     let missing: BTreeSet<&str> = pages.iter().flat_map(|page| &page.missing).copied().collect();
+    let missing: Vec<&str> = missing.into_iter().collect();
     let unknown = (!missing.is_empty()).then(|| {
-        let shown: Vec<&str> = missing.iter().take(SHOWN).copied().collect();
-        let more = match missing.len().saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        said(format!(
-            "the servers did not describe {}{more}: ask for the list again",
-            shown.join(", ")
-        ))
+        format!(
+            "the servers did not describe {}: ask for the list again",
+            some(&missing)
+        )
     });
-    other_pages.into_iter().chain(unknown).collect()
+    let texts = other_pages.into_iter().chain(unknown);
+    texts.filter_map(|text| said(pages, &text)).collect()
 }

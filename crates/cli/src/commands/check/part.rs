@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::config::form_of;
 use crate::document::Source;
 use crate::input::{Document, Place, Problem};
 
@@ -14,6 +15,9 @@ const LISTS: [&str; 5] = [
     "stream_detail",
     "consumer_detail",
 ];
+
+/// How deep a configuration is looked for where none is read.
+const DEEPEST: usize = 4;
 
 /// A part of a document; pointers are relative to it.
 #[derive(Clone, Debug)]
@@ -41,8 +45,17 @@ impl<'d> Part<'d> {
             }
             Some(Value::Object(fields)) if !fields.contains_key("kind") => {
                 let lists = LISTS.iter().filter(|list| holds_objects(fields, list));
-                let inner: Vec<Self> = lists.map(|list| self.within(&format!("/{list}"))).collect();
-                if inner.is_empty() || fields.contains_key("config") {
+                let mut inner: Vec<Self> = lists.map(|list| self.within(&format!("/{list}"))).collect();
+                if fields.contains_key("server") && fields.get("data").is_some_and(Value::is_object) {
+                    inner.push(self.within("/data"));
+                }
+                if self.document.tool.is_none() && is_map_of_configs(fields) {
+                    let names = fields.keys().map(|name| format!("/{}", escaped(name)));
+                    inner.extend(names.map(|pointer| self.within(&pointer)));
+                }
+                // The configuration of `/jsz` is the server's.
+                let has_config = fields.contains_key("config") && !fields.contains_key("account_details");
+                if inner.is_empty() || has_config {
                     parts.push(self);
                 }
                 for list in inner {
@@ -51,6 +64,24 @@ impl<'d> Part<'d> {
             }
             Some(_) | None => parts.push(self),
         }
+    }
+
+    /// The account of `/jsz` that it is in.
+    pub fn account(&self) -> Option<&'d str> {
+        let (before, behind) = self.at.split_once("/account_details/")?;
+        let nth = behind.split('/').next()?;
+        let account = self
+            .document
+            .value
+            .pointer(&format!("{before}/account_details/{nth}"))?;
+        ["name", "id"]
+            .iter()
+            .find_map(|field| account.get(field)?.as_str())
+    }
+
+    /// Where in it a configuration is that is not read there.
+    pub fn hidden_config(&self) -> Option<String> {
+        hidden(self.value("")?, DEEPEST)
     }
 
     /// What is at a JSON pointer, as a part of its own.
@@ -103,6 +134,18 @@ impl<'d> Part<'d> {
         self.problem(pointer, format!("{}: {text}", path(pointer)))
     }
 
+    /// That the value at a JSON pointer is of another type than this one.
+    pub fn mistyped(&self, pointer: &str, expected: &str) -> Problem {
+        self.document
+            .mistyped(&self.absolute(pointer), &path(pointer), expected)
+    }
+
+    /// The same of a value whose key anybody may choose.
+    pub fn mistyped_entry(&self, pointer: &str) -> Problem {
+        self.document
+            .mistyped_entry(&self.absolute(pointer), &path(pointer))
+    }
+
     /// Where a JSON pointer leads.
     pub fn source(&self, pointer: &str) -> Source {
         let Place { line, column } = self.document.place(&self.absolute(pointer));
@@ -112,6 +155,32 @@ impl<'d> Part<'d> {
             column,
         }
     }
+}
+
+/// Streams or consumers by name.
+fn is_map_of_configs(fields: &Map<String, Value>) -> bool {
+    let is_config = |value: &Value| value.as_object().is_some_and(|fields| form_of(fields).is_some());
+    !fields.is_empty() && !fields.contains_key("config") && fields.values().all(is_config)
+}
+
+fn hidden(value: &Value, depth: usize) -> Option<String> {
+    let inner: Box<dyn Iterator<Item = (String, &Value)>> = match value {
+        Value::Object(fields) => Box::new(fields.iter().map(|(name, value)| (escaped(name), value))),
+        Value::Array(items) => Box::new(items.iter().enumerate().map(|(at, item)| (at.to_string(), item))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+    };
+    let is_config = |value: &Value| {
+        value.as_object().is_some_and(|fields| {
+            form_of(fields).is_some() && (fields.contains_key("name") || fields.contains_key("durable_name"))
+        })
+    };
+    inner.into_iter().find_map(|(name, value)| {
+        if is_config(value) {
+            return Some(format!("/{name}"));
+        }
+        let within = hidden(value, depth.checked_sub(1)?)?;
+        Some(format!("/{name}{within}"))
+    })
 }
 
 fn holds_objects(fields: &Map<String, Value>, list: &str) -> bool {

@@ -64,14 +64,11 @@ fn notification(level: &str, text: &str) -> Value {
 /// What is wrong with a file, at its place.
 fn failure(error: &CheckError) -> Value {
     let mut failure = notification("error", &error.to_string());
-    // Standard input has no name to point at.
-    if error.file != "-" {
-        let mut place = json!({"artifactLocation": {"uri": uri(&error.file)}});
-        if let (Some(line), Some(column)) = (error.line, error.column) {
-            place["region"] = json!({"startLine": line, "startColumn": column});
-        }
-        failure["locations"] = json!([{"physicalLocation": place}]);
+    let mut place = json!({"artifactLocation": {"uri": uri(&error.file)}});
+    if let (Some(line), Some(column)) = (error.line, error.column) {
+        place["region"] = json!({"startLine": line, "startColumn": column});
     }
+    failure["locations"] = json!([{"physicalLocation": place}]);
     failure
 }
 
@@ -109,6 +106,9 @@ fn physical(source: &Source) -> Value {
 
 /// A path as a URI: relative as it was given, so that it is found below the repository.
 fn uri(file: &str) -> String {
+    if file == "-" {
+        return "stdin".to_owned();
+    }
     let path = file.strip_prefix("./").unwrap_or(file);
     let scheme = if Path::new(path).is_absolute() {
         "file://"

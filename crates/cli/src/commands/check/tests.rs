@@ -7,6 +7,8 @@ use crate::input::Document;
 use crate::judge::fixtures;
 
 mod accounts;
+mod names;
+mod outputs;
 mod reading;
 mod strangers;
 mod unready;

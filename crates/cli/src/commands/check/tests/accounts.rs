@@ -296,3 +296,100 @@ fn configurations_without_their_name_are_refused_by_the_path_and_consumers_are_n
     let document = of_folder(&[("1.yaml", WHOLE), ("a.json", consumer)]);
     assert_eq!(document.checked[0].subject, "Consumer ?/c", "{document:#?}");
 }
+
+/// A stream and a consumer of one replica, as `/jsz` has an account.
+fn account(name: &str, replicas: u8) -> String {
+    format!(
+        "{{\"name\": \"{name}\", \"stream_detail\": [{{\"name\": \"S\", \"config\": {{\"name\": \"S\", \"subjects\": [\"a\"], \
+         \"num_replicas\": {replicas}, \"placement\": {{\"tags\": [\"region:us-east\"]}}}}, \"consumer_detail\": [{{\"stream_name\": \
+         \"S\", \"name\": \"{name}\", \"config\": {{\"durable_name\": \"{name}\", \"ack_policy\": \"explicit\", \"num_replicas\": 1}}}}]}}]}}"
+    )
+}
+
+#[test]
+fn a_consumer_is_beside_the_stream_of_its_own_account() {
+    let tagged = WHOLE.replace(
+        "{mode: Enforce}",
+        "{topology: {key: ServerTag, tagPrefix: \"region:\"}}",
+    );
+    let jsz = format!(
+        "{{\"server_id\": \"N\", \"config\": {{\"max_memory\": 1, \"store_dir\": \"x\"}}, \"streams\": 2, \"account_details\": [{}, {}]}}",
+        account("one", 1),
+        account("three", 3)
+    );
+    let document = of_folder(&[("1.yaml", &tagged), ("a.json", &jsz)]);
+    assert_eq!(document.checked[3].subject, "Consumer S/three");
+    assert_eq!(all_rules(&document), ["SinglePeer"], "{document:#?}");
+    assert_eq!(document.checked[3].findings.len(), 1);
+    let of = |kind: &str, account: &str, spec: &str| {
+        format!(
+            "---\napiVersion: jetstream.nats.io/v1beta2\nkind: {kind}\nmetadata: {{name: {account}}}\nspec: {{account: {account}, {spec}}}\n"
+        )
+    };
+    let stream = |account, replicas| {
+        of(
+            "Stream",
+            account,
+            &format!("name: S, replicas: {replicas}, placement: {{tags: [\"region:us-east\"]}}"),
+        )
+    };
+    let consumer = |account| {
+        of(
+            "Consumer",
+            account,
+            &format!("streamName: S, durableName: {account}, replicas: 1"),
+        )
+    };
+    let all = stream("a", 1) + &stream("b", 3) + &consumer("a") + &consumer("b") + &consumer("c");
+    let document = of_folder(&[("1.yaml", &tagged), ("a.yaml", &all)]);
+    assert_eq!(document.checked[3].findings.len(), 1, "{document:#?}");
+    assert_eq!(all_rules(&document), ["SinglePeer"], "{document:#?}");
+    assert!(document.undecided[0].contains("Consumer S/c: "), "{document:#?}");
+}
+
+#[test]
+fn pages_of_several_files_are_one_list_only_with_a_note_and_if_they_fit() {
+    let notes = |files: &[(&str, String)]| {
+        let mut all = vec![("1.yaml", WHOLE)];
+        all.extend(files.iter().map(|(name, text)| (*name, text.as_str())));
+        let document = of_folder(&all);
+        let notes = document.notes.into_iter().filter(|note| note.contains("pages"));
+        (notes.collect::<Vec<_>>(), document.undecided)
+    };
+    let (first, last) = (page(0, &["A", "B"], ""), page(2, &["C"], ""));
+    let (said, undecided) = notes(&[("a.json", first.clone()), ("b.json", last.clone())]);
+    assert!(
+        said[0].contains("the pages in a.json, b.json are taken for one list"),
+        "{said:?}"
+    );
+    assert_eq!(undecided, [""; 0]);
+    let (said, undecided) = notes(&[
+        ("a.json", first),
+        ("b.json", page(0, &["X", "Y"], "")),
+        ("c.json", last),
+    ]);
+    assert_eq!(said, [""; 0]);
+    assert!(
+        undecided[0].contains("these are pages of several lists"),
+        "{undecided:?}"
+    );
+    let whole = |name: &str| page(0, &[name, "B", "C"], "");
+    assert_eq!(
+        notes(&[("a.json", whole("A")), ("b.json", whole("X"))]),
+        (Vec::new(), Vec::new())
+    );
+}
+
+#[test]
+fn what_a_server_says_without_configurations_is_undecided() {
+    for text in [
+        "{\"stream_name\": \"S\", \"name\": \"c\", \"delivered\": {}, \"num_ack_pending\": 0}",
+        "{\"server_id\": \"N\", \"config\": {\"max_memory\": 1}, \"streams\": 1}",
+    ] {
+        let document = of_folder(&[("1.yaml", WHOLE), ("2.yaml", IN_HOME), ("a.json", text)]);
+        assert!(
+            document.undecided[0].contains("config: Required value"),
+            "{text}: {document:#?}"
+        );
+    }
+}

@@ -23,6 +23,12 @@ fn configurations_of_the_nats_command_are_read() {
         document.checked[1].subject, "Consumer AUDIT/billing",
         "the only stream of its folder"
     );
+    let note = "Consumer AUDIT/billing: its stream is not said, and AUDIT is taken for it";
+    assert!(
+        document.notes.iter().any(|said| said.contains(note)),
+        "{:?}",
+        document.notes
+    );
     assert!(
         document.undecided[0].starts_with("package.json:1:1: cannot be recognised"),
         "the reader passes it over by its name: {:?}",
@@ -59,13 +65,7 @@ fn what_the_nats_command_prints_is_read_in_lists_as_well() {
 #[test]
 fn what_cannot_be_recognised_is_undecided_and_other_objects_are_left_alone() {
     let unread = |text: &str| definitions::read(&parsed("a.yaml", text)).unread.len();
-    for text in [
-        "name: ORDERS",
-        "kind: Stream\nname: ORDERS",
-        "apiVersion: v1",
-        "just text",
-        "[1, {}]",
-    ] {
+    for text in ["name: ORDERS", "apiVersion: v1", "just text", "[1, {}]"] {
         assert!(unread(text) > 0, "{text}");
     }
     for text in [
@@ -75,6 +75,12 @@ fn what_cannot_be_recognised_is_undecided_and_other_objects_are_left_alone() {
     ] {
         assert_eq!(unread(text), 0, "{text}");
     }
+    let documents = parsed("a.yaml", "kind: Stream\nname: ORDERS");
+    let error = definitions::read(&documents).problems.to_string();
+    assert!(
+        error.starts_with("a.yaml:1:1: apiVersion: Required value"),
+        "{error}"
+    );
     let documents = parsed("a.yaml", "apiVersion: jetstream.nats.io/v1beta2\nkind: Steam");
     let error = definitions::read(&documents).problems.to_string();
     assert!(error.starts_with("a.yaml:2:1: kind: must be Stream"), "{error}");
@@ -142,6 +148,6 @@ fn a_definition_that_cannot_be_read_is_an_error_with_its_place() {
             .contains("spec.metadata: Invalid value: \"string\": must be of type object")
     );
     assert!(refused(&nack("name: A\n  metadata:\n    a: 1")).starts_with(
-        "a.yaml:6:5: spec.metadata.a: Invalid value: \"integer\": must be of type string: write \"1\""
+        "a.yaml:6:5: spec.metadata.a: Invalid value: \"integer\": must be of type string: put it in quotes"
     ));
 }
