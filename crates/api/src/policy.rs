@@ -172,10 +172,10 @@ pub struct PlacementPolicySpec {
     pub reset_token: Option<String>,
 }
 
-/// One or more words of a subject.
-pub(crate) const INBOX_PREFIX: &str = "self.matches('^[^ \\t\\n.*>]+([.][^ \\t\\n.*>]+)*$')";
-pub(crate) const INBOX_PREFIX_MESSAGE: &str =
-    "inboxPrefix must be words separated by dots, without wildcards or spaces, such as \"_INBOX_leeward\"";
+/// One or more words of a subject. Those that begin with a dollar are the servers' own.
+pub(crate) const INBOX_PREFIX: &str = "self.matches('^[^ \\t\\n.*>$][^ \\t\\n.*>]*([.][^ \\t\\n.*>]+)*$')";
+pub(crate) const INBOX_PREFIX_MESSAGE: &str = "inboxPrefix must be words separated by dots, without wildcards or spaces, \
+     and not begin with $: such as \"_INBOX_leeward\"";
 
 /// What a policy may do.
 #[derive(

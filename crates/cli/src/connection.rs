@@ -8,13 +8,16 @@ mod context;
 mod environment;
 mod proof;
 
+use anyhow::ensure;
 use leeward_nats::{ConnectConfig, TlsConfig};
+use serde_json::json;
 
 use self::address::Addresses;
 use self::context::Context;
 use self::environment::{Environment, Value};
 use self::proof::Proofs;
 use crate::args::ConnectionArgs;
+use crate::policies::schema;
 
 /// Where the `nats` command connects when nothing says where.
 pub const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
@@ -84,7 +87,7 @@ fn over_references_in(
             tls.handshake_first |= given.handshake_first;
         }
     }
-    with_system_in(args, connections, environment)
+    with_valid_inboxes(with_system_in(args, connections, environment)?)
 }
 
 fn resolve_in(args: &ConnectionArgs, environment: &Environment) -> anyhow::Result<Connections> {
@@ -97,7 +100,26 @@ fn resolve_in(args: &ConnectionArgs, environment: &Environment) -> anyhow::Resul
         account: Some(account),
         system: None,
     };
-    with_system_in(args, connections, environment)
+    with_valid_inboxes(with_system_in(args, connections, environment)?)
+}
+
+/// The same connections, if their inbox prefixes are what a `NatsSystem` may have there.
+fn with_valid_inboxes(connections: Connections) -> anyhow::Result<Connections> {
+    let account = connections.account.as_ref().map(|account| &account.config);
+    let configs = account.into_iter().chain(&connections.system);
+    for prefix in configs.filter_map(|config| config.inbox_prefix.as_deref()) {
+        let wrong = schema::check(&schema::of_inbox_prefix(), &json!(prefix));
+        let words: Vec<&str> = wrong
+            .iter()
+            .map(|wrong| wrong.text.trim_start_matches(": "))
+            .collect();
+        ensure!(
+            words.is_empty(),
+            "--inbox-prefix or inbox_prefix of the context is {prefix:?}: {}",
+            words.join(", ")
+        );
+    }
+    Ok(connections)
 }
 
 fn account(

@@ -5,7 +5,7 @@
 
 mod files;
 mod object;
-mod schema;
+pub mod schema;
 
 use std::time::Duration;
 

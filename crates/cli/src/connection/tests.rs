@@ -1,3 +1,5 @@
+mod inbox;
+
 use std::path::Path;
 
 use leeward_nats::Credentials;

@@ -42,6 +42,12 @@ pub fn of(kind: &str) -> Option<Value> {
     Some(schema)
 }
 
+/// The schema of an `inboxPrefix`.
+pub fn of_inbox_prefix() -> Value {
+    let system = of("NatsSystem").unwrap_or_default();
+    system["properties"]["spec"]["properties"]["inboxPrefix"].clone()
+}
+
 /// The rules in words that are known here too: there is no `type` function, and in Rust's regular expressions a bracket in
 /// brackets begins a class of its own.
 fn translate(schema: &mut Value) {
