@@ -32,6 +32,7 @@ pub fn credentials(namespace: &str, name: &str, credentials: &Credentials) -> Va
     let data = match credentials {
         Credentials::UserPassword { user, password } => json!({"username": user, "password": password}),
         Credentials::Creds(text) => json!({"user.creds": text}),
+        Credentials::Certificate(own) => json!({"tls.crt": own.pem, "tls.key": own.key_pem}),
     };
     secret(namespace, name, &data)
 }

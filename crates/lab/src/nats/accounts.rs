@@ -7,6 +7,7 @@ use async_nats::ConnectOptions;
 use serde_json::{Value, json};
 
 use super::jwt;
+use super::tls::ClientCertificate;
 
 /// Name of the system account.
 pub const SYSTEM_ACCOUNT: &str = "SYS";
@@ -135,6 +136,7 @@ pub enum Credentials {
     },
     /// The text of a `.creds` file.
     Creds(String),
+    Certificate(ClientCertificate),
 }
 
 impl Credentials {
@@ -147,6 +149,9 @@ impl Credentials {
             Self::Creds(text) => options
                 .credentials(text)
                 .context("the lab's own credentials do not parse"),
+            Self::Certificate(certificate) => Ok(
+                options.add_client_certificate(certificate.pem_file.clone(), certificate.key_file.clone())
+            ),
         }
     }
 }
@@ -162,14 +167,19 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Issues credentials for all users of `specs`, the first of which is the system account.
-    pub(crate) fn issue(auth: Auth, specs: &[AccountSpec]) -> anyhow::Result<Self> {
+    /// Issues credentials for all users of `specs`, the first of which is the system account; `certificates` are what users
+    /// are known by that need no password.
+    pub(crate) fn issue(
+        auth: Auth,
+        specs: &[AccountSpec],
+        certificates: Option<&BTreeMap<String, ClientCertificate>>,
+    ) -> anyhow::Result<Self> {
         for spec in specs {
             let same = specs.iter().filter(|other| other.name == spec.name).count();
             ensure!(same == 1, "two accounts are called {}", spec.name);
         }
         let issued = match auth {
-            Auth::Config => Self::by_password(specs),
+            Auth::Config => Self::in_config(specs, certificates),
             Auth::Operator => Self::by_jwt(specs)?,
         };
         Ok(Self {
@@ -178,15 +188,22 @@ impl Accounts {
         })
     }
 
-    fn by_password(specs: &[AccountSpec]) -> Self {
+    fn in_config(specs: &[AccountSpec], certificates: Option<&BTreeMap<String, ClientCertificate>>) -> Self {
         let mut accounts = serde_json::Map::new();
         let mut issued = BTreeMap::new();
         for spec in specs {
             let mut users = Vec::new();
             for user in &spec.users {
-                let name = format!("{}-{}", spec.name, user.name);
-                let password = format!("{name}-password");
-                let mut entry = json!({ "user": name, "password": password });
+                let name = user_name(spec, user);
+                let mut entry = json!({ "user": name });
+                let certificate = certificates.and_then(|certificates| certificates.get(&name));
+                let credentials = if let Some(certificate) = certificate {
+                    Credentials::Certificate(certificate.clone())
+                } else {
+                    let password = format!("{name}-password");
+                    entry["password"] = json!(password);
+                    Credentials::UserPassword { user: name, password }
+                };
                 if let Some(permissions) = &user.permissions {
                     entry["permissions"] = json!({
                         "publish": in_config(&permissions.publish),
@@ -194,10 +211,7 @@ impl Accounts {
                     });
                 }
                 users.push(entry);
-                issued.insert(
-                    (spec.name.clone(), user.name.clone()),
-                    Credentials::UserPassword { user: name, password },
-                );
+                issued.insert((spec.name.clone(), user.name.clone()), credentials);
             }
             let mut account = Value::Object(spec.settings.clone());
             account["users"] = json!(users);
@@ -273,6 +287,17 @@ impl Accounts {
             .map(String::as_str)
             .with_context(|| format!("there is no account {account}"))
     }
+}
+
+/// What the config calls all users.
+pub(crate) fn user_names(specs: &[AccountSpec]) -> Vec<String> {
+    let of_account =
+        |spec: &AccountSpec| -> Vec<String> { spec.users.iter().map(|user| user_name(spec, user)).collect() };
+    specs.iter().flat_map(of_account).collect()
+}
+
+fn user_name(account: &AccountSpec, user: &UserSpec) -> String {
+    format!("{}-{}", account.name, user.name)
 }
 
 fn unlimited_user(specs: &[AccountSpec]) -> Option<(String, String)> {

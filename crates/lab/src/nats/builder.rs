@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Map, Value, json};
 
 use super::accounts::{
-    AccountSpec, Accounts, Auth, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER, UserSpec,
+    self, AccountSpec, Accounts, Auth, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER, UserSpec,
 };
 use super::config::{Node, Ports, Shared};
 use super::jetstream::NotYet;
@@ -38,6 +38,7 @@ pub struct SystemBuilder {
     layout: Layout,
     auth: Auth,
     tls: bool,
+    users_by_certificate: bool,
     monitoring: bool,
     accounts: Vec<AccountSpec>,
     system_users: Vec<UserSpec>,
@@ -61,6 +62,7 @@ impl SystemBuilder {
             layout,
             auth: Auth::Config,
             tls: false,
+            users_by_certificate: false,
             monitoring: false,
             accounts: Vec::new(),
             system_users: Vec::new(),
@@ -88,6 +90,12 @@ impl SystemBuilder {
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
+    }
+
+    /// The same, and servers take the user from the certificate that each client has to show; with [`Auth::Config`].
+    pub fn users_by_certificate(mut self) -> Self {
+        self.users_by_certificate = true;
+        self.tls()
     }
 
     /// Servers answer HTTP monitoring on loopback.
@@ -218,8 +226,14 @@ impl SystemBuilder {
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         self.start_relays(&wan, &nodes)?;
-        let accounts = Accounts::issue(self.auth, &self.all_accounts())?;
-        let tls = self.tls.then(|| Tls::issue(folder.path())).transpose()?;
+        let specs = self.all_accounts();
+        let users = if self.users_by_certificate {
+            accounts::user_names(&specs)
+        } else {
+            Vec::new()
+        };
+        let tls = self.tls.then(|| Tls::issue(folder.path(), &users)).transpose()?;
+        let accounts = Accounts::issue(self.auth, &specs, tls.as_ref().map(|tls| &tls.clients))?;
         let shared = Shared {
             stretched: self.layout.is_stretched(),
             accounts: accounts.config.clone(),

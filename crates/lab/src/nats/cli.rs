@@ -28,6 +28,10 @@ impl System {
                 write(&path, text)?;
                 context["creds"] = json!(path);
             }
+            Credentials::Certificate(own) => {
+                context["cert"] = json!(own.pem_file);
+                context["key"] = json!(own.key_file);
+            }
         }
         if let Some(ca) = self.ca_file() {
             context["ca"] = json!(ca);

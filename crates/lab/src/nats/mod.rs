@@ -44,6 +44,7 @@ pub use layout::{ClusterSpec, Layout, RegionSpec};
 pub use ready::{go_duration, ping};
 pub use spoofer::Spoofer;
 pub use system::System;
+pub use tls::ClientCertificate;
 pub use wan::Wan;
 
 pub use crate::tools::NatsVersion;

@@ -23,6 +23,10 @@ pub(crate) fn config(system: &System, location: &str, credentials: &LabCredentia
             password: password.clone().into(),
         },
         LabCredentials::Creds(text) => Credentials::CredsFile(text.clone().into()),
+        LabCredentials::Certificate(own) => Credentials::TlsClientCertificate {
+            certificate: own.pem.clone(),
+            key: own.key_pem.clone().into(),
+        },
     };
     let urls = system.urls(location).unwrap();
     ConnectConfig {

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod certificates;
 mod chart;
 mod cli;
 mod converge;
