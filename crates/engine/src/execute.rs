@@ -212,11 +212,13 @@ impl<A, C> Tools<'_, A, C> {
 impl<A: Act, C: Clock> Tools<'_, A, C> {
     /// What was read, by the word of the servers alone where nobody else can say it.
     async fn confirmed(self, asset: &AssetName, reading: Reading) -> Sighting {
-        match self.act.confirm(asset, &reading).await {
-            Ok(None) => Sighting::Seen(reading),
-            Ok(Some(confirmed)) => confirmed,
-            Err(_) => Sighting::Unanswered,
-        }
+        let confirmed = self.confirm(asset, reading).await;
+        confirmed.unwrap_or(Sighting::Unanswered)
+    }
+
+    async fn confirm(self, asset: &AssetName, reading: Reading) -> Result<Sighting, ActError> {
+        let confirmed = self.act.confirm(asset, &reading).await?;
+        Ok(confirmed.unwrap_or(Sighting::Seen(reading)))
     }
 
     /// What a look after the request means. One that would end the wait counts only if it is confirmed.

@@ -34,7 +34,7 @@ pub trait Act: Send + Sync + 'static {
 
     /// The same asset as the servers tell it where no client of the account can answer in their place: what an operation
     /// decides on. `None` where there is no such place, as without a user of the system account; then the reading is all
-    /// that can be known.
+    /// that can be known. [`ActError::AnswersDiffer`] where the servers say that another server leads it.
     fn confirm(
         &self,
         asset: &AssetName,

@@ -3,7 +3,7 @@
 //! Promises: an account counts for the one connection on which the server told it, and for none after; a user that comes
 //! to belong to another account ends the connection for good, so that what was decided for the one is never done to the
 //! other (P8). Any client of an account may answer its USER.INFO in the servers' place. So where a user of the system
-//! account observes, it is asked of the servers there, by the names that the server's own INFO line gave to itself and to
+//! account observes, only the servers are asked, there, by the names that the server's own INFO line gave to itself and to
 //! the connection; without one, answers that differ count for nothing, and neither does one that the user's own JWT
 //! contradicts (P11).
 
@@ -53,6 +53,11 @@ pub enum AccountProblem {
         /// Why.
         message: String,
     },
+    /// Its requests would reach another JetStream than the one that is seen.
+    OtherDomain {
+        /// Which, and what to do.
+        message: String,
+    },
     /// Nobody says it in a way that can be relied on.
     Unconfirmed {
         /// What was said instead, and what to do.
@@ -69,6 +74,8 @@ pub(crate) enum Unknown {
     NotUnderstood(String),
     #[error("the system account's user does not see the connection: {0}")]
     Unseen(Unseen),
+    #[error("{0}")]
+    OtherDomain(Unseen),
     /// Somebody says it of another account.
     #[error(
         "{message}: somebody else answers in the servers' place, so nothing is done or shown: deny $SYS.REQ.> to all other \
@@ -91,7 +98,9 @@ impl Unknown {
     fn is_definite(&self) -> bool {
         matches!(
             self,
-            Self::Unanswered(RequestError::Denied { subject: _ }) | Self::Contradicted { message: _ }
+            Self::Unanswered(RequestError::Denied { subject: _ })
+                | Self::OtherDomain(_)
+                | Self::Contradicted { message: _ }
         )
     }
 
@@ -111,6 +120,9 @@ impl Unknown {
             Self::Unseen(_) => AccountProblem::Unseen {
                 message: self.to_string(),
             },
+            Self::OtherDomain(seen) => AccountProblem::OtherDomain {
+                message: seen.to_string(),
+            },
             Self::Unanswered(_) | Self::NotUnderstood(_) | Self::Contradicted { message: _ } => {
                 AccountProblem::Unconfirmed {
                     message: self.to_string(),
@@ -124,7 +136,11 @@ impl Unknown {
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// The servers, through the system account.
-    System(Witness),
+    System {
+        witness: Witness,
+        /// The JetStream domain that the account's requests name, if they do.
+        domain: Option<String>,
+    },
     /// Nobody but that connection.
     Account {
         /// The account of the user's own JWT, where it has one.
@@ -181,37 +197,24 @@ fn read(answer: &[u8]) -> Result<AccountInfo, String> {
     })
 }
 
-/// The account, if all who can say it say the same.
+/// The account, by whoever can be relied on most.
 async fn agreed(link: &Link, source: &Source) -> Result<AccountInfo, Unknown> {
     match source {
-        Source::System(witness) => {
-            let said = user_info(link).await?;
+        Source::System { witness, domain } => {
             let client = link
                 .connected()
                 .ok_or(Unknown::Unanswered(RequestError::Disconnected))?;
-            let seen = witness
-                .account_of(&client.server_info())
-                .await
-                .map_err(Unknown::Unseen)?;
-            confirmed(&said, seen)
+            let seen = witness.account_of(&client.server_info(), domain.as_deref()).await;
+            seen.map_err(|error| match error {
+                Unseen::OtherDomain { .. } => Unknown::OtherDomain(error),
+                error => Unknown::Unseen(error),
+            })
         }
         Source::Account { issuer } => {
             let said = only_answer(link).await?;
             issued(said, issuer.as_deref())
         }
     }
-}
-
-/// What the servers see counts, for people too: only the id is compared.
-fn confirmed(said: &AccountInfo, seen: AccountInfo) -> Result<AccountInfo, Unknown> {
-    if said.id == seen.id {
-        return Ok(seen);
-    }
-    let message = format!(
-        "{USER_INFO} was answered with account {}, and the servers have the connection in account {}",
-        said.id, seen.id
-    );
-    Err(Unknown::Contradicted { message })
 }
 
 fn issued(said: AccountInfo, issuer: Option<&str>) -> Result<AccountInfo, Unknown> {

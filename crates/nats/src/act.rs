@@ -53,7 +53,10 @@ impl AccountClient {
 
     fn start(config: ConnectConfig, domain: Option<&str>, witness: Option<Witness>) -> Arc<Self> {
         let source = match &witness {
-            Some(witness) => Source::System(witness.clone()),
+            Some(witness) => Source::System {
+                witness: witness.clone(),
+                domain: domain.map(str::to_owned),
+            },
             None => Source::Account {
                 issuer: config.credentials.as_ref().and_then(issuer),
             },
@@ -132,7 +135,7 @@ impl AccountClient {
 
     async fn read_stream(&self, stream: &StreamName) -> Result<Seen<StreamReading>, ActError> {
         let call = format!("STREAM.INFO.{stream}");
-        self.look(&call, |bytes| {
+        self.look(&call, &AssetName::stream(stream.clone()), |bytes| {
             StreamReading::new(&wire::read::<StreamInfo<'_>>(bytes)?, None)
         })
         .await
@@ -140,7 +143,7 @@ impl AccountClient {
 
     async fn read_consumer(&self, asset: &AssetName, name: &str) -> Result<Seen<ConsumerReading>, ActError> {
         let call = format!("CONSUMER.INFO.{}.{name}", asset.stream);
-        self.look(&call, |bytes| {
+        self.look(&call, asset, |bytes| {
             ConsumerReading::new(&wire::read::<ConsumerInfo<'_>>(bytes)?, None)
         })
         .await
@@ -149,9 +152,10 @@ impl AccountClient {
     async fn look<T>(
         &self,
         call: &str,
+        asset: &AssetName,
         read: impl FnOnce(&Bytes) -> Result<T, String>,
     ) -> Result<Seen<T>, ActError> {
-        Ok(match self.calls.info(call).await? {
+        Ok(match self.calls.info(call, asset).await? {
             Found::Answer(bytes) => {
                 Seen::Here(read(&bytes).map_err(|message| malformed(&self.subject(call), message))?)
             }
@@ -190,12 +194,19 @@ impl Act for AccountClient {
         };
         let account = self.account.borrow().as_ref().map(|info| info.id.clone());
         let account = account.ok_or(ActError::Disconnected)?;
-        let told = witness.read(&account, asset, leader).await;
-        let told = told.unwrap_or_else(|error| {
-            tracing::warn!(%asset, %leader, %error, "the system account does not confirm what was read");
-            None
-        });
-        Ok(Some(told.unwrap_or(Sighting::Unanswered)))
+        match witness.read(&account, asset, leader).await {
+            Ok(Some(told)) if told.leader.as_ref() == Some(leader) => Ok(Some(Sighting::Seen(told))),
+            Ok(_) => Err(ActError::AnswersDiffer {
+                message: format!(
+                    "the answer for {asset} on the account's connection names {leader} as its leader, which does not tell \
+                     the system account so: somebody else may be answering in the servers' place"
+                ),
+            }),
+            Err(error) => {
+                tracing::warn!(%asset, %leader, %error, "the system account does not confirm what was read");
+                Ok(Some(Sighting::Unanswered))
+            }
+        }
     }
 
     async fn step_down(&self, permit: Permit, asset: &AssetName, aim: &Aim) -> Result<(), ActError> {

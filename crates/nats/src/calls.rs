@@ -9,6 +9,7 @@ use std::time::Duration;
 use backon::{ConstantBuilder, Retryable};
 use bytes::Bytes;
 use leeward_api::vocabulary::FindingReason;
+use leeward_core::names::AssetName;
 use leeward_engine::ports::ActError;
 use tokio::sync::watch;
 
@@ -54,7 +55,7 @@ impl Calls {
 
     /// Reads a thing whose absence and whose silence are told apart; repeated once, since a request may fall into an
     /// election (NATS.md N16).
-    pub(crate) async fn info(&self, call: &str) -> Result<Found, ActError> {
+    pub(crate) async fn info(&self, call: &str, asset: &AssetName) -> Result<Found, ActError> {
         let subject = self.subject(call);
         let once = || self.link.request(&subject, Bytes::new(), READ_LIMIT);
         let lost = |error: &RequestError| {
@@ -68,10 +69,40 @@ impl Calls {
             .when(lost)
             .await
         {
-            Ok(answer) => found(&subject, answer),
+            Ok(answer) => self.found(&subject, answer, asset).await,
             Err(error) if lost(&error) => Ok(Found::Silence),
             Err(RequestError::Interrupted { subject: _ }) => Ok(Found::Silence),
             Err(error) => Err(act_error(error)),
+        }
+    }
+
+    /// What the answer to an INFO says. Any client of the account may say that there is no such thing: where the servers
+    /// can be asked it is so only if none of them lists it.
+    pub(crate) async fn found(
+        &self,
+        subject: &str,
+        answer: Bytes,
+        asset: &AssetName,
+    ) -> Result<Found, ActError> {
+        let head = wire::read::<Answer>(&answer).map_err(|message| malformed(subject, message))?;
+        match head.error {
+            None => Ok(Found::Answer(answer)),
+            Some(error) if error.is_gone() && self.is_gone(asset).await => Ok(Found::Gone),
+            Some(error) if error.is_gone() || error.is_leaderless() => Ok(Found::Silence),
+            Some(error) => Err(refused(subject, error, Asked::Read)),
+        }
+    }
+
+    async fn is_gone(&self, asset: &AssetName) -> bool {
+        let Some(witness) = &self.witness else { return true };
+        let account = self.account.borrow().as_ref().map(|info| info.id.clone());
+        let Some(account) = account else { return false };
+        match witness.is_listed(&account, asset).await {
+            Ok(listed) => !listed,
+            Err(error) => {
+                tracing::debug!(%asset, %error, "the system account does not confirm that an asset is gone");
+                false
+            }
         }
     }
 
@@ -113,16 +144,6 @@ impl Calls {
     pub(crate) fn confirmed_epoch(&self) -> Option<Epoch> {
         let present = self.link.epoch();
         present.filter(|epoch| *self.confirmed.borrow() == Some(*epoch))
-    }
-}
-
-pub(crate) fn found(subject: &str, answer: Bytes) -> Result<Found, ActError> {
-    let head = wire::read::<Answer>(&answer).map_err(|message| malformed(subject, message))?;
-    match head.error {
-        None => Ok(Found::Answer(answer)),
-        Some(error) if error.is_gone() => Ok(Found::Gone),
-        Some(error) if error.is_leaderless() => Ok(Found::Silence),
-        Some(error) => Err(refused(subject, error, Asked::Read)),
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use bytes::Bytes;
-use leeward_core::names::{ServerName, StreamName};
+use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::PeerReading;
 use leeward_engine::ports::ActError;
 
-use crate::calls::{Calls, Found, READ_AGAIN, act_error, found, malformed, not_sent};
+use crate::calls::{Calls, Found, READ_AGAIN, act_error, malformed, not_sent};
 use crate::observe::listings::{Of, StoredStream};
 use crate::observe::witness::{Unseen, Witness};
 use crate::place::config_text;
@@ -115,10 +115,10 @@ impl Calls {
             match witness.stream(&account, stream, server, of).await {
                 Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => {}
-                Err(error @ (Unseen::NotUnderstood(_) | Unseen::NoConnection { server: _ })) => {
+                Err(error @ Unseen::NotUnderstood(_)) => {
                     return Err(not_sent(malformed("$SYS.REQ.SERVER.*.JSZ", error.to_string())));
                 }
-                Err(error @ (Unseen::Unanswered(_) | Unseen::NoServer { server: _ })) => {
+                Err(error) => {
                     tracing::debug!(%stream, %error, "a server does not tell of a stream in the system account");
                 }
             }
@@ -154,7 +154,11 @@ impl Calls {
                     "{subject} was answered {number} times: somebody else answers in the servers' place"
                 ),
             }),
-            (Some(answer), _) => Ok((subject.clone(), found(&subject, answer).map_err(not_sent)?)),
+            (Some(answer), _) => {
+                let asset = AssetName::stream(stream.clone());
+                let found = self.found(&subject, answer, &asset).await;
+                Ok((subject, found.map_err(not_sent)?))
+            }
             (None, message) => Err(not_sent(malformed(&subject, message.unwrap_or_default()))),
         }
     }

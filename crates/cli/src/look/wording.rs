@@ -31,8 +31,12 @@ pub(super) fn no_system(whom: &Whom) -> String {
 }
 
 pub(super) fn unknown_account(problem: Option<AccountProblem>) -> String {
-    if let Some(AccountProblem::Unconfirmed { message } | AccountProblem::Unseen { message }) = problem {
-        return format!("it is not known which account the user belongs to: {message}");
+    match problem {
+        Some(AccountProblem::OtherDomain { message }) => return message,
+        Some(AccountProblem::Unconfirmed { message } | AccountProblem::Unseen { message }) => {
+            return format!("it is not known which account the user belongs to: {message}");
+        }
+        Some(AccountProblem::Denied { subject: _ }) | None => {}
     }
     "the servers do not say which account the user belongs to: allow the user to publish $SYS.REQ.USER.INFO and to \
      subscribe to its inbox (--inbox-prefix, if it is not _INBOX)"

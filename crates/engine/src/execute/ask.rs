@@ -31,13 +31,21 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
     pub(super) async fn check(self, action: &Action) -> Result<Look, Outcome> {
         self.is_at(Stage::Checking);
         let look = self.look(action).await?;
-        let confirmed = self.confirmed(&action.asset, look.reading.clone()).await;
-        match before(action, &confirmed, self.limits) {
+        match self.confirmed_before(action, look.reading.clone()).await {
             Before::Request => Ok(Look {
                 confirmed: Instant::now(),
                 ..look
             }),
             Before::Stop(outcome) => Err(outcome),
+        }
+    }
+
+    /// The same judgement of what is confirmed. That somebody contradicts the servers has to be told.
+    async fn confirmed_before(self, action: &Action, reading: Reading) -> Before {
+        match self.confirm(&action.asset, reading).await {
+            Ok(confirmed) => before(action, &confirmed, self.limits),
+            Err(error @ ActError::AnswersDiffer { .. }) => Before::Stop(failure(&error)),
+            Err(_) => before(action, &Sighting::Unanswered, self.limits),
         }
     }
 
@@ -56,6 +64,13 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
                 }),
                 None => Err(unseen(Some(FindingReason::NoLeader), "it has no leader now")),
             },
+            // What was read may end an operation that has asked already as a success.
+            (Before::Stop(_), Sighting::Seen(reading)) => {
+                match self.confirmed_before(action, reading).await {
+                    Before::Stop(outcome) => Err(outcome),
+                    Before::Request => Err(unseen(None, "what was read of it is not confirmed")),
+                }
+            }
             (Before::Stop(outcome), _) => Err(outcome),
             (Before::Request, Sighting::Gone | Sighting::Unanswered) => {
                 Err(unseen(None, "it was not seen right before the request"))

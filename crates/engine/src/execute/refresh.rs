@@ -97,9 +97,8 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             let means =
                 |sighting: &Sighting| refresh(dependent, moved, &moving.target, sighting, since, max_lag);
             let next = match (means(&sighting), sighting) {
-                (Refresh::StepDown(_), Sighting::Seen(reading)) => {
-                    means(&self.confirmed(&asset, reading).await)
-                }
+                (Refresh::Wait, _) => Refresh::Wait,
+                (_, Sighting::Seen(reading)) => means(&self.confirmed(&asset, reading).await),
                 (next, _) => next,
             };
             match next {
@@ -208,6 +207,12 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         loop {
             let sighting = self.act.read(asset).await.unwrap_or(Sighting::Unanswered);
             let span = since.elapsed();
+            let sighting = match sighting {
+                Sighting::Seen(reading) if hears(&reading, moved, span) => {
+                    self.confirmed(asset, reading).await
+                }
+                sighting => sighting,
+            };
             match sighting {
                 Sighting::Gone => return Ok(span),
                 Sighting::Seen(reading) if hears(&reading, moved, span) => return Ok(span),

@@ -54,7 +54,7 @@ pub enum Confirms {
     All,
     /// That every peer lags behind.
     Lagging,
-    /// That it is led by this server, whoever is read to lead it.
+    /// What is read, but only of this leader.
     LedBy(&'static str),
 }
 

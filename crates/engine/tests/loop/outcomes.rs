@@ -80,8 +80,22 @@ async fn p9_a_leader_that_the_servers_do_not_confirm_is_no_success() {
     });
     let running = bench.start(&policy(json!({})));
     let standing = running.until_ended(1).await;
-    assert_eq!(results(&standing.recent_actions), [ActionResult::Missed]);
-    assert_eq!(standing.recent_actions[0].to.as_deref(), Some("n-4"));
+    assert_eq!(results(&standing.recent_actions), [ActionResult::TimedOut]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_leader_that_the_servers_contradict_before_a_request_is_told_and_nothing_is_asked() {
+    let bench = Bench::new(stretched_of(1, 0));
+    bench.fake.state().confirms = Some(Confirms::LedBy("elsewhere"));
+    let running = bench.start(&policy(json!({})));
+    let standing = running.until_ended(1).await;
+    assert_eq!(
+        standing.recent_actions[0].reason.as_deref(),
+        Some("AnswersDiffer")
+    );
+    assert_eq!(bench.fake.writes(), 0);
+    bench.fake.state().confirms = Some(Confirms::All);
+    running.until_home().await;
 }
 
 #[tokio::test(start_paused = true)]

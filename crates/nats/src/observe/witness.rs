@@ -5,21 +5,23 @@
 //! compared with what is told here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
-use leeward_core::operation::Sighting;
+use leeward_core::operation::Reading;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::watch;
 
-use super::census::Census;
+use super::census::{Census, SeenServer};
 use super::connections::{ByServer, read};
 use super::listings::{Listings, Of, StoredStream};
 use crate::account::AccountInfo;
 use crate::connect::Link;
+use crate::reading::StreamReading;
 use crate::request::{Enough, Gather, RequestError, first};
-use crate::wire::monitor::AccountStatz;
+use crate::wire::monitor::{AccountStatz, ServerInfo};
 use crate::wire::text::Name;
 
 const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
@@ -36,9 +38,19 @@ pub struct Witness {
     listings: Listings,
 }
 
-/// The servers that were seen last, by name; two of them may share one.
+/// The servers that were seen last.
 #[derive(Debug, Default)]
-pub(crate) struct Directory(Mutex<BTreeMap<ServerName, BTreeSet<String>>>);
+pub(crate) struct Directory(watch::Sender<Option<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    /// Their ids by name, which two of them may share.
+    ids: BTreeMap<ServerName, BTreeSet<String>>,
+    /// The JetStream domain that they are of.
+    domain: Option<String>,
+    /// Whether they are all that there should be.
+    complete: bool,
+}
 
 impl Directory {
     pub(crate) fn note(&self, census: &Census) {
@@ -46,12 +58,50 @@ impl Directory {
         for (id, server) in &census.servers {
             ids.entry(server.name.clone()).or_default().insert(id.clone());
         }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ids;
+        self.0.send_replace(Some(Known {
+            ids,
+            domain: census.domain.clone(),
+            complete: census.answered >= census.expected,
+        }));
     }
 
     fn ids(&self, name: &ServerName) -> BTreeSet<String> {
-        let ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.get(name).cloned().unwrap_or_default()
+        let known = self.0.borrow();
+        let ids = known.as_ref().and_then(|known| known.ids.get(name));
+        ids.cloned().unwrap_or_default()
+    }
+
+    /// All servers, if they are known.
+    fn names(&self) -> Option<Vec<ServerName>> {
+        let known = self.0.borrow();
+        let all = known.as_ref().filter(|known| known.complete)?;
+        Some(all.ids.keys().cloned().collect())
+    }
+
+    /// Whether JetStream at a server is the one that is seen; once it is known which that is.
+    async fn includes(&self, server: &ServerInfo) -> Result<(), Unseen> {
+        let mut known = self.0.subscribe();
+        let known = tokio::time::timeout(CONNZ_LIMIT, known.wait_for(Option::is_some)).await;
+        let Ok(Ok(known)) = known else {
+            return Err(Unseen::NoServer {
+                server: server.name.to_string(),
+            });
+        };
+        let Some(Known { ids, domain, .. }) = &*known else {
+            return Ok(());
+        };
+        let reached = SeenServer::new(server.clone());
+        let is_known = ids
+            .get(&reached.name)
+            .is_some_and(|ids| ids.contains(&reached.id));
+        if is_known || !reached.jetstream || reached.domain == *domain {
+            return Ok(());
+        }
+        Err(Unseen::OtherDomain {
+            server: reached.name,
+            reached: reached.domain,
+            observed: domain.clone(),
+        })
     }
 }
 
@@ -66,6 +116,23 @@ pub(crate) enum Unseen {
     NoConnection { server: String },
     #[error("{server} is not among the servers that the system account sees")]
     NoServer { server: String },
+    #[error("not all servers answer")]
+    NotAll,
+    #[error(
+        "the account's user is connected to {server}, whose JetStream is of {}, and JetStream of {} is seen: correct the \
+         servers, or name that domain as jetStreamDomain (--js-domain)",
+        domain(reached.as_ref()),
+        domain(observed.as_ref())
+    )]
+    OtherDomain {
+        server: ServerName,
+        reached: Option<String>,
+        observed: Option<String>,
+    },
+}
+
+fn domain(name: Option<&String>) -> String {
+    name.map_or_else(|| "no domain".to_owned(), |name| format!("domain {name}"))
 }
 
 impl Witness {
@@ -77,12 +144,20 @@ impl Witness {
         }
     }
 
-    /// The account of a connection by the server at its other end, whose INFO line named both.
-    pub(crate) async fn account_of(&self, info: &async_nats::ServerInfo) -> Result<AccountInfo, Unseen> {
+    /// The account of a connection by the server at its other end, whose INFO line named both; `domain` is the JetStream
+    /// domain of its requests, if they name one. Others go to JetStream of that server, which has to be the one that is seen.
+    pub(crate) async fn account_of(
+        &self,
+        info: &async_nats::ServerInfo,
+        domain: Option<&str>,
+    ) -> Result<AccountInfo, Unseen> {
         let (server, cid) = (info.server_id.as_str(), info.client_id);
         let options =
             json!({ "cid": cid, "auth": true, "server_name": info.server_name, "exact_match": true });
-        let connections: Connections = self.ask(CONNZ, options.to_string(), server).await?;
+        let (seen, connections): (_, Connections) = self.ask(CONNZ, options.to_string(), server).await?;
+        if domain.is_none() {
+            self.servers.includes(&seen).await?;
+        }
         let own = connections.connections.into_iter().find(|one| one.cid == cid);
         let Some(own) = own else {
             return Err(Unseen::NoConnection {
@@ -105,8 +180,15 @@ impl Witness {
         let options = json!({
             "accounts": [account], "include_unused": true, "server_name": info.server_name, "exact_match": true,
         });
-        let told: Result<AccountStatz, Unseen> = self.ask(STATZ, options.to_string(), &info.server_id).await;
-        let stats = told.ok()?.account_statz;
+        let told = self
+            .ask::<AccountStatz>(STATZ, options.to_string(), &info.server_id)
+            .await;
+        let (
+            _,
+            AccountStatz {
+                account_statz: stats, ..
+            },
+        ) = told.ok()?;
         let own = stats.into_iter().find(|stat| stat.acc.as_str() == account)?;
         own.name.filter(|name| !name.is_empty()).map(String::from)
     }
@@ -117,7 +199,7 @@ impl Witness {
         subject: &str,
         payload: String,
         server: &str,
-    ) -> Result<T, Unseen> {
+    ) -> Result<(ServerInfo, T), Unseen> {
         let enough = |replies: &ByServer<T>| {
             if replies.contains_key(server) {
                 Enough::Yes
@@ -135,7 +217,7 @@ impl Witness {
         };
         let mut gathered = self.link.gather(gather).await?;
         match (gathered.replies.remove(server), gathered.unreadable.pop()) {
-            (Some((_, content)), _) => Ok(content),
+            (Some(answer), _) => Ok(answer),
             (None, Some(message)) => Err(Unseen::NotUnderstood(message)),
             (None, None) => Err(Unseen::NoServer {
                 server: server.to_owned(),
@@ -149,21 +231,28 @@ impl Witness {
         account: &AccountId,
         asset: &AssetName,
         leader: &ServerName,
-    ) -> Result<Option<Sighting>, Unseen> {
+    ) -> Result<Option<Reading>, Unseen> {
         let of = match &asset.consumer {
             None => Of::LedStreams,
             Some(_) => Of::Consumers,
         };
-        let Some(stored) = self.stream(account, &asset.stream, leader, of).await? else {
-            return Ok(None);
+        let stored = self.stream(account, &asset.stream, leader, of).await?;
+        Ok(stored.and_then(|stored| reading(&stored.reading, asset)))
+    }
+
+    /// Whether any server lists an asset, as its leader or as another of its peers.
+    pub(crate) async fn is_listed(&self, account: &AccountId, asset: &AssetName) -> Result<bool, Unseen> {
+        let of = match &asset.consumer {
+            None => Of::Streams,
+            Some(_) => Of::Consumers,
         };
-        let Some(consumer) = &asset.consumer else {
-            return Ok(Some(Sighting::Seen(stored.reading.reading())));
-        };
-        let stream = stored.reading;
-        let mut consumers = stream.consumers.iter();
-        let found = consumers.find(|one| one.name == consumer.as_str()).cloned();
-        Ok(found.map(|found| Sighting::Seen(found.reading(&stream))))
+        for server in self.servers.names().ok_or(Unseen::NotAll)? {
+            let stored = self.stream(account, &asset.stream, &server, of).await?;
+            if stored.is_some_and(|stored| reading(&stored.reading, asset).is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A stream by the word of a server; `None` where it does not list it.
@@ -190,6 +279,16 @@ impl Witness {
         }
         found
     }
+}
+
+/// An asset in the listing of its stream.
+fn reading(stream: &StreamReading, asset: &AssetName) -> Option<Reading> {
+    let Some(consumer) = &asset.consumer else {
+        return Some(stream.clone().reading());
+    };
+    let mut consumers = stream.consumers.iter();
+    let found = consumers.find(|one| one.name == consumer.as_str()).cloned()?;
+    Some(found.reading(stream))
 }
 
 #[derive(Deserialize)]

@@ -1,13 +1,16 @@
 //! Systems that are put together in other ways than a cluster or several: a single server, leaf nodes, imports.
 
 use leeward_core::names::{ServerName, StreamName};
+use leeward_core::operation::Sighting;
 use leeward_core::snapshot::{AccountView, ClientKind, Gap};
-use leeward_lab::nats::{AccountSpec, Layout, NatsVersion, System, UserSpec};
-use leeward_nats::{AccountClient, ConnectionState, SystemObserver, TenantObserver};
+use leeward_engine::ports::Act;
+use leeward_lab::nats::{AccountSpec, Layout, NatsVersion, System, UserSpec, eventually};
+use leeward_nats::{AccountClient, AccountProblem, ConnectionState, SystemObserver, TenantObserver};
 use serde_json::json;
 
+use crate::act::stream_asset;
 use crate::support::{
-    INTERVAL, account_client, config, create_consumer, create_stream, system_config, until, view,
+    INTERVAL, LIMIT, account_client, config, create_consumer, create_stream, system_config, until, view,
 };
 
 async fn app(system: &System) -> async_nats::Client {
@@ -149,6 +152,36 @@ async fn leaf_nodes_are_told_from_the_hub_by_id_and_their_clients_are_where_they
     assert_eq!(seen.topology.domain.as_deref(), Some("hub"));
     let tenant = TenantObserver::start(account_client(&hub, "app").await, INTERVAL);
     view(&*tenant, "APP", is_told).await;
+
+    // The user may be connected to a leaf node, whose JetStream is another one unless the domain is named.
+    let witnessed = |system: &System, location: &str, domain: Option<&str>| {
+        let config = config(system, location, system.credentials("APP", "app").unwrap());
+        AccountClient::connect_witnessed(config, domain, observer.witness())
+    };
+    let lost = witnessed(&edge, "us-east", None);
+    let problem = until(&mut lost.account_problem(), Option::is_some).await;
+    assert!(
+        matches!(&problem, Some(AccountProblem::OtherDomain { message })
+            if message.contains("domain edge") && message.contains("domain hub") && message.contains("jetStreamDomain")),
+        "{problem:?}"
+    );
+    assert_eq!(*lost.account().borrow(), None, "nothing is done or shown");
+    for (system, location, domain) in [
+        (&hub, "eu-west", None),
+        (&shop, "shop", Some("hub")),
+        (&edge, "us-east", Some("hub")),
+    ] {
+        let client = witnessed(system, location, domain);
+        until(&mut client.account(), Option::is_some).await;
+        let read = eventually(LIMIT, location, || async {
+            let Sighting::Seen(read) = client.read(&stream_asset("ORDERS")).await? else {
+                anyhow::bail!("nobody answers");
+            };
+            Ok(read)
+        });
+        let read = read.await.unwrap();
+        assert_eq!(read.leader, leader(&seen, "ORDERS"), "{location} {domain:?}");
+    }
 
     // The domain of the leaf node, by way of the hub: the servers that are seen are not all its own.
     let credentials = hub.credentials("APP", "app").unwrap();

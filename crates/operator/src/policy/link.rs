@@ -118,6 +118,9 @@ impl Link {
             (ConnectionState::Connected { .. }, Some(AccountProblem::Unseen { message })) if !soon => {
                 unseen(ObservedReason::Disconnected, message)
             }
+            (ConnectionState::Connected { .. }, Some(AccountProblem::OtherDomain { message })) => {
+                unseen(ObservedReason::DomainDiffers, message)
+            }
             (ConnectionState::Connected { .. }, problem) if !soon => unknown(problem),
             (
                 ConnectionState::Connected { .. },
@@ -143,9 +146,11 @@ fn unknown(problem: Option<AccountProblem>) -> Unresolved {
             );
             Verdict::new(ResolvedRefsReason::PermissionDenied, text)
         }
-        Some(AccountProblem::Unconfirmed { message } | AccountProblem::Unseen { message }) => {
-            Verdict::new(ResolvedRefsReason::AccountUnconfirmed, message)
-        }
+        Some(
+            AccountProblem::Unconfirmed { message }
+            | AccountProblem::OtherDomain { message }
+            | AccountProblem::Unseen { message },
+        ) => Verdict::new(ResolvedRefsReason::AccountUnconfirmed, message),
         None => {
             let text =
                 "the server does not tell in time which account the user belongs to; it is asked again";

@@ -20,7 +20,7 @@ const AWAY: &str = "eu-west";
 const PATIENT: [&str; 2] = ["--wait", "1m"];
 
 /// A policy as a file has it: without references, which mean nothing there, and without limits.
-fn policy(name: &str, spec: Value) -> String {
+pub fn policy(name: &str, spec: Value) -> String {
     let no_references = json!({"spec": {"systemRef": null, "credentialsRef": null}});
     let policy = merged(manifests::placement_policy("files", name, spec), no_references);
     format!("{policy}\n")

@@ -22,6 +22,7 @@ mod objects;
 mod permissions;
 mod shards;
 mod soak;
+mod spoofed;
 mod stages;
 mod stretched;
 mod tenancy;

@@ -74,15 +74,15 @@ impl Explained for ResolvedRefsReason {
                      `nats account info`. A changed Secret is picked up without a restart.",
             },
             Self::AccountUnconfirmed => Runbook {
-                see: "The message has what was said instead: an error, an answer that makes no sense, or accounts that \
-                     differ. Nothing of any account is shown meanwhile.",
+                see: "The message has what was said instead: an error, an answer that makes no sense, accounts that \
+                     differ, or that the system account's user does not see the connection. Nothing of any account is shown meanwhile.",
                 act: "Where accounts differ, a client of the account answers in the servers' place: deny it \
                      `$SYS.REQ.>`, as [permissions](nats-permissions.md#who-else-could-answer) shows it. It is asked \
                      again every half a minute.",
             },
             Self::PermissionDenied => Runbook {
-                see: "The message names the subjects: what an action needs, or `$SYS.REQ.USER.INFO`, by which \
-                     the account is learnt. The servers' logs show the refused publish as a permissions \
+                see: "The message names the subjects: what an action needs, or, without a user of the system account, \
+                     `$SYS.REQ.USER.INFO`, by which the account is learnt. The servers' logs show the refused publish as a permissions \
                      violation.",
                 act: "Allow the subjects to the account's user, or disable the action that needs them under \
                      `spec.actions`. Refused actions are tried again after five minutes.",

@@ -29,10 +29,11 @@ impl Explained for ObservedReason {
             },
             Self::DomainDiffers => Runbook {
                 see: "The message names both domains: the one whose servers are observed, and the one that \
-                     `spec.jetStreamDomain` (or `--js-domain`) asks for. Streams of the two may have the same \
+                     `spec.jetStreamDomain` (or `--js-domain`) asks for, or, without it, that of the server to which \
+                     the account's user is connected, such as a leaf node. Streams of the two may have the same \
                      names and are not the same streams. `nats server list` shows the servers; `jetstream: \
                      {domain: …}` in their configuration is the domain.",
-                act: "Correct or remove `spec.jetStreamDomain`, or let the policy's `systemRef` name the system \
+                act: "Correct, remove or add `spec.jetStreamDomain`, or let the policy's `systemRef` name the system \
                      of that domain: with the system account, or with servers, of the leaf nodes themselves. \
                      Nothing is asked of the other domain and nothing is done meanwhile.",
             },

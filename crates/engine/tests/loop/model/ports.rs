@@ -51,7 +51,12 @@ impl Act for FakeSystem {
                     (peer.current, peer.lag) = (false, 1_000_000);
                 }
             }
-            Some(Confirms::LedBy(server)) => reading.leader = Some(ServerName::from(server)),
+            Some(Confirms::LedBy(server)) => {
+                if reading.leader != Some(ServerName::from(server)) {
+                    let message = format!("{server} leads it");
+                    return Err(ActError::AnswersDiffer { message });
+                }
+            }
         }
         Ok(Some(Sighting::Seen(reading)))
     }
