@@ -1,5 +1,7 @@
 //! What Leeward's users may do in NATS, as `docs/nats-permissions.md` says it: that is enough, and each of it is needed.
 
+mod example;
+
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
