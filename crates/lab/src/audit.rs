@@ -8,8 +8,10 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-/// The name under which Leeward connects.
-pub const LEEWARD: &str = "leeward";
+/// Whether a client's name is one that Leeward gives its connections.
+pub fn is_leeward(name: &str) -> bool {
+    name.starts_with("leeward-")
+}
 
 /// Collects the API audit advisories of the account from now on.
 #[derive(Debug)]
@@ -89,7 +91,7 @@ impl Audit {
 
     /// What Leeward changed.
     pub fn leeward_writes(&self) -> Vec<Request> {
-        let by_leeward = |request: &Request| request.client == LEEWARD && request.writes();
+        let by_leeward = |request: &Request| is_leeward(&request.client) && request.writes();
         self.requests().into_iter().filter(by_leeward).collect()
     }
 }

@@ -204,7 +204,8 @@ async fn agreed(link: &Link, source: &Source) -> Result<AccountInfo, Unknown> {
             let client = link
                 .connected()
                 .ok_or(Unknown::Unanswered(RequestError::Disconnected))?;
-            let seen = witness.account_of(&client.server_info(), domain.as_deref()).await;
+            let (info, name) = (client.server_info(), link.name());
+            let seen = witness.account_of(&info, name, domain.as_deref()).await;
             seen.map_err(|error| match error {
                 Unseen::OtherDomain { .. } => Unknown::OtherDomain(error),
                 error => Unknown::Unseen(error),

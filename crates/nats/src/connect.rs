@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::backoff;
+use crate::connection_name::ConnectionName;
 use crate::credentials::Credentials;
 use crate::denials::{Denials, note, server_words};
 use crate::servers::{addresses, needs_tls, places};
@@ -23,7 +25,6 @@ use crate::state::{ConnectError, speaks_of_credentials};
 use crate::tls::{TlsConfig, client_config};
 use crate::watchdog::{growth, too_much_at_once};
 use crate::wire::text::{MOST_NAME, MOST_WORDS, cut};
-use crate::{CONNECTION_NAME, backoff};
 
 pub use crate::state::{ConnectProblem, ConnectionState, split_userinfo};
 
@@ -87,6 +88,7 @@ struct Shared {
     client: watch::Sender<Option<Client>>,
     denials: Denials,
     inbox_prefix: String,
+    name: ConnectionName,
     /// How often async-nats was started anew.
     started: AtomicU64,
     /// Why there is to be no connection any more.
@@ -112,6 +114,7 @@ impl Link {
             client: watch::Sender::new(None),
             denials: Denials::new(),
             inbox_prefix,
+            name: ConnectionName::random(),
             started: AtomicU64::new(0),
             given_up: watch::Sender::new(None),
         });
@@ -125,6 +128,11 @@ impl Link {
             shared,
             _driver: AbortOnDropHandle::new(driver),
         }
+    }
+
+    /// What its connections call themselves.
+    pub(crate) fn name(&self) -> &ConnectionName {
+        &self.shared.name
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<ConnectionState> {
@@ -252,7 +260,7 @@ fn options(
     let rustls = client_config(&tls, client_certificate).map_err(ConnectError::Tls)?;
     let denials = shared.denials.clone();
     let mut options = ConnectOptions::new()
-        .name(CONNECTION_NAME)
+        .name(shared.name.as_str())
         .custom_inbox_prefix(&shared.inbox_prefix)
         .connection_timeout(HANDSHAKE_LIMIT)
         .ping_interval(PING_INTERVAL)

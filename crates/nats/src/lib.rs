@@ -21,6 +21,7 @@ mod backoff;
 mod calls;
 mod cancel;
 pub mod connect;
+mod connection_name;
 pub mod credentials;
 mod denials;
 mod moments;
@@ -49,6 +50,3 @@ pub use observe::witness::Witness;
 pub use status::{ClusterStatus, Standing, SystemStatus};
 pub use tenant::TenantObserver;
 pub use tls::{TlsConfig, TlsError};
-
-/// The name of every connection that Leeward makes; connections of this name are never counted as clients.
-pub const CONNECTION_NAME: &str = "leeward";

@@ -8,6 +8,7 @@ use leeward_core::operation::{Asked, Before, Outcome, Reading, Sighting, before}
 use leeward_core::plan::{Action, Deed};
 use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::{Stage, Tools, failure};
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
@@ -17,6 +18,9 @@ const FRESH: Duration = Duration::from_millis(250);
 
 /// What was confirmed this lately need not be confirmed again; it is read again all the same.
 const CONFIRMED: Duration = Duration::from_secs(5);
+
+/// How often what is read is compared with what is confirmed before they are said to differ.
+const LOOKS: u32 = 3;
 
 /// An asset that may be asked for its deed.
 pub(super) struct Look {
@@ -30,8 +34,23 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
     /// Reads an asset and judges whether it may be asked, by what is read and by what is confirmed.
     pub(super) async fn check(self, action: &Action) -> Result<Look, Outcome> {
         self.is_at(Stage::Checking);
+        let mut pace = Pace::urgent();
+        let mut looks = 1;
+        loop {
+            match self.check_once(action).await {
+                // Its leader may have changed in between.
+                Err(differ) if differ.reason == Some(FindingReason::AnswersDiffer) && looks < LOOKS => {}
+                checked => return checked,
+            }
+            looks += 1;
+            pace.rest().await;
+        }
+    }
+
+    async fn check_once(self, action: &Action) -> Result<Look, Outcome> {
         let look = self.look(action).await?;
-        match self.confirmed_before(action, look.reading.clone()).await {
+        let confirmed = self.confirm(&action.asset, look.reading.clone()).await;
+        match self.before(action, confirmed) {
             Before::Request => Ok(Look {
                 confirmed: Instant::now(),
                 ..look
@@ -40,9 +59,9 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         }
     }
 
-    /// The same judgement of what is confirmed. That somebody contradicts the servers has to be told.
-    async fn confirmed_before(self, action: &Action, reading: Reading) -> Before {
-        match self.confirm(&action.asset, reading).await {
+    /// What to do by what is confirmed. That somebody contradicts the servers has to be told.
+    fn before(self, action: &Action, confirmed: Result<Sighting, ActError>) -> Before {
+        match confirmed {
             Ok(confirmed) => before(action, &confirmed, self.limits),
             Err(error @ ActError::AnswersDiffer { .. }) => Before::Stop(failure(&error)),
             Err(_) => before(action, &Sighting::Unanswered, self.limits),
@@ -66,7 +85,7 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             },
             // What was read may end an operation that has asked already as a success.
             (Before::Stop(_), Sighting::Seen(reading)) => {
-                match self.confirmed_before(action, reading).await {
+                match self.before(action, self.confirm(&action.asset, reading).await) {
                     Before::Stop(outcome) => Err(outcome),
                     Before::Request => Err(unseen(None, "what was read of it is not confirmed")),
                 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::judge::{Evidence, Moment, Request, Span, StatusSeen, Violation};
-use crate::audit::{Audit, LEEWARD};
+use crate::audit::{Audit, is_leeward};
 use crate::kube::Kubectl;
 use crate::nats::{System, jetstream};
 
@@ -143,7 +143,7 @@ impl Witness {
         for request in bystander
             .requests()
             .iter()
-            .filter(|request| request.client == LEEWARD)
+            .filter(|request| is_leeward(&request.client))
         {
             evidence.seen.push(Violation {
                 invariant: "P11",
@@ -194,7 +194,7 @@ async fn listen(mut asked: async_nats::Subscriber, begin: Instant, book: Arc<Mut
 fn request(message: &Message, at: Moment) -> Option<Request> {
     let by = message.headers.as_ref()?.get(ASKED_BY)?;
     let by: Value = serde_json::from_str(by.as_str()).ok()?;
-    if by["name"] != LEEWARD {
+    if !by["name"].as_str().is_some_and(is_leeward) {
         return None;
     }
     let subject = message.subject.to_string();

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::assemble::Gathered;
 use super::history::{ConnectionKey, Count, Sample, Volumes, elapsed, since};
 use super::leafs::LeafLink;
-use crate::CONNECTION_NAME;
 use crate::connect::Link;
+use crate::connection_name::ConnectionName;
 use crate::request::{Enough, Gather, RequestError, first};
 use crate::wire;
 use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, Part, ServerInfo};
@@ -259,7 +259,7 @@ pub(crate) fn groups(
     let mut groups: BTreeMap<GroupKey, (u32, Option<Count>)> = BTreeMap::new();
     for (server, one) in unique(&gathered.connections) {
         let Some(kind) = kind(one) else { continue };
-        if one.name.as_deref() == Some(CONNECTION_NAME) {
+        if one.name.as_deref().is_some_and(ConnectionName::is_leewards) {
             continue;
         }
         let text = |text: &Option<Words>| text.as_deref().filter(|text| !text.is_empty()).map(Arc::from);

@@ -14,7 +14,7 @@ use super::board::Election;
 use super::census::SeenServer;
 use super::history::{Count, History, Volumes};
 use super::leafs::LeafLink;
-use crate::CONNECTION_NAME;
+use crate::connection_name::ConnectionName;
 use crate::reading::{GroupReading, StreamReading};
 use crate::wire::monitor::Connection;
 
@@ -156,7 +156,7 @@ fn connections_are_grouped_and_leewards_own_do_not_count() {
     let own = |cid| {
         (
             ServerName::from("a"),
-            connection(cid, Some(CONNECTION_NAME), 1, 0),
+            connection(cid, Some(ConnectionName::random().as_str()), 1, 0),
         )
     };
     let named = |cid, name| (ServerName::from("a"), connection(cid, name, 1, 0));

@@ -19,10 +19,11 @@ use super::connections::{ByServer, read};
 use super::listings::{Listings, Of, StoredStream};
 use crate::account::AccountInfo;
 use crate::connect::Link;
+use crate::connection_name::ConnectionName;
 use crate::reading::StreamReading;
 use crate::request::{Enough, Gather, RequestError, first};
 use crate::wire::monitor::{AccountStatz, ServerInfo};
-use crate::wire::text::Name;
+use crate::wire::text::{Name, Words};
 
 const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
@@ -144,11 +145,13 @@ impl Witness {
         }
     }
 
-    /// The account of a connection by the server at its other end, whose INFO line named both; `domain` is the JetStream
+    /// The account of a connection by the server at its other end, whose INFO line named both, before TLS: that it is this
+    /// connection is known by the name that it gave itself. `domain` is the JetStream
     /// domain of its requests, if they name one. Others go to JetStream of that server, which has to be the one that is seen.
     pub(crate) async fn account_of(
         &self,
         info: &async_nats::ServerInfo,
+        own: &ConnectionName,
         domain: Option<&str>,
     ) -> Result<AccountInfo, Unseen> {
         let (server, cid) = (info.server_id.as_str(), info.client_id);
@@ -158,7 +161,10 @@ impl Witness {
         if domain.is_none() {
             self.servers.includes(&seen).await?;
         }
-        let own = connections.connections.into_iter().find(|one| one.cid == cid);
+        let own = connections
+            .connections
+            .into_iter()
+            .find(|one| one.cid == cid && one.name.as_deref() == Some(own.as_str()));
         let Some(own) = own else {
             return Err(Unseen::NoConnection {
                 server: info.server_name.clone(),
@@ -300,6 +306,7 @@ struct Connections {
 #[derive(Deserialize)]
 struct Connection {
     cid: u64,
+    name: Option<Words>,
     /// Left out for users without an account.
     account: Option<Name>,
 }

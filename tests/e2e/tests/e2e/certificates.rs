@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use leeward_e2e::{Stage, assets};
+use leeward_lab::audit::is_leeward;
 use leeward_lab::leeward::manifests;
 use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ async fn connected(stage: &Stage) -> BTreeMap<String, usize> {
     let answer: Value = serde_json::from_slice(&answer.unwrap().payload).unwrap();
     let mut users = BTreeMap::new();
     for connection in answer["data"]["connections"].as_array().unwrap() {
-        if connection["name"] == "leeward" {
+        if connection["name"].as_str().is_some_and(is_leeward) {
             let user = connection["authorized_user"].as_str().unwrap_or_default();
             *users.entry(user.to_owned()).or_default() += 1;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_nats::Client;
 use futures::{StreamExt, TryStreamExt};
 use leeward_e2e::{Stage, assets, condition};
-use leeward_lab::audit::{Audit, LEEWARD, Request};
+use leeward_lab::audit::{Audit, Request};
 use leeward_lab::nats::{Layout, NatsVersion, System, SystemBuilder};
 use serde_json::{Value, json};
 
@@ -91,7 +91,7 @@ fn step_downs(writes: &[Request]) -> BTreeMap<String, u64> {
             .map(str::to_owned)
             .or(consumer.map(|asset| asset.replacen('.', "/", 1)));
         *counts
-            .entry(asset.unwrap_or_else(|| panic!("{LEEWARD} sent {write:?}")))
+            .entry(asset.unwrap_or_else(|| panic!("Leeward sent {write:?}")))
             .or_default() += 1;
     }
     counts
