@@ -271,12 +271,12 @@ fn observed(
         };
         return Verdict::new(reason, "not observed while Connected is False");
     };
-    let Some(at) = seen.observed_at else {
-        return Verdict::new(ObservedReason::WarmingUp, "the first look is under way");
-    };
     if let Some(verdict) = missing(seen) {
         return while_it_may_pass(previous, seen, now, outlook.interval).unwrap_or(verdict);
     }
+    let Some(at) = seen.observed_at else {
+        return Verdict::new(ObservedReason::WarmingUp, "the first look is under way");
+    };
     if elapsed(at, now) > outlook.interval.saturating_mul(STALE_INTERVALS) {
         return Verdict::new(ObservedReason::Stale, "the last complete observation is too old");
     }

@@ -85,6 +85,21 @@ fn a_server_that_is_missing_is_named() {
 }
 
 #[test]
+fn a_first_look_that_fails_says_why() {
+    let mut seen = seen();
+    seen.observed_at = None;
+    let under_way = built(Sight::Seen(&seen));
+    assert_eq!(reason(&under_way, "Observed"), ("False", "WarmingUp"));
+    seen.gaps = vec![Gap::Unreadable {
+        message: "max payload size exceeded".into(),
+    }];
+    let failed = built(Sight::Seen(&seen));
+    assert_eq!(reason(&failed, "Ready"), ("False", "ServersMissing"));
+    let message = &failed.conditions[1].message;
+    assert!(message.contains("max payload size exceeded"), "{message}");
+}
+
+#[test]
 fn a_server_that_is_missing_for_a_moment_changes_no_condition() {
     let complete = built(Sight::Seen(&seen()));
     let mut missing = seen();
