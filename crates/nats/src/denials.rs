@@ -4,6 +4,7 @@
 //! for an answer waits for its subject's denial too.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::{Event, ServerError};
@@ -13,6 +14,8 @@ use tokio::sync::broadcast;
 const CAPACITY: usize = 256;
 /// Subscriptions remembered as refused.
 const MOST_REMEMBERED: usize = 64;
+/// Refusals of one connection that are logged.
+const MOST_LOGGED: usize = 64;
 
 /// A refused subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,7 @@ impl Denial {
 pub(crate) struct Denials {
     sender: broadcast::Sender<Denial>,
     subscriptions: Arc<Mutex<BTreeSet<String>>>,
+    recorded: Arc<AtomicUsize>,
 }
 
 impl Denials {
@@ -52,13 +56,16 @@ impl Denials {
         Self {
             sender: broadcast::Sender::new(CAPACITY),
             subscriptions: Arc::default(),
+            recorded: Arc::default(),
         }
     }
 
     /// Takes an error event's text; anything but a permissions violation is left alone.
     pub(crate) fn record(&self, text: &str) {
         let Some(denial) = Denial::parse(text) else { return };
-        tracing::warn!(?denial, "the server refused a subject");
+        if self.recorded.fetch_add(1, Ordering::Relaxed) < MOST_LOGGED {
+            tracing::warn!(?denial, "the server refused a subject");
+        }
         if let Denial::Subscribe(subject) = &denial {
             let mut known = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() < MOST_REMEMBERED {
@@ -71,6 +78,7 @@ impl Denials {
 
     /// Forgets what an earlier connection was refused.
     pub(crate) fn reset(&self) {
+        self.recorded.store(0, Ordering::Relaxed);
         self.subscriptions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Message, Request, StatusCode};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::time::timeout_at;
 
 use crate::connect::{ConnectionState, Link};
@@ -167,7 +167,7 @@ pub(crate) struct Gather<'a, K, T> {
     pub(crate) read: Read<'a, K, T>,
     /// Which of two answers of one server counts.
     pub(crate) prefer: Prefer<'a, T>,
-    /// Looks at what has come so far.
+    /// Looks at what has come so far, whenever nothing more has come yet: it may take as long as there are answers.
     pub(crate) enough: &'a (dyn Fn(&BTreeMap<K, T>) -> Enough + Send + Sync),
 }
 
@@ -220,15 +220,25 @@ async fn collect<K: Ord, T>(
         replies: BTreeMap::new(),
         unreadable: Vec::new(),
     };
-    let (mut until, mut together) = (deadline, 0_usize);
+    let (mut until, mut together, mut judged) = (deadline, 0_usize, true);
     while gathered.replies.len().saturating_add(gathered.unreadable.len()) < MAX_REPLIES {
-        let message = tokio::select! {
-            message = timeout_at(until, answers.next()) => match message {
-                Ok(Some(message)) => message,
-                Ok(None) | Err(_) => break,
-            },
-            subject = denied.refused(subject, &inbox) => return Err(RequestError::Denied { subject }),
+        let come = answers.next().now_or_never();
+        if come.is_none() && !std::mem::replace(&mut judged, true) {
+            match enough(&gathered.replies) {
+                Enough::Yes => break,
+                Enough::No => until = deadline,
+                Enough::IfQuietFor(quiet) => until = deadline.min(ahead(quiet)),
+            }
+        }
+        let message = if let Some(message) = come {
+            message
+        } else {
+            tokio::select! {
+                message = timeout_at(until, answers.next()) => message.ok().flatten(),
+                subject = denied.refused(subject, &inbox) => return Err(RequestError::Denied { subject }),
+            }
         };
+        let Some(message) = message else { break };
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             return Err(RequestError::NoResponders {
                 subject: subject.to_owned(),
@@ -254,11 +264,7 @@ async fn collect<K: Ord, T>(
             Ok(None) => {}
             Err(message) => gathered.unreadable.push(format!("{subject}: {message}")),
         }
-        match enough(&gathered.replies) {
-            Enough::Yes => break,
-            Enough::No => until = deadline,
-            Enough::IfQuietFor(quiet) => until = deadline.min(ahead(quiet)),
-        }
+        judged = false;
     }
     if gathered.replies.is_empty() && gathered.unreadable.is_empty() {
         return Err(RequestError::Timeout {

@@ -236,9 +236,10 @@ async fn look_at(link: &Link, board: &Board, common: &Common, account: &AccountI
     };
     match connections {
         Ok(connections) => {
+            let answered = |id: &String| connections.servers.contains_key(id);
             gathered
                 .silent
-                .extend(silent(census, |id| connections.servers.contains_key(id)));
+                .extend(silent(census, &connections.gaps, answered));
             gathered.gaps.extend(connections.gaps);
             gathered.connections = connections.list;
         }
@@ -246,9 +247,8 @@ async fn look_at(link: &Link, board: &Board, common: &Common, account: &AccountI
     }
     match &common.volumes {
         Ok((replies, gaps)) => {
-            gathered
-                .silent
-                .extend(silent(census, |id| replies.contains_key(id)));
+            let answered = |id: &String| replies.contains_key(id);
+            gathered.silent.extend(silent(census, gaps, answered));
             gathered.gaps.extend(gaps.iter().cloned());
             add_volumes(&mut gathered, replies, account);
         }
@@ -297,7 +297,13 @@ fn all_of<T>(census: &Census, replies: &BTreeMap<String, T>) -> Enough {
     if all { Enough::Yes } else { Enough::No }
 }
 
-fn silent(census: &Census, answered: impl Fn(&String) -> bool) -> Vec<ServerName> {
+/// The servers that did not answer. Where something could not be read, nobody knows whose answer it was: none is called
+/// silent then, and the gap is enough.
+fn silent(census: &Census, gaps: &[Gap], answered: impl Fn(&String) -> bool) -> Vec<ServerName> {
+    let unread = |gap: &Gap| matches!(gap, Gap::Unreadable { message: _ });
+    if gaps.iter().any(unread) {
+        return Vec::new();
+    }
     let servers = census.servers.iter().filter(|(id, _)| !answered(id));
     servers.map(|(_, server)| server.name.clone()).collect()
 }
