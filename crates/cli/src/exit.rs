@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::args::{self, Command};
+use crate::logs::panics;
 use crate::{commands, crds, operator, output};
 
 /// What a command that looks at something found.
@@ -42,6 +43,7 @@ pub struct Unseen {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    panics::of_the_client_are_silent();
     let args = match args::parse() {
         Ok(args) => args,
         Err(error) => {

@@ -2,7 +2,7 @@
 //! from them the audit trail, one JSON line for each act, and traces, both of which no filter takes away.
 
 pub mod admin;
-mod panics;
+pub mod panics;
 mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};

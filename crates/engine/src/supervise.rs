@@ -1,8 +1,8 @@
 //! Keeps the tasks that are to run for as long as what they serve.
 //!
-//! A panic is a defect of Leeward or of a library. Here it becomes an error like any other: it is counted, logged, said
-//! by whoever owns the task, and the task is tried again with growing pauses. It never ends another task, and none that
-//! is kept ends unseen.
+//! A panic is a defect of Leeward, or of the NATS client library where servers send what none should. Here it becomes an
+//! error like any other: it is counted, logged, said by whoever owns the task, and the task is tried again with growing
+//! pauses. It never ends another task, and none that is kept ends unseen.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,10 +23,17 @@ const BEYOND_HELP: u32 = 6;
 /// Of a panic's message; it may quote what came from outside.
 const MOST_CHARACTERS: usize = 200;
 
+/// What a panic of Leeward's own is called.
+pub const DEFECT: &str = "a defect of Leeward, please report it";
+/// What a panic of the NATS client library is called.
+pub const UNREADABLE: &str = "the server sent what the NATS client library cannot read";
+
 /// What a task is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, strum::EnumIter, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Task {
+    /// Connects to NATS, which the NATS client library does.
+    NatsClient,
     /// Keeps a connection to NATS.
     Connection,
     /// Learns which account a connection belongs to.
@@ -50,9 +57,24 @@ static IS_BEYOND_HELP: AtomicBool = AtomicBool::new(false);
 
 /// A panic that was caught.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a defect of Leeward, please report it: {message}")]
+#[error("{}: {message}", cause(*task))]
 pub struct Panicked {
+    task: Task,
     message: String,
+}
+
+fn cause(task: Task) -> &'static str {
+    match task {
+        Task::NatsClient => UNREADABLE,
+        Task::Connection
+        | Task::Account
+        | Task::Observation
+        | Task::Advisories
+        | Task::Policy
+        | Task::Operation
+        | Task::Reconcile
+        | Task::Process => DEFECT,
+    }
 }
 
 impl Panicked {
@@ -64,6 +86,7 @@ impl Panicked {
             .unwrap_or("a panic without words");
         let printable = words.chars().map(|c| if c.is_control() { ' ' } else { c });
         let panicked = Self {
+            task,
             message: printable.take(MOST_CHARACTERS).collect(),
         };
         if let Some(number) = PANICS.get(task as usize) {
@@ -172,6 +195,17 @@ mod tests {
         };
         keep(Task::Process, |_| {}, begin).await;
         assert!(is_beyond_help());
+    }
+
+    #[tokio::test]
+    async fn what_the_client_library_cannot_read_is_no_defect_of_leeward() {
+        let reading = async { assert_eq!(1, 2, "slice index starts at 5") };
+        let said = catch(Task::NatsClient, reading).await.unwrap_err().to_string();
+        assert!(
+            said.starts_with(UNREADABLE) && said.contains("slice index"),
+            "{said}"
+        );
+        assert!(!said.contains("defect"), "{said}");
     }
 
     #[test]

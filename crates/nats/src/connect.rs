@@ -23,7 +23,7 @@ use crate::denials::{Denials, note, server_words};
 use crate::servers::{addresses, needs_tls, places};
 use crate::state::{ConnectError, speaks_of_credentials};
 use crate::tls::{TlsConfig, client_config};
-use crate::watchdog::{growth, too_much_at_once};
+use crate::watchdog::{growth, too_large, too_much_at_once};
 use crate::wire::text::{MOST_NAME, MOST_WORDS, cut};
 
 pub use crate::state::{ConnectProblem, ConnectionState, split_userinfo};
@@ -204,10 +204,7 @@ async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
     let (mut failures, mut ended_at_once) = (0_usize, false);
     loop {
         let (events_in, events) = mpsc::channel(EVENTS);
-        // async-nats panics over some of what servers may say before a connection is made.
-        let attempt = Box::pin(connect(&config, &shared, events_in));
-        let attempt = supervise::catch(Task::Connection, attempt).await;
-        match attempt.unwrap_or_else(|panicked| Err(ConnectError::BrokeOff(panicked))) {
+        match Box::pin(connect(&config, &shared, events_in)).await {
             Ok(client) => {
                 let began = Instant::now();
                 shared.started.fetch_add(1, Ordering::AcqRel);
@@ -216,7 +213,7 @@ async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
                     tokio::select! {
                         at_once = follow(&client, events, &shared, has_to_last) => at_once,
                         () = too_much_at_once(&client) => {
-                            shared.lost("what the server sends does not end, and is not read on");
+                            shared.lost(&too_large());
                             true
                         }
                     }
@@ -243,8 +240,13 @@ async fn connect(
     let options = options(config, shared, events, &servers)?;
     let at = places(&servers);
     shared.denials.reset();
+    // async-nats panics over some of what servers may say before a connection is made.
+    let connecting = supervise::catch(Task::NatsClient, options.connect(servers));
     tokio::select! {
-        connected = options.connect(servers) => connected.map_err(|error| ConnectError::Nats { at, error }),
+        connected = connecting => match connected {
+            Ok(connected) => connected.map_err(|error| ConnectError::Nats { at, error }),
+            Err(panicked) => Err(ConnectError::BrokeOff(panicked)),
+        },
         () = growth() => Err(ConnectError::Endless),
     }
 }

@@ -81,9 +81,9 @@ pub(crate) enum ConnectError {
     Tls(TlsError),
     #[error("the credentials cannot be used: {0}")]
     Credentials(String),
-    #[error("what answers there does not speak NATS as it should ({0})")]
+    #[error("{0}")]
     BrokeOff(Panicked),
-    #[error("what answers there sends without end, and is no NATS server")]
+    #[error("{}", crate::watchdog::grown())]
     Endless,
     #[error("{} goes without TLS, which tls or another URL asks for: write wss://", split_userinfo(url).0)]
     PlainWebSocket { url: String },
@@ -114,7 +114,7 @@ fn words(at: &str, error: &async_nats::ConnectError) -> String {
     if own {
         Chain(error).to_string()
     } else {
-        format!("what answers at {at} is not a NATS server")
+        format!("what answers at {at} does not greet as a NATS server does")
     }
 }
 

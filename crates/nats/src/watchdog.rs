@@ -50,6 +50,21 @@ pub(crate) async fn growth() {
     }
 }
 
+/// What is said of the former.
+pub(crate) fn too_large() -> String {
+    let most = MOST_AT_ONCE >> 20;
+    format!("a message of the server has more than the {most} MiB that are read, or does not end")
+}
+
+/// What is said of the latter: others may have made the process grow.
+pub(crate) fn grown() -> String {
+    let most = MOST_GROWTH >> 20;
+    format!(
+        "connecting was broken off because memory grew by more than {most} MiB meanwhile, as it does where what answers sends \
+         without end"
+    )
+}
+
 fn looks() -> tokio::time::Interval {
     let mut looks = interval(EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

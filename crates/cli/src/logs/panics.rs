@@ -1,13 +1,34 @@
 //! Panics as log lines like all others: the text that Rust prints by itself would stand between lines of JSON.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::panic::{PanicHookInfo, set_hook};
+use std::panic::{PanicHookInfo, set_hook, take_hook};
 
+use leeward_engine::supervise::{DEFECT, UNREADABLE};
 use tracing::error;
+
+/// In the path of its sources, wherever it was built.
+const CLIENT: &str = "async-nats";
 
 /// From now on panics are log lines.
 pub(super) fn are_lines() {
     set_hook(Box::new(line));
+}
+
+/// From now on nothing is printed where the NATS client library panics over what a server sends: the command's error says
+/// it.
+pub fn of_the_client_are_silent() {
+    let usual = take_hook();
+    set_hook(Box::new(move |panic| {
+        if !is_of_the_client(panic) {
+            usual(panic);
+        }
+    }));
+}
+
+fn is_of_the_client(panic: &PanicHookInfo<'_>) -> bool {
+    panic
+        .location()
+        .is_some_and(|place| place.file().contains(CLIENT))
 }
 
 fn line(panic: &PanicHookInfo<'_>) {
@@ -18,12 +39,17 @@ fn line(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace =
         (backtrace.status() == BacktraceStatus::Captured).then(|| one_line(&backtrace.to_string()));
+    let cause = if is_of_the_client(panic) {
+        UNREADABLE
+    } else {
+        DEFECT
+    };
     error!(
         panic = message,
         place,
         thread = thread.name(),
         backtrace,
-        "a defect of Leeward, please report it"
+        "{cause}"
     );
 }
 

@@ -265,8 +265,9 @@ pub const LEASE_ERRORS: Row = counter(
 pub const PANICS: Row = counter(
     "panics",
     &["task"],
-    "Tasks that broke off and were begun anew, a defect of Leeward each time, by what they are for: connection, account, \
-     observation, advisories, policy, operation, reconcile or process",
+    "Tasks that broke off and were begun anew, by what they are for: connection, account, observation, advisories, policy, \
+     operation, reconcile or process, a defect of Leeward each time, or nats_client, where a server sent what the NATS client \
+     library cannot read",
 );
 /// When this process began.
 pub const START: Row = gauge(

@@ -131,7 +131,10 @@ async fn what_is_no_nats_server_is_named_by_its_address_and_not_quoted() {
             );
             let lost = |state: &ConnectionState| matches!(state, ConnectionState::Disconnected { .. });
             let state = until(&mut client.state(), lost).await.to_string();
-            let expected = format!("what answers at 127.0.0.1:{} is not a NATS server", service.port);
+            let expected = format!(
+                "what answers at 127.0.0.1:{} does not greet as a NATS server does",
+                service.port
+            );
             assert_eq!(state, expected, "{greeting}");
         }
     }
