@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "hostile/connections.rs"]
+mod connections;
 #[path = "hostile/shape.rs"]
 mod shape;
 #[path = "hostile/truth.rs"]

@@ -57,6 +57,20 @@ async fn p9_a_yes_that_changes_nothing_is_a_miss_and_is_given_up_after_the_attem
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_act_that_panics_is_a_failed_attempt_and_not_under_way_for_ever() {
+    let bench = Bench::new(stretched_of(1, 0));
+    bench.fake.state().otherwise = Behaviour::Panic;
+    let running = bench.start(&policy(json!({})));
+    let standing = running
+        .until("given up", |standing| {
+            standing.report.in_place.0 == InPlaceReason::Unfixable
+        })
+        .await;
+    assert_eq!(results(&standing.recent_actions), [ActionResult::Failed; 3]);
+    assert!(standing.operations.is_empty(), "{:?}", standing.operations);
+}
+
+#[tokio::test(start_paused = true)]
 async fn p4_what_only_the_account_says_of_a_peer_lets_nothing_be_asked() {
     let bench = Bench::new(stretched_of(3, 1));
     bench.fake.state().confirms = Some(Confirms::Lagging);
