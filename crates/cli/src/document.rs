@@ -2,6 +2,16 @@
 //!
 //! Stable: fields are added, never renamed. `docs/schemas` holds a JSON Schema of each, generated from these types.
 
+// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 mod applied;
 mod checked;
 mod explained;

@@ -4,6 +4,16 @@
 //! `home.stabilizationWindow`: without a past that tells since when a location is home, the look itself decides, and
 //! [`Judged::home_from_this_look`] says so. What is shown of it, and in which order, is left to others.
 
+// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 #[cfg(test)]
 pub mod fixtures;
 
@@ -195,7 +205,10 @@ impl Judged<'_> {
         } = &self.evaluation;
         if !self.evaluation.conclusive() || self.home_is_missing() {
             Found::Incomplete
-        } else if streams.misplaced + streams.held + consumers.misplaced + consumers.held > 0 {
+        } else if [streams, consumers]
+            .iter()
+            .any(|of| of.misplaced > 0 || of.held > 0)
+        {
             Found::Findings
         } else {
             Found::InPlace
@@ -211,7 +224,7 @@ impl Judged<'_> {
             home,
             ..
         } = &self.evaluation;
-        let selected = streams.total + consumers.total > streams.ignored + consumers.ignored;
+        let selected = [streams, consumers].iter().any(|of| of.total > of.ignored);
         let known = home.as_ref().and_then(Home::reference);
         selected && self.evaluation.conclusive() && known.is_none()
     }

@@ -3,6 +3,16 @@
 //! What is read is judged in [`leeward_core::operation`]; here are the order of the steps, the pauses between looks, and
 //! the permits. Dropping an operation at any instant leaves nothing to clean up (P10).
 
+// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 mod ask;
 mod cancel;
 mod copying;

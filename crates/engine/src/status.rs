@@ -3,6 +3,16 @@
 //! What cannot be seen now keeps its last value: the conditions say that it is old. A status is worth writing only when
 //! something besides time changed (P12).
 
+// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 use std::collections::BTreeSet;
 
 use crate::standing::Standing;
@@ -106,8 +116,8 @@ fn take_over(status: &mut PlacementPolicyStatus, standing: &Standing) {
     status.in_place.clone_from(&report.in_place_of);
     status.findings.clone_from(&report.findings);
     status.findings.truncate(MAX_FINDINGS);
-    let cut = report.findings.len() - status.findings.len();
-    let omitted = i64::try_from(report.findings_omitted + cut).unwrap_or(i64::MAX);
+    let cut = report.findings.len().saturating_sub(status.findings.len());
+    let omitted = i64::try_from(report.findings_omitted.saturating_add(cut)).unwrap_or(i64::MAX);
     status.findings_omitted = (omitted > 0).then_some(omitted);
     status.gateway = steadied(status.gateway.take(), report.gateway.clone());
     status.advice.clone_from(&report.advice);

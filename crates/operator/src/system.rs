@@ -3,6 +3,16 @@
 //! One observer per system, started anew when what it connects with changes. Without an answer of the Kubernetes API,
 //! what runs goes on with what was known.
 
+// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 mod dereference;
 mod run;
 mod status;

@@ -156,7 +156,7 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             Ok(()) => true,
             Err(error) => error.may_have_acted() || matches!(error, ActError::Refused { .. }),
         };
-        *requests += u32::from(sent);
+        *requests = requests.saturating_add(u32::from(sent));
         Ok(answer)
     }
 

@@ -46,7 +46,7 @@ impl Copying {
         let most = self.lacked.entry(peer.server.clone()).or_default();
         *most = peer.lag.max(*most);
         let has = most.checked_sub(peer.lag)?;
-        let part = u128::from(bytes) * u128::from(has);
+        let part = u128::from(bytes).checked_mul(u128::from(has))?;
         let part = part.checked_div(u128::from(*most))?;
         u64::try_from(part).ok()
     }

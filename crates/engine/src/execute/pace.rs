@@ -48,6 +48,6 @@ impl Pace {
 
     pub(super) async fn rest(&mut self) {
         tokio::time::sleep(self.next).await;
-        self.next = (self.next * 3 / 2).min(self.most);
+        self.next = self.next.mul_f32(1.5).min(self.most);
     }
 }

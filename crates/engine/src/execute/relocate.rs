@@ -92,7 +92,7 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
     ) -> Outcome {
         let target = &moving.target;
         let mut pace = Pace::of_move();
-        let (mut copying, mut tell) = (Copying::default(), Instant::now());
+        let (mut copying, mut told) = (Copying::default(), None::<Instant>);
         let done = loop {
             pace.rest().await;
             // A failed look says nothing about the stream: it is one more moment without an answer.
@@ -100,10 +100,11 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             let sighting = sighting.unwrap_or(Sighting::Unanswered);
             if let Sighting::Seen(reading) = &sighting {
                 let copied = copying.look(&target.servers, reading);
-                let due = |copied: &Copied| copied.is_all() || Instant::now() >= tell;
+                let due =
+                    |copied: &Copied| copied.is_all() || told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
                 if let Some(copied) = copied.filter(due) {
                     self.has_copied(copied);
-                    tell = Instant::now() + TOLD_EVERY;
+                    told = Some(Instant::now());
                 }
                 if arrives(target, reading) {
                     pace.at_most(NEAR);
