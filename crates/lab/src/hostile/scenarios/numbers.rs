@@ -144,7 +144,7 @@ fn of_connections() -> Vec<Scenario> {
             "a client is counted and not listed",
             [Edit::new(Connz, "/data/connections/0", Change::Remove)],
         )
-        .shown("connections and lists"),
+        .shown("list"),
         edits(
             "connz-start-year-9999",
             "clients connect in the last year, seen in the first",
