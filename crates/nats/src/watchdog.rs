@@ -1,10 +1,10 @@
 //! Ends connections on which a server says more at once than anybody reads.
 //!
 //! async-nats keeps a line or a message until its end has come, however long that takes. What it keeps is not to be seen,
-//! but what came in is: on a connection, the bytes since its last message; before there is one, the memory that this
-//! process takes.
+//! but what came in is: on a connection, the bytes since its last message, which have a bound for all connections together
+//! too; before there is one, the memory that this process takes.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -14,6 +14,11 @@ use tokio::time::{MissedTickBehavior, interval};
 const EVERY: Duration = Duration::from_millis(40);
 /// More than any answer has that is read, packed or not.
 const MOST_AT_ONCE: u64 = 40 << 20;
+/// Of all connections of this process together; a connection that has less than a large part of it is not to blame.
+const MOST_OF_ALL: u64 = 48 << 20;
+const LARGE_PART: u64 = 4 << 20;
+/// What has come on all connections since their last messages.
+static COMING: AtomicU64 = AtomicU64::new(0);
 /// By so much no handshake makes a process grow.
 const MOST_GROWTH: u64 = 48 << 20;
 /// Linux counts memory in pages of at least this.
@@ -26,7 +31,7 @@ pub(crate) async fn too_much_at_once(client: &Client) {
         let messages = statistics.in_messages.load(Ordering::Relaxed);
         (messages, statistics.in_bytes.load(Ordering::Relaxed))
     };
-    let mut watch = Watch::new(counts());
+    let mut watch = Watch::new(&COMING, counts());
     let mut looks = looks();
     loop {
         looks.tick().await;
@@ -52,8 +57,11 @@ pub(crate) async fn growth() {
 
 /// What is said of the former.
 pub(crate) fn too_large() -> String {
-    let most = MOST_AT_ONCE >> 20;
-    format!("a message of the server has more than the {most} MiB that are read, or does not end")
+    let (most, of_all) = (MOST_AT_ONCE >> 20, MOST_OF_ALL >> 20);
+    format!(
+        "a message of the server has more than the {most} MiB that are read ({of_all} MiB on all connections together), or does \
+         not end"
+    )
 }
 
 /// What is said of the latter: others may have made the process grow.
@@ -79,21 +87,43 @@ fn resident() -> Option<u64> {
 }
 
 /// The bytes since the last message.
-struct Watch {
+struct Watch<'a> {
+    all: &'a AtomicU64,
     messages: u64,
     bytes: u64,
+    /// Its part of all.
+    coming: u64,
 }
 
-impl Watch {
-    fn new((messages, bytes): (u64, u64)) -> Self {
-        Self { messages, bytes }
+impl<'a> Watch<'a> {
+    fn new(all: &'a AtomicU64, (messages, bytes): (u64, u64)) -> Self {
+        Self {
+            all,
+            messages,
+            bytes,
+            coming: 0,
+        }
     }
 
     fn is_too_much(&mut self, (messages, bytes): (u64, u64)) -> bool {
         if messages != self.messages {
-            *self = Self::new((messages, bytes));
+            (self.messages, self.bytes) = (messages, bytes);
         }
-        bytes.saturating_sub(self.bytes) > MOST_AT_ONCE
+        self.counts(bytes.saturating_sub(self.bytes));
+        self.coming > MOST_AT_ONCE
+            || self.coming > LARGE_PART && self.all.load(Ordering::Relaxed) > MOST_OF_ALL
+    }
+
+    fn counts(&mut self, coming: u64) {
+        self.all.fetch_add(coming, Ordering::Relaxed);
+        self.all.fetch_sub(self.coming, Ordering::Relaxed);
+        self.coming = coming;
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.counts(0);
     }
 }
 
@@ -103,7 +133,8 @@ mod tests {
 
     #[test]
     fn many_messages_are_not_too_much_and_one_without_end_is() {
-        let mut watch = Watch::new((0, 0));
+        let all = AtomicU64::new(0);
+        let mut watch = Watch::new(&all, (0, 0));
         for number in 1..100 {
             assert!(!watch.is_too_much((number, number * MOST_AT_ONCE)));
         }
@@ -113,6 +144,21 @@ mod tests {
         );
         assert!(watch.is_too_much((99, 100 * MOST_AT_ONCE + 1)));
         assert!(!watch.is_too_much((100, 101 * MOST_AT_ONCE)), "it ended");
+    }
+
+    #[test]
+    fn large_messages_on_many_connections_are_too_much_together_and_small_ones_are_not_to_blame() {
+        let all = AtomicU64::new(0);
+        let mut large: Vec<Watch<'_>> = (0..4).map(|_| Watch::new(&all, (0, 0))).collect();
+        let mut small = Watch::new(&all, (0, 0));
+        let part = MOST_OF_ALL / 4;
+        assert!(!large.iter_mut().any(|one| one.is_too_much((0, part))));
+        assert!(!small.is_too_much((0, LARGE_PART)));
+        assert!(large[0].is_too_much((0, part)), "a fifth has come");
+        large.clear();
+        assert!(!small.is_too_much((0, LARGE_PART + 1)), "those have ended");
+        drop(small);
+        assert_eq!(all.load(Ordering::Relaxed), 0);
     }
 
     #[test]
