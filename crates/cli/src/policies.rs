@@ -116,7 +116,7 @@ async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> an
     subject(vec![found.given], found.system, connections)
 }
 
-/// The domain is the policies', unless an argument says another.
+/// The domain and the prefix of inboxes are the policies', unless an argument says another.
 fn subject(
     mut policies: Vec<Given>,
     system: Result<SystemRules, String>,
@@ -125,6 +125,9 @@ fn subject(
     if let Some(account) = &mut connections.account {
         if account.domain.is_none() {
             account.domain = files::common_domain(&policies)?;
+        }
+        if account.config.inbox_prefix.is_none() {
+            account.config.inbox_prefix = files::common_inbox_prefix(&policies)?;
         }
         for given in &mut policies {
             // What is seen is compared with what is asked.

@@ -8,6 +8,7 @@ use crate::demand::Home;
 use crate::evaluate::{Circumstances, Cure, Evaluation, Finding, Verdict};
 use crate::names::ClusterName;
 use crate::policy::Policy;
+use crate::refusal::may_not;
 use crate::safety::Ground;
 use crate::score::MoveCost;
 use crate::snapshot::{AccountView, Gap};
@@ -52,7 +53,7 @@ pub fn gap_text(gap: &Gap) -> String {
         Gap::ServersUncounted { expected, answered } => {
             format!("{answered} servers answered, {expected} are active")
         }
-        Gap::Denied { subject } => format!("the user may not publish {subject}: grant it"),
+        Gap::Denied { subject } => format!("the user {}: grant it", may_not(subject)),
         Gap::Unreadable { message } => message.clone(),
     }
 }

@@ -23,6 +23,7 @@ pub mod names;
 pub mod operation;
 pub mod plan;
 pub mod policy;
+pub mod refusal;
 pub mod report;
 pub mod resolve;
 pub mod safety;

@@ -11,6 +11,7 @@ use leeward_api::vocabulary::FindingReason;
 use leeward_core::names::{AccountId, AssetName, StreamName};
 use leeward_core::operation::{Reading, Sighting};
 use leeward_core::plan::Aim;
+use leeward_core::refusal::may_not;
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
 use tokio::sync::watch;
@@ -87,8 +88,9 @@ impl Clock for SystemClock {
 /// Why a call on an account failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ActError {
-    /// The user may not publish the request; the servers answer such a request with silence and an error event.
-    #[error("the account's user may not publish {subject}")]
+    /// The user may not publish the request, or not subscribe to where it is answered; the servers answer such a request with
+    /// silence and an error event.
+    #[error("the account's user {}", may_not(subject))]
     Denied {
         /// The request's subject.
         subject: String,

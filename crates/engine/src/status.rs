@@ -176,7 +176,8 @@ fn resolved(outlook: &Outlook<'_>) -> Verdict<ResolvedRefsReason> {
         let needed = standing.denied.iter().flat_map(|action| subjects(*action));
         let needed: BTreeSet<String> = needed.map(|call| subject(domain, call)).collect();
         let message = format!(
-            "NATS refused a request of the account's user: allow it to publish {}, or disable the action",
+            "NATS refused a request of the account's user: allow it to publish {} and to subscribe to its inbox (inboxPrefix), or \
+             disable the action",
             Vec::from_iter(needed).join(", ")
         );
         return Verdict::new(ResolvedRefsReason::PermissionDenied, message);

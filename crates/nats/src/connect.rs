@@ -26,7 +26,7 @@ use crate::tls::{TlsConfig, client_config};
 use crate::watchdog::{growth, too_large, too_much_at_once};
 use crate::wire::text::{MOST_NAME, MOST_WORDS, cut};
 
-pub use crate::state::{ConnectProblem, ConnectionState, split_userinfo};
+pub use crate::state::{CertificateProblem, ConnectProblem, ConnectionState, split_userinfo};
 
 /// TCP, TLS and the NATS handshake with one server.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);

@@ -42,7 +42,7 @@ mod wire;
 
 pub use account::{AccountInfo, AccountProblem};
 pub use act::AccountClient;
-pub use connect::{ConnectConfig, ConnectProblem, ConnectionState, split_userinfo};
+pub use connect::{CertificateProblem, ConnectConfig, ConnectProblem, ConnectionState, split_userinfo};
 pub use credentials::{Credentials, CredentialsError};
 pub use observe::SystemObserver;
 pub use observe::accounts::AccountsError;

@@ -45,6 +45,28 @@ pub enum ConnectProblem {
     InvalidServers,
 }
 
+/// What is wrong with certificates where a handshake failed. The TLS library says it in words alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateProblem {
+    /// Nobody who is trusted vouches for the server's.
+    NotTrusted,
+    /// The server wants the client's, and it shows none.
+    NoneShown,
+}
+
+impl CertificateProblem {
+    /// By what is said of a connection that failed.
+    pub fn of(message: &str) -> Option<Self> {
+        if message.contains("UnknownIssuer") {
+            Some(Self::NotTrusted)
+        } else if message.contains("CertificateRequired") {
+            Some(Self::NoneShown)
+        } else {
+            None
+        }
+    }
+}
+
 impl ConnectionState {
     /// Whether requests can be sent.
     pub fn is_connected(&self) -> bool {

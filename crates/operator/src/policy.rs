@@ -2,8 +2,6 @@
 //!
 //! One entry per policy holds its connection and its runner. A reconcile brings the entry to what the policy asks for;
 //! without an answer of the Kubernetes API, what runs goes on with what was known.
-
-// Numbers and texts of servers come here: no sum of them overflows and no index misses.
 #![cfg_attr(
     not(test),
     warn(

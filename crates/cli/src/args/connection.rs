@@ -54,7 +54,8 @@ pub struct ConnectionArgs {
     /// JetStream domain of the account's streams.
     #[arg(long, value_name = "DOMAIN")]
     pub js_domain: Option<String>,
-    /// First part of inbox subjects, for users whose permissions name it.
+    /// First part of the inbox subjects of the account's user, where its permissions name it; that of a context is its
+    /// `inbox_prefix`, that of `--system-context` its own.
     #[arg(long, value_name = "PREFIX")]
     pub inbox_prefix: Option<String>,
     /// Wait this long for a connection and for every server's answer; without a connection `leeward run` says so and goes on

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use leeward_core::refusal::may_not;
 use leeward_core::snapshot::Gap;
-use leeward_nats::{AccountInfo, AccountProblem, ConnectProblem, ConnectionState, Standing, split_userinfo};
+use leeward_nats::{
+    AccountInfo, AccountProblem, CertificateProblem, ConnectProblem, ConnectionState, Standing,
+    split_userinfo,
+};
 
 use super::Whom;
 use crate::connection::DEFAULT_SERVER;
@@ -52,7 +56,9 @@ pub(super) fn not_connected(state: &ConnectionState, urls: &[String], whose: &st
             version: _,
         } => return None,
         ConnectionState::Connecting => ("nothing answered in time", unreached(urls, NO_ANSWER)),
-        ConnectionState::Disconnected { message } if message.contains("certificate") => {
+        ConnectionState::Disconnected { message }
+            if message.contains("certificate") || CertificateProblem::of(message).is_some() =>
+        {
             (message.as_str(), CERTIFICATE.to_owned())
         }
         ConnectionState::Disconnected { message } => (message.as_str(), unreached(urls, NO_SERVER)),
@@ -96,7 +102,8 @@ pub(super) fn not_system(standing: &Standing) -> Option<String> {
             ))
         }
         Standing::Denied { subject } => Some(format!(
-            "the user of --system-context may not publish {subject}: allow it, as docs/nats-permissions.md shows"
+            "the user of --system-context {}: allow it, or give the context of a user of the system account if this one is not",
+            may_not(subject)
         )),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::bail;
+use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_core::evaluate::Managed;
 use leeward_core::policy::Policy;
@@ -111,7 +112,7 @@ fn given(
     document: &Document,
     name: String,
     namespace: String,
-    spec: leeward_api::policy::PlacementPolicySpec,
+    spec: PlacementPolicySpec,
     policy: Policy,
 ) -> Given {
     Given {
@@ -183,19 +184,33 @@ fn limit(document: &Document, field: &str) -> String {
 
 /// The one domain that the policies name.
 pub fn common_domain(policies: &[Given]) -> anyhow::Result<Option<String>> {
+    common(policies, "JetStream domain", |spec| {
+        spec.jet_stream_domain.as_ref()
+    })
+}
+
+/// The one inbox prefix that the policies name.
+pub fn common_inbox_prefix(policies: &[Given]) -> anyhow::Result<Option<String>> {
+    common(policies, "inbox prefix", |spec| spec.inbox_prefix.as_ref())
+}
+
+fn common(
+    policies: &[Given],
+    what: &str,
+    of: impl Fn(&PlacementPolicySpec) -> Option<&String>,
+) -> anyhow::Result<Option<String>> {
     let mut named = policies
         .iter()
-        .filter_map(|given| Some((given, given.spec.jet_stream_domain.as_ref()?)));
-    let Some((first, domain)) = named.next() else {
+        .filter_map(|given| Some((given, of(&given.spec)?)));
+    let Some((first, one)) = named.next() else {
         return Ok(None);
     };
-    if let Some((other, another)) = named.find(|(_, another)| *another != domain) {
+    if let Some((other, another)) = named.find(|(_, another)| *another != one) {
         bail!(
-            "policy {} is for the JetStream domain {domain} and policy {} for {another}: give the policies of one domain \
-             at a time",
+            "policy {} is for the {what} {one} and policy {} for {another}: give the policies of one at a time",
             name_of(first),
             name_of(other)
         );
     }
-    Ok(Some(domain.clone()))
+    Ok(Some(one.clone()))
 }

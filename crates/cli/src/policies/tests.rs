@@ -283,6 +283,21 @@ fn policies_of_two_domains_are_refused() {
 }
 
 #[test]
+fn the_prefix_of_inboxes_is_the_policies_own() {
+    let prefix = |name: &str| named(name, 0).replace("priority: 0", &format!("inboxPrefix: _INBOX_{name}"));
+    let policies = read_text(&(prefix("a") + &prefix("b"))).unwrap().policies;
+    let said = files::common_inbox_prefix(&policies).unwrap_err().to_string();
+    assert!(
+        said.contains("policy a is for the inbox prefix _INBOX_a"),
+        "{said}"
+    );
+    assert_eq!(
+        files::common_inbox_prefix(&policies[..1]).unwrap().as_deref(),
+        Some("_INBOX_a")
+    );
+}
+
+#[test]
 fn without_a_policy_the_defaults_are_for_everything() {
     let found = FromFiles::defaults().unwrap();
     let [given] = &found.policies[..] else {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leeward_core::names::AccountId;
+use leeward_core::refusal::may_not;
 use serde_json::json;
 
 use super::connections::{ByServer, read};
@@ -28,7 +29,7 @@ const MOST_PAGES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountsError {
     /// The user may not send a request.
-    #[error("the observer's user may not publish {subject}")]
+    #[error("the observer's user {}", may_not(subject))]
     Denied {
         /// Its subject.
         subject: String,

@@ -9,7 +9,8 @@ use leeward_core::snapshot::AccountView;
 use leeward_engine::condition::Verdict;
 use leeward_engine::ports::Observe;
 use leeward_nats::{
-    AccountClient, AccountInfo, AccountProblem, ConnectProblem, ConnectionState, TenantObserver,
+    AccountClient, AccountInfo, AccountProblem, CertificateProblem, ConnectProblem, ConnectionState,
+    TenantObserver,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -178,7 +179,16 @@ fn refused(problem: ConnectProblem, message: &str) -> Unresolved {
 }
 
 fn disconnected(message: &str) -> String {
-    format!("no connection to NATS as the account's user: {message}")
+    let cure = match CertificateProblem::of(message) {
+        Some(CertificateProblem::NotTrusted) => {
+            ": name the authority of the servers' certificates in the system's tls.caRef"
+        }
+        Some(CertificateProblem::NoneShown) => {
+            ": the servers want a client certificate: add tls.crt and tls.key to the Secret that credentialsRef names"
+        }
+        None => "",
+    };
+    format!("no connection to NATS as the account's user: {message}{cure}")
 }
 
 /// An account as a status has it.

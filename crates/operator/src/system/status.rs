@@ -13,10 +13,11 @@ use leeward_api::system_status::{
 use leeward_api::vocabulary::{ConnectedReason, ObservedReason, SystemCondition, SystemReadyReason};
 use leeward_core::demand::elapsed;
 use leeward_core::explain::gap_text;
+use leeward_core::refusal::may_not;
 use leeward_core::snapshot::Gap;
 use leeward_engine::condition::{Conditions, Verdict};
 use leeward_engine::runner::stale_after;
-use leeward_nats::{ConnectProblem, ConnectionState, Standing, SystemStatus};
+use leeward_nats::{CertificateProblem, ConnectProblem, ConnectionState, Standing, SystemStatus};
 
 /// Gaps that a message names; more are counted.
 const GAPS_NAMED: usize = 5;
@@ -206,9 +207,22 @@ fn connected(outlook: &Outlook<'_>) -> Verdict<ConnectedReason> {
         ConnectionState::Connected { .. } => standing(seen),
         ConnectionState::Disconnected { message } => Verdict::new(
             ConnectedReason::Unreachable,
-            format!("no server can be reached ({message}): check servers and the network between"),
+            format!("no server can be reached ({message}): {}", cure(message)),
         ),
         ConnectionState::Refused { problem, message } => refused(*problem, message),
+    }
+}
+
+fn cure(message: &str) -> &'static str {
+    match CertificateProblem::of(message) {
+        Some(CertificateProblem::NotTrusted) => {
+            "name the authority of the servers' certificates in tls.caRef"
+        }
+        Some(CertificateProblem::NoneShown) => {
+            "the servers want a client certificate: name it in tls.clientCertificateRef, or in the Secret that credentialsRef \
+             names where the user is taken from it"
+        }
+        None => "check servers and the network between",
     }
 }
 
@@ -243,7 +257,10 @@ fn standing(seen: &SystemStatus) -> Verdict<ConnectedReason> {
             Verdict::new(ConnectedReason::InvalidCredentials, text)
         }
         Standing::Denied { subject } => {
-            let text = format!("the user may not publish {subject}: allow it");
+            let text = format!(
+                "the user {}: allow it, or name a user of the system account if this one is not",
+                may_not(subject)
+            );
             Verdict::new(ConnectedReason::PermissionDenied, text)
         }
     }

@@ -92,8 +92,8 @@ impl Explained for EventReason {
                 act: "See [AnswersDiffer](#answersdiffer).",
             },
             Self::PermissionDenied => Runbook {
-                see: "The event has the subject that the account's user may not publish; the condition \
-                     `ResolvedRefs` has it too.",
+                see: "The event has the subject that the account's user may not publish, or the inbox \
+                     that it may not subscribe to.",
                 act: "See [PermissionDenied](#permissiondenied).",
             },
             Self::PolicyConflicted => Runbook {

@@ -221,16 +221,18 @@ impl Explained for FindingReason {
             },
             Self::PermissionDenied => Runbook {
                 see: "The condition `ResolvedRefs` is False and its message names the subjects that the \
-                     account's user may not publish.",
-                act: "Allow them to the user, or disable the action under `spec.actions`. A step-down needs \
+                     account's user may not publish. The event says whether it is the inbox that it may not \
+                     subscribe to.",
+                act: "Allow them to the user, or disable the action under `spec.actions`; if its permissions name \
+                     a prefix of inboxes, set `spec.inboxPrefix`. A step-down needs \
                      `$JS.API.STREAM.LEADER.STEPDOWN.>` or `$JS.API.CONSUMER.LEADER.STEPDOWN.>`, a move \
                      `$JS.API.STREAM.UPDATE.>`. A refused action is tried again after five minutes.",
             },
             Self::AnswersDiffer => Runbook {
                 see: "`status.recentActions` and the event `AnswersDiffer` have it: one request to the servers was \
                      answered twice, or the answer on the account's connection is not what the stream's leader tells \
-                     the system account. `nats server report connections --account A --subscriptions`, as a user of \
-                     the system account, shows who subscribes to `$JS.API.>`.",
+                     the system account. `nats server report connections --account A --subject '$JS.API.STREAM.INFO.S'`, as \
+                     an administrator of the system account, shows who subscribes to it.",
                 act: "Deny `$JS.API.>` and `$SYS.REQ.>` to all other users of the account, as \
                      [permissions](nats-permissions.md#who-else-could-answer) shows it, and find out who answered. \
                      If the stream's owner changed it at that very moment, it passes with the next attempt.",

@@ -70,8 +70,8 @@ impl Explained for ResolvedRefsReason {
                      user. A Secret holds exactly one of `user.creds`, `nkey`, `token`, `username` with \
                      `password`, or `tls.crt` with `tls.key`, which alone may stand beside another. Secrets of types \
                      that something else owns, such as service account tokens, are refused.",
-                act: "Correct the Secret, or renew the user if it has expired. Try the same credentials with \
-                     `nats account info`. A changed Secret is picked up without a restart.",
+                act: "Correct the Secret, or renew the user if it has expired. `nats rtt` with the same \
+                     credentials shows whether the servers take them. A changed Secret is picked up without a restart.",
             },
             Self::AccountUnconfirmed => Runbook {
                 see: "The message has what was said instead: an error, an answer that makes no sense, accounts that \

@@ -85,8 +85,8 @@ impl Explained for ConnectedReason {
             Self::InvalidCredentials => Runbook {
                 see: "The message says what is wrong with the Secret, that the servers refused the user, or \
                      that the user does not belong to the system account.",
-                act: "Correct the Secret: it needs a user of the system account. Try the same credentials \
-                     with `nats server list`, which answers only such a user. For tenant mode remove \
+                act: "Correct the Secret: it needs a user of the system account. With the same \
+                     credentials `nats request '$SYS.REQ.SERVER.PING.STATSZ' ''` is answered only for such a user. For tenant mode remove \
                      `credentialsRef`.",
             },
             Self::TlsFailed => Runbook {
@@ -100,12 +100,15 @@ impl Explained for ConnectedReason {
                 act: "Correct `spec.servers`, or open the network (ports, NetworkPolicy, DNS). For TLS, see \
                      that `tls.caRef` is the servers' authority, that their certificates have the names in \
                      `spec.servers`, and that `tls.handshakeFirst` is set exactly where the servers ask for \
-                     it. It connects again by itself.",
+                     it. Where they want a client certificate (`CertificateRequired`), name it in \
+                     `tls.clientCertificateRef`, and in the Secret of each policy. It connects again by itself.",
             },
             Self::PermissionDenied => Runbook {
-                see: "The message names the subject that the system account's user may not publish; the \
-                     servers' logs show a permissions violation.",
-                act: "Allow the subject to the user.",
+                see: "The message names the subject that the system account's user may not publish, or the inbox \
+                     that it may not subscribe to; the servers' logs show a permissions violation. A user of \
+                     another account is refused in the same way.",
+                act: "Allow the subject to the user. If its permissions name a prefix of inboxes, set \
+                     `spec.inboxPrefix`.",
             },
         }
     }

@@ -7,10 +7,12 @@ use std::str::Chars;
 use anyhow::ensure;
 use futures::StreamExt;
 use leeward_e2e::{CONVERGED, Stage};
+use leeward_lab::folder::Folder;
 use leeward_lab::nats::{
-    AccountSpec, DEFAULT_USER, Permissions, SYSTEM_ACCOUNT, Spoofer, Subjects, SystemBuilder, UserSpec,
-    jetstream,
+    AccountSpec, DEFAULT_USER, NatsVersion, Permissions, SYSTEM_ACCOUNT, Spoofer, Subjects, SystemBuilder,
+    UserSpec, jetstream,
 };
+use leeward_lab::tools::{Tool, tool};
 use serde_json::{Map, Value, json};
 
 use super::{PAGE, USER, apply_policy, apply_system, fill, refused};
@@ -18,6 +20,7 @@ use crate::wrong_side::{HOME, three_servers};
 
 const PREFIX: &str = "_INBOX_leeward";
 const ACCOUNT: &str = "ORDERS";
+const SYSTEM_USER: &str = "leeward-system";
 const APPLICATION: &str = "orders";
 
 /// As much of the servers' configuration language as the page uses.
@@ -80,13 +83,41 @@ impl Reader<'_> {
     }
 }
 
-fn accounts() -> Map<String, Value> {
-    let (_, after) = PAGE
-        .split_once("```\naccounts")
+/// The page's configuration, word for word.
+fn configuration() -> &'static str {
+    let begin = PAGE
+        .find("system_account:")
         .expect("the page shows a configuration");
-    let (text, _) = after.split_once("```").expect("it ends");
-    let read = Reader(text.chars().peekable()).value();
-    read.as_object().expect("accounts").clone()
+    let (text, _) = PAGE[begin..].split_once("```").expect("it ends");
+    text
+}
+
+fn accounts() -> Map<String, Value> {
+    let read = Reader(configuration().chars().peekable()).fields();
+    assert_eq!(read["system_account"], SYSTEM_ACCOUNT);
+    read["accounts"].as_object().expect("accounts").clone()
+}
+
+/// Servers start with it as it stands.
+#[tokio::test]
+async fn servers_take_the_documented_configuration() {
+    let folder = Folder::temporary().unwrap();
+    let file = folder.path().join("accounts.conf");
+    std::fs::write(&file, configuration()).unwrap();
+    for version in [
+        NatsVersion::Newest,
+        NatsVersion::V2_14,
+        NatsVersion::V2_11,
+        NatsVersion::V2_10,
+    ] {
+        let mut test = tokio::process::Command::new(tool(Tool::NatsServer(version)).unwrap());
+        test.arg("-t").arg("-c").arg(&file);
+        for user in ["LEEWARD_SYSTEM", "LEEWARD_ORDERS", "ORDERS"] {
+            test.env(format!("{user}_PASSWORD"), "secret");
+        }
+        let said = test.output().await.unwrap();
+        assert!(said.status.success(), "{version:?}: {said:?}");
+    }
 }
 
 fn subjects(of: &Value) -> Subjects {
@@ -147,7 +178,7 @@ async fn p11_the_documented_configuration_is_enough_and_lets_nobody_else_answer(
         spoofer.answer(subject, "forged").await.unwrap();
     }
 
-    let system = stage.system.credentials(SYSTEM_ACCOUNT, USER).unwrap();
+    let system = stage.system.credentials(SYSTEM_ACCOUNT, SYSTEM_USER).unwrap();
     apply_system(&stage, "prod", Some(system)).await;
     let user = stage.system.credentials(ACCOUNT, USER).unwrap();
     apply_policy(&stage, "orders", "prod", user).await;
