@@ -87,21 +87,29 @@ impl Calls {
         let head = wire::read::<Answer>(&answer).map_err(|message| malformed(subject, message))?;
         match head.error {
             None => Ok(Found::Answer(answer)),
-            Some(error) if error.is_gone() && self.is_gone(asset).await => Ok(Found::Gone),
-            Some(error) if error.is_gone() || error.is_leaderless() => Ok(Found::Silence),
+            Some(error) if error.is_gone() => self.gone(subject, asset).await,
+            Some(error) if error.is_leaderless() => Ok(Found::Silence),
             Some(error) => Err(refused(subject, error, Asked::Read)),
         }
     }
 
-    async fn is_gone(&self, asset: &AssetName) -> bool {
-        let Some(witness) = &self.witness else { return true };
+    async fn gone(&self, subject: &str, asset: &AssetName) -> Result<Found, ActError> {
+        let Some(witness) = &self.witness else {
+            return Ok(Found::Gone);
+        };
         let account = self.account.borrow().as_ref().map(|info| info.id.clone());
-        let Some(account) = account else { return false };
+        let account = account.ok_or(ActError::Disconnected)?;
         match witness.is_listed(&account, asset).await {
-            Ok(listed) => !listed,
+            Ok(false) => Ok(Found::Gone),
+            Ok(true) => Err(ActError::AnswersDiffer {
+                message: format!(
+                    "{subject} was answered with an error as if {asset} did not exist, and a server tells the system account \
+                     that it has it: somebody else may be answering in the servers' place"
+                ),
+            }),
             Err(error) => {
                 tracing::debug!(%asset, %error, "the system account does not confirm that an asset is gone");
-                false
+                Ok(Found::Silence)
             }
         }
     }

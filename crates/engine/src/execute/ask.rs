@@ -19,6 +19,9 @@ const FRESH: Duration = Duration::from_millis(250);
 /// What was confirmed this lately need not be confirmed again; it is read again all the same.
 const CONFIRMED: Duration = Duration::from_secs(5);
 
+/// Before each look at what was refused.
+const AFTER_REFUSAL: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+
 /// How often what is read is compared with what is confirmed before they are said to differ.
 const LOOKS: u32 = 3;
 
@@ -35,16 +38,14 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
     pub(super) async fn check(self, action: &Action) -> Result<Look, Outcome> {
         self.is_at(Stage::Checking);
         let mut pace = Pace::urgent();
-        let mut looks = 1;
-        loop {
+        for _ in 1..LOOKS {
             match self.check_once(action).await {
                 // Its leader may have changed in between.
-                Err(differ) if differ.reason == Some(FindingReason::AnswersDiffer) && looks < LOOKS => {}
+                Err(differ) if differ.reason == Some(FindingReason::AnswersDiffer) => pace.rest().await,
                 checked => return checked,
             }
-            looks += 1;
-            pace.rest().await;
         }
+        self.check_once(action).await
     }
 
     async fn check_once(self, action: &Action) -> Result<Look, Outcome> {
@@ -131,8 +132,36 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             Err(error) if error.may_have_acted() => {
                 Ok(matches!(error, ActError::StoredDifferently { .. }).then_some(error))
             }
+            Err(error @ ActError::Refused { .. }) if self.is_done_all_the_same(action).await => {
+                let asset = &action.asset;
+                tracing::warn!(%asset, %error, "it was done all the same: somebody else may be answering in the servers' place");
+                Ok(None)
+            }
             Err(error) => Err(failure(&error)),
         }
+    }
+
+    /// Whether the servers did what was refused: then the refusal was not theirs.
+    async fn is_done_all_the_same(self, action: &Action) -> bool {
+        for pause in AFTER_REFUSAL {
+            tokio::time::sleep(pause).await;
+            let Ok(Sighting::Seen(reading)) = self.act.read(&action.asset).await else {
+                continue;
+            };
+            let Sighting::Seen(seen) = self.confirmed(&action.asset, reading).await else {
+                continue;
+            };
+            let is_done = match &action.deed {
+                Deed::StepDown(_) => seen.leader.is_some_and(|leader| leader != action.from),
+                Deed::Move(moving) => {
+                    !moving.target.is_repair() && seen.placement.as_ref() == Some(&moving.target.placement)
+                }
+            };
+            if is_done {
+                return true;
+            }
+        }
+        false
     }
 
     /// Sends the request and counts it, if it was or may have been sent. `Err` without a permit.

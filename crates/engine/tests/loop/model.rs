@@ -31,6 +31,8 @@ pub enum Behaviour {
     Elect(Vec<&'static str>),
     /// Says no.
     Refuse,
+    /// Does it, and somebody else says no.
+    Contradicted,
     /// The user may not even ask.
     Deny,
     /// Somebody else answers for the servers, so nothing is sent.
@@ -456,6 +458,12 @@ impl State {
         }
         match behaviour {
             Behaviour::Silent => Err(ActError::Unanswered { subject }),
+            Behaviour::Contradicted => Err(ActError::Refused {
+                subject,
+                code: 10_052,
+                description: "insufficient resources".to_owned(),
+                reason: None,
+            }),
             Behaviour::Scramble => Err(ActError::StoredDifferently {
                 fields: vec!["max_age".to_owned()],
             }),

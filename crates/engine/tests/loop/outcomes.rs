@@ -113,6 +113,26 @@ async fn p9_a_leader_that_the_servers_contradict_before_a_request_is_told_and_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn p9_what_somebody_else_refuses_and_the_servers_do_is_judged_by_what_is_read_back() {
+    for (scene, spec) in [
+        (stretched_of(1, 1), json!({})),
+        (supercluster(&["S"], 0), json!({"topology": {"key": "Cluster"}})),
+    ] {
+        let bench = Bench::new(scene);
+        bench.fake.state().otherwise = Behaviour::Contradicted;
+        bench.fake.state().reads_until_done = 1;
+        bench.fake.state().confirms = Some(Confirms::All);
+        let running = bench.start(&policy(spec));
+        let standing = running.until_home().await;
+        let results = results(&standing.recent_actions);
+        assert!(
+            results.iter().all(|result| *result == ActionResult::Succeeded),
+            "{results:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_edit_that_others_answer_for_is_tried_as_often_as_allowed_and_told() {
     let bench = Bench::new(supercluster(&["S"], 0));
     bench.fake.state().otherwise = Behaviour::Forged;
