@@ -22,8 +22,8 @@ const CONFIRMED: Duration = Duration::from_secs(5);
 /// Before each look at what was refused.
 const AFTER_REFUSAL: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
-/// How often what is read is compared with what is confirmed before they are said to differ: for some two seconds.
-const LOOKS: u32 = 10;
+/// How often what is read is compared with what is confirmed before they are said to differ.
+const LOOKS: u32 = 3;
 
 /// An asset that may be asked for its deed.
 pub(super) struct Look {
