@@ -192,9 +192,7 @@ impl Act for AccountClient {
         let Some(leader) = &reading.leader else {
             return Ok(Some(Sighting::Unanswered));
         };
-        let account = self.account.borrow().as_ref().map(|info| info.id.clone());
-        let account = account.ok_or(ActError::Disconnected)?;
-        match witness.read(&account, asset, leader).await {
+        match witness.read(&self.calls.account_id()?, asset, leader).await {
             Ok(Some(told)) if told.leader.as_ref() == Some(leader) => Ok(Some(Sighting::Seen(told))),
             Ok(_) => Err(ActError::AnswersDiffer {
                 message: format!(
@@ -246,8 +244,7 @@ impl Act for AccountClient {
         stream: &StreamName,
         target: &MoveTarget,
     ) -> Result<(), ActError> {
-        let account = self.account.borrow().as_ref().map(|info| info.id.clone());
-        let account = account.ok_or(ActError::Disconnected)?;
+        let account = self.calls.account_id()?;
         self.calls.cancel_move(permit, &account, stream, target).await
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use backon::{ConstantBuilder, Retryable};
 use bytes::Bytes;
 use leeward_api::vocabulary::FindingReason;
-use leeward_core::names::AssetName;
+use leeward_core::names::{AccountId, AssetName};
 use leeward_engine::ports::ActError;
 use tokio::sync::watch;
 
@@ -53,26 +53,21 @@ impl Calls {
         format!("{}.{call}", self.prefix)
     }
 
-    /// Reads a thing whose absence and whose silence are told apart; repeated once, since a request may fall into an
-    /// election (NATS.md N16).
+    /// The account, which has to be known.
+    pub(crate) fn account_id(&self) -> Result<AccountId, ActError> {
+        let account = self.account.borrow();
+        account
+            .as_ref()
+            .map(|info| info.id.clone())
+            .ok_or(ActError::Disconnected)
+    }
+
+    /// Reads a thing whose absence and whose silence are told apart.
     pub(crate) async fn info(&self, call: &str, asset: &AssetName) -> Result<Found, ActError> {
         let subject = self.subject(call);
-        let once = || self.link.request(&subject, Bytes::new(), READ_LIMIT);
-        let lost = |error: &RequestError| {
-            matches!(
-                error,
-                RequestError::Timeout { subject: _ } | RequestError::NoResponders { subject: _ }
-            )
-        };
-        match once
-            .retry(ConstantBuilder::new().with_delay(READ_AGAIN).with_max_times(1))
-            .when(lost)
-            .await
-        {
-            Ok(answer) => self.found(&subject, answer, asset).await,
-            Err(error) if lost(&error) => Ok(Found::Silence),
-            Err(RequestError::Interrupted { subject: _ }) => Ok(Found::Silence),
-            Err(error) => Err(act_error(error)),
+        match answered(|| self.link.request(&subject, Bytes::new(), READ_LIMIT)).await? {
+            Some(answer) => self.found(&subject, answer, asset).await,
+            None => Ok(Found::Silence),
         }
     }
 
@@ -97,9 +92,7 @@ impl Calls {
         let Some(witness) = &self.witness else {
             return Ok(Found::Gone);
         };
-        let account = self.account.borrow().as_ref().map(|info| info.id.clone());
-        let account = account.ok_or(ActError::Disconnected)?;
-        match witness.is_listed(&account, asset).await {
+        match witness.is_listed(&self.account_id()?, asset).await {
             Ok(false) => Ok(Found::Gone),
             Ok(true) => Err(ActError::AnswersDiffer {
                 message: format!(
@@ -152,6 +145,27 @@ impl Calls {
     pub(crate) fn confirmed_epoch(&self) -> Option<Epoch> {
         let present = self.link.epoch();
         present.filter(|epoch| *self.confirmed.borrow() == Some(*epoch))
+    }
+}
+
+/// What a read is answered; `None` where nobody answers. It is repeated once, since a request may fall into an election
+/// (NATS.md N16).
+pub(crate) async fn answered<T, F>(once: impl FnMut() -> F) -> Result<Option<T>, ActError>
+where
+    F: Future<Output = Result<T, RequestError>>,
+{
+    let lost = |error: &RequestError| {
+        matches!(
+            error,
+            RequestError::Timeout { subject: _ } | RequestError::NoResponders { subject: _ }
+        )
+    };
+    let again = ConstantBuilder::new().with_delay(READ_AGAIN).with_max_times(1);
+    match once.retry(again).when(lost).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if lost(&error) => Ok(None),
+        Err(RequestError::Interrupted { subject: _ }) => Ok(None),
+        Err(error) => Err(act_error(error)),
     }
 }
 

@@ -12,7 +12,7 @@ use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::PeerReading;
 use leeward_engine::ports::ActError;
 
-use crate::calls::{Calls, Found, READ_AGAIN, act_error, malformed, not_sent};
+use crate::calls::{Calls, Found, READ_AGAIN, answered, malformed, not_sent};
 use crate::observe::listings::{Of, StoredStream};
 use crate::observe::witness::{Unseen, Witness};
 use crate::place::config_text;
@@ -105,8 +105,7 @@ impl Calls {
         stream: &StreamName,
         group: &GroupReading,
     ) -> Result<Option<StoredStream>, ActError> {
-        let account = self.account.borrow().as_ref().map(|info| info.id.clone());
-        let account = account.ok_or(ActError::Disconnected)?;
+        let account = self.account_id()?;
         let (servers, of): (Vec<&ServerName>, _) = match &group.leader {
             Some(leader) => (vec![leader], Of::LedStreams),
             None => (leaderless(&group.peers), Of::Streams),
@@ -129,24 +128,10 @@ impl Calls {
     /// The answer to STREAM.INFO, if there is no other.
     async fn only_answer(&self, stream: &StreamName) -> Result<(String, Found), ActError> {
         let subject = self.subject(&format!("STREAM.INFO.{stream}"));
-        let once = || self.all_answers(&subject);
-        let lost = |error: &RequestError| {
-            matches!(
-                error,
-                RequestError::Timeout { subject: _ } | RequestError::NoResponders { subject: _ }
-            )
+        let answers = answered(|| self.all_answers(&subject)).await.map_err(not_sent)?;
+        let Some(Gathered { replies, unreadable }) = answers else {
+            return Ok((subject, Found::Silence));
         };
-        let answers = once
-            .retry(ConstantBuilder::new().with_delay(READ_AGAIN).with_max_times(1))
-            .when(lost)
-            .await;
-        let answers = match answers {
-            Ok(answers) => answers,
-            Err(error) if lost(&error) => return Ok((subject, Found::Silence)),
-            Err(RequestError::Interrupted { subject: _ }) => return Ok((subject, Found::Silence)),
-            Err(error) => return Err(not_sent(act_error(error))),
-        };
-        let Gathered { replies, unreadable } = answers;
         let number = replies.len().saturating_add(unreadable.len());
         match (replies.into_keys().next(), unreadable.into_iter().next()) {
             _ if number > 1 => Err(ActError::AnswersDiffer {

@@ -137,6 +137,27 @@ async fn apply_system(stage: &Stage, name: &str, credentials: Option<&Credential
     stage.apply(&system).await.unwrap();
 }
 
+/// What [`fill`] made is led from home, and nothing is wrong with the policy.
+async fn await_everything_home(stage: &Stage, policy: &str) {
+    stage
+        .await_policy(policy, "everything is home", |policy| {
+            let (streams, consumers) = (&policy["status"]["streams"], &policy["status"]["consumers"]);
+            ensure!(
+                streams["inPlace"] == 2 && consumers["inPlace"] == 1,
+                "{streams} {consumers}"
+            );
+            Ok(())
+        })
+        .await
+        .unwrap();
+    stage.await_reason(policy, "Ready", "Evaluated").await.unwrap();
+    stage
+        .await_reason(policy, "ResolvedRefs", "ResolvedRefs")
+        .await
+        .unwrap();
+    stage.await_reason(policy, "Observed", "Complete").await.unwrap();
+}
+
 /// What the operator's log says of refused subjects.
 fn refused(stage: &Stage) -> Vec<String> {
     let log = stage.operator.as_ref().unwrap().log().unwrap();
@@ -171,23 +192,7 @@ async fn the_documented_permissions_are_enough_to_observe_and_to_act() {
     apply_policy(&stage, "alone", "tenants", credentials("ALONE")).await;
     stage.start_operator().await.unwrap();
     for policy in ["seen", "alone"] {
-        stage
-            .await_policy(policy, "everything is home", |policy| {
-                let (streams, consumers) = (&policy["status"]["streams"], &policy["status"]["consumers"]);
-                ensure!(
-                    streams["inPlace"] == 2 && consumers["inPlace"] == 1,
-                    "{streams} {consumers}"
-                );
-                Ok(())
-            })
-            .await
-            .unwrap();
-        stage.await_reason(policy, "Ready", "Evaluated").await.unwrap();
-        stage
-            .await_reason(policy, "ResolvedRefs", "ResolvedRefs")
-            .await
-            .unwrap();
-        stage.await_reason(policy, "Observed", "Complete").await.unwrap();
+        await_everything_home(&stage, policy).await;
     }
     assert_eq!(refused(&stage), [""; 0]);
 }

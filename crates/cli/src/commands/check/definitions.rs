@@ -137,10 +137,7 @@ fn read_any<'d>(part: &Part<'d>) -> Result<Read<'d>, Vec<Problem>> {
     }
     match (part.text("/apiVersion"), part.text("/kind")) {
         (Some(version), kind) if group_of(version) == NACK => read_nack(part, version, kind),
-        (Some(version), Some(kind)) if is_like_nack(version, kind) => {
-            let text = format!("{version} is no version of NACK: write {NACK_VERSION}");
-            Err(vec![part.wrong("/apiVersion", &text)])
-        }
+        (Some(version), Some(kind)) if is_like_nack(version, kind) => Err(vec![no_version(part, version)]),
         (Some(version), Some(kind)) => {
             let is_kind = Form::of_kind(kind).is_some() || policies::is_kind(kind);
             Ok(Read::Object(if is_kind {
@@ -210,11 +207,17 @@ fn is_like_nack(version: &str, kind: &str) -> bool {
     input::is_near(group, NACK) || (is_like && is_near_kind(kind))
 }
 
+fn no_version(part: &Part<'_>, version: &str) -> Problem {
+    part.wrong(
+        "/apiVersion",
+        &format!("{version} is no version of NACK: write {NACK_VERSION}"),
+    )
+}
+
 fn read_nack<'d>(part: &Part<'d>, version: &str, kind: Option<&str>) -> Result<Read<'d>, Vec<Problem>> {
     let kind = kind.unwrap_or_default();
     if ![NACK_VERSION, NACK_OLD_VERSION].contains(&version) {
-        let text = format!("{version} is no version of NACK: write {NACK_VERSION}");
-        return Err(vec![part.wrong("/apiVersion", &text)]);
+        return Err(vec![no_version(part, version)]);
     }
     if NACK_OTHERS.contains(&kind) {
         return Ok(Read::Ours);

@@ -5,12 +5,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::notes::some;
 use crate::input::{Document, Problem};
 
 /// What lists streams and consumers.
 const LISTS: [&str; 2] = ["streams", "consumers"];
-/// How many names a message shows.
-const SHOWN: usize = 6;
 
 /// Pages of one list: those of one file or folder that say the same of its length, and of one stream if they list consumers.
 type Of<'d> = (Option<&'d Path>, &'static str, Option<&'d str>, u64);
@@ -127,14 +126,6 @@ fn said(pages: &[Page<'_>], text: &str) -> Option<Problem> {
             .document
             .problem(&pointer, format!("{}: {text}", first.list)),
     )
-}
-
-fn some(names: &[&str]) -> String {
-    let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 fn pages(document: &Document) -> Vec<Page<'_>> {

@@ -4,7 +4,6 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use anyhow::ensure;
 use futures::StreamExt;
 use leeward_e2e::{CONVERGED, Stage};
 use leeward_lab::folder::Folder;
@@ -15,7 +14,7 @@ use leeward_lab::nats::{
 use leeward_lab::tools::{Tool, tool};
 use serde_json::{Map, Value, json};
 
-use super::{PAGE, USER, apply_policy, apply_system, fill, refused};
+use super::{PAGE, USER, apply_policy, apply_system, await_everything_home, fill, refused};
 use crate::wrong_side::{HOME, three_servers};
 
 const PREFIX: &str = "_INBOX_leeward";
@@ -191,22 +190,7 @@ async fn p11_the_documented_configuration_is_enough_and_lets_nobody_else_answer(
         stage.kubectl(&patch).await.unwrap();
     }
     stage.start_operator().await.unwrap();
-    stage
-        .await_policy("orders", "everything is home", |policy| {
-            let (streams, consumers) = (&policy["status"]["streams"], &policy["status"]["consumers"]);
-            ensure!(
-                streams["inPlace"] == 2 && consumers["inPlace"] == 1,
-                "{streams} {consumers}"
-            );
-            Ok(())
-        })
-        .await
-        .unwrap();
-    stage.await_reason("orders", "Ready", "Evaluated").await.unwrap();
-    stage
-        .await_reason("orders", "Observed", "Complete")
-        .await
-        .unwrap();
+    await_everything_home(&stage, "orders").await;
     assert_eq!(refused(&stage), [""; 0]);
     assert_eq!(spoofer.answered(), 0);
 
