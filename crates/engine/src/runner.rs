@@ -30,7 +30,7 @@ use tracing::{Instrument as _, info_span};
 use self::calm::Calm;
 use self::proof::Row;
 use crate::execute::{Advance, Finished, Stage};
-use crate::limits::SystemLimits;
+use crate::limits::{Slot, SystemLimits};
 use crate::metrics::{Metrics, PolicyLabels};
 use crate::occurrence::audit::Party;
 use crate::occurrence::{Occurrence, SPANS};
@@ -304,7 +304,8 @@ struct Loop<A, C: Clock> {
     /// What is still to be started, the first at the end.
     queue: Vec<Action>,
     in_flight: BTreeMap<AssetName, InFlight>,
-    tasks: JoinSet<Finished>,
+    /// Each gives its place back when its end was taken in, not before: the next one has to know of it.
+    tasks: JoinSet<(Finished, Slot)>,
     /// Operations that ended after the present view was begun: what the view says of them is out of date.
     ended: BTreeMap<AssetName, Timestamp>,
     denied: BTreeMap<ActionType, Timestamp>,
@@ -344,7 +345,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 }
                 Some((asset, advance)) = self.advances.recv() => self.advance(&asset, advance).await,
                 Some(joined) = self.tasks.join_next() => {
-                    if let Ok(finished) = joined {
+                    if let Ok((finished, _slot)) = joined {
                         self.finish(finished).await;
                     }
                 }

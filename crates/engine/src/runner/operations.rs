@@ -144,7 +144,6 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let telling = tell_advances(action.asset.clone(), advance.subscribe(), told);
         self.tasks.spawn(
             async move {
-                let _slot = slot;
                 let conduct = Conduct {
                     act: &*setup.act,
                     clock: &setup.clock,
@@ -169,7 +168,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     follow_ups: Vec::new(),
                 });
                 tell_span(&finished);
-                finished
+                (finished, slot)
             }
             .instrument(span),
         );
@@ -306,7 +305,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .any(|operation| matches!(operation.action.deed, Deed::StepDown(_)))
         {
             match tokio::time::timeout_at(until, self.tasks.join_next()).await {
-                Ok(Some(Ok(finished))) => self.finish(finished).await,
+                Ok(Some(Ok((finished, _slot)))) => self.finish(finished).await,
                 Ok(Some(Err(_))) => {}
                 Ok(None) | Err(_) => break,
             }

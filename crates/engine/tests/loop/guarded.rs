@@ -5,6 +5,7 @@ use std::time::Duration;
 use leeward_api::policy_status::BreakerState;
 use leeward_api::vocabulary::{ActionResult, FindingReason, InPlaceReason, ProgressingReason};
 use leeward_core::names::{AccountId, StreamName};
+use leeward_engine::limits::SystemLimits;
 use leeward_engine::occurrence::Occurrence;
 use serde_json::json;
 
@@ -123,6 +124,28 @@ async fn repeated_failures_open_the_breaker_and_one_success_closes_it() {
         first >= Duration::from_hours(1) && second > first,
         "one is tried before all others"
     );
+}
+
+/// Who has waited for a place may not take it before the failure of the one that held it is known.
+#[tokio::test(start_paused = true)]
+async fn p3_what_waits_for_a_place_is_not_started_after_the_breaker_opened() {
+    // Each time it is left to chance which of the two the loop hears first.
+    for _ in 0..20 {
+        let mut bench = Bench::new(stretched_of(3, 0));
+        bench.limits = SystemLimits::new(1, 1);
+        bench.fake.state().otherwise = Behaviour::Refuse;
+        let breaker = json!({"failures": 1, "within": "30m", "openFor": "1h"});
+        let running = bench.start(&policy(
+            json!({"disruption": {"circuitBreaker": breaker, "maxConcurrent": 3}}),
+        ));
+        running
+            .until("the breaker opens", |standing| {
+                standing.progressing.0 == ProgressingReason::BreakerOpen
+            })
+            .await;
+        bench.pass(Duration::from_mins(1)).await;
+        assert_eq!(bench.fake.writes(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
