@@ -4,6 +4,7 @@
 CARGO ?= cargo
 TOPOLOGY ?= supercluster
 MINUTES ?= 10
+TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY ?= 0.20.2
 # Tests against real servers start up to a dozen of them each, and mostly wait.
 TEST_THREADS ?= 5
@@ -29,10 +30,10 @@ demo: tools
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
 	$(WITH_TOOLS) target/release/leeward-lab demo --topology $(TOPOLOGY) $(if $(KEEP),--keep)
 
-# All tests by one command: another choice of packages would build half of all crates with other features again.
+# Always with all packages: another choice of them would build half of all crates again, with other features.
 test: tools
-	$(CARGO) build --locked -p leeward
-	$(WITH_TOOLS) RUST_BACKTRACE=0 $(CARGO) test --locked --workspace --no-fail-fast -- --test-threads $(TEST_THREADS)
+	$(CARGO) build --locked --workspace --bins && \
+	$(WITH_TOOLS) exec env RUST_BACKTRACE=0 $(TARGET)/debug/xtask test --threads $(TEST_THREADS)
 
 bench: tools
 	$(CARGO) build --locked --release -p leeward -p leeward-lab

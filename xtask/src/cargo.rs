@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::generated::repository;
 use crate::image::program;
@@ -121,8 +122,8 @@ pub struct Artifact {
     pub executable: Option<PathBuf>,
 }
 
-/// What a build made, out of all that cargo says of it (`--message-format=json`).
-pub fn artifacts(output: impl BufRead) -> anyhow::Result<Vec<Artifact>> {
+/// What a build made, out of all that cargo says of it (`--message-format=json`), with the fields that the caller needs.
+pub fn artifacts<A: DeserializeOwned>(output: impl BufRead) -> anyhow::Result<Vec<A>> {
     #[derive(Deserialize)]
     struct Message {
         reason: String,
@@ -149,11 +150,11 @@ mod tests {
     fn artifacts_are_found_between_other_messages_and_one_that_cannot_be_read_is_an_error() {
         let artifact = r#"{"reason":"compiler-artifact","package_id":"a@1","filenames":["/t/a"],"executable":"/t/a","fresh":true}"#;
         let text = format!("printed\n{{\"reason\":\"build-finished\",\"success\":true}}\n{artifact}\n");
-        let found = artifacts(text.as_bytes()).unwrap();
+        let found = artifacts::<Artifact>(text.as_bytes()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].package_id.to_string(), "a@1");
         assert_eq!(found[0].executable.as_deref(), Some("/t/a".as_ref()));
-        let error = artifacts(&br#"{"reason":"compiler-artifact"}"#[..]).unwrap_err();
+        let error = artifacts::<Artifact>(&br#"{"reason":"compiler-artifact"}"#[..]).unwrap_err();
         assert!(format!("{error:#}").contains("package_id"), "{error:#}");
     }
 }

@@ -19,6 +19,7 @@ mod links;
 mod manifests;
 mod sbom;
 mod schemas;
+mod suite;
 #[cfg(test)]
 mod workflows;
 
@@ -46,6 +47,8 @@ enum Task {
         #[command(flatten)]
         how: How,
     },
+    /// Build and run every test of the workspace, and say what each level of them cost and which were the slowest.
+    Test(suite::TestArgs),
     /// Write the container image as an OCI archive, and its SBOM.
     Image(Box<image::ImageArgs>),
 }
@@ -70,6 +73,7 @@ impl How {
 fn main() -> anyhow::Result<()> {
     match Args::parse().task {
         Task::Image(args) => image::run(&args),
+        Task::Test(args) => suite::run(&args),
         Task::Crds { how } => how.apply(&crds::generate()?, "crds"),
         Task::Docs { how } => {
             let files = [

@@ -22,7 +22,8 @@ fn cargo_build() -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
-        .args(["build", "--quiet", "--locked", "--package", "leeward"])
+        // Of all packages, with whose features this test was built: with those of one package half of all crates are others.
+        .args(["build", "--quiet", "--locked", "--workspace", "--bin", "leeward"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     // What cargo tells this test of its package would be news to build scripts that read it, and half of all crates
     // would be built anew here and once more afterwards.

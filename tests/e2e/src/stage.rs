@@ -85,7 +85,7 @@ impl Stage {
 
     /// Applies any object.
     pub async fn apply(&self, object: &Value) -> anyhow::Result<()> {
-        self.kube.kube().apply(&object.to_string()).await
+        self.objects.apply(object.clone()).await
     }
 
     /// Runs `kubectl` in the namespace.
@@ -190,7 +190,18 @@ impl Stage {
         what: &str,
         probe: impl Fn(&Value) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let looked = eventually(CONVERGED, what, || async { probe(&self.policy(name).await?) }).await;
+        self.await_policy_for(CONVERGED, name, what, probe).await
+    }
+
+    /// As [`Self::await_policy`], for what may take another time.
+    pub async fn await_policy_for<T>(
+        &self,
+        limit: Duration,
+        name: &str,
+        what: &str,
+        probe: impl Fn(&Value) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let looked = eventually(limit, what, || async { probe(&self.policy(name).await?) }).await;
         match looked {
             Ok(found) => Ok(found),
             Err(error) => {

@@ -64,7 +64,7 @@ pub fn build(platform: &Platform, profile: &str, paths: &Paths) -> anyhow::Resul
     isolate(&mut command, platform.triple, paths);
     let mut child = command.spawn().context("cannot run cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
-    let artifacts = artifacts(std::io::BufReader::new(output));
+    let artifacts = artifacts::<Artifact>(std::io::BufReader::new(output));
     // The exit code says more than a broken stream of messages would.
     ensure!(
         child.wait()?.success(),

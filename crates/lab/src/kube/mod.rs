@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::{Value, json};
 
 pub use kubectl::Kubectl;
 pub use objects::{Kind, Objects};
@@ -21,9 +22,6 @@ use crate::ports::Port;
 use crate::process::Process;
 use pki::Pki;
 use servers::Apiserver;
-
-/// Long enough for any test, short enough to be honoured by the apiserver without a warning.
-const TOKEN_DURATION: &str = "--duration=24h";
 
 #[derive(Debug)]
 pub struct Kube {
@@ -53,7 +51,7 @@ impl Kube {
             &kubeconfig(apiserver.url(), &pki.authority, &pki.admin_user()),
         )?;
         let kubectl = Kubectl::new(&folder, admin)?;
-        apiserver.start(&kubectl).await?;
+        apiserver.start(kubectl.kubeconfig()).await?;
         Ok(Self {
             apiserver,
             _etcd: etcd,
@@ -101,22 +99,18 @@ impl Kube {
 
     /// A token for this service account, which is made if it is missing; its namespace has to exist.
     pub async fn service_account_token(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
-        self.apply(&format!(
-            "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
-        ))
-        .await?;
-        let token = self
-            .kubectl(&["create", "token", name, "--namespace", namespace, TOKEN_DURATION])
-            .await?;
-        Ok(token.trim().to_owned())
+        let account = json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace},
+        });
+        let objects = self.objects().await?;
+        objects.apply(account).await?;
+        objects.token(namespace, name).await
     }
 
     /// Makes a namespace; one that is there already is fine.
     pub async fn create_namespace(&self, name: &str) -> anyhow::Result<()> {
-        self.apply(&format!(
-            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
-        ))
-        .await
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        self.objects().await?.apply(namespace).await
     }
 
     /// kubectl as the administrator; what it printed, or an error with what it complained about.
@@ -129,13 +123,18 @@ impl Kube {
         self.kubectl.with_kubeconfig(kubeconfig).run(args).await
     }
 
-    /// Applies one or more YAML documents on the server side as the administrator, taking over every field that they
-    /// name.
+    /// Applies one or more YAML documents, as [`Objects::apply`] does.
     pub async fn apply(&self, yaml: &str) -> anyhow::Result<()> {
-        self.kubectl.apply(yaml).await.map(|_| ())
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(yaml).context("no YAML that can be applied")?;
+        let objects = self.objects().await?;
+        for object in documents.into_iter().filter(|object| !object.is_null()) {
+            objects.apply(object).await?;
+        }
+        Ok(())
     }
 
-    /// Like [`Kube::apply`], for tests of refusals: what kubectl printed, or the text of the refusal.
+    /// Server-side apply by kubectl, for tests of refusals: what it printed, or the text of the refusal.
     pub async fn apply_raw(&self, yaml: &str) -> Result<String, String> {
         self.kubectl
             .apply(yaml)
@@ -170,7 +169,7 @@ impl Kube {
 
     /// Starts the apiserver again, unless it runs, and waits until it is ready.
     pub async fn start_apiserver(&mut self) -> anyhow::Result<()> {
-        self.apiserver.start(&self.kubectl).await
+        self.apiserver.start(self.kubectl.kubeconfig()).await
     }
 
     /// Freezes the apiserver: its clients keep their connections and get no answers.

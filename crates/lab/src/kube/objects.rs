@@ -1,14 +1,14 @@
-//! Objects as they are now, over one connection that stays: whoever waits for a condition looks many times a
-//! second, and each `kubectl` would cost as much of the processor as all servers together.
+//! Objects over one connection that stays: whoever waits for a condition looks many times a second, and each `kubectl`
+//! would cost as much of the processor as all servers together.
 
 use std::path::Path;
 
 use anyhow::Context;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The kinds that tests wait for, as the API names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,11 @@ pub enum Kind {
     Lease,
     Event,
 }
+
+/// Who owns the fields that are applied.
+const FIELD_MANAGER: &str = "leeward-lab";
+/// Longer than any test lasts, and short enough to be granted.
+const TOKEN_SECONDS: u32 = 24 * 60 * 60;
 
 /// Reads and writes as the administrator. Its connection belongs to the runtime that it was made on.
 #[derive(Clone)]
@@ -61,6 +66,49 @@ impl Objects {
             .create(&PostParams::default(), &object)
             .await
             .with_context(|| format!("cannot make {kind:?} in {namespace}"))?;
+        Ok(())
+    }
+
+    /// Applies an object of any kind on the server side, taking over every field that it names; fields that its kind does
+    /// not have are refused, as `kubectl` refuses them.
+    pub async fn apply(&self, object: Value) -> anyhow::Result<()> {
+        if object["kind"] == "List" {
+            for item in object["items"].as_array().into_iter().flatten() {
+                Box::pin(self.apply(item.clone())).await?;
+            }
+            return Ok(());
+        }
+        let object: DynamicObject = serde_json::from_value(object)?;
+        let types = object.types.as_ref().context("an object has no kind")?;
+        let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
+        let name = object.metadata.name.as_deref().context("an object has no name")?;
+        let api: Api<DynamicObject> = match &object.metadata.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let parameters = PatchParams::apply(FIELD_MANAGER).force().validation_strict();
+        api.patch(name, &parameters, &Patch::Apply(&object))
+            .await
+            .with_context(|| format!("cannot apply {} {name}", types.kind))?;
+        Ok(())
+    }
+
+    /// A token for a service account.
+    pub(super) async fn token(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+        let body = json!({"spec": {"expirationSeconds": TOKEN_SECONDS}}).to_string();
+        let request = http::Request::post(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body.into_bytes())?;
+        let answer: Value = self.client.request(request).await?;
+        let token = answer["status"]["token"].as_str().context("no token was given")?;
+        Ok(token.to_owned())
+    }
+
+    /// Whether the API server can be used.
+    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+        let request = http::Request::get("/readyz").body(Vec::new())?;
+        self.client.request_text(request).await.map(drop)?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::net::TcpStream;
 
-use super::kubectl::Kubectl;
+use super::objects::Objects;
 use super::pki::Pki;
 use crate::ports::Port;
 use crate::process::{Command, Process};
@@ -17,7 +17,7 @@ use crate::tools::{Tool, tool};
 
 const READY_LIMIT: Duration = Duration::from_mins(4);
 const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
-/// A look costs a run of kubectl, which takes time from the apiserver that is starting.
+/// A look takes time from the apiserver that is starting.
 const READY_INTERVAL: Duration = Duration::from_millis(50);
 const LOG_LINES: usize = 20;
 
@@ -85,14 +85,14 @@ impl Apiserver {
         self.process.as_ref().context("the apiserver is stopped")
     }
 
-    pub async fn start(&mut self, kubectl: &Kubectl) -> anyhow::Result<()> {
+    pub async fn start(&mut self, kubeconfig: &Path) -> anyhow::Result<()> {
         if self.process.as_ref().is_some_and(Process::running) {
             return Ok(());
         }
         let started = Instant::now();
         let process = self.process.insert(Process::start(self.command.clone()).await?);
         await_connection(process, "kube-apiserver", self.port.address()).await?;
-        await_ready(process, kubectl).await?;
+        await_ready(process, kubeconfig).await?;
         self.ready_after = started.elapsed();
         Ok(())
     }
@@ -141,12 +141,10 @@ async fn await_connection(process: &Process, name: &str, address: SocketAddr) ->
     Ok(())
 }
 
-async fn await_ready(process: &Process, kubectl: &Kubectl) -> anyhow::Result<()> {
+async fn await_ready(process: &Process, kubeconfig: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
-    while let Err(error) = kubectl
-        .run(&["get", "--raw=/readyz", "--request-timeout=30s"])
-        .await
-    {
+    let objects = Objects::new(kubeconfig).await?;
+    while let Err(error) = objects.ready().await {
         ensure_still_starting(process, "kube-apiserver", started).with_context(|| format!("{error:#}"))?;
         tokio::time::sleep(READY_INTERVAL).await;
     }

@@ -37,9 +37,6 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// How long the lease of an operator lasts that was killed: shorter than usual, so that tests need not wait.
-const LEASE_DURATION: &str = "6s";
-
 /// How an operator is started.
 #[derive(Clone, Debug)]
 pub struct OperatorOptions {
@@ -74,9 +71,6 @@ impl Operator {
             args.extend(["--watch-namespace".to_owned(), namespace.clone()]);
         }
         args.extend(["--lease-namespace".to_owned(), options.home.clone()]);
-        if !options.arguments.iter().any(|given| given == "--lease-duration") {
-            args.extend(["--lease-duration", LEASE_DURATION].map(str::to_owned));
-        }
         args.extend(options.arguments.iter().cloned());
         let kubeconfig = options.kubeconfig.display().to_string();
         let process = Process::start(Command {

@@ -11,7 +11,6 @@ use super::accounts::{
     self, AccountSpec, Accounts, Auth, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER, UserSpec,
 };
 use super::config::{Node, Ports, Shared};
-use super::jetstream::NotYet;
 use super::layout::{Layout, Member};
 use super::system::System;
 use super::tls::Tls;
@@ -20,14 +19,8 @@ use crate::folder::Folder;
 use crate::ports::Port;
 use crate::tools::NatsVersion;
 
-/// All servers are started anew, with other ports and empty stores, when a port was taken meanwhile, and when they do not come
-/// together: servers before 2.12 that start at once now and then form a JetStream meta group without some of them, or without
-/// a leader, and stay so.
-const STARTS: usize = 4;
 /// How long a start may take until everything is connected and JetStream has its leader.
-const START_LIMIT: Duration = Duration::from_secs(45);
-/// The last one has more time, should the machine be that slow.
-const LAST_START_LIMIT: Duration = Duration::from_mins(4);
+const START_LIMIT: Duration = Duration::from_mins(4);
 
 /// A system to be started. Without further calls: one account [`DEFAULT_ACCOUNT`] with JetStream, users by password, no
 /// TLS, no delay, the newest server.
@@ -197,19 +190,6 @@ impl SystemBuilder {
 
     /// Starts all servers and waits until the system is ready.
     pub async fn start(self) -> anyhow::Result<System> {
-        for start in 1..STARTS {
-            match self.try_start(START_LIMIT).await {
-                Err(error) if is_cured_by_another(&error) => {
-                    let cause = error.root_cause();
-                    tracing::warn!(start, %cause, "the servers are started anew");
-                }
-                result => return result,
-            }
-        }
-        self.try_start(LAST_START_LIMIT).await
-    }
-
-    async fn try_start(&self, limit: Duration) -> anyhow::Result<System> {
         let members = self.members()?;
         let folder = match &self.folder {
             Some(path) => Folder::at(path)?,
@@ -254,7 +234,7 @@ impl SystemBuilder {
             .collect();
         let system = System::new(nodes, versions, &shared, accounts, tls, wan, folder)?;
         system.start_all().await?;
-        system.ready(limit).await?;
+        system.ready(START_LIMIT).await?;
         Ok(system)
     }
 
@@ -323,29 +303,5 @@ impl SystemBuilder {
             all.push(AccountSpec::new(DEFAULT_ACCOUNT).user(UserSpec::new(DEFAULT_USER)));
         }
         all
-    }
-}
-
-fn is_cured_by_another(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}").to_lowercase();
-    error.is::<NotYet>() || text.contains("address already in use")
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::anyhow;
-
-    use super::*;
-    use crate::nats::eventually;
-
-    #[tokio::test]
-    async fn servers_that_do_not_come_together_or_found_a_port_taken_are_started_anew() {
-        let never = async || Err::<(), _>(anyhow!("the JetStream meta group has 4 members"));
-        let late = eventually(Duration::ZERO, "the system is ready", never).await;
-        let late = late.unwrap_err().context("the ends of the logs");
-        assert!(is_cured_by_another(&late));
-        let taken = anyhow!("listen tcp 127.0.0.1:1: bind: Address already in use").context("n-0 has ended");
-        assert!(is_cured_by_another(&taken));
-        assert!(!is_cured_by_another(&anyhow!("n-0 has ended")));
     }
 }

@@ -4,7 +4,6 @@
 //! for twice. A step-down and a plain [`request`] ask once. An answer with an error is an error that shows the server's
 //! codes ([`Refused`]); wait with [`eventually`].
 
-use std::fmt;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -196,17 +195,7 @@ fn passes(kind: RequestErrorKind) -> bool {
     matches!(kind, RequestErrorKind::NoResponders | RequestErrorKind::TimedOut)
 }
 
-/// What did not happen in time.
-#[derive(Debug)]
-pub struct NotYet(String);
-
-impl fmt::Display for NotYet {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-/// Tries `probe` again and again until it succeeds. The error after `limit`, a [`NotYet`], names `what` and the last failure.
+/// Tries `probe` again and again until it succeeds. The error after `limit` names `what` and the last failure.
 pub async fn eventually<T, F, Fut>(limit: Duration, what: &str, mut probe: F) -> anyhow::Result<T>
 where
     F: FnMut() -> Fut,
@@ -225,7 +214,7 @@ where
         }
         if Instant::now() >= deadline {
             let last = last.unwrap_or_else(|| anyhow::anyhow!("no try"));
-            return Err(last.context(NotYet(format!("after {limit:?} still not: {what}"))));
+            return Err(last.context(format!("after {limit:?} still not: {what}")));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 5 / 4).min(LONGEST_PAUSE);

@@ -27,6 +27,7 @@ pub mod jetstream;
 mod jwt;
 pub mod layout;
 mod leading;
+mod meta_group;
 mod ready;
 mod relay;
 mod spoofer;

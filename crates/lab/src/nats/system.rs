@@ -15,6 +15,7 @@ use super::builder::SystemBuilder;
 use super::config::{self, Node, Shared};
 use super::jetstream::{self, eventually};
 use super::layout::Layout;
+use super::meta_group;
 use super::ready;
 use super::tls::Tls;
 use super::wan::Wan;
@@ -68,11 +69,18 @@ impl System {
         wan: Wan,
         folder: Folder,
     ) -> anyhow::Result<Self> {
+        let names: Vec<&str> = nodes.iter().map(|node| node.member.name.as_str()).collect();
+        let is_group = names.len() > 1 && shared.jetstream;
+        let peers_are_written = is_group && versions.iter().any(|version| meta_group::is_needed(*version));
         let mut servers = Vec::new();
         for (index, (node, version)) in nodes.iter().zip(versions).enumerate() {
             let own = folder.inside(&node.member.name)?;
-            let text = config::text(shared, &nodes, index, &own.join("store"));
+            let store = own.join("store");
+            let text = config::text(shared, &nodes, index, &store);
             std::fs::write(own.join("server.conf"), text).context("cannot write a server config")?;
+            if peers_are_written {
+                meta_group::write(&store, accounts.id(SYSTEM_ACCOUNT)?, &names)?;
+            }
             servers.push(Server {
                 folder: own,
                 state: Mutex::new(ServerState {

@@ -20,6 +20,11 @@ use crate::wrong_side::{AWAY, HOME, assert_led_from};
 /// With these asleep, a group of three at home comes to no decision.
 const ASLEEP: [&str; 2] = ["us-east-0", "us-east-1"];
 
+/// Until Leeward says what became of a move that it cancels, by its own limits: the minute of the move, three in which it is
+/// asked for until nobody loses the request, and three in which the stream's group, of whose six peers two sleep, has to keep
+/// a leader for as long as the servers need to go back.
+const CANCELLED: Duration = Duration::from_mins(10);
+
 /// From one location to the other, until they sleep: without it, a move of little data may end before they do.
 const SLOW: Duration = Duration::from_secs(2);
 
@@ -90,7 +95,7 @@ async fn overdue(version: NatsVersion) {
     }
     stage.system.wan().set_delay_everywhere(Duration::ZERO);
     stage
-        .await_policy("orders", "the move has timed out", |policy| {
+        .await_policy_for(CANCELLED, "orders", "the move has timed out", |policy| {
             let last = &policy["status"]["recentActions"][0];
             ensure!(
                 last["type"] == "StreamPlacement" && last["result"] == "TimedOut",

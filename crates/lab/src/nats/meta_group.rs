@@ -1,0 +1,67 @@
+//! What servers before 2.12 know of the JetStream meta group when they start for the first time.
+//!
+//! They begin with the peers that they have heard of by then. With several clusters joined by gateways, or on a busy machine,
+//! the first leader may be elected by some of them, and up to 2.11 a peer that it hears of later now and then stays out for
+//! good. So they find written what each of them would have written had all been heard of: the state of a group that was
+//! stopped as a whole. They elect their first leader as after any such stop, which takes up to nine seconds.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::tools::NatsVersion;
+
+const IDENTITY: usize = 8;
+/// What a name's hash is written in.
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Whether servers of this version need it.
+pub(super) fn is_needed(version: NatsVersion) -> bool {
+    match version {
+        NatsVersion::V2_10 | NatsVersion::V2_11 => true,
+        NatsVersion::V2_14 | NatsVersion::Newest => false,
+    }
+}
+
+/// Writes the peers of the meta group below the folder that a server keeps its streams in.
+pub(super) fn write(store: &Path, system_account: &str, servers: &[&str]) -> anyhow::Result<()> {
+    let folder = store.join("jetstream").join(system_account).join("_js_/_meta_");
+    std::fs::create_dir_all(&folder).context("cannot make the folder of the meta group")?;
+    let state = peer_state(servers).context("too many servers")?;
+    std::fs::write(folder.join("peers.idx"), state).context("cannot write the peers of the meta group")
+}
+
+/// As `encodePeerState` in raft.go: how many peers are expected, how many are known, those, and nothing about leaf nodes.
+fn peer_state(servers: &[&str]) -> Option<Vec<u8>> {
+    let count = u32::try_from(servers.len()).ok()?.to_le_bytes();
+    let mut state = [count, count].concat();
+    for server in servers {
+        state.extend(identity(server));
+    }
+    state.extend(0_u16.to_le_bytes());
+    Some(state)
+}
+
+/// What servers call a peer: a hash of its name (`getHash` in events.go).
+fn identity(server: &str) -> [u8; IDENTITY] {
+    let hash = ring::digest::digest(&ring::digest::SHA256, server.as_bytes());
+    let mut identity = [0; IDENTITY];
+    for (digit, byte) in identity.iter_mut().zip(hash.as_ref()) {
+        *digit = DIGITS[usize::from(*byte) % DIGITS.len()];
+    }
+    identity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peers_are_written_as_servers_write_them() {
+        let state = peer_state(&["us-east-0", "eu-west-0"]).unwrap();
+        assert_eq!(state.len(), 4 + 4 + 2 * IDENTITY + 2);
+        assert_eq!(state[..8], [2, 0, 0, 0, 2, 0, 0, 0]);
+        assert_eq!(state[8..16], identity("us-east-0"));
+        assert!(state[8..24].iter().all(u8::is_ascii_alphanumeric));
+    }
+}

@@ -1,0 +1,112 @@
+//! `cargo xtask test`: every test of the workspace, and what each level of them cost.
+//!
+//! What `cargo test --workspace` does, with two additions: the time of each test, which libtest tells only where unstable
+//! options are allowed, and a table at the end. The lines in between are those of `cargo test`.
+
+mod cost;
+mod programs;
+mod told;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+use crate::generated::repository;
+use crate::image::program;
+use cost::{Cost, Meter};
+use programs::{Level, TestProgram};
+use told::Told;
+
+#[derive(clap::Args)]
+pub struct TestArgs {
+    /// How many tests of a program run at once, where they start servers and mostly wait for them.
+    #[arg(long, default_value_t = 5)]
+    threads: usize,
+    /// Only tests whose names contain one of these.
+    filters: Vec<String>,
+}
+
+/// Everything that was run.
+#[derive(Default)]
+struct Results {
+    costs: BTreeMap<Level, Cost>,
+    tests: Vec<(String, Told)>,
+    broken: Vec<String>,
+}
+
+/// Runs all programs whatever becomes of one, and fails if one has failed.
+#[expect(clippy::print_stdout, reason = "the table is what was asked for")]
+pub fn run(args: &TestArgs) -> anyhow::Result<()> {
+    let mut results = Results::default();
+    let meter = Meter::from_the_beginning();
+    let programs = programs::build()?;
+    results.costs.insert(Level::Build, meter.read());
+    for program in &programs {
+        let meter = Meter::start();
+        run_program(program, args, &mut results)?;
+        *results.costs.entry(program.level).or_default() += meter.read();
+    }
+    if args.filters.is_empty() {
+        let meter = Meter::start();
+        run_examples(&mut results)?;
+        *results.costs.entry(Level::Unit).or_default() += meter.read();
+    }
+    let table = cost::table(&results.costs, &results.tests);
+    println!("\n{table}");
+    if results.broken.is_empty() {
+        return Ok(());
+    }
+    bail!("these failed: {}", results.broken.join(", "))
+}
+
+#[expect(clippy::print_stderr, reason = "as cargo test tells it")]
+fn run_program(program: &TestProgram, args: &TestArgs, results: &mut Results) -> anyhow::Result<()> {
+    eprintln!("     Running {}", program.shown());
+    let mut command = Command::new(&program.path);
+    command
+        .args(&args.filters)
+        .args(["-Z", "unstable-options", "--report-time"])
+        // What libtest asks for unstable options; nothing is compiled by it.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_MANIFEST_DIR", &program.package)
+        .current_dir(&program.package)
+        .stdout(Stdio::piped());
+    if program.level != Level::Unit {
+        command.arg("--test-threads").arg(args.threads.to_string());
+    }
+    let shown = program.path.display();
+    let mut child = command.spawn().with_context(|| format!("cannot run {shown}"))?;
+    let output = child.stdout.take().context("a test program has no output")?;
+    let mut screen = std::io::stdout().lock();
+    for line in BufReader::new(output).split(b'\n') {
+        let line =
+            String::from_utf8_lossy(&line.context("cannot read what a test program says")?).into_owned();
+        let (line, told) = told::read(&line);
+        writeln!(screen, "{line}")?;
+        if let Some((name, told)) = told {
+            results.costs.entry(program.level).or_default().tests += 1;
+            results.tests.push((name.to_owned(), told));
+        }
+    }
+    if !child.wait()?.success() {
+        results.broken.push(program.shown());
+    }
+    Ok(())
+}
+
+/// Examples in documentation comments, which cargo alone can run.
+fn run_examples(results: &mut Results) -> anyhow::Result<()> {
+    let status = Command::new(program("CARGO", "cargo"))
+        .args(["test", "--locked", "--workspace", "--no-fail-fast", "--doc"])
+        .current_dir(repository())
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        results
+            .broken
+            .push("examples in documentation comments".to_owned());
+    }
+    Ok(())
+}

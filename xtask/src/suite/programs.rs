@@ -1,0 +1,158 @@
+//! The test programs that cargo builds, from the cheapest level to the dearest.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use crate::cargo::artifacts;
+use crate::generated::repository;
+use crate::image::program;
+
+/// What a test needs, and so about what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Build,
+    /// Nothing but itself; the generated files and the documents are read, too.
+    Unit,
+    /// Real NATS servers, and one that lies.
+    Contract,
+    /// The built binary beside real servers of NATS and Kubernetes.
+    EndToEnd,
+}
+
+impl Level {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Unit => "unit",
+            Self::Contract => "contract, real NATS servers",
+            Self::EndToEnd => "end to end",
+        }
+    }
+
+    fn of(package: &Path, kind: &str) -> Self {
+        match (package, kind) {
+            (path, "test") if path.ends_with("tests/e2e") => Self::EndToEnd,
+            (path, "test") if path.ends_with("crates/nats") || path.ends_with("crates/lab") => Self::Contract,
+            (_, _) => Self::Unit,
+        }
+    }
+}
+
+pub struct TestProgram {
+    pub level: Level,
+    pub path: PathBuf,
+    /// The folder of its package, in which it runs.
+    pub package: PathBuf,
+    source: PathBuf,
+}
+
+impl TestProgram {
+    /// As `cargo test` shows it.
+    pub fn shown(&self) -> String {
+        let source = self.source.strip_prefix(&self.package).unwrap_or(&self.source);
+        let package = self.package.file_name().unwrap_or_default().display();
+        format!("{} ({package}: {})", source.display(), self.path.display())
+    }
+}
+
+/// Builds all test programs, and the binary that some of them run.
+pub fn build() -> anyhow::Result<Vec<TestProgram>> {
+    let mut child = Command::new(program("CARGO", "cargo"))
+        .args(["test", "--locked", "--workspace", "--no-run"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let built = artifacts::<Built>(std::io::BufReader::new(output));
+    ensure!(
+        child.wait()?.success(),
+        "the tests do not build; what cargo says is above"
+    );
+    Ok(in_order(built?))
+}
+
+/// What cargo says of something that it built.
+#[derive(Deserialize)]
+struct Built {
+    manifest_path: PathBuf,
+    target: Target,
+    profile: Profile,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    kind: Vec<String>,
+    src_path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+fn in_order(built: Vec<Built>) -> Vec<TestProgram> {
+    let mut programs: Vec<TestProgram> = built.into_iter().filter_map(test_program).collect();
+    programs.sort_by(|one, other| (one.level, &one.source).cmp(&(other.level, &other.source)));
+    programs
+}
+
+fn test_program(built: Built) -> Option<TestProgram> {
+    let path = built.executable.filter(|_| built.profile.test)?;
+    let package = built.manifest_path.parent()?.to_path_buf();
+    let kind = built.target.kind.first()?;
+    Some(TestProgram {
+        level: Level::of(&package, kind),
+        path,
+        package,
+        source: built.target.src_path,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(package: &str, kind: &str, source: &str, test: bool) -> String {
+        serde_json::json!({
+            "reason": "compiler-artifact",
+            "package_id": package,
+            "manifest_path": format!("/code/{package}/Cargo.toml"),
+            "target": {"kind": [kind], "name": "any", "src_path": format!("/code/{package}/{source}")},
+            "profile": {"test": test},
+            "filenames": ["/t/any"],
+            "executable": format!("/t/{kind}"),
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn test_programs_come_with_the_cheapest_level_first_and_no_other_program_is_run() {
+        let said = [
+            built("tests/e2e", "test", "tests/e2e/main.rs", true),
+            built("crates/cli", "bin", "src/main.rs", false),
+            built("crates/nats", "test", "tests/contract.rs", true),
+            built("tests/e2e", "lib", "src/lib.rs", true),
+            built("crates/engine", "test", "tests/loop/main.rs", true),
+        ];
+        let programs = in_order(artifacts(said.join("\n").as_bytes()).unwrap());
+        let found: Vec<(Level, &str)> = programs
+            .iter()
+            .map(|program| (program.level, program.package.to_str().unwrap()))
+            .collect();
+        let expected = [
+            (Level::Unit, "/code/crates/engine"),
+            (Level::Unit, "/code/tests/e2e"),
+            (Level::Contract, "/code/crates/nats"),
+            (Level::EndToEnd, "/code/tests/e2e"),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(programs[3].shown(), "tests/e2e/main.rs (e2e: /t/test)");
+    }
+}

@@ -1,0 +1,62 @@
+//! What libtest says of a test in one line, with the time that `--report-time` adds.
+
+use std::time::Duration;
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub took: Duration,
+}
+
+/// The line without the time, and what it says of a test: `test a::b ... ok <0.123s>`.
+pub fn read(line: &str) -> (&str, Option<(&str, Told)>) {
+    let nothing = (line, None);
+    let Some((before, time)) = line.strip_suffix("s>").and_then(|line| line.rsplit_once(" <")) else {
+        return nothing;
+    };
+    let Some((name, end)) = before
+        .strip_prefix("test ")
+        .and_then(|line| line.split_once(" ... "))
+    else {
+        return nothing;
+    };
+    let took = time
+        .parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match took {
+        Some(took) if end == "ok" || end.starts_with("FAILED") => (before, Some((name, Told { took }))),
+        Some(_) | None => nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_test_is_read_and_taken_off_and_other_lines_stay() {
+        let told = Told {
+            took: Duration::from_millis(1250),
+        };
+        assert_eq!(
+            read("test a::b ... ok <1.250s>"),
+            ("test a::b ... ok", Some(("a::b", told)))
+        );
+        assert_eq!(
+            read("test a::b ... FAILED <1.250s>"),
+            ("test a::b ... FAILED", Some(("a::b", told)))
+        );
+        let others = [
+            "test a::b has been running for over 60 seconds",
+            "test result: ok. 1 passed; 0 failed; finished in 1.25s",
+            "test a::b ... ok",
+            "test a::b ... ok <fast>",
+            "somebody printed <1.250s>",
+            "",
+        ];
+        for line in others {
+            assert_eq!(read(line), (line, None));
+        }
+    }
+}
