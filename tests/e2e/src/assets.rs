@@ -160,6 +160,8 @@ pub async fn lead(
 ///
 /// Seen at the servers: Leeward asks for gateways once in every full look, and nobody else does.
 pub async fn looks(stage: &Stage, policy: &str, count: usize) -> anyhow::Result<()> {
+    // A replica that waits for the lease of one that was killed looks, but judges nothing.
+    eventually(CONVERGED, "the policy is judged", || rounds(stage, policy)).await?;
     let client = stage.system.system_client().await?;
     let mut asked = client.subscribe("$SYS.REQ.SERVER.PING.GATEWAYZ").await?;
     client.flush().await?;

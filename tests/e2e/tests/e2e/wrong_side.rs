@@ -69,7 +69,8 @@ pub async fn assert_led_from(stage: &Stage, location: &str) -> BTreeMap<String, 
 
 /// Waits until a policy was evaluated some more times.
 pub async fn more_rounds(stage: &Stage, policy: &str, more: u64) {
-    let start = rounds(stage, policy).await.unwrap();
+    let start = eventually(CONVERGED, "the policy is judged", || rounds(stage, policy));
+    let start = start.await.unwrap();
     eventually(CONVERGED, "more rounds of the policy", || async {
         let now = rounds(stage, policy).await?;
         ensure!(now >= start + more, "{now} rounds, {start} before");
