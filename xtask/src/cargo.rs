@@ -1,9 +1,9 @@
 //! What cargo says of the workspace and of a build, in JSON. Only what is needed is read.
 
 use std::fs;
-use std::io::BufRead;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
@@ -122,7 +122,22 @@ pub struct Artifact {
     pub executable: Option<PathBuf>,
 }
 
-/// What a build made, out of all that cargo says of it (`--message-format=json`), with the fields that the caller needs.
+/// Runs cargo in the repository and tells what it made, with the fields that the caller needs.
+pub fn build<A: DeserializeOwned>(cargo: &mut Command) -> anyhow::Result<Vec<A>> {
+    let mut child = cargo
+        .arg("--message-format=json-render-diagnostics")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let artifacts = artifacts(BufReader::new(output));
+    // The exit code says more than a broken stream of messages would.
+    ensure!(child.wait()?.success(), "what cargo says is above");
+    artifacts
+}
+
+/// What a build made, out of all that cargo says of it.
 pub fn artifacts<A: DeserializeOwned>(output: impl BufRead) -> anyhow::Result<Vec<A>> {
     #[derive(Deserialize)]
     struct Message {

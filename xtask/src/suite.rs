@@ -10,6 +10,7 @@ mod told;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -17,7 +18,6 @@ use crate::generated::repository;
 use crate::image::program;
 use cost::{Cost, Meter};
 use programs::{Level, TestProgram};
-use told::Told;
 
 #[derive(clap::Args)]
 pub struct TestArgs {
@@ -32,7 +32,7 @@ pub struct TestArgs {
 #[derive(Default)]
 struct Results {
     costs: BTreeMap<Level, Cost>,
-    tests: Vec<(String, Told)>,
+    tests: Vec<(String, Duration)>,
     broken: Vec<String>,
 }
 
@@ -85,9 +85,9 @@ fn run_program(program: &TestProgram, args: &TestArgs, results: &mut Results) ->
             String::from_utf8_lossy(&line.context("cannot read what a test program says")?).into_owned();
         let (line, told) = told::read(&line);
         writeln!(screen, "{line}")?;
-        if let Some((name, told)) = told {
+        if let Some((name, took)) = told {
             results.costs.entry(program.level).or_default().tests += 1;
-            results.tests.push((name.to_owned(), told));
+            results.tests.push((name.to_owned(), took));
         }
     }
     if !child.wait()?.success() {

@@ -184,7 +184,7 @@ pub async fn looks(stage: &Stage, policy: &str, count: usize) -> anyhow::Result<
 }
 
 /// How often a policy was judged since its operator started.
-async fn rounds(stage: &Stage, policy: &str) -> anyhow::Result<u64> {
+pub async fn rounds(stage: &Stage, policy: &str) -> anyhow::Result<u64> {
     let operator = stage.operator.as_ref().context("no operator")?;
     let (_, page) = operator.get("/metrics").await?;
     let label = format!("policy=\"{policy}\"");

@@ -25,11 +25,11 @@ fn cargo_build() -> anyhow::Result<()> {
         // Of all packages, with whose features this test was built: with those of one package half of all crates are others.
         .args(["build", "--quiet", "--locked", "--workspace", "--bin", "leeward"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
-    // What cargo tells this test of its package would be news to build scripts that read it, and half of all crates
-    // would be built anew here and once more afterwards.
+    // What cargo tells this test of its package, or `cargo xtask test` tells libtest, would be news to build scripts that read
+    // it, and half of all crates would be built anew here and once more afterwards.
     for (name, _) in std::env::vars_os() {
-        let of_this_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
-        if of_this_package
+        let of_this_test = ["CARGO_MANIFEST_", "CARGO_PKG_", "RUSTC_BOOTSTRAP"];
+        if of_this_test
             .iter()
             .any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
         {

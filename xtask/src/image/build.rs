@@ -6,13 +6,13 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context as _, bail, ensure};
 
 use super::paths::Paths;
-use crate::cargo::{Artifact, PackageId, artifacts};
+use crate::cargo::{self, Artifact, PackageId};
 use crate::generated::repository;
 
 /// What the machine can build and run.
@@ -57,21 +57,11 @@ pub fn build(platform: &Platform, profile: &str, paths: &Paths) -> anyhow::Resul
         .args(["--profile", profile, "--target", platform.triple])
         .arg("--target-dir")
         .arg(repository.join("target/musl"))
-        .arg("--message-format=json-render-diagnostics")
-        .current_dir(&repository)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+        .current_dir(&repository);
     isolate(&mut command, platform.triple, paths);
-    let mut child = command.spawn().context("cannot run cargo")?;
-    let output = child.stdout.take().context("cargo has no output")?;
-    let artifacts = artifacts::<Artifact>(std::io::BufReader::new(output));
-    // The exit code says more than a broken stream of messages would.
-    ensure!(
-        child.wait()?.success(),
-        "the build for {} failed; what cargo says is above",
-        platform.triple
-    );
-    built(&artifacts?, platform.triple)
+    let artifacts = cargo::build(&mut command);
+    let artifacts = artifacts.with_context(|| format!("the build for {} failed", platform.triple))?;
+    built(&artifacts, platform.triple)
 }
 
 /// Flags of the person who builds would change the bytes, so they are replaced; a compiler that was chosen for this target stays.

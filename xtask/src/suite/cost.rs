@@ -6,7 +6,6 @@ use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use super::programs::Level;
-use super::told::Told;
 
 /// How many of the slowest tests are shown.
 const SLOWEST: usize = 10;
@@ -102,7 +101,7 @@ fn since_boot() -> Option<Duration> {
 }
 
 /// What each level cost, and the slowest tests.
-pub fn table(costs: &BTreeMap<Level, Cost>, tests: &[(String, Told)]) -> String {
+pub fn table(costs: &BTreeMap<Level, Cost>, tests: &[(String, Duration)]) -> String {
     let mut text = format!(
         "{:<28}  {:>6}  {:>8}  {:>8}\n",
         "what it cost", "tests", "wall", "CPU"
@@ -113,11 +112,11 @@ pub fn table(costs: &BTreeMap<Level, Cost>, tests: &[(String, Told)]) -> String 
         all += *cost;
     }
     row(&mut text, "together", all);
-    let mut slowest: Vec<&(String, Told)> = tests.iter().collect();
-    slowest.sort_by_key(|(name, told)| (std::cmp::Reverse(told.took), name));
+    let mut slowest: Vec<&(String, Duration)> = tests.iter().collect();
+    slowest.sort_by_key(|(name, took)| (std::cmp::Reverse(*took), name));
     let _ = writeln!(text, "\nthe slowest tests");
-    for (name, told) in slowest.into_iter().take(SLOWEST) {
-        let _ = writeln!(text, "{:>8}  {name}", seconds(told.took));
+    for (name, took) in slowest.into_iter().take(SLOWEST) {
+        let _ = writeln!(text, "{:>8}  {name}", seconds(*took));
     }
     text
 }
@@ -164,15 +163,15 @@ mod tests {
             tests,
         };
         let costs = BTreeMap::from([(Level::Unit, cost(20, 30, 12)), (Level::Build, cost(100, 190, 0))]);
-        let tests: Vec<(String, Told)> = (0..12)
-            .map(|number| {
-                let took = Duration::from_secs(number);
-                (format!("test_{number}"), Told { took })
-            })
+        let tests: Vec<(String, Duration)> = (0..12)
+            .map(|number| (format!("test_{number}"), Duration::from_secs(number)))
             .collect();
         let table = table(&costs, &tests);
         let lines: Vec<&str> = table.lines().map(str::trim_end).collect();
-        assert_eq!(lines[1], "build                                100.0 s   190.0 s");
+        assert_eq!(
+            lines[1],
+            "build                                  100.0 s   190.0 s"
+        );
         assert_eq!(
             lines[2],
             "unit                              12    20.0 s    30.0 s"

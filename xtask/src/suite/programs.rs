@@ -1,12 +1,12 @@
 //! The test programs that cargo builds, from the cheapest level to the dearest.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::cargo::artifacts;
+use crate::cargo;
 use crate::generated::repository;
 use crate::image::program;
 
@@ -58,23 +58,14 @@ impl TestProgram {
     }
 }
 
-/// Builds all test programs, and the binary that some of them run.
+/// Builds all test programs.
 pub fn build() -> anyhow::Result<Vec<TestProgram>> {
-    let mut child = Command::new(program("CARGO", "cargo"))
+    let mut cargo = Command::new(program("CARGO", "cargo"));
+    cargo
         .args(["test", "--locked", "--workspace", "--no-run"])
-        .arg("--message-format=json-render-diagnostics")
-        .current_dir(repository())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo")?;
-    let output = child.stdout.take().context("cargo has no output")?;
-    let built = artifacts::<Built>(std::io::BufReader::new(output));
-    ensure!(
-        child.wait()?.success(),
-        "the tests do not build; what cargo says is above"
-    );
-    Ok(in_order(built?))
+        .current_dir(repository());
+    let built = cargo::build(&mut cargo).context("the tests do not build")?;
+    Ok(in_order(built))
 }
 
 /// What cargo says of something that it built.
@@ -141,7 +132,7 @@ mod tests {
             built("tests/e2e", "lib", "src/lib.rs", true),
             built("crates/engine", "test", "tests/loop/main.rs", true),
         ];
-        let programs = in_order(artifacts(said.join("\n").as_bytes()).unwrap());
+        let programs = in_order(cargo::artifacts(said.join("\n").as_bytes()).unwrap());
         let found: Vec<(Level, &str)> = programs
             .iter()
             .map(|program| (program.level, program.package.to_str().unwrap()))

@@ -2,14 +2,8 @@
 
 use std::time::Duration;
 
-/// How a test ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    pub took: Duration,
-}
-
-/// The line without the time, and what it says of a test: `test a::b ... ok <0.123s>`.
-pub fn read(line: &str) -> (&str, Option<(&str, Told)>) {
+/// The line without the time, and how long a test took that it tells of: `test a::b ... ok <0.123s>`.
+pub fn read(line: &str) -> (&str, Option<(&str, Duration)>) {
     let nothing = (line, None);
     let Some((before, time)) = line.strip_suffix("s>").and_then(|line| line.rsplit_once(" <")) else {
         return nothing;
@@ -25,7 +19,7 @@ pub fn read(line: &str) -> (&str, Option<(&str, Told)>) {
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match took {
-        Some(took) if end == "ok" || end.starts_with("FAILED") => (before, Some((name, Told { took }))),
+        Some(took) if end == "ok" || end.starts_with("FAILED") => (before, Some((name, took))),
         Some(_) | None => nothing,
     }
 }
@@ -36,16 +30,14 @@ mod tests {
 
     #[test]
     fn the_time_of_a_test_is_read_and_taken_off_and_other_lines_stay() {
-        let told = Told {
-            took: Duration::from_millis(1250),
-        };
+        let took = Duration::from_millis(1250);
         assert_eq!(
             read("test a::b ... ok <1.250s>"),
-            ("test a::b ... ok", Some(("a::b", told)))
+            ("test a::b ... ok", Some(("a::b", took)))
         );
         assert_eq!(
             read("test a::b ... FAILED <1.250s>"),
-            ("test a::b ... FAILED", Some(("a::b", told)))
+            ("test a::b ... FAILED", Some(("a::b", took)))
         );
         let others = [
             "test a::b has been running for over 60 seconds",

@@ -134,14 +134,6 @@ impl Kube {
         Ok(())
     }
 
-    /// Server-side apply by kubectl, for tests of refusals: what it printed, or the text of the refusal.
-    pub async fn apply_raw(&self, yaml: &str) -> Result<String, String> {
-        self.kubectl
-            .apply(yaml)
-            .await
-            .map_err(|error| format!("{error:#}"))
-    }
-
     /// Applies custom resource definitions and waits until their objects can be made.
     pub async fn apply_crds(&self, yaml: &str) -> anyhow::Result<()> {
         self.apply(yaml).await?;

@@ -72,12 +72,6 @@ impl Objects {
     /// Applies an object of any kind on the server side, taking over every field that it names; fields that its kind does
     /// not have are refused, as `kubectl` refuses them.
     pub async fn apply(&self, object: Value) -> anyhow::Result<()> {
-        if object["kind"] == "List" {
-            for item in object["items"].as_array().into_iter().flatten() {
-                Box::pin(self.apply(item.clone())).await?;
-            }
-            return Ok(());
-        }
         let object: DynamicObject = serde_json::from_value(object)?;
         let types = object.types.as_ref().context("an object has no kind")?;
         let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);

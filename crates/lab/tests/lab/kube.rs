@@ -78,7 +78,7 @@ async fn the_api_refuses_what_rbac_and_validation_refuse_and_keeps_its_objects_o
     }
 
     kube.apply_crds(CRD).await.unwrap();
-    let refusal = kube.apply_raw(&boat(0)).await.unwrap_err();
+    let refusal = format!("{:#}", kube.apply(&boat(0)).await.unwrap_err());
     assert!(refusal.contains("a boat without a mast is a raft"), "{refusal}");
     kube.apply(&boat(3)).await.unwrap();
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use async_nats::Client;
 use leeward_e2e::{CONVERGED, Stage, assets};
 use leeward_lab::leeward::manifests::merged;
@@ -69,29 +69,17 @@ pub async fn assert_led_from(stage: &Stage, location: &str) -> BTreeMap<String, 
 
 /// Waits until a policy was evaluated some more times.
 pub async fn more_rounds(stage: &Stage, policy: &str, more: u64) {
-    let start = eventually(CONVERGED, "the policy is judged", || rounds(stage, policy));
+    let start = eventually(CONVERGED, "the policy is judged", || {
+        assets::rounds(stage, policy)
+    });
     let start = start.await.unwrap();
     eventually(CONVERGED, "more rounds of the policy", || async {
-        let now = rounds(stage, policy).await?;
+        let now = assets::rounds(stage, policy).await?;
         ensure!(now >= start + more, "{now} rounds, {start} before");
         Ok(())
     })
     .await
     .unwrap();
-}
-
-async fn rounds(stage: &Stage, policy: &str) -> anyhow::Result<u64> {
-    let operator = stage.operator.as_ref().context("no operator")?;
-    let (_, metrics) = operator.get("/metrics").await?;
-    let label = format!("policy=\"{policy}\"");
-    let mut lines = metrics
-        .lines()
-        .filter(|line| line.starts_with("leeward_round_duration_seconds_count"));
-    let line = lines
-        .find(|line| line.contains(&label))
-        .context("no rounds yet")?;
-    let count = line.rsplit(' ').next().context("no count")?;
-    Ok(count.parse()?)
 }
 
 /// Puts another Secret in the place of one.
