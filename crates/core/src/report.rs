@@ -22,6 +22,8 @@ use crate::policy::{Mode, Policy};
 use crate::snapshot::{AccountView, Gap, RaftGroup};
 use crate::topology::{LocationMap, ServerIx};
 
+/// Gaps that a message names; more are counted.
+const GAPS_NAMED: usize = 5;
 /// A location with fewer connections is no place to miss a leader at.
 const LOCAL_LEADER_CONNECTIONS: u32 = 5;
 /// Nor one with a smaller share of the account's connections, in percent.
@@ -83,17 +85,27 @@ pub fn report(
 
 /// Whether everything was seen, and what was not.
 pub fn observed(evaluation: &Evaluation) -> (ObservedReason, String) {
-    let Some(first) = evaluation.gaps.first() else {
-        return if evaluation.stale {
+    unseen(&evaluation.gaps).unwrap_or_else(|| {
+        if evaluation.stale {
             (
                 ObservedReason::Stale,
                 "the last complete observation is too old to act on".into(),
             )
         } else {
             (ObservedReason::Complete, "every server answered".into())
-        };
+        }
+    })
+}
+
+/// What was not seen, if anything. That the first look is under way is said only where nothing else is known.
+pub fn unseen(gaps: &[Gap]) -> Option<(ObservedReason, String)> {
+    let told: Vec<&Gap> = gaps.iter().filter(|gap| **gap != Gap::WarmingUp).collect();
+    let told = if told.is_empty() {
+        gaps.iter().collect()
+    } else {
+        told
     };
-    let reason = match first {
+    let reason = match told.first()? {
         Gap::Disconnected { .. } => ObservedReason::Disconnected,
         Gap::WarmingUp => ObservedReason::WarmingUp,
         Gap::OtherDomain { .. } => ObservedReason::DomainDiffers,
@@ -105,11 +117,11 @@ pub fn observed(evaluation: &Evaluation) -> (ObservedReason, String) {
         | Gap::Denied { .. }
         | Gap::Unreadable { .. } => ObservedReason::ServersMissing,
     };
-    let mut texts: Vec<String> = evaluation.gaps.iter().take(5).map(gap_text).collect();
-    if evaluation.gaps.len() > texts.len() {
-        texts.push(format!("and {} more", evaluation.gaps.len() - texts.len()));
+    let mut texts: Vec<String> = told.iter().take(GAPS_NAMED).map(|gap| gap_text(gap)).collect();
+    if told.len() > GAPS_NAMED {
+        texts.push(format!("and {} more", told.len() - GAPS_NAMED));
     }
-    (reason, texts.join("; "))
+    Some((reason, texts.join("; ")))
 }
 
 fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String) {

@@ -4,6 +4,7 @@
 //! different states; nothing is sent later than it was asked for, because requests are refused while there is no
 //! connection instead of being queued for the next one (P8).
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff;
+use crate::client_runtime::ClientRuntime;
 use crate::connection_name::ConnectionName;
 use crate::credentials::Credentials;
 use crate::denials::{Denials, note, server_words};
@@ -35,7 +37,10 @@ const LASTED: Duration = Duration::from_secs(5);
 /// A dead connection is noticed after about two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Messages that a subscription may lag behind; more are dropped by the client (NATS.md, async-nats).
-const SUBSCRIPTION_CAPACITY: usize = 16_384;
+const SUBSCRIPTION_CAPACITY: usize = 8192;
+/// What is read at a time, in bytes. A message that waits keeps all of what it was read with: of a flood, of which few
+/// messages find a place, each may keep so much.
+const READ_AT_A_TIME: u16 = 4096;
 const EVENTS: usize = 64;
 /// Between looks whether something that permissions forbid is allowed by now.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -91,6 +96,8 @@ struct Shared {
     name: ConnectionName,
     /// How often async-nats was started anew.
     started: AtomicU64,
+    /// Grows when messages came and were dropped.
+    dropped: watch::Sender<u64>,
     /// Why there is to be no connection any more.
     given_up: watch::Sender<Option<String>>,
 }
@@ -116,6 +123,7 @@ impl Link {
             inbox_prefix,
             name: ConnectionName::random(),
             started: AtomicU64::new(0),
+            dropped: watch::Sender::new(0),
             given_up: watch::Sender::new(None),
         });
         let (kept, driven) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -142,6 +150,11 @@ impl Link {
     /// The client while there is one; it changes with every new connection, and subscriptions made on an earlier one end.
     pub(crate) fn client(&self) -> watch::Receiver<Option<Client>> {
         self.shared.client.subscribe()
+    }
+
+    /// Changes after messages came that found no place in a subscription's queue.
+    pub(crate) fn dropped(&self) -> watch::Receiver<u64> {
+        self.shared.dropped.subscribe()
     }
 
     /// The client, if requests can be sent now.
@@ -205,7 +218,7 @@ async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
     loop {
         let (events_in, events) = mpsc::channel(EVENTS);
         match Box::pin(connect(&config, &shared, events_in)).await {
-            Ok(client) => {
+            Ok((client, _runtime)) => {
                 let began = Instant::now();
                 shared.started.fetch_add(1, Ordering::AcqRel);
                 let has_to_last = ended_at_once;
@@ -235,16 +248,18 @@ async fn connect(
     config: &ConnectConfig,
     shared: &Shared,
     events: mpsc::Sender<Event>,
-) -> Result<Client, ConnectError> {
+) -> Result<(Client, ClientRuntime), ConnectError> {
     let servers = addresses(config)?;
     let options = options(config, shared, events, &servers)?;
     let at = places(&servers);
     shared.denials.reset();
     // async-nats panics over some of what servers may say before a connection is made.
-    let connecting = supervise::catch(Task::NatsClient, options.connect(servers));
+    let runtime = ClientRuntime::start().map_err(ConnectError::NoThread)?;
+    let connecting = runtime.spawn(supervise::catch(Task::NatsClient, options.connect(servers)));
     tokio::select! {
-        connected = connecting => match connected {
-            Ok(connected) => connected.map_err(|error| ConnectError::Nats { at, error }),
+        connected = connecting => match connected.map_err(io::Error::from).map_err(ConnectError::NoThread)? {
+            Ok(Ok(client)) => Ok((client, runtime)),
+            Ok(Err(error)) => Err(ConnectError::Nats { at, error }),
             Err(panicked) => Err(ConnectError::BrokeOff(panicked)),
         },
         () = growth() => Err(ConnectError::Endless),
@@ -267,6 +282,7 @@ fn options(
         .connection_timeout(HANDSHAKE_LIMIT)
         .ping_interval(PING_INTERVAL)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .read_buffer_capacity(READ_AT_A_TIME)
         .tls_client_config(rustls)
         .require_tls(needs_tls(config, servers))
         // A server's list of others is read before TLS, and names any host and scheme: only the configured ones may see
@@ -362,7 +378,7 @@ async fn follow(
             Event::ServerError(error) => shared.server_said(&server_words(&error)),
             Event::ClientError(ClientError::MaxReconnects) | Event::Closed => return false,
             Event::ClientError(error) => shared.attempt_failed(&error),
-            Event::SlowConsumer(_) => tracing::warn!("replies were dropped: a subscription's queue is full"),
+            Event::SlowConsumer(_) => shared.dropped.send_modify(|times| *times = times.wrapping_add(1)),
             Event::LameDuckMode => tracing::info!("the server is about to shut down"),
             Event::Draining => {}
         }

@@ -20,6 +20,7 @@ pub mod act;
 mod backoff;
 mod calls;
 mod cancel;
+mod client_runtime;
 pub mod connect;
 mod connection_name;
 pub mod credentials;

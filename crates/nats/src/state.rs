@@ -105,6 +105,8 @@ pub(crate) enum ConnectError {
     Credentials(String),
     #[error("{0}")]
     BrokeOff(Panicked),
+    #[error("no thread could be started for the connection: {0}")]
+    NoThread(std::io::Error),
     #[error("{}", crate::watchdog::grown())]
     Endless,
     #[error("{} goes without TLS, which tls or another URL asks for: write wss://", split_userinfo(url).0)]
@@ -211,7 +213,9 @@ impl From<ConnectError> for ConnectionState {
             | ConnectError::PlainWebSocket { url: _ } => ConnectProblem::InvalidServers,
             ConnectError::Tls(_) => ConnectProblem::InvalidTls,
             ConnectError::Credentials(_) => ConnectProblem::InvalidCredentials,
-            ConnectError::BrokeOff(_) | ConnectError::Endless => return Self::Disconnected { message },
+            ConnectError::BrokeOff(_) | ConnectError::Endless | ConnectError::NoThread(_) => {
+                return Self::Disconnected { message };
+            }
             ConnectError::Nats { at: _, error } => match error.kind() {
                 ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                     ConnectProblem::InvalidCredentials

@@ -259,6 +259,16 @@ fn what_was_not_seen_is_named_up_to_five_times_and_the_rest_counted() {
         view.gaps = vec![gap];
         assert_eq!(plainly(&view, &json!({})).observed.0, expected);
     }
+    let refused = Gap::Disconnected {
+        message: "refused".to_owned(),
+    };
+    view.gaps = vec![Gap::WarmingUp, refused];
+    let (reason, text) = plainly(&view, &json!({})).observed;
+    assert_eq!(
+        (reason, text.as_str()),
+        (ObservedReason::Disconnected, "not connected to NATS: refused"),
+        "a first look is not under way where it cannot be"
+    );
     view.gaps.clear();
     let stale = reported(&view, &json!({}), &History::default(), &[], 91);
     assert_eq!(stale.observed.0, ObservedReason::Stale);

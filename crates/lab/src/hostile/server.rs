@@ -99,6 +99,11 @@ impl Liar {
         self.shared.accepted.load(Ordering::Acquire)
     }
 
+    /// Clients that are connected now.
+    pub fn connections(&self) -> usize {
+        self.shared.present().len()
+    }
+
     /// How often a call was asked for under the present script.
     pub fn asked(&self, call: Call) -> usize {
         let asked = self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner);

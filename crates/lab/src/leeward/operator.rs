@@ -81,6 +81,8 @@ impl Operator {
                 ("KUBECONFIG".to_owned(), kubeconfig),
                 // Operators of other tests run on this machine too.
                 ("LEEWARD_ADMIN_LISTEN".to_owned(), String::new()),
+                // Naming the functions of one panic reads all debug information into memory.
+                ("RUST_BACKTRACE".to_owned(), "0".to_owned()),
             ],
         })
         .await?;

@@ -1,3 +1,5 @@
+use leeward_lab::hostile::{Liar, scenarios};
+
 use super::*;
 
 async fn settled(config: ConnectConfig) -> ConnectionState {
@@ -52,4 +54,29 @@ async fn configurations_that_cannot_work_are_refused() {
     };
     let tls = settled(config).await;
     assert!(refused(ConnectProblem::InvalidTls)(&tls), "{tls:?}");
+}
+
+/// Whoever holds a client, as a request that waits does, would keep its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_a_server_never_stops_ends_though_its_client_is_held() {
+    const TIMES: usize = 3;
+    let endless = scenarios::find("then-endless-line").unwrap();
+    let liar = Liar::start(endless.script).await.unwrap();
+    let link = Link::open(ConnectConfig {
+        servers: vec![liar.url()],
+        ..ConnectConfig::default()
+    });
+    let mut client = link.client();
+    let mut held = Vec::new();
+    let ended = async {
+        while liar.accepted() < TIMES || liar.connections() > 1 {
+            held.extend(client.borrow_and_update().clone());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let limit = Duration::from_mins(3);
+    tokio::time::timeout(limit, ended)
+        .await
+        .expect("connections stay");
+    assert!(!held.is_empty());
 }

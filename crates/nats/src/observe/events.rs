@@ -11,12 +11,15 @@ use async_nats::{Client, Message};
 use futures::StreamExt;
 use futures::stream::select_all;
 use leeward_core::names::AccountId;
+use tokio::time::Instant;
 
 use super::board::{Board, Election};
 use crate::connect::Link;
 use crate::wire;
 use crate::wire::monitor::{AccountEvent, EventServer};
 
+/// At least this long between two warnings that events were dropped.
+const WARN_INTERVAL: Duration = Duration::from_mins(1);
 /// How long to wait for the rest of a burst.
 const DEBOUNCE: Duration = Duration::from_millis(400);
 /// Connection events remembered, by account and server.
@@ -51,20 +54,42 @@ impl Source {
 pub(crate) async fn listen(link: Arc<Link>, board: Arc<Board>, source: Source) {
     let mut client = link.client();
     let mut connections = Connections::default();
-    loop {
-        let now = client.borrow_and_update().clone();
-        let Some(now) = now else {
-            if client.changed().await.is_err() {
-                return;
+    let all_that_comes = async {
+        loop {
+            let now = client.borrow_and_update().clone();
+            let Some(now) = now else {
+                if client.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            tokio::select! {
+                () = follow(&now, &board, &source, &mut connections) => {
+                    // Ended with its connection, or could not begin: the next client is a new one.
+                    if client.changed().await.is_err() { return }
+                }
+                changed = client.changed() => if changed.is_err() { return },
             }
-            continue;
-        };
-        tokio::select! {
-            () = follow(&now, &board, &source, &mut connections) => {
-                // Ended with its connection, or could not begin: the next client is a new one.
-                if client.changed().await.is_err() { return }
-            }
-            changed = client.changed() => if changed.is_err() { return },
+        }
+    };
+    tokio::select! {
+        () = all_that_comes => {}
+        () = dropped(&link, &board) => {}
+    }
+}
+
+/// Any account may be due, and have elected, where events were dropped.
+async fn dropped(link: &Link, board: &Board) {
+    let mut dropped = link.dropped();
+    let mut warned: Option<Instant> = None;
+    while dropped.changed().await.is_ok() {
+        board.may_have_elected();
+        board.event_for_all(DEBOUNCE);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
+            warned = Some(Instant::now());
+            tracing::warn!(
+                "more events or answers come than are read: some are dropped, and all accounts are looked at instead"
+            );
         }
     }
 }
@@ -141,7 +166,34 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
+    use leeward_lab::hostile::{Liar, scenarios};
+    use tokio_util::task::AbortOnDropHandle;
+
     use super::*;
+    use crate::connect::ConnectConfig;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn where_events_are_dropped_any_account_may_have_elected() {
+        let flood = scenarios::find("events-flood").unwrap();
+        let liar = Liar::start(flood.script).await.unwrap();
+        let link = Arc::new(Link::open(ConnectConfig {
+            servers: vec![liar.url()],
+            ..ConnectConfig::default()
+        }));
+        let (board, quiet) = (Arc::new(Board::new()), AccountId::from("QUIET"));
+        let _view = board.watch(&quiet);
+        let _listening = AbortOnDropHandle::new(tokio::spawn(listen(
+            Arc::clone(&link),
+            Arc::clone(&board),
+            Source::System,
+        )));
+        let mut dropped = link.dropped();
+        dropped.changed().await.unwrap();
+        board.take_elections(&quiet);
+        while board.take_elections(&quiet) != [Election::Any] {
+            tokio::task::yield_now().await;
+        }
+    }
 
     #[test]
     fn an_unchanged_count_of_connections_is_no_news() {

@@ -12,15 +12,13 @@ use leeward_api::system_status::{
 };
 use leeward_api::vocabulary::{ConnectedReason, ObservedReason, SystemCondition, SystemReadyReason};
 use leeward_core::demand::elapsed;
-use leeward_core::explain::gap_text;
 use leeward_core::refusal::may_not;
+use leeward_core::report::unseen;
 use leeward_core::snapshot::Gap;
 use leeward_engine::condition::{Conditions, Verdict};
 use leeward_engine::runner::stale_after;
 use leeward_nats::{CertificateProblem, ConnectProblem, ConnectionState, Standing, SystemStatus};
 
-/// Gaps that a message names; more are counted.
-const GAPS_NAMED: usize = 5;
 /// An observation that is older than this many intervals is stale.
 const STALE_INTERVALS: u32 = 3;
 
@@ -288,7 +286,7 @@ fn observed(
         };
         return Verdict::new(reason, "not observed while Connected is False");
     };
-    if let Some(verdict) = missing(seen) {
+    if let Some(verdict) = unseen(&seen.gaps).map(|(reason, text)| Verdict::new(reason, text)) {
         return while_it_may_pass(previous, seen, now, outlook.interval).unwrap_or(verdict);
     }
     let Some(at) = seen.observed_at else {
@@ -317,28 +315,6 @@ fn while_it_may_pass(
     let before = previous.iter().find(|condition| condition.type_ == kind)?;
     (passes && before.reason == ObservedReason::Complete.as_ref())
         .then(|| Verdict::new(ObservedReason::Complete, before.message.as_str()))
-}
-
-/// What the last look did not see.
-fn missing(seen: &SystemStatus) -> Option<Verdict<ObservedReason>> {
-    let first = seen.gaps.first()?;
-    let reason = match first {
-        Gap::Disconnected { .. } => ObservedReason::Disconnected,
-        Gap::WarmingUp => ObservedReason::WarmingUp,
-        Gap::OtherDomain { .. } => ObservedReason::DomainDiffers,
-        Gap::ServerMissing { .. }
-        | Gap::MemberMissing { .. }
-        | Gap::WithoutJetStream { .. }
-        | Gap::SameName { .. }
-        | Gap::ServersUncounted { .. }
-        | Gap::Denied { .. }
-        | Gap::Unreadable { .. } => ObservedReason::ServersMissing,
-    };
-    let mut texts: Vec<String> = seen.gaps.iter().take(GAPS_NAMED).map(gap_text).collect();
-    if seen.gaps.len() > GAPS_NAMED {
-        texts.push(format!("and {} more", seen.gaps.len().saturating_sub(GAPS_NAMED)));
-    }
-    Some(Verdict::new(reason, texts.join("; ")))
 }
 
 #[cfg(test)]
