@@ -3,9 +3,10 @@
 use std::pin::pin;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::args::OperatorConfig;
 use crate::logs::{Filter, Traces, admin};
@@ -24,6 +25,7 @@ pub fn run(config: OperatorConfig) -> anyhow::Result<()> {
 
 async fn until_signalled(config: OperatorConfig, filter: Filter) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), "leeward operator");
+    allow_open_files();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let stop = CancellationToken::new();
@@ -44,5 +46,18 @@ async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+/// Each connection to NATS has five files, and what a process may open by default (1,024 in many places) is no more than a
+/// first limit that it may raise itself.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        warn!(%error, "the limit of open files stays as it is");
     }
 }

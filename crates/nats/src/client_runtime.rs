@@ -5,30 +5,34 @@
 //! share.
 
 use std::io;
+use std::thread;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Ends all that runs on it when it is dropped, without waiting for it.
 #[derive(Debug)]
 pub(crate) struct ClientRuntime {
     handle: Handle,
-    runtime: Option<Runtime>,
+    /// Its thread waits until this is dropped.
+    _held: oneshot::Sender<()>,
 }
 
 impl ClientRuntime {
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            // For names of hosts.
-            .max_blocking_threads(1)
-            .thread_name("nats-client")
+        let runtime = Builder::new_current_thread()
+            // After each step of its tasks it is seen whether it is to end: such a step may read megabytes.
+            .event_interval(1)
             .enable_all()
             .build()?;
-        Ok(Self {
-            handle: runtime.handle().clone(),
-            runtime: Some(runtime),
-        })
+        let handle = runtime.handle().clone();
+        let (held, dropped) = oneshot::channel();
+        let name = "nats-client".to_owned();
+        thread::Builder::new()
+            .name(name)
+            .spawn(move || runtime.block_on(dropped))?;
+        Ok(Self { handle, _held: held })
     }
 
     /// Does work there; it ends with the returned handle too.
@@ -37,13 +41,5 @@ impl ClientRuntime {
         work: impl Future<Output = T> + Send + 'static,
     ) -> AbortOnDropHandle<T> {
         AbortOnDropHandle::new(self.handle.spawn(work))
-    }
-}
-
-impl Drop for ClientRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

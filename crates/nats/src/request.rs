@@ -230,15 +230,24 @@ async fn collect<K: Ord, T>(
                 Enough::IfQuietFor(quiet) => until = deadline.min(ahead(quiet)),
             }
         }
-        let message = if let Some(message) = come {
-            message
+        let next = if come.is_some() {
+            come
         } else {
             tokio::select! {
-                message = timeout_at(until, answers.next()) => message.ok().flatten(),
+                next = timeout_at(until, answers.next()) => next.ok(),
                 subject = denied.refused(subject, &inbox) => return Err(RequestError::Denied { subject }),
             }
         };
-        let Some(message) = message else { break };
+        let message = match next {
+            Some(Some(message)) => message,
+            // Its connection has ended: others might have answered.
+            Some(None) => {
+                return Err(RequestError::Interrupted {
+                    subject: subject.to_owned(),
+                });
+            }
+            None => break,
+        };
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             return Err(RequestError::NoResponders {
                 subject: subject.to_owned(),

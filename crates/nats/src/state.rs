@@ -105,7 +105,7 @@ pub(crate) enum ConnectError {
     Credentials(String),
     #[error("{0}")]
     BrokeOff(Panicked),
-    #[error("no thread could be started for the connection: {0}")]
+    #[error("a thread for the connection cannot be started: {0}")]
     NoThread(std::io::Error),
     #[error("{}", crate::watchdog::grown())]
     Endless,

@@ -1,6 +1,9 @@
-use leeward_lab::hostile::{Liar, scenarios};
+use leeward_lab::hostile::honest::SYSTEM_USER;
+use leeward_lab::hostile::{Liar, Script, scenarios};
+use secrecy::SecretString;
 
 use super::*;
+use crate::request::{Enough, Gather, RequestError, first};
 
 async fn settled(config: ConnectConfig) -> ConnectionState {
     let link = Link::open(config);
@@ -79,4 +82,40 @@ async fn a_connection_on_which_a_server_never_stops_ends_though_its_client_is_he
         .await
         .expect("connections stay");
     assert!(!held.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_come_when_a_connection_ends_is_not_taken_for_all() {
+    let liar = Liar::start(Script::default()).await.unwrap();
+    let link = Link::open(ConnectConfig {
+        servers: vec![liar.url()],
+        credentials: Some(Credentials::UserPassword {
+            username: SYSTEM_USER.to_owned(),
+            password: SecretString::from("password"),
+        }),
+        ..ConnectConfig::default()
+    });
+    let mut state = link.state();
+    state.wait_for(ConnectionState::is_connected).await.unwrap();
+    let come = AtomicU64::new(0);
+    let read = |_: &[u8]| Ok(Some((come.fetch_add(1, Ordering::Relaxed), ())));
+    let gathering = link.gather(Gather {
+        subject: "$SYS.REQ.SERVER.PING.STATSZ",
+        payload: String::new(),
+        limit: Duration::from_mins(3),
+        read: &read,
+        prefer: &first,
+        enough: &|_| Enough::No,
+    });
+    let end = async {
+        while come.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        link.give_up("enough");
+    };
+    let (gathered, ()) = tokio::join!(gathering, end);
+    assert!(
+        matches!(gathered, Err(RequestError::Interrupted { .. })),
+        "{gathered:?}"
+    );
 }

@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 
 use super::MOST_MEMORY;
 
-/// Lies that are told at a time.
+/// Lies that are told at a time; the bound on memory is for one system that sends as much as it can.
 const LIGHT_AT_ONCE: usize = 32;
-const HEAVY_AT_ONCE: usize = 2;
+const HEAVY_AT_ONCE: usize = 1;
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const KINDS: [Kind; 2] = [Kind::NatsSystem, Kind::PlacementPolicy];
