@@ -96,8 +96,8 @@ struct Shared {
     name: ConnectionName,
     /// How often async-nats was started anew.
     started: AtomicU64,
-    /// Grows when messages came and were dropped.
-    dropped: watch::Sender<u64>,
+    /// Changes when messages came and were dropped.
+    dropped: watch::Sender<()>,
     /// Why there is to be no connection any more.
     given_up: watch::Sender<Option<String>>,
 }
@@ -123,7 +123,7 @@ impl Link {
             inbox_prefix,
             name: ConnectionName::random(),
             started: AtomicU64::new(0),
-            dropped: watch::Sender::new(0),
+            dropped: watch::Sender::new(()),
             given_up: watch::Sender::new(None),
         });
         let (kept, driven) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -153,7 +153,7 @@ impl Link {
     }
 
     /// Changes after messages came that found no place in a subscription's queue.
-    pub(crate) fn dropped(&self) -> watch::Receiver<u64> {
+    pub(crate) fn dropped(&self) -> watch::Receiver<()> {
         self.shared.dropped.subscribe()
     }
 
@@ -253,8 +253,8 @@ async fn connect(
     let options = options(config, shared, events, &servers)?;
     let at = places(&servers);
     shared.denials.reset();
-    // async-nats panics over some of what servers may say before a connection is made.
     let runtime = ClientRuntime::start().map_err(ConnectError::NoThread)?;
+    // async-nats panics over some of what servers may say before a connection is made.
     let connecting = runtime.spawn(supervise::catch(Task::NatsClient, options.connect(servers)));
     tokio::select! {
         connected = connecting => match connected.map_err(io::Error::from).map_err(ConnectError::NoThread)? {
@@ -378,7 +378,7 @@ async fn follow(
             Event::ServerError(error) => shared.server_said(&server_words(&error)),
             Event::ClientError(ClientError::MaxReconnects) | Event::Closed => return false,
             Event::ClientError(error) => shared.attempt_failed(&error),
-            Event::SlowConsumer(_) => shared.dropped.send_modify(|times| *times = times.wrapping_add(1)),
+            Event::SlowConsumer(_) => shared.dropped.send_replace(()),
             Event::LameDuckMode => tracing::info!("the server is about to shut down"),
             Event::Draining => {}
         }

@@ -137,8 +137,8 @@ impl Default for Budget {
 
 /// A whole number, or a percentage. The upper bound of a number is far beyond what a policy selects.
 fn amount_schema(_: &mut SchemaGenerator) -> Schema {
-    // Not a regular expression: before Kubernetes 1.31 each is taken to cost what one on megabytes of text would, since a length
-    // that is allowed says nothing of what may be a number, too.
+    // Not a regular expression: Kubernetes 1.29 takes each to cost what one on megabytes of text would, since the greatest length
+    // does not count for what may be a number, too. 1.34 takes either.
     let percentages: Vec<String> = (0..=100)
         .map(|percent| format!("'{percent}%'"))
         .chain((0..10).map(|percent| format!("'0{percent}%'")))

@@ -52,29 +52,30 @@ impl Source {
 
 /// Listens on every connection that there will be; never ends by itself.
 pub(crate) async fn listen(link: Arc<Link>, board: Arc<Board>, source: Source) {
+    tokio::select! {
+        () = hear(&link, &board, &source) => {}
+        () = dropped(&link, &board) => {}
+    }
+}
+
+async fn hear(link: &Link, board: &Board, source: &Source) {
     let mut client = link.client();
     let mut connections = Connections::default();
-    let all_that_comes = async {
-        loop {
-            let now = client.borrow_and_update().clone();
-            let Some(now) = now else {
-                if client.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            };
-            tokio::select! {
-                () = follow(&now, &board, &source, &mut connections) => {
-                    // Ended with its connection, or could not begin: the next client is a new one.
-                    if client.changed().await.is_err() { return }
-                }
-                changed = client.changed() => if changed.is_err() { return },
+    loop {
+        let now = client.borrow_and_update().clone();
+        let Some(now) = now else {
+            if client.changed().await.is_err() {
+                return;
             }
+            continue;
+        };
+        tokio::select! {
+            () = follow(&now, board, source, &mut connections) => {
+                // Ended with its connection, or could not begin: the next client is a new one.
+                if client.changed().await.is_err() { return }
+            }
+            changed = client.changed() => if changed.is_err() { return },
         }
-    };
-    tokio::select! {
-        () = all_that_comes => {}
-        () = dropped(&link, &board) => {}
     }
 }
 
