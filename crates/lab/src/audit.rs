@@ -1,5 +1,6 @@
 //! Who asked `JetStream` to change something: the servers' own audit, not Leeward's word.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -13,11 +14,26 @@ pub fn is_leeward(name: &str) -> bool {
     name.starts_with("leeward-")
 }
 
+/// Step-downs as clients send them.
+const STEP_DOWNS: &str = "$JS.API.*.LEADER.STEPDOWN.>";
+
 /// Collects the API audit advisories of the account from now on.
+///
+/// Each server takes up each request for a step-down, and carries it out if it leads at that moment. One that is late and
+/// leads by then, because another carried it out before, does so once more: then one request has two advisories. So
+/// step-downs count as often as they were sent.
 #[derive(Debug)]
 pub struct Audit {
-    seen: Arc<Mutex<Vec<Request>>>,
+    seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// What servers carried out.
+    carried_out: Vec<Request>,
+    /// Step-downs that were sent, by subject.
+    sent: BTreeMap<String, usize>,
 }
 
 /// One request to the `JetStream` API.
@@ -52,15 +68,22 @@ impl Request {
 impl Audit {
     /// Starts to listen.
     pub async fn start(client: &Client) -> anyhow::Result<Self> {
-        let mut advisories = client.subscribe("$JS.EVENT.ADVISORY.API").await?;
+        let advisories = client.subscribe("$JS.EVENT.ADVISORY.API").await?;
+        let step_downs = client.subscribe(STEP_DOWNS).await?;
         client
             .flush()
             .await
             .context("the subscription reaches the server")?;
-        let seen = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::new(Mutex::new(Seen::default()));
         let kept = Arc::clone(&seen);
+        let mut messages = futures::stream::select(step_downs, advisories);
         let task = tokio::spawn(async move {
-            while let Some(message) = advisories.next().await {
+            while let Some(message) = messages.next().await {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if message.subject.starts_with("$JS.API.") {
+                    *kept.sent.entry(message.subject.to_string()).or_default() += 1;
+                    continue;
+                }
                 let Ok(advisory) = serde_json::from_slice::<Value>(&message.payload) else {
                     continue;
                 };
@@ -78,15 +101,28 @@ impl Audit {
                     connection: format!("{}/{}", text("/client/server"), number.unwrap_or_default()),
                     at: text("/timestamp"),
                 };
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+                kept.carried_out.push(request);
             }
         });
         Ok(Self { seen, task })
     }
 
-    /// Everything that was seen.
+    /// Everything that was asked for and carried out.
     pub fn requests(&self) -> Vec<Request> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = seen.sent.clone();
+        let was_sent = |request: &&Request| {
+            if !request.subject.contains(".LEADER.STEPDOWN.") {
+                return true;
+            }
+            let Some(left) = left.get_mut(&request.subject) else {
+                return false;
+            };
+            let counts = *left > 0;
+            *left = left.saturating_sub(1);
+            counts
+        };
+        seen.carried_out.iter().filter(was_sent).cloned().collect()
     }
 
     /// What Leeward changed.

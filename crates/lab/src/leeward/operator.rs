@@ -135,6 +135,13 @@ impl Operator {
             .collect())
     }
 
+    /// What it did, as its audit trail has it: one line for each act that ended.
+    pub fn audit_trail(&self) -> anyhow::Result<Vec<Value>> {
+        let mut lines = self.log()?;
+        lines.retain(|line| line["target"] == "leeward::audit");
+        Ok(lines)
+    }
+
     /// Kills it, as a crash or the kernel would.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await

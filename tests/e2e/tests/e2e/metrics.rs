@@ -157,10 +157,7 @@ fn lines(stage: &Stage) -> Vec<Value> {
 /// One line for each act that the status has, and nothing else that is no error.
 async fn assert_on_record(stage: &Stage, from: usize) {
     let trail = eventually(CONVERGED, "the move is on record", || async {
-        let trail: Vec<Value> = lines(stage)
-            .into_iter()
-            .filter(|line| line["target"] == "leeward::audit")
-            .collect();
+        let trail = stage.operator.as_ref().unwrap().audit_trail()?;
         let status = stage.policy("orders").await?["status"].clone();
         let acts = status["recentActions"].as_array().context("no acts")?.len();
         ensure!(
