@@ -4,6 +4,10 @@
 //! the first leader may be elected by some of them, and up to 2.11 a peer that it hears of later now and then stays out for
 //! good. So they find written what each of them would have written had all been heard of: the state of a group that was
 //! stopped as a whole. They elect their first leader as after any such stop, which takes up to nine seconds.
+//!
+//! And one start in ten of some server of 2.10 was mute: `setSystemAccount` starts the loop that sends what Raft says before
+//! it stores the account that the loop sends it in. A loop that is first sends nothing, as long as that server runs: it
+//! follows, and no leader ever hears of it (`sendq.go`; from 2.11 on the loop is given its account).
 
 use std::path::Path;
 
@@ -20,6 +24,14 @@ pub(super) fn is_needed(version: NatsVersion) -> bool {
     match version {
         NatsVersion::V2_10 | NatsVersion::V2_11 => true,
         NatsVersion::V2_14 | NatsVersion::Newest => false,
+    }
+}
+
+/// What the environment of a server has to be. With one processor what it starts does not run before what started it waits.
+pub(super) fn envs(version: NatsVersion) -> Vec<(String, String)> {
+    match version {
+        NatsVersion::V2_10 => vec![("GOMAXPROCS".to_owned(), "1".to_owned())],
+        NatsVersion::V2_11 | NatsVersion::V2_14 | NatsVersion::Newest => Vec::new(),
     }
 }
 

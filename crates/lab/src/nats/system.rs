@@ -444,7 +444,7 @@ impl Server {
             program: tool(Tool::NatsServer(state.version))?,
             args: vec!["--config".into(), self.folder.join("server.conf").into()],
             log: self.folder.join("server.log"),
-            envs: Vec::new(),
+            envs: meta_group::envs(state.version),
         };
         state.process = Some(Process::start(command).await?);
         Ok(())
