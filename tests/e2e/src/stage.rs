@@ -137,6 +137,16 @@ impl Stage {
         }
     }
 
+    /// Starts the operator that was killed again, without the wait for its leases to expire: as if they had.
+    pub async fn restart_operator(&mut self) -> anyhow::Result<()> {
+        ensure!(!self.operator()?.running(), "it is not killed");
+        for lease in self.list(Kind::Lease).await? {
+            let name = lease["metadata"]["name"].as_str().context("a lease has a name")?;
+            self.objects.delete(&self.namespace, Kind::Lease, name).await?;
+        }
+        self.operator()?.restart().await
+    }
+
     /// The operator that was started.
     pub fn operator(&mut self) -> anyhow::Result<&mut Operator> {
         self.operator.as_mut().context("no operator was started")

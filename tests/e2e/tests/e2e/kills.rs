@@ -111,23 +111,9 @@ async fn killed_or_ended_between_step_downs_it_repeats_nothing_and_loses_nothing
     assert_nothing_lost(load, &stage.system, "ORDERS").await;
 }
 
-/// Who goes on after a kill.
-enum Successor {
-    Itself,
-    AnotherReplica,
-}
-
-#[tokio::test]
-async fn killed_during_a_move_it_watches_the_same_move_to_its_end() {
-    killed_during_a_move(Successor::Itself).await;
-}
-
+/// That the operator itself does so after a restart is proved with the other stages of a move.
 #[tokio::test]
 async fn p10_after_a_kill_during_a_move_the_other_replica_watches_the_same_move_to_its_end() {
-    killed_during_a_move(Successor::AnotherReplica).await;
-}
-
-async fn killed_during_a_move(successor: Successor) {
     let builder = System::builder(Layout::supercluster(&[(HOME, 3), (AWAY, 3)]));
     let mut stage = Stage::new(builder).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
@@ -151,16 +137,7 @@ async fn killed_during_a_move(successor: Successor) {
     assets::settled(&client, "ORDERS", 3).await.unwrap();
     let load = load_on(&stage.system, "ORDERS", "workers").await;
     stage.apply_system(json!({})).await.unwrap();
-    let (mut first, mut second) = match successor {
-        Successor::Itself => {
-            stage.start_operator().await.unwrap();
-            (stage.operator.take().unwrap(), None)
-        }
-        Successor::AnotherReplica => {
-            let (first, second) = replicas(&mut stage, &[]).await;
-            (first, Some(second))
-        }
-    };
+    let (mut first, second) = replicas(&mut stage, &[]).await;
     stage
         .apply_policy("orders", json!({"disruption": {"cooldown": "0s"}}))
         .await
@@ -175,10 +152,7 @@ async fn killed_during_a_move(successor: Successor) {
     });
     assert!(!arrived, "the move was over before the kill: {info:?}");
 
-    if second.is_none() {
-        first.restart().await.unwrap();
-    }
-    stage.operator = Some(second.take().unwrap_or(first));
+    stage.operator = Some(second);
     stage
         .await_reason("orders", "InPlace", "AllInPlace")
         .await

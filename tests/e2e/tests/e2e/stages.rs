@@ -86,7 +86,7 @@ async fn p10_killed_at_any_stage_of_a_step_down_it_repeats_nothing_and_keeps_the
             lead_from(&client, AWAY, &stream, &[]).await;
         }
 
-        stage.operator().unwrap().restart().await.unwrap();
+        stage.restart_operator().await.unwrap();
         if taken_back {
             rests(&stage, &stream).await;
         }

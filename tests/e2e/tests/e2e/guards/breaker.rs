@@ -51,7 +51,7 @@ async fn repeated_failures_stop_everything_over_a_kill_too_until_a_reset_or_a_su
     nothing_more(&stage, &audit, FAILURES).await;
 
     stage.operator().unwrap().kill().await.unwrap();
-    stage.operator().unwrap().restart().await.unwrap();
+    stage.restart_operator().await.unwrap();
     nothing_more(&stage, &audit, FAILURES).await;
     stage
         .await_policy("orders", "the breaker is open still", open)

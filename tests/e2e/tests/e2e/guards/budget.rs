@@ -42,7 +42,7 @@ async fn p3_a_budget_holds_in_every_span_over_a_kill_too_and_everything_comes_ho
     // In the second span, with an action under way or just done.
     await_writes(&audit, MOST + 1).await;
     stage.operator().unwrap().kill().await.unwrap();
-    stage.operator().unwrap().restart().await.unwrap();
+    stage.restart_operator().await.unwrap();
     stage
         .await_reason("orders", "InPlace", "AllInPlace")
         .await

@@ -64,7 +64,7 @@ async fn p10_killed_at_any_stage_of_a_move_it_edits_once_and_loses_nothing() {
         let status = stage.policy("orders").await.unwrap()["status"].clone();
         assert_under_way(&status, &stream, None);
 
-        stage.operator().unwrap().restart().await.unwrap();
+        stage.restart_operator().await.unwrap();
         all_in_place(&stage, number + 1).await;
         assert_led_from(&stage, HOME).await;
         assert_eq!(stage.operator().unwrap().stop().await.unwrap(), Some(0));

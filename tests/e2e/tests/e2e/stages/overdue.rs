@@ -136,7 +136,7 @@ async fn overdue(version: NatsVersion) {
     gave_up(&stage).await;
     let remembered = memory(&stage).await;
     stage.operator().unwrap().kill().await.unwrap();
-    stage.operator().unwrap().restart().await.unwrap();
+    stage.restart_operator().await.unwrap();
     assets::looks(&stage, "orders", 2).await.unwrap();
     gave_up(&stage).await;
     assert_alike(&remembered, &memory(&stage).await, "memory");
@@ -146,7 +146,7 @@ async fn overdue(version: NatsVersion) {
     let told = merged(spec, json!({"resetToken": "once more"}));
     stage.apply_policy("orders", told).await.unwrap();
     assert_eq!(audit.leeward_writes().len(), written, "nothing was tried");
-    stage.operator().unwrap().restart().await.unwrap();
+    stage.restart_operator().await.unwrap();
     all_in_place(&stage, 1).await;
     assert_led_from(&stage, HOME).await;
     let mut after = config(&client, "ORDERS").await;

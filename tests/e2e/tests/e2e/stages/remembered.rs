@@ -43,7 +43,7 @@ async fn p12_at_rest_nothing_is_written_and_a_restart_remembers_what_was_spent()
     assert_eq!(before["status"]["budget"], "4/4");
 
     stage.operator().unwrap().kill().await.unwrap();
-    stage.operator().unwrap().restart().await.unwrap();
+    stage.restart_operator().await.unwrap();
     assets::looks(&stage, "orders", 2).await.unwrap();
     let after = at_rest(&stage).await;
     println!(
