@@ -12,7 +12,12 @@ TEST_THREADS ?= 5
 # Resolves the pinned servers and clients, and fails when one is missing.
 WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
 
-.PHONY: all tools build image demo test bench soak check deny fmt generate clean
+# What the demo runs besides Leeward; the tests need more. With KEEP the `nats` command, too, to look around with.
+DEMO_TOOLS = nats-server etcd kube-apiserver kubectl $(if $(KEEP),nats)
+# Seconds of CPU time that the first build of the demo's own binaries takes.
+DEMO_CPU_SECONDS = 500
+
+.PHONY: all tools build image demo demo-plan demo-tools demo-binaries test bench soak check deny fmt generate clean
 
 all: build
 
@@ -26,9 +31,24 @@ build:
 image:
 	$(CARGO) xtask image
 
-demo: tools
-	$(CARGO) build --locked --release -p leeward -p leeward-lab
-	$(WITH_TOOLS) target/release/leeward-lab demo --topology $(TOPOLOGY) $(if $(KEEP),--keep)
+# Servers, in Go, and Leeward, in Rust, are built side by side: neither keeps two cores busy to its end.
+demo: demo-plan
+	+@$(MAKE) --no-print-directory --jobs=2 demo-tools demo-binaries
+	@env=$$(tools/build --env $(DEMO_TOOLS)) && eval "$$env" && \
+		target/demo/leeward-lab demo --topology $(TOPOLOGY) $(if $(KEEP),--keep)
+
+demo-plan:
+	@seconds=$$(tools/build --cost $(DEMO_TOOLS)) && cores=$$(getconf _NPROCESSORS_ONLN) && \
+		{ test -x target/demo/leeward-lab || seconds=$$((seconds + $(DEMO_CPU_SECONDS))); } && \
+		{ test "$$seconds" -eq 0 || \
+		echo "building what is missing, once: about $$((seconds / cores / 60 + 1)) min on $$cores idle cores, besides downloads"; }
+
+demo-tools:
+	@tools/build --quiet $(DEMO_TOOLS)
+
+demo-binaries:
+	@test -x target/demo/leeward-lab || echo "building leeward and leeward-lab: about $(DEMO_CPU_SECONDS) s of CPU time"
+	@$(CARGO) build --locked --quiet --profile demo -p leeward -p leeward-lab
 
 # Always with all packages: another choice of them would build half of all crates again, with other features.
 test: tools

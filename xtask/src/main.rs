@@ -21,6 +21,10 @@ mod sbom;
 mod schemas;
 mod suite;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
+mod versions;
+#[cfg(test)]
 mod workflows;
 
 use clap::{Parser, Subcommand};

@@ -173,6 +173,19 @@ fn actions_are_pinned_by_commit_and_no_job_builds_with_a_right_to_write_or_shows
     }
 }
 
+/// What another workflow left behind could be in what is attested.
+#[test]
+fn a_release_takes_nothing_from_a_cache() {
+    let (_, release) = workflows()
+        .into_iter()
+        .find(|(file, _)| file.ends_with("release.yml"))
+        .unwrap();
+    for step in jobs(&release).flat_map(steps) {
+        let action = step["uses"].as_str().unwrap_or_default();
+        assert!(!action.contains("cache"), "{action}");
+    }
+}
+
 #[test]
 fn a_job_that_could_leak_is_found() {
     let of = |job: Value| faults(&job, &json!({"permissions": {"contents": "read"}})).join("; ");

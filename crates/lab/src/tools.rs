@@ -15,7 +15,7 @@ pub enum Tool {
     NatsServer(NatsVersion),
     Nats,
     Etcd,
-    KubeApiserver,
+    KubeApiserver(KubeVersion),
     Kubectl,
     Helm,
     Promtool,
@@ -31,6 +31,17 @@ pub enum NatsVersion {
     V2_10,
 }
 
+/// The Kubernetes versions that Leeward is tested against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KubeVersion {
+    #[default]
+    Newest,
+    /// The oldest that the chart installs on.
+    V1_29,
+}
+
+const VERSIONS: &str = include_str!("../../../tools/versions");
+
 impl Tool {
     /// As `tools/versions` calls it.
     pub const fn name(self) -> &'static str {
@@ -41,7 +52,8 @@ impl Tool {
             Self::NatsServer(NatsVersion::V2_10) => "nats-server-2.10",
             Self::Nats => "nats",
             Self::Etcd => "etcd",
-            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeApiserver(KubeVersion::Newest) => "kube-apiserver",
+            Self::KubeApiserver(KubeVersion::V1_29) => "kube-apiserver-1.29",
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
             Self::Promtool => "promtool",
@@ -51,6 +63,14 @@ impl Tool {
     /// `LEEWARD_NATS_SERVER_2_14` for `nats-server-2.14`.
     pub fn variable(self) -> String {
         format!("LEEWARD_{}", self.name().to_uppercase().replace(['-', '.'], "_"))
+    }
+
+    /// The version in `tools/versions`, such as `2.10.29`.
+    pub fn pinned_version(self) -> anyhow::Result<&'static str> {
+        VERSIONS
+            .lines()
+            .find_map(|line| line.strip_prefix(self.name())?.strip_prefix(' '))
+            .with_context(|| format!("tools/versions has no {}", self.name()))
     }
 }
 

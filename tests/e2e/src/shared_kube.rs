@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use anyhow::Context;
 use leeward_lab::folder::Folder;
 use leeward_lab::kube::Kube;
+use leeward_lab::tools::KubeVersion;
 use tokio::sync::Mutex;
 
 static SHARED: Mutex<Weak<SharedKube>> = Mutex::const_new(Weak::new());
@@ -31,8 +32,13 @@ impl SharedKube {
 
     /// One of its own, for a test that stops it.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_version(KubeVersion::Newest).await
+    }
+
+    /// [`Self::start`] with a chosen kube-apiserver.
+    pub async fn start_version(version: KubeVersion) -> anyhow::Result<Self> {
         let folder = Folder::temporary()?;
-        let kube = Kube::start(&folder.path().join("kube")).await?;
+        let kube = Kube::start_version(version, &folder.path().join("kube")).await?;
         for crd in ["natssystems.yaml", "placementpolicies.yaml"] {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/").to_owned() + crd;
             let yaml = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

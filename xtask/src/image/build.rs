@@ -47,7 +47,8 @@ impl Platform {
     }
 }
 
-/// Builds `leeward` in a target folder of its own, so that no other build waits for it.
+/// Builds `leeward`. In the target folder of the other builds: procedural macros and build scripts are the same for all release
+/// builds. Never in one elsewhere, where paths would show in the binary.
 pub fn build(platform: &Platform, profile: &str, paths: &Paths) -> anyhow::Result<Built> {
     ensure_target(platform.triple)?;
     let repository = fs::canonicalize(repository())?;
@@ -56,7 +57,7 @@ pub fn build(platform: &Platform, profile: &str, paths: &Paths) -> anyhow::Resul
         .args(["build", "--locked", "--package", "leeward", "--bin", "leeward"])
         .args(["--profile", profile, "--target", platform.triple])
         .arg("--target-dir")
-        .arg(repository.join("target/musl"))
+        .arg(repository.join("target"))
         .current_dir(&repository);
     isolate(&mut command, platform.triple, paths);
     let artifacts = cargo::build(&mut command);

@@ -51,7 +51,12 @@ fn the_dockerfile_builds_with_the_pinned_toolchain_as_it_is_built_without_it() {
     let from = format!("FROM rust:{channel}-slim AS build");
     assert!(text.lines().any(|line| line == from), "{from}");
 
-    let of = |command: &str| match crate::Args::try_parse_from(command.split(' ').skip(1)) {
+    // Docker's own options, such as for what it keeps between builds, come first.
+    let words = |command: &'_ str| -> Vec<String> {
+        let words = command.split(' ').map(str::to_owned);
+        words.skip_while(|word| word.starts_with("--")).collect()
+    };
+    let of = |command: &str| match crate::Args::try_parse_from(words(command).into_iter().skip(1)) {
         Ok(crate::Args {
             task: crate::Task::Image(args),
         }) => args,

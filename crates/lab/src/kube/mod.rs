@@ -20,6 +20,7 @@ pub use objects::{Kind, Objects};
 
 use crate::ports::Port;
 use crate::process::Process;
+use crate::tools::KubeVersion;
 use pki::Pki;
 use servers::Apiserver;
 
@@ -37,6 +38,11 @@ pub struct Kube {
 impl Kube {
     /// Starts both servers with everything they need in `folder` and waits until the API is ready.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_version(KubeVersion::Newest, folder).await
+    }
+
+    /// [`Kube::start`] with a chosen apiserver; etcd and kubectl are the same for all.
+    pub async fn start_version(version: KubeVersion, folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let folder = folder
             .canonicalize()
@@ -44,7 +50,7 @@ impl Kube {
         let pki = Pki::create(&folder)?;
         let etcd_port = Port::reserve()?;
         let etcd = servers::start_etcd(&folder, etcd_port.address()).await?;
-        let mut apiserver = Apiserver::new(&folder, &pki, etcd_port.address())?;
+        let mut apiserver = Apiserver::new(version, &folder, &pki, etcd_port.address())?;
         let admin = folder.join("admin.kubeconfig");
         write(
             &admin,

@@ -7,7 +7,7 @@ use anyhow::Context;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, Config};
+use kube::{Client, Config, Resource as _};
 use serde_json::{Value, json};
 
 /// The kinds that tests wait for, as the API names them.
@@ -85,6 +85,16 @@ impl Objects {
             .await
             .with_context(|| format!("cannot apply {} {name}", types.kind))?;
         Ok(())
+    }
+
+    /// What would be stored of an object of the namespace `default` if it were made now, defaults included; nothing is.
+    /// Fields that its kind does not have are refused.
+    pub async fn would_create(&self, kind: Kind, object: &Value) -> anyhow::Result<Value> {
+        let path = DynamicObject::url_path(&kind.resource(), Some("default"));
+        let request = http::Request::post(format!("{path}?dryRun=All&fieldValidation=Strict"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(object.to_string().into_bytes())?;
+        Ok(self.client.request(request).await?)
     }
 
     /// A token for a service account.

@@ -13,7 +13,7 @@ use super::objects::Objects;
 use super::pki::Pki;
 use crate::ports::Port;
 use crate::process::{Command, Process};
-use crate::tools::{Tool, tool};
+use crate::tools::{KubeVersion, Tool, tool};
 
 const READY_LIMIT: Duration = Duration::from_mins(4);
 const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
@@ -55,10 +55,10 @@ pub struct Apiserver {
 }
 
 impl Apiserver {
-    pub fn new(folder: &Path, pki: &Pki, etcd: SocketAddr) -> anyhow::Result<Self> {
+    pub fn new(version: KubeVersion, folder: &Path, pki: &Pki, etcd: SocketAddr) -> anyhow::Result<Self> {
         let port = Port::reserve()?;
         let command = Command {
-            program: tool(Tool::KubeApiserver)?,
+            program: tool(Tool::KubeApiserver(version))?,
             args: arguments(folder, pki, etcd, port.number()),
             log: folder.join("kube-apiserver.log"),
             envs: Vec::new(),

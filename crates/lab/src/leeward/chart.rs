@@ -7,10 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::tools::{Tool, tool};
+use crate::tools::{KubeVersion, Tool, tool};
 
-/// The Kubernetes that the chart is rendered for; Helm's own guess depends on how Helm was built.
-const KUBE_VERSION: &str = "1.34.2";
 /// The release's name, and so that of its service account.
 const RELEASE: &str = "leeward";
 
@@ -37,11 +35,16 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/leeward")
 }
 
+/// The Kubernetes that the chart is rendered for; Helm's own guess depends on how Helm was built.
+pub fn kube_version() -> anyhow::Result<&'static str> {
+    Tool::KubeApiserver(KubeVersion::Newest).pinned_version()
+}
+
 /// These templates as YAML, for a release in `namespace` with `values` such as `replicaCount=1`.
 pub fn rendered(namespace: &str, templates: &[Template], values: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new(tool(Tool::Helm)?);
     command.args(["template", RELEASE]).arg(folder());
-    command.args(["--namespace", namespace, "--kube-version", KUBE_VERSION]);
+    command.args(["--namespace", namespace, "--kube-version", kube_version()?]);
     for template in templates {
         command.args(["--show-only", template.path()]);
     }

@@ -23,7 +23,7 @@ pub async fn kube_for(namespace: &str, folder: &Path) -> anyhow::Result<Kube> {
     kube.apply_crds(&String::from_utf8(printed.stdout).context("CRDs are text")?)
         .await?;
     kube.create_namespace(namespace).await?;
-    kube.apply(&manifests::rbac(namespace)?).await?;
+    kube.apply(&manifests::rbac_without_helm(namespace)).await?;
     Ok(kube)
 }
 

@@ -10,6 +10,14 @@ pub fn rbac(namespace: &str) -> anyhow::Result<String> {
     rights(namespace, &[])
 }
 
+/// The namespace that stands in `rights.yaml` for the operator's own.
+const HOME: &str = "leeward-home";
+
+/// The same, rendered beforehand: whoever runs the demo need not have Helm. A test compares the two.
+pub fn rbac_without_helm(namespace: &str) -> String {
+    include_str!("rights.yaml").replace(HOME, namespace)
+}
+
 /// The same for replicas with this many shards.
 pub fn rbac_sharded(namespace: &str, shards: u8) -> anyhow::Result<String> {
     rights(namespace, &[&format!("shards={shards}")])

@@ -41,7 +41,7 @@ async fn helm(folder: &Path, kubeconfig: &Path, args: &[&str]) -> anyhow::Result
 async fn template(shared: &SharedKube, values: &[&str]) -> anyhow::Result<String> {
     let chart = chart::folder().display().to_string();
     let mut args = vec!["template", "leeward", &chart, "--namespace", "harbour"];
-    args.extend(["--kube-version", "1.34.2"]);
+    args.extend(["--kube-version", chart::kube_version()?]);
     args.extend(values);
     helm(shared.folder(), &shared.kube().admin_kubeconfig(), &args).await
 }

@@ -12,6 +12,7 @@ use leeward_lab::nats::{
     AccountSpec, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, Permissions, Subjects, System, UserSpec, eventually,
     jetstream,
 };
+use leeward_lab::tools::KubeVersion;
 use serde_json::{Value, json};
 
 use crate::wrong_side::{
@@ -314,7 +315,9 @@ async fn with_peers_in_both(client: &async_nats::Client, stream: &str) -> String
 
 #[tokio::test]
 async fn p8_without_the_kubernetes_api_nothing_is_done_and_work_resumes_when_it_is_back() {
-    let (kube, system) = tokio::try_join!(SharedKube::start(), three_servers().start()).unwrap();
+    // The oldest one, so that the operator is seen to work with it, too.
+    let oldest = SharedKube::start_version(KubeVersion::V1_29);
+    let (kube, system) = tokio::try_join!(oldest, three_servers().start()).unwrap();
     let mut stage = Stage::with_kube(Arc::new(kube), system).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();

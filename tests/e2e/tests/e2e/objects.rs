@@ -1,9 +1,11 @@
-//! What the API server refuses, and what it takes.
+//! What the API server refuses, and what it takes: the newest one, and the oldest that the chart installs on.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use leeward_e2e::shared_kube::SharedKube;
+use leeward_lab::kube::{Kind, Objects};
+use leeward_lab::tools::KubeVersion;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,13 +26,37 @@ struct Taken {
 
 #[tokio::test]
 async fn every_bad_object_is_refused_with_the_field_and_the_rule() {
-    let shared = SharedKube::get().await.unwrap();
+    bad_objects_are_refused(&SharedKube::get().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn every_object_at_an_edge_is_taken_and_holds_what_was_meant() {
+    objects_at_an_edge_are_taken(&SharedKube::get().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn every_example_is_taken_and_shows_its_defaults() {
+    examples_are_taken(&SharedKube::get().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn the_oldest_kubernetes_refuses_and_takes_the_same() {
+    let oldest = SharedKube::start_version(KubeVersion::V1_29).await.unwrap();
+    let version = oldest.kube().kubectl(&["version"]).await.unwrap();
+    assert!(version.contains("Server Version: v1.29."), "{version}");
+    bad_objects_are_refused(&oldest).await;
+    objects_at_an_edge_are_taken(&oldest).await;
+    examples_are_taken(&oldest).await;
+}
+
+async fn bad_objects_are_refused(shared: &SharedKube) {
     let text = include_str!("../../fixtures/refused.yaml");
     let cases: Vec<Refused> = serde_saphyr::from_multiple(text).unwrap();
     assert!(cases.len() >= 120, "{} cases", cases.len());
+    let objects = shared.kube().objects().await.unwrap();
     let mut wrong = Vec::new();
     for Refused { name, expect, object } in cases {
-        match create(&shared, &object).await {
+        match create(&objects, &object).await {
             Ok(_) => wrong.push(format!("{name}: it was taken")),
             Err(message) => {
                 let missing = expect.iter().filter(|text| !message.contains(*text));
@@ -41,16 +67,14 @@ async fn every_bad_object_is_refused_with_the_field_and_the_rule() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[tokio::test]
-async fn every_object_at_an_edge_is_taken_and_holds_what_was_meant() {
-    let shared = SharedKube::get().await.unwrap();
+async fn objects_at_an_edge_are_taken(shared: &SharedKube) {
     let cases: Vec<Taken> = serde_saphyr::from_multiple(include_str!("../../fixtures/taken.yaml")).unwrap();
+    let objects = shared.kube().objects().await.unwrap();
     let mut wrong = Vec::new();
     for Taken { name, shows, object } in cases {
-        match create(&shared, &object).await {
+        match create(&objects, &object).await {
             Err(message) => wrong.push(format!("{name}: {message}")),
             Ok(stored) => {
-                let stored: Value = serde_json::from_str(&stored).unwrap();
                 let other = shows
                     .iter()
                     .filter(|(path, value)| stored.pointer(path) != Some(value));
@@ -61,27 +85,18 @@ async fn every_object_at_an_edge_is_taken_and_holds_what_was_meant() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `kubectl create` validates strictly, as `kubectl apply` does, and in a dry run nothing stays behind.
-async fn create(shared: &SharedKube, object: &Value) -> Result<String, String> {
-    let name = object["metadata"]["name"].as_str().unwrap();
-    let path = shared.folder().join(format!("{name}.json"));
-    std::fs::write(&path, object.to_string()).unwrap();
-    let path = path.display().to_string();
-    let args = [
-        "create",
-        "--dry-run=server",
-        "--output",
-        "json",
-        "--filename",
-        &path,
-    ];
-    let created = shared.kube().kubectl(&args).await;
+/// As `kubectl apply` does, which validates strictly; nothing stays behind.
+async fn create(objects: &Objects, object: &Value) -> Result<Value, String> {
+    let kind = match object["kind"].as_str() {
+        Some("NatsSystem") => Kind::NatsSystem,
+        Some("PlacementPolicy") => Kind::PlacementPolicy,
+        other => panic!("a case of the kind {other:?}"),
+    };
+    let created = objects.would_create(kind, object).await;
     created.map_err(|error| format!("{error:#}"))
 }
 
-#[tokio::test]
-async fn every_example_is_taken_and_shows_its_defaults() {
-    let shared = SharedKube::get().await.unwrap();
+async fn examples_are_taken(shared: &SharedKube) {
     shared.kube().create_namespace("examples").await.unwrap();
     let folder = shared.folder().join("examples");
     let written = write_examples(&folder);
@@ -90,7 +105,7 @@ async fn every_example_is_taken_and_shows_its_defaults() {
     let args = ["apply", "--namespace", "examples", "--filename", &folder];
     let said = shared.kube().kubectl(&args).await;
     assert!(said.is_ok(), "{:#}", said.unwrap_err());
-    let spec = spec_of_orders(&shared, "examples").await;
+    let spec = spec_of_orders(shared, "examples").await;
     assert_eq!(spec["home"]["majorityPercent"], 60);
     assert_eq!(spec["disruption"]["maxAttempts"], 3);
 }

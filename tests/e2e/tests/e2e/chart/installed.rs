@@ -9,6 +9,7 @@ use leeward_lab::folder::Folder;
 use leeward_lab::kube::Kube;
 use leeward_lab::leeward::{chart, manifests};
 use leeward_lab::nats::eventually;
+use leeward_lab::tools::KubeVersion;
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "harbour";
@@ -22,7 +23,10 @@ struct Site {
 impl Site {
     async fn new() -> Self {
         let folder = Folder::temporary().unwrap();
-        let kube = Kube::start(&folder.path().join("kube")).await.unwrap();
+        // The oldest one that the chart installs on: it knows the fewest fields.
+        let kube = Kube::start_version(KubeVersion::V1_29, &folder.path().join("kube"))
+            .await
+            .unwrap();
         Self { kube, folder }
     }
 

@@ -320,3 +320,13 @@ async fn who_watches_some_namespaces_reads_no_secret_of_another_and_lists_none_a
         assert!(!can(&stage.namespace, verb, what).await, "{verb} {what}");
     }
 }
+
+#[test]
+fn the_rights_of_the_demo_are_those_of_the_chart() {
+    assert_eq!(
+        manifests::rbac_without_helm("harbour"),
+        manifests::rbac("harbour").unwrap(),
+        "write crates/lab/src/leeward/rights.yaml again: helm template leeward charts/leeward --namespace leeward-home \
+         --show-only templates/serviceaccount.yaml --show-only templates/rbac.yaml"
+    );
+}
