@@ -2,7 +2,7 @@
 FROM rust:1.95.0-slim AS build
 WORKDIR /build
 COPY . .
-RUN --mount=type=cache,target=/build/target --mount=type=cache,target=/usr/local/cargo/registry cargo xtask image --files /image
+RUN --mount=type=cache,target=/usr/local/cargo/registry cargo xtask image --files /image
 
 FROM scratch
 COPY --from=build /image/ /

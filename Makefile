@@ -14,6 +14,7 @@ WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
 
 # What the demo runs besides Leeward; the tests need more. With KEEP the `nats` command, too, to look around with.
 DEMO_TOOLS = nats-server etcd kube-apiserver kubectl $(if $(KEEP),nats)
+BENCH_TOOLS = nats-server nats-server-2.14 etcd kube-apiserver kubectl nats
 # Seconds of CPU time that the first build of the demo's own binaries takes.
 DEMO_CPU_SECONDS = 500
 
@@ -35,11 +36,11 @@ image:
 demo: demo-plan
 	+@$(MAKE) --no-print-directory --jobs=2 demo-tools demo-binaries
 	@env=$$(tools/build --env $(DEMO_TOOLS)) && eval "$$env" && \
-		target/demo/leeward-lab demo --topology $(TOPOLOGY) $(if $(KEEP),--keep)
+		$(TARGET)/demo/leeward-lab demo --topology $(TOPOLOGY) $(if $(KEEP),--keep)
 
 demo-plan:
 	@seconds=$$(tools/build --cost $(DEMO_TOOLS)) && cores=$$(getconf _NPROCESSORS_ONLN) && \
-		{ test -x target/demo/leeward-lab || seconds=$$((seconds + $(DEMO_CPU_SECONDS))); } && \
+		{ test -x $(TARGET)/demo/leeward-lab || seconds=$$((seconds + $(DEMO_CPU_SECONDS))); } && \
 		{ test "$$seconds" -eq 0 || \
 		echo "building what is missing, once: about $$((seconds / cores / 60 + 1)) min on $$cores idle cores, besides downloads"; }
 
@@ -47,7 +48,7 @@ demo-tools:
 	@tools/build --quiet $(DEMO_TOOLS)
 
 demo-binaries:
-	@test -x target/demo/leeward-lab || echo "building leeward and leeward-lab: about $(DEMO_CPU_SECONDS) s of CPU time"
+	@test -x $(TARGET)/demo/leeward-lab || echo "building leeward and leeward-lab: about $(DEMO_CPU_SECONDS) s of CPU time"
 	@$(CARGO) build --locked --quiet --profile demo -p leeward -p leeward-lab
 
 # Always with all packages: another choice of them would build half of all crates again, with other features.
@@ -55,15 +56,17 @@ test: tools
 	$(CARGO) build --locked --workspace --bins && \
 	$(WITH_TOOLS) exec env RUST_BACKTRACE=0 $(TARGET)/debug/xtask test --threads $(TEST_THREADS)
 
-bench: tools
+bench:
+	tools/build $(BENCH_TOOLS)
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
 	$(CARGO) bench --locked -p leeward-core --bench decide
-	$(WITH_TOOLS) target/release/leeward-lab bench
+	env=$$(tools/build --env $(BENCH_TOOLS)) && eval "$$env" && $(TARGET)/release/leeward-lab bench
 
 # Ten minutes; MINUTES and SEED may be given.
-soak: tools
+soak:
+	tools/build $(DEMO_TOOLS)
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
-	$(WITH_TOOLS) RUST_BACKTRACE=0 target/release/leeward-lab soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	env=$$(tools/build --env $(DEMO_TOOLS)) && eval "$$env" && RUST_BACKTRACE=0 $(TARGET)/release/leeward-lab soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check:
 	$(CARGO) fmt --all --check

@@ -4,13 +4,17 @@
 //! server finds it free. The lock against other labs on this machine is the UDP socket of the same number, which nothing
 //! else here uses: it needs no files and ends with the process.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
 const FIRST: u32 = 20_000;
 const COUNT: u32 = 12_000;
+/// A process is long started by then.
+const STARTED: Duration = Duration::from_secs(10);
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -39,6 +43,20 @@ impl Port {
         bail!("no free port on 127.0.0.1 from {FIRST} to {}", FIRST + COUNT - 1)
     }
 
+    /// Listens on it. A process that is just being started has every socket of this one until it runs its own program, the one
+    /// too that [`Self::reserve`] tried the port with: then the port is free a moment later.
+    pub fn listen(&self) -> std::io::Result<TcpListener> {
+        let until = Instant::now() + STARTED;
+        loop {
+            match TcpListener::bind(self.address()) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                listening => return listening,
+            }
+        }
+    }
+
     pub fn number(&self) -> u16 {
         self.number
     }
@@ -51,6 +69,18 @@ impl Port {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_is_held_for_a_moment_is_listened_on_after_it() {
+        let port = Port::reserve().unwrap();
+        let held = TcpListener::bind(port.address()).unwrap();
+        let free = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(held);
+        });
+        port.listen().unwrap();
+        free.join().unwrap();
+    }
 
     #[test]
     fn a_held_port_is_not_given_out_again() {

@@ -283,7 +283,8 @@ impl SystemBuilder {
             };
             for (from, port) in &node.ports.relays {
                 let name = &node.member.name;
-                let listener = std::net::TcpListener::bind(port.address())
+                let listener = port
+                    .listen()
                     .with_context(|| format!("the relay from {from} to {name} cannot listen"))?;
                 wan.relay((from, &node.member.location), listener, behind.address())?;
             }
