@@ -9,8 +9,8 @@ CARGO_DENY ?= 0.20.2
 # Tests against real servers start up to a dozen of them each, and mostly wait.
 TEST_THREADS ?= 5
 
-# Resolves the pinned servers and clients, and fails when one is missing.
-WITH_TOOLS = env=$$(tools/build --env) && eval "$$env" &&
+# Resolves the named servers and clients, or all that are pinned, and fails when one is missing.
+with_tools = env=$$(tools/build --env $(1)) && eval "$$env" &&
 
 # What the demo runs besides Leeward; the tests need more. With KEEP the `nats` command, too, to look around with.
 DEMO_TOOLS = nats-server etcd kube-apiserver kubectl $(if $(KEEP),nats)
@@ -35,7 +35,7 @@ image:
 # Servers, in Go, and Leeward, in Rust, are built side by side: neither keeps two cores busy to its end.
 demo: demo-plan
 	+@$(MAKE) --no-print-directory --jobs=2 demo-tools demo-binaries
-	@env=$$(tools/build --env $(DEMO_TOOLS)) && eval "$$env" && \
+	@$(call with_tools,$(DEMO_TOOLS)) \
 		$(TARGET)/demo/leeward-lab demo --topology $(TOPOLOGY) $(if $(KEEP),--keep)
 
 demo-plan:
@@ -54,19 +54,19 @@ demo-binaries:
 # Always with all packages: another choice of them would build half of all crates again, with other features.
 test: tools
 	$(CARGO) build --locked --workspace --bins && \
-	$(WITH_TOOLS) exec env RUST_BACKTRACE=0 $(TARGET)/debug/xtask test --threads $(TEST_THREADS)
+	$(call with_tools) exec env RUST_BACKTRACE=0 $(TARGET)/debug/xtask test --threads $(TEST_THREADS)
 
 bench:
 	tools/build $(BENCH_TOOLS)
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
 	$(CARGO) bench --locked -p leeward-core --bench decide
-	env=$$(tools/build --env $(BENCH_TOOLS)) && eval "$$env" && $(TARGET)/release/leeward-lab bench
+	$(call with_tools,$(BENCH_TOOLS)) $(TARGET)/release/leeward-lab bench
 
 # Ten minutes; MINUTES and SEED may be given.
 soak:
 	tools/build $(DEMO_TOOLS)
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
-	env=$$(tools/build --env $(DEMO_TOOLS)) && eval "$$env" && RUST_BACKTRACE=0 $(TARGET)/release/leeward-lab soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(call with_tools,$(DEMO_TOOLS)) RUST_BACKTRACE=0 $(TARGET)/release/leeward-lab soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check:
 	$(CARGO) fmt --all --check

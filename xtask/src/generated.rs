@@ -45,3 +45,9 @@ pub fn check(files: &[Generated], task: &str) -> anyhow::Result<()> {
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
+
+/// A file of the repository.
+#[cfg(test)]
+pub fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

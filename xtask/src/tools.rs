@@ -85,9 +85,9 @@ fn complaint(output: &Output) -> String {
 }
 
 /// Names and versions of `tools/versions`.
-fn pinned() -> Vec<(String, String)> {
+pub fn pinned() -> Vec<(String, String)> {
     let text = fs::read_to_string(repository().join("tools/versions")).unwrap();
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    let pairs = text.lines().map(|line| line.split_once(' ').unwrap());
     pairs
         .map(|(name, version)| (name.to_owned(), version.to_owned()))
         .collect()

@@ -1,12 +1,7 @@
 //! `tools/versions` against those who repeat it: the chart and the pages say what is tested, and no more.
 
-use std::fs;
-
-use crate::generated::repository;
-
-fn read(path: &str) -> String {
-    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use crate::generated::read;
+use crate::tools::pinned;
 
 /// `1.29` of `1.29.15`.
 fn line_of(version: &str) -> &str {
@@ -15,9 +10,10 @@ fn line_of(version: &str) -> &str {
 
 /// The pinned lines of a program such as `1.29`, the oldest first.
 fn lines_of(program: &str) -> Vec<String> {
-    let versions = read("tools/versions");
-    let pinned = versions.lines().map(|line| line.split_once(' ').unwrap());
-    let of_program = pinned.filter_map(|(name, version)| Some((name.strip_prefix(program)?, version)));
+    let pinned = pinned();
+    let of_program = pinned
+        .iter()
+        .filter_map(|(name, version)| Some((name.strip_prefix(program)?, version)));
     let mut lines: Vec<&str> = of_program
         .filter(|(rest, _)| rest.is_empty() || rest.starts_with('-'))
         .map(|(_, version)| line_of(version))
@@ -38,8 +34,7 @@ fn listed(lines: &[String]) -> String {
 
 #[test]
 fn a_tool_that_is_named_after_its_version_has_it() {
-    for line in read("tools/versions").lines() {
-        let (name, version) = line.split_once(' ').unwrap();
+    for (name, version) in &pinned() {
         let suffix = name.rsplit_once('-').map(|(_, suffix)| suffix);
         if let Some(suffix) = suffix.filter(|suffix| suffix.starts_with(|first: char| first.is_ascii_digit()))
         {

@@ -24,12 +24,12 @@ const STEP_DOWNS: &str = "$JS.API.*.LEADER.STEPDOWN.>";
 /// step-downs count as often as they were sent.
 #[derive(Debug)]
 pub struct Audit {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<AuditLog>>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct AuditLog {
     /// What servers carried out.
     carried_out: Vec<Request>,
     /// Step-downs that were sent, by subject.
@@ -74,7 +74,7 @@ impl Audit {
             .flush()
             .await
             .context("the subscription reaches the server")?;
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(AuditLog::default()));
         let kept = Arc::clone(&seen);
         let mut messages = futures::stream::select(step_downs, advisories);
         let task = tokio::spawn(async move {

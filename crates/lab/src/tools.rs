@@ -32,9 +32,8 @@ pub enum NatsVersion {
 }
 
 /// The Kubernetes versions that Leeward is tested against.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KubeVersion {
-    #[default]
     Newest,
     /// The oldest that the chart installs on.
     V1_29,

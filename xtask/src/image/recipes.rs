@@ -1,18 +1,12 @@
 //! The Dockerfile, which nothing here runs, gives the image that is tested here.
 
-use std::fs;
-
 use clap::Parser as _;
 use serde_json::Value;
 
 use super::archive::pack;
 use super::proof;
 use super::tests::image;
-use crate::generated::repository;
-
-fn read(path: &str) -> String {
-    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use crate::generated::read;
 
 /// What follows the last instruction of this kind.
 fn instruction<'a>(recipe: &'a str, name: &str) -> Option<&'a str> {
