@@ -334,12 +334,12 @@ impl Packed {
 
 fn unsnap(packed: &[u8], most: usize) -> Result<Bytes, String> {
     let mut plain = Vec::with_capacity(packed.len().saturating_mul(8).min(most));
-    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    let mut decoder = snap::read::FrameDecoder::new(packed).take(limit);
-    decoder
-        .read_to_end(&mut plain)
-        .map_err(|error| error.to_string())?;
-    if plain.len() > most {
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    let mut decoder = snap::read::FrameDecoder::new(packed);
+    let read = decoder.by_ref().take(limit).read_to_end(&mut plain);
+    // What is too much goes elsewhere: one more byte in a full vector would double its memory.
+    let more = read.and_then(|_| decoder.read(&mut [0]));
+    if more.map_err(|error| error.to_string())? > 0 {
         return Err(format!("it has more than the {most} bytes that are read"));
     }
     Ok(plain.into())

@@ -27,12 +27,16 @@ use crate::wire::monitor::Envelope;
 
 /// A large account takes a server a while: 25 µs a consumer, behind other requests (NATS.md N44, N45).
 const LIMIT: Duration = Duration::from_secs(15);
-/// Servers asked at once for one account: bounds the memory that replies take.
+/// Servers asked at once for one account.
 const AT_ONCE: usize = 8;
 /// Packed replies above this are decoded off the runtime's own threads; it is about a millisecond's work.
 const LARGE: usize = 64 * 1024;
 /// And one after the other over the whole process, since each takes many times its size meanwhile.
 static DECODING: Semaphore = Semaphore::const_new(1);
+/// KiB of large replies that wait for that over the whole process, in all systems together.
+static WAITING: Semaphore = Semaphore::const_new(32 * 1024);
+/// Whoever finds no place to wait drops its reply and asks again, one after the other.
+static AGAIN: Semaphore = Semaphore::const_new(1);
 /// What all servers may say of one account together: some 120 000 streams and consumers, each replica counted.
 const MOST_TOGETHER: usize = 96 << 20;
 /// The subject as permissions name it.
@@ -116,12 +120,24 @@ async fn ask_one(
 ) -> Result<Part, Failure> {
     let subject = format!("$SYS.REQ.SERVER.{}.JSZ", server.id);
     let options = json!({ "account": account.as_str(), "streams": true, "consumer": true, "config": true });
-    let packed = link
-        .request_packed(&subject, options.to_string(), LIMIT)
-        .await
-        .map_err(|error| failure(&error))?;
+    let request = || async {
+        let packed = link.request_packed(&subject, options.to_string(), LIMIT).await;
+        packed.map_err(|error| failure(&error))
+    };
+    let mut packed = request().await?;
+    let small = packed.len() < LARGE;
+    let mut place = None;
+    if !small {
+        let kibibytes = u32::try_from(packed.len() >> 10).unwrap_or(u32::MAX);
+        place = WAITING.try_acquire_many(kibibytes).ok();
+        if place.is_none() {
+            drop(packed);
+            place = AGAIN.acquire().await.ok();
+            packed = request().await?;
+        }
+    }
     let (server, account) = (server.clone(), account.clone());
-    let (together, small) = (Arc::clone(together), packed.len() < LARGE);
+    let together = Arc::clone(together);
     let decode = move || {
         let answer = packed.unpack().map_err(|error| error.to_string())?;
         let before = together.fetch_add(answer.len(), Ordering::Relaxed);
@@ -135,7 +151,7 @@ async fn ask_one(
     } else {
         let turn = DECODING.acquire().await;
         let decoding = tokio::task::spawn_blocking(decode).await;
-        drop(turn);
+        drop((turn, place));
         decoding.unwrap_or_else(|error| Err(error.to_string()))
     };
     part.map_err(|message| Failure::Gap(Gap::Unreadable { message }))
