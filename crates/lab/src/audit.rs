@@ -1,27 +1,31 @@
 //! Who asked `JetStream` to change something: the servers' own audit, not Leeward's word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use async_nats::Client;
+use async_nats::{Client, Message};
 use futures::StreamExt;
 use serde_json::Value;
 use tokio::task::JoinHandle;
+
+use crate::nats::System;
 
 /// Whether a client's name is one that Leeward gives its connections.
 pub fn is_leeward(name: &str) -> bool {
     name.starts_with("leeward-")
 }
 
-/// Step-downs as clients send them.
+/// Step-downs as they arrive at the servers.
 const STEP_DOWNS: &str = "$JS.API.*.LEADER.STEPDOWN.>";
+/// The header that tells the system account who asked.
+pub(crate) const ASKED_BY: &str = "Nats-Request-Info";
 
 /// Collects the API audit advisories of the account from now on.
 ///
 /// Each server takes up each request for a step-down, and carries it out if it leads at that moment. One that is late and
 /// leads by then, because another carried it out before, does so once more: then one request has two advisories. So
-/// step-downs count as often as they were sent.
+/// step-downs of a connection count as often as it sent them, as the system account sees it.
 #[derive(Debug)]
 pub struct Audit {
     seen: Arc<Mutex<AuditLog>>,
@@ -32,8 +36,8 @@ pub struct Audit {
 struct AuditLog {
     /// What servers carried out.
     carried_out: Vec<Request>,
-    /// Step-downs that were sent, by subject.
-    sent: BTreeMap<String, usize>,
+    /// Step-downs that were sent: the subject and connection, and the reply subject, which is of one request.
+    sent: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 /// One request to the `JetStream` API.
@@ -49,7 +53,36 @@ pub struct Request {
     pub at: String,
 }
 
+impl AuditLog {
+    fn was_sent(&mut self, message: Message) {
+        let by = message.headers.as_ref().and_then(|headers| headers.get(ASKED_BY));
+        let by = by.and_then(|by| serde_json::from_str::<Value>(by.as_str()).ok());
+        let key = (message.subject.to_string(), connection(&by.unwrap_or_default()));
+        let reply = message.reply.map(|reply| reply.to_string());
+        self.sent
+            .entry(key)
+            .or_default()
+            .insert(reply.unwrap_or_default());
+    }
+}
+
+/// What servers say of a client: its server and its number there.
+fn connection(client: &Value) -> String {
+    let server = client["server"].as_str().unwrap_or_default();
+    format!("{server}/{}", client["id"].as_u64().unwrap_or_default())
+}
+
 impl Request {
+    fn carried_out(advisory: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Self {
+            subject: text(&advisory["subject"]),
+            client: text(&advisory["client"]["name"]),
+            connection: connection(&advisory["client"]),
+            at: text(&advisory["timestamp"]),
+        }
+    }
+
     /// Whether it changes something.
     pub fn writes(&self) -> bool {
         let reads = [
@@ -66,14 +99,17 @@ impl Request {
 }
 
 impl Audit {
-    /// Starts to listen.
-    pub async fn start(client: &Client) -> anyhow::Result<Self> {
+    /// Starts to listen to what the servers of a system say in the account of a client.
+    pub async fn start(system: &System, client: &Client) -> anyhow::Result<Self> {
+        let watcher = system.system_client().await?;
+        let step_downs = watcher.subscribe(STEP_DOWNS).await?;
         let advisories = client.subscribe("$JS.EVENT.ADVISORY.API").await?;
-        let step_downs = client.subscribe(STEP_DOWNS).await?;
-        client
-            .flush()
-            .await
-            .context("the subscription reaches the server")?;
+        for client in [&watcher, client] {
+            client
+                .flush()
+                .await
+                .context("the subscription reaches the server")?;
+        }
         let seen = Arc::new(Mutex::new(AuditLog::default()));
         let kept = Arc::clone(&seen);
         let mut messages = futures::stream::select(step_downs, advisories);
@@ -81,27 +117,10 @@ impl Audit {
             while let Some(message) = messages.next().await {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if message.subject.starts_with("$JS.API.") {
-                    *kept.sent.entry(message.subject.to_string()).or_default() += 1;
-                    continue;
+                    kept.was_sent(message);
+                } else if let Ok(advisory) = serde_json::from_slice::<Value>(&message.payload) {
+                    kept.carried_out.push(Request::carried_out(&advisory));
                 }
-                let Ok(advisory) = serde_json::from_slice::<Value>(&message.payload) else {
-                    continue;
-                };
-                let text = |path: &str| {
-                    advisory
-                        .pointer(path)
-                        .and_then(Value::as_str)
-                        .unwrap_or("")
-                        .to_owned()
-                };
-                let number = advisory.pointer("/client/id").and_then(Value::as_u64);
-                let request = Request {
-                    subject: text("/subject"),
-                    client: text("/client/name"),
-                    connection: format!("{}/{}", text("/client/server"), number.unwrap_or_default()),
-                    at: text("/timestamp"),
-                };
-                kept.carried_out.push(request);
             }
         });
         Ok(Self { seen, task })
@@ -110,19 +129,18 @@ impl Audit {
     /// Everything that was asked for and carried out.
     pub fn requests(&self) -> Vec<Request> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut left = seen.sent.clone();
-        let was_sent = |request: &&Request| {
+        let mut counted = BTreeMap::<_, usize>::new();
+        let counts = |request: &&Request| {
             if !request.subject.contains(".LEADER.STEPDOWN.") {
                 return true;
             }
-            let Some(left) = left.get_mut(&request.subject) else {
-                return false;
-            };
-            let counts = *left > 0;
-            *left = left.saturating_sub(1);
-            counts
+            let key = (request.subject.clone(), request.connection.clone());
+            let sent = seen.sent.get(&key).map_or(0, BTreeSet::len);
+            let counted = counted.entry(key).or_default();
+            *counted += 1;
+            *counted <= sent
         };
-        seen.carried_out.iter().filter(was_sent).cloned().collect()
+        seen.carried_out.iter().filter(counts).cloned().collect()
     }
 
     /// What Leeward changed.

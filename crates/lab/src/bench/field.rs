@@ -44,7 +44,7 @@ impl Field {
             Box::pin(async move { Ok(options.connect(urls.split(',').collect::<Vec<_>>()).await?) })
         });
         let clients = IdleClients::start(connect, HOME, "app", 9).await?;
-        let audit = Audit::start(&client).await?;
+        let audit = Audit::start(&system, &client).await?;
         let field = Self {
             client,
             audit,

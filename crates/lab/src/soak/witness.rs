@@ -12,15 +12,13 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::judge::{Evidence, Moment, Request, Span, StatusSeen, Violation};
-use crate::audit::{Audit, is_leeward};
+use crate::audit::{ASKED_BY, Audit, is_leeward};
 use crate::kube::Kubectl;
 use crate::nats::{System, jetstream};
 
 const LOOK: Duration = Duration::from_millis(1500);
 /// Servers that do not answer now are asked at the next look.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Who asked, as the servers tell the system account.
-const ASKED_BY: &str = "Nats-Request-Info";
 
 /// What changes something, of all accounts.
 const WRITES: [&str; 16] = [
@@ -79,8 +77,8 @@ impl Witness {
         let book = Arc::new(Mutex::new(Book::default()));
         watched.account.clone_into(&mut locked(&book).evidence.account);
         let audits = [
-            Audit::start(&watched.client).await?,
-            Audit::start(&watched.bystander).await?,
+            Audit::start(watched.system, &watched.client).await?,
+            Audit::start(watched.system, &watched.bystander).await?,
         ];
         let mut tasks = JoinSet::new();
         for location in watched.system.locations() {

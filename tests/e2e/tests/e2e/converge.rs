@@ -117,9 +117,8 @@ async fn under_load_all_leaders_come_home_and_nothing_but_placement_changes() {
     let _apps = assets::clients(&stage.system, HOME, 8).await.unwrap();
     let mut load = start_load(&stage.system).await.unwrap();
     let kept = keep_unacknowledged(&admin).await.unwrap();
-    let audit = Audit::start(&assets::client(&stage.system, HOME).await.unwrap())
-        .await
-        .unwrap();
+    let client = assets::client(&stage.system, HOME).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
 
     // The audit tells of one update once for each step of its move, so requests are counted as they arrive (NATS.md N48).
     let watcher = stage.system.system_client().await.unwrap();

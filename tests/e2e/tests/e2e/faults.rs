@@ -175,7 +175,7 @@ async fn nothing_is_done_while_servers_are_down_and_everything_once_they_are_bac
         .unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, HOME).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     let victim = with_peers_in_both(&client, "ORDERS").await;
     assets::consumer(&client, "ORDERS", "workers", json!({}))
         .await
@@ -340,7 +340,7 @@ async fn p8_without_the_kubernetes_api_nothing_is_done_and_work_resumes_when_it_
 
     let kube = Arc::get_mut(&mut stage.kube).unwrap().kube_mut();
     kube.stop_apiserver().await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     lead_from(&client, AWAY, "ORDERS", &["workers"]).await;
     let operator = stage.operator().unwrap();
     eventually(CONVERGED, "the lease is lost", || async {

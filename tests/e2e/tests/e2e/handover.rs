@@ -32,7 +32,7 @@ async fn p8_the_second_replica_waits_and_finishes_what_the_first_began_before_it
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
     let (audit, elections) = (
-        Audit::start(&client).await.unwrap(),
+        Audit::start(&stage.system, &client).await.unwrap(),
         Elections::start(&client).await.unwrap(),
     );
     for stream in STREAMS {
@@ -103,7 +103,7 @@ async fn a_replica_that_is_told_to_end_hands_over_without_a_wait_for_the_lease_t
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     for stream in STREAMS {
         misplaced(&client, stream, &CONSUMERS).await;
     }
@@ -146,7 +146,7 @@ async fn p8_a_replica_that_slept_past_its_lease_acts_no_more_and_waits_like_any_
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     for stream in STREAMS {
         misplaced(&client, stream, &CONSUMERS).await;
     }
@@ -218,7 +218,7 @@ async fn p8_while_somebody_else_holds_the_lease_a_replica_looks_on_and_neither_a
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     misplaced(&client, "ORDERS", &["workers"]).await;
     let system = stage.system.system_client().await.unwrap();
     let mut looks = system.subscribe("$SYS.REQ.SERVER.PING.GATEWAYZ").await.unwrap();
@@ -263,7 +263,7 @@ async fn p6_without_the_right_to_the_lease_nothing_is_done_and_the_log_and_the_m
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     misplaced(&client, "ORDERS", &["workers"]).await;
     stage.apply_system(json!({})).await.unwrap();
     stage.apply_policy("orders", by_region(json!({}))).await.unwrap();

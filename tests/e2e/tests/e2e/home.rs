@@ -32,7 +32,7 @@ async fn without_a_majority_nothing_moves_and_with_one_home_changes_only_after_t
             .await
             .unwrap();
     }
-    let audit = Audit::start(&admin).await.unwrap();
+    let audit = Audit::start(&stage.system, &admin).await.unwrap();
     let mut apps = Apps::default();
     apps.east(&stage, 3).await;
     stage.apply_system(json!({})).await.unwrap();

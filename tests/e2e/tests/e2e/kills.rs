@@ -23,7 +23,7 @@ async fn killed_or_ended_between_step_downs_it_repeats_nothing_and_loses_nothing
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     for stream in STREAMS {
         misplaced(&client, stream, &CONSUMERS).await;
     }
@@ -118,7 +118,7 @@ async fn p10_after_a_kill_during_a_move_the_other_replica_watches_the_same_move_
     let mut stage = Stage::new(builder).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     // The audit tells of one edit again and again while the servers carry it out; the system account sees requests.
     let system = stage.system.system_client().await.unwrap();
     let mut edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();

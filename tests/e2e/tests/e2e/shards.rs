@@ -115,7 +115,7 @@ impl Site {
         stage.kube.kube().apply(&rights).await.unwrap();
         let clients = assets::clients(&stage.system, HOME, 7).await.unwrap();
         let client = assets::client(&stage.system, AWAY).await.unwrap();
-        let audit = Audit::start(&client).await.unwrap();
+        let audit = Audit::start(&stage.system, &client).await.unwrap();
         for stream in STREAMS {
             misplaced(&client, stream, &CONSUMERS).await;
         }

@@ -49,7 +49,7 @@ async fn p10_killed_at_any_stage_of_a_step_down_it_repeats_nothing_and_keeps_the
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     let mut load = Load::new();
     stage.apply_system(json!({})).await.unwrap();
     let one_by_one = json!({"disruption": {"maxConcurrent": 1, "cooldown": "1m"}});

@@ -120,7 +120,7 @@ async fn leaders_come_home_by_one_aimed_step_down_each_and_are_spread() {
     assert_eq!(assets::elsewhere(&before, AWAY), BTreeMap::new());
 
     let _apps = assets::clients(&stage.system, HOME, 9).await.unwrap();
-    let audit = Audit::start(&admin).await.unwrap();
+    let audit = Audit::start(&stage.system, &admin).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     stage
         .apply_policy("orders", step_downs_only(&json!({})))
@@ -190,7 +190,7 @@ async fn before_2_11_blind_step_downs_end_at_the_limit_and_each_is_read_back() {
     create_all(&admin, wanted.collect(), false).await.unwrap();
 
     let _apps = assets::clients(&stage.system, HOME, 12).await.unwrap();
-    let audit = Audit::start(&admin).await.unwrap();
+    let audit = Audit::start(&stage.system, &admin).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     let disruption = json!({"maxAttempts": MOST, "cooldown": "1s"});
     stage

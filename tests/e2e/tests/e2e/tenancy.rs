@@ -15,7 +15,7 @@ async fn of_two_policies_on_one_stream_the_lower_names_the_higher_and_waits_unti
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     misplaced(&client, "ORDERS", &["workers"]).await;
     stage.apply_system(json!({})).await.unwrap();
     let looks = json!({"mode": "Observe", "priority": 10, "streams": {"include": ["ORD*"]}});
@@ -76,7 +76,7 @@ impl Tenant {
             clients.push(stage.system.connect(HOME, credentials).await.unwrap());
         }
         let client = stage.system.connect(AWAY, credentials).await.unwrap();
-        let audit = Audit::start(&client).await.unwrap();
+        let audit = Audit::start(&stage.system, &client).await.unwrap();
         misplaced(&client, "ORDERS", &["workers"]).await;
         clients.push(client);
         Self {

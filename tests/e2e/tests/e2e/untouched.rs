@@ -51,7 +51,7 @@ async fn observed_suspended_opted_out_and_moving_assets_are_reported_and_not_tou
     let admin = assets::client(&stage.system, HOME).await.unwrap();
     create(&admin).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 9).await.unwrap();
-    let audit = Audit::start(&admin).await.unwrap();
+    let audit = Audit::start(&stage.system, &admin).await.unwrap();
     let untouched =
         |audit: &Audit| assert!(audit.leeward_writes().is_empty(), "{:?}", audit.leeward_writes());
 

@@ -125,7 +125,7 @@ async fn a_stretched_account_comes_home_by_the_step_downs_of_the_plan_and_no_oth
     let system = three_servers().start().await.unwrap();
     let _apps = assets::clients(&system, HOME, 7).await.unwrap();
     let client = assets::client(&system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&system, &client).await.unwrap();
     let consumers = ["c0", "c1", "c2"];
     misplaced(&client, "ORDERS", &consumers).await;
     let leeward = with_policy(&system, by_region(json!({}))).await;

@@ -69,7 +69,7 @@ async fn run_survives_kill_9_keeps_its_status_file_to_itself_and_reads_its_files
     let system = three_servers().start().await.unwrap();
     let _apps = assets::clients(&system, HOME, 7).await.unwrap();
     let client = assets::client(&system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&system, &client).await.unwrap();
     misplaced(&client, "ORDERS", &CONSUMERS).await;
     misplaced(&client, "PAYMENTS", &["work"]).await;
     let spec = |streams: &[&str]| {

@@ -34,7 +34,7 @@ async fn repeated_failures_stop_everything_over_a_kill_too_until_a_reset_or_a_su
         assets::settled(&client, mirror, 1).await.unwrap();
         change(&client, origin, json!({"max_msg_size": 2048})).await;
     }
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     let policy = |over: Value| {
         let base = json!({"disruption": {"cooldown": "0s", "maxAttempts": 50, "circuitBreaker": {"failures": FAILURES}}});

@@ -24,7 +24,7 @@ async fn p3_a_budget_holds_in_every_span_over_a_kill_too_and_everything_comes_ho
     for stream in ["ORDERS", "PAYMENTS", "RETURNS"] {
         misplaced(&client, stream, &["billing", "mail", "search"]).await;
     }
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     let budgets = json!([{"name": "gentle", "max": MOST, "per": "20s"}]);
     stage

@@ -16,7 +16,7 @@ async fn a_stream_that_somebody_else_moves_back_twice_is_left_to_them_until_a_re
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, HOME).await.unwrap();
     lies_in(&client, AWAY, "ORDERS", json!({})).await;
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     let policy = |token: &str| json!({"resetToken": token, "disruption": {"cooldown": "5s"}});
     stage.apply_policy("orders", policy("monday")).await.unwrap();

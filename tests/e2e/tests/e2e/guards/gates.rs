@@ -24,7 +24,7 @@ async fn leaders_that_were_just_elected_are_left_alone_until_they_have_led_for_a
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
     misplaced(&client, "ORDERS", &["workers"]).await;
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     stage
         .apply_policy("orders", by_region(json!({"mode": "Observe"})))
@@ -90,7 +90,7 @@ async fn a_consumer_with_too_many_unacknowledged_messages_is_left_alone_until_th
     }
     lead_from(&client, AWAY, "ORDERS", &["busy", "calm"]).await;
     let taken = take(&client, "ORDERS", "busy").await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     let gates = json!({"maxAckPending": 3});
     stage

@@ -27,7 +27,7 @@ async fn a_stream_without_room_in_home_is_not_asked_to_move_until_there_is() {
     lies_in(&client, HOME, "FILLER", json!({"max_bytes": 7 * GIB})).await;
     lies_in(&client, AWAY, "BIG", json!({"max_bytes": 2 * GIB})).await;
     lies_in(&client, AWAY, "SMALL", json!({})).await;
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     stage.apply_policy("orders", json!({})).await.unwrap();
     stage.start_operator().await.unwrap();

@@ -23,7 +23,7 @@ async fn p3_nothing_is_done_before_a_window_opens_and_work_begins_then_without_a
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
     misplaced(&client, "ORDERS", &["workers"]).await;
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     stage
         .apply_system(json!({"observeInterval": "10m"}))
         .await
@@ -86,7 +86,7 @@ async fn p3_a_malformed_window_allows_nothing_and_the_condition_names_its_field(
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
     misplaced(&client, "ORDERS", &["workers"]).await;
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     stage.apply_system(json!({})).await.unwrap();
     // Tells how often was looked, while the other is not judged.
     let bystander = json!({"mode": "Observe", "streams": {"include": ["OTHER"]}});

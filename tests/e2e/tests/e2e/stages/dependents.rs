@@ -62,7 +62,7 @@ async fn moved(refresh: bool) -> Moved {
     let mut stage = Stage::new(builder).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     let away = |extra: Value| {
         let mut config = json!({"placement": {"cluster": AWAY}});
         config

@@ -38,7 +38,7 @@ async fn p10_killed_at_any_stage_of_a_move_it_edits_once_and_loses_nothing() {
     let mut stage = Stage::new(builder).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     // The audit tells of one edit again and again while the servers carry it out; the system account sees requests.
     let system = stage.system.system_client().await.unwrap();
     let mut edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();

@@ -46,7 +46,7 @@ async fn overdue(version: NatsVersion) {
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
     let system = stage.system.system_client().await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     // Acknowledgements get stuck with the servers that sleep, for longer than the two minutes of the default.
     let away = json!({
         "placement": {"cluster": AWAY}, "description": "kept \"as it is\"", "metadata": {"team": "é ✓"},

@@ -2,11 +2,11 @@
 
 use anyhow::ensure;
 use jiff::Timestamp;
-use leeward_e2e::{Stage, assets};
+use leeward_e2e::{CONVERGED, Stage, assets, condition};
 use leeward_lab::audit::Audit;
+use leeward_lab::nats::eventually;
 use serde_json::{Value, json};
 
-use crate::kills::await_writes;
 use crate::wrong_side::{AWAY, HOME, assert_led_from, by_region, lead_from, misplaced, three_servers};
 
 const CONSUMERS: [&str; 3] = ["a", "b", "c"];
@@ -16,7 +16,7 @@ async fn p12_at_rest_nothing_is_written_and_a_restart_remembers_what_was_spent()
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     misplaced(&client, "ORDERS", &CONSUMERS).await;
     stage.apply_system(json!({})).await.unwrap();
     let limits =
@@ -85,31 +85,38 @@ async fn what_is_over_is_forgotten_and_the_next_action_is_written_down_as_ever()
     let mut stage = Stage::new(three_servers()).await.unwrap();
     let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
     let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&client).await.unwrap();
+    let audit = Audit::start(&stage.system, &client).await.unwrap();
     misplaced(&client, "ORDERS", &[]).await;
     stage.apply_system(json!({})).await.unwrap();
     let spec = by_region(json!({"disruption": {"cooldown": "5s"}}));
     stage.apply_policy("orders", spec).await.unwrap();
     stage.start_operator().await.unwrap();
-    for count in 1..=2 {
-        await_writes(&audit, count).await;
-        stage
-            .await_policy("orders", "what was done is told", |policy| {
-                let recent = policy["status"]["recentActions"].as_array();
-                let done = recent
-                    .into_iter()
-                    .flatten()
-                    .filter(|one| one["result"] == "Succeeded");
-                ensure!(done.count() == count, "{count} were done: {recent:?}");
-                Ok(())
-            })
-            .await
-            .unwrap();
-        assert_led_from(&stage, HOME).await;
+    for _ in 0..2 {
+        let before = acted(&stage.policy("orders").await.unwrap());
+        assets::lead(&client, "ORDERS", None, AWAY, true).await.unwrap();
+        // The servers may elect the one in home by themselves, on a busy machine: then there is nothing to do, and it is
+        // taken away again.
+        eventually(CONVERGED, "what was done is written down", || async {
+            let policy = stage.policy("orders").await?;
+            let in_place = condition(&policy, "InPlace").is_some_and(|(reason, _)| reason == "AllInPlace");
+            let written = acted(&policy) > before;
+            if in_place && !written {
+                assets::lead(&client, "ORDERS", None, AWAY, true).await?;
+            }
+            ensure!(in_place && written, "it is home, as told: {policy:#}");
+            Ok(())
+        })
+        .await
+        .unwrap();
         // Longer than the cooldown: nothing is left to be remembered.
         assets::looks(&stage, "orders", 3).await.unwrap();
-        lead_from(&client, AWAY, "ORDERS", &[]).await;
     }
+    assert!(audit.leeward_writes().len() >= 2);
+}
+
+/// How many actions its status tells of.
+fn acted(policy: &Value) -> usize {
+    policy["status"]["recentActions"].as_array().map_or(0, Vec::len)
 }
 
 /// The policy, which is not written during some looks.
