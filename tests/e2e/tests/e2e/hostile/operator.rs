@@ -192,7 +192,6 @@ impl World<'_> {
         })
         .await?;
         let took = peak_memory(self.operator.id()).context("the operator has ended")?;
-        println!("{}: the operator took {} MB by now", lie.name, took >> 20);
         ensure!(took < MOST_MEMORY, "the operator took {} MB by now", took >> 20);
         for kind in KINDS {
             self.objects.delete(self.namespace, kind, &name(lie)).await?;
