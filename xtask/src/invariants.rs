@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use crate::generated::repository;
 
-/// Where tests are.
+/// Where sources are.
 const FOLDERS: [&str; 3] = ["crates", "tests", "xtask"];
 
 /// The names of the tests of each invariant that ARCHITECTURE.md lists.
@@ -21,15 +21,19 @@ fn tests_by_invariant() -> anyhow::Result<BTreeMap<u32, Vec<String>>> {
         .filter_map(invariant)
         .map(|id| (id, Vec::new()))
         .collect();
-    for folder in FOLDERS {
-        for file in sources(&repository().join(folder))? {
-            let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-            for (id, name) in named_tests(&text) {
-                tests.entry(id).or_default().push(name);
-            }
+    for file in rust_files()? {
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        for (id, name) in named_tests(&text) {
+            tests.entry(id).or_default().push(name);
         }
     }
     Ok(tests)
+}
+
+/// All source files of the workspace.
+pub(crate) fn rust_files() -> anyhow::Result<Vec<PathBuf>> {
+    let folders = FOLDERS.map(|folder| sources(&repository().join(folder)));
+    Ok(folders.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
 /// The number of a row such as `| P7 | … |`.

@@ -9,6 +9,8 @@ mod crds;
 #[cfg(test)]
 mod dependencies;
 mod docs;
+#[cfg(test)]
+mod facts;
 mod generated;
 mod image;
 #[cfg(test)]

@@ -64,7 +64,7 @@ pub fn admit(
 }
 
 /// Leaders of streams that read a moved one are stepped down only as far as the limits allow that too; the others resume
-/// by themselves, later (NATS.md N26).
+/// by themselves, later (nats-facts N26).
 fn admit_dependents(action: &mut Action, allowance: &mut Allowance, open: bool) {
     if let Deed::Move(moving) = &mut action.deed {
         moving

@@ -78,7 +78,7 @@ name! {
     Location
 }
 name! {
-    /// A server tag, lower-cased as the servers report it (NATS.md N2).
+    /// A server tag, lower-cased as the servers report it (nats-facts N2).
     Tag
 }
 

@@ -26,7 +26,7 @@ pub use reading::{PeerReading, Progress, Reading, Sighting, Upstream};
 pub use refresh::{HEARS_AGAIN, REFRESH_GRACE, Refresh, Since, hears, refresh, refreshed};
 pub use verify::{after, arrives, handed_over};
 
-/// How long a hand-over may take: a failed transfer means an ordinary election of 4–9 s (NATS.md N14).
+/// How long a hand-over may take: a failed transfer means an ordinary election of 4–9 s (nats-facts N14).
 pub const STEP_DOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long to look, how often to ask, and what must hold.

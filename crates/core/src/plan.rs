@@ -64,7 +64,7 @@ pub struct Move {
     pub cost: MoveCost,
     /// Consumers of the stream that were in use, and must go on after it; those used most, at most [`MOST_WATCHED`].
     pub consumers: Vec<ConsumerName>,
-    /// Streams of the account that mirror or source this one, which may stall after it (NATS.md N26).
+    /// Streams of the account that mirror or source this one, which may stall after it (nats-facts N26).
     pub dependents: Vec<StreamName>,
 }
 
@@ -83,7 +83,7 @@ pub struct StepDown {
 /// Who takes a leadership over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Aim {
-    /// This peer (servers from 2.11 on, NATS.md N10).
+    /// This peer (servers from 2.11 on, nats-facts N10).
     Peer(ServerName),
     /// Whom the servers choose; repeated until one in home leads or attempts are used up.
     Anyone,

@@ -73,7 +73,7 @@ pub fn resolve(spec: &PlacementPolicySpec) -> Result<Policy, InvalidPolicy> {
 }
 
 fn topology(spec: &ApiTopology) -> Result<TopologyKey, InvalidPolicy> {
-    // Servers report their tags in lower case (NATS.md N2).
+    // Servers report their tags in lower case (nats-facts N2).
     let prefix = spec.tag_prefix.as_ref().map(|prefix| prefix.to_lowercase());
     match spec.key {
         ApiTopologyKey::Cluster => Ok(TopologyKey::Cluster { tag_prefix: prefix }),

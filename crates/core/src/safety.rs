@@ -19,7 +19,8 @@ use crate::policy::Gates;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
 use crate::topology::SAFE_MOVE;
 
-/// A peer this many Raft entries behind still takes over within milliseconds (NATS.md N12: 55,000 behind took 1.4 s).
+/// A peer this many Raft entries behind still takes over within milliseconds (nats-facts N12: 55,000 behind took
+/// 1.4 s).
 pub const SMALL_LAG: u32 = 256;
 
 /// Whether a member is up and caught up, as the gates of a policy want it.
@@ -37,7 +38,7 @@ pub fn is_healthy(current: bool, offline: bool, lag: u64, max_lag: u64) -> bool 
     current && !offline && lag <= max_lag
 }
 
-/// Whether a stream's group is changing: the servers say so, or it has more peers than replicas (NATS.md N22).
+/// Whether a stream's group is changing: the servers say so, or it has more peers than replicas (nats-facts N22).
 pub fn is_moving(stream: &Stream) -> bool {
     stream.moving || stream.group.peers.len() > usize::from(stream.replicas)
 }
@@ -163,7 +164,7 @@ fn managed_elsewhere(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReas
         .map(|_| FindingReason::ManagedElsewhere)
 }
 
-/// An edit echoes the whole configuration: servers of another version would drop or refuse fields (NATS.md N31).
+/// An edit echoes the whole configuration: servers of another version would drop or refuse fields (nats-facts N31).
 fn unfit_versions(ground: &Ground<'_>) -> Option<FindingReason> {
     match ground.versions {
         Some((lowest, _)) if lowest < SAFE_MOVE => Some(FindingReason::ServerTooOld),

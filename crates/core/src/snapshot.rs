@@ -183,7 +183,7 @@ pub struct ClientGroup {
 pub enum ClientKind {
     /// A client (also over WebSocket or MQTT).
     Client,
-    /// A leaf node: all clients behind it count as one (NATS.md N51).
+    /// A leaf node: all clients behind it count as one (nats-facts N51).
     Leafnode,
 }
 
@@ -207,9 +207,9 @@ pub struct Stream {
     pub replicas: u8,
     /// Leader and peers.
     pub group: RaftGroup,
-    /// The servers said that its group is changing (2.15 on; before, only the number of peers tells, NATS.md N22).
+    /// The servers said that its group is changing (2.15 on; before, only the number of peers tells, nats-facts N22).
     pub moving: bool,
-    /// The stored placement, which proves nothing about where the stream is (NATS.md N21).
+    /// The stored placement, which proves nothing about where the stream is (nats-facts N21).
     pub placement: Option<Placement>,
     /// Metadata, without the servers' own `_nats.` entries.
     pub metadata: BTreeMap<String, String>,
@@ -252,7 +252,7 @@ pub struct Consumer {
     pub opted_out: bool,
     /// Messages that were delivered and wait for an acknowledgement.
     pub ack_pending: u64,
-    /// A client of one of its priority groups is pinned to it, and would lose the pin (NATS.md N16).
+    /// A client of one of its priority groups is pinned to it, and would lose the pin (nats-facts N16).
     pub pinned: bool,
 }
 
@@ -290,10 +290,10 @@ pub struct Peer {
 /// A stream's stored placement, as far as it decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Placement {
-    /// The cluster; compared exactly (NATS.md N2).
+    /// The cluster; compared exactly (nats-facts N2).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cluster: Option<ClusterName>,
-    /// All tags must match; their order counts in the servers' comparison (NATS.md N20).
+    /// All tags must match; their order counts in the servers' comparison (nats-facts N20).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub tags: Vec<Tag>,
 }

@@ -26,13 +26,13 @@ pub struct MoveTarget {
     pub placement: Placement,
     /// The stored placement that it replaces; a stream that stores another one by then is not edited.
     pub replaces: Option<Placement>,
-    /// The servers of the location: what a finished move is judged by (NATS.md N21).
+    /// The servers of the location: what a finished move is judged by (nats-facts N21).
     pub servers: Vec<ServerName>,
 }
 
 impl MoveTarget {
     /// Whether the wanted placement is stored already although the stream lies elsewhere: the servers take an equal
-    /// placement for no change, so it has to be removed first (NATS.md N21).
+    /// placement for no change, so it has to be removed first (nats-facts N21).
     pub fn is_repair(&self) -> bool {
         self.replaces.as_ref() == Some(&self.placement)
     }
@@ -88,7 +88,7 @@ pub struct Destination<'a> {
     members: Vec<bool>,
     lowest: Option<Version>,
     /// The prefix that the leader of the meta group asks for, which decides; every prefix that any server asks for, where
-    /// it is not seen who leads (NATS.md N2).
+    /// it is not seen who leads (nats-facts N2).
     unique_tags: BTreeSet<&'a str>,
     /// Likewise the leader's own, or the lowest of any.
     max_ha_assets: Option<u64>,
@@ -298,7 +298,7 @@ struct Seats {
     unique_tag: Option<String>,
 }
 
-/// The most that one cluster offers, since all replicas lie in one (NATS.md N1).
+/// The most that one cluster offers, since all replicas lie in one (nats-facts N1).
 fn seats(candidates: &[Candidate<'_>], unique: &[&str]) -> Seats {
     let clusters: BTreeSet<&ClusterName> = candidates
         .iter()
@@ -368,7 +368,7 @@ fn tags_towards(key: &TopologyKey, location: &Location, stored: Option<&Placemen
         .collect()
 }
 
-/// Tags match case-insensitively and all must; `!tag` excludes (NATS.md N2).
+/// Tags match case-insensitively and all must; `!tag` excludes (nats-facts N2).
 fn fits(placement: &Placement, details: &ServerDetails) -> bool {
     let carries = |wanted: &str| {
         details

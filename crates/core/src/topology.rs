@@ -54,9 +54,9 @@ impl fmt::Display for Version {
     }
 }
 
-/// The first version whose step-down takes a preferred peer (NATS.md N10).
+/// The first version whose step-down takes a preferred peer (nats-facts N10).
 pub const AIMED_STEP_DOWN: Version = Version::new(2, 11, 0);
-/// The first version whose moves are trusted with data (NATS.md N29: R1 moves may lose everything up to 2.9.21).
+/// The first version whose moves are trusted with data (nats-facts N29: R1 moves may lose everything up to 2.9.21).
 pub const SAFE_MOVE: Version = Version::new(2, 9, 22);
 
 /// One server of the system.
@@ -145,7 +145,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Sorts the servers; of two with one name the one that answered stays (NATS.md N41).
+    /// Sorts the servers; of two with one name the one that answered stays (nats-facts N41).
     pub fn new(
         mut servers: Vec<Server>,
         round_trips: BTreeMap<(ClusterName, ClusterName), Duration>,
@@ -222,7 +222,7 @@ impl Topology {
 }
 
 /// The rooms of the servers whose settings decide where peers go: of the leader of the meta group, or of all where it is not
-/// seen who leads it (NATS.md N2).
+/// seen who leads it (nats-facts N2).
 pub fn deciding_rooms<'a>(servers: &'a [Server], meta_leader: Option<&ServerName>) -> Vec<&'a Room> {
     let room = |server: &'a Server| server.details.as_ref()?.room.as_ref();
     let mut named = servers.iter().filter(|server| Some(&server.name) == meta_leader);

@@ -28,7 +28,7 @@ pub trait Observe: Send + Sync + 'static {
     fn refresh(&self, account: &AccountId);
 }
 
-/// Reads and changes the assets of one account, as a user of that account (NATS.md N17).
+/// Reads and changes the assets of one account, as a user of that account (nats-facts N17).
 pub trait Act: Send + Sync + 'static {
     /// Reads an asset from the server that leads it.
     fn read(&self, asset: &AssetName) -> impl Future<Output = Result<Sighting, ActError>> + Send;
@@ -51,7 +51,7 @@ pub trait Act: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), ActError>> + Send;
 
     /// Writes a stream's placement and nothing else of its configuration (P7). An `Ok` says that the edit was taken,
-    /// not that the stream moved (NATS.md N21).
+    /// not that the stream moved (nats-facts N21).
     fn place(
         &self,
         permit: Permit,
@@ -59,7 +59,7 @@ pub trait Act: Send + Sync + 'static {
         target: &MoveTarget,
     ) -> impl Future<Output = Result<(), ActError>> + Send;
 
-    /// Cancels a move that is under way, and puts the placement from before back where the servers do not (NATS.md
+    /// Cancels a move that is under way, and puts the placement from before back where the servers do not (nats-facts
     /// N27). An `Ok` says that the cancel was taken and the stored placement is the one from before.
     fn cancel_move(
         &self,

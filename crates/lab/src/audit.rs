@@ -18,14 +18,14 @@ pub fn is_leeward(name: &str) -> bool {
 
 /// Step-downs as they arrive at the servers.
 const STEP_DOWNS: &str = "$JS.API.*.LEADER.STEPDOWN.>";
-/// The header that tells the system account who asked.
+/// The header that tells the system account who asked (nats-facts N62).
 pub(crate) const ASKED_BY: &str = "Nats-Request-Info";
 
 /// Collects the API audit advisories of the account from now on.
 ///
 /// Each server takes up each request for a step-down, and carries it out if it leads at that moment. One that is late and
-/// leads by then, because another carried it out before, does so once more: then one request has two advisories. So
-/// step-downs of a connection count as often as it sent them, as the system account sees it.
+/// leads by then, because another carried it out before, does so once more: then one request has two advisories
+/// (nats-facts N73). So step-downs of a connection count as often as it sent them, as the system account sees it.
 #[derive(Debug)]
 pub struct Audit {
     seen: Arc<Mutex<AuditLog>>,

@@ -236,7 +236,7 @@ async fn only_answer(link: &Link) -> Result<AccountInfo, Unknown> {
         subject: USER_INFO,
         payload: String::new(),
         limit: REQUEST_LIMIT,
-        // One that came twice is one (NATS.md N41).
+        // One that came twice is one (nats-facts N41).
         read: &|answer| Ok(Some((answer.to_vec(), read(answer)))),
         prefer: &first,
         enough: &|_| Enough::IfQuietFor(SECOND_ANSWER),

@@ -1,4 +1,4 @@
-//! The user of one account: reads its assets, steps leaders down, edits placements (NATS.md N17).
+//! The user of one account: reads its assets, steps leaders down, edits placements (nats-facts N17).
 //!
 //! Promises: an act is sent once or not at all, only while its permit holds, and only in the account that this client
 //! first learnt to be its own; a repair and a cancel are completed once begun ([`crate::place`], [`crate::cancel`]); reads may be repeated. What an
@@ -212,7 +212,7 @@ impl Act for AccountClient {
             None => format!("STREAM.LEADER.STEPDOWN.{}", asset.stream),
             Some(consumer) => format!("CONSUMER.LEADER.STEPDOWN.{}.{consumer}", asset.stream),
         });
-        // An empty body works on every version (NATS.md N10).
+        // An empty body works on every version (nats-facts N10).
         let payload = match aim {
             Aim::Peer(server) => json!({ "placement": { "preferred": server.as_str() } }).to_string(),
             Aim::Anyone => String::new(),

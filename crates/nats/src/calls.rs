@@ -149,7 +149,7 @@ impl Calls {
 }
 
 /// What a read is answered; `None` where nobody answers. It is repeated once, since a request may fall into an election
-/// (NATS.md N16).
+/// (nats-facts N16).
 pub(crate) async fn answered<T, F>(once: impl FnMut() -> F) -> Result<Option<T>, ActError>
 where
     F: Future<Output = Result<T, RequestError>>,

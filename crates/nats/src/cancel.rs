@@ -1,4 +1,4 @@
-//! Cancels a move, and leaves the stream with the placement from before it (NATS.md N27).
+//! Cancels a move, and leaves the stream with the placement from before it (nats-facts N27).
 //!
 //! Servers from 2.15 on put the placement back by themselves. Up to 2.14 the stream goes back to its old peers, but keeps the
 //! placement of the abandoned target, or none, and nobody answers while it has no leader, which a move may cause. So the

@@ -36,7 +36,7 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 const LASTED: Duration = Duration::from_secs(5);
 /// A dead connection is noticed after about two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
-/// Messages that a subscription may lag behind; more are dropped by the client (NATS.md, async-nats).
+/// Messages that a subscription may lag behind; more are dropped by the client (nats-facts N76).
 const SUBSCRIPTION_CAPACITY: usize = 8192;
 /// What is read at a time, in bytes. A message that waits keeps all of what it was read with: of a flood, of which few
 /// messages find a place, each may keep so much.

@@ -1,6 +1,6 @@
 //! Subjects that the servers refused, learnt from their error events.
 //!
-//! A refused publish is not answered: the request would wait for its time limit (NATS.md, permissions). Whoever waits
+//! A refused publish is not answered: the request would wait for its time limit (nats-facts N75). Whoever waits
 //! for an answer waits for its subject's denial too.
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! Edits of a stream's placement.
 //!
-//! A repair (NATS.md N21) takes two updates: one that removes the placement and one that sets it again. The first is sent
-//! only while the permit holds; the second completes it whatever has become of the permit, for to stop in between would
+//! A repair (nats-facts N21) takes two updates: one that removes the placement and one that sets it again. The first is
+//! sent only while the permit holds; the second completes it whatever has become of the permit, for to stop in between would
 //! lose what the owner wrote. For the same reason it runs on when the caller goes away, is tried again until it is
 //! answered or [`COMPLETION_LIMIT`] has passed, and is made of the configuration as it is by then, so that nobody's change
 //! in between is undone. A placement that somebody else set in between stays.

@@ -20,7 +20,7 @@ type Fields<'a> = BTreeMap<String, &'a RawValue>;
 pub(crate) enum EditError {
     #[error("the configuration is not a JSON object: {0}")]
     NoObject(String),
-    /// Servers up to 2.10 move a stream with an empty placement to whoever asks (NATS.md N20).
+    /// Servers up to 2.10 move a stream with an empty placement to whoever asks (nats-facts N20).
     #[error("a placement that names neither a cluster nor a tag is never written")]
     EmptyPlacement,
 }

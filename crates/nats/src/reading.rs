@@ -96,7 +96,7 @@ impl StreamReading {
         })
     }
 
-    /// Its group is changing: the servers say so, or (up to 2.14) it has more peers than replicas (NATS.md N22).
+    /// Its group is changing: the servers say so, or (up to 2.14) it has more peers than replicas (nats-facts N22).
     pub(crate) fn is_moving(&self) -> bool {
         self.group.moving || self.group.peers.len() > usize::from(self.replicas.max(1))
     }
@@ -144,7 +144,7 @@ impl ConsumerReading {
     }
 
     /// The reading of a consumer of `stream`. A step-down of a consumer whose stream moves is as wrong as one of the
-    /// stream (NATS.md N15), so the stream's move counts.
+    /// stream (nats-facts N15), so the stream's move counts.
     pub(crate) fn reading(self, stream: &StreamReading) -> Reading {
         Reading {
             moving: self.group.moving || stream.is_moving(),
@@ -250,7 +250,8 @@ impl GroupReading {
         }
     }
 
-    /// Whether the server that told it leads the group; only such a reading is right about the others (NATS.md N43).
+    /// Whether the server that told it leads the group; only such a reading is right about the others
+    /// (nats-facts N43).
     pub(crate) fn is_led_by(&self, speaker: &ServerName) -> bool {
         self.leader.as_ref() == Some(speaker)
     }
@@ -295,7 +296,7 @@ pub(crate) fn server_name(told: &str) -> ServerName {
     ServerName::from(id.unwrap_or(told))
 }
 
-/// A stored placement as it is: neither case nor order is touched, for both decide (NATS.md N2, N20).
+/// A stored placement as it is: neither case nor order is touched, for both decide (nats-facts N2, N20).
 pub(crate) fn placement(stored: &StoredPlacement<'_>) -> Placement {
     Placement {
         cluster: stored

@@ -181,7 +181,7 @@ pub(crate) enum Enough {
     IfQuietFor(Duration),
 }
 
-/// The answers of many, one of each (NATS.md N41).
+/// The answers of many, one of each (nats-facts N41).
 #[derive(Debug)]
 pub(crate) struct Gathered<K, T> {
     pub(crate) replies: BTreeMap<K, T>,
@@ -283,7 +283,7 @@ async fn collect<K: Ord, T>(
     Ok(gathered)
 }
 
-/// Servers compress monitoring replies with S2 when asked; the API ignores it (NATS.md N44).
+/// Servers compress monitoring replies with S2 when asked; the API ignores it (nats-facts N44).
 fn accept() -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("Accept-Encoding", "s2");

@@ -26,7 +26,7 @@ const fn api(part: &'static str, name: &'static str, most: usize) -> Api {
 const APIS: [Api; 15] = [
     // A page, of half a mebibyte usually.
     api(".CONNZ", "CONNZ", 4 * MIB),
-    // All that a server knows of one account: some 40 000 streams and consumers (NATS.md N44).
+    // All that a server knows of one account: some 40 000 streams and consumers (nats-facts N44).
     api(".JSZ", "JSZ", 32 * MIB),
     api(".STATSZ", "STATSZ", 256 * KIB),
     api(".STATZ", "STATZ", 8 * MIB),

@@ -148,7 +148,7 @@ impl Calls {
         }
     }
 
-    /// All answers that differ: one that came twice is one (NATS.md N41).
+    /// All answers that differ: one that came twice is one (nats-facts N41).
     async fn all_answers(&self, subject: &str) -> Result<Gathered<Bytes, ()>, RequestError> {
         let gather = Gather {
             subject,

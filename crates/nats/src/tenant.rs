@@ -1,4 +1,4 @@
-//! Sees one account through its own user, where there are no credentials of the system account (NATS.md N50).
+//! Sees one account through its own user, where there are no credentials of the system account (nats-facts N50).
 //!
 //! Promises the same as the system observer for what an account may see: its connections on every server, its volume, its
 //! streams and consumers. Round trips between clusters and the servers' room cannot be seen, and a server counts as started

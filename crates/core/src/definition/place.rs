@@ -126,7 +126,7 @@ impl<'a> Place<'a> {
         servers.is_some_and(|servers| servers.iter().all(|server| server.details.is_some()))
     }
 
-    /// Tags match case-insensitively and all must; `!tag` excludes (NATS.md N2).
+    /// Tags match case-insensitively and all must; `!tag` excludes (nats-facts N2).
     fn fits(&self, server: &ServerDetails) -> bool {
         let cluster = self.placement.cluster.as_ref();
         let mut tags = self.placement.tags.iter();

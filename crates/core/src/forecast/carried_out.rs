@@ -1,4 +1,4 @@
-//! What actions make of a view when every one of them succeeds, as the servers would do it (NATS.md N4, N10, N21).
+//! What actions make of a view when every one of them succeeds, as the servers would do it (nats-facts N4, N10, N21).
 //!
 //! What the servers would refuse, or could only do to somebody's harm, stays undone and is named. Time is up to the caller.
 

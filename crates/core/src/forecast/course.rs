@@ -215,7 +215,8 @@ impl<'a> Course<'a> {
     }
 }
 
-/// Hand-overs take tens of milliseconds (NATS.md N14), so only moves count; as many as may go on at once share the time.
+/// Hand-overs take tens of milliseconds (nats-facts N14), so only moves count; as many as may go on at once share the
+/// time.
 fn duration(actions: &[Action], at_once: usize) -> Duration {
     let times = || {
         actions.iter().filter_map(|action| match &action.deed {

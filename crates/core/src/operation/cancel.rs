@@ -1,4 +1,4 @@
-//! A move that took too long: cancelled where the servers allow it, and read back (NATS.md N27).
+//! A move that took too long: cancelled where the servers allow it, and read back (nats-facts N27).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use super::{Outcome, Progress, Sighting};
 use crate::names::{ConsumerName, ServerName};
 
 /// A consumer with messages to deliver that delivers none for this long is stalled: clients whose pulls were lost in the
-/// hand-over ask again when those expire, usually after 30 s (NATS.md N16).
+/// hand-over ask again when those expire, usually after 30 s (nats-facts N16).
 pub const STALL_AFTER: Duration = Duration::from_mins(1);
 
 /// After this long without a sign nothing is to be expected of clients that ask for nothing.

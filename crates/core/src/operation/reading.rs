@@ -86,7 +86,7 @@ pub enum Sighting {
 }
 
 impl Reading {
-    /// Whether its group is changing: the servers say so, or it has more members than replicas (NATS.md N22).
+    /// Whether its group is changing: the servers say so, or it has more members than replicas (nats-facts N22).
     pub fn is_moving(&self) -> bool {
         self.moving || self.peers.len() > usize::from(self.replicas.max(1))
     }

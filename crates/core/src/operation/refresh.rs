@@ -1,5 +1,5 @@
 //! Streams that mirror or source a stream that moved: they lose the leader that they read from, notice it only after 10
-//! to 20 s, and resume within two when their own leader is elected anew (NATS.md N26).
+//! to 20 s, and resume within two when their own leader is elected anew (nats-facts N26).
 
 use std::time::Duration;
 

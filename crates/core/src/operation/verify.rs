@@ -12,7 +12,8 @@ use crate::plan::{Action, Aim, Deed, StepDown};
 use crate::safety::SMALL_LAG;
 use crate::target::MoveTarget;
 
-/// A server that leads a stream shows an edit at acceptance (NATS.md N21); one that just took over, a moment later.
+/// A server that leads a stream shows an edit at acceptance (nats-facts N21); one that just took over, a moment
+/// later.
 const EDIT_SHOWS: Duration = Duration::from_secs(30);
 
 /// A move whose time is over is looked for this long before it is left to the servers unseen.
@@ -132,7 +133,7 @@ fn edit_undone(target: &MoveTarget, reading: &Reading) -> Option<Outcome> {
     }
 }
 
-/// NATS.md N22: led from the target, R peers, all of them there and caught up, nothing under way.
+/// nats-facts N22: led from the target, R peers, all of them there and caught up, nothing under way.
 fn move_is_done(target: &MoveTarget, reading: &Reading) -> bool {
     handed_over(target, reading)
         && !reading.moving
@@ -144,7 +145,7 @@ fn move_is_done(target: &MoveTarget, reading: &Reading) -> bool {
             .all(|peer| Some(&peer.server) == reading.leader.as_ref() || peer.is_healthy(SMALL_LAG.into()))
 }
 
-/// Whether a stream that moves is led from its target: from now on streams that read it may stall (NATS.md N26).
+/// Whether a stream that moves is led from its target: from now on streams that read it may stall (nats-facts N26).
 pub fn handed_over(target: &MoveTarget, reading: &Reading) -> bool {
     reading
         .leader

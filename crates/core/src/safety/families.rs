@@ -1,5 +1,5 @@
 //! Streams that mirror or source each other, over however many steps: one of a family moves at once, upstream first, since
-//! those that read from a moving stream stall (NATS.md N26).
+//! those that read from a moving stream stall (nats-facts N26).
 
 use std::collections::{BTreeMap, BTreeSet};
 

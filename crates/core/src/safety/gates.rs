@@ -50,7 +50,7 @@ pub(super) fn ack_pending_high(ground: &Ground<'_>, consumer: &Consumer) -> Opti
     (consumer.durable && consumer.ack_pending > most).then_some(FindingReason::AckPendingHigh)
 }
 
-/// The pin would be lost, in a step-down as in a move (NATS.md N16, N25).
+/// The pin would be lost, in a step-down as in a move (nats-facts N16, N25).
 pub(super) fn pinned_client(consumer: &Consumer) -> Option<FindingReason> {
     consumer.pinned.then_some(FindingReason::PinnedClient)
 }

@@ -1,5 +1,5 @@
-//! Whether a server has room for a replica: the rules by which nats-server chooses peers (`selectPeerGroup`, NATS.md N4),
-//! applied before it is asked.
+//! Whether a server has room for a replica: the rules by which nats-server chooses peers (`selectPeerGroup`,
+//! nats-facts N4), applied before it is asked.
 //!
 //! Stricter in one point: the servers ask for free bytes only where a stream has `max_bytes`; here what it stores has to
 //! fit as well, wherever they may put it. A server whose room cannot be seen stands against nothing: the servers decide.

@@ -8,7 +8,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Most hand-overs take tens of milliseconds (NATS.md N14).
+    /// Most hand-overs take tens of milliseconds (nats-facts N14).
     pub(super) fn of_hand_over() -> Self {
         Self {
             next: Duration::from_millis(10),

@@ -17,7 +17,7 @@ use crate::ports::{Act, ActError, Clock};
 /// Streams that are looked after at once.
 const AT_ONCE: usize = 8;
 
-/// Servers before 2.11 refuse a step-down that names a peer (NATS.md N10).
+/// Servers before 2.11 refuse a step-down that names a peer (nats-facts N10).
 const TAKES_NO_AIM: u32 = 10_003;
 
 /// How far a stream that moves was seen to be.

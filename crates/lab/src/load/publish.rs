@@ -1,5 +1,5 @@
 //! Publishers that behave as applications should: every message has an id, and one attempt follows the other with the
-//! same id until the server has acknowledged it (NATS.md N16).
+//! same id until the server has acknowledged it (nats-facts N16).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 /// Timers finer than this are not kept; several messages are sent at once instead.
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
-/// An election takes up to 9 s (NATS.md N14); what is unacknowledged so long after the stop is given up.
+/// An election takes up to 9 s (nats-facts N14); what is unacknowledged so long after the stop is given up.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// A publisher to one subject of one stream.

@@ -1,5 +1,5 @@
 //! Workers that pull. One request follows the other; leadership changes, missing leaders and reconnects end a request
-//! early and the next one is made (NATS.md N16).
+//! early and the next one is made (nats-facts N16).
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 /// How long the servers may take until they answer.
 const LIMIT: Duration = Duration::from_mins(1);
-/// A request that is swallowed (NATS.md N14) costs this long; the next ones get more time, for servers that are slow.
+/// A request that is swallowed (nats-facts N14) costs this long; the next ones get more time, for servers that are
+/// slow.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);

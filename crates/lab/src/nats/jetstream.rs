@@ -159,7 +159,7 @@ fn step_down_body(preferred: Option<&str>) -> Value {
 
 /// Publishes and waits for the stream's acknowledgement, whose sequence it gives.
 /// Without one it is tried again under the same id: servers hear of a new stream a moment after it is made, and a change
-/// of leaders may swallow a message (NATS.md N16).
+/// of leaders may swallow a message (nats-facts N16).
 pub async fn publish(
     client: &Client,
     subject: &str,

@@ -11,7 +11,7 @@ use super::system::System;
 
 /// How long it may take until the wanted server leads.
 const LIMIT: Duration = Duration::from_mins(3);
-/// A hand-over that shows no new leader by now has failed: an election takes 4 to 9 s (NATS.md N14).
+/// A hand-over that shows no new leader by now has failed: an election takes 4 to 9 s (nats-facts N14).
 const HANDED_OVER: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(10);
 /// Streams are made this often until their peers lie as wanted.

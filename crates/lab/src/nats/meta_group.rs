@@ -27,7 +27,8 @@ pub(super) fn is_needed(version: NatsVersion) -> bool {
     }
 }
 
-/// What the environment of a server has to be. With one processor what it starts does not run before what started it waits.
+/// What the environment of a server has to be. With one processor what it starts does not run before what started it waits
+/// (nats-facts N74).
 pub(super) fn envs(version: NatsVersion) -> Vec<(String, String)> {
     match version {
         NatsVersion::V2_10 => vec![("GOMAXPROCS".to_owned(), "1".to_owned())],

@@ -26,7 +26,8 @@ pub struct Request {
     pub account: String,
     /// Such as `$JS.API.STREAM.UPDATE.ORDERS`.
     pub subject: String,
-    /// The first half of a repair, which takes a placement away to set it again (NATS.md N21): it belongs to the second.
+    /// The first half of a repair, which takes a placement away to set it again (nats-facts N21): it belongs to the
+    /// second.
     pub first_half: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Which accounts a system has: those that may have streams and those that have clients (NATS.md N42, N43).
+//! Which accounts a system has: those that may have streams and those that have clients (nats-facts N42, N43).
 //!
 //! A few requests, whatever the number of streams. Servers list accounts, not whose streams they are: an account that
 //! JetStream is on for is among them although it may have none. The system account itself is left out.
@@ -21,7 +21,7 @@ const JSZ: &str = "$SYS.REQ.SERVER.PING.JSZ";
 const LIMIT: Duration = Duration::from_secs(4);
 /// While it is not known how many servers there are.
 const QUIET: Duration = Duration::from_secs(1);
-/// Accounts a page, the servers' own default (NATS.md N43).
+/// Accounts a page, the servers' own default (nats-facts N43).
 const PAGE: usize = 1024;
 const MOST_PAGES: usize = 64;
 

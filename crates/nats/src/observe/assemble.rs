@@ -19,7 +19,7 @@ use super::round_trips::RoundTripTable;
 use crate::reading::{ConsumerReading, GroupReading, StreamReading};
 use crate::wire::monitor::Connection;
 
-/// The tag that keeps a server out of placement (NATS.md N2).
+/// The tag that keeps a server out of placement (nats-facts N2).
 const NO_PLACEMENT: &str = "!jetstream";
 
 /// Everything gathered about one account.

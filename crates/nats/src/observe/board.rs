@@ -19,7 +19,7 @@ const MOST_ELECTIONS: usize = 4096;
 /// At least this long between two looks at one account.
 const SPACING: Duration = Duration::from_millis(250);
 /// At least this long between a look that events asked for and the next of that kind, or [`EVENT_FACTOR`] times as long as
-/// the last look took: a storm of events takes no more than a small part of the servers' time (NATS.md N44, N45).
+/// the last look took: a storm of events takes no more than a small part of the servers' time (nats-facts N44, N45).
 const EVENT_SPACING: Duration = Duration::from_secs(2);
 const EVENT_FACTOR: u32 = 10;
 

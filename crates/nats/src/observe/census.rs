@@ -1,4 +1,4 @@
-//! Which servers there are: STATSZ of all of them, against what they themselves count (NATS.md N40, N41).
+//! Which servers there are: STATSZ of all of them, against what they themselves count (nats-facts N40, N41).
 //!
 //! A server is its id. Names tell servers apart inside of one JetStream domain only: leaf nodes that share the system account
 //! often have the names of the hub's servers.

@@ -1,4 +1,4 @@
-//! One account's connections and volume: CONNZ page by page, STATZ (NATS.md N42, N49, N51).
+//! One account's connections and volume: CONNZ page by page, STATZ (nats-facts N42, N49, N51).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Events that make an account worth a look before its next sweep (NATS.md N48).
+//! Events that make an account worth a look before its next sweep (nats-facts N48).
 //!
 //! An event makes the account due, and an election makes its leader a new one; nothing else of it gets into a view. Events
 //! that never come cost freshness.

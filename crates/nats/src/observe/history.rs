@@ -37,7 +37,7 @@ pub(crate) struct Count {
     pub(crate) bytes: u64,
 }
 
-/// An account's volume on one server; parts are `None` where the server does not say them (NATS.md N42).
+/// An account's volume on one server; parts are `None` where the server does not say them (nats-facts N42).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Volumes {
     pub(crate) bytes: u64,

@@ -1,4 +1,4 @@
-//! One account's streams and consumers: JSZ of every JetStream server (NATS.md N43–N45).
+//! One account's streams and consumers: JSZ of every JetStream server (nats-facts N43–N45).
 //!
 //! Asked server by server and compressed: a reply that never comes is that server's own, and no broadcast of large
 //! replies crosses a leaf link. All servers are asked, not only leaders of streams, because a consumer's leader may be
@@ -25,7 +25,7 @@ use crate::wire;
 use crate::wire::assets::{AccountDetail, Jsz, MetaGroup};
 use crate::wire::monitor::Envelope;
 
-/// A large account takes a server a while: 25 µs a consumer, behind other requests (NATS.md N44, N45).
+/// A large account takes a server a while: 25 µs a consumer, behind other requests (nats-facts N44, N45).
 const LIMIT: Duration = Duration::from_secs(15);
 /// Servers asked at once for one account.
 const AT_ONCE: usize = 8;

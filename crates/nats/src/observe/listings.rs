@@ -1,7 +1,7 @@
 //! What one server lists of an account's streams in JSZ, shared by all who want to know the same at the same time.
 //!
-//! A server cannot be asked for one stream alone (NATS.md N43), so what is confirmed of a hundred streams at once must not
-//! take a hundred lists of all of them.
+//! A server cannot be asked for one stream alone (nats-facts N43), so what is confirmed of a hundred streams at once must
+//! not take a hundred lists of all of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ use crate::wire::assets::{RawStreamInfo, StreamInfo};
 use crate::wire::monitor::Envelope;
 use crate::wire::text::Text;
 
-/// A large account takes a server a while (NATS.md N44, N45).
+/// A large account takes a server a while (nats-facts N44, N45).
 const LIMIT: Duration = Duration::from_secs(15);
 /// Lists that are asked for at once: bounds the memory that replies take, and what the servers have to do.
 const AT_ONCE: usize = 2;

@@ -1,4 +1,4 @@
-//! One account's assets out of what each server says of them (NATS.md N43).
+//! One account's assets out of what each server says of them (nats-facts N43).
 //!
 //! Only the leader of an asset is right about the other peers, and each consumer has a leader of its own. An asset that
 //! no server leads is still listed, without a leader, with all peers that anyone names; none of them counts as caught up.

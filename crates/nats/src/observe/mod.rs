@@ -1,4 +1,4 @@
-//! Sees a system through a user of its system account, and gives each watched account a view (NATS.md N40–N49).
+//! Sees a system through a user of its system account, and gives each watched account a view (nats-facts N40–N49).
 //!
 //! Promises: only watched accounts are asked about; a full sweep every interval, one account's look soon after a refresh
 //! or an event, never more than one look at a time; everything read is bounded; whatever is missing, late, refused or not

@@ -1,4 +1,4 @@
-//! Round trips between clusters, as gateways measure them (NATS.md N47).
+//! Round trips between clusters, as gateways measure them (nats-facts N47).
 //!
 //! A measurement includes queueing, so the least one counts: over the servers of a cluster, and over the last few looks.
 

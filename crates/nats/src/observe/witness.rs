@@ -199,7 +199,7 @@ impl Witness {
         own.name.filter(|name| !name.is_empty()).map(String::from)
     }
 
-    /// What one server answers. Before 2.12 servers with a longer name answer too (NATS.md N40).
+    /// What one server answers. Before 2.12 servers with a longer name answer too (nats-facts N40).
     async fn ask<T: serde::de::DeserializeOwned + Send>(
         &self,
         subject: &str,

@@ -1,4 +1,4 @@
-//! An account's streams and consumers by the lists of the JetStream API, page by page (NATS.md N44).
+//! An account's streams and consumers by the lists of the JetStream API, page by page (nats-facts N44).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

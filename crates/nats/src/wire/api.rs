@@ -54,7 +54,7 @@ impl ApiError {
         matches!(self.err_code, CONSUMER_NOT_FOUND | STREAM_NOT_FOUND)
     }
 
-    /// Nobody can answer for it now: an election (NATS.md N14).
+    /// Nobody can answer for it now: an election (nats-facts N14).
     pub(crate) fn is_leaderless(&self) -> bool {
         self.err_code == UNAVAILABLE || (self.code == 503 && self.err_code == 0)
     }
@@ -62,7 +62,7 @@ impl ApiError {
     /// The finding that it amounts to, where one fits.
     pub(crate) fn reason(&self, asked: Asked) -> Option<FindingReason> {
         match (self.err_code, asked) {
-            // On a step-down the same code says that the preferred peer is unknown or leads already (NATS.md N11).
+            // On a step-down the same code says that the preferred peer is unknown or leads already (nats-facts N11).
             (NO_PEERS, Asked::Placement)
             | (INSUFFICIENT_RESOURCES | MEMORY_EXCEEDED | STORAGE_EXCEEDED, _) => {
                 Some(FindingReason::NoCapacity)
@@ -71,9 +71,9 @@ impl ApiError {
                 Some(FindingReason::MoveInProgress)
             }
             (UNAVAILABLE, _) => Some(FindingReason::NoLeader),
-            // Only servers before 2.11 refuse a body (NATS.md N10).
+            // Only servers before 2.11 refuse a body (nats-facts N10).
             (BAD_REQUEST, Asked::StepDown) | (REQUIRED_API_LEVEL, _) => Some(FindingReason::ServerTooOld),
-            // A field that one server wrote and another does not know (NATS.md N31).
+            // A field that one server wrote and another does not know (nats-facts N31).
             (INVALID_JSON, _) => Some(FindingReason::MixedVersions),
             _ => None,
         }

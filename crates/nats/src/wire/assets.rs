@@ -184,7 +184,7 @@ pub(crate) struct Group<'a> {
     /// All members but the one that speaks or leads.
     #[serde(borrow, default)]
     pub(crate) replicas: Vec<Replica<'a>>,
-    /// From 2.15 on, while the group is changing (NATS.md N22).
+    /// From 2.15 on, while the group is changing (nats-facts N22).
     pub(crate) desired: Option<IgnoredAny>,
 }
 

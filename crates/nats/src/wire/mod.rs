@@ -1,4 +1,4 @@
-//! What servers say, as they say it (NATS.md N40–N50).
+//! What servers say, as they say it (nats-facts N40–N50).
 //!
 //! Unknown fields are left alone. A field whose absence would decide something is an `Option`; only plain counters that
 //! servers leave out when they are zero have a default. Large replies borrow from their bytes (N46).

@@ -188,7 +188,7 @@ pub(crate) struct AccountStat {
     pub(crate) received: Volume,
 }
 
-/// Messages and bytes, with the part of each kind of connection (from 2.11.5 on, NATS.md N42).
+/// Messages and bytes, with the part of each kind of connection (from 2.11.5 on, nats-facts N42).
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Volume {
     pub(crate) bytes: u64,

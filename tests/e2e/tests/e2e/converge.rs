@@ -120,7 +120,8 @@ async fn under_load_all_leaders_come_home_and_nothing_but_placement_changes() {
     let client = assets::client(&stage.system, HOME).await.unwrap();
     let audit = Audit::start(&stage.system, &client).await.unwrap();
 
-    // The audit tells of one update once for each step of its move, so requests are counted as they arrive (NATS.md N48).
+    // The audit tells of one update once for each step of its move, so requests are counted as they arrive (nats-facts
+    // N48).
     let watcher = stage.system.system_client().await.unwrap();
     let mut updates = watcher.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();
     watcher.flush().await.unwrap();

@@ -25,7 +25,7 @@ const COPY: &str = "COPY";
 const PROBE: &str = "probe";
 const AT_PROBE: &str = "probe.deliver";
 
-/// A change of leaders may swallow a message (NATS.md N16): a stall is not to be this publisher's own patience.
+/// A change of leaders may swallow a message (nats-facts N16): a stall is not to be this publisher's own patience.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 const CLIENTS: usize = 9;
@@ -133,7 +133,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Led from home, three replicas there and current, and no move under way (NATS.md N22).
+    /// Led from home, three replicas there and current, and no move under way (nats-facts N22).
     pub(super) async fn until_moved(&self) -> anyhow::Result<()> {
         eventually(LIMIT, "the stream has moved", || async {
             let info = jetstream::stream_info(&self.admin, STREAM).await?;
