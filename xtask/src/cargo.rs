@@ -47,12 +47,12 @@ pub struct Package {
 
 #[derive(Deserialize)]
 pub struct Resolve {
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<DependencyNode>,
 }
 
 /// A package and what it depends on.
 #[derive(Deserialize)]
-pub struct Node {
+pub struct DependencyNode {
     pub id: PackageId,
     pub deps: Vec<Dependency>,
 }

@@ -11,7 +11,7 @@ const VALUES: &str = include_str!("../../charts/leeward/values.yaml");
 const INTRODUCTION: &str = include_str!("chart/introduction.md");
 
 /// A value that is explained.
-struct Explained {
+struct ExplainedValue {
     path: String,
     default: String,
     text: String,
@@ -20,7 +20,7 @@ struct Explained {
 /// The file as it should be.
 pub fn generate() -> anyhow::Result<Generated> {
     let mut text = format!("{INTRODUCTION}\n| Value | Default | What it is |\n|---|---|---|\n");
-    for Explained {
+    for ExplainedValue {
         path,
         default,
         text: said,
@@ -35,7 +35,7 @@ pub fn generate() -> anyhow::Result<Generated> {
 }
 
 /// The values in their order. A value without a word is an error, unless it only holds others.
-fn explained(values: &str) -> anyhow::Result<Vec<Explained>> {
+fn explained(values: &str) -> anyhow::Result<Vec<ExplainedValue>> {
     let mut found = Vec::new();
     let mut parents: Vec<(usize, String)> = Vec::new();
     let mut said: Option<String> = None;
@@ -54,7 +54,7 @@ fn explained(values: &str) -> anyhow::Result<Vec<Explained>> {
             let path = keys.join(".");
             let default = default.trim();
             match said.take() {
-                Some(text) => found.push(Explained {
+                Some(text) => found.push(ExplainedValue {
                     path,
                     default: if default.is_empty() {
                         "see values.yaml"

@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[derive(Deserialize)]
-struct Rules {
+struct DependencyRules {
     licenses: Licenses,
     bans: Bans,
 }
@@ -35,7 +35,7 @@ struct Banned {
     name: String,
 }
 
-fn rules() -> Rules {
+fn rules() -> DependencyRules {
     let text = fs::read_to_string(repository().join("deny.toml")).unwrap();
     toml::from_str(&text).unwrap_or_else(|error| panic!("deny.toml: {error}"))
 }

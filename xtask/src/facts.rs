@@ -100,7 +100,11 @@ fn every_fact_that_is_cited_is_there_and_every_other_one_is_background() -> anyh
         if !file.ends_with("xtask/src/facts.rs") {
             let cited = cited(&source);
             let lost = cited.iter().find(|number| !facts.contains_key(number));
-            ensure!(lost.is_none(), "{} cites {lost:?}, which {FILE} lacks", file.display());
+            ensure!(
+                lost.is_none(),
+                "{} cites {lost:?}, which {FILE} lacks",
+                file.display()
+            );
             all.extend(cited);
         }
         sources += &source;
@@ -111,7 +115,10 @@ fn every_fact_that_is_cited_is_there_and_every_other_one_is_background() -> anyh
             "N{number} has to be cited by a comment or to be background"
         );
         for test in &fact.tests {
-            ensure!(sources.contains(&format!("fn {test}(")), "N{number}: there is no test {test}");
+            ensure!(
+                sources.contains(&format!("fn {test}(")),
+                "N{number}: there is no test {test}"
+            );
         }
     }
     Ok(())

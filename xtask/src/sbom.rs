@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    cargo::{CRATES_IO, DependencyKind, Locked, Metadata, Node, Package, PackageId, locked},
+    cargo::{CRATES_IO, DependencyKind, DependencyNode, Locked, Metadata, Package, PackageId, locked},
     image::{Digest, rustc},
 };
 
@@ -27,7 +27,7 @@ pub fn of_build(
 ) -> anyhow::Result<String> {
     let checksums = Checksums::read()?;
     let release = rustc(&["--version"])?;
-    let bill = Bill {
+    let bill = SbomInput {
         metadata: &Metadata::read(triple)?,
         compiled,
         checksums: &checksums,
@@ -60,7 +60,7 @@ impl Checksums {
 }
 
 /// What an SBOM is made of.
-struct Bill<'a> {
+struct SbomInput<'a> {
     metadata: &'a Metadata,
     /// For the target, as opposed to for the build.
     compiled: &'a BTreeSet<PackageId>,
@@ -71,7 +71,7 @@ struct Bill<'a> {
     time: Timestamp,
 }
 
-impl Bill<'_> {
+impl SbomInput<'_> {
     fn document(&self) -> anyhow::Result<Value> {
         let root = self.root()?;
         let edges = self.edges(&root.id)?;
@@ -175,7 +175,7 @@ impl Bill<'_> {
     /// Every package of the binary, and which it needs in turn.
     fn edges(&self, root: &PackageId) -> anyhow::Result<BTreeMap<PackageId, BTreeSet<PackageId>>> {
         let nodes = self.metadata.resolve.nodes.iter();
-        let nodes: BTreeMap<&PackageId, &Node> = nodes.map(|node| (&node.id, node)).collect();
+        let nodes: BTreeMap<&PackageId, &DependencyNode> = nodes.map(|node| (&node.id, node)).collect();
         let mut edges = BTreeMap::new();
         let mut waiting = vec![root.clone()];
         while let Some(id) = waiting.pop() {
@@ -193,7 +193,7 @@ impl Bill<'_> {
     }
 
     /// Features that only tests turn on are in the metadata, but were not compiled; procedural macros were, but for the build.
-    fn needs(&self, node: &Node) -> BTreeSet<PackageId> {
+    fn needs(&self, node: &DependencyNode) -> BTreeSet<PackageId> {
         let normal = |kind: &DependencyKind| kind.kind.is_none();
         let needed = node
             .deps

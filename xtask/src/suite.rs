@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 
 use crate::generated::repository;
 use crate::image::program;
-use cost::{Cost, Meter};
+use cost::{Cost, CpuMeter};
 use programs::{Level, TestProgram};
 
 #[derive(clap::Args)]
@@ -40,16 +40,16 @@ struct Results {
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
 pub fn run(args: &TestArgs) -> anyhow::Result<()> {
     let mut results = Results::default();
-    let meter = Meter::from_the_beginning();
+    let meter = CpuMeter::from_the_beginning();
     let programs = programs::build()?;
     results.costs.insert(Level::Build, meter.read());
     for program in &programs {
-        let meter = Meter::start();
+        let meter = CpuMeter::start();
         run_program(program, args, &mut results)?;
         *results.costs.entry(program.level).or_default() += meter.read();
     }
     if args.filters.is_empty() {
-        let meter = Meter::start();
+        let meter = CpuMeter::start();
         run_examples(&mut results)?;
         *results.costs.entry(Level::Unit).or_default() += meter.read();
     }

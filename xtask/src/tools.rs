@@ -10,9 +10,9 @@ use crate::generated::repository;
 
 /// An empty cache, and a folder that comes first on the `PATH`, with a Go that builds nothing and no program of a version
 /// that would be used, whatever this machine has.
-struct Home(TempDir);
+struct HomeFolder(TempDir);
 
-impl Home {
+impl HomeFolder {
     fn new() -> Self {
         let home = Self(TempDir::new().unwrap());
         fs::create_dir(home.0.path().join("bin")).unwrap();
@@ -110,7 +110,7 @@ fn other(version: &str, place: usize) -> String {
 fn a_program_on_the_path_is_used_if_its_major_and_minor_version_are_the_pinned_ones() {
     for tool in ["nats-server", "etcd", "kube-apiserver", "kubectl"] {
         let pinned = version_of(tool);
-        let home = Home::new();
+        let home = HomeFolder::new();
         let program = home.on_path(tool, &other(&pinned, 2));
         assert_eq!(said(&home.run(&["--path", tool])), program.display().to_string());
         let found = format!("{tool} {pinned}: found on PATH ({})", other(&pinned, 2));
@@ -131,7 +131,7 @@ fn a_program_on_the_path_is_used_if_its_major_and_minor_version_are_the_pinned_o
 
 #[test]
 fn the_environment_is_that_of_the_named_tools_or_fails_as_a_whole() {
-    let home = Home::new();
+    let home = HomeFolder::new();
     let etcd = home.in_cache("etcd", &version_of("etcd"));
     let kubectl = home.in_cache("kubectl", &version_of("kubectl"));
     let lines = format!(
@@ -149,7 +149,7 @@ fn the_environment_is_that_of_the_named_tools_or_fails_as_a_whole() {
 
 #[test]
 fn what_is_built_is_said_with_what_is_left_and_what_is_there_costs_nothing() {
-    let home = Home::new();
+    let home = HomeFolder::new();
     home.in_cache("etcd", &version_of("etcd"));
     assert_eq!(said(&home.run(&["--cost", "etcd"])), "0");
     assert_eq!(said(&home.run(&["--quiet", "etcd"])), "");

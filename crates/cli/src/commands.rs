@@ -13,12 +13,15 @@ pub mod switch;
 pub mod watch;
 
 use crate::args::{ConnectionArgs, PolicyArgs};
-use crate::look::{Patience, Seen, look_at_own};
-use crate::policies::{self, Given};
+use crate::look::{LookTimeouts, Looked, look_at_own};
+use crate::policies::{self, LoadedPolicy};
 
 /// The policies that the arguments mean, and a look at the account that they are about.
-async fn looked(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<(Vec<Given>, Seen)> {
+async fn looked(
+    connection: &ConnectionArgs,
+    policy: &PolicyArgs,
+) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
     let subject = policies::read(connection, policy).await?;
-    let seen = look_at_own(&subject.connections, Patience::of(connection)).await?;
+    let seen = look_at_own(&subject.connections, LookTimeouts::of(connection)).await?;
     Ok((subject.policies, seen))
 }

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use self::address::Addresses;
 use self::context::Context;
-use self::environment::{Environment, Value};
-use self::proof::Proofs;
+use self::environment::{Environment, Setting};
+use self::proof::CredentialOptions;
 use crate::args::ConnectionArgs;
 use crate::policies::schema;
 
@@ -127,9 +127,11 @@ fn account(
     context: &Context,
     environment: &Environment,
 ) -> anyhow::Result<AccountConnection> {
-    let urls = Value::of_flag("--server (NATS_URL)", args.server.as_deref()).or_else(|| context.url());
+    let urls = Setting::of_flag("--server (NATS_URL)", args.server.as_deref()).or_else(|| context.url());
     let addresses = Addresses::of(urls.as_ref())?;
-    let proofs = Proofs::of_flags(args).over(context.proofs()).or(addresses.proofs);
+    let proofs = CredentialOptions::of_flags(args)
+        .over(context.proofs())
+        .or(addresses.proofs);
     let config = ConnectConfig {
         servers: addresses.servers,
         tls: tls(&TlsFiles::of_flags(args).over(context.tls()), environment)?,
@@ -181,18 +183,18 @@ fn with_system_in(
 /// Files with certificates and keys.
 #[derive(Clone, Debug, Default)]
 struct TlsFiles {
-    certificate: Option<Value>,
-    key: Option<Value>,
-    authority: Option<Value>,
+    certificate: Option<Setting>,
+    key: Option<Setting>,
+    authority: Option<Setting>,
     first: bool,
 }
 
 impl TlsFiles {
     fn of_flags(args: &ConnectionArgs) -> Self {
         Self {
-            certificate: Value::of_file("--tlscert (NATS_CERT)", args.tlscert.as_deref()),
-            key: Value::of_file("--tlskey (NATS_KEY)", args.tlskey.as_deref()),
-            authority: Value::of_file("--tlsca (NATS_CA)", args.tlsca.as_deref()),
+            certificate: Setting::of_file("--tlscert (NATS_CERT)", args.tlscert.as_deref()),
+            key: Setting::of_file("--tlskey (NATS_KEY)", args.tlskey.as_deref()),
+            authority: Setting::of_file("--tlsca (NATS_CA)", args.tlsca.as_deref()),
             first: args.tlsfirst,
         }
     }

@@ -30,14 +30,15 @@ use serde::{Deserialize, Serialize};
 
 /// A word of the vocabulary with a sentence for people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Said {
+#[schemars(rename = "Said")]
+pub struct ReasonText {
     /// The word, as in the conditions of a policy.
     pub reason: String,
     /// The sentence.
     pub message: String,
 }
 
-impl Said {
+impl ReasonText {
     /// A reason with its message, as reports have them.
     pub fn of<W: AsRef<str>>((reason, message): &(W, String)) -> Self {
         Self {
@@ -50,7 +51,7 @@ impl Said {
 /// Whom a part of a document is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct About {
+pub struct DocumentHeader {
     /// The policy, as `NAME` or `NAMESPACE/NAME`; `defaults` where none was given.
     pub policy: String,
     /// The account.
@@ -59,7 +60,7 @@ pub struct About {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outranked_by: Option<String>,
     /// Whether everything was seen, as in the condition Observed.
-    pub observed: Said,
+    pub observed: ReasonText,
     /// Nothing is known of the past of home: this look alone decided it, and `home.stabilizationWindow` was not waited for.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub home_from_this_look: bool,

@@ -10,7 +10,7 @@ use crate::{commands, crds, operator, output};
 
 /// What a command that looks at something found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Found {
+pub enum LookOutcome {
     /// Everything is in place.
     InPlace,
     /// Something is not.
@@ -21,7 +21,7 @@ pub enum Found {
     Failed,
 }
 
-impl Found {
+impl LookOutcome {
     /// The exit code.
     fn code(self) -> u8 {
         match self {
@@ -36,7 +36,7 @@ impl Found {
 /// What was asked about was not seen, and not everything was: it may be there.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Unseen {
+pub struct NotSeen {
     /// What, and why.
     pub message: String,
 }
@@ -57,16 +57,16 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell if this fails.
             let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(&words(error.chain())));
-            match error.downcast_ref::<Unseen>() {
-                Some(Unseen { .. }) => ExitCode::from(Found::Incomplete.code()),
+            match error.downcast_ref::<NotSeen>() {
+                Some(NotSeen { .. }) => ExitCode::from(LookOutcome::Incomplete.code()),
                 None => ExitCode::FAILURE,
             }
         }
     }
 }
 
-fn dispatch(command: Command) -> anyhow::Result<Found> {
-    let done = |()| Found::InPlace;
+fn dispatch(command: Command) -> anyhow::Result<LookOutcome> {
+    let done = |()| LookOutcome::InPlace;
     match command {
         Command::Report(args) => commands::report::run(args),
         Command::Plan(args) => commands::plan::run(args),

@@ -21,20 +21,20 @@ mod template;
 use std::path::PathBuf;
 
 use self::bounds::Bounds;
-use self::files::Source;
+use self::files::InputSource;
 use self::located::Unreadable;
 pub use document::{Document, pointer};
 pub use foreign::tool_of;
 pub use kustomize::Unbuilt;
 pub use near::{is_near, nearest};
 pub use object::{metadata, other_type, unknown_fields};
-pub use passed::{Passed, Why};
-pub use problem::{Place, Problem, Problems};
+pub use passed::{Passed, SkipReason};
+pub use problem::{Problem, Problems, TextPosition};
 pub use template::{placeholder, unfilled};
 
 /// What was read, and what was not.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Input {
+pub struct InputDocuments {
     /// In the order of the arguments, of the names in a folder, and of a file.
     pub documents: Vec<Document>,
     /// What kustomize changes before it is applied; none of it is among the documents.
@@ -45,7 +45,7 @@ pub struct Input {
     pub problems: Problems,
 }
 
-impl Input {
+impl InputDocuments {
     /// The documents for who wants policies, or everything that is wrong.
     pub fn strict(self) -> Result<Vec<Document>, Problems> {
         let Self {
@@ -61,12 +61,12 @@ impl Input {
 }
 
 /// Reads all documents but those of the files that the globs exclude. What cannot be read hides nothing else.
-pub fn read(paths: &[PathBuf], exclude: &[String]) -> Input {
+pub fn read(paths: &[PathBuf], exclude: &[String]) -> InputDocuments {
     read_within(paths, exclude, Bounds::default())
 }
 
-fn read_within(paths: &[PathBuf], exclude: &[String], mut bounds: Bounds) -> Input {
-    let mut input = Input::default();
+fn read_within(paths: &[PathBuf], exclude: &[String], mut bounds: Bounds) -> InputDocuments {
+    let mut input = InputDocuments::default();
     let mut charts = helm::Charts::default();
     for source in files::sources(paths, exclude, &mut input) {
         if bounds.are_used_up() {
@@ -74,7 +74,7 @@ fn read_within(paths: &[PathBuf], exclude: &[String], mut bounds: Bounds) -> Inp
         }
         match read_one(&source, &mut bounds) {
             Ok(Read::Documents(documents)) if documents.is_empty() => {
-                input.passed.push(Passed::new(&source.name, Why::Empty));
+                input.passed.push(Passed::new(&source.name, SkipReason::Empty));
             }
             Ok(Read::Documents(documents)) => input.documents.extend(documents),
             Ok(Read::Passed(passed)) => input.passed.push(passed),
@@ -90,7 +90,7 @@ enum Read {
     Passed(Passed),
 }
 
-fn read_one(source: &Source, bounds: &mut Bounds) -> Result<Read, Unreadable> {
+fn read_one(source: &InputSource, bounds: &mut Bounds) -> Result<Read, Unreadable> {
     if let Some(language) = foreign::language(&source.name) {
         return Err(source.problem(language.refusal(&source.name)).into());
     }
@@ -101,7 +101,7 @@ fn read_one(source: &Source, bounds: &mut Bounds) -> Result<Read, Unreadable> {
         Some(tool) if source.in_folder && !foreign::has_ours(&text) => {
             let mut share = bounds.share();
             let Ok(documents) = located::parse(&source.name, &text, &mut share) else {
-                return Ok(Read::Passed(Passed::new(&source.name, Why::Tool(tool))));
+                return Ok(Read::Passed(Passed::new(&source.name, SkipReason::Tool(tool))));
             };
             bounds.settle(&share);
             documents

@@ -2,7 +2,7 @@
 //!
 //! Decided as the engine's rounds decide, by the same functions. A single look cannot wait for
 //! `home.stabilizationWindow`: without a past that tells since when a location is home, the look itself decides, and
-//! [`Judged::home_from_this_look`] says so. What is shown of it, and in which order, is left to others.
+//! [`Assessment::home_from_this_look`] says so. What is shown of it, and in which order, is left to others.
 
 // Numbers and texts of servers come here: no sum of them overflows and no index misses.
 #![cfg_attr(
@@ -26,21 +26,21 @@ use leeward_api::vocabulary::ActionType;
 use leeward_core::conflict::outranked;
 use leeward_core::demand::Home;
 use leeward_core::evaluate::{
-    AssetIx, Circumstances, Cure, Evaluation, Finding, Verdict, asset_name, evaluate,
+    AssetIx, Cure, Evaluation, EvaluationContext, Finding, Verdict, asset_name, evaluate,
 };
 use leeward_core::forecast::{Forecast, forecast};
 use leeward_core::history::History;
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
-use leeward_core::plan::{Action, Deed, plan};
+use leeward_core::plan::{Action, ActionKind, plan};
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::report::{Report, report};
 use leeward_nats::AccountInfo;
 
-use crate::document::{About, ActionPart, FindingPart, Said};
-use crate::exit::Found;
-use crate::look::Seen;
-use crate::policies::{Given, Origin};
+use crate::document::{ActionPart, DocumentHeader, FindingPart, ReasonText};
+use crate::exit::LookOutcome;
+use crate::look::Looked;
+use crate::policies::{LoadedPolicy, PolicyOrigin};
 
 /// A look decides this long after it began: its servers may have been waited for.
 const STALE_AFTER: Duration = Duration::from_mins(5);
@@ -49,13 +49,13 @@ static NOTHING_DENIED: BTreeSet<ActionType> = BTreeSet::new();
 
 /// A look, judged.
 #[derive(Debug)]
-pub struct Judged<'a> {
+pub struct Assessment<'a> {
     /// By this policy.
-    pub given: &'a Given,
+    pub loaded: &'a LoadedPolicy,
     /// The same as it was applied: with a home that needs no time, if there is no past, and with all findings.
     pub policy: Policy,
     /// Of this look.
-    pub seen: &'a Seen,
+    pub seen: &'a Looked,
     /// At this moment.
     pub now: Timestamp,
     /// What the policy's status remembers of this account.
@@ -75,45 +75,45 @@ pub struct Judged<'a> {
 }
 
 /// Judges a look by all policies, in the order of their rank.
-pub fn judge<'a>(policies: &'a [Given], seen: &'a Seen, now: Timestamp) -> Vec<Judged<'a>> {
-    let ranked: Vec<&Policy> = policies.iter().map(|given| &given.policy).collect();
+pub fn judge<'a>(policies: &'a [LoadedPolicy], seen: &'a Looked, now: Timestamp) -> Vec<Assessment<'a>> {
+    let ranked: Vec<&Policy> = policies.iter().map(|loaded| &loaded.policy).collect();
     let winners = outranked(&seen.view, &ranked);
     policies
         .iter()
         .zip(winners)
-        .map(|(given, winner)| {
+        .map(|(loaded, winner)| {
             let winner = winner.and_then(|(above, _)| policies.get(above));
-            judge_by(given, seen, now, winner.map(name_of))
+            judge_by(loaded, seen, now, winner.map(name_of))
         })
         .collect()
 }
 
 fn judge_by<'a>(
-    given: &'a Given,
-    seen: &'a Seen,
+    loaded: &'a LoadedPolicy,
+    seen: &'a Looked,
     now: Timestamp,
     outranked_by: Option<String>,
-) -> Judged<'a> {
+) -> Assessment<'a> {
     let nothing = PlacementPolicyStatus::default();
-    let past = past_of(given, &seen.account).unwrap_or(&nothing);
+    let past = past_of(loaded, &seen.account).unwrap_or(&nothing);
     let home_from_this_look = past.home.is_none();
-    let policy = as_applied(given, home_from_this_look);
+    let policy = as_applied(loaded, home_from_this_look);
     let history = history(past, &policy, seen, now);
     let view = &seen.view;
-    let circumstances = Circumstances {
+    let eval_context = EvaluationContext {
         now,
         stale_after: STALE_AFTER,
         history: &history,
-        managed: &given.managed,
+        managed: &loaded.managed,
         denied: &NOTHING_DENIED,
     };
-    let mut evaluation = evaluate(view, &policy, &circumstances);
-    let forecast = forecast(view, &policy, &circumstances, &evaluation);
-    let planned = plan(view, &policy, &circumstances, &evaluation);
+    let mut evaluation = evaluate(view, &policy, &eval_context);
+    let forecast = forecast(view, &policy, &eval_context, &evaluation);
+    let planned = plan(view, &policy, &eval_context, &evaluation);
     evaluation.hold(&planned.held);
-    let report = report(view, &policy, &circumstances, &evaluation, &past.findings);
-    Judged {
-        given,
+    let report = report(view, &policy, &eval_context, &evaluation, &past.findings);
+    Assessment {
+        loaded,
         limits: Limits::new(&policy, &history, &evaluation, now),
         policy,
         seen,
@@ -128,18 +128,18 @@ fn judge_by<'a>(
 }
 
 /// What a policy's status says of this account; what was done in another one says nothing of it.
-fn past_of<'g>(given: &'g Given, account: &AccountInfo) -> Option<&'g PlacementPolicyStatus> {
-    let of = given.past.account.as_ref()?;
-    (of.id == account.id.as_str()).then_some(&given.past)
+fn past_of<'g>(loaded: &'g LoadedPolicy, account: &AccountInfo) -> Option<&'g PlacementPolicyStatus> {
+    let of = loaded.past.account.as_ref()?;
+    (of.id == account.id.as_str()).then_some(&loaded.past)
 }
 
-fn as_applied(given: &Given, home_from_this_look: bool) -> Policy {
-    let mut policy = given.policy.clone();
+fn as_applied(loaded: &LoadedPolicy, home_from_this_look: bool) -> Policy {
+    let mut policy = loaded.policy.clone();
     policy.max_findings = usize::MAX;
     if home_from_this_look {
         policy.home.stabilization_window = Duration::ZERO;
     }
-    if given.origin == Origin::Defaults {
+    if loaded.origin == PolicyOrigin::Defaults {
         // Nobody chose a mode, so none is told of.
         policy.mode = Mode::Enforce;
     }
@@ -147,7 +147,7 @@ fn as_applied(given: &Given, home_from_this_look: bool) -> Policy {
 }
 
 /// As a loop remembers at the beginning of a round.
-fn history(past: &PlacementPolicyStatus, policy: &Policy, seen: &Seen, now: Timestamp) -> History {
+fn history(past: &PlacementPolicyStatus, policy: &Policy, seen: &Looked, now: Timestamp) -> History {
     let token = policy.reset_token.as_deref();
     let mut history = History::restore(past, token, now);
     history.reset(token);
@@ -157,61 +157,61 @@ fn history(past: &PlacementPolicyStatus, policy: &Policy, seen: &Seen, now: Time
 }
 
 /// A policy's name for people.
-pub fn name_of(given: &Given) -> String {
-    if given.namespace.is_empty() {
-        given.name.clone()
+pub fn name_of(loaded: &LoadedPolicy) -> String {
+    if loaded.namespace.is_empty() {
+        loaded.name.clone()
     } else {
-        format!("{}/{}", given.namespace, given.name)
+        format!("{}/{}", loaded.namespace, loaded.name)
     }
 }
 
-impl Judged<'_> {
+impl Assessment<'_> {
     /// What the judgement depends on besides view and policy.
-    pub fn circumstances(&self) -> Circumstances<'_> {
-        Circumstances {
+    pub fn eval_context(&self) -> EvaluationContext<'_> {
+        EvaluationContext {
             now: self.now,
             stale_after: STALE_AFTER,
             history: &self.history,
-            managed: &self.given.managed,
+            managed: &self.loaded.managed,
             denied: &NOTHING_DENIED,
         }
     }
 
     /// What the policy's status tells of this account.
     pub fn past(&self) -> Option<&PlacementPolicyStatus> {
-        past_of(self.given, &self.seen.account)
+        past_of(self.loaded, &self.seen.account)
     }
 
     /// Whom the judgement is about.
-    pub fn about(&self) -> About {
+    pub fn about(&self) -> DocumentHeader {
         let account = &self.seen.account;
-        About {
-            policy: name_of(self.given),
+        DocumentHeader {
+            policy: name_of(self.loaded),
             account: Account {
                 id: account.id.to_string(),
                 name: Some(account.name.clone()).filter(|name| !name.is_empty()),
             },
             outranked_by: self.outranked_by.clone(),
-            observed: Said::of(&self.report.observed),
+            observed: ReasonText::of(&self.report.observed),
             home_from_this_look: self.home_from_this_look,
         }
     }
 
     /// How a command ends that shows it. Locations without a leader of their own are no reason to fail: no leader can be
     /// everywhere.
-    pub fn found(&self) -> Found {
+    pub fn found(&self) -> LookOutcome {
         let Evaluation {
             streams, consumers, ..
         } = &self.evaluation;
         if !self.evaluation.conclusive() || self.home_is_missing() {
-            Found::Incomplete
+            LookOutcome::Incomplete
         } else if [streams, consumers]
             .iter()
             .any(|of| of.misplaced > 0 || of.held > 0)
         {
-            Found::Findings
+            LookOutcome::Findings
         } else {
-            Found::InPlace
+            LookOutcome::InPlace
         }
     }
 
@@ -265,8 +265,8 @@ impl Judged<'_> {
     pub fn action(&self, action: &Action) -> ActionPart {
         let asset = &action.asset;
         let moving = match &action.deed {
-            Deed::Move(moving) => Some(moving),
-            Deed::StepDown(_) => None,
+            ActionKind::Move(moving) => Some(moving),
+            ActionKind::StepDown(_) => None,
         };
         let at = leeward_core::evaluate::asset_index(&self.seen.view, asset);
         let comes_along = |of: AssetIx, verdict: Verdict| {

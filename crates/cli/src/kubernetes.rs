@@ -14,7 +14,7 @@ pub use client::{Kubernetes, answered, connect, is_definite, place, problem};
 
 use crate::args::KubernetesArgs;
 use crate::connection::{AccountConnection, Connections};
-use crate::policies::{Given, Origin, SystemRules};
+use crate::policies::{LoadedPolicy, PolicyOrigin, SystemRules};
 
 /// The field manager of what people change through the command line.
 const FIELD_MANAGER: &str = "leeward-cli";
@@ -23,7 +23,7 @@ const FIELD_MANAGER: &str = "leeward-cli";
 #[derive(Clone, Debug)]
 pub struct FromCluster {
     /// The policy.
-    pub given: Given,
+    pub loaded: LoadedPolicy,
     /// How its references say to connect, if that was asked for.
     pub connections: Option<Connections>,
     /// Its system, or why that is not known; whoever acts must know it, since it may be suspended.
@@ -52,7 +52,7 @@ pub async fn policy(
         Err(error) => bail!("{}: {error}", title(&object)),
     };
     Ok(FromCluster {
-        given: given(client, object).await?,
+        loaded: loaded(client, object).await?,
         connections,
         system: system.as_ref().map(rules).map_err(ToString::to_string),
     })
@@ -84,10 +84,10 @@ async fn connections(
     })
 }
 
-async fn given(client: &Client, object: PlacementPolicy) -> anyhow::Result<Given> {
+async fn loaded(client: &Client, object: PlacementPolicy) -> anyhow::Result<LoadedPolicy> {
     let policy = leeward_core::resolve::resolve(&object.spec)
         .with_context(|| format!("{} cannot be used", title(&object)))?;
-    Ok(Given {
+    Ok(LoadedPolicy {
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
         generation: object.metadata.generation.unwrap_or_default(),
@@ -95,7 +95,7 @@ async fn given(client: &Client, object: PlacementPolicy) -> anyhow::Result<Given
         past: object.status.clone().unwrap_or_default(),
         spec: object.spec,
         managed: lookup::managed(client).await,
-        origin: Origin::Kubernetes,
+        origin: PolicyOrigin::Kubernetes,
     })
 }
 

@@ -7,7 +7,7 @@ mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use leeward_engine::occurrence::{SPANS, audit};
+use leeward_engine::policy_event::{SPANS, audit};
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;

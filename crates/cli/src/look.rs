@@ -18,13 +18,13 @@ use leeward_nats::{AccountInfo, ConnectConfig, SystemObserver, SystemStatus};
 use tokio::time::Instant;
 
 pub use self::session::Session;
-use self::views::Watched;
+use self::views::WatchedLook;
 use crate::args::ConnectionArgs;
 use crate::connection::Connections;
 
 /// How long to look.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct LookTimeouts {
     /// For a connection and for every server's answer.
     pub wait: Duration,
     /// Between two looks, from which rates are known; none for a single look.
@@ -33,7 +33,7 @@ pub struct Patience {
 
 /// What was seen of one account.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct Looked {
     /// The account.
     pub account: AccountInfo,
     /// Its newest view; its `gaps` say what is missing after all the waiting.
@@ -44,7 +44,7 @@ pub struct Seen {
 
 /// Which accounts to look at.
 #[derive(Clone, Debug)]
-pub enum Whom {
+pub enum AccountSelector {
     /// The account of the connection's own user.
     Own,
     /// One by id or name; needs the system account.
@@ -57,10 +57,14 @@ pub enum Whom {
 const NO_SWEEP: Duration = Duration::from_mins(1);
 
 /// Looks; an error says why nothing at all could be seen. One account that could not be seen completely is no error.
-pub async fn look(connections: &Connections, whom: &Whom, patience: Patience) -> anyhow::Result<Vec<Seen>> {
+pub async fn look(
+    connections: &Connections,
+    whom: &AccountSelector,
+    patience: LookTimeouts,
+) -> anyhow::Result<Vec<Looked>> {
     match whom {
-        Whom::Own => look_at_own(connections, patience).await.map(|seen| vec![seen]),
-        Whom::Named(_) | Whom::All => {
+        AccountSelector::Own => look_at_own(connections, patience).await.map(|seen| vec![seen]),
+        AccountSelector::Named(_) | AccountSelector::All => {
             let Some(system) = &connections.system else {
                 bail!(wording::no_system(whom));
             };
@@ -70,7 +74,7 @@ pub async fn look(connections: &Connections, whom: &Whom, patience: Patience) ->
 }
 
 /// Looks at the account of the connection's own user.
-pub async fn look_at_own(connections: &Connections, patience: Patience) -> anyhow::Result<Seen> {
+pub async fn look_at_own(connections: &Connections, patience: LookTimeouts) -> anyhow::Result<Looked> {
     let session = Session::open(connections, patience.interval(), patience.wait).await?;
     let seen = session.look(patience).await;
     session.close().await;
@@ -79,17 +83,17 @@ pub async fn look_at_own(connections: &Connections, patience: Patience) -> anyho
 
 async fn look_as_system(
     config: &ConnectConfig,
-    whom: &Whom,
-    patience: Patience,
-) -> anyhow::Result<Vec<Seen>> {
+    whom: &AccountSelector,
+    patience: LookTimeouts,
+) -> anyhow::Result<Vec<Looked>> {
     let deadline = Instant::now() + patience.wait;
     let observer = SystemObserver::start(config.clone(), patience.interval());
     session::system_answers(&observer, config, deadline).await?;
     let all = accounts::list(&observer, deadline).await?;
     let chosen = accounts::choose(all, whom)?;
-    let watched: Vec<Watched> = chosen
+    let watched: Vec<WatchedLook> = chosen
         .iter()
-        .map(|account| Watched::new(Arc::clone(&observer) as Arc<dyn Observe>, &account.id))
+        .map(|account| WatchedLook::new(Arc::clone(&observer) as Arc<dyn Observe>, &account.id))
         .collect();
     let looks = watched.iter().map(|watched| async move {
         let first = watched.complete(deadline).await;
@@ -102,20 +106,20 @@ async fn look_as_system(
     let views = futures::future::join_all(looks).await;
     let system = observer.status().borrow().clone();
     observer.shutdown().await;
-    let seen = chosen.into_iter().zip(views).map(|(account, view)| Seen {
+    let seen = chosen.into_iter().zip(views).map(|(account, view)| Looked {
         account,
         view,
         system: Some(system.clone()),
     });
     Ok(match whom {
-        Whom::All => seen.filter(is_used).collect(),
-        Whom::Own | Whom::Named(_) => seen.collect(),
+        AccountSelector::All => seen.filter(is_used).collect(),
+        AccountSelector::Own | AccountSelector::Named(_) => seen.collect(),
     })
 }
 
 /// Servers list accounts that could have streams; one that was seen to have neither streams nor clients is left out.
-fn is_used(seen: &Seen) -> bool {
-    let Seen {
+fn is_used(seen: &Looked) -> bool {
+    let Looked {
         account: _,
         view,
         system: _,
@@ -123,7 +127,7 @@ fn is_used(seen: &Seen) -> bool {
     !(view.gaps.is_empty() && view.streams.is_empty() && view.clients.is_empty())
 }
 
-impl Patience {
+impl LookTimeouts {
     /// As the arguments say.
     pub fn of(args: &ConnectionArgs) -> Self {
         Self {

@@ -19,7 +19,7 @@ use serde::Serialize;
 pub use page::Page;
 pub use screen::Screen;
 pub use table::{Column, Table};
-pub use text::{Text, Tone, harmless, shortened};
+pub use text::{Emphasis, Text, harmless, shortened};
 
 use crate::args::Format;
 

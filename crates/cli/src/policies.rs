@@ -26,7 +26,7 @@ pub use object::{NO_REFERENCE, is_kind, is_ours};
 
 /// A policy with what is known around it.
 #[derive(Clone, Debug)]
-pub struct Given {
+pub struct LoadedPolicy {
     /// Its namespace; empty where there is none.
     pub namespace: String,
     /// Its name; `defaults` where no policy was given.
@@ -42,12 +42,12 @@ pub struct Given {
     /// Streams that somebody else's controller configures, as far as Kubernetes was asked.
     pub managed: Managed,
     /// Where the object was read.
-    pub origin: Origin,
+    pub origin: PolicyOrigin,
 }
 
 /// Where a policy was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum PolicyOrigin {
     /// No policy was given.
     Defaults,
     /// From a file, at this line.
@@ -74,9 +74,9 @@ pub struct SystemRules {
 
 /// Policies, and how to reach the system that they are about.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct PolicySource {
     /// At least one, ordered by rank: the first wins where two select one stream.
-    pub policies: Vec<Given>,
+    pub policies: Vec<LoadedPolicy>,
     /// How to reach NATS.
     pub connections: Connections,
     /// What is set for the whole system, or why that is not known; whoever acts must know it.
@@ -85,7 +85,7 @@ pub struct Subject {
 
 /// Reads the policies and resolves the connection that goes with them. As a plugin of kubectl, the only policy of the
 /// namespace is meant where none is named.
-pub async fn read(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<Subject> {
+pub async fn read(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<PolicySource> {
     if policy.policy.is_some() || (policy.files.is_empty() && args::is_plugin()) {
         return from_kubernetes(connection, policy).await;
     }
@@ -106,22 +106,22 @@ pub async fn read(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::R
 }
 
 /// One policy from the Kubernetes API, with the connection that it names unless the arguments say another.
-async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<Subject> {
+async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<PolicySource> {
     let is_explicit = connection::is_explicit(connection);
     let found = kubernetes::policy(&policy.kubernetes, policy.policy.as_deref(), !is_explicit).await?;
     let connections = match found.connections {
         Some(connections) if !is_explicit => connection::over_references(connection, connections)?,
         Some(_) | None => connection::resolve(connection)?,
     };
-    subject(vec![found.given], found.system, connections)
+    subject(vec![found.loaded], found.system, connections)
 }
 
 /// The domain and the prefix of inboxes are the policies', unless an argument says another.
 fn subject(
-    mut policies: Vec<Given>,
+    mut policies: Vec<LoadedPolicy>,
     system: Result<SystemRules, String>,
     mut connections: Connections,
-) -> anyhow::Result<Subject> {
+) -> anyhow::Result<PolicySource> {
     if let Some(account) = &mut connections.account {
         if account.domain.is_none() {
             account.domain = files::common_domain(&policies)?;
@@ -129,12 +129,12 @@ fn subject(
         if account.config.inbox_prefix.is_none() {
             account.config.inbox_prefix = files::common_inbox_prefix(&policies)?;
         }
-        for given in &mut policies {
+        for loaded in &mut policies {
             // What is seen is compared with what is asked.
-            given.policy.domain.clone_from(&account.domain);
+            loaded.policy.domain.clone_from(&account.domain);
         }
     }
-    Ok(Subject {
+    Ok(PolicySource {
         policies,
         connections,
         system,
@@ -154,7 +154,7 @@ impl FromFiles {
             "credentialsRef": {"name": object::NO_REFERENCE},
         }))?;
         let policy = resolve(&spec)?;
-        let given = Given {
+        let loaded = LoadedPolicy {
             namespace: String::new(),
             name: "defaults".to_owned(),
             generation: 0,
@@ -162,16 +162,16 @@ impl FromFiles {
             policy,
             past: PlacementPolicyStatus::default(),
             managed: Managed::default(),
-            origin: Origin::Defaults,
+            origin: PolicyOrigin::Defaults,
         };
         Ok(Self {
-            policies: vec![given],
+            policies: vec![loaded],
             system: Ok(SystemRules::default()),
         })
     }
 
     /// With the connection that goes with them.
-    pub fn with(self, connections: Connections) -> anyhow::Result<Subject> {
+    pub fn with(self, connections: Connections) -> anyhow::Result<PolicySource> {
         let system = self.system.map_err(|problem| problem.to_string());
         subject(self.policies, system, connections)
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use leeward_api::policy::PlacementPolicySpec;
-use leeward_core::evaluate::{Circumstances, Managed, evaluate};
+use leeward_core::evaluate::{EvaluationContext, Managed, evaluate};
 use leeward_core::history::History;
 use leeward_core::names::{AccountId, ClusterName, ConsumerName, ServerName, StreamName, Tag};
 use leeward_core::plan::plan;
@@ -44,7 +44,7 @@ fn main() {
     let snapshot = memory("VmRSS") - before;
     let history = History::default();
     let (managed, denied) = (Managed::default(), BTreeSet::new());
-    let circumstances = Circumstances {
+    let eval_context = EvaluationContext {
         now,
         stale_after: Duration::from_mins(1),
         history: &history,
@@ -71,8 +71,8 @@ fn main() {
         views
             .iter()
             .map(|view| {
-                let evaluation = evaluate(view, &policy, &circumstances);
-                plan(view, &policy, &circumstances, &evaluation).actions.len()
+                let evaluation = evaluate(view, &policy, &eval_context);
+                plan(view, &policy, &eval_context, &evaluation).actions.len()
             })
             .sum()
     });

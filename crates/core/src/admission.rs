@@ -8,8 +8,8 @@ use leeward_api::vocabulary::{ActionType, FindingReason};
 
 use crate::breaker::BreakerPhase;
 use crate::budget::{Allowance, Selected};
-use crate::evaluate::{AssetIx, Circumstances, Cure, Evaluation, Verdict, asset_index};
-use crate::plan::{Action, Deed, Plan};
+use crate::evaluate::{AssetIx, Cure, Evaluation, EvaluationContext, Verdict, asset_index};
+use crate::plan::{Action, ActionKind, Plan};
 use crate::policy::Policy;
 use crate::safety::while_stream_held;
 use crate::snapshot::AccountView;
@@ -27,12 +27,12 @@ pub fn selected(evaluation: &Evaluation) -> Selected {
 pub fn admit(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
     plan: Plan,
 ) -> Plan {
     let Plan { actions, mut held } = plan;
-    let (rules, history, now) = (&policy.disruption, circumstances.history, circumstances.now);
+    let (rules, history, now) = (&policy.disruption, eval_context.history, eval_context.now);
     let mut allowance = Allowance::new(&rules.budgets, &history.ledger, selected(evaluation), now);
     let mut tries = match history.breaker.phase(&rules.circuit_breaker, now) {
         BreakerPhase::Closed => usize::MAX,
@@ -66,7 +66,7 @@ pub fn admit(
 /// Leaders of streams that read a moved one are stepped down only as far as the limits allow that too; the others resume
 /// by themselves, later (nats-facts N26).
 fn admit_dependents(action: &mut Action, allowance: &mut Allowance, open: bool) {
-    if let Deed::Move(moving) = &mut action.deed {
+    if let ActionKind::Move(moving) = &mut action.deed {
         moving
             .dependents
             .retain(|_| open && allowance.take(ActionType::StreamStepDown).is_ok());

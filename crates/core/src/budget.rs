@@ -24,7 +24,7 @@ const MAX_KEPT: usize = 2000;
 
 /// How much a budget allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Most {
+pub enum BudgetLimit {
     /// So many.
     Count(u32),
     /// So many of a hundred selected assets, rounded up.
@@ -39,7 +39,7 @@ pub struct Budget {
     /// Which actions it limits.
     pub actions: ActionSet,
     /// How many of them.
-    pub max: Most,
+    pub max: BudgetLimit,
     /// Within which span; without one, it limits what is in flight at once.
     pub per: Option<Duration>,
     /// When it applies; always without one.
@@ -58,20 +58,20 @@ pub struct Selected {
 /// What was done and is being done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    flying: BTreeSet<Flight>,
+    flying: BTreeSet<FlightEntry>,
     /// Oldest first; one entry per time and action.
-    spent: Vec<Spent>,
+    spent: Vec<SpentEntry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Flight {
+struct FlightEntry {
     asset: AssetName,
     action: ActionType,
 }
 
 /// Actions that ended and count for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Spent {
+pub struct SpentEntry {
     /// When they ended.
     pub at: Timestamp,
     /// What they were.
@@ -84,7 +84,7 @@ impl Ledger {
     /// An operation is in flight from now on. Saying so twice changes nothing.
     pub fn begin(&mut self, asset: &AssetName, action: ActionType) {
         let asset = asset.clone();
-        self.flying.insert(Flight { asset, action });
+        self.flying.insert(FlightEntry { asset, action });
     }
 
     /// The operation of an asset is in flight no more. When a request was sent it is `counted`: it counts until
@@ -93,7 +93,9 @@ impl Ledger {
         let ended: Vec<ActionType> = self.of(asset).collect();
         self.flying.retain(|flight| flight.asset != *asset);
         if counted {
-            let entries = ended.into_iter().map(|action| Spent { at, action, count: 1 });
+            let entries = ended
+                .into_iter()
+                .map(|action| SpentEntry { at, action, count: 1 });
             self.spent = merged(self.spent.iter().copied().chain(entries), MAX_KEPT);
         }
     }
@@ -104,8 +106,8 @@ impl Ledger {
     }
 
     /// What was done, for a status: at most [`MAX_SPENT`] entries of whole seconds, none earlier than it was.
-    pub fn spent(&self) -> Vec<Spent> {
-        let seconds = self.spent.iter().map(|entry| Spent {
+    pub fn spent(&self) -> Vec<SpentEntry> {
+        let seconds = self.spent.iter().map(|entry| SpentEntry {
             at: whole_second(entry.at),
             ..*entry
         });
@@ -113,7 +115,7 @@ impl Ledger {
     }
 
     /// What a status tells of the past, after a restart. Nothing is in flight.
-    pub fn restore(spent: &[Spent]) -> Self {
+    pub fn restore(spent: &[SpentEntry]) -> Self {
         Self {
             flying: BTreeSet::new(),
             spent: merged(spent.iter().copied(), MAX_KEPT),
@@ -133,8 +135,8 @@ impl Ledger {
 
 /// Entries in order, equal times and actions as one; when there are too many, the oldest is counted together with the
 /// next younger one of its action.
-fn merged(entries: impl Iterator<Item = Spent>, most: usize) -> Vec<Spent> {
-    let mut sorted: Vec<Spent> = entries.filter(|entry| entry.count > 0).collect();
+fn merged(entries: impl Iterator<Item = SpentEntry>, most: usize) -> Vec<SpentEntry> {
+    let mut sorted: Vec<SpentEntry> = entries.filter(|entry| entry.count > 0).collect();
     sorted.sort_unstable();
     sorted.dedup_by(|next, kept| {
         let same = (next.at, next.action) == (kept.at, kept.action);
@@ -154,8 +156,8 @@ fn merged(entries: impl Iterator<Item = Spent>, most: usize) -> Vec<Spent> {
     sorted
 }
 
-fn fold_into_younger(entries: &mut [Spent], place: usize) -> bool {
-    let Some((oldest, younger)) = entries.get_mut(place..).and_then(<[Spent]>::split_first_mut) else {
+fn fold_into_younger(entries: &mut [SpentEntry], place: usize) -> bool {
+    let Some((oldest, younger)) = entries.get_mut(place..).and_then(<[SpentEntry]>::split_first_mut) else {
         return false;
     };
     let next = younger.iter_mut().find(|entry| entry.action == oldest.action);
@@ -212,8 +214,8 @@ impl Budget {
 
     fn allowed(&self, selected: Selected) -> u32 {
         let percent = match self.max {
-            Most::Count(count) => return count,
-            Most::Percent(percent) => u64::from(percent.min(100)),
+            BudgetLimit::Count(count) => return count,
+            BudgetLimit::Percent(percent) => u64::from(percent.min(100)),
         };
         let consumers = self.actions.contains(ActionType::ConsumerStepDown);
         let streams = self
@@ -249,12 +251,12 @@ impl Budget {
 /// What is left of every active budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    rooms: Vec<Room>,
+    rooms: Vec<Remaining>,
 }
 
 /// Ordered by tightness.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Room {
+struct Remaining {
     left: i64,
     allowed: u32,
     name: String,
@@ -266,7 +268,7 @@ impl Allowance {
     pub fn new(budgets: &[Budget], ledger: &Ledger, selected: Selected, now: Timestamp) -> Self {
         let rooms = budgets.iter().filter(|budget| budget.applies(now)).map(|budget| {
             let allowed = budget.allowed(selected);
-            Room {
+            Remaining {
                 left: i64::from(allowed) - i64::from(budget.used(ledger, now)),
                 allowed,
                 name: budget.name.clone(),
@@ -280,7 +282,7 @@ impl Allowance {
 
     /// Takes one from all budgets that apply, or from none and names the tightest of those that are used up.
     pub fn take(&mut self, action: ActionType) -> Result<(), String> {
-        let applies = |room: &&mut Room| room.actions.contains(&action);
+        let applies = |room: &&mut Remaining| room.actions.contains(&action);
         let tightest = self.rooms.iter_mut().filter(applies).min();
         if let Some(room) = tightest.filter(|room| room.left <= 0) {
             return Err(room.name.clone());

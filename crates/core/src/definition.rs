@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use self::place::Place;
+use self::place::PlacementMatch;
 pub use self::rule::{DefinitionRule, Undecided};
 use crate::names::{ConsumerName, Location, StreamName};
 use crate::policy::{Mode, Policy, Strategy, opted_out};
@@ -50,14 +50,14 @@ pub struct ConsumerDefinition {
 
 /// What is known besides definitions and policy.
 #[derive(Clone, Debug, Default)]
-pub struct Known<'a> {
+pub struct KnownSystem<'a> {
     /// Where leaders belong; `None` when nobody can tell.
     pub home: Option<Location>,
     /// The servers; `None` without a live system.
     pub topology: Option<&'a Topology>,
 }
 
-impl Known<'_> {
+impl KnownSystem<'_> {
     /// What is known without a live system. With `home.strategy: Preferred` the first preference that is not excluded is
     /// home: that it is up is taken for granted. A majority of clients is decided by live clients, so nothing is known
     /// of it, whatever `home.onNoMajority` says.
@@ -79,7 +79,7 @@ impl Known<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[must_use]
-pub struct Judgement {
+pub struct DefinitionReport {
     /// Whether the policy is about it.
     pub selected: bool,
     /// Whether its owner opted it out (`leeward.dev/ignore: "true"`); then nothing is found.
@@ -101,17 +101,17 @@ pub struct DefinitionFinding {
 }
 
 /// Judges the definition of a stream.
-pub fn judge_stream(definition: &Definition, policy: &Policy, known: &Known<'_>) -> Judgement {
-    let mut judgement = Judgement {
+pub fn judge_stream(definition: &Definition, policy: &Policy, known: &KnownSystem<'_>) -> DefinitionReport {
+    let mut judgement = DefinitionReport {
         selected: selects(policy, definition),
         opted_out: opted_out(&definition.metadata),
-        ..Judgement::default()
+        ..DefinitionReport::default()
     };
     if !judgement.selected || judgement.opted_out {
         return judgement;
     }
     let empty = Placement::default();
-    let place = Place::new(
+    let place = PlacementMatch::new(
         definition.placement.as_ref().unwrap_or(&empty),
         &policy.topology,
         known.topology,
@@ -128,18 +128,18 @@ fn selects(policy: &Policy, definition: &Definition) -> bool {
     rules.names.selects(definition.stream.as_str()) && rules.metadata.iter().all(carries)
 }
 
-impl Judgement {
+impl DefinitionReport {
     fn find(&mut self, rule: DefinitionRule, message: String) {
         self.findings.push(DefinitionFinding { rule, message });
     }
 }
 
 fn judge_location(
-    judgement: &mut Judgement,
-    place: &Place<'_>,
+    judgement: &mut DefinitionReport,
+    place: &PlacementMatch<'_>,
     definition: &Definition,
     policy: &Policy,
-    known: &Known<'_>,
+    known: &KnownSystem<'_>,
 ) {
     let fixed = match place.fixed() {
         Ok(fixed) => fixed,
@@ -177,7 +177,7 @@ fn judge_location(
     }
 }
 
-fn judge_names(judgement: &mut Judgement, place: &Place<'_>) {
+fn judge_names(judgement: &mut DefinitionReport, place: &PlacementMatch<'_>) {
     let unknown = match place.unknown() {
         Ok(unknown) => unknown,
         Err(undecided) => {
@@ -205,17 +205,17 @@ pub fn judge_consumer(
     definition: &ConsumerDefinition,
     stream: Option<&Definition>,
     policy: &Policy,
-) -> Judgement {
+) -> DefinitionReport {
     let of_stream = match (stream, &definition.stream) {
         (Some(stream), _) => selects(policy, stream),
         (None, Some(name)) => policy.streams.names.selects(name.as_str()),
         (None, None) => true,
     };
-    let mut judgement = Judgement {
+    let mut judgement = DefinitionReport {
         selected: of_stream && policy.consumers.selects(definition.name.as_str()),
         opted_out: opted_out(&definition.metadata)
             || stream.is_some_and(|stream| opted_out(&stream.metadata)),
-        ..Judgement::default()
+        ..DefinitionReport::default()
     };
     let may_stay = matches!(policy.topology, TopologyKey::ServerTag { prefix: _ })
         && definition.replicas == Some(1)

@@ -12,14 +12,14 @@ use crate::demand::{Home, HomeHistory, Tally, decide, elapsed};
 use crate::history::History;
 use crate::names::{AssetName, Location, StreamName};
 use crate::policy::{Policy, opted_out};
-use crate::safety::{self, Ground};
+use crate::safety::{self, SafetyContext};
 use crate::score;
 use crate::snapshot::{AccountView, Consumer, Gap, Stream};
 use crate::topology::{LocationMap, ServerIx};
 
 /// Everything besides snapshot and policy that a decision depends on.
 #[derive(Clone, Debug)]
-pub struct Circumstances<'a> {
+pub struct EvaluationContext<'a> {
     /// The moment of the decision.
     pub now: Timestamp,
     /// A view older than this decides nothing.
@@ -141,7 +141,7 @@ impl Counts {
 
 /// Leaders of selected assets per location.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Leaders {
+pub struct LeaderCounts {
     /// Streams led there.
     pub streams: u32,
     /// Consumers led there.
@@ -167,7 +167,7 @@ pub struct Evaluation {
     /// Consumers likewise.
     pub consumers: Counts,
     /// Leaders per location.
-    pub leaders: BTreeMap<Location, Leaders>,
+    pub leaders: BTreeMap<Location, LeaderCounts>,
     /// Misplaced and held assets, in the view's order.
     pub findings: Vec<Finding>,
 }
@@ -180,22 +180,22 @@ impl Evaluation {
 }
 
 /// Judges every selected asset of a view.
-pub fn evaluate(view: &AccountView, policy: &Policy, circumstances: &Circumstances<'_>) -> Evaluation {
+pub fn evaluate(view: &AccountView, policy: &Policy, eval_context: &EvaluationContext<'_>) -> Evaluation {
     let locations = LocationMap::new(&view.topology, &policy.topology);
     let tally = Tally::new(view, &locations, &policy.clients, &policy.home);
-    let stale = elapsed(view.observed_at, circumstances.now) > circumstances.stale_after;
+    let stale = elapsed(view.observed_at, eval_context.now) > eval_context.stale_after;
     let other_domain = other_domain(view, policy);
     let (home, home_history) = if view.gaps.is_empty() && other_domain.is_none() && !stale {
         let (home, history) = decide(
             &tally,
             &policy.home,
-            &circumstances.history.home,
-            circumstances.now,
-            circumstances.stale_after,
+            &eval_context.history.home,
+            eval_context.now,
+            eval_context.stale_after,
         );
         (Some(home), history)
     } else {
-        (None, circumstances.history.home.clone())
+        (None, eval_context.history.home.clone())
     };
     let mut evaluation = Evaluation {
         gaps: other_domain
@@ -214,7 +214,7 @@ pub fn evaluate(view: &AccountView, policy: &Policy, circumstances: &Circumstanc
     };
     // Its streams may bear the names of those that are meant.
     if other_domain.is_none() {
-        judge_all(view, policy, circumstances, &locations, &mut evaluation);
+        judge_all(view, policy, eval_context, &locations, &mut evaluation);
     }
     evaluation
 }
@@ -234,7 +234,7 @@ fn other_domain(view: &AccountView, policy: &Policy) -> Option<Gap> {
 fn judge_all(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     locations: &LocationMap,
     evaluation: &mut Evaluation,
 ) {
@@ -248,26 +248,26 @@ fn judge_all(
         Some(home) => home.reference().cloned(),
         None => settled,
     };
-    let ground = reference.as_ref().map(|home| {
-        Ground::new(
+    let safety_context = reference.as_ref().map(|home| {
+        SafetyContext::new(
             view,
             policy,
-            circumstances,
+            eval_context,
             locations,
             home,
             evaluation.home.as_ref(),
         )
     });
-    let mut leaders = vec![Leaders::default(); view.topology.servers().len()];
+    let mut leaders = vec![LeaderCounts::default(); view.topology.servers().len()];
     for (stream, at) in view.streams.iter().zip(0u32..) {
         if !policy.streams.selects(stream) {
             continue;
         }
-        let verdict = judge_stream(ground.as_ref(), stream);
+        let verdict = judge_stream(safety_context.as_ref(), stream);
         count_leader(&mut leaders, stream.group.leader, |row| row.streams += 1);
         record(
             evaluation,
-            ground.as_ref(),
+            safety_context.as_ref(),
             AssetIx::Stream(at),
             stream.group.leader,
             stream.message_rate,
@@ -277,12 +277,12 @@ fn judge_all(
             if !policy.selects_consumer(consumer) {
                 continue;
             }
-            let judged = judge_consumer(ground.as_ref(), stream, verdict, consumer);
+            let judged = judge_consumer(safety_context.as_ref(), stream, verdict, consumer);
             count_leader(&mut leaders, consumer.group.leader, |row| row.consumers += 1);
             let asset = AssetIx::Consumer(at, nth);
             record(
                 evaluation,
-                ground.as_ref(),
+                safety_context.as_ref(),
                 asset,
                 consumer.group.leader,
                 consumer.message_rate,
@@ -299,7 +299,7 @@ fn judge_all(
     }
 }
 
-fn count_leader(leaders: &mut [Leaders], leader: Option<ServerIx>, add: impl FnOnce(&mut Leaders)) {
+fn count_leader(leaders: &mut [LeaderCounts], leader: Option<ServerIx>, add: impl FnOnce(&mut LeaderCounts)) {
     if let Some(row) = leader.and_then(|server| leaders.get_mut(usize::from(server.0))) {
         add(row);
     }
@@ -307,7 +307,7 @@ fn count_leader(leaders: &mut [Leaders], leader: Option<ServerIx>, add: impl FnO
 
 fn record(
     evaluation: &mut Evaluation,
-    ground: Option<&Ground<'_>>,
+    safety_context: Option<&SafetyContext<'_>>,
     asset: AssetIx,
     leader: Option<ServerIx>,
     rate: Option<f32>,
@@ -317,7 +317,7 @@ fn record(
         AssetIx::Stream(_) => &mut evaluation.streams,
         AssetIx::Consumer(_, _) => &mut evaluation.consumers,
     };
-    let (Some(verdict), Some(ground)) = (verdict, ground) else {
+    let (Some(verdict), Some(safety_context)) = (verdict, safety_context) else {
         counts.total += 1;
         return;
     };
@@ -325,7 +325,7 @@ fn record(
     match verdict {
         Verdict::InPlace | Verdict::Ignored(_) => {}
         Verdict::Misplaced(_) | Verdict::Held(_, _) => {
-            let gain = score::gain(rate, ground.round_trip_from(leader));
+            let gain = score::gain(rate, safety_context.round_trip_from(leader));
             evaluation.findings.push(Finding {
                 asset,
                 leader,
@@ -337,28 +337,32 @@ fn record(
 }
 
 /// `None` when there is no home to judge against.
-fn judge_stream(ground: Option<&Ground<'_>>, stream: &Stream) -> Option<Verdict> {
+fn judge_stream(safety_context: Option<&SafetyContext<'_>>, stream: &Stream) -> Option<Verdict> {
     if opted_out(&stream.metadata) {
         return Some(Verdict::Ignored(FindingReason::OptedOut));
     }
-    let ground = ground?;
-    if stream.group.leader.is_some_and(|leader| ground.is_home(leader)) {
+    let safety_context = safety_context?;
+    if stream
+        .group
+        .leader
+        .is_some_and(|leader| safety_context.is_home(leader))
+    {
         return Some(Verdict::InPlace);
     }
-    let cure = if ground.has_peer_home(&stream.group) {
+    let cure = if safety_context.has_peer_home(&stream.group) {
         Cure::StepDown
     } else {
         Cure::Move
     };
     let held = match cure {
-        Cure::StepDown => safety::why_stream_step_down_held(ground, stream),
-        Cure::Move | Cure::FollowStream => safety::why_move_held(ground, stream),
+        Cure::StepDown => safety::why_stream_step_down_held(safety_context, stream),
+        Cure::Move | Cure::FollowStream => safety::why_move_held(safety_context, stream),
     };
     Some(held.map_or(Verdict::Misplaced(cure), |reason| Verdict::Held(cure, reason)))
 }
 
 fn judge_consumer(
-    ground: Option<&Ground<'_>>,
+    safety_context: Option<&SafetyContext<'_>>,
     stream: &Stream,
     of_stream: Option<Verdict>,
     consumer: &Consumer,
@@ -369,8 +373,12 @@ fn judge_consumer(
     if !consumer.durable {
         return Some(Verdict::Ignored(FindingReason::Ephemeral));
     }
-    let ground = ground?;
-    if consumer.group.leader.is_some_and(|leader| ground.is_home(leader)) {
+    let safety_context = safety_context?;
+    if consumer
+        .group
+        .leader
+        .is_some_and(|leader| safety_context.is_home(leader))
+    {
         return Some(Verdict::InPlace);
     }
     match of_stream {
@@ -389,7 +397,7 @@ fn judge_consumer(
         )
         | None => {}
     }
-    let held = safety::why_consumer_step_down_held(ground, stream, consumer);
+    let held = safety::why_consumer_step_down_held(safety_context, stream, consumer);
     Some(held.map_or(Verdict::Misplaced(Cure::StepDown), |reason| {
         Verdict::Held(Cure::StepDown, reason)
     }))

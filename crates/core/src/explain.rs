@@ -3,13 +3,13 @@
 pub mod amounts;
 mod held;
 
-use self::held::Held;
+use self::held::HeldAsset;
 use crate::demand::Home;
-use crate::evaluate::{Circumstances, Cure, Evaluation, Finding, Verdict};
+use crate::evaluate::{Cure, Evaluation, EvaluationContext, Finding, Verdict};
 use crate::names::ClusterName;
 use crate::policy::Policy;
 use crate::refusal::may_not;
-use crate::safety::Ground;
+use crate::safety::SafetyContext;
 use crate::score::MoveCost;
 use crate::snapshot::{AccountView, Gap};
 use crate::topology::LocationMap;
@@ -62,15 +62,15 @@ pub fn gap_text(gap: &Gap) -> String {
 pub fn explain(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
     finding: &Finding,
 ) -> String {
     let home = evaluation.home.as_ref().and_then(Home::reference);
     let locations = LocationMap::new(&view.topology, &policy.topology);
-    let ground = home.map(|location| {
+    let safety_context = home.map(|location| {
         let decided = evaluation.home.as_ref();
-        Ground::new(view, policy, circumstances, &locations, location, decided)
+        SafetyContext::new(view, policy, eval_context, &locations, location, decided)
     });
     let home = home.map_or_else(|| "home".to_owned(), ToString::to_string);
     match finding.verdict {
@@ -79,18 +79,18 @@ pub fn explain(
         Verdict::Misplaced(Cure::StepDown) => format!("a caught-up peer in {home} can take over"),
         Verdict::Misplaced(Cure::Move) => {
             let stream = view.streams.get(finding.asset.stream() as usize);
-            let cost = ground
+            let cost = safety_context
                 .zip(stream)
-                .map(|(ground, stream)| ground.move_cost(stream));
+                .map(|(safety_context, stream)| safety_context.move_cost(stream));
             let cost = cost.map_or_else(String::new, |cost| format!("; {}", cost_text(&cost)));
             format!("no peer in {home}: the stream's replicas have to move there{cost}")
         }
         Verdict::Misplaced(Cure::FollowStream) => format!("moves to {home} with its stream"),
         Verdict::Held(cure, reason) => {
-            let held = Held::new(view, policy, circumstances, evaluation, finding.asset, cure);
+            let held = HeldAsset::new(view, policy, eval_context, evaluation, finding.asset, cure);
             held.map_or_else(
                 || reason.explanation().to_owned(),
-                |held| held.text(ground.as_ref(), reason),
+                |held| held.text(safety_context.as_ref(), reason),
             )
         }
     }

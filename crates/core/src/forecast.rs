@@ -5,8 +5,8 @@
 //! a policy does not matter to it.
 
 pub mod carried_out;
-mod course;
 mod release;
+mod simulation;
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use leeward_api::vocabulary::FindingReason;
 use serde::Serialize;
 
-use self::course::Course;
-use crate::evaluate::{AssetIx, Circumstances, Evaluation};
+use self::simulation::Simulation;
+use crate::evaluate::{AssetIx, Evaluation, EvaluationContext};
 use crate::plan::Action;
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
@@ -31,16 +31,16 @@ pub const MOST_WAVES: usize = 200;
 #[must_use]
 pub struct Forecast {
     /// In order, none of them empty. What may begin now is the first one, if that is `at` the moment of the forecast.
-    pub waves: Vec<Wave>,
+    pub waves: Vec<ActionBatch>,
     /// What stays where it is until something other than time changes, and why; positions in the view, in its order.
     pub never: Vec<(AssetIx, FindingReason)>,
     /// Where the forecast ends although time would release more.
-    pub cut: Option<Cut>,
+    pub cut: Option<Truncation>,
 }
 
 /// Actions that may begin at one time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Wave {
+pub struct ActionBatch {
     /// When. The same as that of the wave before, when that is over in a moment.
     pub at: Timestamp,
     /// In order.
@@ -50,7 +50,7 @@ pub struct Wave {
 /// The end of a forecast that could go on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Cut {
+pub struct Truncation {
     /// Nothing is told of this moment and those after it.
     pub at: Timestamp,
     /// What waits then, and what for; positions in the view, in its order.
@@ -62,13 +62,13 @@ pub struct Cut {
 pub fn forecast(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
 ) -> Forecast {
     if !evaluation.conclusive() {
         return Forecast::default();
     }
-    Course::new(view, policy, circumstances).run(evaluation)
+    Simulation::new(view, policy, eval_context).run(evaluation)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ const WORTH_MEASURING: u64 = 16 << 20;
 
 /// How an operation ended, as far as it is remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct EndedOperation {
     /// The asset.
     pub asset: AssetName,
     /// How.
@@ -69,12 +69,12 @@ pub struct Ended {
     /// When.
     pub at: Timestamp,
     /// Of a move, where to, how many bytes, and how long it took.
-    pub moved: Option<Moved>,
+    pub moved: Option<MoveRecord>,
 }
 
 /// A move that ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Moved {
+pub struct MoveRecord {
     /// Where to.
     pub to: Location,
     /// Bytes of one replica.
@@ -85,7 +85,7 @@ pub struct Moved {
 
 /// What the end of an operation changed for all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerNews {
+pub enum BreakerTransition {
     /// Nothing.
     None,
     /// The breaker opened.
@@ -102,10 +102,10 @@ impl History {
 
     /// Remembers the end of an operation. One that sent no request leaves no trace, but for an attempt where somebody else
     /// answered for the servers: that does not pass by itself.
-    pub fn record(&mut self, ended: &Ended, rules: &Disruption) -> BreakerNews {
+    pub fn record(&mut self, ended: &EndedOperation, rules: &Disruption) -> BreakerTransition {
         self.ledger.end(&ended.asset, ended.requests > 0, ended.at);
         if ended.requests == 0 && ended.reason != Some(FindingReason::AnswersDiffer) {
-            return BreakerNews::None;
+            return BreakerTransition::None;
         }
         let entry = self.assets.entry(ended.asset.clone()).or_insert(AssetHistory {
             attempts: 0,
@@ -123,7 +123,7 @@ impl History {
             }
         };
         if ended.requests == 0 {
-            return BreakerNews::None;
+            return BreakerTransition::None;
         }
         if ended.reason == Some(FindingReason::Contested) {
             entry.undone = entry.undone.saturating_add(1);
@@ -138,13 +138,13 @@ impl History {
         self.breaker_hears(ended, &rules.circuit_breaker)
     }
 
-    fn breaker_hears(&mut self, ended: &Ended, rules: &BreakerRules) -> BreakerNews {
+    fn breaker_hears(&mut self, ended: &EndedOperation, rules: &BreakerRules) -> BreakerTransition {
         match ended.result {
-            ActionResult::Succeeded if self.breaker.succeeded(rules, ended.at) => BreakerNews::Closed,
+            ActionResult::Succeeded if self.breaker.succeeded(rules, ended.at) => BreakerTransition::Closed,
             ActionResult::Failed | ActionResult::TimedOut | ActionResult::Stalled
                 if self.breaker.failed(rules, ended.at) =>
             {
-                BreakerNews::Opened
+                BreakerTransition::Opened
             }
             // A hand-over to another peer than the one in home harms nobody; attempts limit those.
             ActionResult::Missed
@@ -152,7 +152,7 @@ impl History {
             | ActionResult::Succeeded
             | ActionResult::Failed
             | ActionResult::TimedOut
-            | ActionResult::Stalled => BreakerNews::None,
+            | ActionResult::Stalled => BreakerTransition::None,
         }
     }
 

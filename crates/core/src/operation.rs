@@ -1,13 +1,13 @@
 //! The state machine of one action: checked again right before, requested, judged by what is read back (P4, P9).
 //!
 //! Pure: the engine reads assets, asks these functions what that means, and does as told. [`before`] and [`after`] judge
-//! the action itself; a [`Proof`] whether a consumer goes on; [`after_cancel`] a move that was called off; [`refresh`]
+//! the action itself; a [`ResumeCheck`] whether a consumer goes on; [`after_cancel`] a move that was called off; [`refresh`]
 //! the streams that read a stream that moved.
 
+mod asset_info;
 mod cancel;
 mod check;
 mod proof;
-mod reading;
 mod refresh;
 mod verify;
 
@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::ServerName;
 
+pub use asset_info::{AssetInfo, PeerInfo, Progress, ReadResult, Upstream};
 pub use cancel::{CANCEL_TIMEOUT, after_cancel, left_to_the_servers};
 pub use check::{before, before_consumers};
-pub use proof::{Going, Proof, Proven, STALL_AFTER, goes_on, proven_move, proven_step_down};
-pub use reading::{PeerReading, Progress, Reading, Sighting, Upstream};
-pub use refresh::{HEARS_AGAIN, REFRESH_GRACE, Refresh, Since, hears, refresh, refreshed};
+pub use proof::{
+    ConsumerProgress, ResumeCheck, ResumeResult, STALL_AFTER, goes_on, proven_move, proven_step_down,
+};
+pub use refresh::{HEARS_AGAIN, REFRESH_GRACE, Refresh, TargetReached, hears, refresh, refreshed};
 pub use verify::{after, arrives, handed_over};
 
 /// How long a hand-over may take: a failed transfer means an ordinary election of 4–9 s (nats-facts N14).
@@ -46,7 +48,7 @@ pub struct VerifyLimits {
 
 /// What to do before the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Before {
+pub enum Preflight {
     /// Send it.
     Request,
     /// Do not: the world has changed since the plan.
@@ -55,7 +57,7 @@ pub enum Before {
 
 /// The last request of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct SentRequest {
     /// The leader that was asked.
     pub of: ServerName,
     /// When.
@@ -66,7 +68,7 @@ pub struct Asked {
 
 /// What a look after the request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum Verification {
     /// Look again.
     Wait,
     /// The leader is outside home still; ask again.

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::admission::admit;
 use crate::demand::Home;
-use crate::evaluate::{AssetIx, Circumstances, Cure, Evaluation, Finding, Verdict, asset_name};
+use crate::evaluate::{AssetIx, Cure, Evaluation, EvaluationContext, Finding, Verdict, asset_name};
 use crate::names::{AssetName, ConsumerName, ServerName, StreamName};
 use crate::policy::Policy;
-use crate::safety::Ground;
+use crate::safety::SafetyContext;
 use crate::score::{MoveCost, STEP_DOWN_COST};
 use crate::snapshot::AccountView;
 use crate::spread::{Spread, group_of};
@@ -41,12 +41,12 @@ pub struct Action {
     /// The leader that was seen; another one by then means that somebody else acted.
     pub from: ServerName,
     /// What to do.
-    pub deed: Deed,
+    pub deed: ActionKind,
 }
 
 /// The ways to bring a leader home.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Deed {
+pub enum ActionKind {
     /// Hand the leadership over.
     StepDown(StepDown),
     /// Edit the stream's placement.
@@ -75,14 +75,14 @@ pub const MOST_WATCHED: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepDown {
     /// Who takes over.
-    pub aim: Aim,
+    pub successor: Successor,
     /// The asset's peers in home: any of them as leader is a success.
     pub home_peers: Vec<ServerName>,
 }
 
 /// Who takes a leadership over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Aim {
+pub enum Successor {
     /// This peer (servers from 2.11 on, nats-facts N10).
     Peer(ServerName),
     /// Whom the servers choose; repeated until one in home leads or attempts are used up.
@@ -93,23 +93,23 @@ impl Action {
     /// What kind of action it is.
     pub fn kind(&self) -> ActionType {
         match &self.deed {
-            Deed::Move(_) => ActionType::StreamPlacement,
-            Deed::StepDown(_) => step_down_of(&self.asset),
+            ActionKind::Move(_) => ActionType::StreamPlacement,
+            ActionKind::StepDown(_) => step_down_of(&self.asset),
         }
     }
 
     /// The server that will lead, where that is known.
     pub fn target(&self) -> Option<&ServerName> {
         match &self.deed {
-            Deed::StepDown(StepDown {
-                aim: Aim::Peer(server),
+            ActionKind::StepDown(StepDown {
+                successor: Successor::Peer(server),
                 home_peers: _,
             }) => Some(server),
-            Deed::StepDown(StepDown {
-                aim: Aim::Anyone,
+            ActionKind::StepDown(StepDown {
+                successor: Successor::Anyone,
                 home_peers: _,
             })
-            | Deed::Move(_) => None,
+            | ActionKind::Move(_) => None,
         }
     }
 }
@@ -126,7 +126,7 @@ pub fn step_down_of(asset: &AssetName) -> ActionType {
 pub fn plan(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
 ) -> Plan {
     let Some(Home::Settled { location, since: _ }) = evaluation.home.as_ref() else {
@@ -136,17 +136,17 @@ pub fn plan(
         return Plan::default();
     }
     let locations = LocationMap::new(&view.topology, &policy.topology);
-    let ground = Ground::new(
+    let safety_context = SafetyContext::new(
         view,
         policy,
-        circumstances,
+        eval_context,
         &locations,
         location,
         evaluation.home.as_ref(),
     );
-    let ranked = rank(view, &ground, evaluation);
-    let held = moves::waiting(view, &ground, &ranked);
-    let chosen = new_leaders(view, &ground, &ranked);
+    let ranked = rank(view, &safety_context, evaluation);
+    let held = moves::waiting(view, &safety_context, &ranked);
+    let chosen = new_leaders(view, &safety_context, &ranked);
     let actions = ranked
         .iter()
         .filter(|finding| !held.contains_key(&finding.asset))
@@ -154,11 +154,11 @@ pub fn plan(
             let deed = match finding.verdict {
                 Verdict::Misplaced(Cure::Move) => {
                     let stream = view.streams.get(finding.asset.stream() as usize)?;
-                    Deed::Move(Box::new(moves::move_of(view, policy, &ground, stream)?))
+                    ActionKind::Move(Box::new(moves::move_of(view, policy, &safety_context, stream)?))
                 }
                 Verdict::Misplaced(Cure::StepDown) => {
                     let chosen = chosen.get(&finding.asset).copied();
-                    Deed::StepDown(step_down(view, &ground, finding, chosen)?)
+                    ActionKind::StepDown(step_down(view, &safety_context, finding, chosen)?)
                 }
                 Verdict::Misplaced(Cure::FollowStream)
                 | Verdict::InPlace
@@ -172,16 +172,20 @@ pub fn plan(
             })
         })
         .collect();
-    admit(view, policy, circumstances, evaluation, Plan { actions, held })
+    admit(view, policy, eval_context, evaluation, Plan { actions, held })
 }
 
 /// Movable findings by gain per cost; a consumer never ranks before the action on its stream.
-fn rank<'e>(view: &AccountView, ground: &Ground<'_>, evaluation: &'e Evaluation) -> Vec<&'e Finding> {
+fn rank<'e>(
+    view: &AccountView,
+    safety_context: &SafetyContext<'_>,
+    evaluation: &'e Evaluation,
+) -> Vec<&'e Finding> {
     let following = gains_of_followers(evaluation);
     let mut stream_score: Option<(u32, f32)> = None;
     let mut ranked: Vec<(f32, &Finding)> = Vec::with_capacity(evaluation.findings.len());
     for finding in &evaluation.findings {
-        let Some(own) = gain_per_cost(view, ground, &following, finding) else {
+        let Some(own) = gain_per_cost(view, safety_context, &following, finding) else {
             continue;
         };
         let score = match (finding.asset, stream_score) {
@@ -211,7 +215,7 @@ fn gains_of_followers(evaluation: &Evaluation) -> BTreeMap<u32, f32> {
 /// `None` for what no action of its own cures.
 fn gain_per_cost(
     view: &AccountView,
-    ground: &Ground<'_>,
+    safety_context: &SafetyContext<'_>,
     following: &BTreeMap<u32, f32>,
     finding: &Finding,
 ) -> Option<f32> {
@@ -221,7 +225,7 @@ fn gain_per_cost(
             let at = finding.asset.stream();
             let gain = finding.gain + following.get(&at).copied().unwrap_or(0.0);
             let stream = view.streams.get(at as usize)?;
-            Some(gain / ground.move_cost(stream).weight())
+            Some(gain / safety_context.move_cost(stream).weight())
         }
         Verdict::Misplaced(Cure::FollowStream)
         | Verdict::InPlace
@@ -230,13 +234,17 @@ fn gain_per_cost(
     }
 }
 
-fn new_leaders(view: &AccountView, ground: &Ground<'_>, ranked: &[&Finding]) -> BTreeMap<AssetIx, ServerIx> {
+fn new_leaders(
+    view: &AccountView,
+    safety_context: &SafetyContext<'_>,
+    ranked: &[&Finding],
+) -> BTreeMap<AssetIx, ServerIx> {
     let wanting: Vec<(AssetIx, Vec<ServerIx>)> = ranked
         .iter()
         .filter(|finding| finding.verdict == Verdict::Misplaced(Cure::StepDown))
         .filter_map(|finding| {
             let group = group_of(view, finding.asset)?;
-            Some((finding.asset, ground.eligible(group).collect()))
+            Some((finding.asset, safety_context.eligible(group).collect()))
         })
         .collect();
     Spread::new(view).assign(&wanting)
@@ -244,7 +252,7 @@ fn new_leaders(view: &AccountView, ground: &Ground<'_>, ranked: &[&Finding]) -> 
 
 fn step_down(
     view: &AccountView,
-    ground: &Ground<'_>,
+    safety_context: &SafetyContext<'_>,
     finding: &Finding,
     chosen: Option<ServerIx>,
 ) -> Option<StepDown> {
@@ -252,15 +260,15 @@ fn step_down(
     let home_peers = group
         .peers
         .iter()
-        .filter(|peer| ground.is_home(peer.server))
+        .filter(|peer| safety_context.is_home(peer.server))
         .filter_map(|peer| server_name(view, peer.server));
-    let aim = if ground.takes_aim(group) {
-        Aim::Peer(server_name(view, chosen?)?)
+    let successor = if safety_context.takes_aim(group) {
+        Successor::Peer(server_name(view, chosen?)?)
     } else {
-        Aim::Anyone
+        Successor::Anyone
     };
     Some(StepDown {
-        aim,
+        successor,
         home_peers: home_peers.collect(),
     })
 }

@@ -14,7 +14,7 @@ use leeward_api::vocabulary::{Check, FindingReason, InPlaceReason, ObservedReaso
 use self::general::{advice, gateway, general_findings};
 use crate::demand::Home;
 use crate::evaluate::{
-    AssetIx, Circumstances, Counts, Cure, Evaluation, Finding, Leaders, Verdict, asset_name,
+    AssetIx, Counts, Cure, Evaluation, EvaluationContext, Finding, LeaderCounts, Verdict, asset_name,
 };
 use crate::explain::{explain, gap_text};
 use crate::names::{AssetName, Location};
@@ -61,13 +61,12 @@ pub struct Report {
 pub fn report(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
     previous: &[FindingStatus],
 ) -> Report {
     let locations = locations(view, policy, evaluation);
-    let (findings, findings_omitted) =
-        findings(view, policy, circumstances, evaluation, &locations, previous);
+    let (findings, findings_omitted) = findings(view, policy, eval_context, evaluation, &locations, previous);
     Report {
         observed: observed(evaluation),
         in_place: in_place(policy, evaluation),
@@ -243,7 +242,7 @@ fn locations(view: &AccountView, policy: &Policy, evaluation: &Evaluation) -> Ve
     // What is not seen may be led there.
     let led_at_all = evaluation.streams.total > 0 && evaluation.conclusive();
     let row = |location: &Location| {
-        let leaders: Leaders = evaluation.leaders.get(location).copied().unwrap_or_default();
+        let leaders: LeaderCounts = evaluation.leaders.get(location).copied().unwrap_or_default();
         let connections = evaluation.tally.connections(location);
         let percent = evaluation.tally.percent(location);
         LocationStatus {
@@ -328,7 +327,7 @@ fn in_place_of(evaluation: &Evaluation) -> Option<String> {
 fn findings(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
     locations: &[LocationStatus],
     previous: &[FindingStatus],
@@ -344,7 +343,7 @@ fn findings(
         Some(finding_status(
             view,
             policy,
-            circumstances,
+            eval_context,
             evaluation,
             &map,
             finding,
@@ -362,7 +361,7 @@ fn findings(
                 && before.location == finding.location
         };
         let since = previous.iter().find(same).and_then(|before| before.since.clone());
-        finding.since = since.or(Some(Time(circumstances.now)));
+        finding.since = since.or(Some(Time(eval_context.now)));
     }
     let omitted = all - listed.len();
     (listed, omitted)
@@ -371,7 +370,7 @@ fn findings(
 fn finding_status(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
     map: &LocationMap,
     finding: &Finding,
@@ -382,9 +381,9 @@ fn finding_status(
         Verdict::Held(cure, reason) => (Some(cure), Some(reason)),
         Verdict::InPlace | Verdict::Ignored(_) => (None, None),
     };
-    let (history, rules) = (circumstances.history, &policy.disruption);
+    let (history, rules) = (eval_context.history, &policy.disruption);
     let remembered = history.assets.get(asset);
-    let cooling = history.stands_against(asset, rules, circumstances.now) == Some(FindingReason::CoolingDown);
+    let cooling = history.stands_against(asset, rules, eval_context.now) == Some(FindingReason::CoolingDown);
     FindingStatus {
         check: match finding.asset {
             AssetIx::Stream(_) => Check::StreamLeaderMisplaced,
@@ -401,11 +400,11 @@ fn finding_status(
             .map(ToString::to_string),
         remedy: remedy(cure, finding.asset),
         reason,
-        message: explain(view, policy, circumstances, evaluation, finding),
+        message: explain(view, policy, eval_context, evaluation, finding),
         since: None,
         attempts: remembered.map_or(0, |past| i32::try_from(past.attempts).unwrap_or(i32::MAX)),
         next_attempt_time: history
-            .cooling_until(asset, rules, circumstances.now)
+            .cooling_until(asset, rules, eval_context.now)
             .filter(|_| cooling)
             .map(Time),
     }

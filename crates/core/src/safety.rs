@@ -1,20 +1,20 @@
 //! Why an asset may not move now: a list of named checks per cure, run in order; the first that speaks holds.
 //!
-//! Adding a rule is adding a line to one of the three lists. Checks ask a [`Ground`]; those that ask whether it is quiet
+//! Adding a rule is adding a line to one of the three lists. Checks ask a [`SafetyContext`]; those that ask whether it is quiet
 //! enough around an asset are `gates`.
 
-mod families;
 mod gates;
-mod ground;
+mod safety_context;
+mod source_graph;
 
 use leeward_api::vocabulary::{ActionType, FindingReason};
 
-pub use self::families::Families;
 use self::gates::{
     ack_pending_high, any_consumer, any_peer_lagging, pinned_client, recently_elected, server_just_started,
     servers_just_started, target_lagging,
 };
-pub use self::ground::Ground;
+pub use self::safety_context::SafetyContext;
+pub use self::source_graph::SourceGraph;
 use crate::policy::Gates;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
 use crate::topology::SAFE_MOVE;
@@ -44,64 +44,67 @@ pub fn is_moving(stream: &Stream) -> bool {
 }
 
 /// Why a stream's leadership may not be handed to a peer in home.
-pub fn why_stream_step_down_held(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
+pub fn why_stream_step_down_held(
+    safety_context: &SafetyContext<'_>,
+    stream: &Stream,
+) -> Option<FindingReason> {
     no_leader(&stream.group)
         .or_else(|| move_in_progress(stream))
-        .or_else(|| action_disabled(ground.policy.actions.stream_step_down))
-        .or_else(|| denied(ground, ActionType::StreamStepDown))
+        .or_else(|| action_disabled(safety_context.policy.actions.stream_step_down))
+        .or_else(|| denied(safety_context, ActionType::StreamStepDown))
         .or_else(|| quorum_at_risk(&stream.group))
-        .or_else(|| target_lagging(ground, &stream.group))
-        .or_else(|| server_just_started(ground, &stream.group))
-        .or_else(|| recently_elected(ground, &stream.group))
-        .or_else(|| not_settled(ground))
-        .or_else(|| ground.tried_before(stream, None))
-        .or_else(|| outside_window(ground, ActionType::StreamStepDown))
+        .or_else(|| target_lagging(safety_context, &stream.group))
+        .or_else(|| server_just_started(safety_context, &stream.group))
+        .or_else(|| recently_elected(safety_context, &stream.group))
+        .or_else(|| not_settled(safety_context))
+        .or_else(|| safety_context.tried_before(stream, None))
+        .or_else(|| outside_window(safety_context, ActionType::StreamStepDown))
 }
 
 /// Why a consumer's leadership may not be handed to a peer in home.
 pub fn why_consumer_step_down_held(
-    ground: &Ground<'_>,
+    safety_context: &SafetyContext<'_>,
     stream: &Stream,
     consumer: &Consumer,
 ) -> Option<FindingReason> {
     no_leader(&consumer.group)
         .or_else(|| stream_moving(stream))
-        .or_else(|| no_peer_home(ground, &consumer.group))
-        .or_else(|| action_disabled(ground.policy.actions.consumer_step_down))
-        .or_else(|| denied(ground, ActionType::ConsumerStepDown))
+        .or_else(|| no_peer_home(safety_context, &consumer.group))
+        .or_else(|| action_disabled(safety_context.policy.actions.consumer_step_down))
+        .or_else(|| denied(safety_context, ActionType::ConsumerStepDown))
         .or_else(|| pinned_client(consumer))
         .or_else(|| quorum_at_risk(&consumer.group))
         .or_else(|| quorum_at_risk(&stream.group))
-        .or_else(|| target_lagging(ground, &consumer.group))
-        .or_else(|| server_just_started(ground, &consumer.group))
-        .or_else(|| recently_elected(ground, &consumer.group))
-        .or_else(|| ack_pending_high(ground, consumer))
-        .or_else(|| not_settled(ground))
-        .or_else(|| ground.tried_before(stream, Some(consumer)))
-        .or_else(|| outside_window(ground, ActionType::ConsumerStepDown))
+        .or_else(|| target_lagging(safety_context, &consumer.group))
+        .or_else(|| server_just_started(safety_context, &consumer.group))
+        .or_else(|| recently_elected(safety_context, &consumer.group))
+        .or_else(|| ack_pending_high(safety_context, consumer))
+        .or_else(|| not_settled(safety_context))
+        .or_else(|| safety_context.tried_before(stream, Some(consumer)))
+        .or_else(|| outside_window(safety_context, ActionType::ConsumerStepDown))
 }
 
 /// Why a stream may not be moved to home.
-pub fn why_move_held(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
+pub fn why_move_held(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
     no_leader(&stream.group)
         .or_else(|| move_in_progress(stream))
-        .or_else(|| moves_disabled(ground, stream))
-        .or_else(|| denied(ground, ActionType::StreamPlacement))
-        .or_else(|| managed_elsewhere(ground, stream))
-        .or_else(|| unfit_versions(ground))
+        .or_else(|| moves_disabled(safety_context, stream))
+        .or_else(|| denied(safety_context, ActionType::StreamPlacement))
+        .or_else(|| managed_elsewhere(safety_context, stream))
+        .or_else(|| unfit_versions(safety_context))
         .or_else(|| any_consumer(stream, pinned_client))
         .or_else(|| quorum_at_risk(&stream.group))
-        .or_else(|| any_peer_lagging(ground, &stream.group))
-        .or_else(|| bytes_over_limit(ground, stream))
-        .or_else(|| stall_too_long(ground, stream))
-        .or_else(|| no_room(ground, stream))
-        .or_else(|| servers_just_started(ground, stream))
-        .or_else(|| relative_moving(ground, stream))
-        .or_else(|| recently_elected(ground, &stream.group))
-        .or_else(|| any_consumer(stream, |consumer| ack_pending_high(ground, consumer)))
-        .or_else(|| not_settled(ground))
-        .or_else(|| ground.tried_before(stream, None))
-        .or_else(|| outside_window(ground, ActionType::StreamPlacement))
+        .or_else(|| any_peer_lagging(safety_context, &stream.group))
+        .or_else(|| bytes_over_limit(safety_context, stream))
+        .or_else(|| stall_too_long(safety_context, stream))
+        .or_else(|| no_room(safety_context, stream))
+        .or_else(|| servers_just_started(safety_context, stream))
+        .or_else(|| relative_moving(safety_context, stream))
+        .or_else(|| recently_elected(safety_context, &stream.group))
+        .or_else(|| any_consumer(stream, |consumer| ack_pending_high(safety_context, consumer)))
+        .or_else(|| not_settled(safety_context))
+        .or_else(|| safety_context.tried_before(stream, None))
+        .or_else(|| outside_window(safety_context, ActionType::StreamPlacement))
 }
 
 /// What holds the consumers of a stream whose move is held.
@@ -129,8 +132,8 @@ fn action_disabled(enabled: bool) -> Option<FindingReason> {
     (!enabled).then_some(FindingReason::ActionDisabled)
 }
 
-fn moves_disabled(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
-    match (&ground.policy.actions.stream_placement, stream.replicas) {
+fn moves_disabled(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
+    match (&safety_context.policy.actions.stream_placement, stream.replicas) {
         (Some(_), _) => None,
         // Only a move could help, and nobody wants moves: what is left to say is that it has one peer.
         (None, 1) => Some(FindingReason::SinglePeer),
@@ -138,8 +141,8 @@ fn moves_disabled(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason>
     }
 }
 
-fn no_peer_home(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
-    if ground.has_peer_home(group) {
+fn no_peer_home(safety_context: &SafetyContext<'_>, group: &RaftGroup) -> Option<FindingReason> {
+    if safety_context.has_peer_home(group) {
         None
     } else if group.peers.len() <= 1 {
         Some(FindingReason::SinglePeer)
@@ -148,25 +151,25 @@ fn no_peer_home(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason>
     }
 }
 
-fn denied(ground: &Ground<'_>, action: ActionType) -> Option<FindingReason> {
-    ground
-        .circumstances
+fn denied(safety_context: &SafetyContext<'_>, action: ActionType) -> Option<FindingReason> {
+    safety_context
+        .eval_context
         .denied
         .contains(&action)
         .then_some(FindingReason::PermissionDenied)
 }
 
-fn managed_elsewhere(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
-    ground
-        .circumstances
+fn managed_elsewhere(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
+    safety_context
+        .eval_context
         .managed
         .owner(&stream.name)
         .map(|_| FindingReason::ManagedElsewhere)
 }
 
 /// An edit echoes the whole configuration: servers of another version would drop or refuse fields (nats-facts N31).
-fn unfit_versions(ground: &Ground<'_>) -> Option<FindingReason> {
-    match ground.versions {
+fn unfit_versions(safety_context: &SafetyContext<'_>) -> Option<FindingReason> {
+    match safety_context.versions {
         Some((lowest, _)) if lowest < SAFE_MOVE => Some(FindingReason::ServerTooOld),
         Some((lowest, highest)) if lowest == highest => None,
         Some(_) | None => Some(FindingReason::MixedVersions),
@@ -181,35 +184,43 @@ fn quorum_at_risk(group: &RaftGroup) -> Option<FindingReason> {
         .then_some(FindingReason::QuorumAtRisk)
 }
 
-fn bytes_over_limit(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
-    let limit = ground.policy.actions.stream_placement.as_ref()?.max_bytes?;
+fn bytes_over_limit(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
+    let limit = safety_context
+        .policy
+        .actions
+        .stream_placement
+        .as_ref()?
+        .max_bytes?;
     (stream.bytes > limit).then_some(FindingReason::BytesOverLimit)
 }
 
-fn stall_too_long(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
-    let most = ground.policy.actions.stream_placement.as_ref()?.max_stall;
-    (ground.move_cost(stream).stall > most).then_some(FindingReason::StallTooLong)
+fn stall_too_long(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
+    let most = safety_context.policy.actions.stream_placement.as_ref()?.max_stall;
+    (safety_context.move_cost(stream).stall > most).then_some(FindingReason::StallTooLong)
 }
 
-fn no_room(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
-    ground.move_target(stream).err().map(|error| error.reason())
+fn no_room(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
+    safety_context
+        .move_target(stream)
+        .err()
+        .map(|error| error.reason())
 }
 
 /// A stream waits while another moves that it reads from or that reads from it, over however many steps.
-fn relative_moving(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
-    let moving = ground.moving_relatives(stream).next();
+fn relative_moving(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
+    let moving = safety_context.moving_relatives(stream).next();
     moving.map(|_| FindingReason::MoveInProgress)
 }
 
-fn outside_window(ground: &Ground<'_>, action: ActionType) -> Option<FindingReason> {
-    ground
+fn outside_window(safety_context: &SafetyContext<'_>, action: ActionType) -> Option<FindingReason> {
+    safety_context
         .closed
         .contains(&action)
         .then_some(FindingReason::OutsideWindow)
 }
 
-fn not_settled(ground: &Ground<'_>) -> Option<FindingReason> {
-    (!ground.settled).then_some(FindingReason::Stabilizing)
+fn not_settled(safety_context: &SafetyContext<'_>) -> Option<FindingReason> {
+    (!safety_context.settled).then_some(FindingReason::Stabilizing)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub enum ScheduleError {
 
 /// Whether a schedule is open at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phase {
+pub struct SchedulePhase {
     /// Whether it is.
     pub open: bool,
     /// When that becomes the opposite; none when it never does, as far as is looked ahead.
@@ -119,13 +119,13 @@ impl Schedule {
     }
 
     /// Whether it is open now, and until when that stays so.
-    pub fn at(&self, now: Timestamp) -> Phase {
+    pub fn at(&self, now: Timestamp) -> SchedulePhase {
         match self.open_by(now) {
-            Some(occurrence) => Phase {
+            Some(occurrence) => SchedulePhase {
                 open: true,
                 changes: self.closes(occurrence, now),
             },
-            None => Phase {
+            None => SchedulePhase {
                 open: false,
                 changes: after(now).and_then(|from| self.earliest(from, later(now, HORIZON))),
             },

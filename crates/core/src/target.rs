@@ -1,16 +1,16 @@
 //! Where a stream would move to: the placement that an edit writes, and the servers that fit it and have room, so that
 //! no move is asked for that the servers would refuse.
 
-mod room;
+mod capacity;
 
 use std::collections::BTreeSet;
 
 use leeward_api::vocabulary::FindingReason;
 use serde::{Deserialize, Serialize};
 
-pub use room::{Need, Reserved, Shortage};
+pub use capacity::{Need, Reserved, Shortage};
 
-use self::room::Site;
+use self::capacity::CandidateServer;
 use crate::names::{ClusterName, Location, ServerName, Tag};
 use crate::snapshot::{Placement, Stream};
 use crate::topology::{
@@ -164,14 +164,14 @@ impl<'a> Destination<'a> {
         if matching.is_empty() {
             return Err(TargetError::NoServersMatch);
         }
-        let Seats { count, unique_tag } = seats(&matching, &unique);
+        let ReplicaCapacity { count, unique_tag } = seats(&matching, &unique);
         if count < replicas {
             return Err(TargetError::NotEnoughServers {
                 matching: count,
                 unique_tag,
             });
         }
-        let Parted {
+        let CandidateServers {
             roomy,
             cramped,
             short,
@@ -241,11 +241,11 @@ impl<'a> Destination<'a> {
         matching: Vec<Candidate<'a>>,
         stream: &Stream,
         reserved: &Reserved,
-    ) -> Parted<'a> {
+    ) -> CandidateServers<'a> {
         let need = self.need(stream);
-        let mut parted = Parted::default();
+        let mut parted = CandidateServers::default();
         for candidate in matching {
-            let site = Site {
+            let site = CandidateServer {
                 name: candidate.name,
                 room: candidate.details.room.as_ref(),
                 max_ha_assets: self.max_ha_assets,
@@ -266,7 +266,7 @@ impl<'a> Destination<'a> {
 
 /// Servers that a placement allows, by the room that they have for a stream.
 #[derive(Debug, Default)]
-struct Parted<'a> {
+struct CandidateServers<'a> {
     roomy: Vec<Candidate<'a>>,
     /// What the stream stores does not fit, but the servers would not mind.
     cramped: Vec<Candidate<'a>>,
@@ -292,14 +292,14 @@ fn avoided(cramped: &Candidate<'_>, roomy: &[Candidate<'_>], replicas: usize, re
 
 /// How many replicas of one stream servers can hold.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Seats {
+struct ReplicaCapacity {
     count: usize,
     /// The prefix of tags whose values are fewer than the servers.
     unique_tag: Option<String>,
 }
 
 /// The most that one cluster offers, since all replicas lie in one (nats-facts N1).
-fn seats(candidates: &[Candidate<'_>], unique: &[&str]) -> Seats {
+fn seats(candidates: &[Candidate<'_>], unique: &[&str]) -> ReplicaCapacity {
     let clusters: BTreeSet<&ClusterName> = candidates
         .iter()
         .map(|candidate| &candidate.details.cluster)
@@ -318,17 +318,17 @@ fn seats(candidates: &[Candidate<'_>], unique: &[&str]) -> Seats {
         .unwrap_or_default()
 }
 
-fn seats_of(servers: &[&ServerDetails], unique: &[&str]) -> Seats {
+fn seats_of(servers: &[&ServerDetails], unique: &[&str]) -> ReplicaCapacity {
     let scarcest = unique
         .iter()
         .map(|prefix| (distinct_tags(servers, prefix), *prefix))
         .min();
     match scarcest {
-        Some((count, prefix)) if count < servers.len() => Seats {
+        Some((count, prefix)) if count < servers.len() => ReplicaCapacity {
             count,
             unique_tag: Some(prefix.to_owned()),
         },
-        Some(_) | None => Seats {
+        Some(_) | None => ReplicaCapacity {
             count: servers.len(),
             unique_tag: None,
         },

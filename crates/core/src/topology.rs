@@ -84,12 +84,12 @@ pub struct ServerDetails {
     /// When it started, or was first seen where that cannot be told.
     pub started: Option<Timestamp>,
     /// What JetStream may use there and does; `None` when it cannot be seen.
-    pub room: Option<Room>,
+    pub room: Option<JetStreamCapacity>,
 }
 
 /// Resources of JetStream on one server, as it tells them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Room {
+pub struct JetStreamCapacity {
     /// Bytes on disk.
     pub file: Resource,
     /// Bytes in memory.
@@ -102,7 +102,7 @@ pub struct Room {
     pub unique_tag: Option<String>,
 }
 
-impl Room {
+impl JetStreamCapacity {
     /// Bytes that are left for a kind of storage.
     pub fn free(&self, storage: Storage) -> u64 {
         let Resource {
@@ -223,7 +223,10 @@ impl Topology {
 
 /// The rooms of the servers whose settings decide where peers go: of the leader of the meta group, or of all where it is not
 /// seen who leads it (nats-facts N2).
-pub fn deciding_rooms<'a>(servers: &'a [Server], meta_leader: Option<&ServerName>) -> Vec<&'a Room> {
+pub fn deciding_rooms<'a>(
+    servers: &'a [Server],
+    meta_leader: Option<&ServerName>,
+) -> Vec<&'a JetStreamCapacity> {
     let room = |server: &'a Server| server.details.as_ref()?.room.as_ref();
     let mut named = servers.iter().filter(|server| Some(&server.name) == meta_leader);
     match named.next().and_then(room) {

@@ -14,7 +14,7 @@ const MAX_STEPS: usize = 1000;
 
 /// What an open window does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum WindowEffect {
     /// Actions may be taken; outside of all windows of this kind, they may not.
     Allow,
     /// Actions may not be taken.
@@ -25,7 +25,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// What it does.
-    pub kind: Kind,
+    pub kind: WindowEffect,
     /// To which actions.
     pub actions: ActionSet,
     /// When.
@@ -52,14 +52,14 @@ pub fn opening(windows: &[Window], action: ActionType, now: Timestamp) -> Openin
     let why = match verdict {
         _ if windows.is_empty() => "no windows are given".to_owned(),
         _ if applicable.windows.is_empty() => format!("no window is about {action}"),
-        Verdict::NotAllowed => match changes {
+        WindowDecision::NotAllowed => match changes {
             Some(changes) => format!("no Allow window is open; the next opens at {changes}"),
             None => "no Allow window is open, and none will open".to_owned(),
         },
-        Verdict::Denied(window) | Verdict::Allowed(window) => {
+        WindowDecision::Denied(window) | WindowDecision::Allowed(window) => {
             format!("{}{}", applicable.name(window), until(changes))
         }
-        Verdict::NotDenied => format!("no Deny window is open{}", until(changes)),
+        WindowDecision::NotDenied => format!("no Deny window is open{}", until(changes)),
     };
     Opening { open, changes, why }
 }
@@ -74,14 +74,14 @@ struct Applicable<'windows> {
 }
 
 /// What decides at one moment; windows by their place in the list.
-enum Verdict {
+enum WindowDecision {
     Denied(usize),
     NotAllowed,
     Allowed(usize),
     NotDenied,
 }
 
-impl Verdict {
+impl WindowDecision {
     fn open(&self) -> bool {
         match self {
             Self::Denied(_) | Self::NotAllowed => false,
@@ -100,27 +100,27 @@ impl<'windows> Applicable<'windows> {
         }
     }
 
-    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (usize, &'windows Window)> {
+    fn of_kind(&self, kind: WindowEffect) -> impl Iterator<Item = (usize, &'windows Window)> {
         self.windows
             .iter()
             .copied()
             .filter(move |(_, window)| window.kind == kind)
     }
 
-    fn first_open(&self, kind: Kind, now: Timestamp) -> Option<usize> {
+    fn first_open(&self, kind: WindowEffect, now: Timestamp) -> Option<usize> {
         let mut windows = self.of_kind(kind);
         let open = windows.find(|(_, window)| window.schedule.is_open(now));
         open.map(|(place, _)| place)
     }
 
-    fn at(&self, now: Timestamp) -> Verdict {
-        if let Some(denies) = self.first_open(Kind::Deny, now) {
-            return Verdict::Denied(denies);
+    fn at(&self, now: Timestamp) -> WindowDecision {
+        if let Some(denies) = self.first_open(WindowEffect::Deny, now) {
+            return WindowDecision::Denied(denies);
         }
-        match self.first_open(Kind::Allow, now) {
-            Some(allows) => Verdict::Allowed(allows),
-            None if self.of_kind(Kind::Allow).next().is_some() => Verdict::NotAllowed,
-            None => Verdict::NotDenied,
+        match self.first_open(WindowEffect::Allow, now) {
+            Some(allows) => WindowDecision::Allowed(allows),
+            None if self.of_kind(WindowEffect::Allow).next().is_some() => WindowDecision::NotAllowed,
+            None => WindowDecision::NotDenied,
         }
     }
 
@@ -130,12 +130,12 @@ impl<'windows> Applicable<'windows> {
         let mut moment = now;
         for _ in 0..MAX_STEPS {
             let next = match self.at(moment) {
-                Verdict::Denied(_) => self.last_close(Kind::Deny, moment),
-                Verdict::NotAllowed => self.first_opening(Kind::Allow, moment),
-                Verdict::NotDenied => self.first_opening(Kind::Deny, moment),
-                Verdict::Allowed(_) => {
-                    let denied = self.first_opening(Kind::Deny, moment);
-                    let closed = self.last_close(Kind::Allow, moment);
+                WindowDecision::Denied(_) => self.last_close(WindowEffect::Deny, moment),
+                WindowDecision::NotAllowed => self.first_opening(WindowEffect::Allow, moment),
+                WindowDecision::NotDenied => self.first_opening(WindowEffect::Deny, moment),
+                WindowDecision::Allowed(_) => {
+                    let denied = self.first_opening(WindowEffect::Deny, moment);
+                    let closed = self.last_close(WindowEffect::Allow, moment);
                     denied.into_iter().chain(closed).min()
                 }
             };
@@ -148,14 +148,14 @@ impl<'windows> Applicable<'windows> {
     }
 
     /// When the last of the windows of a kind that are open now closes; none when one of them never does.
-    fn last_close(&self, kind: Kind, now: Timestamp) -> Option<Timestamp> {
+    fn last_close(&self, kind: WindowEffect, now: Timestamp) -> Option<Timestamp> {
         let phases = self.of_kind(kind).map(|(_, window)| window.schedule.at(now));
         let closes = phases.filter(|phase| phase.open).map(|phase| phase.changes);
         closes.reduce(|one, other| Some(one?.max(other?))).flatten()
     }
 
     /// When the first of the windows of a kind that are closed now opens.
-    fn first_opening(&self, kind: Kind, now: Timestamp) -> Option<Timestamp> {
+    fn first_opening(&self, kind: WindowEffect, now: Timestamp) -> Option<Timestamp> {
         let phases = self.of_kind(kind).map(|(_, window)| window.schedule.at(now));
         phases
             .filter(|phase| !phase.open)
@@ -169,8 +169,8 @@ impl<'windows> Applicable<'windows> {
             return String::new();
         };
         let kind = match window.kind {
-            Kind::Allow => "Allow",
-            Kind::Deny => "Deny",
+            WindowEffect::Allow => "Allow",
+            WindowEffect::Deny => "Deny",
         };
         format!("window {} ({kind}, {})", place + 1, window.schedule)
     }

@@ -9,14 +9,14 @@ const MAX_MESSAGE: usize = 1024;
 
 /// A reason of the vocabulary and what to say about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict<R> {
+pub struct ReasonMessage<R> {
     /// The reason; it decides the condition's status.
     pub reason: R,
     /// For people: what is so, and what to do.
     pub message: String,
 }
 
-impl<R: ConditionReason> Verdict<R> {
+impl<R: ConditionReason> ReasonMessage<R> {
     /// A verdict.
     pub fn new(reason: R, message: impl Into<String>) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl<'a> Conditions<'a> {
     }
 
     /// Adds a condition.
-    pub fn add<R: ConditionReason>(&mut self, kind: impl AsRef<str>, verdict: &Verdict<R>) {
+    pub fn add<R: ConditionReason>(&mut self, kind: impl AsRef<str>, verdict: &ReasonMessage<R>) {
         let kind = kind.as_ref();
         let status = verdict.reason.status().to_string();
         let before = self.previous.iter().find(|before| before.type_ == kind);
@@ -95,7 +95,7 @@ mod tests {
 
     fn observed(previous: &[Condition], reason: ObservedReason, now: i64) -> Vec<Condition> {
         let mut conditions = Conditions::new(previous, Some(3), at(now));
-        conditions.add(PolicyCondition::Observed, &Verdict::new(reason, "text"));
+        conditions.add(PolicyCondition::Observed, &ReasonMessage::new(reason, "text"));
         conditions.finish()
     }
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let verdict = Verdict::new(ObservedReason::Stale, "ü".repeat(5000));
+        let verdict = ReasonMessage::new(ObservedReason::Stale, "ü".repeat(5000));
         let mut conditions = Conditions::new(&[], None, at(0));
         conditions.add(PolicyCondition::Observed, &verdict);
         assert_eq!(conditions.finish()[0].message.chars().count(), MAX_MESSAGE);

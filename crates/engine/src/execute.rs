@@ -13,14 +13,14 @@
     )
 )]
 
-mod ask;
+mod backoff;
 mod cancel;
 mod copying;
 mod hand_over;
-mod pace;
+mod move_stream;
+mod preflight;
 mod prove;
 mod refresh;
-mod relocate;
 
 use std::time::Duration;
 
@@ -28,14 +28,16 @@ use jiff::Timestamp;
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::demand::elapsed;
 use leeward_core::names::{AssetName, StreamName};
-use leeward_core::operation::{After, Asked, Outcome, Reading, Sighting, VerifyLimits, after};
-use leeward_core::plan::{Action, Deed};
+use leeward_core::operation::{
+    AssetInfo, Outcome, ReadResult, SentRequest, Verification, VerifyLimits, after,
+};
+use leeward_core::plan::{Action, ActionKind};
 use tokio::sync::watch;
 
-use crate::permit::Authority;
+use crate::in_flight::Copied;
+use crate::permit::Authorizer;
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
-use crate::underway::Copied;
 
 /// An operation that ended.
 #[derive(Clone, Debug)]
@@ -105,14 +107,14 @@ impl Stage {
 
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advance {
+pub struct OperationProgress {
     /// What it is at.
     pub stage: Stage,
     /// How much of a moving stream's data is there; `None` while nothing can be measured.
     pub copied: Option<Copied>,
 }
 
-impl Advance {
+impl OperationProgress {
     /// At the beginning.
     pub fn new() -> Self {
         Self {
@@ -122,7 +124,7 @@ impl Advance {
     }
 }
 
-impl Default for Advance {
+impl Default for OperationProgress {
     fn default() -> Self {
         Self::new()
     }
@@ -130,32 +132,35 @@ impl Default for Advance {
 
 /// What an operation works with.
 #[derive(Debug)]
-pub struct Conduct<'a, A, C> {
+pub struct OperationContext<'a, A, C> {
     /// Reads and acts.
     pub act: &'a A,
     /// Tells the time.
     pub clock: &'a C,
     /// Gives permits.
-    pub authority: &'a Authority,
+    pub authority: &'a Authorizer,
     /// How long to look, how often to ask, what must hold.
     pub limits: VerifyLimits,
     /// Says when the operation is written down.
     pub recorded: Recorded,
     /// Where it tells how far it is.
-    pub advance: watch::Sender<Advance>,
+    pub advance: watch::Sender<OperationProgress>,
 }
 
 /// Carries an action out to its end.
-pub async fn operate<A: Act, C: Clock>(conduct: Conduct<'_, A, C>, action: Action) -> Finished {
-    let Conduct {
+pub async fn operate<A: Act, C: Clock>(
+    operation_context: OperationContext<'_, A, C>,
+    action: Action,
+) -> Finished {
+    let OperationContext {
         act,
         clock,
         authority,
         limits,
         mut recorded,
         advance,
-    } = conduct;
-    let tools = Tools {
+    } = operation_context;
+    let step_context = StepContext {
         act,
         clock,
         authority,
@@ -165,12 +170,12 @@ pub async fn operate<A: Act, C: Clock>(conduct: Conduct<'_, A, C>, action: Actio
     let started = clock.now();
     let mut requests = 0;
     let (outcome, follow_ups) = match &action.deed {
-        Deed::StepDown(step_down) => {
-            let handing = tools.hand_over(&action, step_down, &mut recorded, &mut requests);
+        ActionKind::StepDown(step_down) => {
+            let handing = step_context.hand_over(&action, step_down, &mut recorded, &mut requests);
             (handing.await, Vec::new())
         }
-        Deed::Move(moving) => {
-            let relocating = tools.relocate(&action, moving, &mut recorded, &mut requests);
+        ActionKind::Move(moving) => {
+            let relocating = step_context.relocate(&action, moving, &mut recorded, &mut requests);
             relocating.await
         }
     };
@@ -185,23 +190,23 @@ pub async fn operate<A: Act, C: Clock>(conduct: Conduct<'_, A, C>, action: Actio
 }
 
 /// What the steps of an operation share.
-struct Tools<'a, A, C> {
+struct StepContext<'a, A, C> {
     act: &'a A,
     clock: &'a C,
-    authority: &'a Authority,
+    authority: &'a Authorizer,
     limits: &'a VerifyLimits,
-    advance: &'a watch::Sender<Advance>,
+    advance: &'a watch::Sender<OperationProgress>,
 }
 
-impl<A, C> Clone for Tools<'_, A, C> {
+impl<A, C> Clone for StepContext<'_, A, C> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<A, C> Copy for Tools<'_, A, C> {}
+impl<A, C> Copy for StepContext<'_, A, C> {}
 
-impl<A, C> Tools<'_, A, C> {
+impl<A, C> StepContext<'_, A, C> {
     fn is_at(self, stage: Stage) {
         self.advance.send_if_modified(|advance| {
             let changed = advance.stage != stage;
@@ -219,23 +224,24 @@ impl<A, C> Tools<'_, A, C> {
     }
 }
 
-impl<A: Act, C: Clock> Tools<'_, A, C> {
+impl<A: Act, C: Clock> StepContext<'_, A, C> {
     /// What was read, by the word of the servers alone where nobody else can say it.
-    async fn confirmed(self, asset: &AssetName, reading: Reading) -> Sighting {
+    async fn confirmed(self, asset: &AssetName, reading: AssetInfo) -> ReadResult {
         let confirmed = self.confirm(asset, reading).await;
-        confirmed.unwrap_or(Sighting::Unanswered)
+        confirmed.unwrap_or(ReadResult::Unanswered)
     }
 
-    async fn confirm(self, asset: &AssetName, reading: Reading) -> Result<Sighting, ActError> {
+    async fn confirm(self, asset: &AssetName, reading: AssetInfo) -> Result<ReadResult, ActError> {
         let confirmed = self.act.confirm(asset, &reading).await?;
-        Ok(confirmed.unwrap_or(Sighting::Seen(reading)))
+        Ok(confirmed.unwrap_or(ReadResult::Seen(reading)))
     }
 
     /// What a look after the request means. One that would end the wait counts only if it is confirmed.
-    async fn judge(self, action: &Action, sighting: Sighting, asked: &Asked) -> After {
-        let means = |sighting: &Sighting| after(action, sighting, asked, self.clock.now(), self.limits);
-        match (means(&sighting), sighting) {
-            (After::Done(_) | After::Again, Sighting::Seen(reading)) => {
+    async fn judge(self, action: &Action, read_result: ReadResult, asked: &SentRequest) -> Verification {
+        let means =
+            |read_result: &ReadResult| after(action, read_result, asked, self.clock.now(), self.limits);
+        match (means(&read_result), read_result) {
+            (Verification::Done(_) | Verification::Again, ReadResult::Seen(reading)) => {
                 means(&self.confirmed(&action.asset, reading).await)
             }
             (means, _) => means,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 use leeward_core::names::AssetName;
 use leeward_core::operation::Outcome;
-use leeward_core::plan::{Action, Aim, Deed, Move, StepDown};
+use leeward_core::plan::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;
@@ -29,8 +29,8 @@ pub(crate) fn step_down(name: &str, towards: Option<&str>) -> Action {
     Action {
         asset: asset(name),
         from: "eu-0".into(),
-        deed: Deed::StepDown(StepDown {
-            aim: towards.map_or(Aim::Anyone, |server| Aim::Peer(server.into())),
+        deed: ActionKind::StepDown(StepDown {
+            successor: towards.map_or(Successor::Anyone, |server| Successor::Peer(server.into())),
             home_peers: vec!["us-0".into()],
         }),
     }
@@ -40,7 +40,7 @@ pub(crate) fn stream_move(name: &str) -> Action {
     Action {
         asset: asset(name),
         from: "eu-0".into(),
-        deed: Deed::Move(Box::new(Move {
+        deed: ActionKind::Move(Box::new(Move {
             target: MoveTarget {
                 location: "us".into(),
                 placement: Placement::default(),

@@ -4,15 +4,15 @@ pub mod condition;
 pub mod execute;
 #[cfg(test)]
 mod fixtures;
+pub mod in_flight;
 pub mod limits;
 pub mod metrics;
-pub mod occurrence;
 pub mod permit;
+pub mod policy_event;
+pub mod policy_state;
 pub mod ports;
 pub mod precedence;
 pub mod record;
 pub mod runner;
-pub mod standing;
 pub mod status;
 pub mod supervise;
-pub mod underway;

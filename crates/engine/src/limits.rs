@@ -16,14 +16,14 @@ const PER_TARGET: usize = 8;
 /// The limits of one system, shared by all its policies.
 #[derive(Debug)]
 pub struct SystemLimits {
-    state: Mutex<State>,
+    state: Mutex<LimitState>,
     freed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
-struct State {
-    step_downs: Count,
-    moves: Count,
+struct LimitState {
+    step_downs: InFlightCount,
+    moves: InFlightCount,
     per_target: BTreeMap<ServerName, usize>,
     streams: BTreeSet<(AccountId, StreamName)>,
     /// Streams that were seen to move, by account.
@@ -31,7 +31,7 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Count {
+struct InFlightCount {
     most: usize,
     used: usize,
 }
@@ -39,9 +39,9 @@ struct Count {
 impl SystemLimits {
     /// Limits with nothing in flight.
     pub fn new(step_downs: usize, moves: usize) -> Arc<Self> {
-        let count = |most| Count { most, used: 0 };
+        let count = |most| InFlightCount { most, used: 0 };
         Arc::new(Self {
-            state: Mutex::new(State {
+            state: Mutex::new(LimitState {
                 step_downs: count(step_downs),
                 moves: count(moves),
                 per_target: BTreeMap::new(),
@@ -123,12 +123,12 @@ impl SystemLimits {
         self.freed.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LimitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LimitState {
     /// Moves that hold no slot.
     fn adrift(&self) -> usize {
         let moving = self.moving.iter();
@@ -142,7 +142,7 @@ impl State {
             .count()
     }
 
-    fn count(&mut self, kind: ActionType) -> &mut Count {
+    fn count(&mut self, kind: ActionType) -> &mut InFlightCount {
         match kind {
             ActionType::StreamPlacement => &mut self.moves,
             ActionType::ConsumerStepDown | ActionType::StreamStepDown => &mut self.step_downs,

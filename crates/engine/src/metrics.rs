@@ -26,8 +26,8 @@ use prometheus_client::registry::Registry;
 use strum::IntoEnumIterator as _;
 
 use self::classic::classic;
-pub(crate) use self::judged::Judged;
 use self::judged::JudgedMetrics;
+pub(crate) use self::judged::RoundNumbers;
 pub use self::labels::PolicyLabels;
 use self::labels::{
     ActionKindLabels, ActionLabels, AssetLabels, LeaderLabels, LocationLabels, asset_labels, kind_labels,
@@ -332,7 +332,7 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) age: Duration,
     pub(crate) limits: &'a Limits,
     pub(crate) gateway_percent: Option<i32>,
-    pub(crate) judged: Judged<'a>,
+    pub(crate) judged: RoundNumbers<'a>,
 }
 
 /// Clients and leaders of each location; one may come twice.

@@ -1,7 +1,7 @@
 //! The right to act: made in one place, checked at the last moment, short-lived (P8).
 //!
 //! Every method of [`crate::ports::Act`] that changes something takes a [`Permit`], so code that only looks cannot
-//! act. An [`Authority`] issues permits while nothing withholds them; a [`Fence`] ends them all when its time is over.
+//! act. An [`Authorizer`] issues permits while nothing withholds them; a [`Deadline`] ends them all when its time is over.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,8 +19,8 @@ const LIFETIME: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Permit {
     expires: Timestamp,
-    authority: Authority,
-    fence: Option<Fence>,
+    authority: Authorizer,
+    lease_deadline: Option<Deadline>,
 }
 
 impl Permit {
@@ -28,15 +28,15 @@ impl Permit {
     /// Adapters ask right before they publish.
     pub fn holds(&self, now: Timestamp) -> bool {
         now < self.expires
-            && self.authority.withheld().is_none()
-            && self.fence.as_ref().is_none_or(Fence::stands)
+            && self.authority.inhibited().is_none()
+            && self.lease_deadline.as_ref().is_none_or(Deadline::stands)
     }
 
     /// The same permit, which from now on holds only while a fence stands.
     #[must_use]
-    pub fn behind(self, fence: &Fence) -> Self {
+    pub fn behind(self, lease_deadline: &Deadline) -> Self {
         Self {
-            fence: Some(fence.clone()),
+            lease_deadline: Some(lease_deadline.clone()),
             ..self
         }
     }
@@ -46,30 +46,30 @@ impl Permit {
 ///
 /// It falls by itself when it is not extended, so a process that was asleep finds it fallen before it does anything.
 #[derive(Clone, Debug)]
-pub struct Fence {
-    line: Arc<Mutex<Line>>,
+pub struct Deadline {
+    line: Arc<Mutex<DeadlineState>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Line {
+enum DeadlineState {
     Open,
     Until(Instant),
     Fallen,
     Ended,
 }
 
-impl Fence {
+impl Deadline {
     /// One that has not stood yet.
     pub fn fallen() -> Self {
-        Self::at(Line::Fallen)
+        Self::at(DeadlineState::Fallen)
     }
 
     /// One that stands until it is ended.
     pub fn open() -> Self {
-        Self::at(Line::Open)
+        Self::at(DeadlineState::Open)
     }
 
-    fn at(line: Line) -> Self {
+    fn at(line: DeadlineState) -> Self {
         Self {
             line: Arc::new(Mutex::new(line)),
         }
@@ -78,49 +78,49 @@ impl Fence {
     /// Whether it stands now.
     pub fn stands(&self) -> bool {
         match *self.lock() {
-            Line::Open => true,
-            Line::Until(end) => Instant::now() < end,
-            Line::Fallen | Line::Ended => false,
+            DeadlineState::Open => true,
+            DeadlineState::Until(end) => Instant::now() < end,
+            DeadlineState::Fallen | DeadlineState::Ended => false,
         }
     }
 
     /// When it falls unless it is extended; `None` where nothing can make it fall later: it stands for good, or not.
-    pub fn falls_at(&self) -> Option<Instant> {
+    pub fn expires_at(&self) -> Option<Instant> {
         match *self.lock() {
-            Line::Until(end) => Some(end),
-            Line::Open | Line::Fallen | Line::Ended => None,
+            DeadlineState::Until(end) => Some(end),
+            DeadlineState::Open | DeadlineState::Fallen | DeadlineState::Ended => None,
         }
     }
 
     /// Lets it stand until then; one that was ended stays so.
     pub fn extend(&self, until: Instant) {
         let mut line = self.lock();
-        if !matches!(*line, Line::Ended) {
-            *line = Line::Until(until);
+        if !matches!(*line, DeadlineState::Ended) {
+            *line = DeadlineState::Until(until);
         }
     }
 
     /// Lets it fall now; it may be extended again.
     pub fn fall(&self) {
         let mut line = self.lock();
-        if !matches!(*line, Line::Ended) {
-            *line = Line::Fallen;
+        if !matches!(*line, DeadlineState::Ended) {
+            *line = DeadlineState::Fallen;
         }
     }
 
     /// Lets it fall now and for good.
     pub fn end(&self) {
-        *self.lock() = Line::Ended;
+        *self.lock() = DeadlineState::Ended;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Line> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, DeadlineState> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Why nothing may be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Withheld {
+pub enum Inhibited {
     /// The policy only observes.
     Observing,
     /// A person suspended the policy.
@@ -133,7 +133,7 @@ pub enum Withheld {
     NotActive,
 }
 
-impl fmt::Display for Withheld {
+impl fmt::Display for Inhibited {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Observing => "the policy's mode is Observe",
@@ -147,42 +147,42 @@ impl fmt::Display for Withheld {
 
 /// Says whether one policy may act now. Clones share their state.
 #[derive(Clone, Debug)]
-pub struct Authority {
-    withheld: Arc<Mutex<BTreeSet<Withheld>>>,
+pub struct Authorizer {
+    inhibited: Arc<Mutex<BTreeSet<Inhibited>>>,
 }
 
-impl Authority {
-    /// An authority that acts only once everything in `withheld` is lifted.
-    pub fn new(withheld: impl IntoIterator<Item = Withheld>) -> Self {
+impl Authorizer {
+    /// An authority that acts only once everything in `inhibited` is lifted.
+    pub fn new(inhibited: impl IntoIterator<Item = Inhibited>) -> Self {
         Self {
-            withheld: Arc::new(Mutex::new(withheld.into_iter().collect())),
+            inhibited: Arc::new(Mutex::new(inhibited.into_iter().collect())),
         }
     }
 
     /// Replaces all that withholds it; takes effect at once, also for permits that were issued before.
-    pub fn set(&self, withheld: impl IntoIterator<Item = Withheld>) {
-        *self.lock() = withheld.into_iter().collect();
+    pub fn set(&self, inhibited: impl IntoIterator<Item = Inhibited>) {
+        *self.lock() = inhibited.into_iter().collect();
     }
 
     /// The first reason that withholds it.
-    pub fn withheld(&self) -> Option<Withheld> {
+    pub fn inhibited(&self) -> Option<Inhibited> {
         self.lock().first().copied()
     }
 
     /// A permit for one request.
-    pub fn issue(&self, now: Timestamp) -> Result<Permit, Withheld> {
-        match self.withheld() {
+    pub fn issue(&self, now: Timestamp) -> Result<Permit, Inhibited> {
+        match self.inhibited() {
             Some(reason) => Err(reason),
             None => Ok(Permit {
                 expires: later(now, LIFETIME),
                 authority: self.clone(),
-                fence: None,
+                lease_deadline: None,
             }),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<Withheld>> {
-        self.withheld.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<Inhibited>> {
+        self.inhibited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,46 +196,46 @@ mod tests {
 
     #[test]
     fn a_permit_is_issued_only_when_nothing_withholds_it() {
-        let authority = Authority::new([Withheld::Suspended, Withheld::Observing]);
-        assert_eq!(authority.issue(at(0)).unwrap_err(), Withheld::Observing);
+        let authority = Authorizer::new([Inhibited::Suspended, Inhibited::Observing]);
+        assert_eq!(authority.issue(at(0)).unwrap_err(), Inhibited::Observing);
         authority.set([]);
         assert!(authority.issue(at(0)).unwrap().holds(at(1)));
     }
 
     #[test]
     fn p8_a_permit_ends_with_its_time_and_with_the_authority() {
-        let authority = Authority::new([]);
+        let authority = Authorizer::new([]);
         let permit = authority.issue(at(0)).unwrap();
         assert!(permit.holds(at(4)));
         assert!(!permit.holds(at(5)), "expired");
-        authority.set([Withheld::NotActive]);
+        authority.set([Inhibited::NotActive]);
         assert!(!permit.holds(at(1)), "withheld after it was issued");
     }
 
     #[tokio::test(start_paused = true)]
     async fn p8_a_permit_behind_a_fence_ends_when_nobody_extends_it() {
-        let fence = Fence::fallen();
-        let authority = Authority::new([]);
-        let permit = || authority.issue(at(0)).unwrap().behind(&fence);
+        let lease_deadline = Deadline::fallen();
+        let authority = Authorizer::new([]);
+        let permit = || authority.issue(at(0)).unwrap().behind(&lease_deadline);
         assert!(!permit().holds(at(0)), "it never stood");
-        fence.extend(Instant::now() + Duration::from_secs(2));
+        lease_deadline.extend(Instant::now() + Duration::from_secs(2));
         let early = permit();
         assert!(early.holds(at(0)));
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(!early.holds(at(0)), "not extended, whatever the wall clock says");
-        fence.extend(Instant::now() + Duration::from_secs(2));
+        lease_deadline.extend(Instant::now() + Duration::from_secs(2));
         assert!(early.holds(at(0)), "extended in time for this one");
-        fence.fall();
+        lease_deadline.fall();
         assert!(!early.holds(at(0)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn p8_a_fence_that_was_ended_never_stands_again() {
-        for fence in [Fence::open(), Fence::fallen()] {
-            fence.end();
-            fence.extend(Instant::now() + Duration::from_mins(1));
-            assert!(!fence.stands());
+        for lease_deadline in [Deadline::open(), Deadline::fallen()] {
+            lease_deadline.end();
+            lease_deadline.extend(Instant::now() + Duration::from_mins(1));
+            assert!(!lease_deadline.stands());
         }
-        assert!(Fence::open().stands());
+        assert!(Deadline::open().stands());
     }
 }

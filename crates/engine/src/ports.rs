@@ -9,8 +9,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use leeward_api::vocabulary::FindingReason;
 use leeward_core::names::{AccountId, AssetName, StreamName};
-use leeward_core::operation::{Reading, Sighting};
-use leeward_core::plan::Aim;
+use leeward_core::operation::{AssetInfo, ReadResult};
+use leeward_core::plan::Successor;
 use leeward_core::refusal::may_not;
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
@@ -31,7 +31,7 @@ pub trait Observe: Send + Sync + 'static {
 /// Reads and changes the assets of one account, as a user of that account (nats-facts N17).
 pub trait Act: Send + Sync + 'static {
     /// Reads an asset from the server that leads it.
-    fn read(&self, asset: &AssetName) -> impl Future<Output = Result<Sighting, ActError>> + Send;
+    fn read(&self, asset: &AssetName) -> impl Future<Output = Result<ReadResult, ActError>> + Send;
 
     /// The same asset as the servers tell it where no client of the account can answer in their place: what an operation
     /// decides on. `None` where there is no such place, as without a user of the system account; then the reading is all
@@ -39,15 +39,15 @@ pub trait Act: Send + Sync + 'static {
     fn confirm(
         &self,
         asset: &AssetName,
-        reading: &Reading,
-    ) -> impl Future<Output = Result<Option<Sighting>, ActError>> + Send;
+        reading: &AssetInfo,
+    ) -> impl Future<Output = Result<Option<ReadResult>, ActError>> + Send;
 
     /// Asks the leader of an asset to step down. An `Ok` says that the request was taken, nothing more (P9).
     fn step_down(
         &self,
         permit: Permit,
         asset: &AssetName,
-        aim: &Aim,
+        successor: &Successor,
     ) -> impl Future<Output = Result<(), ActError>> + Send;
 
     /// Writes a stream's placement and nothing else of its configuration (P7). An `Ok` says that the edit was taken,

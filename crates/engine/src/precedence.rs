@@ -1,4 +1,4 @@
-//! Whether a policy may act beside the others of its account, and all that withholds the right to act. Pure.
+//! Whether a policy may act beside the others of its account, and all that inhibits acting. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,8 +7,8 @@ use leeward_api::policy::{Mode, PlacementPolicySpec};
 use leeward_api::vocabulary::AcceptedReason;
 use leeward_core::names::StreamName;
 
-use crate::condition::Verdict;
-use crate::permit::Withheld;
+use crate::condition::ReasonMessage;
+use crate::permit::Inhibited;
 
 /// Whether a policy may act.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,16 +26,26 @@ pub enum Precedence<By> {
     },
 }
 
+impl<By> Precedence<By> {
+    /// The policy that acts instead.
+    pub const fn outranked_by(&self) -> Option<&By> {
+        match self {
+            Self::Outranked { by, over: _ } => Some(by),
+            Self::Free | Self::Undecided => None,
+        }
+    }
+}
+
 /// What precedence means for a policy's acceptance.
-pub fn accepted<By: fmt::Display>(precedence: &Precedence<By>) -> Verdict<AcceptedReason> {
+pub fn accepted<By: fmt::Display>(precedence: &Precedence<By>) -> ReasonMessage<AcceptedReason> {
     match precedence {
-        Precedence::Free => Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
-        Precedence::Undecided => Verdict::new(
+        Precedence::Free => ReasonMessage::new(AcceptedReason::Accepted, "the policy is valid"),
+        Precedence::Undecided => ReasonMessage::new(
             AcceptedReason::Accepted,
             "the policy is valid; it acts once the account's streams were seen and none of them belongs to a policy \
              with precedence",
         ),
-        Precedence::Outranked { by, over } => Verdict::new(
+        Precedence::Outranked { by, over } => ReasonMessage::new(
             AcceptedReason::Conflicted,
             format!(
                 "PlacementPolicy {by} has precedence and selects stream {over} too: narrow streams in one of the two, \
@@ -46,27 +56,27 @@ pub fn accepted<By: fmt::Display>(precedence: &Precedence<By>) -> Verdict<Accept
 }
 
 /// Everything that withholds the right to act.
-pub fn withheld<By>(
+pub fn inhibited<By>(
     spec: &PlacementPolicySpec,
     system_suspended: bool,
     precedence: &Precedence<By>,
-) -> BTreeSet<Withheld> {
-    let mut withheld = switched_off(spec, system_suspended);
+) -> BTreeSet<Inhibited> {
+    let mut inhibited = switched_off(spec, system_suspended);
     match precedence {
         Precedence::Free => {}
         Precedence::Undecided | Precedence::Outranked { by: _, over: _ } => {
-            withheld.insert(Withheld::NotAccepted);
+            inhibited.insert(Inhibited::NotAccepted);
         }
     }
-    withheld
+    inhibited
 }
 
 /// What people withhold by the objects themselves, known before anything else was read.
-pub fn switched_off(spec: &PlacementPolicySpec, system_suspended: bool) -> BTreeSet<Withheld> {
+pub fn switched_off(spec: &PlacementPolicySpec, system_suspended: bool) -> BTreeSet<Inhibited> {
     let rules = [
-        (spec.mode == Mode::Observe, Withheld::Observing),
-        (spec.suspend, Withheld::Suspended),
-        (system_suspended, Withheld::SystemSuspended),
+        (spec.mode == Mode::Observe, Inhibited::Observing),
+        (spec.suspend, Inhibited::Suspended),
+        (system_suspended, Inhibited::SystemSuspended),
     ];
     rules
         .into_iter()
@@ -96,32 +106,32 @@ mod tests {
     fn p8_the_objects_own_switches_are_known_before_anything_else_is_read() {
         let enforce = spec(&json!({"mode": "Enforce"}));
         assert!(switched_off(&enforce, false).is_empty());
-        let halted = BTreeSet::from([Withheld::SystemSuspended]);
+        let halted = BTreeSet::from([Inhibited::SystemSuspended]);
         assert_eq!(switched_off(&enforce, true), halted);
         let suspended = spec(&json!({"mode": "Enforce", "suspend": true}));
         assert_eq!(
             switched_off(&suspended, false),
-            BTreeSet::from([Withheld::Suspended])
+            BTreeSet::from([Inhibited::Suspended])
         );
         let observing = spec(&json!({}));
         assert_eq!(
             switched_off(&observing, false),
-            BTreeSet::from([Withheld::Observing])
+            BTreeSet::from([Inhibited::Observing])
         );
     }
 
     #[test]
     fn p8_only_a_policy_with_precedence_may_act() {
         let enforce = spec(&json!({"mode": "Enforce"}));
-        let withheld = |precedence: &Precedence<&str>| withheld(&enforce, false, precedence);
-        assert!(withheld(&Precedence::Free).is_empty());
-        let refused = BTreeSet::from([Withheld::NotAccepted]);
-        assert_eq!(withheld(&Precedence::Undecided), refused);
+        let inhibited = |precedence: &Precedence<&str>| inhibited(&enforce, false, precedence);
+        assert!(inhibited(&Precedence::Free).is_empty());
+        let refused = BTreeSet::from([Inhibited::NotAccepted]);
+        assert_eq!(inhibited(&Precedence::Undecided), refused);
         let outranked = Precedence::Outranked {
             by: "mail",
             over: "ORDERS".into(),
         };
-        assert_eq!(withheld(&outranked), refused);
+        assert_eq!(inhibited(&outranked), refused);
         let verdict = accepted(&outranked);
         assert_eq!(verdict.reason, AcceptedReason::Conflicted);
         assert!(

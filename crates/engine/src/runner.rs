@@ -28,17 +28,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span};
 
 use self::calm::Calm;
-use self::proof::Row;
-use crate::execute::{Advance, Finished, Stage};
+use self::proof::OperationSeries;
+use crate::execute::{Finished, OperationProgress, Stage};
+use crate::in_flight::OperationInFlight;
 use crate::limits::{Slot, SystemLimits};
 use crate::metrics::{Metrics, PolicyLabels};
-use crate::occurrence::audit::Party;
-use crate::occurrence::{Occurrence, SPANS};
-use crate::permit::{Authority, Withheld};
+use crate::permit::{Authorizer, Inhibited};
+use crate::policy_event::audit::AuditSubject;
+use crate::policy_event::{PolicyEvent, SPANS};
+use crate::policy_state::{PolicyState, RunningOperation};
 use crate::ports::{Act, Clock, Observe};
-use crate::standing::{InFlight, Standing};
-use crate::supervise::{self, Task};
-use crate::underway::Underway;
+use crate::supervise::{self, SupervisedTask};
 
 /// At shutdown, hand-overs under way may be watched to their end for this long.
 const GRACE: Duration = Duration::from_secs(2);
@@ -80,8 +80,8 @@ pub struct Setup<A, C> {
 
 impl<A, C> Setup<A, C> {
     /// Whom acts are done for.
-    fn party(&self) -> Party<'_> {
-        Party {
+    fn party(&self) -> AuditSubject<'_> {
+        AuditSubject {
             policy: &self.labels,
             account: &self.account,
         }
@@ -104,7 +104,7 @@ pub fn unfinished_moves(past: &PlacementPolicyStatus) -> BTreeSet<StreamName> {
 
 /// What may change while a loop runs.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub struct RunnerInput {
     /// The policy.
     pub policy: Arc<Policy>,
     /// Its generation.
@@ -114,37 +114,37 @@ pub struct Input {
     /// Streams that somebody else's controller configures.
     pub managed: Arc<Managed>,
     /// What withholds the right to act, besides the policy's own mode.
-    pub withheld: BTreeSet<Withheld>,
+    pub inhibited: BTreeSet<Inhibited>,
     /// Where somebody approved a plan, nothing else is begun than that; `None` for everything. What is in flight goes on to
     /// its end whatever is approved, and so do the streams that read a stream that moves.
-    pub approved: Option<Arc<Approved>>,
+    pub approved: Option<Arc<ApprovedPlan>>,
 }
 
 /// A plan that somebody approved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Approved {
+pub struct ApprovedPlan {
     /// Where leaders go: while another location is home nothing of it is begun.
     pub home: Option<Location>,
     /// What may be done to which asset: who approved a step-down approved no copy of a stream.
     pub deeds: BTreeMap<AssetName, ActionType>,
 }
 
-impl Approved {
+impl ApprovedPlan {
     /// Whether it is approved to do that to the asset while this is home.
     fn allows(&self, home: Option<&Location>, asset: &AssetName, kind: ActionType) -> bool {
         self.home.as_ref() == home && self.deeds.get(asset) == Some(&kind)
     }
 }
 
-impl Input {
+impl RunnerInput {
     /// All that withholds the right to act: a policy that does not enforce never acts, whatever the caller forgot (P8).
-    fn withholding(&self) -> impl Iterator<Item = Withheld> {
+    fn withholding(&self) -> impl Iterator<Item = Inhibited> {
         let mode = match self.policy.mode {
-            Mode::Observe => Some(Withheld::Observing),
-            Mode::Suspended => Some(Withheld::Suspended),
+            Mode::Observe => Some(Inhibited::Observing),
+            Mode::Suspended => Some(Inhibited::Suspended),
             Mode::Enforce => None,
         };
-        self.withheld.iter().copied().chain(mode)
+        self.inhibited.iter().copied().chain(mode)
     }
 
     fn is_approved(&self, home: Option<&Location>, action: &Action) -> bool {
@@ -157,11 +157,11 @@ impl Input {
 /// A running loop. Dropping it ends the loop at once; [`Runner::shutdown`] ends it gently.
 #[derive(Debug)]
 pub struct Runner {
-    input: watch::Sender<Input>,
-    standing: watch::Receiver<Option<Arc<Standing>>>,
-    underway: watch::Receiver<Arc<[Underway]>>,
+    input: watch::Sender<RunnerInput>,
+    policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
+    underway: watch::Receiver<Arc<[OperationInFlight]>>,
     written: watch::Sender<u64>,
-    authority: Authority,
+    authority: Authorizer,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -170,13 +170,13 @@ impl Runner {
     /// Starts the loop. Occurrences arrive at the receiver, each once; a receiver that is dropped is no harm.
     pub fn start<A: Act, C: Clock + Clone>(
         setup: Setup<A, C>,
-        input: Input,
-    ) -> (Self, mpsc::Receiver<Occurrence>) {
-        let authority = Authority::new(input.withholding());
+        input: RunnerInput,
+    ) -> (Self, mpsc::Receiver<PolicyEvent>) {
+        let authority = Authorizer::new(input.withholding());
         let (input_sender, input_receiver) = watch::channel(input);
-        let (standing_sender, standing) = watch::channel(None);
+        let (standing_sender, policy_state) = watch::channel(None);
         let (underway_sender, underway) = watch::channel(Arc::default());
-        let (occurrences, receiver) = mpsc::channel(OCCURRENCES);
+        let (policy_events, receiver) = mpsc::channel(OCCURRENCES);
         let stop = CancellationToken::new();
         let view = setup.observe.watch(&setup.account);
         setup
@@ -193,14 +193,14 @@ impl Runner {
             input: input_receiver,
             view,
             authority: authority.clone(),
-            standing: standing_sender,
+            policy_state: standing_sender,
             underway: underway_sender,
-            occurrences,
+            policy_events,
             written: written.subscribe(),
             sequence: 0,
             advance_sender,
             advances,
-            row: Row::default(),
+            row: OperationSeries::default(),
             queue: Vec::new(),
             in_flight: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -216,12 +216,12 @@ impl Runner {
         let round = body.run(stop.clone());
         let task = tokio::spawn(async move {
             // Whoever owns the loop begins anew, from what was written down.
-            let _ = supervise::catch(Task::Policy, round).await;
+            let _ = supervise::catch(SupervisedTask::Policy, round).await;
         });
         (
             Self {
                 input: input_sender,
-                standing,
+                policy_state,
                 underway,
                 written,
                 authority,
@@ -233,7 +233,7 @@ impl Runner {
     }
 
     /// Replaces the input; what withholds the right to act takes effect at once, for permits already issued too.
-    pub fn update(&self, input: Input) {
+    pub fn update(&self, input: RunnerInput) {
         // Under the channel's lock: a loop that finds the right to act lifted finds the new input as well.
         self.input.send_modify(|current| {
             self.authority.set(input.withholding());
@@ -242,13 +242,13 @@ impl Runner {
     }
 
     /// Where the policy stands; `None` before the first round.
-    pub fn standing(&self) -> watch::Receiver<Option<Arc<Standing>>> {
-        self.standing.clone()
+    pub fn policy_state(&self) -> watch::Receiver<Option<Arc<PolicyState>>> {
+        self.policy_state.clone()
     }
 
     /// What is in flight, by asset: told whenever an operation begins, ends or is at another stage, and about once a
-    /// second while the data of a stream is copied. [`Standing`] changes less often.
-    pub fn underway(&self) -> watch::Receiver<Arc<[Underway]>> {
+    /// second while the data of a stream is copied. [`PolicyState`] changes less often.
+    pub fn underway(&self) -> watch::Receiver<Arc<[OperationInFlight]>> {
         self.underway.clone()
     }
 
@@ -263,7 +263,7 @@ impl Runner {
 
     /// Acts no more, watches hand-overs under way to their end for a short time, and ends.
     pub async fn shutdown(mut self) {
-        self.authority.set([Withheld::NotActive]);
+        self.authority.set([Inhibited::NotActive]);
         self.stop.cancel();
         if tokio::time::timeout(GRACE + Duration::from_secs(1), &mut self.task)
             .await
@@ -276,20 +276,20 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        self.authority.set([Withheld::NotActive]);
+        self.authority.set([Inhibited::NotActive]);
         self.task.abort();
     }
 }
 
 struct Loop<A, C: Clock> {
     setup: Arc<Setup<A, C>>,
-    input: watch::Receiver<Input>,
+    input: watch::Receiver<RunnerInput>,
     view: watch::Receiver<Arc<AccountView>>,
     freed: watch::Receiver<u64>,
-    authority: Authority,
-    standing: watch::Sender<Option<Arc<Standing>>>,
-    underway: watch::Sender<Arc<[Underway]>>,
-    occurrences: mpsc::Sender<Occurrence>,
+    authority: Authorizer,
+    policy_state: watch::Sender<Option<Arc<PolicyState>>>,
+    underway: watch::Sender<Arc<[OperationInFlight]>>,
+    policy_events: mpsc::Sender<PolicyEvent>,
     history: History,
     findings: Vec<FindingStatus>,
     recent: Vec<RecentAction>,
@@ -297,13 +297,13 @@ struct Loop<A, C: Clock> {
     written: watch::Receiver<u64>,
     /// The sequence of the standing that was published last.
     sequence: u64,
-    advance_sender: mpsc::Sender<(AssetName, Advance)>,
-    advances: mpsc::Receiver<(AssetName, Advance)>,
+    advance_sender: mpsc::Sender<(AssetName, OperationProgress)>,
+    advances: mpsc::Receiver<(AssetName, OperationProgress)>,
     /// Operations since there was nothing to do.
-    row: Row,
+    row: OperationSeries,
     /// What is still to be started, the first at the end.
     queue: Vec<Action>,
-    in_flight: BTreeMap<AssetName, InFlight>,
+    in_flight: BTreeMap<AssetName, RunningOperation>,
     /// Each gives its place back when its end was taken in, not before: the next one has to know of it.
     tasks: JoinSet<(Finished, Slot)>,
     /// Operations that ended after the present view was begun: what the view says of them is out of date.
@@ -368,13 +368,13 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.due || self.view.has_changed().unwrap_or(false) || self.input.borrow().has_changed()
     }
 
-    async fn occur(&self, occurrence: Occurrence) {
-        occurrence.emit(&self.setup.labels, &self.setup.metrics);
-        if let Occurrence::Ended(finished) = &occurrence {
+    async fn occur(&self, policy_event: PolicyEvent) {
+        policy_event.emit(&self.setup.labels, &self.setup.metrics);
+        if let PolicyEvent::Ended(finished) = &policy_event {
             self.setup.party().ended(finished);
         }
         // Nobody listening is no reason to stop.
-        let _ = self.occurrences.send(occurrence).await;
+        let _ = self.policy_events.send(policy_event).await;
     }
 }
 

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::standing::Standing;
+use crate::policy_state::PolicyState;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use leeward_api::policy::{Mode, PlacementPolicySpec, ReadyWhen};
@@ -29,66 +29,66 @@ use leeward_api::vocabulary::{
 };
 use leeward_core::limits::Limits;
 
-use crate::condition::{Conditions, Verdict};
+use crate::condition::{Conditions, ReasonMessage};
 
 /// Everything that a status is made of.
 #[derive(Clone, Debug)]
-pub struct Outlook<'a> {
+pub struct PolicyStatusInput<'a> {
     /// The policy's generation.
     pub generation: Option<i64>,
     /// The policy.
     pub spec: &'a PlacementPolicySpec,
     /// Whether it is accepted.
-    pub accepted: Verdict<AcceptedReason>,
+    pub accepted: ReasonMessage<AcceptedReason>,
     /// Whether what it refers to was found and works.
-    pub resolved: Verdict<ResolvedRefsReason>,
+    pub resolved: ReasonMessage<ResolvedRefsReason>,
     /// The account, once it is known.
     pub account: Option<Account>,
     /// What can be seen.
-    pub sight: Sight<'a>,
+    pub observation: Observation<'a>,
     /// Why nothing can be sent in the account's name, although it can be seen.
     pub lost: Option<String>,
 }
 
 /// What can be seen of an account.
 #[derive(Clone, Debug)]
-pub enum Sight<'a> {
+pub enum Observation<'a> {
     /// The policy was evaluated.
-    Standing(&'a Standing),
+    State(&'a PolicyState),
     /// Nothing, for this reason.
-    Blind(Verdict<ObservedReason>),
+    Unavailable(ReasonMessage<ObservedReason>),
 }
 
 /// The status that follows from an outlook and the status so far.
 pub fn build(
     previous: &PlacementPolicyStatus,
-    outlook: &Outlook<'_>,
+    status_input: &PolicyStatusInput<'_>,
     now: Timestamp,
 ) -> PlacementPolicyStatus {
     let mut status = previous.clone();
-    status.observed_generation = outlook.generation;
-    status.conditions = conditions(&previous.conditions, outlook, now);
-    if outlook.account.is_some() {
-        status.account.clone_from(&outlook.account);
+    status.observed_generation = status_input.generation;
+    status.conditions = conditions(&previous.conditions, status_input, now);
+    if status_input.account.is_some() {
+        status.account.clone_from(&status_input.account);
     }
-    match &outlook.sight {
-        Sight::Standing(standing) => take_over(&mut status, standing),
+    match &status_input.observation {
+        Observation::State(policy_state) => take_over(&mut status, policy_state),
         // What was under way is not forgotten: nobody knows how it ended.
-        Sight::Blind(_) => {}
+        Observation::Unavailable(_) => {}
     }
     let changed = !same(previous, &status);
-    status.last_evaluation_time = match &outlook.sight {
-        Sight::Standing(standing) if changed => Some(Time(standing.evaluated_at)),
-        Sight::Standing(_) | Sight::Blind(_) => previous.last_evaluation_time.clone(),
+    status.last_evaluation_time = match &status_input.observation {
+        Observation::State(policy_state) if changed => Some(Time(policy_state.evaluated_at)),
+        Observation::State(_) | Observation::Unavailable(_) => previous.last_evaluation_time.clone(),
     };
     status
 }
 
-fn take_over(status: &mut PlacementPolicyStatus, standing: &Standing) {
-    let report = &standing.report;
-    status.operations.clone_from(&standing.operations);
+fn take_over(status: &mut PlacementPolicyStatus, policy_state: &PolicyState) {
+    let report = &policy_state.report;
+    status.operations.clone_from(&policy_state.operations);
     status.operations.truncate(MAX_OPERATIONS);
-    status.recent_actions.clone_from(&standing.recent_actions);
+    status.recent_actions.clone_from(&policy_state.recent_actions);
     status.recent_actions.truncate(MAX_RECENT_ACTIONS);
     let Limits {
         budgets,
@@ -97,12 +97,12 @@ fn take_over(status: &mut PlacementPolicyStatus, standing: &Standing) {
         breaker,
         waiting: _,
         next_change: _,
-    } = &standing.limits;
+    } = &policy_state.limits;
     status.budgets.clone_from(budgets);
     status.budget.clone_from(budget);
     status.windows.clone_from(windows);
     status.breaker.clone_from(breaker);
-    status.memory = Some(standing.memory.clone());
+    status.memory = Some(policy_state.memory.clone());
     match report.observed.0 {
         // There is nothing in the view: what was seen last stays.
         ObservedReason::WarmingUp | ObservedReason::Disconnected | ObservedReason::DomainDiffers => return,
@@ -151,38 +151,42 @@ pub fn same(one: &PlacementPolicyStatus, other: &PlacementPolicyStatus) -> bool 
     timeless(one) == timeless(other)
 }
 
-fn conditions(previous: &[Condition], outlook: &Outlook<'_>, now: Timestamp) -> Vec<Condition> {
-    let observed = observed(outlook);
-    let in_place = in_place(outlook);
-    let resolved = resolved(outlook);
-    let ready = ready(outlook, &resolved, &observed, &in_place);
-    let mut conditions = Conditions::new(previous, outlook.generation, now);
-    conditions.add(PolicyCondition::Accepted, &outlook.accepted);
+fn conditions(
+    previous: &[Condition],
+    status_input: &PolicyStatusInput<'_>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let observed = observed(status_input);
+    let in_place = in_place(status_input);
+    let resolved = resolved(status_input);
+    let ready = ready(status_input, &resolved, &observed, &in_place);
+    let mut conditions = Conditions::new(previous, status_input.generation, now);
+    conditions.add(PolicyCondition::Accepted, &status_input.accepted);
     conditions.add(PolicyCondition::ResolvedRefs, &resolved);
     conditions.add(PolicyCondition::Observed, &observed);
     conditions.add(PolicyCondition::InPlace, &in_place);
-    conditions.add(PolicyCondition::Progressing, &progressing(outlook));
-    conditions.add(PolicyCondition::Degraded, &degraded(previous, outlook));
+    conditions.add(PolicyCondition::Progressing, &progressing(status_input));
+    conditions.add(PolicyCondition::Degraded, &degraded(previous, status_input));
     conditions.add(PolicyCondition::Ready, &ready);
     conditions.finish()
 }
 
-fn resolved(outlook: &Outlook<'_>) -> Verdict<ResolvedRefsReason> {
-    if let Sight::Standing(standing) = &outlook.sight
-        && outlook.resolved.holds()
-        && !standing.denied.is_empty()
+fn resolved(status_input: &PolicyStatusInput<'_>) -> ReasonMessage<ResolvedRefsReason> {
+    if let Observation::State(policy_state) = &status_input.observation
+        && status_input.resolved.holds()
+        && !policy_state.denied.is_empty()
     {
-        let domain = outlook.spec.jet_stream_domain.as_deref();
-        let needed = standing.denied.iter().flat_map(|action| subjects(*action));
+        let domain = status_input.spec.jet_stream_domain.as_deref();
+        let needed = policy_state.denied.iter().flat_map(|action| subjects(*action));
         let needed: BTreeSet<String> = needed.map(|call| subject(domain, call)).collect();
         let message = format!(
             "NATS refused a request of the account's user: allow it to publish {} and to subscribe to its inbox (inboxPrefix), or \
              disable the action",
             Vec::from_iter(needed).join(", ")
         );
-        return Verdict::new(ResolvedRefsReason::PermissionDenied, message);
+        return ReasonMessage::new(ResolvedRefsReason::PermissionDenied, message);
     }
-    outlook.resolved.clone()
+    status_input.resolved.clone()
 }
 
 /// The calls that an action needs: to look right before and after it, and to ask for it.
@@ -199,98 +203,98 @@ fn subject(domain: Option<&str>, call: &str) -> String {
     format!("{prefix}.{call}")
 }
 
-fn observed(outlook: &Outlook<'_>) -> Verdict<ObservedReason> {
-    match &outlook.sight {
-        Sight::Standing(standing) => {
-            let (reason, message) = &standing.report.observed;
-            match &outlook.lost {
+fn observed(status_input: &PolicyStatusInput<'_>) -> ReasonMessage<ObservedReason> {
+    match &status_input.observation {
+        Observation::State(policy_state) => {
+            let (reason, message) = &policy_state.report.observed;
+            match &status_input.lost {
                 Some(lost) if *reason == ObservedReason::Complete => {
-                    Verdict::new(ObservedReason::Disconnected, lost.as_str())
+                    ReasonMessage::new(ObservedReason::Disconnected, lost.as_str())
                 }
-                Some(_) | None => Verdict::new(*reason, message.as_str()),
+                Some(_) | None => ReasonMessage::new(*reason, message.as_str()),
             }
         }
-        Sight::Blind(verdict) => verdict.clone(),
+        Observation::Unavailable(verdict) => verdict.clone(),
     }
 }
 
-fn in_place(outlook: &Outlook<'_>) -> Verdict<InPlaceReason> {
-    match &outlook.sight {
-        Sight::Standing(standing) => {
-            let (reason, message) = &standing.report.in_place;
-            Verdict::new(*reason, message.as_str())
+fn in_place(status_input: &PolicyStatusInput<'_>) -> ReasonMessage<InPlaceReason> {
+    match &status_input.observation {
+        Observation::State(policy_state) => {
+            let (reason, message) = &policy_state.report.in_place;
+            ReasonMessage::new(*reason, message.as_str())
         }
-        Sight::Blind(_) => Verdict::new(
+        Observation::Unavailable(_) => ReasonMessage::new(
             InPlaceReason::NoMajority,
             "not evaluated, because the account is not observed",
         ),
     }
 }
 
-fn progressing(outlook: &Outlook<'_>) -> Verdict<ProgressingReason> {
-    match &outlook.sight {
-        Sight::Standing(standing) => {
-            let (reason, message) = &standing.progressing;
-            Verdict::new(*reason, message.as_str())
+fn progressing(status_input: &PolicyStatusInput<'_>) -> ReasonMessage<ProgressingReason> {
+    match &status_input.observation {
+        Observation::State(policy_state) => {
+            let (reason, message) = &policy_state.progressing;
+            ReasonMessage::new(*reason, message.as_str())
         }
-        Sight::Blind(_) if outlook.spec.suspend => {
-            Verdict::new(ProgressingReason::Suspended, "the policy is suspended")
+        Observation::Unavailable(_) if status_input.spec.suspend => {
+            ReasonMessage::new(ProgressingReason::Suspended, "the policy is suspended")
         }
-        Sight::Blind(_) if outlook.spec.mode == Mode::Observe => {
-            Verdict::new(ProgressingReason::Observing, "the policy's mode is Observe")
+        Observation::Unavailable(_) if status_input.spec.mode == Mode::Observe => {
+            ReasonMessage::new(ProgressingReason::Observing, "the policy's mode is Observe")
         }
-        Sight::Blind(_) => Verdict::new(
+        Observation::Unavailable(_) => ReasonMessage::new(
             ProgressingReason::Idle,
             "nothing is done, because the account is not observed",
         ),
     }
 }
 
-fn degraded(previous: &[Condition], outlook: &Outlook<'_>) -> Verdict<DegradedReason> {
-    match &outlook.sight {
-        Sight::Standing(standing) => {
-            let (reason, message) = &standing.degraded;
-            Verdict::new(*reason, message.as_str())
+fn degraded(previous: &[Condition], status_input: &PolicyStatusInput<'_>) -> ReasonMessage<DegradedReason> {
+    match &status_input.observation {
+        Observation::State(policy_state) => {
+            let (reason, message) = &policy_state.degraded;
+            ReasonMessage::new(*reason, message.as_str())
         }
-        Sight::Blind(_) => {
+        Observation::Unavailable(_) => {
             let kind = PolicyCondition::Degraded.as_ref().to_owned();
             let before = previous.iter().find(|condition| condition.type_ == kind);
             let kept = before.and_then(|before| {
                 let reason: DegradedReason = before.reason.parse().ok()?;
-                Some(Verdict::new(reason, before.message.as_str()))
+                Some(ReasonMessage::new(reason, before.message.as_str()))
             });
-            kept.unwrap_or_else(|| Verdict::new(DegradedReason::Healthy, "nothing was done yet"))
+            kept.unwrap_or_else(|| ReasonMessage::new(DegradedReason::Healthy, "nothing was done yet"))
         }
     }
 }
 
 fn ready(
-    outlook: &Outlook<'_>,
-    resolved: &Verdict<ResolvedRefsReason>,
-    observed: &Verdict<ObservedReason>,
-    in_place: &Verdict<InPlaceReason>,
-) -> Verdict<ReadyReason> {
-    let wants_in_place = outlook.spec.ready_when == ReadyWhen::InPlace;
-    if !outlook.accepted.holds() {
-        let accepted = &outlook.accepted;
-        return Verdict::new(ReadyReason::Accepted(accepted.reason), accepted.message.as_str());
+    status_input: &PolicyStatusInput<'_>,
+    resolved: &ReasonMessage<ResolvedRefsReason>,
+    observed: &ReasonMessage<ObservedReason>,
+    in_place: &ReasonMessage<InPlaceReason>,
+) -> ReasonMessage<ReadyReason> {
+    let wants_in_place = status_input.spec.ready_when == ReadyWhen::InPlace;
+    if !status_input.accepted.holds() {
+        let accepted = &status_input.accepted;
+        return ReasonMessage::new(ReadyReason::Accepted(accepted.reason), accepted.message.as_str());
     }
     if !resolved.holds() {
-        return Verdict::new(
+        return ReasonMessage::new(
             ReadyReason::ResolvedRefs(resolved.reason),
             resolved.message.as_str(),
         );
     }
     if !observed.holds() {
-        return Verdict::new(ReadyReason::Observed(observed.reason), observed.message.as_str());
+        return ReasonMessage::new(ReadyReason::Observed(observed.reason), observed.message.as_str());
     }
     match (wants_in_place, in_place.holds()) {
-        (true, false) => Verdict::new(
+        (true, false) => ReasonMessage::new(
             ReadyReason::NotInPlace(in_place.reason),
             in_place.message.as_str(),
         ),
-        (true, true) => Verdict::new(ReadyReason::InPlace, in_place.message.as_str()),
-        (false, _) => Verdict::new(ReadyReason::Evaluated, "the policy is evaluated completely"),
+        (true, true) => ReasonMessage::new(ReadyReason::InPlace, in_place.message.as_str()),
+        (false, _) => ReasonMessage::new(ReadyReason::Evaluated, "the policy is evaluated completely"),
     }
 }
 

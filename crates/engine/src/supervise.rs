@@ -31,7 +31,7 @@ pub const UNREADABLE: &str = "the server sent what the NATS client library canno
 /// What a task is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, strum::EnumIter, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum Task {
+pub enum SupervisedTask {
     /// Connects to NATS, which the NATS client library does.
     NatsClient,
     /// Keeps a connection to NATS.
@@ -52,33 +52,33 @@ pub enum Task {
     Process,
 }
 
-static PANICS: [AtomicU64; Task::COUNT] = [const { AtomicU64::new(0) }; Task::COUNT];
+static PANICS: [AtomicU64; SupervisedTask::COUNT] = [const { AtomicU64::new(0) }; SupervisedTask::COUNT];
 static IS_BEYOND_HELP: AtomicBool = AtomicBool::new(false);
 
 /// A panic that was caught.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", cause(*task))]
 pub struct Panicked {
-    task: Task,
+    task: SupervisedTask,
     message: String,
 }
 
-fn cause(task: Task) -> &'static str {
+fn cause(task: SupervisedTask) -> &'static str {
     match task {
-        Task::NatsClient => UNREADABLE,
-        Task::Connection
-        | Task::Account
-        | Task::Observation
-        | Task::Advisories
-        | Task::Policy
-        | Task::Operation
-        | Task::Reconcile
-        | Task::Process => DEFECT,
+        SupervisedTask::NatsClient => UNREADABLE,
+        SupervisedTask::Connection
+        | SupervisedTask::Account
+        | SupervisedTask::Observation
+        | SupervisedTask::Advisories
+        | SupervisedTask::Policy
+        | SupervisedTask::Operation
+        | SupervisedTask::Reconcile
+        | SupervisedTask::Process => DEFECT,
     }
 }
 
 impl Panicked {
-    fn count(task: Task, payload: &(dyn Any + Send)) -> Self {
+    fn count(task: SupervisedTask, payload: &(dyn Any + Send)) -> Self {
         let words = payload
             .downcast_ref::<&str>()
             .copied()
@@ -100,7 +100,7 @@ impl Panicked {
 
 /// Panics since this process started, for each kind of task.
 pub fn panics() -> impl Iterator<Item = (&'static str, u64)> {
-    Task::iter()
+    SupervisedTask::iter()
         .zip(&PANICS)
         .map(|(task, number)| (task.into(), number.load(Ordering::Relaxed)))
 }
@@ -111,20 +111,20 @@ pub fn is_beyond_help() -> bool {
 }
 
 /// Runs work to its end; a panic in it is an error.
-pub async fn catch<T>(task: Task, work: impl Future<Output = T>) -> Result<T, Panicked> {
+pub async fn catch<T>(task: SupervisedTask, work: impl Future<Output = T>) -> Result<T, Panicked> {
     let ended = AssertUnwindSafe(work).catch_unwind().await;
     ended.map_err(|payload| Panicked::count(task, &*payload))
 }
 
 /// The same for work that does not wait.
-pub fn catch_now<T>(task: Task, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub fn catch_now<T>(task: SupervisedTask, work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::count(task, &*payload))
 }
 
 /// Keeps a task: what panics is begun anew after a pause, and `broke_off` says so to those who wait for it. Ends when
 /// the task ends by itself.
 pub async fn keep<F: Future<Output = ()>>(
-    task: Task,
+    task: SupervisedTask,
     mut broke_off: impl FnMut(&Panicked),
     mut begin: impl FnMut() -> F,
 ) {
@@ -139,7 +139,7 @@ pub async fn keep<F: Future<Output = ()>>(
             failures = 0;
         }
         failures = failures.saturating_add(1);
-        if task == Task::Process && failures >= BEYOND_HELP {
+        if task == SupervisedTask::Process && failures >= BEYOND_HELP {
             IS_BEYOND_HELP.store(true, Ordering::Relaxed);
         }
         sleep(pause(failures)).await;
@@ -158,18 +158,18 @@ mod tests {
 
     use super::*;
 
-    fn panics_of(task: Task) -> u64 {
+    fn panics_of(task: SupervisedTask) -> u64 {
         let word: &'static str = task.into();
         panics().find(|(name, _)| *name == word).unwrap().1
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_counted_said_and_begun_anew_with_growing_pauses() {
-        let before = panics_of(Task::Advisories);
+        let before = panics_of(SupervisedTask::Advisories);
         let (tries, began) = (Cell::new(0), Instant::now());
         let mut said = Vec::new();
         keep(
-            Task::Advisories,
+            SupervisedTask::Advisories,
             |panicked| said.push(panicked.to_string()),
             || async {
                 tries.set(tries.get() + 1);
@@ -177,7 +177,10 @@ mod tests {
             },
         )
         .await;
-        assert_eq!((tries.get(), panics_of(Task::Advisories)), (4, before + 3));
+        assert_eq!(
+            (tries.get(), panics_of(SupervisedTask::Advisories)),
+            (4, before + 3)
+        );
         assert_eq!(said[2], "a defect of Leeward, please report it: try 3");
         assert_eq!(began.elapsed(), Duration::from_secs(1 + 2 + 4));
     }
@@ -193,14 +196,17 @@ mod tests {
             tries.set(tries.get() + 1);
             assert!(tries.get() > BEYOND_HELP, "again");
         };
-        keep(Task::Process, |_| {}, begin).await;
+        keep(SupervisedTask::Process, |_| {}, begin).await;
         assert!(is_beyond_help());
     }
 
     #[tokio::test]
     async fn what_the_client_library_cannot_read_is_no_defect_of_leeward() {
         let reading = async { assert_eq!(1, 2, "slice index starts at 5") };
-        let said = catch(Task::NatsClient, reading).await.unwrap_err().to_string();
+        let said = catch(SupervisedTask::NatsClient, reading)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(
             said.starts_with(UNREADABLE) && said.contains("slice index"),
             "{said}"
@@ -213,7 +219,7 @@ mod tests {
         assert_eq!(pause(1), FIRST_PAUSE);
         assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
         let long = "x\n".repeat(5000);
-        let caught = catch_now::<()>(Task::Operation, || panic!("{long}"));
+        let caught = catch_now::<()>(SupervisedTask::Operation, || panic!("{long}"));
         let message = caught.unwrap_err().message;
         assert_eq!(message.chars().count(), MOST_CHARACTERS);
         assert!(!message.contains('\n'));

@@ -35,14 +35,14 @@ pub struct Audit {
 #[derive(Debug, Default)]
 struct AuditLog {
     /// What servers carried out.
-    carried_out: Vec<Request>,
+    carried_out: Vec<AuditedRequest>,
     /// Step-downs that were sent: the subject and connection, and the reply subject, which is of one request.
     sent: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 /// One request to the `JetStream` API.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct AuditedRequest {
     /// Such as `$JS.API.STREAM.UPDATE.ORDERS`.
     pub subject: String,
     /// The name that the client gave.
@@ -72,7 +72,7 @@ fn connection(client: &Value) -> String {
     format!("{server}/{}", client["id"].as_u64().unwrap_or_default())
 }
 
-impl Request {
+impl AuditedRequest {
     fn carried_out(advisory: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Self {
@@ -119,7 +119,7 @@ impl Audit {
                 if message.subject.starts_with("$JS.API.") {
                     kept.was_sent(message);
                 } else if let Ok(advisory) = serde_json::from_slice::<Value>(&message.payload) {
-                    kept.carried_out.push(Request::carried_out(&advisory));
+                    kept.carried_out.push(AuditedRequest::carried_out(&advisory));
                 }
             }
         });
@@ -127,10 +127,10 @@ impl Audit {
     }
 
     /// Everything that was asked for and carried out.
-    pub fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<AuditedRequest> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counted = BTreeMap::<_, usize>::new();
-        let counts = |request: &&Request| {
+        let counts = |request: &&AuditedRequest| {
             if !request.subject.contains(".LEADER.STEPDOWN.") {
                 return true;
             }
@@ -144,8 +144,8 @@ impl Audit {
     }
 
     /// What Leeward changed.
-    pub fn leeward_writes(&self) -> Vec<Request> {
-        let by_leeward = |request: &Request| is_leeward(&request.client) && request.writes();
+    pub fn leeward_writes(&self) -> Vec<AuditedRequest> {
+        let by_leeward = |request: &AuditedRequest| is_leeward(&request.client) && request.writes();
         self.requests().into_iter().filter(by_leeward).collect()
     }
 }

@@ -24,11 +24,11 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(version)]
 struct Lab {
     #[command(subcommand)]
-    command: Action,
+    command: LabCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum LabCommand {
     /// Start servers, print how to reach them, and end them on Ctrl-C or SIGTERM.
     Up(Up),
     /// Show the main job: leaders come home to their clients, with a table of before and after.
@@ -85,7 +85,7 @@ struct Try {
 struct Demo {
     /// Clusters joined by gateways, where streams move, or one stretched cluster, where leaders step down.
     #[arg(long, value_enum, default_value = "supercluster")]
-    topology: Topology,
+    topology: TopologyArg,
     /// Leave everything running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
@@ -125,7 +125,7 @@ enum Measured {
 struct Up {
     /// Clusters joined by gateways, or one cluster over several regions.
     #[arg(long, value_enum, default_value = "supercluster")]
-    topology: Topology,
+    topology: TopologyArg,
     /// Names of the clusters or regions.
     #[arg(long, value_delimiter = ',', default_value = "us-east,eu-west")]
     clusters: Vec<String>,
@@ -153,7 +153,7 @@ struct Up {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Topology {
+enum TopologyArg {
     Supercluster,
     Stretched,
 }
@@ -171,17 +171,17 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Everything that was started ends when this future is dropped.
-async fn run(command: &Action) -> anyhow::Result<()> {
+async fn run(command: &LabCommand) -> anyhow::Result<()> {
     match command {
-        Action::Up(up) => stay_up(up).await,
-        Action::Demo(Demo { topology, keep }) => {
+        LabCommand::Up(up) => stay_up(up).await,
+        LabCommand::Demo(Demo { topology, keep }) => {
             let shape = match topology {
-                Topology::Supercluster => Shape::Supercluster,
-                Topology::Stretched => Shape::Stretched,
+                TopologyArg::Supercluster => Shape::Supercluster,
+                TopologyArg::Stretched => Shape::Stretched,
             };
             Box::pin(demo::play(shape, *keep)).await
         }
-        Action::Soak(Soak { minutes, seed, short }) => {
+        LabCommand::Soak(Soak { minutes, seed, short }) => {
             let seed = seed.unwrap_or_else(|| fastrand::u64(..10_000));
             let options = if *short {
                 Options::short(seed)
@@ -190,8 +190,8 @@ async fn run(command: &Action) -> anyhow::Result<()> {
             };
             Box::pin(soak::run(&options)).await
         }
-        Action::Bench(Bench { only }) => Box::pin(bench::run(&sections(*only))).await,
-        Action::Hostile { command } => hostile(command).await,
+        LabCommand::Bench(Bench { only }) => Box::pin(bench::run(&sections(*only))).await,
+        LabCommand::Hostile { command } => hostile(command).await,
     }
 }
 
@@ -301,7 +301,7 @@ fn layout_of(up: &Up) -> Layout {
     let names = up.clusters.iter().cloned();
     let servers = up.servers;
     match up.topology {
-        Topology::Supercluster => Layout::Supercluster {
+        TopologyArg::Supercluster => Layout::Supercluster {
             clusters: names
                 .map(|name| ClusterSpec {
                     name,
@@ -310,7 +310,7 @@ fn layout_of(up: &Up) -> Layout {
                 })
                 .collect(),
         },
-        Topology::Stretched => Layout::Stretched {
+        TopologyArg::Stretched => Layout::Stretched {
             cluster: layout::STRETCHED_CLUSTER.to_owned(),
             regions: names.map(|name| RegionSpec { name, servers }).collect(),
         },

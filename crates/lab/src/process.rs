@@ -44,7 +44,7 @@ const SHELL_SIGNAL_BASE: i32 = 128;
 
 /// What to run. The server's standard output and error are appended to `log`, whose folder is made if it is missing.
 #[derive(Clone, Debug)]
-pub struct Command {
+pub struct ServerCommand {
     pub program: PathBuf,
     pub args: Vec<OsString>,
     pub log: PathBuf,
@@ -64,11 +64,11 @@ pub struct Process {
 impl Process {
     /// Starts the server and returns as soon as it has a process id. Whether it is ready, or has ended at once, is the
     /// caller's to find out: see [`Process::running`] and [`Process::log_tail`].
-    pub async fn start(command: Command) -> anyhow::Result<Self> {
+    pub async fn start(command: ServerCommand) -> anyhow::Result<Self> {
         tokio::task::spawn_blocking(move || Self::spawn(&command)).await?
     }
 
-    fn spawn(command: &Command) -> anyhow::Result<Self> {
+    fn spawn(command: &ServerCommand) -> anyhow::Result<Self> {
         ensure!(
             command.program.is_file(),
             "{} is not a program that can be started",

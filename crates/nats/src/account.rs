@@ -18,7 +18,7 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::connect::{Epoch, LOOK_AGAIN, Link};
+use crate::connect::{ConnectionEpoch, LOOK_AGAIN, Link};
 use crate::credentials::Credentials;
 use crate::observe::witness::{Unseen, Witness};
 use crate::request::{Enough, Gather, Gathered, REQUEST_LIMIT, RequestError, first};
@@ -134,7 +134,7 @@ impl Unknown {
 
 /// Who says which account it is, besides the account's own connection.
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
+pub(crate) enum AccountSource {
     /// The servers, through the system account.
     System {
         witness: Witness,
@@ -151,7 +151,7 @@ pub(crate) enum Source {
 /// The account that issued a user's JWT.
 pub(crate) fn issuer(credentials: &Credentials) -> Option<String> {
     #[derive(Deserialize)]
-    struct Claims {
+    struct JwtClaims {
         iss: String,
         #[serde(default)]
         nats: Nats,
@@ -171,7 +171,7 @@ pub(crate) fn issuer(credentials: &Credentials) -> Option<String> {
     };
     let jwt = text.lines().map(str::trim).find(|line| line.starts_with("eyJ"))?;
     let claims = BASE64URL_NOPAD.decode(jwt.split('.').nth(1)?.as_bytes()).ok()?;
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    let claims: JwtClaims = serde_json::from_slice(&claims).ok()?;
     let account = claims.nats.issuer_account.filter(|account| !account.is_empty());
     Some(account.unwrap_or(claims.iss))
 }
@@ -198,9 +198,9 @@ fn read(answer: &[u8]) -> Result<AccountInfo, String> {
 }
 
 /// The account, by whoever can be relied on most.
-async fn agreed(link: &Link, source: &Source) -> Result<AccountInfo, Unknown> {
+async fn agreed(link: &Link, source: &AccountSource) -> Result<AccountInfo, Unknown> {
     match source {
-        Source::System { witness, domain } => {
+        AccountSource::System { witness, domain } => {
             let client = link
                 .connected()
                 .ok_or(Unknown::Unanswered(RequestError::Disconnected))?;
@@ -211,7 +211,7 @@ async fn agreed(link: &Link, source: &Source) -> Result<AccountInfo, Unknown> {
                 error => Unknown::Unseen(error),
             })
         }
-        Source::Account { issuer } => {
+        AccountSource::Account { issuer } => {
             let said = only_answer(link).await?;
             issued(said, issuer.as_deref())
         }
@@ -269,14 +269,14 @@ pub(crate) struct Told {
     /// The account as it was told last; `None` while the servers do not say it.
     pub(crate) account: watch::Sender<Option<AccountInfo>>,
     /// The connection on which it was told.
-    pub(crate) confirmed: watch::Sender<Option<Epoch>>,
+    pub(crate) confirmed: watch::Sender<Option<ConnectionEpoch>>,
     /// Why it is not known.
     pub(crate) problem: watch::Sender<Option<AccountProblem>>,
 }
 
 /// What an answer, or none, means.
 #[derive(Debug, PartialEq, Eq)]
-enum Lesson {
+enum AccountUpdate {
     /// The account is this one.
     Confirmed(AccountInfo),
     /// The user belongs to another account than the one it acted in.
@@ -291,24 +291,24 @@ enum Lesson {
 
 /// What was learnt so far on all connections.
 #[derive(Debug, Default)]
-struct Learnt {
+struct AccountTracker {
     first: Option<AccountInfo>,
     failures: u32,
 }
 
-impl Learnt {
-    fn hear(&mut self, answer: Result<AccountInfo, Unknown>) -> Lesson {
+impl AccountTracker {
+    fn hear(&mut self, answer: Result<AccountInfo, Unknown>) -> AccountUpdate {
         match (answer, &self.first) {
-            (Ok(info), Some(first)) if info.id != first.id => Lesson::Moved(format!(
+            (Ok(info), Some(first)) if info.id != first.id => AccountUpdate::Moved(format!(
                 "the user belonged to account {} and belongs to account {} now; nothing is done there: connect anew",
                 first.id, info.id
             )),
             (Ok(info), _) => {
                 self.failures = 0;
                 self.first.get_or_insert_with(|| info.clone());
-                Lesson::Confirmed(info)
+                AccountUpdate::Confirmed(info)
             }
-            (Err(error), _) if error.is_transient() => Lesson::Unknown {
+            (Err(error), _) if error.is_transient() => AccountUpdate::Unknown {
                 forget: false,
                 again: error.again(),
                 problem: matches!(error, Unknown::Unseen(_)).then(|| error.problem()),
@@ -316,7 +316,7 @@ impl Learnt {
             (Err(error), _) => {
                 self.failures = self.failures.saturating_add(1);
                 let forget = error.is_definite() || self.failures > 1;
-                Lesson::Unknown {
+                AccountUpdate::Unknown {
                     forget,
                     again: if forget { LOOK_AGAIN } else { SOON_AGAIN },
                     problem: Some(error.problem()),
@@ -327,10 +327,10 @@ impl Learnt {
 }
 
 /// Asks on each new connection which account it is.
-pub(crate) async fn learn(link: Arc<Link>, source: Source, told: Told) {
+pub(crate) async fn learn(link: Arc<Link>, source: AccountSource, told: Told) {
     let mut client = link.client();
     // A learner that broke off left behind what it had said.
-    let mut learnt = Learnt {
+    let mut learnt = AccountTracker {
         first: told.account.borrow().clone(),
         failures: 0,
     };
@@ -345,19 +345,19 @@ pub(crate) async fn learn(link: Arc<Link>, source: Source, told: Told) {
             };
             let epoch = answer.as_ref().ok().map(|(_, epoch)| *epoch);
             match learnt.hear(answer.map(|(info, _)| info)) {
-                Lesson::Confirmed(info) => {
+                AccountUpdate::Confirmed(info) => {
                     told.problem.send_if_modified(|known| known.take().is_some());
                     told.confirmed.send_replace(epoch);
                     told.account
                         .send_if_modified(|known| known.replace(info.clone()) != Some(info));
                     None
                 }
-                Lesson::Moved(message) => {
+                AccountUpdate::Moved(message) => {
                     told.confirmed.send_replace(None);
                     link.give_up(&message);
                     return;
                 }
-                Lesson::Unknown {
+                AccountUpdate::Unknown {
                     forget,
                     again,
                     problem,

@@ -9,30 +9,30 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use leeward_core::names::{AssetName, StreamName};
-use leeward_core::operation::{Reading, Sighting};
-use leeward_core::plan::Aim;
+use leeward_core::operation::{AssetInfo, ReadResult};
+use leeward_core::plan::Successor;
 use leeward_core::target::MoveTarget;
 use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError};
-use leeward_engine::supervise::{self, Panicked, Task};
+use leeward_engine::supervise::{self, Panicked, SupervisedTask};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::account::{AccountInfo, AccountProblem, Source, Told, issuer, learn};
-use crate::calls::{Calls, Found, malformed};
+use crate::account::{AccountInfo, AccountProblem, AccountSource, Told, issuer, learn};
 use crate::connect::{ConnectConfig, ConnectionState, Link};
+use crate::jetstream_api::{InfoResult, JetStreamApi, malformed};
 use crate::observe::witness::Witness;
 use crate::reading::{ConsumerReading, StreamReading};
 use crate::request::REQUEST_LIMIT;
 use crate::wire;
-use crate::wire::api::{Answer, Asked};
+use crate::wire::api::{Answer, RequestedApi};
 use crate::wire::assets::{ConsumerInfo, StreamInfo};
 
 /// A connection as a user of one account; it ends with this value.
 #[derive(Debug)]
 pub struct AccountClient {
-    calls: Calls,
+    calls: JetStreamApi,
     domain: Option<String>,
     account: watch::Receiver<Option<AccountInfo>>,
     problem: watch::Receiver<Option<AccountProblem>>,
@@ -53,11 +53,11 @@ impl AccountClient {
 
     fn start(config: ConnectConfig, domain: Option<&str>, witness: Option<Witness>) -> Arc<Self> {
         let source = match &witness {
-            Some(witness) => Source::System {
+            Some(witness) => AccountSource::System {
                 witness: witness.clone(),
                 domain: domain.map(str::to_owned),
             },
-            None => Source::Account {
+            None => AccountSource::Account {
                 issuer: config.credentials.as_ref().and_then(issuer),
             },
         };
@@ -78,14 +78,14 @@ impl AccountClient {
                 unconfirmed.send_replace(None);
             };
             let begin = || learn(Arc::clone(&asking), source.clone(), told.clone());
-            supervise::keep(Task::Account, broke_off, begin).await;
+            supervise::keep(SupervisedTask::Account, broke_off, begin).await;
         });
         let prefix = match domain {
             Some(domain) => format!("$JS.{domain}.API"),
             None => "$JS.API".to_owned(),
         };
         Arc::new(Self {
-            calls: Calls {
+            calls: JetStreamApi {
                 link,
                 prefix,
                 confirmed,
@@ -120,7 +120,7 @@ impl AccountClient {
         self.domain.as_deref()
     }
 
-    pub(crate) fn calls(&self) -> &Calls {
+    pub(crate) fn calls(&self) -> &JetStreamApi {
         &self.calls
     }
 
@@ -133,7 +133,7 @@ impl AccountClient {
         self.calls.subject(call)
     }
 
-    async fn read_stream(&self, stream: &StreamName) -> Result<Seen<StreamReading>, ActError> {
+    async fn read_stream(&self, stream: &StreamName) -> Result<LookupResult<StreamReading>, ActError> {
         let call = format!("STREAM.INFO.{stream}");
         self.look(&call, &AssetName::stream(stream.clone()), |bytes| {
             StreamReading::new(&wire::read::<StreamInfo<'_>>(bytes)?, None)
@@ -141,7 +141,11 @@ impl AccountClient {
         .await
     }
 
-    async fn read_consumer(&self, asset: &AssetName, name: &str) -> Result<Seen<ConsumerReading>, ActError> {
+    async fn read_consumer(
+        &self,
+        asset: &AssetName,
+        name: &str,
+    ) -> Result<LookupResult<ConsumerReading>, ActError> {
         let call = format!("CONSUMER.INFO.{}.{name}", asset.stream);
         self.look(&call, asset, |bytes| {
             ConsumerReading::new(&wire::read::<ConsumerInfo<'_>>(bytes)?, None)
@@ -154,46 +158,48 @@ impl AccountClient {
         call: &str,
         asset: &AssetName,
         read: impl FnOnce(&Bytes) -> Result<T, String>,
-    ) -> Result<Seen<T>, ActError> {
+    ) -> Result<LookupResult<T>, ActError> {
         Ok(match self.calls.info(call, asset).await? {
-            Found::Answer(bytes) => {
-                Seen::Here(read(&bytes).map_err(|message| malformed(&self.subject(call), message))?)
+            InfoResult::Answer(bytes) => {
+                LookupResult::Here(read(&bytes).map_err(|message| malformed(&self.subject(call), message))?)
             }
-            Found::Gone => Seen::Gone,
-            Found::Silence => Seen::Silent,
+            InfoResult::Gone => LookupResult::Gone,
+            InfoResult::Silence => LookupResult::Silent,
         })
     }
 }
 
 impl Act for AccountClient {
-    async fn read(&self, asset: &AssetName) -> Result<Sighting, ActError> {
+    async fn read(&self, asset: &AssetName) -> Result<ReadResult, ActError> {
         let Some(consumer) = &asset.consumer else {
             return Ok(self
                 .read_stream(&asset.stream)
                 .await?
                 .map(StreamReading::reading)
-                .sighting());
+                .read_result());
         };
         let (stream, consumer) = tokio::try_join!(
             self.read_stream(&asset.stream),
             self.read_consumer(asset, consumer.as_str())
         )?;
         Ok(match (stream, consumer) {
-            (Seen::Gone, _) | (_, Seen::Gone) => Sighting::Gone,
-            (Seen::Silent, _) | (_, Seen::Silent) => Sighting::Unanswered,
-            (Seen::Here(stream), Seen::Here(consumer)) => Sighting::Seen(consumer.reading(&stream)),
+            (LookupResult::Gone, _) | (_, LookupResult::Gone) => ReadResult::Gone,
+            (LookupResult::Silent, _) | (_, LookupResult::Silent) => ReadResult::Unanswered,
+            (LookupResult::Here(stream), LookupResult::Here(consumer)) => {
+                ReadResult::Seen(consumer.reading(&stream))
+            }
         })
     }
 
-    async fn confirm(&self, asset: &AssetName, reading: &Reading) -> Result<Option<Sighting>, ActError> {
+    async fn confirm(&self, asset: &AssetName, reading: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
         let Some(witness) = &self.calls.witness else {
             return Ok(None);
         };
         let Some(leader) = &reading.leader else {
-            return Ok(Some(Sighting::Unanswered));
+            return Ok(Some(ReadResult::Unanswered));
         };
         match witness.read(&self.calls.account_id()?, asset, leader).await {
-            Ok(Some(told)) if told.leader.as_ref() == Some(leader) => Ok(Some(Sighting::Seen(told))),
+            Ok(Some(told)) if told.leader.as_ref() == Some(leader) => Ok(Some(ReadResult::Seen(told))),
             Ok(_) => Err(ActError::AnswersDiffer {
                 message: format!(
                     "the answer for {asset} on the account's connection names {leader} as its leader, which does not tell \
@@ -202,25 +208,30 @@ impl Act for AccountClient {
             }),
             Err(error) => {
                 tracing::warn!(%asset, %leader, %error, "the system account does not confirm what was read");
-                Ok(Some(Sighting::Unanswered))
+                Ok(Some(ReadResult::Unanswered))
             }
         }
     }
 
-    async fn step_down(&self, permit: Permit, asset: &AssetName, aim: &Aim) -> Result<(), ActError> {
+    async fn step_down(
+        &self,
+        permit: Permit,
+        asset: &AssetName,
+        successor: &Successor,
+    ) -> Result<(), ActError> {
         let subject = self.subject(&match &asset.consumer {
             None => format!("STREAM.LEADER.STEPDOWN.{}", asset.stream),
             Some(consumer) => format!("CONSUMER.LEADER.STEPDOWN.{}.{consumer}", asset.stream),
         });
         // An empty body works on every version (nats-facts N10).
-        let payload = match aim {
-            Aim::Peer(server) => json!({ "placement": { "preferred": server.as_str() } }).to_string(),
-            Aim::Anyone => String::new(),
+        let payload = match successor {
+            Successor::Peer(server) => json!({ "placement": { "preferred": server.as_str() } }).to_string(),
+            Successor::Anyone => String::new(),
         };
         let right = || permit.holds(Timestamp::now());
         let answer = self
             .calls
-            .act(&right, &subject, payload, Asked::StepDown, REQUEST_LIMIT)
+            .act(&right, &subject, payload, RequestedApi::StepDown, REQUEST_LIMIT)
             .await?;
         let success = wire::read::<Answer>(&answer)
             .map_err(|message| malformed(&subject, message))?
@@ -250,28 +261,28 @@ impl Act for AccountClient {
 }
 
 /// A thing that was looked for.
-enum Seen<T> {
+enum LookupResult<T> {
     Here(T),
     Gone,
     Silent,
 }
 
-impl<T> Seen<T> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Seen<U> {
+impl<T> LookupResult<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> LookupResult<U> {
         match self {
-            Self::Here(thing) => Seen::Here(change(thing)),
-            Self::Gone => Seen::Gone,
-            Self::Silent => Seen::Silent,
+            Self::Here(thing) => LookupResult::Here(change(thing)),
+            Self::Gone => LookupResult::Gone,
+            Self::Silent => LookupResult::Silent,
         }
     }
 }
 
-impl Seen<Reading> {
-    fn sighting(self) -> Sighting {
+impl LookupResult<AssetInfo> {
+    fn read_result(self) -> ReadResult {
         match self {
-            Self::Here(reading) => Sighting::Seen(reading),
-            Self::Gone => Sighting::Gone,
-            Self::Silent => Sighting::Unanswered,
+            Self::Here(reading) => ReadResult::Seen(reading),
+            Self::Gone => ReadResult::Gone,
+            Self::Silent => ReadResult::Unanswered,
         }
     }
 }

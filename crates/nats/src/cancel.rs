@@ -20,15 +20,15 @@ use leeward_engine::permit::Permit;
 use leeward_engine::ports::ActError;
 use tokio::sync::oneshot;
 
-use crate::calls::{Calls, changed};
 use crate::connect::ConnectionState;
+use crate::jetstream_api::{JetStreamApi, changed};
 use crate::observe::listings::StoredStream;
-use crate::place::{Stop, Tries, edit};
+use crate::place::{IncompleteReason, RetryBackoff, edit};
 use crate::placement_edit::{EditError, stored_placement, with_placement, with_stored, without_placement};
 use crate::reading::StreamReading;
 use crate::request::REQUEST_LIMIT;
 use crate::stored::Stored;
-use crate::wire::api::{Asked, NO_MOVE};
+use crate::wire::api::{NO_MOVE, RequestedApi};
 
 /// The first version in which an account cancels moves by the name of the stream alone.
 const OWN_SUBJECT: Version = Version::new(2, 15, 0);
@@ -36,7 +36,7 @@ const OWN_SUBJECT: Version = Version::new(2, 15, 0);
 /// without a leader for more than a minute on a busy machine.
 const COMPLETION_LIMIT: Duration = Duration::from_mins(3);
 
-impl Calls {
+impl JetStreamApi {
     /// Cancels the move of a stream to `target`.
     pub(crate) async fn cancel_move(
         &self,
@@ -94,7 +94,7 @@ fn is_empty(placement: &Placement) -> bool {
 
 /// A move that is cancelled.
 struct Cancel {
-    calls: Calls,
+    calls: JetStreamApi,
     stream: StreamName,
     target: MoveTarget,
     subject: String,
@@ -114,7 +114,7 @@ impl Cancel {
                 &right,
                 &self.subject,
                 String::new(),
-                Asked::CancelMove,
+                RequestedApi::CancelMove,
                 REQUEST_LIMIT,
             )
             .await;
@@ -132,12 +132,12 @@ impl Cancel {
     /// Reads the stream until it stands still with the placement from before; `doubt` is why it may not have been
     /// cancelled.
     async fn complete(&self, doubt: Option<ActError>) -> Result<(), ActError> {
-        let mut tries = Tries::for_at_most(COMPLETION_LIMIT);
+        let mut tries = RetryBackoff::for_at_most(COMPLETION_LIMIT);
         loop {
             let error = match self.put_back(doubt.as_ref()).await {
                 Ok(()) => return Ok(()),
-                Err(Stop::Ended(error)) => return Err(error),
-                Err(Stop::Failed(error)) => error,
+                Err(IncompleteReason::Ended(error)) => return Err(error),
+                Err(IncompleteReason::Failed(error)) => error,
             };
             let (stream, placement) = (&self.stream, self.placement.as_deref());
             tracing::debug!(%stream, placement, %error, "a stream has not its placement from before its move back yet");
@@ -151,52 +151,56 @@ impl Cancel {
         }
     }
 
-    async fn put_back(&self, doubt: Option<&ActError>) -> Result<(), Stop> {
+    async fn put_back(&self, doubt: Option<&ActError>) -> Result<(), IncompleteReason> {
         let stored = match self.calls.stored(&self.stream).await {
             Ok(Stored::Here(stored)) => stored,
             Ok(Stored::Gone) => {
-                return Err(Stop::Ended(changed(
+                return Err(IncompleteReason::Ended(changed(
                     "the stream was deleted meanwhile".to_owned(),
                 )));
             }
-            Ok(Stored::Untold { message }) => return Err(Stop::Failed(ActError::Unread { message })),
-            Err(error) => return Err(Stop::Failed(error)),
+            Ok(Stored::Untold { message }) => {
+                return Err(IncompleteReason::Failed(ActError::Unread { message }));
+            }
+            Err(error) => return Err(IncompleteReason::Failed(error)),
         };
         let StoredStream {
             reading: seen,
             config,
         } = *stored;
         match next(&seen, &self.target) {
-            Next::Nothing if doubt.is_none() || !seen.is_moving() => Ok(()),
-            Next::Nothing | Next::Wait => Err(Stop::Failed(changed(format!(
+            FollowUpEdit::Nothing if doubt.is_none() || !seen.is_moving() => Ok(()),
+            FollowUpEdit::Nothing | FollowUpEdit::Wait => Err(IncompleteReason::Failed(changed(format!(
                 "stream {} still moves",
                 self.stream
             )))),
-            Next::Finished => {
+            FollowUpEdit::Finished => {
                 let finished = || changed(format!("stream {} has reached its target", self.stream));
-                Err(Stop::Ended(doubt.cloned().unwrap_or_else(finished)))
+                Err(IncompleteReason::Ended(doubt.cloned().unwrap_or_else(finished)))
             }
-            Next::Leave => Err(Stop::Ended(half_done("somebody else set another one meanwhile"))),
-            Next::Write => self.write(&config).await,
+            FollowUpEdit::Leave => Err(IncompleteReason::Ended(half_done(
+                "somebody else set another one meanwhile",
+            ))),
+            FollowUpEdit::Write => self.write(&config).await,
         }
     }
 
-    async fn write(&self, config: &str) -> Result<(), Stop> {
+    async fn write(&self, config: &str) -> Result<(), IncompleteReason> {
         let wanted = match &self.placement {
             Some(placement) => with_stored(config, placement),
             None => without_placement(config),
         };
-        let wanted = wanted.map_err(|error| Stop::Failed(edit(&self.stream, &error)))?;
+        let wanted = wanted.map_err(|error| IncompleteReason::Failed(edit(&self.stream, &error)))?;
         match self.calls.update(&|| true, &self.stream, wanted).await {
-            Err(error @ ActError::StoredDifferently { fields: _ }) => Err(Stop::Ended(error)),
-            result => result.map_err(Stop::Failed),
+            Err(error @ ActError::StoredDifferently { fields: _ }) => Err(IncompleteReason::Ended(error)),
+            result => result.map_err(IncompleteReason::Failed),
         }
     }
 }
 
 /// What a stream needs after its move was cancelled.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+enum FollowUpEdit {
     /// It stores the placement from before.
     Nothing,
     /// It moves still: an update may be refused, or be made of a configuration that the cancel changes.
@@ -209,23 +213,23 @@ enum Next {
     Leave,
 }
 
-fn next(seen: &StreamReading, target: &MoveTarget) -> Next {
+fn next(seen: &StreamReading, target: &MoveTarget) -> FollowUpEdit {
     let said = |placement: &Option<Placement>| placement.clone().filter(|placement| !is_empty(placement));
     let (stored, before) = (said(&seen.placement), said(&target.replaces));
     let peers = &seen.group.peers;
     if stored == before {
-        return Next::Nothing;
+        return FollowUpEdit::Nothing;
     }
     if stored.is_some_and(|stored| stored != target.placement) {
-        return Next::Leave;
+        return FollowUpEdit::Leave;
     }
     if seen.is_moving() || seen.group.leader.is_none() || peers.is_empty() {
-        return Next::Wait;
+        return FollowUpEdit::Wait;
     }
     if peers.iter().all(|peer| target.servers.contains(&peer.server)) {
-        return Next::Finished;
+        return FollowUpEdit::Finished;
     }
-    Next::Write
+    FollowUpEdit::Write
 }
 
 fn is_no_move(error: &ActError) -> bool {
@@ -242,7 +246,7 @@ fn half_done(why: &str) -> ActError {
 #[cfg(test)]
 mod tests {
     use leeward_core::names::{ClusterName, Location, ServerName, Tag};
-    use leeward_core::operation::PeerReading;
+    use leeward_core::operation::PeerInfo;
     use leeward_core::snapshot::Storage;
 
     use super::*;
@@ -265,7 +269,7 @@ mod tests {
     }
 
     fn stream(stored: Option<Placement>, peers: &[&str]) -> StreamReading {
-        let peer = |name: &&str| PeerReading {
+        let peer = |name: &&str| PeerInfo {
             server: ServerName::from(*name),
             current: true,
             offline: false,
@@ -299,12 +303,12 @@ mod tests {
         for before in [None, Some(placement("us"))] {
             let target = target(before.clone());
             let stored = |stored, peers: &[&str]| next(&stream(stored, peers), &target);
-            assert_eq!(stored(Some(placement("eu")), &OLD), Next::Write);
-            assert_eq!(stored(before.clone(), &OLD), Next::Nothing);
-            assert_eq!(stored(Some(placement("ap")), &OLD), Next::Leave);
+            assert_eq!(stored(Some(placement("eu")), &OLD), FollowUpEdit::Write);
+            assert_eq!(stored(before.clone(), &OLD), FollowUpEdit::Nothing);
+            assert_eq!(stored(Some(placement("ap")), &OLD), FollowUpEdit::Leave);
         }
         let wiped = next(&stream(None, &OLD), &target(Some(placement("us"))));
-        assert_eq!(wiped, Next::Write, "servers up to 2.14 may remove it");
+        assert_eq!(wiped, FollowUpEdit::Write, "servers up to 2.14 may remove it");
     }
 
     #[test]
@@ -312,15 +316,15 @@ mod tests {
         let target = target(None);
         let stored = Some(placement("eu"));
         let both = ["us-0", "us-1", "eu-0", "eu-1"];
-        assert_eq!(next(&stream(stored.clone(), &both), &target), Next::Wait);
+        assert_eq!(next(&stream(stored.clone(), &both), &target), FollowUpEdit::Wait);
         let mut leaderless = stream(stored.clone(), &OLD);
         leaderless.group.leader = None;
-        assert_eq!(next(&leaderless, &target), Next::Wait);
+        assert_eq!(next(&leaderless, &target), FollowUpEdit::Wait);
         let mut desired = stream(stored.clone(), &OLD);
         desired.group.moving = true;
-        assert_eq!(next(&desired, &target), Next::Wait);
+        assert_eq!(next(&desired, &target), FollowUpEdit::Wait);
         let arrived = stream(stored, &["eu-0", "eu-1"]);
-        assert_eq!(next(&arrived, &target), Next::Finished);
+        assert_eq!(next(&arrived, &target), FollowUpEdit::Finished);
     }
 
     #[test]

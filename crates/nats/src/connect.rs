@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr};
 use leeward_core::names::ServerName;
-use leeward_engine::supervise::{self, Panicked, Task};
+use leeward_engine::supervise::{self, Panicked, SupervisedTask};
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -83,12 +83,12 @@ impl ConnectConfig {
 /// A connection that keeps itself; it ends with this value.
 #[derive(Debug)]
 pub(crate) struct Link {
-    shared: Arc<Shared>,
+    shared: Arc<LinkState>,
     _driver: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LinkState {
     state: watch::Sender<ConnectionState>,
     client: watch::Sender<Option<Client>>,
     denials: Denials,
@@ -104,7 +104,7 @@ struct Shared {
 
 /// One connection among all that a link has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Epoch {
+pub(crate) struct ConnectionEpoch {
     started: u64,
     connects: u64,
 }
@@ -116,7 +116,7 @@ impl Link {
             .inbox_prefix
             .clone()
             .unwrap_or_else(|| DEFAULT_INBOX.to_owned());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LinkState {
             state: watch::Sender::new(ConnectionState::Connecting),
             client: watch::Sender::new(None),
             denials: Denials::new(),
@@ -130,7 +130,7 @@ impl Link {
         let driver = tokio::spawn(async move {
             let broke_off = |panicked: &Panicked| driven.broke_off(panicked);
             let begin = || drive_until_given_up(config.clone(), Arc::clone(&kept));
-            Box::pin(supervise::keep(Task::Connection, broke_off, begin)).await;
+            Box::pin(supervise::keep(SupervisedTask::Connection, broke_off, begin)).await;
         });
         Self {
             shared,
@@ -167,9 +167,9 @@ impl Link {
     }
 
     /// The present connection, if requests can be sent now. async-nats counts before anything is sent on a new one.
-    pub(crate) fn epoch(&self) -> Option<Epoch> {
+    pub(crate) fn epoch(&self) -> Option<ConnectionEpoch> {
         let client = self.connected()?;
-        Some(Epoch {
+        Some(ConnectionEpoch {
             started: self.shared.started.load(Ordering::Acquire),
             connects: client.statistics().connects.load(Ordering::Acquire),
         })
@@ -195,7 +195,7 @@ impl Drop for Link {
     }
 }
 
-async fn drive_until_given_up(config: ConnectConfig, shared: Arc<Shared>) {
+async fn drive_until_given_up(config: ConnectConfig, shared: Arc<LinkState>) {
     let mut given_up = shared.given_up.subscribe();
     let reason = async {
         let reason = given_up.wait_for(Option::is_some).await;
@@ -213,7 +213,7 @@ async fn drive_until_given_up(config: ConnectConfig, shared: Arc<Shared>) {
 }
 
 /// Connects, follows the connection to its end, and begins again.
-async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
+async fn drive(config: ConnectConfig, shared: Arc<LinkState>) {
     let (mut failures, mut ended_at_once) = (0_usize, false);
     loop {
         let (events_in, events) = mpsc::channel(EVENTS);
@@ -246,7 +246,7 @@ async fn drive(config: ConnectConfig, shared: Arc<Shared>) {
 
 async fn connect(
     config: &ConnectConfig,
-    shared: &Shared,
+    shared: &LinkState,
     events: mpsc::Sender<Event>,
 ) -> Result<(Client, ClientRuntime), ConnectError> {
     let servers = addresses(config)?;
@@ -255,7 +255,10 @@ async fn connect(
     shared.denials.reset();
     let runtime = ClientRuntime::start().map_err(ConnectError::NoThread)?;
     // async-nats panics over some of what servers may say before a connection is made.
-    let connecting = runtime.spawn(supervise::catch(Task::NatsClient, options.connect(servers)));
+    let connecting = runtime.spawn(supervise::catch(
+        SupervisedTask::NatsClient,
+        options.connect(servers),
+    ));
     tokio::select! {
         connected = connecting => match connected.map_err(io::Error::from).map_err(ConnectError::NoThread)? {
             Ok(Ok(client)) => Ok((client, runtime)),
@@ -268,7 +271,7 @@ async fn connect(
 
 fn options(
     config: &ConnectConfig,
-    shared: &Shared,
+    shared: &LinkState,
     events: mpsc::Sender<Event>,
     servers: &[ServerAddr],
 ) -> Result<ConnectOptions, ConnectError> {
@@ -338,7 +341,7 @@ fn authenticate(
 async fn follow(
     client: &Client,
     mut events: mpsc::Receiver<Event>,
-    shared: &Shared,
+    shared: &LinkState,
     has_to_last: bool,
 ) -> bool {
     let mut connected = Instant::now();
@@ -386,7 +389,7 @@ async fn follow(
 }
 
 /// Waits until a connection is lost.
-async fn lost(events: &mut mpsc::Receiver<Event>, shared: &Shared) {
+async fn lost(events: &mut mpsc::Receiver<Event>, shared: &LinkState) {
     loop {
         match events.recv().await {
             None | Some(Event::Disconnected | Event::Closed) => return,
@@ -396,7 +399,7 @@ async fn lost(events: &mut mpsc::Receiver<Event>, shared: &Shared) {
     }
 }
 
-impl Shared {
+impl LinkState {
     fn enter(&self, state: ConnectionState) {
         self.state.send_if_modified(|old| {
             let changed = *old != state;

@@ -52,7 +52,10 @@ pub enum Credentials {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// It holds nothing that could be used.
-    #[error("the Secret holds no credentials: it needs one of {KINDS}{}", Found(found))]
+    #[error(
+        "the Secret holds no credentials: it needs one of {KINDS}{}",
+        CredentialBlocks(found)
+    )]
     Nothing {
         /// The keys that it has.
         found: Vec<String>,
@@ -72,7 +75,10 @@ pub enum CredentialsError {
         missing: &'static str,
     },
     /// The key that was named does not exist.
-    #[error("the Secret has no key `{key}`, which credentialsRef names{}", Found(found))]
+    #[error(
+        "the Secret has no key `{key}`, which credentialsRef names{}",
+        CredentialBlocks(found)
+    )]
     NoSuchKey {
         /// The key.
         key: String,
@@ -89,9 +95,9 @@ pub enum CredentialsError {
     },
 }
 
-struct Found<'a>(&'a [String]);
+struct CredentialBlocks<'a>(&'a [String]);
 
-impl fmt::Display for Found<'_> {
+impl fmt::Display for CredentialBlocks<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             formatter.write_str(" (it is empty)")

@@ -17,7 +17,7 @@ use leeward_engine::ports::ActError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::calls::{Calls, changed, malformed};
+use crate::jetstream_api::{JetStreamApi, changed, malformed};
 use crate::moments::ahead;
 use crate::placement_edit::{
     EditError, differences, stored_placement, with_placement, with_stored, without_placement,
@@ -25,7 +25,7 @@ use crate::placement_edit::{
 use crate::request::Guard;
 use crate::stored::Stored;
 use crate::wire;
-use crate::wire::api::Asked;
+use crate::wire::api::RequestedApi;
 use crate::wire::assets::RawStreamInfo;
 
 /// An update waits for the meta leader and for the stream's own leader.
@@ -35,7 +35,7 @@ const COMPLETION_LIMIT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-impl Calls {
+impl JetStreamApi {
     /// Writes a placement and nothing else (P7).
     pub(crate) async fn place(
         &self,
@@ -81,7 +81,13 @@ impl Calls {
     ) -> Result<(), ActError> {
         let subject = self.subject(&format!("STREAM.UPDATE.{stream}"));
         let answer = self
-            .act(right, &subject, config.clone(), Asked::Placement, UPDATE_LIMIT)
+            .act(
+                right,
+                &subject,
+                config.clone(),
+                RequestedApi::Placement,
+                UPDATE_LIMIT,
+            )
             .await?;
         let stored = config_text(&subject, &answer)?;
         let fields = differences(&config, &stored).map_err(|error| malformed(&subject, error.to_string()))?;
@@ -114,14 +120,14 @@ impl Calls {
 
 /// A placement that is removed to be set again.
 struct Repair {
-    calls: Calls,
+    calls: JetStreamApi,
     stream: StreamName,
     /// As the servers wrote it.
     placement: String,
 }
 
 /// Why what was begun is not complete.
-pub(crate) enum Stop {
+pub(crate) enum IncompleteReason {
     /// Trying again is of no use.
     Ended(ActError),
     /// It may be tried again.
@@ -129,12 +135,12 @@ pub(crate) enum Stop {
 }
 
 /// The pauses between tries, up to a limit.
-pub(crate) struct Tries {
+pub(crate) struct RetryBackoff {
     deadline: Instant,
     pause: Duration,
 }
 
-impl Tries {
+impl RetryBackoff {
     pub(crate) fn for_at_most(limit: Duration) -> Self {
         Self {
             deadline: ahead(limit),
@@ -177,12 +183,12 @@ impl Repair {
 
     /// Sets the placement again; `removed` says that it was removed for certain.
     async fn complete(&self, removed: bool) -> Result<(), ActError> {
-        let mut tries = Tries::for_at_most(COMPLETION_LIMIT);
+        let mut tries = RetryBackoff::for_at_most(COMPLETION_LIMIT);
         loop {
             let error = match self.set_again(removed).await {
                 Ok(()) => return Ok(()),
-                Err(Stop::Ended(error)) => return Err(error),
-                Err(Stop::Failed(error)) => error,
+                Err(IncompleteReason::Ended(error)) => return Err(error),
+                Err(IncompleteReason::Failed(error)) => error,
             };
             let (stream, placement) = (&self.stream, &self.placement);
             tracing::warn!(%stream, placement, %error, "a removed placement is not set again yet");
@@ -196,29 +202,37 @@ impl Repair {
         }
     }
 
-    async fn set_again(&self, removed: bool) -> Result<(), Stop> {
+    async fn set_again(&self, removed: bool) -> Result<(), IncompleteReason> {
         let config = match self.calls.stored(&self.stream).await {
             Ok(Stored::Here(stored)) => stored.config,
-            Ok(Stored::Gone) => return Err(Stop::Ended(half_done("the stream was deleted meanwhile"))),
-            Ok(Stored::Untold { message }) => return Err(Stop::Failed(ActError::Unread { message })),
-            Err(error) => return Err(Stop::Failed(error)),
+            Ok(Stored::Gone) => {
+                return Err(IncompleteReason::Ended(half_done(
+                    "the stream was deleted meanwhile",
+                )));
+            }
+            Ok(Stored::Untold { message }) => {
+                return Err(IncompleteReason::Failed(ActError::Unread { message }));
+            }
+            Err(error) => return Err(IncompleteReason::Failed(error)),
         };
         match next(&config, &self.placement, removed)
-            .map_err(|error| Stop::Failed(edit(&self.stream, &error)))?
+            .map_err(|error| IncompleteReason::Failed(edit(&self.stream, &error)))?
         {
-            Next::Set(config) => match self.calls.update(&|| true, &self.stream, config).await {
-                Err(error @ ActError::StoredDifferently { fields: _ }) => Err(Stop::Ended(error)),
-                result => result.map_err(Stop::Failed),
+            RepairStep::Set(config) => match self.calls.update(&|| true, &self.stream, config).await {
+                Err(error @ ActError::StoredDifferently { fields: _ }) => Err(IncompleteReason::Ended(error)),
+                result => result.map_err(IncompleteReason::Failed),
             },
-            Next::Nothing => Ok(()),
-            Next::Leave => Err(Stop::Ended(half_done("somebody else set another one meanwhile"))),
+            RepairStep::Nothing => Ok(()),
+            RepairStep::Leave => Err(IncompleteReason::Ended(half_done(
+                "somebody else set another one meanwhile",
+            ))),
         }
     }
 }
 
 /// What is to be sent after the first update of a repair.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+enum RepairStep {
     /// This configuration.
     Set(String),
     /// The placement is there again.
@@ -229,15 +243,15 @@ enum Next {
 
 /// Decides on the second update by the configuration that was read after the first. A first update that was not answered
 /// may still come: one behind it, which changes nothing otherwise, makes sure that the placement is there in the end.
-fn next(config: &str, placement: &str, removed: bool) -> Result<Next, EditError> {
+fn next(config: &str, placement: &str, removed: bool) -> Result<RepairStep, EditError> {
     let same = |stored: &str| {
         let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
         value(stored) == value(placement)
     };
     Ok(match stored_placement(config)? {
-        Some(stored) if !same(stored) => Next::Leave,
-        Some(_) if removed => Next::Nothing,
-        Some(_) | None => Next::Set(with_stored(config, placement)?),
+        Some(stored) if !same(stored) => RepairStep::Leave,
+        Some(_) if removed => RepairStep::Nothing,
+        Some(_) | None => RepairStep::Set(with_stored(config, placement)?),
     })
 }
 
@@ -263,8 +277,8 @@ mod tests {
 
     const PLACEMENT: &str = r#"{"cluster":"eu","tags":["SSD"],"new":[1, 2]}"#;
 
-    fn set(config: &str) -> Next {
-        Next::Set(config.to_owned())
+    fn set(config: &str) -> RepairStep {
+        RepairStep::Set(config.to_owned())
     }
 
     #[test]
@@ -283,7 +297,7 @@ mod tests {
     fn a_placement_that_another_set_meanwhile_stays() {
         let other = r#"{"name":"A","placement":{"cluster":"us"}}"#;
         for removed in [true, false] {
-            assert_eq!(next(other, PLACEMENT, removed), Ok(Next::Leave));
+            assert_eq!(next(other, PLACEMENT, removed), Ok(RepairStep::Leave));
         }
     }
 
@@ -291,7 +305,7 @@ mod tests {
     fn a_removal_that_may_still_come_is_followed_by_an_update() {
         let still = format!(r#"{{"name":"A","placement":{PLACEMENT}}}"#);
         assert_eq!(next(&still, PLACEMENT, false), Ok(set(&still)));
-        assert_eq!(next(&still, PLACEMENT, true), Ok(Next::Nothing));
+        assert_eq!(next(&still, PLACEMENT, true), Ok(RepairStep::Nothing));
     }
 
     #[test]

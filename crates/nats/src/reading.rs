@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_core::names::{ClusterName, ServerName, StreamName, Tag};
-use leeward_core::operation::{PeerReading, Progress, Reading, Upstream};
+use leeward_core::operation::{AssetInfo, PeerInfo, Progress, Upstream};
 use leeward_core::snapshot::{Placement, Storage};
 
 use crate::wire::assets::{
@@ -23,7 +23,7 @@ pub(crate) struct GroupReading {
     pub(crate) leader: Option<ServerName>,
     pub(crate) leader_since: Option<Timestamp>,
     /// All members, the leader among them, sorted by name.
-    pub(crate) peers: Vec<PeerReading>,
+    pub(crate) peers: Vec<PeerInfo>,
     pub(crate) moving: bool,
     /// There is no Raft at all and nobody said which server speaks: a server that is in no cluster leads what it lists.
     pub(crate) alone: bool,
@@ -101,8 +101,8 @@ impl StreamReading {
         self.group.moving || self.group.peers.len() > usize::from(self.replicas.max(1))
     }
 
-    pub(crate) fn reading(self) -> Reading {
-        Reading {
+    pub(crate) fn reading(self) -> AssetInfo {
+        AssetInfo {
             moving: self.group.moving,
             leader: self.group.leader,
             peers: self.group.peers,
@@ -145,8 +145,8 @@ impl ConsumerReading {
 
     /// The reading of a consumer of `stream`. A step-down of a consumer whose stream moves is as wrong as one of the
     /// stream (nats-facts N15), so the stream's move counts.
-    pub(crate) fn reading(self, stream: &StreamReading) -> Reading {
-        Reading {
+    pub(crate) fn reading(self, stream: &StreamReading) -> AssetInfo {
+        AssetInfo {
             moving: self.group.moving || stream.is_moving(),
             leader: self.group.leader,
             peers: self.group.peers,
@@ -223,7 +223,7 @@ impl GroupReading {
             .as_deref()
             .filter(|name| !name.is_empty())
             .map(ServerName::from);
-        let mut peers: Vec<PeerReading> = group.replicas.iter().map(peer).collect();
+        let mut peers: Vec<PeerInfo> = group.replicas.iter().map(peer).collect();
         for name in [leader.as_ref(), speaker.filter(|_| !group.replicas.is_empty())]
             .into_iter()
             .flatten()
@@ -261,8 +261,8 @@ impl GroupReading {
 const HEARD_LATELY: u64 = 2_500_000_000;
 
 /// The leader itself.
-fn member(server: ServerName) -> PeerReading {
-    PeerReading {
+fn member(server: ServerName) -> PeerInfo {
+    PeerInfo {
         server,
         current: true,
         offline: false,
@@ -273,11 +273,11 @@ fn member(server: ServerName) -> PeerReading {
 /// A leader calls a follower current when it has acknowledged everything applied. Over a WAN under load it never has: its
 /// acknowledgements are a round trip old. So one that was heard of just now and lacks something counts as current too; how
 /// much it may lack is for the policy to say.
-fn peer(replica: &Replica<'_>) -> PeerReading {
+fn peer(replica: &Replica<'_>) -> PeerInfo {
     let heard_lately = replica
         .active
         .is_some_and(|nanoseconds| nanoseconds < HEARD_LATELY);
-    PeerReading {
+    PeerInfo {
         server: server_name(&replica.name),
         current: replica.current || replica.lag > 0 && heard_lately,
         offline: replica.offline,

@@ -147,7 +147,7 @@ impl Link {
 }
 
 /// Reads an answer, and says whose it is; `None` for one that does not count, such as of a server that was not asked.
-pub(crate) type Read<'a, K, T> = &'a (dyn Fn(&[u8]) -> Result<Option<(K, T)>, String> + Send + Sync);
+pub(crate) type ReadAnswer<'a, K, T> = &'a (dyn Fn(&[u8]) -> Result<Option<(K, T)>, String> + Send + Sync);
 
 /// Whether a later answer of the same server counts instead of an earlier one.
 pub(crate) type Prefer<'a, T> = &'a (dyn Fn(&T, &T) -> bool + Send + Sync);
@@ -164,7 +164,7 @@ pub(crate) struct Gather<'a, K, T> {
     pub(crate) payload: String,
     pub(crate) limit: Duration,
     /// Reads an answer, and says whose it is.
-    pub(crate) read: Read<'a, K, T>,
+    pub(crate) read: ReadAnswer<'a, K, T>,
     /// Which of two answers of one server counts.
     pub(crate) prefer: Prefer<'a, T>,
     /// Looks at what has come so far, whenever nothing more has come yet: it may take as long as there are answers.

@@ -59,7 +59,7 @@ static COUNTS: [[AtomicU64; RESULTS.len()]; APIS.len() + 1] =
 
 /// Requests of one kind with one result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
+pub struct RequestCount {
     /// What was asked, such as `JSZ` or `STREAM.INFO`.
     pub api: &'static str,
     /// What came of it.
@@ -69,7 +69,7 @@ pub struct Count {
 }
 
 /// All that were counted so far; what never happened is left out.
-pub fn counts() -> impl Iterator<Item = Count> {
+pub fn counts() -> impl Iterator<Item = RequestCount> {
     let names = APIS.iter().map(|api| api.name).chain([OTHER]);
     names
         .zip(&COUNTS)
@@ -79,7 +79,7 @@ pub fn counts() -> impl Iterator<Item = Count> {
                 .zip(row)
                 .map(move |(result, count)| (api, *result, count))
         })
-        .map(|(api, result, count)| Count {
+        .map(|(api, result, count)| RequestCount {
             api,
             result,
             number: count.load(Ordering::Relaxed),

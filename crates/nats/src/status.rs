@@ -16,7 +16,7 @@ pub struct SystemStatus {
     /// The connection of the observer.
     pub connection: ConnectionState,
     /// What the observer's user may see.
-    pub standing: Standing,
+    pub rights: ObserverRights,
     /// Servers that should have answered, those that did included.
     pub servers_expected: u32,
     /// Servers that answered.
@@ -37,7 +37,7 @@ pub struct SystemStatus {
 
 /// What an observer's user may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ObserverRights {
     /// Nothing has answered yet.
     Unknown,
     /// It is a user of the system account.
@@ -90,7 +90,7 @@ impl SystemStatus {
     pub(crate) fn new() -> Self {
         Self {
             connection: ConnectionState::Connecting,
-            standing: Standing::Unknown,
+            rights: ObserverRights::Unknown,
             servers_expected: 0,
             servers_answered: 0,
             servers_missing: Vec::new(),

@@ -9,11 +9,11 @@ use std::time::Duration;
 use backon::{ConstantBuilder, Retryable};
 use bytes::Bytes;
 use leeward_core::names::{AssetName, ServerName, StreamName};
-use leeward_core::operation::PeerReading;
+use leeward_core::operation::PeerInfo;
 use leeward_engine::ports::ActError;
 
-use crate::calls::{Calls, Found, READ_AGAIN, answered, malformed, not_sent};
-use crate::observe::listings::{Of, StoredStream};
+use crate::jetstream_api::{InfoResult, JetStreamApi, READ_AGAIN, answered, malformed, not_sent};
+use crate::observe::listings::{ListedAssets, StoredStream};
 use crate::observe::witness::{Unseen, Witness};
 use crate::place::config_text;
 use crate::placement_edit::{EditError, differences};
@@ -39,7 +39,7 @@ pub(crate) enum Stored {
     },
 }
 
-impl Calls {
+impl JetStreamApi {
     /// Reads a stream; nothing was sent whatever the error.
     pub(crate) async fn stored(&self, stream: &StreamName) -> Result<Stored, ActError> {
         // While a stream changes its leader two servers may answer, or one with a configuration that is not the last.
@@ -54,9 +54,9 @@ impl Calls {
     async fn stored_once(&self, stream: &StreamName) -> Result<Stored, ActError> {
         let (subject, answer) = self.only_answer(stream).await?;
         let stored = match answer {
-            Found::Answer(answer) => read(&subject, &answer).map_err(not_sent)?,
-            Found::Gone => return Ok(Stored::Gone),
-            Found::Silence => {
+            InfoResult::Answer(answer) => read(&subject, &answer).map_err(not_sent)?,
+            InfoResult::Gone => return Ok(Stored::Gone),
+            InfoResult::Silence => {
                 return Ok(Stored::Untold {
                     message: format!("nobody answered {subject} in time"),
                 });
@@ -107,8 +107,8 @@ impl Calls {
     ) -> Result<Option<StoredStream>, ActError> {
         let account = self.account_id()?;
         let (servers, of): (Vec<&ServerName>, _) = match &group.leader {
-            Some(leader) => (vec![leader], Of::LedStreams),
-            None => (leaderless(&group.peers), Of::Streams),
+            Some(leader) => (vec![leader], ListedAssets::LedStreams),
+            None => (leaderless(&group.peers), ListedAssets::Streams),
         };
         for server in servers {
             match witness.stream(&account, stream, server, of).await {
@@ -126,11 +126,11 @@ impl Calls {
     }
 
     /// The answer to STREAM.INFO, if there is no other.
-    async fn only_answer(&self, stream: &StreamName) -> Result<(String, Found), ActError> {
+    async fn only_answer(&self, stream: &StreamName) -> Result<(String, InfoResult), ActError> {
         let subject = self.subject(&format!("STREAM.INFO.{stream}"));
         let answers = answered(|| self.all_answers(&subject)).await.map_err(not_sent)?;
         let Some(Gathered { replies, unreadable }) = answers else {
-            return Ok((subject, Found::Silence));
+            return Ok((subject, InfoResult::Silence));
         };
         let number = replies.len().saturating_add(unreadable.len());
         match (replies.into_keys().next(), unreadable.into_iter().next()) {
@@ -163,7 +163,7 @@ impl Calls {
 }
 
 /// Whom to ask: those first of which something was heard lately.
-fn leaderless(peers: &[PeerReading]) -> Vec<&ServerName> {
+fn leaderless(peers: &[PeerInfo]) -> Vec<&ServerName> {
     let (current, others): (Vec<_>, Vec<_>) = peers.iter().partition(|peer| peer.current);
     current
         .into_iter()

@@ -15,22 +15,22 @@ use jiff::Timestamp;
 use leeward_core::names::{AccountId, ServerName};
 use leeward_core::snapshot::{AccountView, Gap};
 use leeward_engine::ports::Observe;
-use leeward_engine::supervise::Task;
+use leeward_engine::supervise::SupervisedTask;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::act::AccountClient;
 use crate::connect::ConnectionState;
 use crate::observe::Tasks;
-use crate::observe::arrivals::Arrivals;
-use crate::observe::assemble::{Gathered, assemble};
-use crate::observe::board::{Board, Which};
-use crate::observe::census::{SeenServer, connected_to, own_domain};
+use crate::observe::assemble::{AccountParts, assemble};
 use crate::observe::connections::{self, ByServer};
-use crate::observe::events::{self, Source};
-use crate::observe::history::History;
+use crate::observe::events::{self, EventSource};
+use crate::observe::history::CounterHistory;
 use crate::observe::pace::{self, Look};
+use crate::observe::server_inventory::{SeenServer, connected_to, own_domain};
+use crate::observe::server_start_times::ServerStartTimes;
 use crate::observe::sweep::{add_volumes, gap};
+use crate::observe::watched_accounts::{AccountFilter, WatchedAccounts};
 use crate::request::Enough;
 use crate::wire::monitor::{AccountStatz, Connection, Connz};
 
@@ -45,24 +45,24 @@ const QUIET: Duration = Duration::from_millis(250);
 /// Sees the account of one user; it ends with this value.
 #[derive(Debug)]
 pub struct TenantObserver {
-    board: Arc<Board>,
+    board: Arc<WatchedAccounts>,
     tasks: Tasks,
 }
 
 impl TenantObserver {
     /// Starts to observe the account of `client`. Views of any other account stay at the gap `WarmingUp`.
     pub fn start(client: Arc<AccountClient>, interval: Duration) -> Arc<Self> {
-        let board = Arc::new(Board::new());
+        let board = Arc::new(WatchedAccounts::new());
         let tasks = Tasks::new();
         let (hearing, heard) = (Arc::clone(&client), Arc::clone(&board));
         tasks.keep(
-            Task::Advisories,
+            SupervisedTask::Advisories,
             |_| {},
             move || listen(Arc::clone(&hearing), Arc::clone(&heard)),
         );
         let (looking, seen) = (Arc::clone(&board), Arc::clone(&board));
         tasks.keep(
-            Task::Observation,
+            SupervisedTask::Observation,
             move |panicked| {
                 seen.broke_off(panicked);
             },
@@ -70,9 +70,9 @@ impl TenantObserver {
                 let look = TenantLook {
                     client: Arc::clone(&client),
                     board: Arc::clone(&looking),
-                    history: History::new(interval),
+                    history: CounterHistory::new(interval),
                     servers: BTreeMap::new(),
-                    arrivals: Arrivals::default(),
+                    arrivals: ServerStartTimes::default(),
                 };
                 pace::run(Arc::clone(client.link()), Arc::clone(&looking), interval, look)
             },
@@ -96,18 +96,18 @@ impl Observe for TenantObserver {
     }
 }
 
-async fn listen(client: Arc<AccountClient>, board: Arc<Board>) {
+async fn listen(client: Arc<AccountClient>, board: Arc<WatchedAccounts>) {
     let Some(account) = learnt(&client).await else {
         return;
     };
     let refreshes = refresh_when_confirmed(&client, &board, &account);
-    let source = Source::Account(account.clone());
+    let source = EventSource::Account(account.clone());
     let events = events::listen(Arc::clone(client.link()), Arc::clone(&board), source);
     tokio::join!(events, refreshes);
 }
 
 /// A look on a connection of which the account is not known yet shows nothing, so there is another once it is.
-async fn refresh_when_confirmed(client: &AccountClient, board: &Board, account: &AccountId) {
+async fn refresh_when_confirmed(client: &AccountClient, board: &WatchedAccounts, account: &AccountId) {
     let mut confirmed = client.calls().confirmed.clone();
     loop {
         if confirmed.borrow_and_update().is_some() {
@@ -128,15 +128,15 @@ async fn learnt(client: &AccountClient) -> Option<AccountId> {
 
 struct TenantLook {
     client: Arc<AccountClient>,
-    board: Arc<Board>,
-    history: History,
+    board: Arc<WatchedAccounts>,
+    history: CounterHistory,
     /// Servers that answered, and when last.
     servers: BTreeMap<ServerName, Instant>,
-    arrivals: Arrivals,
+    arrivals: ServerStartTimes,
 }
 
 impl Look for TenantLook {
-    async fn look(&mut self, accounts: Vec<AccountId>, _: Which) {
+    async fn look(&mut self, accounts: Vec<AccountId>, _: AccountFilter) {
         // The listener makes it due again once the account is known on this connection.
         let epoch = self.client.calls().confirmed_epoch();
         if epoch.is_none() {
@@ -167,7 +167,7 @@ impl Look for TenantLook {
 }
 
 impl TenantLook {
-    async fn gather(&mut self, account: &AccountId) -> Gathered {
+    async fn gather(&mut self, account: &AccountId) -> AccountParts {
         let now = Instant::now();
         self.servers
             .retain(|_, answered| now.duration_since(*answered) < REMEMBERED_FOR);
@@ -182,11 +182,11 @@ impl TenantLook {
             lists::all(&self.client),
             connections::list(link, CONNZ, None, &counts, &enough)
         );
-        let mut gathered = Gathered {
+        let mut gathered = AccountParts {
             streams: assets.streams,
             gaps: assets.gaps,
             elections,
-            ..Gathered::default()
+            ..AccountParts::default()
         };
         let mut servers = BTreeMap::new();
         match connections {
@@ -231,7 +231,7 @@ impl TenantLook {
     /// All that answered CONNZ have to answer STATZ as well.
     async fn add_statz(
         &self,
-        gathered: &mut Gathered,
+        gathered: &mut AccountParts,
         servers: &BTreeMap<String, crate::wire::monitor::ServerInfo>,
         account: &AccountId,
     ) {
@@ -271,7 +271,7 @@ impl TenantLook {
 
 /// Servers of another domain are another JetStream: to this one they are servers without any.
 fn settle_domain(
-    gathered: &mut Gathered,
+    gathered: &mut AccountParts,
     servers: &mut BTreeMap<String, SeenServer>,
     asked: Option<&str>,
     connected_to: Option<&str>,
@@ -301,7 +301,11 @@ fn settle_domain(
 }
 
 /// What is in no cluster is led by the one server that can have listed it: the one at the other end, or the only one.
-fn lead_alone(gathered: &mut Gathered, servers: &BTreeMap<String, SeenServer>, connected_to: Option<&str>) {
+fn lead_alone(
+    gathered: &mut AccountParts,
+    servers: &BTreeMap<String, SeenServer>,
+    connected_to: Option<&str>,
+) {
     let mut groups = gathered.streams.iter_mut().flat_map(|stream| {
         let consumers = stream.consumers.iter_mut().map(|consumer| &mut consumer.group);
         std::iter::once(&mut stream.group).chain(consumers)

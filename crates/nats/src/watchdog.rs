@@ -31,7 +31,7 @@ pub(crate) async fn too_much_at_once(client: &Client) {
         let messages = statistics.in_messages.load(Ordering::Relaxed);
         (messages, statistics.in_bytes.load(Ordering::Relaxed))
     };
-    let mut watch = Watch::new(&COMING, counts());
+    let mut watch = ReadProgress::new(&COMING, counts());
     let mut looks = looks();
     loop {
         looks.tick().await;
@@ -87,7 +87,7 @@ fn resident() -> Option<u64> {
 }
 
 /// The bytes since the last message.
-struct Watch<'a> {
+struct ReadProgress<'a> {
     all: &'a AtomicU64,
     messages: u64,
     bytes: u64,
@@ -95,7 +95,7 @@ struct Watch<'a> {
     coming: u64,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ReadProgress<'a> {
     fn new(all: &'a AtomicU64, (messages, bytes): (u64, u64)) -> Self {
         Self {
             all,
@@ -121,7 +121,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for ReadProgress<'_> {
     fn drop(&mut self) {
         self.counts(0);
     }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn many_messages_are_not_too_much_and_one_without_end_is() {
         let all = AtomicU64::new(0);
-        let mut watch = Watch::new(&all, (0, 0));
+        let mut watch = ReadProgress::new(&all, (0, 0));
         for number in 1..100 {
             assert!(!watch.is_too_much((number, number * MOST_AT_ONCE)));
         }
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn large_messages_on_many_connections_are_too_much_together_and_small_ones_are_not_to_blame() {
         let all = AtomicU64::new(0);
-        let mut large: Vec<Watch<'_>> = (0..4).map(|_| Watch::new(&all, (0, 0))).collect();
-        let mut small = Watch::new(&all, (0, 0));
+        let mut large: Vec<ReadProgress<'_>> = (0..4).map(|_| ReadProgress::new(&all, (0, 0))).collect();
+        let mut small = ReadProgress::new(&all, (0, 0));
         let part = MOST_OF_ALL / 4;
         assert!(!large.iter_mut().any(|one| one.is_too_much((0, part))));
         assert!(!small.is_too_much((0, LARGE_PART)));

@@ -116,9 +116,9 @@ fn contents(what: String, secret: Secret) -> Result<SecretData, ClusterError> {
 }
 
 /// A namespaced kind with a status.
-pub trait Stated: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned {}
+pub trait HasStatus: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned {}
 
-impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned> Stated for K {}
+impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned> HasStatus for K {}
 
 /// The Kubernetes API.
 #[derive(Clone)]
@@ -187,13 +187,13 @@ impl Cluster {
     }
 
     /// An object as the API has it now, newer than any cache.
-    pub async fn read<K: Stated + Clone + Debug>(&self, key: &Key) -> Result<K, ClusterError> {
+    pub async fn read<K: HasStatus + Clone + Debug>(&self, key: &Key) -> Result<K, ClusterError> {
         let api: Api<K> = Api::namespaced(self.client(), &key.namespace);
         limited("get", format!("{} {key}", K::kind(&())), api.get(&key.name)).await
     }
 
     /// Applies the whole status of an object under the own field manager.
-    pub async fn apply_status<K: Stated>(
+    pub async fn apply_status<K: HasStatus>(
         &self,
         key: &Key,
         status: &impl Serialize,
@@ -209,7 +209,7 @@ impl Cluster {
     }
 
     /// Replaces some fields of the status of an object and leaves the others.
-    pub async fn merge_status<K: Stated>(
+    pub async fn merge_status<K: HasStatus>(
         &self,
         key: &Key,
         fields: &impl Serialize,
@@ -222,7 +222,7 @@ impl Cluster {
         self.patch_status::<K>(key, &params, patch).await
     }
 
-    async fn patch_status<K: Stated>(
+    async fn patch_status<K: HasStatus>(
         &self,
         key: &Key,
         params: &PatchParams,

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use leeward_api::vocabulary::EventReason;
-use leeward_engine::occurrence::Occurrence;
+use leeward_engine::policy_event::PolicyEvent;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -22,7 +22,7 @@ const MAX_NOTE: usize = 900;
 
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct EventNote {
     /// Its reason, which decides its type.
     pub reason: EventReason,
     /// For people.
@@ -31,21 +31,21 @@ pub struct Told {
     pub subject: String,
 }
 
-impl Told {
+impl EventNote {
     /// The event of an occurrence, where it has one.
-    pub fn of(occurrence: &Occurrence) -> Option<Self> {
-        let (reason, note) = occurrence.event()?;
-        let subject = match occurrence {
-            Occurrence::HomeChanged { to, .. } => format!("location {to}"),
-            Occurrence::ObservationIncomplete { .. }
-            | Occurrence::PlanCompleted(_)
-            | Occurrence::BreakerOpened { .. }
-            | Occurrence::BreakerClosed => String::new(),
-            Occurrence::Started { action }
-            | Occurrence::Requested { action }
-            | Occurrence::AttemptsExhausted { action, .. } => action.asset.to_string(),
-            Occurrence::Contested { asset } => asset.to_string(),
-            Occurrence::Ended(finished) => finished.action.asset.to_string(),
+    pub fn of(policy_event: &PolicyEvent) -> Option<Self> {
+        let (reason, note) = policy_event.event()?;
+        let subject = match policy_event {
+            PolicyEvent::HomeChanged { to, .. } => format!("location {to}"),
+            PolicyEvent::ObservationIncomplete { .. }
+            | PolicyEvent::PlanCompleted(_)
+            | PolicyEvent::BreakerOpened { .. }
+            | PolicyEvent::BreakerClosed => String::new(),
+            PolicyEvent::Started { action }
+            | PolicyEvent::Requested { action }
+            | PolicyEvent::AttemptsExhausted { action, .. } => action.asset.to_string(),
+            PolicyEvent::Contested { asset } => asset.to_string(),
+            PolicyEvent::Ended(finished) => finished.action.asset.to_string(),
         };
         Some(Self {
             reason,
@@ -57,13 +57,13 @@ impl Told {
 
 /// Where events are handed in.
 #[derive(Clone, Debug)]
-pub struct Events {
-    queue: mpsc::Sender<(ObjectReference, Told)>,
+pub struct EventSink {
+    queue: mpsc::Sender<(ObjectReference, EventNote)>,
 }
 
-impl Events {
+impl EventSink {
     /// Queues an event.
-    pub fn tell(&self, object: &ObjectReference, told: Told) {
+    pub fn tell(&self, object: &ObjectReference, told: EventNote) {
         if let Err(error) = self.queue.try_send((object.clone(), told)) {
             let (_, told) = error.into_inner();
             warn!(reason = %told.reason, note = %told.note, "event dropped, the queue is full");
@@ -72,21 +72,21 @@ impl Events {
 }
 
 /// Writes events.
-pub struct Publisher {
+pub struct EventRecorder {
     recorder: Recorder,
-    queue: mpsc::Receiver<(ObjectReference, Told)>,
+    queue: mpsc::Receiver<(ObjectReference, EventNote)>,
 }
 
-impl Publisher {
+impl EventRecorder {
     /// A publisher with its queue; `instance` names this process.
-    pub fn new(client: Client, instance: Option<String>) -> (Self, Events) {
+    pub fn new(client: Client, instance: Option<String>) -> (Self, EventSink) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let reporter = Reporter {
             controller: CONTROLLER.into(),
             instance,
         };
         let recorder = Recorder::new(client, reporter);
-        (Self { recorder, queue }, Events { queue: sender })
+        (Self { recorder, queue }, EventSink { queue: sender })
     }
 
     /// Writes until nobody can hand in events any more.
@@ -96,7 +96,7 @@ impl Publisher {
         }
     }
 
-    async fn write(&self, object: &ObjectReference, told: &Told) {
+    async fn write(&self, object: &ObjectReference, told: &EventNote) {
         let event = event(object, told);
         let problem = match tokio::time::timeout(LIMIT, self.recorder.publish(&event, object)).await {
             Ok(Ok(())) => return,
@@ -107,7 +107,7 @@ impl Publisher {
     }
 }
 
-fn event(object: &ObjectReference, told: &Told) -> Event {
+fn event(object: &ObjectReference, told: &EventNote) -> Event {
     let related = (!told.subject.is_empty()).then(|| ObjectReference {
         field_path: Some(told.subject.clone()),
         ..object.clone()
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn events_about_two_assets_are_two_series_and_notes_stay_short() {
         let object = ObjectReference::default();
-        let told = |subject: &str| Told {
+        let told = |subject: &str| EventNote {
             reason: EventReason::LeaderMoved,
             note: "é".repeat(2000),
             subject: subject.into(),

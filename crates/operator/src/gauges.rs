@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use leeward_api::vocabulary::PolicyCondition;
 use leeward_engine::metrics::{Metrics, table};
 use leeward_engine::supervise;
-use leeward_nats::requests::{self, Count};
+use leeward_nats::requests::{self, RequestCount};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -49,7 +49,7 @@ struct Requests;
 
 impl EncodeMetric for Requests {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for Count { api, result, number } in requests::counts() {
+        for RequestCount { api, result, number } in requests::counts() {
             let labels = [("api", api), ("result", result)];
             ConstCounter::new(number).encode(encoder.encode_family(&labels)?)?;
         }

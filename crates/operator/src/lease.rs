@@ -7,21 +7,21 @@
 //! that is held: its holder learns of that with the next renewal.
 //!
 //! [`layout`] says which leases there are, [`member`] whether this process takes part, [`balance`] and [`shards`] which
-//! shards it holds. What a tenure is good for is [`tenure`]'s and its users' matter.
+//! shards it holds. What a tenure is good for is [`leadership`]'s and its users' matter.
 
 mod balance;
-mod board;
-mod hold;
-mod judge;
 mod layout;
+mod leadership;
+mod lease_handle;
+mod lease_table;
+mod log_throttle;
 mod member;
+mod observed_lease;
 mod record;
 mod shard;
 mod shards;
 mod store;
-mod tenure;
 mod timing;
-mod trouble;
 
 use std::sync::Arc;
 
@@ -32,55 +32,55 @@ use tokio_util::sync::CancellationToken;
 use crate::config::LeaseConfig;
 use crate::gauges::Gauges;
 use crate::key::Key;
-use hold::Contender;
-use layout::Layout;
+use layout::ShardLayout;
+use leadership::LeaderHandle;
+use lease_handle::LeaseCandidate;
 use member::Member;
 use shards::{ShardLease, Shards};
-use store::Store;
-use tenure::Grip;
+use store::LeaseStore;
 use timing::Timing;
 
-pub use tenure::{Tenure, Term, Voice};
+pub use leadership::{Leadership, LeaseEpoch, PendingWrite};
 
 /// One replica's part in the contest for the leases.
-pub struct Contest {
+pub struct LeaderElection {
     member: Member,
     shards: Option<Shards>,
 }
 
-impl Contest {
-    /// A part in the contest, and what follows from it. Nothing is held until [`Contest::hold`] runs.
+impl LeaderElection {
+    /// A part in the contest, and what follows from it. Nothing is held until [`LeaderElection::lease_handle`] runs.
     pub fn new(
         client: Client,
         config: &LeaseConfig,
         instance: Option<&str>,
         gauges: &Gauges,
-    ) -> (Self, Tenures) {
+    ) -> (Self, Leaderships) {
         let namespace = config.namespace.as_deref().unwrap_or(client.default_namespace());
         let namespace = namespace.to_owned();
         let timing = Timing::of(config.duration);
-        let contender = Contender {
-            store: Store::new(client, &namespace, timing.call),
+        let candidate = LeaseCandidate {
+            store: LeaseStore::new(client, &namespace, timing.call),
             me: identity(instance),
             timing,
         };
-        let layout = Layout::new(&config.name, usize::from(config.shards.get()));
-        let (grip, own) = Grip::new();
+        let layout = ShardLayout::new(&config.name, usize::from(config.shards.get()));
+        let (handle, own) = LeaderHandle::new();
         let numbers = gauges.lease(&layout.member_group());
-        let member = Member::new(contender.clone(), &layout, grip, numbers);
+        let member = Member::new(candidate.clone(), &layout, handle, numbers);
         let mut each = vec![own.clone()];
         let mut shards = None;
         if layout.is_sharded() {
             let lease = |shard| shard_lease(&layout, shard, gauges);
             let leases: Vec<ShardLease> = (0..layout.shards()).map(lease).collect();
-            each = leases.iter().map(|lease| lease.tenure.clone()).collect();
-            shards = Some(Shards::new(contender, layout.clone(), own, leases));
+            each = leases.iter().map(|lease| lease.leadership.clone()).collect();
+            shards = Some(Shards::new(candidate, layout.clone(), own, leases));
         }
-        let tenures = Tenures {
+        let leaderships = Leaderships {
             layout,
             each: each.into(),
         };
-        (Self { member, shards }, tenures)
+        (Self { member, shards }, leaderships)
     }
 
     /// Takes and keeps what it can until `leave`; then gives everything up.
@@ -98,39 +98,39 @@ impl Contest {
     }
 }
 
-fn shard_lease(layout: &Layout, shard: usize, gauges: &Gauges) -> ShardLease {
-    let (grip, tenure) = Grip::new();
+fn shard_lease(layout: &ShardLayout, shard: usize, gauges: &Gauges) -> ShardLease {
+    let (handle, leadership) = LeaderHandle::new();
     ShardLease {
-        tenure,
-        grip: Some(grip),
+        leadership,
+        handle: Some(handle),
         gauges: gauges.lease(&layout.shard_lease(shard)),
     }
 }
 
 /// The rights of this process, by shard; clones share them.
 #[derive(Clone, Debug)]
-pub struct Tenures {
-    layout: Layout,
-    each: Arc<[Tenure]>,
+pub struct Leaderships {
+    layout: ShardLayout,
+    each: Arc<[Leadership]>,
 }
 
-impl Tenures {
+impl Leaderships {
     /// The rights of a process that is alone: it has them from the beginning.
     pub fn alone() -> Self {
         Self {
-            layout: Layout::new("", 1),
-            each: Arc::new([Tenure::alone()]),
+            layout: ShardLayout::new("", 1),
+            each: Arc::new([Leadership::alone()]),
         }
     }
 
     /// The right to act on a system, and to speak of it and of its policies.
-    pub fn of(&self, system: &Key) -> &Tenure {
+    pub fn of(&self, system: &Key) -> &Leadership {
         // There is a tenure for each shard of the layout.
         &self.each[self.shard_of(system)]
     }
 
     /// Each shard's, in order.
-    pub fn each(&self) -> &[Tenure] {
+    pub fn each(&self) -> &[Leadership] {
         &self.each
     }
 
@@ -140,20 +140,22 @@ impl Tenures {
     }
 
     /// The one whose present term this is.
-    pub fn in_term(&self, term: Term) -> Option<&Tenure> {
-        self.each.iter().find(|tenure| tenure.term() == Some(term))
+    pub fn in_epoch(&self, lease_epoch: LeaseEpoch) -> Option<&Leadership> {
+        self.each
+            .iter()
+            .find(|leadership| leadership.lease_epoch() == Some(lease_epoch))
     }
 
     /// Ends all acts of this process for good; it may still say what it did.
     pub fn close(&self) {
-        for tenure in &*self.each {
-            tenure.close();
+        for leadership in &*self.each {
+            leadership.close();
         }
     }
 
     /// Waits until everything is said that somebody had to say in the present terms.
-    pub async fn silence(&self) {
-        join_all(self.each.iter().map(Tenure::silence)).await;
+    pub async fn drain(&self) {
+        join_all(self.each.iter().map(Leadership::drain)).await;
     }
 }
 

@@ -16,9 +16,9 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::error::chain;
 use crate::key::Key;
 use crate::managed;
-use crate::policy::{SystemFact, Unresolved, gather, judge};
+use crate::policy::{SystemResolution, Unresolved, gather, judge};
 use crate::shared::system_of;
-use crate::system::{Trouble, dereference, validate};
+use crate::system::{GatherError, dereference, validate};
 use crate::systems::{Route, SystemHandle};
 
 /// A system that a policy refers to.
@@ -106,8 +106,8 @@ impl SystemLookup {
         let materials = dereference(cluster, &self.key, &self.object.spec)
             .await
             .map_err(|trouble| match trouble {
-                Trouble::Definite(verdict) => LookupError::Wrong(of_system(verdict.message)),
-                Trouble::Unknown(message) => LookupError::Unknown(of_system(message)),
+                GatherError::Definite(verdict) => LookupError::Wrong(of_system(verdict.message)),
+                GatherError::Unknown(message) => LookupError::Unknown(of_system(message)),
             })?;
         validate(&materials).map_err(|verdict| LookupError::Wrong(of_system(verdict.message)))
     }
@@ -124,7 +124,7 @@ impl SystemLookup {
             allowed: spec.allowed_namespaces.clone(),
             interval: self.interval(),
             suspended: spec.suspend,
-            term: None,
+            lease_epoch: None,
             limits: SystemLimits::new(0, 0),
             route: Ok(Route {
                 epoch: 0,
@@ -132,7 +132,7 @@ impl SystemLookup {
                 observer: None,
             }),
         };
-        let facts = gather(cluster, policy, SystemFact::Known(Arc::new(handle))).await;
+        let facts = gather(cluster, policy, SystemResolution::Known(Arc::new(handle))).await;
         match judge(policy, &facts) {
             Ok(refs) => Ok(refs.connect),
             Err(Unresolved::Refs(verdict)) => Err(LookupError::Wrong(verdict.message)),

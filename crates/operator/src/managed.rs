@@ -29,33 +29,33 @@ const PAGE: u32 = 500;
 
 /// As much of an object as matters here.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Spec {
+struct OwnerSpec {
     name: Option<String>,
     bucket: Option<String>,
 }
 
-type Owner = Object<Spec, NotUsed>;
+type Owner = Object<OwnerSpec, NotUsed>;
 
 /// A kind of object that owns streams.
-struct Kind {
+struct OwnerKind {
     name: &'static str,
     plural: &'static str,
     /// What the servers put before a bucket's name to name its stream.
     prefix: &'static str,
 }
 
-const KINDS: [Kind; 3] = [
-    Kind {
+const KINDS: [OwnerKind; 3] = [
+    OwnerKind {
         name: "Stream",
         plural: "streams",
         prefix: "",
     },
-    Kind {
+    OwnerKind {
         name: "KeyValue",
         plural: "keyvalues",
         prefix: "KV_",
     },
-    Kind {
+    OwnerKind {
         name: "ObjectStore",
         plural: "objectstores",
         prefix: "OBJ_",
@@ -138,7 +138,7 @@ async fn read(client: &Client, scopes: &[Scope]) -> Result<BTreeMap<StreamName, 
 async fn read_namespaces(
     client: &Client,
     scopes: &[Scope],
-    kind: &Kind,
+    kind: &OwnerKind,
     owners: &mut BTreeMap<StreamName, String>,
 ) -> Result<(), ClusterError> {
     for scope in scopes {
@@ -153,7 +153,7 @@ async fn read_namespaces(
 async fn read_scope(
     client: &Client,
     scope: &Scope,
-    kind: &Kind,
+    kind: &OwnerKind,
     owners: &mut BTreeMap<StreamName, String>,
 ) -> Result<(), ClusterError> {
     let group = GroupVersionKind::gvk("jetstream.nats.io", "v1beta2", kind.name);
@@ -178,13 +178,13 @@ async fn read_scope(
 }
 
 /// The stream that an object owns, and the object's name for people.
-fn owned(kind: &Kind, object: &Owner) -> (StreamName, String) {
-    let Kind {
+fn owned(kind: &OwnerKind, object: &Owner) -> (StreamName, String) {
+    let OwnerKind {
         name,
         plural: _,
         prefix,
     } = kind;
-    let Spec { name: stream, bucket } = &object.spec;
+    let OwnerSpec { name: stream, bucket } = &object.spec;
     let named = if prefix.is_empty() { stream } else { bucket };
     let stream = named.clone().unwrap_or_else(|| object.name_any());
     let owner = format!(

@@ -8,7 +8,7 @@ use kube::Client;
 use leeward_api::{NatsSystem, PlacementPolicy};
 use leeward_core::evaluate::Managed;
 use leeward_engine::metrics::Metrics;
-use leeward_engine::supervise::{self, Task};
+use leeward_engine::supervise::{self, SupervisedTask};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch as value};
 use tokio::task::{JoinError, JoinSet};
@@ -19,13 +19,13 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::endpoint::{metrics_page, probes, serve};
 use crate::error::chain;
-use crate::events::{Events, Publisher};
+use crate::events::{EventRecorder, EventSink};
 use crate::gauges::Gauges;
-use crate::lease::{Contest, Tenure, Tenures};
+use crate::lease::{LeaderElection, Leadership, Leaderships};
 use crate::managed;
 use crate::objects::Objects;
-use crate::pokes::Pokes;
 use crate::policy::Policies;
+use crate::reconcile_queue::ReconcileQueue;
 use crate::scope::Scope;
 use crate::shared::Shared;
 use crate::system::Systems;
@@ -94,20 +94,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let metrics = Arc::new(Metrics::new());
     let gauges = Gauges::register(&metrics);
     let (mut holding, leave) = (JoinSet::new(), CancellationToken::new());
-    let tenures = contend(&mut holding, &client, &config, &gauges, &leave);
-    let (publisher, events) = Publisher::new(client.clone(), config.instance);
+    let leaderships = contend(&mut holding, &client, &config, &gauges, &leave);
+    let (publisher, events) = EventRecorder::new(client.clone(), config.instance);
     let mut telling = JoinSet::new();
     telling.spawn(async move {
         let publisher = &Mutex::new(publisher);
         let publish = || async move { publisher.lock().await.run().await };
-        supervise::keep(Task::Process, |_| {}, publish).await;
+        supervise::keep(SupervisedTask::Process, |_| {}, publish).await;
     });
     let mut parts = JoinSet::new();
-    let sinks = Sinks {
+    let sinks = ControllerContext {
         metrics,
         gauges,
         events,
-        tenures: tenures.clone(),
+        leaderships: leaderships.clone(),
     };
     let (systems, policies) = start(&mut parts, &client, &scopes, sinks, listeners, &stop);
     let outcome = tokio::select! {
@@ -116,7 +116,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         Some(ended) = holding.join_next() => Err(unexpected(ended)),
     };
     info!("shutting down");
-    tenures.close();
+    leaderships.close();
     policies.withhold();
     stop.cancel();
     // The controllers first: what they hold is given back, or ended with them.
@@ -126,7 +126,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     .await;
     policies.shutdown().await;
     // What a reconcile had in hand is said by that; then everything is said that the next holder has to know.
-    let _ = tokio::time::timeout(WORDS_END, tenures.silence()).await;
+    let _ = tokio::time::timeout(WORDS_END, leaderships.drain()).await;
     leave.cancel();
     let _ = tokio::time::timeout(LEASE_END, holding.join_next()).await;
     systems.shutdown().await;
@@ -143,14 +143,15 @@ fn contend(
     config: &Config,
     gauges: &Gauges,
     leave: &CancellationToken,
-) -> Tenures {
-    let Some(contest) = &config.lease else {
+) -> Leaderships {
+    let Some(election) = &config.lease else {
         warn!("there is no lease: nothing stops another replica from acting at the same time");
-        return Tenures::alone();
+        return Leaderships::alone();
     };
-    let (contest, tenures) = Contest::new(client.clone(), contest, config.instance.as_deref(), gauges);
-    holding.spawn(named("the keeper of the leases", contest.hold(leave.clone())));
-    tenures
+    let (election, leaderships) =
+        LeaderElection::new(client.clone(), election, config.instance.as_deref(), gauges);
+    holding.spawn(named("the keeper of the leases", election.hold(leave.clone())));
+    leaderships
 }
 
 async fn client() -> Result<Client, OperatorError> {
@@ -195,18 +196,18 @@ fn unexpected(ended: Result<&'static str, JoinError>) -> OperatorError {
 }
 
 /// Where the controllers' words go, and what they depend on.
-struct Sinks {
+struct ControllerContext {
     metrics: Arc<Metrics>,
     gauges: Gauges,
-    events: Events,
-    tenures: Tenures,
+    events: EventSink,
+    leaderships: Leaderships,
 }
 
 fn start(
     parts: &mut JoinSet<&'static str>,
     client: &Client,
     scopes: &[Scope],
-    sinks: Sinks,
+    sinks: ControllerContext,
     listeners: Listeners,
     stop: &CancellationToken,
 ) -> (Arc<Systems>, Arc<Policies>) {
@@ -218,48 +219,48 @@ fn start(
         cluster: Cluster::new(client.clone()),
         systems: system_objects,
         policies: policy_objects,
-        system_pokes: Pokes::new(scopes),
-        policy_pokes: Pokes::new(scopes),
+        system_queue: ReconcileQueue::new(scopes),
+        policy_queue: ReconcileQueue::new(scopes),
         handles: Arc::new(SystemHandles::default()),
         managed,
         events: sinks.events,
         metrics: sinks.metrics,
         gauges: sinks.gauges,
-        tenures: sinks.tenures,
+        leaderships: sinks.leaderships,
     };
     let systems = Arc::new(Systems::new(shared.clone()));
     let policies = Arc::new(Policies::new(shared.clone()));
     for (scope, writer) in system_writers {
-        let pokes = shared.system_pokes.clone();
+        let reconcile_queue = shared.system_queue.clone();
         let run = control(
             client.clone(),
             scope,
             writer,
-            pokes,
+            reconcile_queue,
             Arc::clone(&systems),
             stop.clone(),
         );
         parts.spawn(named("the controller of NatsSystems", run));
     }
     for (scope, writer) in policy_writers {
-        let pokes = shared.policy_pokes.clone();
+        let reconcile_queue = shared.policy_queue.clone();
         let run = control(
             client.clone(),
             scope,
             writer,
-            pokes,
+            reconcile_queue,
             Arc::clone(&policies),
             stop.clone(),
         );
         parts.spawn(named("the controller of PlacementPolicies", run));
     }
     serve_http(parts, &shared, listeners, stop);
-    for (shard, tenure) in shared.tenures.each().iter().enumerate() {
-        let (shared, policies, tenure) = (shared.clone(), Arc::clone(&policies), tenure.clone());
-        let follow = move || follow_terms(shared.clone(), Arc::clone(&policies), shard, tenure.clone());
+    for (shard, leadership) in shared.leaderships.each().iter().enumerate() {
+        let (shared, policies, leadership) = (shared.clone(), Arc::clone(&policies), leadership.clone());
+        let follow = move || follow_terms(shared.clone(), Arc::clone(&policies), shard, leadership.clone());
         let stopped = stop.clone();
         parts.spawn(named("the follower of a lease", async move {
-            let kept = supervise::keep(Task::Process, |_| {}, follow);
+            let kept = supervise::keep(SupervisedTask::Process, |_| {}, follow);
             stopped.run_until_cancelled(kept).await;
         }));
     }
@@ -269,7 +270,7 @@ fn start(
             let poke = || shared.poke_policies();
             managed::follow(client.clone(), scopes.clone(), managed_sender.clone(), poke)
         };
-        let kept = Box::pin(supervise::keep(Task::Process, |_| {}, follow));
+        let kept = Box::pin(supervise::keep(SupervisedTask::Process, |_| {}, follow));
         stopped.run_until_cancelled(kept).await;
     }));
     (systems, policies)
@@ -277,10 +278,10 @@ fn start(
 
 /// Wakes what is in a shard when its term begins or ends, or its acts do. What must not wait for that hangs on the tenure
 /// itself.
-async fn follow_terms(shared: Shared, policies: Arc<Policies>, shard: usize, mut tenure: Tenure) {
+async fn follow_terms(shared: Shared, policies: Arc<Policies>, shard: usize, mut leadership: Leadership) {
     loop {
-        tenure.changed().await;
-        if !tenure.acts().stands() {
+        leadership.changed().await;
+        if !leadership.acts().stands() {
             policies.withhold();
         }
         shared.poke_shard(shard);

@@ -15,11 +15,11 @@ mod allowed;
 mod claims;
 mod dereference;
 mod entry;
-mod fenced;
 mod findings;
+mod leader_only;
+mod lease_epoch;
 mod link;
 mod run;
-mod term;
 mod validate;
 
 use std::time::{Duration, Instant};
@@ -30,17 +30,17 @@ use kube::Resource as _;
 use kube::core::error_boundary::InvalidObject;
 use leeward_api::PlacementPolicy;
 use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason};
-use leeward_engine::condition::{Conditions, Verdict};
-use leeward_engine::permit::Withheld;
-use leeward_engine::precedence::{accepted, switched_off, withheld};
+use leeward_engine::condition::{Conditions, ReasonMessage};
+use leeward_engine::permit::Inhibited;
+use leeward_engine::precedence::{accepted, inhibited, switched_off};
 use leeward_engine::runner::stale_after;
-use leeward_engine::status::{Outlook, Sight, build, same};
+use leeward_engine::status::{Observation, PolicyStatusInput, build, same};
 use serde_json::json;
 use tracing::{info, warn};
 
 use crate::cluster::ClusterError;
 use crate::error::chain;
-use crate::events::Told;
+use crate::events::EventNote;
 use crate::key::Key;
 use crate::objects::Guarded;
 use crate::registry::Registry;
@@ -48,13 +48,13 @@ use crate::shared::{Shared, system_of};
 use crate::watch::Reconcile;
 use claims::{Claim, Claims, Precedence, Rank};
 use dereference::dereference;
-use entry::Entry;
+use entry::RunningPolicy;
 use findings::{Findings, findings};
-use link::{Link, account_status};
-use run::{Drive, Orders, Start};
+use link::{AccountLink, account_status};
+use run::{PolicyRun, RunInput, Start};
 use validate::{Refs, accept};
 
-pub use dereference::{SystemFact, gather};
+pub use dereference::{SystemResolution, gather};
 pub use validate::{Unresolved, judge, secret_problem};
 
 /// Something is missing: look again this soon.
@@ -62,14 +62,14 @@ const SOON: Duration = Duration::from_secs(5);
 /// Nothing but a change of the object can help.
 const SELDOM: Duration = Duration::from_hours(1);
 /// At the end, what was done last may still be written for this long.
-const FAREWELL: Duration = Duration::from_millis(1500);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// All policies.
 #[derive(Debug)]
 pub struct Policies {
     shared: Shared,
     claims: Claims,
-    entries: Registry<Entry>,
+    entries: Registry<RunningPolicy>,
 }
 
 impl Reconcile<PlacementPolicy> for Policies {
@@ -87,7 +87,7 @@ impl Reconcile<PlacementPolicy> for Policies {
 
     async fn sweep(&self) {
         let gone = self.entries.take_unless(|key| self.shared.policies.has(key));
-        join_all(gone.into_iter().map(|(key, entry)| self.retire(key, entry))).await;
+        join_all(gone.into_iter().map(|(key, entry)| self.remove(key, entry))).await;
     }
 }
 
@@ -112,16 +112,16 @@ impl Policies {
         let mut entry = match self.entries.take(key) {
             Some(entry) if entry.uid == uid => entry,
             Some(stranger) => {
-                self.retire(key.clone(), stranger).await;
-                Entry::new(policy)
+                self.remove(key.clone(), stranger).await;
+                RunningPolicy::new(policy)
             }
             None => {
-                self.shared.system_pokes.poke(system_of(policy));
-                Entry::new(policy)
+                self.shared.system_queue.poke(system_of(policy));
+                RunningPolicy::new(policy)
             }
         };
         self.follow_reference(key, policy, &mut entry).await;
-        self.obey_switches(key, policy, &mut entry).await;
+        self.apply_suspend(key, policy, &mut entry).await;
         let entered = self.enter(key, policy, &mut entry).await;
         let policy = match &entered {
             Ok(Some(read)) => &**read,
@@ -132,9 +132,9 @@ impl Policies {
             self.put_back(key, entry).await;
             return said.map(|()| SOON);
         }
-        let findings = self.pursue(key, policy, &mut entry).await;
+        let findings = self.reconcile_refs(key, policy, &mut entry).await;
         let written = self.publish(key, policy, &mut entry, &findings).await;
-        let runs = entry.standing().is_some() || !self.is_in_term(policy, &entry);
+        let runs = entry.policy_state().is_some() || !self.is_in_epoch(policy, &entry);
         let wait = if runs && findings.resolved.holds() && !findings.undecided {
             findings.interval
         } else {
@@ -147,14 +147,16 @@ impl Policies {
 
     /// What the objects themselves forbid takes effect before anything is read that could be slow (P8); so does a reference
     /// to another system or user.
-    async fn obey_switches(&self, key: &Key, policy: &PlacementPolicy, entry: &mut Entry) {
+    async fn apply_suspend(&self, key: &Key, policy: &PlacementPolicy, entry: &mut RunningPolicy) {
         let may_run = self.may_run(policy, entry);
-        if entry.drive.as_ref().is_some_and(Drive::broke_off) {
+        if entry.run.as_ref().is_some_and(PolicyRun::broke_off) {
             self.halt(key, entry).await;
             entry.broke_off();
         }
-        let Some(drive) = entry.drive.as_mut() else { return };
-        if drive.is_for_other_references(&policy.spec) {
+        let Some(run) = entry.run.as_mut() else {
+            return;
+        };
+        if run.is_for_other_references(&policy.spec) {
             self.halt(key, entry).await;
             entry.link = None;
             return;
@@ -162,13 +164,13 @@ impl Policies {
         let system = self.shared.handles.get(&system_of(policy));
         let mut reasons = switched_off(&policy.spec, system.is_some_and(|system| system.suspended));
         if !may_run {
-            reasons.insert(Withheld::NotActive);
+            reasons.insert(Inhibited::NotActive);
         }
-        drive.withhold(reasons);
+        run.withhold(reasons);
     }
 
     /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
-    async fn put_back(&self, key: &Key, entry: Entry) {
+    async fn put_back(&self, key: &Key, entry: RunningPolicy) {
         if let Err(entry) = self.entries.put(key.clone(), entry) {
             Box::pin(self.part(key.clone(), entry)).await;
         } else if !self.shared.policies.has(key) {
@@ -177,12 +179,17 @@ impl Policies {
     }
 
     /// Brings the entry to what the policy asks for.
-    async fn pursue(&self, key: &Key, policy: &PlacementPolicy, entry: &mut Entry) -> Findings {
+    async fn reconcile_refs(
+        &self,
+        key: &Key,
+        policy: &PlacementPolicy,
+        entry: &mut RunningPolicy,
+    ) -> Findings {
         let facts = dereference(&self.shared, policy).await;
         let accepted = accept(policy);
         let refs = judge(policy, &facts);
         self.connect(key, entry, &refs).await;
-        if let SystemFact::Known(handle) = &facts.system.1 {
+        if let SystemResolution::Known(handle) = &facts.system.1 {
             entry.system = Some(handle.clone());
         }
         let mut findings = findings(&facts, &refs);
@@ -190,43 +197,40 @@ impl Policies {
             Ok(resolved) => resolved,
             Err(verdict) => {
                 self.halt(key, entry).await;
-                findings.blind = Verdict::new(ObservedReason::WarmingUp, "the policy is not accepted");
+                findings.blind = ReasonMessage::new(ObservedReason::WarmingUp, "the policy is not accepted");
                 findings.accepted = verdict;
                 self.stand_aside(key);
                 return findings;
             }
         };
-        match entry.link.as_ref().map(Link::account) {
+        match entry.link.as_ref().map(AccountLink::account) {
             None => self.halt(key, entry).await,
             Some(Err(unresolved)) => {
                 self.halt(key, entry).await;
                 findings.take(unresolved);
             }
             Some(Ok(account)) => {
-                if entry
-                    .drive
-                    .as_ref()
-                    .is_some_and(|drive| drive.account != account.id)
-                {
+                if entry.run.as_ref().is_some_and(|run| run.account != account.id) {
                     self.halt(key, entry).await;
                 }
                 entry.account = Some(account_status(&account));
                 if let Some(link) = &mut entry.link {
                     link.keep_warm(&account);
                 }
-                if self.may_run(policy, entry) && Self::is_system_in_term(entry) {
+                if self.may_run(policy, entry) && Self::is_system_in_epoch(entry) {
                     let mut claim = claim(policy, &facts.system.0, account.id, resolved);
-                    if entry.link.as_ref().is_some_and(Link::is_alone) {
+                    if entry.link.as_ref().is_some_and(AccountLink::is_alone) {
                         let key = policy.spec.credentials_ref.key.clone();
                         claim.unconfirmed = Some((facts.secret.0.clone(), key));
                     }
-                    self.drive(key, policy, entry, &claim, &mut findings);
+                    self.run(key, policy, entry, &claim, &mut findings);
                 } else {
                     self.stand_down(key, entry).await;
                 }
             }
         }
-        let nameless = entry.link.as_ref().is_some_and(Link::is_long_without_account);
+        let link = entry.link.as_ref();
+        let nameless = link.is_some_and(AccountLink::is_long_without_account);
         if findings.resolved.holds() && !nameless {
             self.claims.forget(key);
         } else {
@@ -238,7 +242,7 @@ impl Policies {
     /// Lets those that wait for this policy's claim go on.
     fn stand_aside(&self, key: &Key) {
         if self.claims.stand_aside(key) {
-            self.shared.policy_pokes.poke_all(self.claims.take_waiting());
+            self.shared.policy_queue.poke_all(self.claims.take_waiting());
         }
     }
 
@@ -255,18 +259,15 @@ impl Policies {
     }
 
     /// Opens the connection that the references ask for, and closes one that they no longer ask for.
-    async fn connect(&self, key: &Key, entry: &mut Entry, refs: &Result<Refs, Unresolved>) {
+    async fn connect(&self, key: &Key, entry: &mut RunningPolicy, refs: &Result<Refs, Unresolved>) {
         match refs {
             Ok(refs) => {
-                if entry
-                    .link
-                    .as_ref()
-                    .is_some_and(|link| link.identity == refs.identity)
-                {
+                let link = entry.link.as_ref();
+                if link.is_some_and(|link| link.identity == refs.identity) {
                     return;
                 }
                 self.halt(key, entry).await;
-                entry.link = Some(Link::open(refs, key, &self.shared.policy_pokes));
+                entry.link = Some(AccountLink::open(refs, key, &self.shared.policy_queue));
             }
             Err(Unresolved::Unknown(_)) => {}
             Err(Unresolved::Refs(_) | Unresolved::System(_)) => {
@@ -277,11 +278,11 @@ impl Policies {
     }
 
     /// Decides about precedence, and starts or directs the runner.
-    fn drive(
+    fn run(
         &self,
         key: &Key,
         policy: &PlacementPolicy,
-        entry: &mut Entry,
+        entry: &mut RunningPolicy,
         claim: &Claim,
         findings: &mut Findings,
     ) {
@@ -290,9 +291,9 @@ impl Policies {
         };
         let (account, resolved) = (claim.account.clone(), claim.policy.clone());
         let first = !self.claims.knows(key);
-        self.shared.policy_pokes.poke_all(self.claims.lay(key, claim));
+        self.shared.policy_queue.poke_all(self.claims.lay(key, claim));
         if first {
-            self.shared.policy_pokes.poke_all(self.claims.take_waiting());
+            self.shared.policy_queue.poke_all(self.claims.take_waiting());
         }
         let precedence = {
             let view = link.observe.watch(&account).borrow().clone();
@@ -307,27 +308,26 @@ impl Policies {
         findings.undecided = precedence == Precedence::Undecided;
         findings.accepted = accepted(&precedence);
         self.tell_conflict(policy, &mut entry.outranked_by, &precedence, &findings.accepted);
-        let orders = Orders {
+        let run_input = RunInput {
             spec: policy.spec.clone(),
             policy: resolved,
             generation: policy.metadata.generation.unwrap_or_default(),
-            withheld: withheld(&policy.spec, system.suspended, &precedence),
+            inhibited: inhibited(&policy.spec, system.suspended, &precedence),
             managed: self.shared.managed.borrow().clone(),
             stale_after: stale_after(system.interval),
         };
-        if let Some(drive) = &mut entry.drive {
-            drive.direct(orders);
+        if let Some(run) = &mut entry.run {
+            run.direct(run_input);
             return;
         }
         if !entry.rest.is_over(Instant::now()) {
             let text = "the policy's loop broke off, a defect of Leeward (see its log), and begins anew soon";
-            findings.blind = Verdict::new(ObservedReason::WarmingUp, text);
+            findings.blind = ReasonMessage::new(ObservedReason::WarmingUp, text);
             return;
         }
-        let tenure = self.shared.tenure_of(&claim.system);
-        let Some((acts, voice)) = entry.term.and_then(|term| tenure.grant(term)) else {
-            return;
-        };
+        let leadership = self.shared.leadership_of(&claim.system);
+        let grant = entry.lease_epoch.and_then(|epoch| leadership.grant(epoch));
+        let Some((acts, pending)) = grant else { return };
         info!(policy = %key, %account, "policy starts");
         let start = Start {
             key,
@@ -337,13 +337,13 @@ impl Policies {
             system,
             link,
             metrics: self.shared.metrics.clone(),
-            pokes: &self.shared.policy_pokes,
+            reconcile_queue: &self.shared.policy_queue,
             events: self.shared.events.clone(),
             acts,
-            tenure: tenure.clone(),
+            leadership: leadership.clone(),
         };
-        entry.voice = Some(voice);
-        entry.drive = Some(Drive::start(start, orders));
+        entry.pending = Some(pending);
+        entry.run = Some(PolicyRun::start(start, run_input));
     }
 
     fn tell_conflict(
@@ -351,31 +351,28 @@ impl Policies {
         policy: &PlacementPolicy,
         told_of: &mut Option<Key>,
         precedence: &Precedence,
-        accepted: &Verdict<AcceptedReason>,
+        accepted: &ReasonMessage<AcceptedReason>,
     ) {
-        let winner = match precedence {
-            Precedence::Outranked { by, .. } => Some(by.clone()),
-            Precedence::Free | Precedence::Undecided => None,
-        };
-        if let Some(by) = &winner
-            && told_of.as_ref() != Some(by)
+        let winner = precedence.outranked_by();
+        if let Some(by) = winner
+            && told_of.as_ref() != winner
         {
-            let told = Told {
+            let told = EventNote {
                 reason: EventReason::PolicyConflicted,
                 note: accepted.message.clone(),
                 subject: format!("PlacementPolicy {by}"),
             };
             self.shared.events.tell(&policy.object_ref(&()), told);
         }
-        *told_of = winner;
+        *told_of = winner.cloned();
     }
 
     /// Ends the runner; it acts no more from now on.
-    async fn halt(&self, key: &Key, entry: &mut Entry) {
-        self.shared.policy_pokes.poke_all(self.claims.withdraw(key));
-        if let Some(drive) = entry.drive.take() {
+    async fn halt(&self, key: &Key, entry: &mut RunningPolicy) {
+        self.shared.policy_queue.poke_all(self.claims.withdraw(key));
+        if let Some(run) = entry.run.take() {
             info!(policy = %key, "policy stops");
-            entry.remember(drive.end().await.as_deref());
+            entry.remember(run.end().await.as_deref());
         }
     }
 
@@ -384,34 +381,34 @@ impl Policies {
         &self,
         key: &Key,
         policy: &PlacementPolicy,
-        entry: &mut Entry,
+        entry: &mut RunningPolicy,
         findings: &Findings,
     ) -> Result<(), ClusterError> {
-        if !self.is_in_term(policy, entry) {
+        if !self.is_in_epoch(policy, entry) {
             self.shared.gauges.forget_conditions(key);
-            Self::fall_silent(key, entry);
+            Self::drop_status(key, entry);
             return Ok(());
         }
         if self.is_leaving(policy, entry) {
             return self.leave(key, entry).await;
         }
-        let standing = entry.standing();
-        let outlook = Outlook {
+        let policy_state = entry.policy_state();
+        let status_input = PolicyStatusInput {
             generation: policy.metadata.generation,
             spec: &policy.spec,
             accepted: findings.accepted.clone(),
             resolved: findings.resolved.clone(),
             account: entry.account.clone(),
-            sight: match &standing {
-                Some(standing) => Sight::Standing(standing),
-                None => Sight::Blind(findings.blind.clone()),
+            observation: match &policy_state {
+                Some(policy_state) => Observation::State(policy_state),
+                None => Observation::Unavailable(findings.blind.clone()),
             },
-            lost: entry.link.as_ref().and_then(Link::lost),
+            lost: entry.link.as_ref().and_then(AccountLink::lost),
         };
-        let status = build(&entry.status, &outlook, Timestamp::now());
+        let status = build(&entry.status, &status_input, Timestamp::now());
         self.shared.gauges.set_conditions(key, &status.conditions);
         if same(&entry.written, &status) {
-            entry.recorded(standing.as_deref());
+            entry.recorded(policy_state.as_deref());
             return Ok(());
         }
         entry.status = status;
@@ -421,7 +418,7 @@ impl Policies {
             .store_status::<PlacementPolicy>(&system, key, &entry.status);
         if stored.await? {
             entry.written.clone_from(&entry.status);
-            entry.recorded(standing.as_deref());
+            entry.recorded(policy_state.as_deref());
         }
         Ok(())
     }
@@ -431,7 +428,7 @@ impl Policies {
         warn!(policy = %key, error = %invalid.error, "the policy cannot be read");
         self.end(key).await;
         let message = format!("the object cannot be read, correct it: {}", invalid.error);
-        let verdict = Verdict::new(AcceptedReason::Invalid, message);
+        let verdict = ReasonMessage::new(AcceptedReason::Invalid, message);
         let generation = invalid.metadata.generation;
         let mut conditions = Conditions::new(&[], generation, Timestamp::now());
         conditions.add("Accepted", &verdict);
@@ -440,7 +437,7 @@ impl Policies {
         let cluster = &self.shared.cluster;
         let write = cluster.merge_status::<PlacementPolicy>(key, &status);
         // Which system it would refer to cannot be read: its own key says who speaks.
-        match self.shared.tenure_of(key).while_held(write).await {
+        match self.shared.leadership_of(key).while_held(write).await {
             Some(Ok(()) | Err(ClusterError::Missing { .. })) | None => Ok(SELDOM),
             Some(Err(error)) => Err(error),
         }
@@ -448,25 +445,25 @@ impl Policies {
 
     async fn end(&self, key: &Key) {
         if let Some(entry) = self.entries.take(key) {
-            self.retire(key.clone(), entry).await;
+            self.remove(key.clone(), entry).await;
         }
     }
 
     /// Ends what runs for an object that is gone.
-    async fn retire(&self, key: Key, mut entry: Entry) {
+    async fn remove(&self, key: Key, mut entry: RunningPolicy) {
         self.halt(&key, &mut entry).await;
         self.claims.forget(&key);
         self.shared.metrics.forget(&run::labels(&key));
         self.shared.gauges.forget_conditions(&key);
         if let Some(system) = entry.system_key() {
-            self.shared.system_pokes.poke(system);
+            self.shared.system_queue.poke(system);
         }
     }
 
     /// Ends what runs because this process ends.
-    async fn part(&self, key: Key, mut entry: Entry) {
+    async fn part(&self, key: Key, mut entry: RunningPolicy) {
         self.halt(&key, &mut entry).await;
-        match tokio::time::timeout(FAREWELL, self.say_last(&key, &mut entry)).await {
+        match tokio::time::timeout(FLUSH_TIMEOUT, self.flush_status(&key, &mut entry)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(policy = %key, error = %chain(&error), "last status not written"),
             Err(_) => warn!(policy = %key, "last status not written in time"),

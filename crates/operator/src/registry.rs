@@ -11,11 +11,11 @@ use crate::key::Key;
 /// Entries of one kind.
 #[derive(Debug)]
 pub struct Registry<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<RegistryState<T>>,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct RegistryState<T> {
     entries: BTreeMap<Key, T>,
     closed: bool,
 }
@@ -23,7 +23,7 @@ struct State<T> {
 impl<T> Default for Registry<T> {
     fn default() -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(RegistryState {
                 entries: BTreeMap::new(),
                 closed: false,
             }),
@@ -67,7 +67,7 @@ impl<T> Registry<T> {
         std::mem::take(&mut state.entries).into_iter().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, RegistryState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

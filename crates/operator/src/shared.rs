@@ -8,13 +8,13 @@ use leeward_engine::metrics::Metrics;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::cluster::{Cluster, ClusterError, Stated};
-use crate::events::Events;
+use crate::cluster::{Cluster, ClusterError, HasStatus};
+use crate::events::EventSink;
 use crate::gauges::Gauges;
 use crate::key::Key;
-use crate::lease::{Tenure, Tenures};
+use crate::lease::{Leadership, Leaderships};
 use crate::objects::Objects;
-use crate::pokes::Pokes;
+use crate::reconcile_queue::ReconcileQueue;
 use crate::systems::SystemHandles;
 
 /// Everything that is shared; clones share it.
@@ -27,21 +27,21 @@ pub struct Shared {
     /// Policies as the cache has them.
     pub policies: Objects<PlacementPolicy>,
     /// Wakes reconciles of systems.
-    pub system_pokes: Pokes,
+    pub system_queue: ReconcileQueue,
     /// Wakes reconciles of policies.
-    pub policy_pokes: Pokes,
+    pub policy_queue: ReconcileQueue,
     /// Systems as policies use them.
     pub handles: Arc<SystemHandles>,
     /// Streams that NACK owns.
     pub managed: watch::Receiver<Arc<Managed>>,
     /// Where events go.
-    pub events: Events,
+    pub events: EventSink,
     /// Numbers of the engine.
     pub metrics: Arc<Metrics>,
     /// Numbers of this adapter.
     pub gauges: Gauges,
     /// The rights to act and to speak.
-    pub tenures: Tenures,
+    pub leaderships: Leaderships,
 }
 
 impl Shared {
@@ -58,19 +58,19 @@ impl Shared {
     }
 
     /// The right to act on a system, and to speak of it and of its policies.
-    pub fn tenure_of(&self, system: &Key) -> &Tenure {
-        self.tenures.of(system)
+    pub fn leadership_of(&self, system: &Key) -> &Leadership {
+        self.leaderships.of(system)
     }
 
     /// Writes the status of a system or of one of its policies, as long as this replica may speak; whether it is stored now.
-    pub async fn store_status<K: Stated>(
+    pub async fn store_status<K: HasStatus>(
         &self,
         system: &Key,
         key: &Key,
         status: &impl Serialize,
     ) -> Result<bool, ClusterError> {
         let write = self.cluster.apply_status::<K>(key, status);
-        match self.tenure_of(system).while_held(write).await {
+        match self.leadership_of(system).while_held(write).await {
             Some(Ok(())) => Ok(true),
             // It was deleted meanwhile, or another replica speaks now.
             Some(Err(ClusterError::Missing { .. })) | None => Ok(false),
@@ -81,11 +81,11 @@ impl Shared {
     /// Wakes everything of a shard, systems first: policies wait for theirs.
     pub fn poke_shard(&self, shard: usize) {
         let mut systems = self.systems.keys();
-        systems.retain(|system| self.tenures.shard_of(system) == shard);
-        self.system_pokes.poke_all(systems);
+        systems.retain(|system| self.leaderships.shard_of(system) == shard);
+        self.system_queue.poke_all(systems);
         self.policies.each(|policy| {
-            if self.tenures.shard_of(&system_of(policy)) == shard {
-                self.policy_pokes.poke(Key::of(policy));
+            if self.leaderships.shard_of(&system_of(policy)) == shard {
+                self.policy_queue.poke(Key::of(policy));
             }
         });
     }
@@ -93,7 +93,7 @@ impl Shared {
     /// Wakes every policy.
     pub fn poke_policies(&self) {
         self.policies
-            .each(|policy| self.policy_pokes.poke(Key::of(policy)));
+            .each(|policy| self.policy_queue.poke(Key::of(policy)));
     }
 }
 

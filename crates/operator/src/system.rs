@@ -26,7 +26,7 @@ use kube::Resource as _;
 use kube::core::error_boundary::InvalidObject;
 use leeward_api::NatsSystem;
 use leeward_api::vocabulary::ConnectedReason;
-use leeward_engine::condition::Verdict;
+use leeward_engine::condition::ReasonMessage;
 use tracing::{info, warn};
 
 use crate::cluster::ClusterError;
@@ -36,10 +36,10 @@ use crate::registry::Registry;
 use crate::shared::Shared;
 use crate::systems::SystemHandle;
 use crate::watch::Reconcile;
-use run::Entry;
-use status::{Outlook, Sight, build, same};
+use run::RunningSystem;
+use status::{SystemObservation, SystemStatusInput, build, same};
 
-pub use dereference::{Trouble, dereference};
+pub use dereference::{GatherError, dereference};
 pub use validate::validate;
 
 /// A Secret is missing or wrong: look again this soon.
@@ -51,7 +51,7 @@ const SELDOM: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Systems {
     shared: Shared,
-    entries: Registry<Entry>,
+    entries: Registry<RunningSystem>,
 }
 
 impl Reconcile<NatsSystem> for Systems {
@@ -97,9 +97,9 @@ impl Systems {
             Some(entry) if entry.uid == uid => entry,
             Some(stranger) => {
                 self.retire(key.clone(), stranger).await;
-                Entry::new(system)
+                RunningSystem::new(system)
             }
-            None => Entry::new(system),
+            None => RunningSystem::new(system),
         };
         let entered = self.enter(key, &mut entry).await;
         let system = match &entered {
@@ -121,18 +121,18 @@ impl Systems {
 
     /// At the beginning of a term the object is read anew: what the last holder of the lease wrote, and what people
     /// asked of it, may not have come by the watch yet.
-    async fn enter(&self, key: &Key, entry: &mut Entry) -> Result<Option<NatsSystem>, ClusterError> {
-        let Some(term) = self.shared.tenure_of(key).term() else {
+    async fn enter(&self, key: &Key, entry: &mut RunningSystem) -> Result<Option<NatsSystem>, ClusterError> {
+        let Some(lease_epoch) = self.shared.leadership_of(key).lease_epoch() else {
             return Ok(None);
         };
-        if entry.term == Some(term) {
+        if entry.lease_epoch == Some(lease_epoch) {
             return Ok(None);
         }
         let system: NatsSystem = self.shared.cluster.read(key).await?;
         if system.metadata.uid.as_deref() == Some(&entry.uid) {
-            let shard = self.shared.tenures.shard_of(key);
+            let shard = self.shared.leaderships.shard_of(key);
             info!(system = %key, shard, "this replica acts on the system");
-            entry.enter(term, &system);
+            entry.enter(lease_epoch, &system);
             return Ok(Some(system));
         }
         // Made anew meanwhile: the watch will tell.
@@ -140,7 +140,7 @@ impl Systems {
     }
 
     /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
-    async fn put_back(&self, key: &Key, entry: Entry) {
+    async fn put_back(&self, key: &Key, entry: RunningSystem) {
         if let Err(entry) = self.entries.put(key.clone(), entry) {
             entry.end().await;
         } else if !self.shared.systems.has(key) {
@@ -149,11 +149,11 @@ impl Systems {
     }
 
     /// Brings the entry to what the system asks for, and tells the policies.
-    async fn pursue(&self, key: &Key, system: &NatsSystem, entry: &mut Entry) {
+    async fn pursue(&self, key: &Key, system: &NatsSystem, entry: &mut RunningSystem) {
         let spec = &system.spec;
         // The halt switch waits for nothing that has to be read (P8).
         if spec.suspend && self.shared.handles.suspend(key) {
-            self.shared.policy_pokes.poke_all(self.shared.policies_of(key));
+            self.shared.policy_queue.poke_all(self.shared.policies_of(key));
         }
         match dereference(&self.shared.cluster, key, spec).await {
             Ok(materials) => {
@@ -161,15 +161,15 @@ impl Systems {
                     match validate(&materials) {
                         Ok(config) => {
                             entry
-                                .start(materials, config, key, &self.shared.system_pokes)
+                                .start(materials, config, key, &self.shared.system_queue)
                                 .await;
                         }
                         Err(verdict) => entry.stop(verdict).await,
                     }
                 }
             }
-            Err(Trouble::Definite(verdict)) => entry.stop(verdict).await,
-            Err(Trouble::Unknown(message)) => {
+            Err(GatherError::Definite(verdict)) => entry.stop(verdict).await,
+            Err(GatherError::Unknown(message)) => {
                 warn!(system = %key, error = %message, "Secrets not read, going on with those known");
                 entry.wait(message);
             }
@@ -182,26 +182,31 @@ impl Systems {
             allowed: spec.allowed_namespaces.clone(),
             interval: spec.observe_interval.into(),
             suspended: spec.suspend,
-            term: entry.term,
+            lease_epoch: entry.lease_epoch,
             limits: entry.limits.clone(),
             route: entry.route.clone(),
         };
         if self.shared.handles.put(key, &handle) {
-            self.shared.policy_pokes.poke_all(self.shared.policies_of(key));
+            self.shared.policy_queue.poke_all(self.shared.policies_of(key));
         }
     }
 
     /// Writes the status, if it says something new and this replica is the one that speaks.
-    async fn publish(&self, key: &Key, system: &NatsSystem, entry: &mut Entry) -> Result<(), ClusterError> {
+    async fn publish(
+        &self,
+        key: &Key,
+        system: &NatsSystem,
+        entry: &mut RunningSystem,
+    ) -> Result<(), ClusterError> {
         let seen = entry.seen();
-        let outlook = Outlook {
+        let outlook = SystemStatusInput {
             generation: system.metadata.generation,
             interval: system.spec.observe_interval.into(),
             policies: self.shared.policies_of(key).len(),
             sight: match (&entry.route, &seen) {
-                (Err(verdict), _) => Sight::Unreachable(verdict.clone()),
-                (Ok(_), Some(seen)) => Sight::Seen(seen),
-                (Ok(_), None) => Sight::Tenant,
+                (Err(verdict), _) => SystemObservation::Unreachable(verdict.clone()),
+                (Ok(_), Some(seen)) => SystemObservation::Seen(seen),
+                (Ok(_), None) => SystemObservation::Tenant,
             },
         };
         match outlook.numbers() {
@@ -210,8 +215,8 @@ impl Systems {
             }
             None => self.shared.gauges.remove(key),
         }
-        let tenure = self.shared.tenure_of(key);
-        if entry.term.is_none() || entry.term != tenure.term() {
+        let leadership = self.shared.leadership_of(key);
+        if entry.lease_epoch.is_none() || entry.lease_epoch != leadership.lease_epoch() {
             return Ok(());
         }
         let status = build(&entry.status, &outlook, Timestamp::now());
@@ -242,14 +247,14 @@ impl Systems {
     }
 
     /// Ends what runs for an object that is gone.
-    async fn retire(&self, key: Key, entry: Entry) {
+    async fn retire(&self, key: Key, entry: RunningSystem) {
         self.shared.handles.remove(&key);
         self.shared.gauges.remove(&key);
-        self.shared.policy_pokes.poke_all(self.shared.policies_of(&key));
+        self.shared.policy_queue.poke_all(self.shared.policies_of(&key));
         entry.end().await;
     }
 }
 
-fn not_found(message: String) -> Verdict<ConnectedReason> {
-    Verdict::new(ConnectedReason::SecretNotFound, message)
+fn not_found(message: String) -> ReasonMessage<ConnectedReason> {
+    ReasonMessage::new(ConnectedReason::SecretNotFound, message)
 }

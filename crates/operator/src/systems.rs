@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use leeward_api::system::AllowedNamespaces;
 use leeward_api::vocabulary::ConnectedReason;
-use leeward_engine::condition::Verdict;
+use leeward_engine::condition::ReasonMessage;
 use leeward_engine::limits::SystemLimits;
 use leeward_nats::{ConnectConfig, SystemObserver};
 
 use crate::key::Key;
-use crate::lease::Term;
+use crate::lease::LeaseEpoch;
 
 /// One system, ready to be used or not.
 #[derive(Clone, Debug)]
@@ -25,11 +25,11 @@ pub struct SystemHandle {
     /// The halt switch.
     pub suspended: bool,
     /// The term in which it was read anew: what was seen before may be behind what the last holder of the lease knew.
-    pub term: Option<Term>,
+    pub lease_epoch: Option<LeaseEpoch>,
     /// Operations at once over all of its policies.
     pub limits: Arc<SystemLimits>,
     /// How to reach it, or why that is not known.
-    pub route: Result<Route, Verdict<ConnectedReason>>,
+    pub route: Result<Route, ReasonMessage<ConnectedReason>>,
 }
 
 /// How to reach a system.
@@ -51,7 +51,7 @@ impl SystemHandle {
             allowed,
             interval,
             suspended,
-            term,
+            lease_epoch,
             limits: _,
             route,
         } = self;
@@ -65,7 +65,7 @@ impl SystemHandle {
             && *allowed == other.allowed
             && *interval == other.interval
             && *suspended == other.suspended
-            && *term == other.term
+            && *lease_epoch == other.lease_epoch
     }
 }
 

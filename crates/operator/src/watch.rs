@@ -13,7 +13,7 @@ use kube_runtime::controller::{Action, Config, Controller};
 use kube_runtime::utils::Backoff;
 use kube_runtime::watcher::{self, Event};
 use kube_runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher as watch};
-use leeward_engine::supervise::{self, Panicked, Task};
+use leeward_engine::supervise::{self, Panicked, SupervisedTask};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -22,7 +22,7 @@ use crate::cluster::ClusterError;
 use crate::error::chain;
 use crate::key::Key;
 use crate::objects::{Guarded, Watched, Writer, object_ref};
-use crate::pokes::Pokes;
+use crate::reconcile_queue::ReconcileQueue;
 use crate::scope::Scope;
 
 /// Requests for one object within this time are one. It waits for silence, so who pokes often leaves longer pauses.
@@ -49,14 +49,14 @@ pub async fn control<K: Watched, R: Reconcile<K>>(
     client: Client,
     scope: Scope,
     writer: Writer<K>,
-    pokes: Pokes,
+    reconcile_queue: ReconcileQueue,
     reconciler: Arc<R>,
     stop: CancellationToken,
 ) {
     let gone = Arc::new(Notify::new());
     let reader = writer.reader();
-    let changes = changes(client, &scope, writer, pokes.clone(), Arc::clone(&gone));
-    let poked = pokes.stream(&scope).map(|key| object_ref(&key));
+    let changes = changes(client, &scope, writer, reconcile_queue.clone(), Arc::clone(&gone));
+    let poked = reconcile_queue.stream(&scope).map(|key| object_ref(&key));
     let sweeping = Arc::clone(&reconciler);
     let controller = Controller::for_stream(changes, reader)
         .with_config(Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY))
@@ -79,7 +79,7 @@ pub async fn control<K: Watched, R: Reconcile<K>>(
         loop {
             gone.notified().await;
             // What it did not come to is found by the next one.
-            let _ = supervise::catch(Task::Reconcile, sweeping.sweep()).await;
+            let _ = supervise::catch(SupervisedTask::Reconcile, sweeping.sweep()).await;
         }
     };
     tokio::select! {
@@ -116,7 +116,7 @@ impl ReconcileError {
 
 /// All objects of a kind are reconciled in one task: a panic over one must not end the others.
 async fn guarded<T>(reconcile: impl Future<Output = Result<T, ClusterError>>) -> Result<T, ReconcileError> {
-    match supervise::catch(Task::Reconcile, reconcile).await {
+    match supervise::catch(SupervisedTask::Reconcile, reconcile).await {
         Ok(ended) => ended.map_err(ReconcileError::Cluster),
         Err(panicked) => Err(ReconcileError::BrokeOff(panicked)),
     }
@@ -140,7 +140,7 @@ fn changes<K: Watched>(
     client: Client,
     scope: &Scope,
     writer: Writer<K>,
-    pokes: Pokes,
+    reconcile_queue: ReconcileQueue,
     gone: Arc<Notify>,
 ) -> impl futures::Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + 'static {
     let Writer { writer, synced } = writer;
@@ -149,7 +149,7 @@ fn changes<K: Watched>(
     let kind = K::kind(&());
     watch(scope.api::<Guarded<K>>(client), config)
         .modify(|object| object.meta_mut().managed_fields = None)
-        .backoff(Patience::new())
+        .backoff(RelistBackoff::new())
         .reflect(writer)
         .filter_map(move |event| {
             match &event {
@@ -158,7 +158,7 @@ fn changes<K: Watched>(
                     synced.send_replace(true);
                     gone.notify_one();
                     // Objects of a list arrive before the cache has them.
-                    pokes.poke_all(store.state().iter().map(|object| Key::of(&**object)));
+                    reconcile_queue.poke_all(store.state().iter().map(|object| Key::of(&**object)));
                 }
                 Ok(Event::Init | Event::InitApply(_) | Event::Apply(_)) => {}
                 Err(error) => warn!(%kind, error = %chain(error), "watch failed, trying again"),
@@ -174,12 +174,12 @@ fn changes<K: Watched>(
 
 /// Pauses between attempts to watch, up to a few seconds. kube's own begin anew with every attempt, since even one that
 /// fails yields something first.
-struct Patience {
+struct RelistBackoff {
     next: Duration,
     last: Option<Instant>,
 }
 
-impl Patience {
+impl RelistBackoff {
     const SHORTEST: Duration = Duration::from_millis(200);
     const LONGEST: Duration = Duration::from_secs(5);
     /// After this long without an error the next one is a new trouble.
@@ -193,7 +193,7 @@ impl Patience {
     }
 }
 
-impl Iterator for Patience {
+impl Iterator for RelistBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
@@ -207,7 +207,7 @@ impl Iterator for Patience {
     }
 }
 
-impl Backoff for Patience {
+impl Backoff for RelistBackoff {
     fn reset(&mut self) {}
 }
 
@@ -227,14 +227,14 @@ mod tests {
 
     #[test]
     fn pauses_grow_although_every_attempt_yields_something_first() {
-        let mut patience = Patience::new();
+        let mut patience = RelistBackoff::new();
         let pauses: Vec<Duration> = (0..8)
             .filter_map(|_| {
                 patience.reset();
                 patience.next()
             })
             .collect();
-        assert_eq!(pauses[0], Patience::SHORTEST);
-        assert_eq!(pauses[7], Patience::LONGEST);
+        assert_eq!(pauses[0], RelistBackoff::SHORTEST);
+        assert_eq!(pauses[7], RelistBackoff::LONGEST);
     }
 }

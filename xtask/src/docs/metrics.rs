@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-use leeward_engine::metrics::table::{ALL, Kind, Row};
+use leeward_engine::metrics::table::{ALL, MetricKind, MetricRow};
 
 use crate::generated::Generated;
 
@@ -27,12 +27,12 @@ pub fn generate() -> anyhow::Result<Generated> {
     })
 }
 
-fn write_row(text: &mut String, row: &Row) -> fmt::Result {
+fn write_row(text: &mut String, row: &MetricRow) -> fmt::Result {
     let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
     // Prometheus knows an info as a gauge.
     let kind = match row.kind {
-        Kind::Info => Kind::Gauge,
-        kind @ (Kind::Gauge | Kind::Counter | Kind::Histogram) => kind,
+        MetricKind::Info => MetricKind::Gauge,
+        kind @ (MetricKind::Gauge | MetricKind::Counter | MetricKind::Histogram) => kind,
     };
     let (name, labels, help) = (row.full_name(), labels.join(", "), row.help);
     writeln!(text, "| `{name}` | {kind} | {labels} | {help}. |")

@@ -29,12 +29,12 @@ impl AddAssign for Cost {
     }
 }
 
-pub struct Meter {
+pub struct CpuMeter {
     begun: Instant,
     cpu: Option<Duration>,
 }
 
-impl Meter {
+impl CpuMeter {
     pub fn start() -> Self {
         Self {
             begun: Instant::now(),

@@ -70,7 +70,7 @@ pub fn build() -> anyhow::Result<Vec<TestProgram>> {
 
 /// What cargo says of something that it built.
 #[derive(Deserialize)]
-struct Built {
+struct BuiltPrograms {
     manifest_path: PathBuf,
     target: Target,
     profile: Profile,
@@ -88,13 +88,13 @@ struct Profile {
     test: bool,
 }
 
-fn in_order(built: Vec<Built>) -> Vec<TestProgram> {
+fn in_order(built: Vec<BuiltPrograms>) -> Vec<TestProgram> {
     let mut programs: Vec<TestProgram> = built.into_iter().filter_map(test_program).collect();
     programs.sort_by(|one, other| (one.level, &one.source).cmp(&(other.level, &other.source)));
     programs
 }
 
-fn test_program(built: Built) -> Option<TestProgram> {
+fn test_program(built: BuiltPrograms) -> Option<TestProgram> {
     let path = built.executable.filter(|_| built.profile.test)?;
     let package = built.manifest_path.parent()?.to_path_buf();
     let kind = built.target.kind.first()?;

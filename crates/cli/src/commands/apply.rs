@@ -18,30 +18,30 @@ use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_core::demand::Home;
 use leeward_core::plan::Action;
 use leeward_core::policy::Mode;
-use leeward_engine::runner::{Approved, Input, stale_after};
-use leeward_engine::standing::Standing;
+use leeward_engine::policy_state::PolicyState;
+use leeward_engine::runner::{ApprovedPlan, RunnerInput, stale_after};
 
-use self::course::{Ended, Leg};
-use self::progress::Progress;
-use super::drive::{self, Common, Past};
+use self::course::{ApplyResult, PolicyApply};
+use self::progress::ApplyProgress;
+use super::drive::{self, SavedPolicy, SystemContext};
 use super::plan::{is_of_asset, planned};
 use crate::args::{ApplyArgs, ConnectionArgs};
-use crate::document::{ApplyDocument, PlanDocument, PolicyApplied, Said};
-use crate::exit::Found;
-use crate::judge::{Judged, judge, name_of};
-use crate::look::{Patience, Seen, Session};
-use crate::policies::{Given, Origin, SystemRules};
+use crate::document::{ApplyDocument, PlanDocument, PolicyApplied, ReasonText};
+use crate::exit::LookOutcome;
+use crate::judge::{Assessment, judge, name_of};
+use crate::look::{LookTimeouts, Looked, Session};
+use crate::policies::{LoadedPolicy, PolicyOrigin, SystemRules};
 use crate::{output, policies, runtime};
 
 /// Without a sample nothing but ends of operations asks for another look.
 const UNSAMPLED: Duration = Duration::from_secs(10);
 
 /// Runs the command.
-pub fn run(args: ApplyArgs) -> anyhow::Result<Found> {
+pub fn run(args: ApplyArgs) -> anyhow::Result<LookOutcome> {
     runtime::block_on(apply(args))
 }
 
-async fn apply(args: ApplyArgs) -> anyhow::Result<Found> {
+async fn apply(args: ApplyArgs) -> anyhow::Result<LookOutcome> {
     let ApplyArgs {
         yes,
         connection,
@@ -52,14 +52,14 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<Found> {
     let rules = drive::rules(&subject)?;
     refuse_suspended(&subject.policies, rules)?;
     let session = Session::open(&subject.connections, interval(&connection), connection.wait.0).await?;
-    let seen = session.look(Patience::of(&connection)).await;
+    let seen = session.look(LookTimeouts::of(&connection)).await;
     let judged = judge(&subject.policies, &seen, Timestamp::now());
     let consent = ask::Consent {
         format: output.format,
         yes,
     };
     let conclusive = judged.iter().all(|judged| judged.evaluation.conclusive());
-    let (document, found) = if consent.given(&plan_of(&judged), conclusive)? {
+    let (document, found) = if consent.loaded(&plan_of(&judged), conclusive)? {
         let ended = carry_out(&session, rules, &judged, &connection).await?;
         conclude(&session, &subject.policies, &judged, ended)
     } else {
@@ -75,27 +75,27 @@ fn interval(connection: &ConnectionArgs) -> Duration {
     if sample.is_zero() { UNSAMPLED } else { sample }
 }
 
-fn refuse_suspended(policies: &[Given], rules: SystemRules) -> anyhow::Result<()> {
+fn refuse_suspended(policies: &[LoadedPolicy], rules: SystemRules) -> anyhow::Result<()> {
     if rules.suspended {
         bail!(
             "the NatsSystem is suspended, so nothing was done: set its spec.suspend to false to let policies act"
         );
     }
-    for given in policies {
-        if given.spec.suspend {
-            let name = name_of(given);
-            let cure = match given.origin {
-                Origin::Kubernetes => format!("leeward resume {name} lets it act"),
-                Origin::File { .. } | Origin::Defaults => {
+    for loaded in policies {
+        if loaded.spec.suspend {
+            let name = name_of(loaded);
+            let cure = match loaded.origin {
+                PolicyOrigin::Kubernetes => format!("leeward resume {name} lets it act"),
+                PolicyOrigin::File { .. } | PolicyOrigin::Defaults => {
                     "set spec.suspend to false to let it act".to_owned()
                 }
             };
             bail!("policy {name} is suspended, so nothing was done: {cure}");
         }
-        if operator_acts(given) {
+        if operator_acts(loaded) {
             ask::say(&format!(
                 "Policy {} is in Enforce: the operator in Kubernetes acts on it as well.",
-                name_of(given)
+                name_of(loaded)
             ));
         }
     }
@@ -103,18 +103,22 @@ fn refuse_suspended(policies: &[Given], rules: SystemRules) -> anyhow::Result<()
 }
 
 /// Whether an operator was seen to carry a policy out.
-fn operator_acts(given: &Given) -> bool {
-    given.origin == Origin::Kubernetes
-        && given.policy.mode == Mode::Enforce
-        && given.past.last_evaluation_time.is_some()
+fn operator_acts(loaded: &LoadedPolicy) -> bool {
+    loaded.origin == PolicyOrigin::Kubernetes
+        && loaded.policy.mode == Mode::Enforce
+        && loaded.past.last_evaluation_time.is_some()
 }
 
-fn worst(judged: &[Judged<'_>]) -> Found {
-    judged.iter().map(Judged::found).max().unwrap_or(Found::InPlace)
+fn worst(judged: &[Assessment<'_>]) -> LookOutcome {
+    judged
+        .iter()
+        .map(Assessment::found)
+        .max()
+        .unwrap_or(LookOutcome::InPlace)
 }
 
 /// What is asked about: of each policy, the plan.
-fn plan_of(judged: &[Judged<'_>]) -> PlanDocument {
+fn plan_of(judged: &[Assessment<'_>]) -> PlanDocument {
     PlanDocument {
         time: judged.first().map_or(Timestamp::UNIX_EPOCH, |judged| judged.now),
         plans: judged.iter().map(planned).collect(),
@@ -122,7 +126,7 @@ fn plan_of(judged: &[Judged<'_>]) -> PlanDocument {
 }
 
 /// What may begin now, and what follows as soon as that is done.
-fn now<'a>(judged: &'a Judged<'_>) -> Vec<&'a Action> {
+fn now<'a>(judged: &'a Assessment<'_>) -> Vec<&'a Action> {
     if judged.outranked_by.is_some() {
         return Vec::new();
     }
@@ -132,9 +136,9 @@ fn now<'a>(judged: &'a Judged<'_>) -> Vec<&'a Action> {
 }
 
 /// What the engine may do: what was shown, towards the home that was shown.
-fn approval(judged: &Judged<'_>) -> Approved {
+fn approval(judged: &Assessment<'_>) -> ApprovedPlan {
     let deeds = now(judged).into_iter();
-    Approved {
+    ApprovedPlan {
         home: judged.evaluation.home.as_ref().and_then(Home::reference).cloned(),
         deeds: deeds
             .map(|action| (action.asset.clone(), action.kind()))
@@ -146,33 +150,33 @@ fn approval(judged: &Judged<'_>) -> Approved {
 async fn carry_out(
     session: &Session,
     rules: SystemRules,
-    judged: &[Judged<'_>],
+    judged: &[Assessment<'_>],
     connection: &ConnectionArgs,
-) -> anyhow::Result<Vec<Ended>> {
-    let common = Common::new(rules);
-    let progress = Progress::new();
+) -> anyhow::Result<Vec<ApplyResult>> {
+    let common = SystemContext::new(rules);
+    let progress = ApplyProgress::new();
     let legs = judged.iter().map(|judged| {
         let actions = now(judged);
         let mut policy = judged.policy.clone();
         policy.mode = Mode::Enforce;
-        let input = Input {
+        let input = RunnerInput {
             policy: Arc::new(policy),
-            generation: judged.given.generation,
+            generation: judged.loaded.generation,
             stale_after: stale_after(interval(connection)),
-            managed: Arc::new(judged.given.managed.clone()),
-            withheld: BTreeSet::new(),
+            managed: Arc::new(judged.loaded.managed.clone()),
+            inhibited: BTreeSet::new(),
             approved: Some(Arc::new(approval(judged))),
         };
         let nothing = PlacementPolicyStatus::default();
-        let past = Past {
+        let past = SavedPolicy {
             status: judged.past().unwrap_or(&nothing),
             history: judged.history.clone(),
             records: false,
         };
-        let started = drive::start(session, &common, judged.given, past, input.clone());
-        Leg::new(started, input, progress.of(&actions))
+        let started = drive::start(session, &common, judged.loaded, past, input.clone());
+        PolicyApply::new(started, input, progress.of(&actions))
     });
-    let outside = course::Outside {
+    let outside = course::Surroundings {
         state: session.client.state(),
         wait: connection.wait.0,
         moves: rules.limits.moves,
@@ -183,19 +187,19 @@ async fn carry_out(
 /// What a new look says after everything ended.
 fn conclude(
     session: &Session,
-    policies: &[Given],
-    before: &[Judged<'_>],
-    ended: Vec<Ended>,
-) -> (ApplyDocument, Found) {
+    policies: &[LoadedPolicy],
+    before: &[Assessment<'_>],
+    ended: Vec<ApplyResult>,
+) -> (ApplyDocument, LookOutcome) {
     let pasts = policies.iter().zip(before).zip(&ended);
-    let policies: Vec<Given> = pasts
-        .map(|((given, before), ended)| Given {
-            past: with_what_was_done(before, ended.standing.as_deref()),
-            ..given.clone()
+    let policies: Vec<LoadedPolicy> = pasts
+        .map(|((loaded, before), ended)| LoadedPolicy {
+            past: with_what_was_done(before, ended.policy_state.as_deref()),
+            ..loaded.clone()
         })
         .collect();
     let view = session.observe.watch(&session.account.id).borrow().clone();
-    let seen = Seen {
+    let seen = Looked {
         account: session.account.clone(),
         view,
         system: session.system_status(),
@@ -213,38 +217,38 @@ fn conclude(
 }
 
 /// What the last look found, if it began after everything had ended; an older one tells nothing of what was done.
-fn found_after(ended: &[Ended], found: Found) -> Found {
+fn found_after(ended: &[ApplyResult], found: LookOutcome) -> LookOutcome {
     if ended.iter().all(|ended| ended.seen) {
         found
     } else {
-        Found::Incomplete
+        LookOutcome::Incomplete
     }
 }
 
 /// The past of a policy with what was done now, so that what failed is known to have been tried.
-fn with_what_was_done(before: &Judged<'_>, standing: Option<&Standing>) -> PlacementPolicyStatus {
+fn with_what_was_done(before: &Assessment<'_>, policy_state: Option<&PolicyState>) -> PlacementPolicyStatus {
     let mut past = before.past().cloned().unwrap_or_default();
     let account = &before.seen.account;
     past.account = Some(Account {
         id: account.id.to_string(),
         name: Some(account.name.clone()),
     });
-    if let Some(standing) = standing {
-        past.memory = Some(standing.memory.clone());
-        past.operations.clone_from(&standing.operations);
-        past.breaker.clone_from(&standing.limits.breaker);
-        past.findings.clone_from(&standing.report.findings);
+    if let Some(policy_state) = policy_state {
+        past.memory = Some(policy_state.memory.clone());
+        past.operations.clone_from(&policy_state.operations);
+        past.breaker.clone_from(&policy_state.limits.breaker);
+        past.findings.clone_from(&policy_state.report.findings);
     }
     past
 }
 
-fn applied(before: &Judged<'_>, after: &Judged<'_>, ended: Ended) -> PolicyApplied {
-    let Ended {
+fn applied(before: &Assessment<'_>, after: &Assessment<'_>, ended: ApplyResult) -> PolicyApplied {
+    let ApplyResult {
         done,
         tried,
         unwatched,
         seen: _,
-        standing: _,
+        policy_state: _,
     } = ended;
     let is_left = |action: &&Action| {
         let begun = tried.contains(&action.asset);
@@ -260,14 +264,14 @@ fn applied(before: &Judged<'_>, after: &Judged<'_>, ended: Ended) -> PolicyAppli
             .map(|action| before.action(action))
             .collect(),
         unwatched: unwatched.iter().map(|action| before.action(action)).collect(),
-        in_place: Said::of(&after.report.in_place),
+        in_place: ReasonText::of(&after.report.in_place),
         findings: findings.filter(|finding| is_of_asset(finding.check)).collect(),
     }
 }
 
 /// The document of a command that did nothing.
-fn untouched(judged: &[Judged<'_>]) -> ApplyDocument {
-    let nothing = Ended::default();
+fn untouched(judged: &[Assessment<'_>]) -> ApplyDocument {
+    let nothing = ApplyResult::default();
     ApplyDocument {
         time: judged.first().map_or(Timestamp::UNIX_EPOCH, |judged| judged.now),
         applied: judged

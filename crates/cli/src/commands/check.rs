@@ -28,16 +28,16 @@ use anyhow::bail;
 use jiff::Timestamp;
 
 use self::definitions::Defined;
-use self::judged::{Ground, Outcome};
+use self::judged::{CheckContext, CheckOutcome};
 use crate::args::{self, CheckArgs, CheckFormat, ConnectionArgs, PolicyArgs};
 use crate::connection;
 use crate::document::{CheckDocument, CheckError};
-use crate::exit::{Found, harmless};
-use crate::input::{self, Passed, Problem, Why};
+use crate::exit::{LookOutcome, harmless};
+use crate::input::{self, Passed, Problem, SkipReason};
 use crate::judge::judge;
-use crate::look::{Patience, look_at_own};
+use crate::look::{LookTimeouts, look_at_own};
 use crate::output::{self, Screen};
-use crate::policies::{self, FromFiles, Given};
+use crate::policies::{self, FromFiles, LoadedPolicy};
 use crate::runtime;
 
 /// Said where nothing says how to connect and nobody asked for that.
@@ -45,7 +45,7 @@ const NOTHING_TO_CONNECT_TO: &str =
     "nothing says how to connect (--context, --server or NATS_URL), so the files were judged alone";
 
 /// Runs the command.
-pub fn run(args: CheckArgs) -> anyhow::Result<Found> {
+pub fn run(args: CheckArgs) -> anyhow::Result<LookOutcome> {
     let CheckArgs {
         offline,
         home,
@@ -76,7 +76,7 @@ fn outcome(
     policy: &PolicyArgs,
     offline: bool,
     home: Option<&str>,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<CheckOutcome> {
     let input = input::read(&policy.files, &policy.exclude);
     let (found, problems) = policies::sound(&input.documents);
     let said = definitions::read(&input.documents);
@@ -91,19 +91,19 @@ fn outcome(
         && said.problems.is_empty()
         && input.unbuilt.is_empty();
     let mut outcome = if !said.defined.is_empty() && lacks_policy {
-        Outcome::with_note(notes::NOT_JUDGED)
+        CheckOutcome::with_note(notes::NOT_JUDGED)
     } else if !said.defined.is_empty() {
         let wanted = wanted(found, policy, offline)?;
-        let is_default = is_default && matches!(wanted, Wanted::Files(_));
+        let is_default = is_default && matches!(wanted, PolicyPaths::Files(_));
         let mut outcome = check_definitions(connection, wanted, &said.defined, offline, home)?;
         if is_default {
             outcome.notes.insert(0, notes::BY_DEFAULTS.to_owned());
         }
         outcome
     } else if !said.unread.is_empty() || !is_sound {
-        Outcome::default()
+        CheckOutcome::default()
     } else if offline || home.is_some() {
-        Outcome::with_error(nothing_defined(&policy.files, &input.passed))
+        CheckOutcome::with_error(nothing_defined(&policy.files, &input.passed))
     } else {
         check_assets(connection, policy, found)?
     };
@@ -137,7 +137,7 @@ fn nothing_defined(files: &[PathBuf], passed: &[Passed]) -> Problem {
 /// What was named, and what of it has nothing at all.
 fn sources(files: &[PathBuf], passed: &[Passed]) -> String {
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-    let empty = passed.iter().filter(|passed| passed.why == Why::Empty);
+    let empty = passed.iter().filter(|passed| passed.why == SkipReason::Empty);
     let empty: Vec<&str> = empty.map(|passed| passed.file.as_str()).collect();
     match empty.len() {
         0 => names.join(", "),
@@ -146,21 +146,21 @@ fn sources(files: &[PathBuf], passed: &[Passed]) -> String {
 }
 
 /// Where the policies of definitions are.
-enum Wanted {
+enum PolicyPaths {
     Files(FromFiles),
     Kubernetes(PolicyArgs),
 }
 
 /// As a plugin of kubectl, the only policy of the namespace is meant where none is in the files.
-fn wanted(found: FromFiles, policy: &PolicyArgs, offline: bool) -> anyhow::Result<Wanted> {
+fn wanted(found: FromFiles, policy: &PolicyArgs, offline: bool) -> anyhow::Result<PolicyPaths> {
     let in_kubernetes = policy.policy.is_some() || (args::is_plugin() && !offline);
     if found.policies.is_empty() && in_kubernetes {
-        return Ok(Wanted::Kubernetes(PolicyArgs {
+        return Ok(PolicyPaths::Kubernetes(PolicyArgs {
             files: Vec::new(),
             ..policy.clone()
         }));
     }
-    Ok(Wanted::Files(if found.policies.is_empty() {
+    Ok(PolicyPaths::Files(if found.policies.is_empty() {
         FromFiles::defaults()?
     } else {
         found
@@ -171,7 +171,7 @@ fn check_assets(
     connection: &ConnectionArgs,
     policy: &PolicyArgs,
     found: FromFiles,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<CheckOutcome> {
     let subject = runtime::block_on(async {
         if found.policies.is_empty() {
             policies::read(connection, policy).await
@@ -180,34 +180,34 @@ fn check_assets(
             found.with(connection::resolve(connection)?)
         }
     })?;
-    let seen = runtime::block_on(look_at_own(&subject.connections, Patience::of(connection)))?;
+    let seen = runtime::block_on(look_at_own(&subject.connections, LookTimeouts::of(connection)))?;
     let judged = judge(&subject.policies, &seen, Timestamp::now());
     Ok(assets::judged(&seen, &judged))
 }
 
 fn check_definitions(
     connection: &ConnectionArgs,
-    wanted: Wanted,
+    wanted: PolicyPaths,
     defined: &[Defined<'_>],
     offline: bool,
     home: Option<&str>,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<CheckOutcome> {
     let subject = match wanted {
-        Wanted::Kubernetes(policy) => runtime::block_on(policies::read(connection, &policy))?,
-        Wanted::Files(found) if offline => return Ok(alone(&found.policies, defined, home)),
-        Wanted::Files(found) if !connection::is_told(connection)? => {
+        PolicyPaths::Kubernetes(policy) => runtime::block_on(policies::read(connection, &policy))?,
+        PolicyPaths::Files(found) if offline => return Ok(alone(&found.policies, defined, home)),
+        PolicyPaths::Files(found) if !connection::is_told(connection)? => {
             let mut outcome = alone(&found.policies, defined, home);
             outcome.notes.push(NOTHING_TO_CONNECT_TO.to_owned());
             return Ok(outcome);
         }
-        Wanted::Files(found) => found.with(connection::resolve(connection)?)?,
+        PolicyPaths::Files(found) => found.with(connection::resolve(connection)?)?,
     };
-    let seen = runtime::block_on(look_at_own(&subject.connections, Patience::of(connection)))?;
+    let seen = runtime::block_on(look_at_own(&subject.connections, LookTimeouts::of(connection)))?;
     if let Some(home) = home {
         assets::refuse_unknown_home(home, &seen, &subject.policies)?;
     }
     let judged = judge(&subject.policies, &seen, Timestamp::now());
-    let ground = Ground {
+    let ground = CheckContext {
         policies: &subject.policies,
         live: Some((&seen, &judged)),
         home,
@@ -219,8 +219,8 @@ fn check_definitions(
     Ok(outcome)
 }
 
-fn alone(policies: &[Given], defined: &[Defined<'_>], home: Option<&str>) -> Outcome {
-    let ground = Ground {
+fn alone(policies: &[LoadedPolicy], defined: &[Defined<'_>], home: Option<&str>) -> CheckOutcome {
+    let ground = CheckContext {
         policies,
         live: None,
         home,
@@ -228,8 +228,8 @@ fn alone(policies: &[Given], defined: &[Defined<'_>], home: Option<&str>) -> Out
     judged::definitions(defined, &ground)
 }
 
-fn document(outcome: Outcome, time: Timestamp) -> CheckDocument {
-    let Outcome {
+fn document(outcome: CheckOutcome, time: Timestamp) -> CheckDocument {
+    let CheckOutcome {
         checked,
         undecided,
         notes,
@@ -245,19 +245,19 @@ fn document(outcome: Outcome, time: Timestamp) -> CheckDocument {
 }
 
 /// An error wins over what could not be decided, and that over findings.
-fn ending(document: &CheckDocument) -> Found {
+fn ending(document: &CheckDocument) -> LookOutcome {
     if !document.errors.is_empty() {
-        Found::Failed
+        LookOutcome::Failed
     } else if !document.undecided.is_empty() {
-        Found::Incomplete
+        LookOutcome::Incomplete
     } else if document
         .checked
         .iter()
         .any(|checked| !checked.findings.is_empty())
     {
-        Found::Findings
+        LookOutcome::Findings
     } else {
-        Found::InPlace
+        LookOutcome::InPlace
     }
 }
 

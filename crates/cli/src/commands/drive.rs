@@ -7,17 +7,17 @@ use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_core::history::History;
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
-use leeward_engine::occurrence::Occurrence;
+use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::ports::SystemClock;
-use leeward_engine::runner::{Input, Runner, Setup, unfinished_moves};
+use leeward_engine::runner::{Runner, RunnerInput, Setup, unfinished_moves};
 use tokio::sync::mpsc;
 
 use crate::look::Session;
-use crate::policies::{Given, Subject, SystemRules};
+use crate::policies::{LoadedPolicy, PolicySource, SystemRules};
 
 /// What all policies of a system share.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub struct SystemContext {
     /// Limits over all of them.
     pub limits: Arc<SystemLimits>,
     /// Counts; nobody reads them here.
@@ -25,7 +25,7 @@ pub struct Common {
 }
 
 /// The system's rules, or why nobody can tell which they are.
-pub fn rules(subject: &Subject) -> anyhow::Result<SystemRules> {
+pub fn rules(subject: &PolicySource) -> anyhow::Result<SystemRules> {
     subject.system.clone().map_err(|message| anyhow!(message))
 }
 
@@ -35,7 +35,7 @@ fn counts(rules: SystemRules) -> (usize, usize) {
     (count(rules.limits.step_downs), count(rules.limits.moves))
 }
 
-impl Common {
+impl SystemContext {
     /// Nothing is in flight yet.
     pub fn new(rules: SystemRules) -> Self {
         let (step_downs, moves) = counts(rules);
@@ -54,7 +54,7 @@ impl Common {
 
 /// What is known of a policy's past.
 #[derive(Clone, Debug)]
-pub struct Past<'a> {
+pub struct SavedPolicy<'a> {
     /// As its status has it.
     pub status: &'a PlacementPolicyStatus,
     /// What of it limits.
@@ -66,20 +66,20 @@ pub struct Past<'a> {
 /// Starts the loop of one policy.
 pub fn start(
     session: &Session,
-    common: &Common,
-    given: &Given,
-    past: Past<'_>,
-    input: Input,
-) -> (Runner, mpsc::Receiver<Occurrence>) {
-    let Past {
+    common: &SystemContext,
+    loaded: &LoadedPolicy,
+    past: SavedPolicy<'_>,
+    input: RunnerInput,
+) -> (Runner, mpsc::Receiver<PolicyEvent>) {
+    let SavedPolicy {
         status,
         history,
         records,
     } = past;
     let setup = Setup {
         labels: PolicyLabels {
-            namespace: given.namespace.clone(),
-            policy: given.name.clone(),
+            namespace: loaded.namespace.clone(),
+            policy: loaded.name.clone(),
         },
         account: session.account.id.clone(),
         observe: Arc::clone(&session.observe),

@@ -13,14 +13,14 @@ use self::near::near;
 use crate::args::ExplainArgs;
 use crate::commands::looked;
 use crate::document::ExplainDocument;
-use crate::exit::{Found, Unseen};
-use crate::judge::{Judged, judge};
-use crate::look::Seen;
-use crate::policies::Given;
+use crate::exit::{LookOutcome, NotSeen};
+use crate::judge::{Assessment, judge};
+use crate::look::Looked;
+use crate::policies::LoadedPolicy;
 use crate::{output, runtime};
 
 /// Runs the command.
-pub fn run(args: ExplainArgs) -> anyhow::Result<Found> {
+pub fn run(args: ExplainArgs) -> anyhow::Result<LookOutcome> {
     let ExplainArgs {
         asset,
         connection,
@@ -49,11 +49,11 @@ fn parse(text: &str) -> anyhow::Result<AssetName> {
 }
 
 fn document(
-    policies: &[Given],
-    seen: &Seen,
+    policies: &[LoadedPolicy],
+    seen: &Looked,
     asset: &AssetName,
     now: Timestamp,
-) -> anyhow::Result<(ExplainDocument, Found)> {
+) -> anyhow::Result<(ExplainDocument, LookOutcome)> {
     let judged = judge(policies, seen, now);
     if seen.view.group(asset).is_none() {
         return Err(unknown(seen, &judged, asset));
@@ -63,7 +63,7 @@ fn document(
 }
 
 /// The asset was not seen: perhaps because another one was meant, or because not everything was.
-fn unknown(seen: &Seen, judged: &[Judged<'_>], asset: &AssetName) -> anyhow::Error {
+fn unknown(seen: &Looked, judged: &[Assessment<'_>], asset: &AssetName) -> anyhow::Error {
     let stream = seen.view.stream(&asset.stream);
     let (place, what, wanted, names) = if let (Some(stream), Some(consumer)) = (stream, &asset.consumer) {
         let names: Vec<&str> = stream.consumers.iter().map(|of| of.name.as_str()).collect();
@@ -83,7 +83,7 @@ fn unknown(seen: &Seen, judged: &[Judged<'_>], asset: &AssetName) -> anyhow::Err
     let incomplete = judged.first().filter(|judged| !judged.evaluation.conclusive());
     match incomplete {
         // What is only not seen is not denied.
-        Some(judged) => Unseen {
+        Some(judged) => NotSeen {
             message: format!(
                 "{asset} was not seen, and not everything was: {}",
                 judged.report.observed.1

@@ -14,14 +14,14 @@ use leeward_core::names::AssetName;
 use crate::args::PlanArgs;
 use crate::commands::looked;
 use crate::document::{CutPart, PlanDocument, PolicyPlan, WavePart};
-use crate::exit::Found;
-use crate::judge::{Judged, judge};
-use crate::look::Seen;
-use crate::policies::Given;
+use crate::exit::LookOutcome;
+use crate::judge::{Assessment, judge};
+use crate::look::Looked;
+use crate::policies::LoadedPolicy;
 use crate::{output, runtime};
 
 /// Runs the command.
-pub fn run(args: PlanArgs) -> anyhow::Result<Found> {
+pub fn run(args: PlanArgs) -> anyhow::Result<LookOutcome> {
     let PlanArgs {
         limit,
         connection,
@@ -37,15 +37,19 @@ pub fn run(args: PlanArgs) -> anyhow::Result<Found> {
 }
 
 /// The plans of all policies, the first in rank first.
-fn document(policies: &[Given], seen: &Seen, now: Timestamp) -> (PlanDocument, Found) {
+fn document(policies: &[LoadedPolicy], seen: &Looked, now: Timestamp) -> (PlanDocument, LookOutcome) {
     let judged = judge(policies, seen, now);
-    let found = judged.iter().map(Judged::found).max().unwrap_or(Found::InPlace);
+    let found = judged
+        .iter()
+        .map(Assessment::found)
+        .max()
+        .unwrap_or(LookOutcome::InPlace);
     let plans = judged.iter().map(planned).collect();
     (PlanDocument { time: now, plans }, found)
 }
 
 /// The plan of one policy.
-pub(super) fn planned(judged: &Judged<'_>) -> PolicyPlan {
+pub(super) fn planned(judged: &Assessment<'_>) -> PolicyPlan {
     let waves: Vec<WavePart> = judged
         .forecast
         .waves
@@ -72,7 +76,7 @@ pub(super) fn planned(judged: &Judged<'_>) -> PolicyPlan {
 }
 
 /// Assets that are not where they belong and that nothing of the plan brings home, however far it looked.
-fn stays(judged: &Judged<'_>) -> Vec<Finding> {
+fn stays(judged: &Assessment<'_>) -> Vec<Finding> {
     let Forecast { waves, never, cut } = &judged.forecast;
     let view = &judged.seen.view;
     let actions = waves.iter().flat_map(|wave| &wave.actions);

@@ -9,23 +9,23 @@ use leeward_nats::SystemStatus;
 
 use crate::args::{ReportArgs, Sort};
 use crate::document::{
-    ClusterPart, FindingPart, PolicyReport, ReportDocument, RoundTripPart, Said, SystemPart,
+    ClusterPart, FindingPart, PolicyReport, ReasonText, ReportDocument, RoundTripPart, SystemPart,
 };
-use crate::exit::Found;
-use crate::judge::{Judged, judge};
-use crate::look::{Patience, Seen, Whom, look};
-use crate::policies::{FromFiles, Given};
+use crate::exit::LookOutcome;
+use crate::judge::{Assessment, judge};
+use crate::look::{AccountSelector, LookTimeouts, Looked, look};
+use crate::policies::{FromFiles, LoadedPolicy};
 use crate::{connection, output, policies, runtime};
 
 /// Which findings are shown, and in which order.
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
+struct FindingFilter {
     sort: Sort,
     limit: usize,
 }
 
 /// Runs the command.
-pub fn run(args: ReportArgs) -> anyhow::Result<Found> {
+pub fn run(args: ReportArgs) -> anyhow::Result<LookOutcome> {
     let ReportArgs {
         connection,
         policy,
@@ -36,36 +36,43 @@ pub fn run(args: ReportArgs) -> anyhow::Result<Found> {
         output,
     } = args;
     let whom = match account {
-        Some(name) => Whom::Named(name),
-        None if all_accounts => Whom::All,
-        None => Whom::Own,
+        Some(name) => AccountSelector::Named(name),
+        None if all_accounts => AccountSelector::All,
+        None => AccountSelector::Own,
     };
     let (policies, seen) = runtime::block_on(async {
         let subject = match whom {
-            Whom::All | Whom::Named(_) if policy.files.is_empty() => {
+            AccountSelector::All | AccountSelector::Named(_) if policy.files.is_empty() => {
                 FromFiles::defaults()?.with(connection::resolve(&connection)?)?
             }
-            Whom::Own | Whom::All | Whom::Named(_) => policies::read(&connection, &policy).await?,
+            AccountSelector::Own | AccountSelector::All | AccountSelector::Named(_) => {
+                policies::read(&connection, &policy).await?
+            }
         };
-        let seen = look(&subject.connections, &whom, Patience::of(&connection)).await?;
+        let seen = look(&subject.connections, &whom, LookTimeouts::of(&connection)).await?;
         Ok((subject.policies, seen))
     })?;
-    let (document, found) = document(&policies, &seen, Wanted { sort, limit }, Timestamp::now());
+    let (document, found) = document(&policies, &seen, FindingFilter { sort, limit }, Timestamp::now());
     output::print(output.format, &document, table::render)?;
     Ok(found)
 }
 
 /// All accounts, each judged by all policies. Of many accounts, those without a stream are only counted.
-fn document(policies: &[Given], seen: &[Seen], wanted: Wanted, now: Timestamp) -> (ReportDocument, Found) {
-    let empty = |seen: &&Seen| seen.view.streams.is_empty() && seen.view.gaps.is_empty();
+fn document(
+    policies: &[LoadedPolicy],
+    seen: &[Looked],
+    wanted: FindingFilter,
+    now: Timestamp,
+) -> (ReportDocument, LookOutcome) {
+    let empty = |seen: &&Looked| seen.view.streams.is_empty() && seen.view.gaps.is_empty();
     let left_out = if seen.len() > 1 {
         seen.iter().filter(empty).count()
     } else {
         0
     };
     let shown = seen.iter().filter(|seen| left_out == 0 || !empty(seen));
-    let judged: Vec<Judged<'_>> = shown.flat_map(|seen| judge(policies, seen, now)).collect();
-    let found = judged.iter().map(Judged::found).max();
+    let judged: Vec<Assessment<'_>> = shown.flat_map(|seen| judge(policies, seen, now)).collect();
+    let found = judged.iter().map(Assessment::found).max();
     let document = ReportDocument {
         time: now,
         system: seen.iter().find_map(|seen| seen.system.as_ref()).map(system),
@@ -75,10 +82,10 @@ fn document(policies: &[Given], seen: &[Seen], wanted: Wanted, now: Timestamp) -
             .collect(),
         accounts_without_streams: left_out,
     };
-    (document, found.unwrap_or(Found::InPlace))
+    (document, found.unwrap_or(LookOutcome::InPlace))
 }
 
-fn policy_report(judged: &Judged<'_>, wanted: Wanted) -> PolicyReport {
+fn policy_report(judged: &Assessment<'_>, wanted: FindingFilter) -> PolicyReport {
     let mut findings = judged.findings();
     sort(&mut findings, wanted.sort);
     let limit = if wanted.limit == 0 {
@@ -91,7 +98,7 @@ fn policy_report(judged: &Judged<'_>, wanted: Wanted) -> PolicyReport {
     let report = &judged.report;
     PolicyReport {
         about: judged.about(),
-        in_place: Said::of(&report.in_place),
+        in_place: ReasonText::of(&report.in_place),
         in_place_of: report.in_place_of.clone(),
         home: report.home.clone(),
         locations: report.locations.clone(),

@@ -4,9 +4,9 @@
 //! file. With that file a restart goes on where this process was, also after a kill; without one what is limited is
 //! forgotten with the process. SIGHUP reads the policy files anew, SIGTERM and SIGINT end it.
 
-mod crew;
-mod outlook;
-mod record;
+mod status_file;
+mod status_input;
+mod supervisor;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,12 +16,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
-use self::crew::Crew;
-use self::record::Record;
+use self::status_file::StatusFile;
+use self::supervisor::Supervisor;
 use super::drive;
 use crate::args::{ConnectionArgs, KubernetesArgs, PolicyArgs, RunArgs};
 use crate::look::Session;
-use crate::policies::{Given, Subject, SystemRules};
+use crate::policies::{LoadedPolicy, PolicySource, SystemRules};
 use crate::{logs, policies, runtime};
 
 /// More often, looking is all that is done.
@@ -44,7 +44,7 @@ async fn keep(args: RunArgs) -> anyhow::Result<()> {
         paths: args.files,
     };
     // A status file that is in use, or not understood, is said before anything else is done.
-    let record = args.status_file.as_deref().map(Record::open).transpose()?;
+    let record = args.status_file.as_deref().map(StatusFile::open).transpose()?;
     let subject = files.read().await?;
     let rules = drive::rules(&subject)?;
     // Not before: what is read may be standard input, and nobody listens for a signal meanwhile.
@@ -57,7 +57,7 @@ async fn keep(args: RunArgs) -> anyhow::Result<()> {
         () = signals.end.asked_for() => return Ok(()),
     };
     info!(version = env!("CARGO_PKG_VERSION"), account = %session.account.id, "leeward run");
-    let mut crew = Crew::new(&session, interval, record, subject.policies, rules)?;
+    let mut crew = Supervisor::new(&session, interval, record, subject.policies, rules)?;
     let followed = follow(&mut crew, &session, &files, &mut signals).await;
     crew.end().await;
     session.close().await;
@@ -88,7 +88,7 @@ async fn until_it_answers<T>(
 
 /// Until a signal ends it.
 async fn follow(
-    crew: &mut Crew<'_>,
+    crew: &mut Supervisor<'_>,
     session: &Session,
     files: &Files,
     signals: &mut Signals,
@@ -123,7 +123,7 @@ struct Files {
 }
 
 impl Files {
-    async fn read(&self) -> anyhow::Result<Subject> {
+    async fn read(&self) -> anyhow::Result<PolicySource> {
         let policy = PolicyArgs {
             files: self.paths.clone(),
             exclude: Vec::new(),
@@ -133,7 +133,7 @@ impl Files {
         policies::read(&self.connection, &policy).await
     }
 
-    async fn read_again(&self) -> anyhow::Result<(Vec<Given>, SystemRules)> {
+    async fn read_again(&self) -> anyhow::Result<(Vec<LoadedPolicy>, SystemRules)> {
         if self.paths.iter().any(|path| path == Path::new("-")) {
             bail!("standard input can be read only once: give files");
         }
@@ -145,10 +145,10 @@ impl Files {
 
 struct Signals {
     hang_up: Signal,
-    end: End,
+    end: ExitRequest,
 }
 
-struct End {
+struct ExitRequest {
     interrupt: Signal,
     terminate: Signal,
 }
@@ -158,7 +158,7 @@ impl Signals {
         let listen = |kind, name| signal(kind).with_context(|| format!("cannot listen for {name}"));
         Ok(Self {
             hang_up: listen(SignalKind::hangup(), "SIGHUP")?,
-            end: End {
+            end: ExitRequest {
                 interrupt: listen(SignalKind::interrupt(), "SIGINT")?,
                 terminate: listen(SignalKind::terminate(), "SIGTERM")?,
             },
@@ -166,7 +166,7 @@ impl Signals {
     }
 }
 
-impl End {
+impl ExitRequest {
     async fn asked_for(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -16,12 +16,12 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use leeward_api::PlacementPolicy;
 
-use self::row::{Key, Layout, Row};
+use self::row::{ColumnWidths, PolicyRow, RowKey};
 use crate::args::WatchArgs;
 use crate::kubernetes::{self, Kubernetes};
 use crate::{exit, runtime};
 
-type Object = DeserializeGuard<PlacementPolicy>;
+type PolicyObject = DeserializeGuard<PlacementPolicy>;
 
 /// Runs the command.
 pub fn run(args: &WatchArgs) -> anyhow::Result<()> {
@@ -37,7 +37,7 @@ async fn follow(args: &WatchArgs) -> anyhow::Result<()> {
     let kubernetes = kubernetes::connect(&args.kubernetes).await?;
     let (scope, config) = asked(&kubernetes, args).await?;
     let client = kubernetes.client.clone();
-    let api: Api<Object> = if scope.is_empty() {
+    let api: Api<PolicyObject> = if scope.is_empty() {
         Api::all(client)
     } else {
         Api::namespaced(client, &scope)
@@ -49,7 +49,7 @@ async fn follow(args: &WatchArgs) -> anyhow::Result<()> {
         ));
     }
     let mut events = watcher(api, config).default_backoff().boxed();
-    let mut board = Board::new(args.all_namespaces);
+    let mut board = PolicyTable::new(args.all_namespaces);
     while let Some(event) = events.next().await {
         let lines = match event {
             Ok(event) => board.hear(event),
@@ -87,7 +87,7 @@ async fn asked(kubernetes: &Kubernetes, args: &WatchArgs) -> anyhow::Result<(Str
 }
 
 /// Whether nothing is there yet; an API that cannot be reached at all is an error, where the watch would try for ever.
-async fn is_empty(api: &Api<Object>, server: &str, scope: &str) -> anyhow::Result<bool> {
+async fn is_empty(api: &Api<PolicyObject>, server: &str, scope: &str) -> anyhow::Result<bool> {
     let first = ListParams::default().limit(1);
     match kubernetes::answered(server, api.list(&first)).await? {
         Ok(list) => Ok(list.items.is_empty()),
@@ -113,18 +113,18 @@ fn written(lines: &str) -> anyhow::Result<bool> {
 
 /// What was told.
 #[derive(Debug)]
-struct Board {
-    layout: Layout,
-    rows: BTreeMap<Key, Row>,
+struct PolicyTable {
+    layout: ColumnWidths,
+    rows: BTreeMap<RowKey, PolicyRow>,
     /// The list that is being read.
-    listed: BTreeMap<Key, Row>,
+    listed: BTreeMap<RowKey, PolicyRow>,
     broken: bool,
 }
 
-impl Board {
+impl PolicyTable {
     fn new(namespaces: bool) -> Self {
         Self {
-            layout: Layout::new(namespaces),
+            layout: ColumnWidths::new(namespaces),
             rows: BTreeMap::new(),
             listed: BTreeMap::new(),
             broken: false,
@@ -132,7 +132,7 @@ impl Board {
     }
 
     /// The lines that an event makes.
-    fn hear(&mut self, event: Event<Object>) -> String {
+    fn hear(&mut self, event: Event<PolicyObject>) -> String {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -165,10 +165,10 @@ impl Board {
         }
     }
 
-    fn replace(&mut self, listed: BTreeMap<Key, Row>) -> String {
+    fn replace(&mut self, listed: BTreeMap<RowKey, PolicyRow>) -> String {
         let before = std::mem::replace(&mut self.rows, listed);
         let gone = before.iter().filter(|(key, _)| !self.rows.contains_key(*key));
-        let gone: Vec<(Key, Row)> = gone
+        let gone: Vec<(RowKey, PolicyRow)> = gone
             .map(|(key, row)| (key.clone(), row.clone().deleted()))
             .collect();
         let changed = self

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use leeward_nats::split_userinfo;
 
 use super::DEFAULT_SERVER;
-use super::environment::Value;
-use super::proof::Proofs;
+use super::environment::Setting;
+use super::proof::CredentialOptions;
 
 /// Servers, and the user that their URLs name.
 #[derive(Clone, Debug)]
@@ -15,15 +15,15 @@ pub struct Addresses {
     /// URLs without a user.
     pub servers: Vec<String>,
     /// A user with its password, or a token.
-    pub proofs: Proofs,
+    pub proofs: CredentialOptions,
 }
 
 impl Addresses {
     /// Of URLs separated by commas; of the server on this machine, if there are none.
-    pub fn of(urls: Option<&Value>) -> anyhow::Result<Self> {
+    pub fn of(urls: Option<&Setting>) -> anyhow::Result<Self> {
         let mut addresses = Self {
             servers: Vec::new(),
-            proofs: Proofs::default(),
+            proofs: CredentialOptions::default(),
         };
         let Some(urls) = urls else {
             addresses.servers.push(DEFAULT_SERVER.to_owned());
@@ -56,27 +56,27 @@ fn with_scheme(url: String) -> String {
 }
 
 /// A user without a password is a token.
-fn proofs(userinfo: &str, source: &str) -> anyhow::Result<Proofs> {
+fn proofs(userinfo: &str, source: &str) -> anyhow::Result<CredentialOptions> {
     let value = |text: &str| {
         let text = decoded(text).with_context(|| {
             format!("the user in a URL of {source} has a % that begins no escape: write it as %25")
         })?;
-        anyhow::Ok(Value {
+        anyhow::Ok(Setting {
             text,
             source: format!("the URL of {source}"),
             expands: false,
         })
     };
     Ok(match userinfo.split_once(':') {
-        Some((user, password)) => Proofs {
+        Some((user, password)) => CredentialOptions {
             user: Some(value(user)?),
             password: Some(value(password)?),
-            ..Proofs::default()
+            ..CredentialOptions::default()
         },
-        None if userinfo.is_empty() => Proofs::default(),
-        None => Proofs {
+        None if userinfo.is_empty() => CredentialOptions::default(),
+        None => CredentialOptions {
             token: Some(value(userinfo)?),
-            ..Proofs::default()
+            ..CredentialOptions::default()
         },
     })
 }

@@ -10,20 +10,20 @@ use serde::Deserialize;
 use serde_json::error::Category;
 
 use super::TlsFiles;
-use super::environment::{Environment, Value};
-use super::proof::Proofs;
+use super::environment::{Environment, Setting};
+use super::proof::CredentialOptions;
 
 /// One context.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
     path: PathBuf,
-    fields: Fields,
+    fields: ContextFile,
 }
 
 /// The fields that matter here. Some are secrets, so this type prints nothing.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
-struct Fields {
+struct ContextFile {
     url: Option<String>,
     user: Option<String>,
     password: Option<String>,
@@ -44,7 +44,7 @@ struct Fields {
     windows_cert_store: Option<String>,
 }
 
-impl std::fmt::Debug for Fields {
+impl std::fmt::Debug for ContextFile {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Fields").finish_non_exhaustive()
     }
@@ -122,8 +122,8 @@ impl Context {
         format!("field {field} of {}", self.path.display())
     }
 
-    fn value(&self, field: &str, text: Option<&String>) -> Option<Value> {
-        Some(Value {
+    fn value(&self, field: &str, text: Option<&String>) -> Option<Setting> {
+        Some(Setting {
             text: filled(text)?,
             source: self.source(field),
             expands: true,
@@ -131,7 +131,7 @@ impl Context {
     }
 
     /// The URLs of servers.
-    pub fn url(&self) -> Option<Value> {
+    pub fn url(&self) -> Option<Setting> {
         self.value("url", self.fields.url.as_ref())
     }
 
@@ -141,9 +141,9 @@ impl Context {
     }
 
     /// What the user proves itself with.
-    pub fn proofs(&self) -> Proofs {
+    pub fn proofs(&self) -> CredentialOptions {
         let fields = &self.fields;
-        Proofs {
+        CredentialOptions {
             user: self.value("user", fields.user.as_ref()),
             password: self.value("password", fields.password.as_ref()),
             token: self.value("token", fields.token.as_ref()),

@@ -24,7 +24,7 @@ pub struct Environment {
 
 /// A value and where it was given, in words for errors.
 #[derive(Clone)]
-pub struct Value {
+pub struct Setting {
     /// The value; it may be a secret.
     pub text: String,
     /// Where it was given.
@@ -33,14 +33,14 @@ pub struct Value {
     pub expands: bool,
 }
 
-impl std::fmt::Debug for Value {
+impl std::fmt::Debug for Setting {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Without the value.
         formatter.debug_tuple("Value").field(&self.source).finish()
     }
 }
 
-impl Value {
+impl Setting {
     /// A file that a flag names.
     pub fn of_file(flag: &str, path: Option<&Path>) -> Option<Self> {
         Self::of_flag(flag, path.map(|path| path.to_string_lossy()).as_deref())
@@ -57,7 +57,7 @@ impl Value {
 }
 
 /// Where the contents of a value are.
-enum Place<'a> {
+enum SettingSource<'a> {
     File(&'a str),
     Variable(&'a str),
     Inline(&'a str),
@@ -66,19 +66,19 @@ enum Place<'a> {
     Plain(&'a str),
 }
 
-fn place(text: &str) -> Place<'_> {
+fn place(text: &str) -> SettingSource<'_> {
     if let Some(path) = text.strip_prefix("file://") {
-        Place::File(path)
+        SettingSource::File(path)
     } else if let Some(name) = text.strip_prefix("env://") {
-        Place::Variable(name)
+        SettingSource::Variable(name)
     } else if let Some(payload) = text.strip_prefix("data:") {
-        Place::Inline(payload)
+        SettingSource::Inline(payload)
     } else if text.starts_with("nsc://") {
-        Place::Program("nsc")
+        SettingSource::Program("nsc")
     } else if text.starts_with("op://") {
-        Place::Program("op")
+        SettingSource::Program("op")
     } else {
-        Place::Plain(text)
+        SettingSource::Plain(text)
     }
 }
 
@@ -108,46 +108,46 @@ impl Environment {
     }
 
     /// A value that is a secret itself, unless it says where the secret is.
-    pub fn secret(&self, value: &Value) -> anyhow::Result<String> {
+    pub fn secret(&self, value: &Setting) -> anyhow::Result<String> {
         match place(&value.text) {
-            Place::Plain(text) => Ok(text.to_owned()),
+            SettingSource::Plain(text) => Ok(text.to_owned()),
             elsewhere => self.contents(&elsewhere, value),
         }
     }
 
     /// What a file holds, or whatever else the value names instead.
-    pub fn material(&self, value: &Value) -> anyhow::Result<String> {
+    pub fn material(&self, value: &Setting) -> anyhow::Result<String> {
         self.contents(&place(&value.text), value)
     }
 
     /// What a file holds.
-    pub fn file(&self, value: &Value) -> anyhow::Result<String> {
+    pub fn file(&self, value: &Setting) -> anyhow::Result<String> {
         match place(&value.text) {
-            path @ (Place::File(_) | Place::Plain(_)) => self.contents(&path, value),
-            Place::Variable(_) | Place::Inline(_) | Place::Program(_) => {
+            path @ (SettingSource::File(_) | SettingSource::Plain(_)) => self.contents(&path, value),
+            SettingSource::Variable(_) | SettingSource::Inline(_) | SettingSource::Program(_) => {
                 bail!("{} must be a file: give its path", value.source)
             }
         }
     }
 
-    fn contents(&self, place: &Place<'_>, value: &Value) -> anyhow::Result<String> {
+    fn contents(&self, place: &SettingSource<'_>, value: &Setting) -> anyhow::Result<String> {
         let source = &value.source;
         match place {
-            Place::File(path) | Place::Plain(path) => self.read(path, value),
-            Place::Variable(name) => match self.variables.get(*name) {
+            SettingSource::File(path) | SettingSource::Plain(path) => self.read(path, value),
+            SettingSource::Variable(name) => match self.variables.get(*name) {
                 Some(text) => Ok(text.clone()),
                 None => bail!("{source} is in the variable {name}, which is not set: set it"),
             },
-            Place::Inline(payload) => inline(payload)
+            SettingSource::Inline(payload) => inline(payload)
                 .with_context(|| format!("{source} holds data that is not base64: save it again")),
-            Place::Program(name) => bail!(
+            SettingSource::Program(name) => bail!(
                 "{source} is to be asked of the program {name}, which leeward does not start: write it to a file, and \
                  give that"
             ),
         }
     }
 
-    fn read(&self, path: &str, value: &Value) -> anyhow::Result<String> {
+    fn read(&self, path: &str, value: &Setting) -> anyhow::Result<String> {
         refuse_credentials(path, value)?;
         let path = if value.expands {
             self.expand(path)
@@ -193,7 +193,7 @@ impl Environment {
 }
 
 /// What is no path must not be named in an error.
-fn refuse_credentials(path: &str, value: &Value) -> anyhow::Result<()> {
+fn refuse_credentials(path: &str, value: &Setting) -> anyhow::Result<()> {
     if !is_credentials(path) {
         return Ok(());
     }

@@ -5,37 +5,37 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 use leeward_nats::{Credentials, CredentialsError};
 
-use super::environment::{Environment, Value};
+use super::environment::{Environment, Setting};
 use crate::args::ConnectionArgs;
 
 /// All that was given.
 #[derive(Clone, Debug, Default)]
-pub struct Proofs {
+pub struct CredentialOptions {
     /// The user name.
-    pub user: Option<Value>,
+    pub user: Option<Setting>,
     /// Its password.
-    pub password: Option<Value>,
+    pub password: Option<Setting>,
     /// A token.
-    pub token: Option<Value>,
+    pub token: Option<Setting>,
     /// A credentials file.
-    pub creds: Option<Value>,
+    pub creds: Option<Setting>,
     /// A file with an nkey seed.
-    pub nkey: Option<Value>,
+    pub nkey: Option<Setting>,
     /// A user JWT.
-    pub jwt: Option<Value>,
+    pub jwt: Option<Setting>,
     /// The seed that goes with it.
-    pub seed: Option<Value>,
+    pub seed: Option<Setting>,
 }
 
-impl Proofs {
+impl CredentialOptions {
     /// Those of flags and the environment.
     pub fn of_flags(args: &ConnectionArgs) -> Self {
         Self {
-            user: Value::of_flag("--user (NATS_USER)", args.user.as_deref()),
-            password: Value::of_flag("--password (NATS_PASSWORD)", args.password.as_deref()),
-            token: Value::of_flag("--token (NATS_TOKEN)", args.token.as_deref()),
-            creds: Value::of_file("--creds (NATS_CREDS)", args.creds.as_deref()),
-            nkey: Value::of_file("--nkey (NATS_NKEY)", args.nkey.as_deref()),
+            user: Setting::of_flag("--user (NATS_USER)", args.user.as_deref()),
+            password: Setting::of_flag("--password (NATS_PASSWORD)", args.password.as_deref()),
+            token: Setting::of_flag("--token (NATS_TOKEN)", args.token.as_deref()),
+            creds: Setting::of_file("--creds (NATS_CREDS)", args.creds.as_deref()),
+            nkey: Setting::of_file("--nkey (NATS_NKEY)", args.nkey.as_deref()),
             jwt: None,
             seed: None,
         }
@@ -80,7 +80,7 @@ impl Proofs {
         }
     }
 
-    fn kinds(&self) -> impl Iterator<Item = &Value> {
+    fn kinds(&self) -> impl Iterator<Item = &Setting> {
         let kinds = [&self.user, &self.token, &self.creds, &self.nkey, &self.jwt];
         kinds.into_iter().flatten()
     }
@@ -153,7 +153,7 @@ fn joined(jwt: &str, seed: &str) -> String {
 }
 
 /// Read by the rules for Secrets, which know these kinds by these keys.
-fn checked(value: &Value, key: &str, text: String) -> anyhow::Result<Credentials> {
+fn checked(value: &Setting, key: &str, text: String) -> anyhow::Result<Credentials> {
     let data = BTreeMap::from([(key.to_owned(), text.into_bytes())]);
     Credentials::from_secret(&data, None).map_err(|error| match error {
         CredentialsError::Unusable { key: _, problem } => {

@@ -5,7 +5,7 @@ use leeward_api::policy_status::{Finding, RecentAction};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{About, ActionPart, Said};
+use super::{ActionPart, DocumentHeader, ReasonText};
 
 /// `leeward apply`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +24,7 @@ pub struct ApplyDocument {
 pub struct PolicyApplied {
     /// Whom this is about.
     #[serde(flatten)]
-    pub about: About,
+    pub about: DocumentHeader,
     /// What was done, in the order in which it ended.
     pub done: Vec<DonePart>,
     /// What was planned and not begun.
@@ -33,7 +33,7 @@ pub struct PolicyApplied {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub unwatched: Vec<ActionPart>,
     /// Whether leaders are home now, as in the condition `InPlace`.
-    pub in_place: Said,
+    pub in_place: ReasonText,
     /// What is misplaced or held now.
     pub findings: Vec<Finding>,
 }

@@ -41,10 +41,10 @@ pub struct Checked {
     pub also_selected_by: Vec<String>,
     /// Where it is defined; absent for an asset of a live system.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<Source>,
+    pub source: Option<DefinitionSource>,
     /// Where the policy is written, if that is a file; only told of an asset of a live system.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy_source: Option<Source>,
+    pub policy_source: Option<DefinitionSource>,
     /// What is wrong with it.
     pub findings: Vec<CheckFinding>,
 }
@@ -96,7 +96,8 @@ impl From<Problem> for CheckError {
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Source {
+#[schemars(rename = "Source")]
+pub struct DefinitionSource {
     /// The file, as it was named.
     pub file: String,
     /// The line, from 1.
@@ -115,5 +116,5 @@ pub struct CheckFinding {
     pub message: String,
     /// The exact place, where it is another than the definition's beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<Source>,
+    pub source: Option<DefinitionSource>,
 }

@@ -6,7 +6,7 @@ use leeward_api::vocabulary::Remedy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{About, ActionPart};
+use super::{ActionPart, DocumentHeader};
 
 /// `leeward explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,9 +22,9 @@ pub struct ExplainDocument {
     pub consumer: Option<String>,
     /// Whom this is about.
     #[serde(flatten)]
-    pub about: About,
+    pub about: DocumentHeader,
     /// Where it is.
-    pub place: Place,
+    pub place: PeerPlace,
     /// Who uses it.
     pub usage: Usage,
     /// What was decided, and why.
@@ -34,7 +34,8 @@ pub struct ExplainDocument {
 /// Where an asset is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Place {
+#[schemars(rename = "Place")]
+pub struct PeerPlace {
     /// All that hold it, the leader first.
     pub peers: Vec<PeerPart>,
     /// Since when its leader leads, where that is known.

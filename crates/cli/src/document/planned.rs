@@ -6,7 +6,7 @@ use leeward_api::vocabulary::ActionType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::About;
+use super::DocumentHeader;
 
 /// `leeward plan`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +25,7 @@ pub struct PlanDocument {
 pub struct PolicyPlan {
     /// Whom this is about.
     #[serde(flatten)]
-    pub about: About,
+    pub about: DocumentHeader,
     /// Home.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub home: Option<HomeStatus>,

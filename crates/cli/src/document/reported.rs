@@ -5,7 +5,7 @@ use leeward_api::policy_status::{Advice, AssetCounts, Finding, GatewayStatus, Ho
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Said};
+use super::{DocumentHeader, ReasonText};
 
 /// `leeward report`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,9 +81,9 @@ pub struct RoundTripPart {
 pub struct PolicyReport {
     /// Whom this is about.
     #[serde(flatten)]
-    pub about: About,
+    pub about: DocumentHeader,
     /// Whether leaders are home, as in the condition `InPlace`.
-    pub in_place: Said,
+    pub in_place: ReasonText,
     /// Streams and consumers that are, of all that count, such as `37/40`; absent without a home.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_place_of: Option<String>,

@@ -12,7 +12,7 @@ pub fn blanked(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     let mut written = String::with_capacity(text.len());
-    let mut state = State::Text;
+    let mut state = CommentState::Text;
     let mut before = ' ';
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -20,19 +20,19 @@ pub fn blanked(text: &str) -> Cow<'_, str> {
         // `https://…` without quotes is a text of YAML.
         let may_begin = letter == '/' && before != ':';
         let (after, is_comment) = match state {
-            State::Text if may_begin && next == '/' => (State::Line, true),
-            State::Text if may_begin && next == '*' => (State::Opening, true),
-            State::Text if letter == '#' && before.is_whitespace() => (State::Yaml, false),
-            State::Text if letter == '"' || letter == '\'' => (State::Quoted(letter), false),
-            State::Quoted(quote) if letter == quote => (State::Text, false),
-            State::Quoted(quote) if letter == '\\' => (State::Escaped(quote), false),
-            State::Escaped(quote) => (State::Quoted(quote), false),
-            State::Line | State::Yaml if letter == '\n' => (State::Text, false),
-            State::Opening => (State::Block, true),
-            State::Block if letter == '*' && next == '/' => (State::Closing, true),
-            State::Closing => (State::Text, true),
-            State::Line | State::Block => (state, true),
-            State::Text | State::Quoted(_) | State::Yaml => (state, false),
+            CommentState::Text if may_begin && next == '/' => (CommentState::Line, true),
+            CommentState::Text if may_begin && next == '*' => (CommentState::Opening, true),
+            CommentState::Text if letter == '#' && before.is_whitespace() => (CommentState::Yaml, false),
+            CommentState::Text if letter == '"' || letter == '\'' => (CommentState::Quoted(letter), false),
+            CommentState::Quoted(quote) if letter == quote => (CommentState::Text, false),
+            CommentState::Quoted(quote) if letter == '\\' => (CommentState::Escaped(quote), false),
+            CommentState::Escaped(quote) => (CommentState::Quoted(quote), false),
+            CommentState::Line | CommentState::Yaml if letter == '\n' => (CommentState::Text, false),
+            CommentState::Opening => (CommentState::Block, true),
+            CommentState::Block if letter == '*' && next == '/' => (CommentState::Closing, true),
+            CommentState::Closing => (CommentState::Text, true),
+            CommentState::Line | CommentState::Block => (state, true),
+            CommentState::Text | CommentState::Quoted(_) | CommentState::Yaml => (state, false),
         };
         let is_kept = !is_comment || letter == '\n' || letter == '\r';
         written.push(if is_kept { letter } else { ' ' });
@@ -43,7 +43,7 @@ pub fn blanked(text: &str) -> Cow<'_, str> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CommentState {
     Text,
     Quoted(char),
     Escaped(char),

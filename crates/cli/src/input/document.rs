@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_saphyr::Location;
 
 use super::object::other_type;
-use super::{Place, Problem};
+use super::{Problem, TextPosition};
 
 /// One document, or one item of a `List`.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Document {
     /// What it says.
     pub value: Value,
     /// Where it begins.
-    pub start: Place,
+    pub start: TextPosition,
     /// Where its parts are.
     parts: Parts,
 }
@@ -28,21 +28,21 @@ pub struct Document {
 pub(super) enum Parts {
     /// With the text of the file, where that is another than the value's.
     Scalar(Option<Box<str>>),
-    Items(Vec<(Mark, Parts)>),
+    Items(Vec<(CompactPosition, Parts)>),
     Fields(Fields),
 }
 
 /// Fields by name, so that one among very many is found soon.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Fields(Vec<(Box<str>, Mark, Parts)>);
+pub(super) struct Fields(Vec<(Box<str>, CompactPosition, Parts)>);
 
 impl Fields {
-    pub fn of(mut fields: Vec<(Box<str>, Mark, Parts)>) -> Self {
+    pub fn of(mut fields: Vec<(Box<str>, CompactPosition, Parts)>) -> Self {
         fields.sort_by(|(one, _, _), (other, _, _)| one.cmp(other));
         Self(fields)
     }
 
-    fn get(&self, name: &str) -> Option<(&Mark, &Parts)> {
+    fn get(&self, name: &str) -> Option<(&CompactPosition, &Parts)> {
         let at = self
             .0
             .binary_search_by(|(known, _, _)| (**known).cmp(name))
@@ -53,7 +53,7 @@ impl Fields {
 
 /// A place in little room, since every value has one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Mark {
+pub(super) struct CompactPosition {
     line: u32,
     column: u32,
 }
@@ -65,7 +65,7 @@ impl Document {
     }
 
     /// Where the field or item at a JSON pointer is, or what it would be in.
-    pub fn place(&self, pointer: &str) -> Place {
+    pub fn place(&self, pointer: &str) -> TextPosition {
         self.nearest_part(pointer).0
     }
 
@@ -80,7 +80,7 @@ impl Document {
         }
     }
 
-    fn nearest_part(&self, pointer: &str) -> (Place, &Parts) {
+    fn nearest_part(&self, pointer: &str) -> (TextPosition, &Parts) {
         let (mut place, mut parts) = (self.start, &self.parts);
         for name in pointer.split('/').skip(1) {
             let found = match parts {
@@ -130,7 +130,7 @@ impl Document {
         self.problem(pointer, other_type(path, value, "string") + cure)
     }
 
-    pub(super) fn of(file: &str, value: Value, start: Mark, parts: Parts) -> Self {
+    pub(super) fn of(file: &str, value: Value, start: CompactPosition, parts: Parts) -> Self {
         Self {
             file: file.to_owned(),
             in_folder: false,
@@ -142,7 +142,7 @@ impl Document {
     }
 }
 
-impl Mark {
+impl CompactPosition {
     pub fn of(location: Location) -> Self {
         let number = |of: u64| u32::try_from(of).unwrap_or(u32::MAX).max(1);
         Self {
@@ -152,7 +152,7 @@ impl Mark {
     }
 
     /// As it is in a text of which this one is a part that begins here.
-    pub fn behind(self, start: Place) -> Self {
+    pub fn behind(self, start: TextPosition) -> Self {
         let add = |one: u32, other: u64| one.saturating_add(u32::try_from(other - 1).unwrap_or(u32::MAX));
         Self {
             column: if self.line == 1 {
@@ -164,8 +164,8 @@ impl Mark {
         }
     }
 
-    pub fn place(self) -> Place {
-        Place {
+    pub fn place(self) -> TextPosition {
+        TextPosition {
             line: u64::from(self.line),
             column: u64::from(self.column),
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use leeward_core::policy::Globs;
 
 use super::bounds::{Bounds, FILE_BYTES};
-use super::{Input, Passed, Problem, Why, foreign};
+use super::{InputDocuments, Passed, Problem, SkipReason, foreign};
 
 /// No folder may hold more files and folders, those of its folders included.
 const MAX_ENTRIES: usize = 10_000;
@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 32;
 
 /// A file, or standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct InputSource {
     /// As people name it.
     pub name: String,
     /// Whether it was found in a folder, and not named itself.
@@ -27,7 +27,7 @@ pub struct Source {
     path: Option<PathBuf>,
 }
 
-impl Source {
+impl InputSource {
     fn file(path: &Path, in_folder: bool) -> Self {
         Self {
             name: path.display().to_string(),
@@ -74,13 +74,13 @@ fn bounded(reader: impl Read) -> io::Result<Vec<u8>> {
 
 /// The files that the arguments name, each once. A pipe that is named is read, as shells make them; one that a folder holds
 /// is not.
-pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut Input) -> Vec<Source> {
+pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut InputDocuments) -> Vec<InputSource> {
     let exclude = Exclude::new(exclude);
     let mut found = Vec::new();
     for path in paths {
         let name = path.display().to_string();
         if path.as_os_str() == "-" {
-            let stdin = Source {
+            let stdin = InputSource {
                 name,
                 in_folder: false,
                 path: None,
@@ -90,7 +90,7 @@ pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut Input) -> Vec<
                 found.push(stdin);
             }
         } else if exclude.matches(path) {
-            input.passed.push(Passed::new(&name, Why::Excluded));
+            input.passed.push(Passed::new(&name, SkipReason::Excluded));
         } else if path.is_dir() {
             let (before, passed) = (found.len(), input.passed.len());
             let mut walk = Walk {
@@ -110,7 +110,7 @@ pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut Input) -> Vec<
             }
             input.problems.extend(problems);
         } else {
-            found.push(Source::file(path, false));
+            found.push(InputSource::file(path, false));
         }
     }
     let mut seen = BTreeSet::new();
@@ -124,11 +124,11 @@ pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut Input) -> Vec<
 fn nothing_in_folder(passed: &[Passed]) -> String {
     const NOTHING: &str = "has no file whose name ends with .yaml, .yml or .json";
     let languages = passed.iter().find_map(|passed| foreign::language(&passed.file));
-    let has = |why: Why| passed.iter().any(|passed| passed.why == why);
+    let has = |why: SkipReason| passed.iter().any(|passed| passed.why == why);
     match languages {
         Some(language) => format!("{NOTHING}: {}", language.refusal("FILE")),
-        None if has(Why::Excluded) => format!("{NOTHING} but what --exclude leaves out"),
-        None if has(Why::Ending) => format!("{NOTHING}: name those that go on behind that with -f"),
+        None if has(SkipReason::Excluded) => format!("{NOTHING} but what --exclude leaves out"),
+        None if has(SkipReason::Ending) => format!("{NOTHING}: name those that go on behind that with -f"),
         None => NOTHING.to_owned(),
     }
 }
@@ -160,7 +160,7 @@ struct Walk<'w> {
     entries: usize,
     /// Folders that were walked, by their own paths: links lead to them again.
     walked: BTreeSet<PathBuf>,
-    found: &'w mut Vec<Source>,
+    found: &'w mut Vec<InputSource>,
     passed: &'w mut Vec<Passed>,
     /// What is wrong with single folders, which hides nothing of the others.
     problems: Vec<Problem>,
@@ -222,21 +222,21 @@ impl Walk<'_> {
         let is_document = is_document(path);
         if self.exclude.matches(path) {
             if is_document || path.is_dir() {
-                self.passed.push(Passed::new(&name, Why::Excluded));
+                self.passed.push(Passed::new(&name, SkipReason::Excluded));
             }
         } else if path.is_dir() {
             self.folder(path, depth + 1)?;
         } else if !is_document {
             let why = match foreign::language(&name) {
-                Some(language) => Some(Why::Language(language)),
-                None => goes_on(path).then_some(Why::Ending),
+                Some(language) => Some(SkipReason::Language(language)),
+                None => goes_on(path).then_some(SkipReason::Ending),
             };
             self.passed.extend(why.map(|why| Passed::new(&name, why)));
         } else if path.is_file() || fs::metadata(path).is_err() {
             // What is not there, such as the end of a broken link, is said when it is read.
-            self.found.push(Source::file(path, true));
+            self.found.push(InputSource::file(path, true));
         } else {
-            self.passed.push(Passed::new(&name, Why::Irregular));
+            self.passed.push(Passed::new(&name, SkipReason::Irregular));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Problem;
-use super::files::Source;
+use super::files::InputSource;
 use super::located::Unreadable;
 
 /// Charts that were said already.
@@ -13,7 +13,7 @@ pub struct Charts(BTreeSet<PathBuf>);
 
 impl Charts {
     /// The problem of a file; that it is a template, only if no other of its chart said so before.
-    pub fn once(&mut self, source: &Source, unreadable: Unreadable) -> Option<Problem> {
+    pub fn once(&mut self, source: &InputSource, unreadable: Unreadable) -> Option<Problem> {
         let Unreadable { problem, is_template } = unreadable;
         match of(&source.name).filter(|_| is_template) {
             Some(chart) => self.0.insert(chart).then_some(problem),

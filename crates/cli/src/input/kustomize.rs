@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::bounds::Bounds;
-use super::{Document, Input, Passed, Why, located};
+use super::{Document, InputDocuments, Passed, SkipReason, located};
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// The objects that mean something here.
@@ -62,7 +62,7 @@ impl Unbuilt {
 }
 
 /// What was read, by where it is.
-struct Known<'d> {
+struct ReadResources<'d> {
     documents: BTreeMap<String, Vec<&'d Document>>,
     /// By folder.
     kustomizations: BTreeMap<String, &'d Value>,
@@ -70,8 +70,8 @@ struct Known<'d> {
     told: BTreeSet<String>,
 }
 
-impl<'d> Known<'d> {
-    fn of(input: &'d Input) -> Self {
+impl<'d> ReadResources<'d> {
+    fn of(input: &'d InputDocuments) -> Self {
         let mut documents: BTreeMap<String, Vec<&Document>> = BTreeMap::new();
         for document in &input.documents {
             documents
@@ -113,8 +113,8 @@ fn is_kustomization(document: &Document) -> bool {
 }
 
 /// Takes kustomizations, their patches and what those change out of the documents.
-pub fn set_aside(input: &mut Input) {
-    let known = Known::of(input);
+pub fn set_aside(input: &mut InputDocuments) {
+    let known = ReadResources::of(input);
     if known.kustomizations.is_empty() {
         return;
     }
@@ -142,7 +142,7 @@ pub fn set_aside(input: &mut Input) {
     }
     let passed: Vec<Passed> = names
         .into_iter()
-        .map(|file| Passed::new(file, Why::Tool("kustomize")))
+        .map(|file| Passed::new(file, SkipReason::Tool("kustomize")))
         .collect();
     input.passed.extend(passed);
     input.unbuilt = unbuilt;
@@ -151,7 +151,7 @@ pub fn set_aside(input: &mut Input) {
         .retain(|document| !is_kustomization(document) && !gone.contains(&normal(&document.file)));
 }
 
-fn has_group(files: &BTreeSet<String>, known: &Known<'_>, group: &str) -> bool {
+fn has_group(files: &BTreeSet<String>, known: &ReadResources<'_>, group: &str) -> bool {
     let mut documents = files.iter().flat_map(|file| known.of_file(file));
     documents.any(|document| group_of(document) == Some(group))
 }
@@ -164,7 +164,7 @@ struct Changed {
     unread: Option<String>,
 }
 
-fn changed(folder: &str, kustomization: &Value, known: &Known<'_>) -> Changed {
+fn changed(folder: &str, kustomization: &Value, known: &ReadResources<'_>) -> Changed {
     let mut patches = BTreeSet::new();
     let mut of_others = BTreeSet::new();
     let mut listed = Listed::default();
@@ -212,7 +212,7 @@ fn changed(folder: &str, kustomization: &Value, known: &Known<'_>) -> Changed {
 
 /// Whether a patch says that it is for objects that mean nothing here. What it is for may be told by name or by label
 /// alone, and the kind may be a pattern; then it may be for anything.
-fn is_of_others(patch: &Value, file: Option<&str>, known: &Known<'_>) -> bool {
+fn is_of_others(patch: &Value, file: Option<&str>, known: &ReadResources<'_>) -> bool {
     if let Some(target) = patch.get("target") {
         // What a patch says itself is not looked at then.
         let is_other = |field: &str, ours: &[&str]| {
@@ -254,7 +254,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn note(&mut self, path: &str, file: &str, known: &Known<'_>) {
+    fn note(&mut self, path: &str, file: &str, known: &ReadResources<'_>) {
         if self.unread.is_none() && !known.has(file) {
             self.unread = Some(path.to_owned());
         }
@@ -262,7 +262,7 @@ impl Listed {
 }
 
 /// All files that a kustomization lists, those of other kustomizations included.
-fn reach(folder: &str, kustomization: &Value, known: &Known<'_>, listed: &mut Listed) {
+fn reach(folder: &str, kustomization: &Value, known: &ReadResources<'_>, listed: &mut Listed) {
     if !listed.seen.insert(folder.to_owned()) {
         return;
     }

@@ -8,8 +8,8 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::{MessageFormatter as _, Span, Spanned};
 
 use super::bounds::Bounds;
-use super::document::{Fields, Mark, Parts};
-use super::{Document, Place, Problem, comments, helm, template};
+use super::document::{CompactPosition, Fields, Parts};
+use super::{Document, Problem, TextPosition, comments, helm, template};
 
 /// No value may be nested deeper; schemas of custom resources are nested deep.
 const MAX_DEPTH: usize = 128;
@@ -18,42 +18,42 @@ const STACK: usize = 64 * 1024 * 1024;
 
 /// A value whose parts know where they are.
 #[derive(Clone, Debug)]
-struct Node {
-    mark: Mark,
+struct LocatedNode {
+    mark: CompactPosition,
     /// Where in the bytes of the text it is.
     bytes: Option<(u64, u64)>,
-    kind: Kind,
+    kind: NodeKind,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum NodeKind {
     Scalar(Value),
     /// A number or a word such as `true`, and its other text in the file.
     Written(Value, Box<str>),
-    Items(Vec<Node>),
+    Items(Vec<LocatedNode>),
     Fields(Vec<Field>),
 }
 
 #[derive(Clone, Debug)]
 struct Field {
     name: String,
-    mark: Mark,
-    node: Node,
+    mark: CompactPosition,
+    node: LocatedNode,
 }
 
-fn lay_out(kind: Kind) -> (Value, Parts) {
+fn lay_out(kind: NodeKind) -> (Value, Parts) {
     match kind {
-        Kind::Scalar(value) => (value, Parts::Scalar(None)),
-        Kind::Written(value, text) => (value, Parts::Scalar(Some(text))),
-        Kind::Items(items) => {
-            let item = |node: Node| {
+        NodeKind::Scalar(value) => (value, Parts::Scalar(None)),
+        NodeKind::Written(value, text) => (value, Parts::Scalar(Some(text))),
+        NodeKind::Items(items) => {
+            let item = |node: LocatedNode| {
                 let (value, parts) = lay_out(node.kind);
                 (value, (node.mark, parts))
             };
             let (values, parts): (Vec<Value>, Vec<_>) = items.into_iter().map(item).unzip();
             (Value::Array(values), Parts::Items(parts))
         }
-        Kind::Fields(fields) => {
+        NodeKind::Fields(fields) => {
             let mut values = Map::new();
             let mut places = Vec::with_capacity(fields.len());
             for Field { name, mark, node } in fields {
@@ -66,22 +66,22 @@ fn lay_out(kind: Kind) -> (Value, Parts) {
     }
 }
 
-impl Node {
+impl LocatedNode {
     /// How many values it has, itself included.
     fn values(&self) -> usize {
         match &self.kind {
-            Kind::Scalar(_) | Kind::Written(_, _) => 1,
-            Kind::Items(items) => 1 + items.iter().map(Self::values).sum::<usize>(),
-            Kind::Fields(fields) => 1 + fields.iter().map(|field| field.node.values()).sum::<usize>(),
+            NodeKind::Scalar(_) | NodeKind::Written(_, _) => 1,
+            NodeKind::Items(items) => 1 + items.iter().map(Self::values).sum::<usize>(),
+            NodeKind::Fields(fields) => 1 + fields.iter().map(|field| field.node.values()).sum::<usize>(),
         }
     }
 
     /// Keeps what numbers and words such as `NO` are in the text.
     fn keep_texts(&mut self, text: &str) {
         match &mut self.kind {
-            Kind::Items(items) => items.iter_mut().for_each(|item| item.keep_texts(text)),
-            Kind::Fields(fields) => fields.iter_mut().for_each(|field| field.node.keep_texts(text)),
-            Kind::Scalar(value) if value.is_number() || value.is_boolean() => {
+            NodeKind::Items(items) => items.iter_mut().for_each(|item| item.keep_texts(text)),
+            NodeKind::Fields(fields) => fields.iter_mut().for_each(|field| field.node.keep_texts(text)),
+            NodeKind::Scalar(value) if value.is_number() || value.is_boolean() => {
                 let written = self.bytes.and_then(|(start, length)| {
                     let start = usize::try_from(start).ok()?;
                     text.get(start..start.checked_add(usize::try_from(length).ok()?)?)
@@ -90,19 +90,19 @@ impl Node {
                 let written = written.map(str::trim_end).unwrap_or_default();
                 let usual = value.to_string();
                 if !written.is_empty() && written.chars().all(is_plain) && written != usual {
-                    self.kind = Kind::Written(value.take(), written.into());
+                    self.kind = NodeKind::Written(value.take(), written.into());
                 }
             }
-            Kind::Scalar(_) | Kind::Written(_, _) => {}
+            NodeKind::Scalar(_) | NodeKind::Written(_, _) => {}
         }
     }
 
-    fn shift(&mut self, start: Place) {
+    fn shift(&mut self, start: TextPosition) {
         self.mark = self.mark.behind(start);
         match &mut self.kind {
-            Kind::Scalar(_) | Kind::Written(_, _) => {}
-            Kind::Items(items) => items.iter_mut().for_each(|item| item.shift(start)),
-            Kind::Fields(fields) => fields.iter_mut().for_each(|field| {
+            NodeKind::Scalar(_) | NodeKind::Written(_, _) => {}
+            NodeKind::Items(items) => items.iter_mut().for_each(|item| item.shift(start)),
+            NodeKind::Fields(fields) => fields.iter_mut().for_each(|field| {
                 field.mark = field.mark.behind(start);
                 field.node.shift(start);
             }),
@@ -148,7 +148,7 @@ pub fn parse(file: &str, text: &str, bounds: &mut Bounds) -> Result<Vec<Document
 }
 
 /// The reader calls itself for every level, so it has a stack of its own, deep enough for the deepest.
-fn nodes(text: &str, bounds: &Bounds) -> Result<Vec<Node>, Box<serde_saphyr::Error>> {
+fn nodes(text: &str, bounds: &Bounds) -> Result<Vec<LocatedNode>, Box<serde_saphyr::Error>> {
     thread::scope(|scope| {
         let reader = thread::Builder::new().stack_size(STACK);
         match reader.spawn_scoped(scope, || nodes_here(text, bounds)) {
@@ -161,7 +161,7 @@ fn nodes(text: &str, bounds: &Bounds) -> Result<Vec<Node>, Box<serde_saphyr::Err
     })
 }
 
-fn nodes_here(text: &str, bounds: &Bounds) -> Result<Vec<Node>, Box<serde_saphyr::Error>> {
+fn nodes_here(text: &str, bounds: &Bounds) -> Result<Vec<LocatedNode>, Box<serde_saphyr::Error>> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -178,7 +178,8 @@ fn nodes_here(text: &str, bounds: &Bounds) -> Result<Vec<Node>, Box<serde_saphyr
         emit_comments: false,
         with_snippet: false,
     };
-    let mut nodes: Vec<Node> = serde_saphyr::from_multiple_with_options(text, options).map_err(Box::new)?;
+    let mut nodes: Vec<LocatedNode> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(Box::new)?;
     for node in &mut nodes {
         node.keep_texts(text);
     }
@@ -207,11 +208,11 @@ fn nodes_of_values(
     text: &str,
     values: &[std::ops::Range<usize>],
     bounds: &mut Bounds,
-) -> Result<Vec<Node>, Unreadable> {
+) -> Result<Vec<LocatedNode>, Unreadable> {
     if values.len() > bounds.documents() {
         return Err(bounds.too_many_documents(file).into());
     }
-    let mut start = Place { line: 1, column: 1 };
+    let mut start = TextPosition { line: 1, column: 1 };
     let mut found = Vec::new();
     for range in values {
         let value = text.get(range.clone()).unwrap_or_default();
@@ -226,10 +227,10 @@ fn nodes_of_values(
 }
 
 /// Where a text ends that begins at a place.
-fn end_of(text: &str, start: Place) -> Place {
+fn end_of(text: &str, start: TextPosition) -> TextPosition {
     let lines = text.matches('\n').count() as u64;
     let last = text.rsplit('\n').next().unwrap_or_default().chars().count() as u64;
-    Place {
+    TextPosition {
         line: start.line + lines,
         column: if lines == 0 { start.column + last } else { last + 1 },
     }
@@ -255,7 +256,9 @@ fn unreadable(file: &str, text: &str, error: &serde_saphyr::Error, bounds: &mut 
     Unreadable {
         problem: Problem {
             file: file.to_owned(),
-            place: error.location().map(|location| Mark::of(location).place()),
+            place: error
+                .location()
+                .map(|location| CompactPosition::of(location).place()),
             text: said.chars().map(without_controls).collect(),
         },
         is_template,
@@ -276,7 +279,7 @@ fn for_people(words: &str) -> String {
         .to_owned()
 }
 
-fn unpack(file: &str, node: Node, documents: &mut Vec<Document>) {
+fn unpack(file: &str, node: LocatedNode, documents: &mut Vec<Document>) {
     match list_items(node) {
         Ok(items) => items.into_iter().for_each(|item| unpack(file, item, documents)),
         Err(node) if is_empty(&node.kind) => {}
@@ -287,53 +290,53 @@ fn unpack(file: &str, node: Node, documents: &mut Vec<Document>) {
     }
 }
 
-fn is_empty(kind: &Kind) -> bool {
+fn is_empty(kind: &NodeKind) -> bool {
     match kind {
-        Kind::Scalar(value) => value.is_null(),
-        Kind::Written(_, _) => false,
-        Kind::Items(items) => items.is_empty(),
-        Kind::Fields(fields) => fields.is_empty(),
+        NodeKind::Scalar(value) => value.is_null(),
+        NodeKind::Written(_, _) => false,
+        NodeKind::Items(items) => items.is_empty(),
+        NodeKind::Fields(fields) => fields.is_empty(),
     }
 }
 
 /// The items of a Kubernetes list of any kind, or of an array that has objects of Kubernetes; or the node as it was.
-fn list_items(node: Node) -> Result<Vec<Node>, Box<Node>> {
-    let has_kind = |item: &Node| matches!(&item.kind, Kind::Fields(fields) if fields.iter().any(|field| field.name == "kind"));
-    if matches!(&node.kind, Kind::Items(items) if items.iter().any(has_kind)) {
-        let Kind::Items(items) = node.kind else {
+fn list_items(node: LocatedNode) -> Result<Vec<LocatedNode>, Box<LocatedNode>> {
+    let has_kind = |item: &LocatedNode| matches!(&item.kind, NodeKind::Fields(fields) if fields.iter().any(|field| field.name == "kind"));
+    if matches!(&node.kind, NodeKind::Items(items) if items.iter().any(has_kind)) {
+        let NodeKind::Items(items) = node.kind else {
             return Ok(Vec::new());
         };
         return Ok(items);
     }
-    let Kind::Fields(fields) = &node.kind else {
+    let NodeKind::Fields(fields) = &node.kind else {
         return Err(Box::new(node));
     };
     let field = |name: &str| fields.iter().position(|field| field.name == name);
     let is_list = |at: usize| {
         let kind = fields.get(at).map(|field| &field.node.kind);
-        matches!(kind, Some(Kind::Scalar(Value::String(kind))) if kind.ends_with("List"))
+        matches!(kind, Some(NodeKind::Scalar(Value::String(kind))) if kind.ends_with("List"))
     };
     let Some(at) = field("items").filter(|_| field("kind").is_some_and(is_list)) else {
         return Err(Box::new(node));
     };
     match &fields[at].node.kind {
-        Kind::Items(_) | Kind::Scalar(Value::Null) => {}
-        Kind::Scalar(_) | Kind::Written(_, _) | Kind::Fields(_) => return Err(Box::new(node)),
+        NodeKind::Items(_) | NodeKind::Scalar(Value::Null) => {}
+        NodeKind::Scalar(_) | NodeKind::Written(_, _) | NodeKind::Fields(_) => return Err(Box::new(node)),
     }
-    let Kind::Fields(mut fields) = node.kind else {
+    let NodeKind::Fields(mut fields) = node.kind else {
         return Ok(Vec::new());
     };
     match fields.swap_remove(at).node.kind {
-        Kind::Items(items) => Ok(items),
-        Kind::Scalar(_) | Kind::Written(_, _) | Kind::Fields(_) => Ok(Vec::new()),
+        NodeKind::Items(items) => Ok(items),
+        NodeKind::Scalar(_) | NodeKind::Written(_, _) | NodeKind::Fields(_) => Ok(Vec::new()),
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for LocatedNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Kind>::deserialize(deserializer)?;
+        let spanned = Spanned::<NodeKind>::deserialize(deserializer)?;
         Ok(Self {
-            mark: Mark::of(spanned.referenced),
+            mark: CompactPosition::of(spanned.referenced),
             bytes: bytes_of(&spanned.defined.span()),
             kind: spanned.value,
         })
@@ -344,7 +347,7 @@ fn bytes_of(span: &Span) -> Option<(u64, u64)> {
     Some((span.byte_offset()?, span.byte_len()?))
 }
 
-impl<'de> Deserialize<'de> for Kind {
+impl<'de> Deserialize<'de> for NodeKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AnyKind)
     }
@@ -353,63 +356,63 @@ impl<'de> Deserialize<'de> for Kind {
 struct AnyKind;
 
 impl<'de> Visitor<'de> for AnyKind {
-    type Value = Kind;
+    type Value = NodeKind;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a value")
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Kind, E> {
-        Ok(Kind::Scalar(Value::Bool(value)))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<NodeKind, E> {
+        Ok(NodeKind::Scalar(Value::Bool(value)))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Kind, E> {
-        Ok(Kind::Scalar(Value::from(value)))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<NodeKind, E> {
+        Ok(NodeKind::Scalar(Value::from(value)))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Kind, E> {
-        Ok(Kind::Scalar(Value::from(value)))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<NodeKind, E> {
+        Ok(NodeKind::Scalar(Value::from(value)))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Kind, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<NodeKind, E> {
         Number::from_f64(value)
-            .map(|number| Kind::Scalar(Value::Number(number)))
+            .map(|number| NodeKind::Scalar(Value::Number(number)))
             .ok_or_else(|| E::custom("a number must be finite"))
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Kind, E> {
-        Ok(Kind::Scalar(Value::from(value)))
+    fn visit_str<E: Error>(self, value: &str) -> Result<NodeKind, E> {
+        Ok(NodeKind::Scalar(Value::from(value)))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Kind, E> {
-        Ok(Kind::Scalar(Value::Null))
+    fn visit_unit<E: Error>(self) -> Result<NodeKind, E> {
+        Ok(NodeKind::Scalar(Value::Null))
     }
 
-    fn visit_none<E: Error>(self) -> Result<Kind, E> {
-        Ok(Kind::Scalar(Value::Null))
+    fn visit_none<E: Error>(self) -> Result<NodeKind, E> {
+        Ok(NodeKind::Scalar(Value::Null))
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kind, D::Error> {
-        Kind::deserialize(deserializer)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<NodeKind, D::Error> {
+        NodeKind::deserialize(deserializer)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Kind, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<NodeKind, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = access.next_element()? {
             items.push(item);
         }
-        Ok(Kind::Items(items))
+        Ok(NodeKind::Items(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Kind, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<NodeKind, A::Error> {
         let mut fields = Vec::new();
-        while let Some((name, node)) = access.next_entry::<Spanned<String>, Node>()? {
+        while let Some((name, node)) = access.next_entry::<Spanned<String>, LocatedNode>()? {
             fields.push(Field {
-                mark: Mark::of(name.referenced),
+                mark: CompactPosition::of(name.referenced),
                 name: name.value,
                 node,
             });
         }
-        Ok(Kind::Fields(fields))
+        Ok(NodeKind::Fields(fields))
     }
 }

@@ -8,12 +8,12 @@ pub struct Passed {
     /// As people name it.
     pub file: String,
     /// Why.
-    pub why: Why,
+    pub why: SkipReason,
 }
 
 /// Why a file was passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Why {
+pub enum SkipReason {
     /// It belongs to this tool.
     Tool(&'static str),
     /// It is nobody's that is known, and nothing in it means anything here.
@@ -32,7 +32,7 @@ pub enum Why {
 
 impl Passed {
     /// A file that was passed over.
-    pub fn new(file: &str, why: Why) -> Self {
+    pub fn new(file: &str, why: SkipReason) -> Self {
         Self {
             file: file.to_owned(),
             why,

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A line and a column, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct TextPosition {
     /// The line.
     pub line: u64,
     /// The column, in characters.
@@ -17,7 +17,7 @@ pub struct Problem {
     /// The file, as it was named.
     pub file: String,
     /// Where in it; nothing if it is about the file as a whole.
-    pub place: Option<Place>,
+    pub place: Option<TextPosition>,
     /// What is wrong, and what to do.
     pub text: String,
 }
@@ -26,7 +26,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, place, text } = self;
         match place {
-            Some(Place { line, column }) => write!(formatter, "{file}:{line}:{column}: {text}"),
+            Some(TextPosition { line, column }) => write!(formatter, "{file}:{line}:{column}: {text}"),
             None => write!(formatter, "{file}: {text}"),
         }
     }

@@ -11,7 +11,7 @@ fn one(text: &str) -> Document {
 }
 
 fn at(document: &Document, pointer: &str) -> (u64, u64) {
-    let Place { line, column } = document.place(pointer);
+    let TextPosition { line, column } = document.place(pointer);
     (line, column)
 }
 
@@ -246,8 +246,8 @@ fn a_pipe_in_a_folder_is_passed_over_and_nobody_waits_for_it() {
     let input = read(&[folder.path().to_owned()], &[]);
     assert!(input.problems.is_empty(), "{}", input.problems);
     assert_eq!(input.documents.len(), 1);
-    let passed: Vec<Why> = input.passed.iter().map(|passed| passed.why).collect();
-    assert_eq!(passed, [Why::Irregular; 3]);
+    let passed: Vec<SkipReason> = input.passed.iter().map(|passed| passed.why).collect();
+    assert_eq!(passed, [SkipReason::Irregular; 3]);
 }
 
 #[test]
@@ -329,5 +329,5 @@ fn what_is_left_out_of_a_folder_is_told_apart_from_what_is_not_there() {
     let name = folder.path().file_name().unwrap().to_string_lossy().into_owned();
     let input = said(&name);
     assert!(input.problems.is_empty(), "{}", input.problems);
-    assert_eq!(input.passed[0].why, Why::Excluded);
+    assert_eq!(input.passed[0].why, SkipReason::Excluded);
 }

@@ -16,9 +16,9 @@ use leeward_core::topology::{Server, ServerDetails, Topology, Version};
 use leeward_nats::AccountInfo;
 use serde_json::{Value, json};
 
-use super::{Judged, judge};
-use crate::look::Seen;
-use crate::policies::{Given, Origin};
+use super::{Assessment, judge};
+use crate::look::Looked;
+use crate::policies::{LoadedPolicy, PolicyOrigin};
 
 /// Noon of new year's day.
 pub fn noon() -> Timestamp {
@@ -164,8 +164,8 @@ pub fn orders() -> AccountView {
 }
 
 /// What was seen of an account.
-pub fn seen(view: AccountView) -> Seen {
-    Seen {
+pub fn seen(view: AccountView) -> Looked {
+    Looked {
         account: AccountInfo {
             id: view.account.clone(),
             name: String::new(),
@@ -176,12 +176,12 @@ pub fn seen(view: AccountView) -> Seen {
 }
 
 /// A policy from a file, with these fields besides references.
-pub fn given(name: &str, mut spec: Value) -> Given {
+pub fn loaded(name: &str, mut spec: Value) -> LoadedPolicy {
     let fields = spec.as_object_mut().unwrap();
     fields.insert("systemRef".into(), json!({"name": "prod"}));
     fields.insert("credentialsRef".into(), json!({"name": "orders"}));
     let spec = serde_json::from_value(spec).unwrap();
-    Given {
+    LoadedPolicy {
         namespace: "payments".into(),
         name: name.into(),
         generation: 1,
@@ -189,7 +189,7 @@ pub fn given(name: &str, mut spec: Value) -> Given {
         spec,
         past: PlacementPolicyStatus::default(),
         managed: Managed::default(),
-        origin: Origin::File {
+        origin: PolicyOrigin::File {
             path: "policy.yaml".into(),
             line: 1,
         },
@@ -197,8 +197,8 @@ pub fn given(name: &str, mut spec: Value) -> Given {
 }
 
 /// Everything at once, by one policy.
-pub fn judged<'a>(given: &'a Given, seen: &'a Seen) -> Judged<'a> {
-    judge(std::slice::from_ref(given), seen, noon()).remove(0)
+pub fn judged<'a>(loaded: &'a LoadedPolicy, seen: &'a Looked) -> Assessment<'a> {
+    judge(std::slice::from_ref(loaded), seen, noon()).remove(0)
 }
 
 /// No budgets that would hold anything back.

@@ -7,7 +7,7 @@ use leeward_core::demand::Home;
 use leeward_core::snapshot::Gap;
 use serde_json::json;
 
-use super::fixtures::{clients, free, given, judged, noon, orders, seen, stream};
+use super::fixtures::{clients, free, judged, loaded, noon, orders, seen, stream};
 use super::*;
 
 fn past(home: &str, since: Duration, account: &str) -> PlacementPolicyStatus {
@@ -29,22 +29,22 @@ fn past(home: &str, since: Duration, account: &str) -> PlacementPolicyStatus {
 
 #[test]
 fn without_a_past_one_look_decides_home_and_says_so() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = judged(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = judged(&loaded, &seen);
     assert!(judged.home_from_this_look);
     assert!(judged.about().home_from_this_look);
     let home = judged.report.home.as_ref().unwrap();
     assert_eq!((home.location.as_str(), home.stable), ("us-east", true));
     assert_eq!(judged.report.in_place.0, InPlaceReason::ActionsPending);
-    assert_eq!(judged.found(), Found::Findings);
+    assert_eq!(judged.found(), LookOutcome::Findings);
 }
 
 #[test]
 fn with_a_past_a_new_home_has_to_last_as_the_policy_says() {
-    let mut given = given("orders", free());
-    given.past = past("eu-west", Duration::from_hours(9), "orders");
+    let mut loaded = loaded("orders", free());
+    loaded.past = past("eu-west", Duration::from_hours(9), "orders");
     let seen = seen(orders());
-    let judged = judged(&given, &seen);
+    let judged = judged(&loaded, &seen);
     assert!(!judged.home_from_this_look);
     assert!(matches!(judged.evaluation.home, Some(Home::Stabilizing { .. })));
     let first = judged.forecast.waves.first().unwrap();
@@ -53,18 +53,18 @@ fn with_a_past_a_new_home_has_to_last_as_the_policy_says() {
 
 #[test]
 fn the_past_of_another_account_says_nothing() {
-    let mut given = given("orders", free());
-    given.past = past("eu-west", Duration::from_hours(9), "somebody-else");
+    let mut loaded = loaded("orders", free());
+    loaded.past = past("eu-west", Duration::from_hours(9), "somebody-else");
     let seen = seen(orders());
-    let judged = judged(&given, &seen);
+    let judged = judged(&loaded, &seen);
     assert!(judged.home_from_this_look);
     assert_eq!(judged.report.home.as_ref().unwrap().location, "us-east");
 }
 
 #[test]
 fn a_move_is_planned_with_its_cost_and_the_gain_of_those_who_come_along() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = judged(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = judged(&loaded, &seen);
     let actions: Vec<ActionPart> = judged.forecast.waves[0]
         .actions
         .iter()
@@ -95,9 +95,9 @@ fn a_gain_is_told_only_where_a_message_rate_is_known() {
             consumer.message_rate = None;
         }
     }
-    let (given, mut seen) = (given("orders", free()), seen(view.clone()));
-    let gains = |seen: &Seen| {
-        let judged = judged(&given, seen);
+    let (loaded, mut seen) = (loaded("orders", free()), seen(view.clone()));
+    let gains = |seen: &Looked| {
+        let judged = judged(&loaded, seen);
         let action = judged.action(&judged.forecast.waves[0].actions[0]);
         let findings = judged.findings().into_iter();
         (action.gain, findings.filter_map(|part| part.gain).count())
@@ -117,8 +117,8 @@ fn what_a_budget_holds_back_is_held_and_not_misplaced() {
         "actions": {"streamPlacement": {"maxStall": "1h"}},
         "disruption": {"budgets": [{"name": "one", "max": 1, "per": "10m"}]},
     });
-    let (given, seen) = (given("orders", spec), seen(view));
-    let judged = judged(&given, &seen);
+    let (loaded, seen) = (loaded("orders", spec), seen(view));
+    let judged = judged(&loaded, &seen);
     let held = judged.findings();
     let zebra = held
         .iter()
@@ -140,8 +140,8 @@ fn all_findings_are_told_with_their_gain_whatever_the_status_may_hold() {
     view.normalize();
     let mut spec = free();
     spec["report"] = json!({"maxFindings": 5});
-    let (given, seen) = (given("orders", spec), seen(view));
-    let judged = judged(&given, &seen);
+    let (loaded, seen) = (loaded("orders", spec), seen(view));
+    let judged = judged(&loaded, &seen);
     let findings = judged.findings();
     assert_eq!(findings.len(), 303);
     assert!(findings.iter().all(|part| part.gain.is_some()));
@@ -151,13 +151,13 @@ fn all_findings_are_told_with_their_gain_whatever_the_status_may_hold() {
 fn what_is_about_no_stream_comes_last_and_is_no_reason_to_fail() {
     let mut view = orders();
     view.streams.remove(0);
-    let (given, seen) = (given("orders", free()), seen(view));
-    let judged = judged(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(view));
+    let judged = judged(&loaded, &seen);
     let findings = judged.findings();
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].finding.check, Check::NoLocalLeader);
     assert_eq!(findings[0].gain, None);
-    assert_eq!(judged.found(), Found::InPlace);
+    assert_eq!(judged.found(), LookOutcome::InPlace);
 }
 
 #[test]
@@ -166,16 +166,16 @@ fn p6_an_incomplete_look_decides_nothing_and_wins_over_findings() {
     view.gaps.push(Gap::ServerMissing {
         server: "eu-west-0".into(),
     });
-    let (given, seen) = (given("orders", free()), seen(view));
-    let judged = judged(&given, &seen);
-    assert_eq!(judged.found(), Found::Incomplete);
+    let (loaded, seen) = (loaded("orders", free()), seen(view));
+    let judged = judged(&loaded, &seen);
+    assert_eq!(judged.found(), LookOutcome::Incomplete);
     assert!(judged.forecast.waves.is_empty());
     assert_eq!(judged.about().observed.reason, "ServersMissing");
 }
 
 #[test]
 fn of_two_policies_on_one_stream_the_second_is_outranked() {
-    let policies = [given("first", free()), given("second", free())];
+    let policies = [loaded("first", free()), loaded("second", free())];
     let seen = seen(orders());
     let judged = judge(&policies, &seen, noon());
     assert_eq!(judged[0].outranked_by, None);
@@ -186,26 +186,26 @@ fn of_two_policies_on_one_stream_the_second_is_outranked() {
 fn p6_without_a_home_nobody_can_tell_whether_leaders_are_in_place() {
     let mut view = orders();
     view.clients = vec![clients(&view, "us-east-0", 2)];
-    let policy = given("orders", free());
+    let policy = loaded("orders", free());
     let with_streams = seen(view.clone());
     let undecided = judged(&policy, &with_streams);
     assert_eq!(undecided.report.in_place.0, InPlaceReason::NoMajority);
-    assert_eq!(undecided.found(), Found::Incomplete);
+    assert_eq!(undecided.found(), LookOutcome::Incomplete);
 
     view.streams.clear();
     let without = seen(view);
-    assert_eq!(judged(&policy, &without).found(), Found::InPlace);
+    assert_eq!(judged(&policy, &without).found(), LookOutcome::InPlace);
 }
 
 #[test]
 fn nobody_is_told_of_a_mode_that_nobody_chose() {
     let mut spec = free();
     spec["mode"] = json!("Observe");
-    let mut defaults = given("defaults", spec.clone());
-    defaults.origin = Origin::Defaults;
+    let mut defaults = loaded("defaults", spec.clone());
+    defaults.origin = PolicyOrigin::Defaults;
     let seen = seen(orders());
     assert!(!judged(&defaults, &seen).report.in_place.1.contains("mode"));
-    let written = given("orders", spec);
+    let written = loaded("orders", spec);
     assert!(
         judged(&written, &seen)
             .report
@@ -217,10 +217,10 @@ fn nobody_is_told_of_a_mode_that_nobody_chose() {
 
 #[test]
 fn p1_the_same_look_is_judged_the_same() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let again = Seen {
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let again = Looked {
         view: Arc::new(orders()),
         ..seen.clone()
     };
-    assert_eq!(judged(&given, &seen).report, judged(&given, &again).report);
+    assert_eq!(judged(&loaded, &seen).report, judged(&loaded, &again).report);
 }

@@ -29,18 +29,20 @@ pub struct Kubernetes {
 impl Kubernetes {
     /// The namespace and name of NAME or NAMESPACE/NAME.
     pub fn key(&self, wanted: &str) -> anyhow::Result<(String, String)> {
-        let given = self.named.then_some(self.namespace.as_str());
-        key(wanted, given, &self.namespace)
+        let loaded = self.named.then_some(self.namespace.as_str());
+        key(wanted, loaded, &self.namespace)
     }
 }
 
-fn key(wanted: &str, given: Option<&str>, usual: &str) -> anyhow::Result<(String, String)> {
-    let (namespace, name) = wanted.split_once('/').unwrap_or((given.unwrap_or(usual), wanted));
+fn key(wanted: &str, loaded: Option<&str>, usual: &str) -> anyhow::Result<(String, String)> {
+    let (namespace, name) = wanted
+        .split_once('/')
+        .unwrap_or((loaded.unwrap_or(usual), wanted));
     if namespace.is_empty() || name.is_empty() || name.contains('/') {
         bail!("{wanted:?} is not the name of a policy: give NAME or NAMESPACE/NAME");
     }
-    if let Some(given) = given.filter(|given| *given != namespace) {
-        bail!("policy {wanted} is not in namespace {given}: leave out one of the two");
+    if let Some(loaded) = loaded.filter(|loaded| *loaded != namespace) {
+        bail!("policy {wanted} is not in namespace {loaded}: leave out one of the two");
     }
     Ok((namespace.to_owned(), name.to_owned()))
 }
@@ -177,20 +179,20 @@ mod tests {
 
     #[test]
     fn a_policy_is_named_with_or_without_its_namespace() {
-        let read = |wanted: &str, given: Option<&str>| {
-            key(wanted, given, "default").map(|(namespace, name)| format!("{namespace} {name}"))
+        let read = |wanted: &str, loaded: Option<&str>| {
+            key(wanted, loaded, "default").map(|(namespace, name)| format!("{namespace} {name}"))
         };
         assert_eq!(read("orders", None).unwrap(), "default orders");
         assert_eq!(read("orders", Some("shop")).unwrap(), "shop orders");
         assert_eq!(read("shop/orders", None).unwrap(), "shop orders");
         assert_eq!(read("shop/orders", Some("shop")).unwrap(), "shop orders");
-        for (wanted, given) in [
+        for (wanted, loaded) in [
             ("shop/orders", Some("other")),
             ("shop/", None),
             ("/orders", None),
             ("a/b/c", None),
         ] {
-            assert!(read(wanted, given).is_err(), "{wanted}");
+            assert!(read(wanted, loaded).is_err(), "{wanted}");
         }
     }
 

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use leeward_nats::{AccountInfo, SystemObserver};
 use tokio::time::{Instant, sleep};
 
-use super::{Whom, wording};
+use super::{AccountSelector, wording};
 
 /// Between two questions of which the first was not answered.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -23,9 +23,9 @@ pub(super) async fn list(observer: &SystemObserver, deadline: Instant) -> anyhow
 }
 
 /// The accounts that are meant, by name.
-pub(super) fn choose(mut all: Vec<AccountInfo>, whom: &Whom) -> anyhow::Result<Vec<AccountInfo>> {
+pub(super) fn choose(mut all: Vec<AccountInfo>, whom: &AccountSelector) -> anyhow::Result<Vec<AccountInfo>> {
     all.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
-    let Whom::Named(wanted) = whom else {
+    let AccountSelector::Named(wanted) = whom else {
         return Ok(all);
     };
     if let Some(by_id) = all.iter().find(|account| account.id.as_str() == wanted) {
@@ -62,31 +62,31 @@ mod tests {
         ]
     }
 
-    fn ids(whom: &Whom) -> Vec<String> {
+    fn ids(whom: &AccountSelector) -> Vec<String> {
         let chosen = choose(all(), whom).unwrap();
         chosen.into_iter().map(|account| account.id.to_string()).collect()
     }
 
     #[test]
     fn an_account_is_named_by_id_or_name() {
-        assert_eq!(ids(&Whom::Named("AC".into())), ["AC"]);
-        assert_eq!(ids(&Whom::Named("billing".into())), ["AB"]);
-        assert_eq!(ids(&Whom::All), ["AB", "AA", "AC"]);
+        assert_eq!(ids(&AccountSelector::Named("AC".into())), ["AC"]);
+        assert_eq!(ids(&AccountSelector::Named("billing".into())), ["AB"]);
+        assert_eq!(ids(&AccountSelector::All), ["AB", "AA", "AC"]);
     }
 
     #[test]
     fn an_account_that_is_not_there_or_not_the_only_one_is_an_error_that_says_what_there_is() {
-        let error = choose(all(), &Whom::Named("order".into())).unwrap_err();
+        let error = choose(all(), &AccountSelector::Named("order".into())).unwrap_err();
         assert_eq!(
             error.to_string(),
             "no account order has streams or clients; there are billing and orders"
         );
-        let error = choose(all(), &Whom::Named("orders".into())).unwrap_err();
+        let error = choose(all(), &AccountSelector::Named("orders".into())).unwrap_err();
         assert_eq!(
             error.to_string(),
             "2 accounts are named orders: give the id of one, AA or AC"
         );
-        let error = choose(Vec::new(), &Whom::Named("x".into())).unwrap_err();
+        let error = choose(Vec::new(), &AccountSelector::Named("x".into())).unwrap_err();
         assert!(error.to_string().ends_with("no account has any"), "{error}");
     }
 }

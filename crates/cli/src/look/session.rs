@@ -7,14 +7,14 @@ use anyhow::{anyhow, bail};
 use leeward_core::snapshot::AccountView;
 use leeward_engine::ports::Observe;
 use leeward_nats::{
-    AccountClient, AccountInfo, ConnectConfig, ConnectionState, Standing, SystemObserver, SystemStatus,
+    AccountClient, AccountInfo, ConnectConfig, ConnectionState, ObserverRights, SystemObserver, SystemStatus,
     TenantObserver,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::views::Watched;
-use super::{Patience, Seen, wording};
+use super::views::WatchedLook;
+use super::{LookTimeouts, Looked, wording};
 use crate::connection::Connections;
 
 /// A server that is connected says the account at once, if it says it at all.
@@ -31,7 +31,7 @@ pub struct Session {
     /// Sees the whole system, with a user of the system account.
     pub system: Option<Arc<SystemObserver>>,
     tenant: Option<Arc<TenantObserver>>,
-    watched: Watched,
+    watched: WatchedLook,
 }
 
 impl Session {
@@ -61,7 +61,7 @@ impl Session {
             None => Some(TenantObserver::start(Arc::clone(&client), interval)),
         };
         let observe = either(system.as_ref(), tenant.as_ref())?;
-        let watched = Watched::new(Arc::clone(&observe), &account.id);
+        let watched = WatchedLook::new(Arc::clone(&observe), &account.id);
         Ok(Self {
             account,
             client,
@@ -78,19 +78,19 @@ impl Session {
     }
 
     /// Looks once, with this patience.
-    pub async fn look(&self, patience: Patience) -> Seen {
+    pub async fn look(&self, patience: LookTimeouts) -> Looked {
         let mut view = self.complete_view(patience.wait).await;
         if !patience.sample.is_zero() {
             view = self.sampled_view(&view, patience).await;
         }
-        Seen {
+        Looked {
             account: self.account.clone(),
             view,
             system: self.system_status(),
         }
     }
 
-    async fn sampled_view(&self, first: &Arc<AccountView>, patience: Patience) -> Arc<AccountView> {
+    async fn sampled_view(&self, first: &Arc<AccountView>, patience: LookTimeouts) -> Arc<AccountView> {
         self.watched.sampled(first, patience).await
     }
 
@@ -165,7 +165,7 @@ pub(super) async fn system_answers(
 ) -> anyhow::Result<()> {
     let mut status = observer.status();
     let settled = |status: &SystemStatus| {
-        status.standing != Standing::Unknown
+        status.rights != ObserverRights::Unknown
             || matches!(
                 status.connection,
                 ConnectionState::Refused {
@@ -176,9 +176,9 @@ pub(super) async fn system_answers(
     };
     let _ = timeout_at(deadline, status.wait_for(settled)).await;
     let status = status.borrow();
-    let refused = wording::not_system(&status.standing);
-    let message = match (&status.standing, refused) {
-        (Standing::System, _) => return Ok(()),
+    let refused = wording::not_system(&status.rights);
+    let message = match (&status.rights, refused) {
+        (ObserverRights::System, _) => return Ok(()),
         (_, Some(message)) => message,
         (_, None) => wording::not_connected(&status.connection, &config.servers, "the system account")
             .unwrap_or_else(|| wording::system_silent(&status.gaps)),

@@ -10,19 +10,19 @@ use leeward_engine::ports::Observe;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::Patience;
+use super::LookTimeouts;
 
 /// Between two looks at an account of which something is missing.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// An account that is watched for as long as this lives.
-pub(super) struct Watched {
+pub(super) struct WatchedLook {
     observe: Arc<dyn Observe>,
     account: AccountId,
     views: watch::Receiver<Arc<AccountView>>,
 }
 
-impl Watched {
+impl WatchedLook {
     pub(super) fn new(observe: Arc<dyn Observe>, account: &AccountId) -> Self {
         let views = observe.watch(account);
         let account = account.clone();
@@ -39,8 +39,8 @@ impl Watched {
     }
 
     /// A later view from which rates are known; the first one, if none is complete in time.
-    pub(super) async fn sampled(&self, first: &Arc<AccountView>, patience: Patience) -> Arc<AccountView> {
-        let Patience { wait, sample } = patience;
+    pub(super) async fn sampled(&self, first: &Arc<AccountView>, patience: LookTimeouts) -> Arc<AccountView> {
+        let LookTimeouts { wait, sample } = patience;
         if !is_final(first) {
             return Arc::clone(first);
         }
@@ -134,13 +134,13 @@ mod tests {
         }
     }
 
-    fn watched(script: Vec<AccountView>) -> Watched {
+    fn watched(script: Vec<AccountView>) -> WatchedLook {
         let views = watch::Sender::new(Arc::new(view(0, vec![Gap::WarmingUp])));
         let scripted = Scripted {
             views,
             script: Mutex::new(script),
         };
-        Watched::new(Arc::new(scripted), &AccountId::from("A"))
+        WatchedLook::new(Arc::new(scripted), &AccountId::from("A"))
     }
 
     fn missing() -> Gap {
@@ -185,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sample_is_a_later_view_that_is_far_enough_from_the_first() {
-        let patience = Patience {
+        let patience = LookTimeouts {
             wait: Duration::from_mins(1),
             sample: Duration::from_secs(10),
         };

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use leeward_core::refusal::may_not;
 use leeward_core::snapshot::Gap;
 use leeward_nats::{
-    AccountInfo, AccountProblem, CertificateProblem, ConnectProblem, ConnectionState, Standing,
+    AccountInfo, AccountProblem, CertificateProblem, ConnectProblem, ConnectionState, ObserverRights,
     split_userinfo,
 };
 
-use super::Whom;
+use super::AccountSelector;
 use crate::connection::DEFAULT_SERVER;
 
 /// Names that an error lists.
@@ -25,11 +25,11 @@ pub(super) fn no_account() -> String {
         .to_owned()
 }
 
-pub(super) fn no_system(whom: &Whom) -> String {
+pub(super) fn no_system(whom: &AccountSelector) -> String {
     let what = match whom {
-        Whom::Own => "this account".to_owned(),
-        Whom::Named(account) => format!("account {account} by name"),
-        Whom::All => "all accounts".to_owned(),
+        AccountSelector::Own => "this account".to_owned(),
+        AccountSelector::Named(account) => format!("account {account} by name"),
+        AccountSelector::All => "all accounts".to_owned(),
     };
     format!("to see {what}, connect as a user of the system account too: give --system-context")
 }
@@ -91,17 +91,17 @@ fn cure(problem: ConnectProblem) -> &'static str {
 }
 
 /// `None` for a user that may look.
-pub(super) fn not_system(standing: &Standing) -> Option<String> {
-    match standing {
-        Standing::Unknown | Standing::System => None,
-        Standing::NotSystem { account } => {
+pub(super) fn not_system(rights: &ObserverRights) -> Option<String> {
+    match rights {
+        ObserverRights::Unknown | ObserverRights::System => None,
+        ObserverRights::NotSystem { account } => {
             let account = account.as_deref().unwrap_or("another account");
             Some(format!(
                 "the user of --system-context belongs to {account}, which is not the system account: give the context of \
                  a system user, or leave it out to see only what the account's own user may"
             ))
         }
-        Standing::Denied { subject } => Some(format!(
+        ObserverRights::Denied { subject } => Some(format!(
             "the user of --system-context {}: allow it, or give the context of a user of the system account if this one is not",
             may_not(subject)
         )),
@@ -253,10 +253,10 @@ mod tests {
 
     #[test]
     fn a_user_of_another_account_is_told_which() {
-        let standing = Standing::NotSystem {
+        let rights = ObserverRights::NotSystem {
             account: Some("APP".into()),
         };
-        assert!(not_system(&standing).unwrap().contains("belongs to APP"));
-        assert_eq!(not_system(&Standing::System), None);
+        assert!(not_system(&rights).unwrap().contains("belongs to APP"));
+        assert_eq!(not_system(&ObserverRights::System), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Lines around tables, none wider than the screen.
 
-use super::text::{Mark, painted};
-use super::{Screen, Table, Text, Tone};
+use super::text::{StyledChar, painted};
+use super::{Emphasis, Screen, Table, Text};
 
 /// Where the texts of facts begin.
 const LABELS: usize = 16;
@@ -31,23 +31,23 @@ impl Page {
 
     /// A paragraph that is indented as a whole.
     pub fn item(&mut self, indent: usize, text: impl Into<Text>) {
-        let margin = vec![(' ', Tone::Plain); indent];
+        let margin = vec![(' ', Emphasis::Plain); indent];
         self.hanging(&margin, indent, &text.into());
     }
 
     /// One of several sentences.
     pub fn bullet(&mut self, text: impl Into<Text>) {
-        let margin: Vec<Mark> = "  - ".chars().map(|mark| (mark, Tone::Plain)).collect();
+        let margin: Vec<StyledChar> = "  - ".chars().map(|mark| (mark, Emphasis::Plain)).collect();
         self.hanging(&margin, margin.len(), &text.into());
     }
 
     /// A labelled line, the label on the left.
     pub fn fact(&mut self, label: &str, text: impl Into<Text>) {
-        let label = Text::of(Tone::Dim, format!("  {label}:"));
+        let label = Text::of(Emphasis::Dim, format!("  {label}:"));
         let mut margin = label.lines(LABELS - 1).into_iter().next().unwrap_or_default();
         // A label's own indent is no gap between words.
         let missing = LABELS.saturating_sub(super::text::columns(&margin));
-        margin.extend(std::iter::repeat_n((' ', Tone::Plain), missing));
+        margin.extend(std::iter::repeat_n((' ', Emphasis::Plain), missing));
         self.hanging(&margin, LABELS, &text.into());
     }
 
@@ -61,7 +61,7 @@ impl Page {
     /// A line above a part of the page.
     pub fn heading(&mut self, text: &str) {
         self.blank();
-        self.line(Text::of(Tone::Strong, text));
+        self.line(Text::of(Emphasis::Strong, text));
     }
 
     /// A table; nothing if it has no rows.
@@ -80,14 +80,14 @@ impl Page {
     }
 
     /// `margin` before the first line, `indent` blanks before the others.
-    fn hanging(&mut self, margin: &[Mark], indent: usize, text: &Text) {
+    fn hanging(&mut self, margin: &[StyledChar], indent: usize, text: &Text) {
         let width = self.screen.width;
         let fits = margin.is_empty() && text.width() <= width;
         let room = if fits { width } else { width.saturating_sub(indent) };
         for (number, line) in text.lines(room).iter().enumerate() {
             let mut whole = match number {
                 0 => margin.to_vec(),
-                _ => vec![(' ', Tone::Plain); indent],
+                _ => vec![(' ', Emphasis::Plain); indent],
             };
             whole.extend_from_slice(line);
             self.written.push_str(&painted(&whole, self.screen.colour));

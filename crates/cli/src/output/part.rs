@@ -2,26 +2,26 @@
 
 use leeward_api::policy_status::{Account, HomeStatus};
 
-use super::{Page, Text, Tone, amount};
-use crate::document::About;
+use super::{Emphasis, Page, Text, amount};
+use crate::document::DocumentHeader;
 
 /// The head of what is about one account and policy; what could not be seen first of all.
-pub fn about(page: &mut Page, about: &About) {
+pub fn about(page: &mut Page, about: &DocumentHeader) {
     page.blank();
-    let head = Text::of(Tone::Plain, "ACCOUNT ")
-        .and(Tone::Strong, account(&about.account))
-        .and(Tone::Plain, format!("  POLICY {}", about.policy));
+    let head = Text::of(Emphasis::Plain, "ACCOUNT ")
+        .and(Emphasis::Strong, account(&about.account))
+        .and(Emphasis::Plain, format!("  POLICY {}", about.policy));
     page.line(head);
     if about.observed.reason != "Complete" {
-        let text = Text::of(Tone::Bad, format!("INCOMPLETE ({})", about.observed.reason)).and(
-            Tone::Plain,
+        let text = Text::of(Emphasis::Bad, format!("INCOMPLETE ({})", about.observed.reason)).and(
+            Emphasis::Plain,
             format!(": {}. Nothing below is certain.", about.observed.message),
         );
         page.line(text);
     }
     if let Some(other) = &about.outranked_by {
-        let text = Text::of(Tone::Warn, "OUTRANKED").and(
-            Tone::Plain,
+        let text = Text::of(Emphasis::Warn, "OUTRANKED").and(
+            Emphasis::Plain,
             format!(" by policy {other}, which selects some of the same streams: this one does not act"),
         );
         page.line(text);
@@ -31,15 +31,15 @@ pub fn about(page: &mut Page, about: &About) {
 /// Where leaders belong.
 pub fn home(page: &mut Page, home: Option<&HomeStatus>, from_this_look: bool) {
     let Some(home) = home else {
-        page.line(Text::of(Tone::Plain, "HOME ").and(Tone::Warn, "unknown"));
+        page.line(Text::of(Emphasis::Plain, "HOME ").and(Emphasis::Warn, "unknown"));
         return;
     };
     let since = home.since.as_ref().filter(|_| !from_this_look);
     let since = since.map_or_else(String::new, |since| format!(", since {}", amount::clock(since.0)));
-    let text = Text::of(Tone::Plain, "HOME ")
-        .and(Tone::Strong, home.location.as_str())
+    let text = Text::of(Emphasis::Plain, "HOME ")
+        .and(Emphasis::Strong, home.location.as_str())
         .and(
-            Tone::Plain,
+            Emphasis::Plain,
             format!(
                 "  {} of the clients, {}{since}",
                 amount::percent(home.percent),
@@ -49,12 +49,12 @@ pub fn home(page: &mut Page, home: Option<&HomeStatus>, from_this_look: bool) {
     let text = if home.stable {
         text
     } else {
-        text.and(Tone::Plain, ", ").and(Tone::Warn, "not settled")
+        text.and(Emphasis::Plain, ", ").and(Emphasis::Warn, "not settled")
     };
     page.line(text);
     if from_this_look {
         page.line(Text::of(
-            Tone::Dim,
+            Emphasis::Dim,
             "  (by this one look: home.stabilizationWindow was not waited for)",
         ));
     }

@@ -2,8 +2,8 @@
 //!
 //! Never wider than the screen: sentences take what room is left, or are left out; then names wrap, then words.
 
-use super::text::{Mark, columns, painted};
-use super::{Screen, Text, Tone};
+use super::text::{StyledChar, columns, painted};
+use super::{Emphasis, Screen, Text};
 
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -12,7 +12,7 @@ const SENTENCE: usize = 24;
 
 /// What a column holds, and so how it gives way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ColumnKind {
     Name,
     Word,
     Number,
@@ -23,41 +23,41 @@ enum Kind {
 #[derive(Clone, Debug)]
 pub struct Column {
     head: String,
-    kind: Kind,
+    kind: ColumnKind,
     spare: bool,
 }
 
 impl Column {
     /// Names: they wrap where there is no room, and are never cut.
     pub fn name(head: &str) -> Self {
-        Self::new(head, Kind::Name)
+        Self::new(head, ColumnKind::Name)
     }
 
     /// Words of the vocabulary: whole as long as names can give room.
     pub fn word(head: &str) -> Self {
-        Self::new(head, Kind::Word)
+        Self::new(head, ColumnKind::Word)
     }
 
     /// Numbers, aligned right: whole as long as anything else can give room.
     pub fn number(head: &str) -> Self {
-        Self::new(head, Kind::Number)
+        Self::new(head, ColumnKind::Number)
     }
 
     /// Sentences: they take the room that is left.
     pub fn text(head: &str) -> Self {
-        Self::new(head, Kind::Text { least: SENTENCE })
+        Self::new(head, ColumnKind::Text { least: SENTENCE })
     }
 
     /// Leaves the sentences out where there is less room than this.
     #[must_use]
     pub fn at_least(mut self, least: usize) -> Self {
-        if let Kind::Text { least: known } = &mut self.kind {
+        if let ColumnKind::Text { least: known } = &mut self.kind {
             *known = least;
         }
         self
     }
 
-    fn new(head: &str, kind: Kind) -> Self {
+    fn new(head: &str, kind: ColumnKind) -> Self {
         Self {
             head: head.to_owned(),
             kind,
@@ -103,7 +103,7 @@ impl Table {
 
     /// Whether there is no room for sentences, so that it has to be said where else they are.
     pub fn leaves_out(&self, screen: Screen) -> bool {
-        let is_text = |at: &usize| matches!(self.columns[*at].kind, Kind::Text { .. });
+        let is_text = |at: &usize| matches!(self.columns[*at].kind, ColumnKind::Text { .. });
         let shown = self.layout(screen.width);
         self.filled()
             .iter()
@@ -119,7 +119,7 @@ impl Table {
         let heads: Vec<Text> = self
             .columns
             .iter()
-            .map(|column| Text::of(Tone::Dim, column.head.as_str()))
+            .map(|column| Text::of(Emphasis::Dim, column.head.as_str()))
             .collect();
         let mut written = String::new();
         for row in std::iter::once(&heads).chain(&self.rows) {
@@ -129,15 +129,16 @@ impl Table {
     }
 
     fn write_row(&self, written: &mut String, row: &[Text], layout: &[(usize, usize)], colour: bool) {
-        let cells: Vec<Vec<Vec<Mark>>> = layout.iter().map(|(at, width)| row[*at].lines(*width)).collect();
+        let cells: Vec<Vec<Vec<StyledChar>>> =
+            layout.iter().map(|(at, width)| row[*at].lines(*width)).collect();
         let height = cells.iter().map(Vec::len).max().unwrap_or(0);
         for number in 0..height {
-            let mut line: Vec<Mark> = Vec::new();
+            let mut line: Vec<StyledChar> = Vec::new();
             for ((at, width), cell) in layout.iter().zip(&cells) {
                 let part = cell.get(number).map_or(&[][..], Vec::as_slice);
-                let blank = (' ', Tone::Plain);
+                let blank = (' ', Emphasis::Plain);
                 let pad = std::iter::repeat_n(blank, width.saturating_sub(columns(part)));
-                if self.columns[*at].kind == Kind::Number {
+                if self.columns[*at].kind == ColumnKind::Number {
                     line.extend(pad);
                     line.extend_from_slice(part);
                 } else {
@@ -165,18 +166,18 @@ impl Table {
             .map(|at| (at, self.natural(at)))
             .collect();
         self.shrink(&mut layout, room, |kind| match kind {
-            Kind::Text { least } => Some(least),
-            Kind::Name | Kind::Word | Kind::Number => None,
+            ColumnKind::Text { least } => Some(least),
+            ColumnKind::Name | ColumnKind::Word | ColumnKind::Number => None,
         });
-        let is_text = |column: &Column| matches!(column.kind, Kind::Text { .. });
+        let is_text = |column: &Column| matches!(column.kind, ColumnKind::Text { .. });
         self.leave_out(&mut layout, room, is_text);
         self.leave_out(&mut layout, room, |column| column.spare);
         for (name, word, number) in [(12, None, None), (12, Some(12), None), (4, Some(4), None)] {
             self.shrink(&mut layout, room, |kind| match kind {
-                Kind::Name => Some(name),
-                Kind::Word => word,
-                Kind::Number => number,
-                Kind::Text { .. } => None,
+                ColumnKind::Name => Some(name),
+                ColumnKind::Word => word,
+                ColumnKind::Number => number,
+                ColumnKind::Text { .. } => None,
             });
         }
         self.shrink(&mut layout, room, |_| Some(1));
@@ -201,7 +202,12 @@ impl Table {
     }
 
     /// Takes columns from the widest of those that may give some, until everything fits or all are at their least.
-    fn shrink(&self, layout: &mut [(usize, usize)], room: usize, least: impl Fn(Kind) -> Option<usize>) {
+    fn shrink(
+        &self,
+        layout: &mut [(usize, usize)],
+        room: usize,
+        least: impl Fn(ColumnKind) -> Option<usize>,
+    ) {
         while excess(layout, room) > 0 {
             let may_give = |(at, width): &(usize, usize)| {
                 least(self.columns[*at].kind).is_some_and(|least| *width > least)

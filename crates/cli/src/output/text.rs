@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 /// How words are meant. Colour is never alone: the words say the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tone {
+pub enum Emphasis {
     /// As any other.
     #[default]
     Plain,
@@ -21,7 +21,7 @@ pub enum Tone {
     Bad,
 }
 
-impl Tone {
+impl Emphasis {
     fn style(self) -> Style {
         match self {
             Self::Plain => Style::new(),
@@ -39,20 +39,20 @@ pub const MOST: usize = 8192;
 
 /// Words with tones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text(Vec<Mark>);
+pub struct Text(Vec<StyledChar>);
 
 /// One character with its tone.
-pub(super) type Mark = (char, Tone);
+pub(super) type StyledChar = (char, Emphasis);
 
 impl Text {
     /// Words in a tone.
-    pub fn of(tone: Tone, words: impl Into<String>) -> Self {
+    pub fn of(tone: Emphasis, words: impl Into<String>) -> Self {
         Self::default().and(tone, words)
     }
 
     /// These words, and more in another tone.
     #[must_use]
-    pub fn and(mut self, tone: Tone, words: impl Into<String>) -> Self {
+    pub fn and(mut self, tone: Emphasis, words: impl Into<String>) -> Self {
         let words = words.into();
         self.0
             .extend(shortened(&words).chars().map(|mark| (harmless(mark), tone)));
@@ -76,10 +76,10 @@ impl Text {
 
     /// The text in lines of at most `width` columns. Words are broken where they are longer than a line: behind `-`, `.`,
     /// `_`, `/` or `:` if that leaves no more than half of it empty.
-    pub(super) fn lines(&self, width: usize) -> Vec<Vec<Mark>> {
+    pub(super) fn lines(&self, width: usize) -> Vec<Vec<StyledChar>> {
         let width = width.max(1);
-        let mut lines: Vec<Vec<Mark>> = Vec::new();
-        let mut line: Vec<Mark> = Vec::new();
+        let mut lines: Vec<Vec<StyledChar>> = Vec::new();
+        let mut line: Vec<StyledChar> = Vec::new();
         let mut gap = 0;
         for (number, word) in self.0.split(|(mark, _)| *mark == ' ').enumerate() {
             gap += usize::from(number > 0);
@@ -118,19 +118,19 @@ impl Text {
 
 impl From<&str> for Text {
     fn from(words: &str) -> Self {
-        Self::of(Tone::Plain, words)
+        Self::of(Emphasis::Plain, words)
     }
 }
 
 impl From<String> for Text {
     fn from(words: String) -> Self {
-        Self::of(Tone::Plain, words)
+        Self::of(Emphasis::Plain, words)
     }
 }
 
 impl From<&String> for Text {
     fn from(words: &String) -> Self {
-        Self::of(Tone::Plain, words)
+        Self::of(Emphasis::Plain, words)
     }
 }
 
@@ -163,15 +163,15 @@ pub fn harmless(mark: char) -> char {
 }
 
 /// The tone of a gap: that of the words around it, if it is one.
-fn between(before: &[Mark], after: &[Mark]) -> Tone {
+fn between(before: &[StyledChar], after: &[StyledChar]) -> Emphasis {
     match (before.last(), after.first()) {
         (Some((_, one)), Some((_, other))) if one == other => *one,
-        (_, _) => Tone::Plain,
+        (_, _) => Emphasis::Plain,
     }
 }
 
 /// How many columns characters take; never fewer than a terminal needs.
-pub(super) fn columns(marks: &[Mark]) -> usize {
+pub(super) fn columns(marks: &[StyledChar]) -> usize {
     marks.iter().map(|(mark, _)| column(*mark)).sum()
 }
 
@@ -184,7 +184,7 @@ fn column(mark: char) -> usize {
 }
 
 /// Whether a line with a word behind it is too wide; no more of it is looked at than that takes.
-fn exceeds(line: &[Mark], word: &[Mark], width: usize) -> bool {
+fn exceeds(line: &[StyledChar], word: &[StyledChar], width: usize) -> bool {
     let mut taken = 0;
     line.iter().chain(word).any(|(mark, _)| {
         taken += column(*mark);
@@ -193,7 +193,7 @@ fn exceeds(line: &[Mark], word: &[Mark], width: usize) -> bool {
 }
 
 /// How many characters of a word that is too long stay on the line; at least one of both together.
-fn break_at(line: &[Mark], word: &[Mark], width: usize) -> usize {
+fn break_at(line: &[StyledChar], word: &[StyledChar], width: usize) -> usize {
     let mut taken = columns(line);
     let fitting = word
         .iter()
@@ -212,7 +212,7 @@ fn break_at(line: &[Mark], word: &[Mark], width: usize) -> usize {
 }
 
 /// A line as it is written, without blanks at its end.
-pub(super) fn painted(line: &[Mark], colour: bool) -> String {
+pub(super) fn painted(line: &[StyledChar], colour: bool) -> String {
     let blank = line.iter().rev().take_while(|(mark, _)| *mark == ' ').count();
     let line = &line[..line.len() - blank];
     let mut written = String::new();

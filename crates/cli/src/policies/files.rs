@@ -11,8 +11,8 @@ use leeward_core::evaluate::Managed;
 use leeward_core::policy::Policy;
 use leeward_core::resolve::{InvalidPolicy, resolve};
 
-use super::object::{self, Kind, Object};
-use super::{Given, Origin, SystemRules};
+use super::object::{self, CustomObject, ObjectKind};
+use super::{LoadedPolicy, PolicyOrigin, SystemRules};
 use crate::input::{Document, Problem, Problems};
 use crate::judge::name_of;
 
@@ -20,7 +20,7 @@ use crate::judge::name_of;
 #[derive(Clone, Debug)]
 pub struct FromFiles {
     /// The policies by rank; none where the files have none.
-    pub policies: Vec<Given>,
+    pub policies: Vec<LoadedPolicy>,
     /// What is set for the whole system, or why that is not known.
     pub system: Result<SystemRules, Problem>,
 }
@@ -42,16 +42,16 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
         match object::read(document) {
             Err(found) => problems.extend(found),
             Ok(None) => {}
-            Ok(Some(Object {
-                kind: Kind::Policy(spec),
+            Ok(Some(CustomObject {
+                kind: ObjectKind::Policy(spec),
                 name,
                 namespace,
             })) => match resolve(&spec) {
                 Err(error) => problems.push(located(document, &error)),
-                Ok(policy) => policies.push(given(document, name, namespace, *spec, policy)),
+                Ok(policy) => policies.push(loaded(document, name, namespace, *spec, policy)),
             },
-            Ok(Some(Object {
-                kind: Kind::System(spec),
+            Ok(Some(CustomObject {
+                kind: ObjectKind::System(spec),
                 name,
                 namespace,
             })) => {
@@ -62,7 +62,7 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
                     interval: said.then(|| Duration::from(spec.observe_interval)),
                     suspended: spec.suspend,
                 };
-                systems.push(System {
+                systems.push(SystemDefinition {
                     document,
                     name,
                     namespace,
@@ -73,7 +73,7 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
     }
     problems.extend(duplicates(documents));
     // Sorting is stable: among equals the order in files stays.
-    policies.sort_by_key(|given| Reverse(given.spec.priority));
+    policies.sort_by_key(|loaded| Reverse(loaded.spec.priority));
     let found = FromFiles {
         system: only_system(&systems, &policies),
         policies,
@@ -81,7 +81,7 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
     (found, problems)
 }
 
-struct System<'d> {
+struct SystemDefinition<'d> {
     document: &'d Document,
     name: String,
     namespace: String,
@@ -89,15 +89,15 @@ struct System<'d> {
 }
 
 /// The system that the policies refer to; where they refer to none, the only one.
-fn only_system(systems: &[System<'_>], policies: &[Given]) -> Result<SystemRules, Problem> {
-    let is_meant = |system: &&System<'_>| {
-        policies.iter().any(|given| {
-            let reference = &given.spec.system_ref;
-            let namespace = reference.namespace.as_ref().unwrap_or(&given.namespace);
+fn only_system(systems: &[SystemDefinition<'_>], policies: &[LoadedPolicy]) -> Result<SystemRules, Problem> {
+    let is_meant = |system: &&SystemDefinition<'_>| {
+        policies.iter().any(|loaded| {
+            let reference = &loaded.spec.system_ref;
+            let namespace = reference.namespace.as_ref().unwrap_or(&loaded.namespace);
             reference.name == system.name && *namespace == system.namespace
         })
     };
-    let mut meant: Vec<&System<'_>> = systems.iter().filter(is_meant).collect();
+    let mut meant: Vec<&SystemDefinition<'_>> = systems.iter().filter(is_meant).collect();
     if meant.is_empty() {
         meant = systems.iter().collect();
     }
@@ -108,14 +108,14 @@ fn only_system(systems: &[System<'_>], policies: &[Given]) -> Result<SystemRules
     }
 }
 
-fn given(
+fn loaded(
     document: &Document,
     name: String,
     namespace: String,
     spec: PlacementPolicySpec,
     policy: Policy,
-) -> Given {
-    Given {
+) -> LoadedPolicy {
+    LoadedPolicy {
         namespace,
         name,
         generation: 0,
@@ -123,7 +123,7 @@ fn given(
         policy,
         past: PlacementPolicyStatus::default(),
         managed: Managed::default(),
-        origin: Origin::File {
+        origin: PolicyOrigin::File {
             path: document.file.clone(),
             line: document.start.line,
         },
@@ -183,25 +183,25 @@ fn limit(document: &Document, field: &str) -> String {
 }
 
 /// The one domain that the policies name.
-pub fn common_domain(policies: &[Given]) -> anyhow::Result<Option<String>> {
+pub fn common_domain(policies: &[LoadedPolicy]) -> anyhow::Result<Option<String>> {
     common(policies, "JetStream domain", |spec| {
         spec.jet_stream_domain.as_ref()
     })
 }
 
 /// The one inbox prefix that the policies name.
-pub fn common_inbox_prefix(policies: &[Given]) -> anyhow::Result<Option<String>> {
+pub fn common_inbox_prefix(policies: &[LoadedPolicy]) -> anyhow::Result<Option<String>> {
     common(policies, "inbox prefix", |spec| spec.inbox_prefix.as_ref())
 }
 
 fn common(
-    policies: &[Given],
+    policies: &[LoadedPolicy],
     what: &str,
     of: impl Fn(&PlacementPolicySpec) -> Option<&String>,
 ) -> anyhow::Result<Option<String>> {
     let mut named = policies
         .iter()
-        .filter_map(|given| Some((given, of(&given.spec)?)));
+        .filter_map(|loaded| Some((loaded, of(&loaded.spec)?)));
     let Some((first, one)) = named.next() else {
         return Ok(None);
     };

@@ -8,7 +8,7 @@ use leeward_api::system::NatsSystemSpec;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::schema::{self, Sort, Wrong};
+use super::schema::{self, SchemaViolation, ViolationKind};
 use crate::input::{self, Document, Problem};
 
 /// Fills the references that may be left out of a file.
@@ -19,9 +19,9 @@ const SYSTEM: &str = "NatsSystem";
 
 /// A custom resource.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct CustomObject {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// Its name.
     pub name: String,
     /// Its namespace; empty where there is none.
@@ -30,7 +30,7 @@ pub struct Object {
 
 /// What an object is.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum ObjectKind {
     /// A policy.
     Policy(Box<PlacementPolicySpec>),
     /// A system.
@@ -64,7 +64,7 @@ pub fn is_ours(document: &Document) -> bool {
 }
 
 /// Reads a document; nothing if it is of another kind, everything that is wrong with it otherwise.
-pub fn read(document: &Document) -> Result<Option<Object>, Vec<Problem>> {
+pub fn read(document: &Document) -> Result<Option<CustomObject>, Vec<Problem>> {
     if !is_ours(document) {
         return Ok(None);
     }
@@ -84,26 +84,28 @@ pub fn read(document: &Document) -> Result<Option<Object>, Vec<Problem>> {
         return Err(problems);
     }
     let kind = if kind == POLICY {
-        Kind::Policy(Box::new(typed(document, &spec)?))
+        ObjectKind::Policy(Box::new(typed(document, &spec)?))
     } else {
-        Kind::System(Box::new(typed(document, &spec)?))
+        ObjectKind::System(Box::new(typed(document, &spec)?))
     };
     let text = |pointer: &str| document.text(pointer).unwrap_or_default().to_owned();
-    Ok(Some(Object {
+    Ok(Some(CustomObject {
         kind,
         name: text("/metadata/name"),
         namespace: text("/metadata/namespace"),
     }))
 }
 
-fn located(document: &Document, wrong: &Wrong) -> Problem {
-    let Wrong { path, text, sort } = wrong;
+fn located(document: &Document, wrong: &SchemaViolation) -> Problem {
+    let SchemaViolation { path, text, sort } = wrong;
     let pointer = input::pointer(path);
     match sort {
-        Sort::Type(expected) if document.value.pointer(&pointer).is_some() => {
+        ViolationKind::Type(expected) if document.value.pointer(&pointer).is_some() => {
             document.mistyped(&pointer, path, expected)
         }
-        Sort::Type(_) | Sort::UnknownField | Sort::Value => document.problem(&pointer, text.clone()),
+        ViolationKind::Type(_) | ViolationKind::UnknownField | ViolationKind::Value => {
+            document.problem(&pointer, text.clone())
+        }
     }
 }
 
@@ -165,8 +167,10 @@ fn identity(document: &Document, kind: &str) -> Vec<Problem> {
 
 /// What is still to be filled in: a policy of it would be about something else. Fields that nobody knows may hold secrets
 /// that only look like that.
-fn placeholders(document: &Document, wrong: &[Wrong]) -> Vec<Problem> {
-    let unknown = wrong.iter().filter(|wrong| wrong.sort == Sort::UnknownField);
+fn placeholders(document: &Document, wrong: &[SchemaViolation]) -> Vec<Problem> {
+    let unknown = wrong
+        .iter()
+        .filter(|wrong| wrong.sort == ViolationKind::UnknownField);
     let mut search = Search {
         document,
         unknown: unknown.map(|wrong| wrong.path.as_str()).collect(),

@@ -12,18 +12,18 @@ use crate::input::{nearest, other_type};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct SchemaViolation {
     /// Where, such as `spec.disruption.budgets[0].max`.
     pub path: String,
     /// What, with the path.
     pub text: String,
     /// What sort of thing that is.
-    pub sort: Sort,
+    pub sort: ViolationKind,
 }
 
 /// Sorts of what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sort {
+pub enum ViolationKind {
     /// The schema has no such field.
     UnknownField,
     /// The value is of another type than this one.
@@ -66,7 +66,7 @@ fn translate(schema: &mut Value) {
 }
 
 /// Everything that is wrong with an object.
-pub fn check(schema: &Value, object: &Value) -> Vec<Wrong> {
+pub fn check(schema: &Value, object: &Value) -> Vec<SchemaViolation> {
     let mut wrong = Vec::new();
     walk(schema, object, "", &mut wrong);
     let is_sound = wrong.is_empty();
@@ -80,7 +80,7 @@ pub fn check(schema: &Value, object: &Value) -> Vec<Wrong> {
     wrong
 }
 
-fn broken(error: &ValidationError) -> Wrong {
+fn broken(error: &ValidationError) -> SchemaViolation {
     let kind = match error.reason.as_deref() {
         Some("FieldValueRequired") => "Required value: ",
         Some("FieldValueForbidden") => "Forbidden: ",
@@ -89,11 +89,11 @@ fn broken(error: &ValidationError) -> Wrong {
     at(&error.field_path, format!("{kind}{}", error.message))
 }
 
-fn at(path: &str, text: impl std::fmt::Display) -> Wrong {
-    Wrong {
+fn at(path: &str, text: impl std::fmt::Display) -> SchemaViolation {
+    SchemaViolation {
         path: path.to_owned(),
         text: format!("{path}: {text}"),
-        sort: Sort::Value,
+        sort: ViolationKind::Value,
     }
 }
 
@@ -134,15 +134,18 @@ pub fn without_nulls(value: &Value) -> Value {
     }
 }
 
-fn walk(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<Wrong>) {
+fn walk(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<SchemaViolation>) {
     if let Some(expected) = expected_type(schema, value) {
         let text = other_type(path, value, &expected);
         let seconds = value.as_u64().filter(|_| is_duration(schema));
         let (text, sort) = match seconds {
-            Some(seconds) => (format!("{text}: write \"{seconds}s\" for seconds"), Sort::Value),
-            None => (text, Sort::Type(expected)),
+            Some(seconds) => (
+                format!("{text}: write \"{seconds}s\" for seconds"),
+                ViolationKind::Value,
+            ),
+            None => (text, ViolationKind::Type(expected)),
         };
-        wrong.push(Wrong {
+        wrong.push(SchemaViolation {
             path: path.to_owned(),
             text,
             sort,
@@ -250,7 +253,7 @@ fn length(schema: &Value, value: &Value) -> Option<String> {
     }
 }
 
-fn walk_fields(schema: &Value, fields: &Map<String, Value>, path: &str, wrong: &mut Vec<Wrong>) {
+fn walk_fields(schema: &Value, fields: &Map<String, Value>, path: &str, wrong: &mut Vec<SchemaViolation>) {
     let inner = |name: &str| {
         if path.is_empty() {
             name.to_owned()
@@ -270,16 +273,16 @@ fn walk_fields(schema: &Value, fields: &Map<String, Value>, path: &str, wrong: &
         match schema["properties"].get(name) {
             Some(schema) => walk(schema, value, &path, wrong),
             None if others.is_object() => walk(others, value, &path, wrong),
-            None => wrong.push(Wrong {
+            None => wrong.push(SchemaViolation {
                 text: unknown_field(&path, name, schema),
                 path,
-                sort: Sort::UnknownField,
+                sort: ViolationKind::UnknownField,
             }),
         }
     }
 }
 
-fn walk_items(schema: &Value, items: &[Value], path: &str, wrong: &mut Vec<Wrong>) {
+fn walk_items(schema: &Value, items: &[Value], path: &str, wrong: &mut Vec<SchemaViolation>) {
     let is_set = schema["x-kubernetes-list-type"] == "set";
     let mut seen = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {

@@ -159,19 +159,19 @@ fn what_only_resolving_finds_has_its_place_too() {
 #[test]
 fn references_may_be_left_out_and_defaults_apply() {
     let found = read_text(&format!("{POLICY}spec: {{mode: Enforce}}\n")).unwrap();
-    let [given] = &found.policies[..] else {
+    let [loaded] = &found.policies[..] else {
         panic!("{found:?}")
     };
-    assert_eq!((given.name.as_str(), given.namespace.as_str()), ("orders", ""));
+    assert_eq!((loaded.name.as_str(), loaded.namespace.as_str()), ("orders", ""));
     assert_eq!(
-        (given.spec.mode, given.spec.home.majority_percent),
+        (loaded.spec.mode, loaded.spec.home.majority_percent),
         (Mode::Enforce, 60)
     );
-    let origin = Origin::File {
+    let origin = PolicyOrigin::File {
         path: "policy.yaml".to_owned(),
         line: 1,
     };
-    assert_eq!(given.origin, origin);
+    assert_eq!(loaded.origin, origin);
     assert_eq!(found.system, Ok(SystemRules::default()));
     assert!(read_text(POLICY).is_ok(), "nothing in it has to be given");
 }
@@ -186,7 +186,7 @@ fn named(name: &str, priority: i32) -> String {
 fn policies_rank_by_priority_and_then_as_they_are_written() {
     let text = named("c", 0) + &named("a", 0) + &named("b", 7);
     let found = read_text(&text).unwrap();
-    let names: Vec<&str> = found.policies.iter().map(|given| given.name.as_str()).collect();
+    let names: Vec<&str> = found.policies.iter().map(|loaded| loaded.name.as_str()).collect();
     assert_eq!(names, ["b", "c", "a"]);
 }
 
@@ -300,12 +300,12 @@ fn the_prefix_of_inboxes_is_the_policies_own() {
 #[test]
 fn without_a_policy_the_defaults_are_for_everything() {
     let found = FromFiles::defaults().unwrap();
-    let [given] = &found.policies[..] else {
+    let [loaded] = &found.policies[..] else {
         panic!("{found:?}")
     };
     assert_eq!(
-        (given.name.as_str(), &given.origin),
-        ("defaults", &Origin::Defaults)
+        (loaded.name.as_str(), &loaded.origin),
+        ("defaults", &PolicyOrigin::Defaults)
     );
-    assert!(given.spec.streams.is_everything());
+    assert!(loaded.spec.streams.is_everything());
 }

@@ -29,15 +29,15 @@ fn limited(disruption: &Value) -> Policy {
 
 fn planned(view: &AccountView, policy: &Policy, history: &History) -> (Evaluation, Plan) {
     let (managed, denied) = (Managed::default(), BTreeSet::new());
-    let circumstances = Circumstances {
+    let eval_context = EvaluationContext {
         now: at(0),
         stale_after: Duration::from_secs(90),
         history,
         managed: &managed,
         denied: &denied,
     };
-    let mut evaluation = evaluate(view, policy, &circumstances);
-    let plan = plan(view, policy, &circumstances, &evaluation);
+    let mut evaluation = evaluate(view, policy, &eval_context);
+    let plan = plan(view, policy, &eval_context, &evaluation);
     evaluation.hold(&plan.held);
     (evaluation, plan)
 }
@@ -125,7 +125,7 @@ fn dependents_with(disruption: &Value) -> Vec<String> {
     let [action] = &plan.actions[..] else {
         panic!("one action: {plan:?}");
     };
-    let Deed::Move(moving) = &action.deed else {
+    let ActionKind::Move(moving) = &action.deed else {
         panic!("a move: {plan:?}");
     };
     moving.dependents.iter().map(ToString::to_string).collect()

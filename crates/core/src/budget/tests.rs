@@ -5,7 +5,9 @@ use leeward_api::vocabulary::ActionType::{self, ConsumerStepDown, StreamPlacemen
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::{Allowance, Budget, BudgetState, Ledger, MAX_KEPT, MAX_SPENT, Most, Selected, Spent, states};
+use super::{
+    Allowance, Budget, BudgetLimit, BudgetState, Ledger, MAX_KEPT, MAX_SPENT, Selected, SpentEntry, states,
+};
 use crate::action_set::ActionSet;
 use crate::names::{AssetName, StreamName};
 use crate::schedule::Schedule;
@@ -24,7 +26,7 @@ fn asset(number: usize) -> AssetName {
     AssetName::stream(StreamName::from(format!("S{number}")))
 }
 
-fn budget(name: &str, actions: &[ActionType], max: Most, per: Option<Duration>) -> Budget {
+fn budget(name: &str, actions: &[ActionType], max: BudgetLimit, per: Option<Duration>) -> Budget {
     Budget {
         name: name.to_owned(),
         actions: ActionSet::of(actions),
@@ -48,26 +50,29 @@ fn state(budget: &Budget, ledger: &Ledger, now: Timestamp) -> BudgetState {
     states(std::slice::from_ref(budget), ledger, SELECTED, now).remove(0)
 }
 
-fn allowed(actions: &[ActionType], max: Most) -> u32 {
+fn allowed(actions: &[ActionType], max: BudgetLimit) -> u32 {
     state(&budget("b", actions, max, None), &Ledger::default(), at(0)).allowed
 }
 
 #[test]
 fn a_percentage_is_of_what_its_actions_act_on_and_rounds_up() {
-    assert_eq!(allowed(&[StreamStepDown], Most::Percent(10)), 4);
-    assert_eq!(allowed(&[StreamStepDown, StreamPlacement], Most::Percent(11)), 5);
-    assert_eq!(allowed(&[ConsumerStepDown], Most::Percent(10)), 11);
-    assert_eq!(allowed(&[], Most::Percent(10)), 15);
-    assert_eq!(allowed(&[], Most::Percent(1)), 2);
-    assert_eq!(allowed(&[], Most::Percent(100)), 145);
-    assert_eq!(allowed(&[], Most::Percent(255)), 145);
-    assert_eq!(allowed(&[], Most::Percent(0)), 0);
-    assert_eq!(allowed(&[], Most::Count(7)), 7);
+    assert_eq!(allowed(&[StreamStepDown], BudgetLimit::Percent(10)), 4);
+    assert_eq!(
+        allowed(&[StreamStepDown, StreamPlacement], BudgetLimit::Percent(11)),
+        5
+    );
+    assert_eq!(allowed(&[ConsumerStepDown], BudgetLimit::Percent(10)), 11);
+    assert_eq!(allowed(&[], BudgetLimit::Percent(10)), 15);
+    assert_eq!(allowed(&[], BudgetLimit::Percent(1)), 2);
+    assert_eq!(allowed(&[], BudgetLimit::Percent(100)), 145);
+    assert_eq!(allowed(&[], BudgetLimit::Percent(255)), 145);
+    assert_eq!(allowed(&[], BudgetLimit::Percent(0)), 0);
+    assert_eq!(allowed(&[], BudgetLimit::Count(7)), 7);
 }
 
 #[test]
 fn a_percentage_of_nothing_allows_nothing_and_one_of_very_many_does_not_overflow() {
-    let percent = budget("b", &[], Most::Percent(100), None);
+    let percent = budget("b", &[], BudgetLimit::Percent(100), None);
     let of = |streams, consumers| {
         let selected = Selected { streams, consumers };
         states(
@@ -84,7 +89,7 @@ fn a_percentage_of_nothing_allows_nothing_and_one_of_very_many_does_not_overflow
 
 #[test]
 fn what_ended_counts_until_the_span_is_over() {
-    let budget = budget("b", &[], Most::Count(3), Some(10 * MINUTE));
+    let budget = budget("b", &[], BudgetLimit::Count(3), Some(10 * MINUTE));
     let ledger = after(&[(StreamStepDown, 0), (StreamPlacement, 60)]);
     let seen = |seconds| {
         let state = state(&budget, &ledger, at(seconds));
@@ -103,8 +108,9 @@ fn what_is_in_flight_counts_with_and_without_a_span_and_only_where_it_is_covered
     ledger.begin(&asset(1), StreamPlacement);
     ledger.begin(&asset(2), ConsumerStepDown);
     assert_eq!(ledger.in_flight(), 2);
-    let used =
-        |actions: &[ActionType], per| state(&budget("b", actions, Most::Count(1), per), &ledger, at(0)).used;
+    let used = |actions: &[ActionType], per| {
+        state(&budget("b", actions, BudgetLimit::Count(1), per), &ledger, at(0)).used
+    };
     assert_eq!(used(&[], None), 2);
     assert_eq!(used(&[], Some(MINUTE)), 2);
     assert_eq!(used(&[StreamPlacement], Some(MINUTE)), 1);
@@ -123,19 +129,19 @@ fn an_operation_that_sent_no_request_leaves_no_trace() {
 
 #[test]
 fn a_budget_without_a_span_forgets_what_ended() {
-    let at_once = budget("b", &[], Most::Count(1), None);
+    let at_once = budget("b", &[], BudgetLimit::Count(1), None);
     assert_eq!(state(&at_once, &after(&[(StreamStepDown, 0)]), at(0)).used, 0);
 }
 
 #[test]
 fn all_budgets_hold_and_the_tightest_of_those_used_up_is_named() {
     let budgets = [
-        budget("wide", &[], Most::Count(3), Some(MINUTE)),
-        budget("moves", &[StreamPlacement], Most::Count(1), Some(MINUTE)),
+        budget("wide", &[], BudgetLimit::Count(3), Some(MINUTE)),
+        budget("moves", &[StreamPlacement], BudgetLimit::Count(1), Some(MINUTE)),
         budget(
             "streams",
             &[StreamPlacement, StreamStepDown],
-            Most::Count(2),
+            BudgetLimit::Count(2),
             None,
         ),
     ];
@@ -156,8 +162,8 @@ fn all_budgets_hold_and_the_tightest_of_those_used_up_is_named() {
 #[test]
 fn what_was_not_taken_is_left_to_others() {
     let budgets = [
-        budget("all", &[], Most::Count(1), None),
-        budget("moves", &[StreamPlacement], Most::Count(0), None),
+        budget("all", &[], BudgetLimit::Count(1), None),
+        budget("moves", &[StreamPlacement], BudgetLimit::Count(0), None),
     ];
     let mut allowance = Allowance::new(&budgets, &Ledger::default(), SELECTED, at(0));
     assert_eq!(allowance.take(StreamPlacement), Err("moves".into()));
@@ -166,7 +172,7 @@ fn what_was_not_taken_is_left_to_others() {
 
 #[test]
 fn a_budget_of_zero_allows_nothing_and_no_budget_limits_nothing() {
-    let none = [budget("none", &[], Most::Count(0), None)];
+    let none = [budget("none", &[], BudgetLimit::Count(0), None)];
     let mut allowance = Allowance::new(&none, &Ledger::default(), SELECTED, at(0));
     assert_eq!(allowance.take(ConsumerStepDown), Err("none".into()));
     let mut free = Allowance::new(&[], &Ledger::default(), SELECTED, at(0));
@@ -175,7 +181,7 @@ fn a_budget_of_zero_allows_nothing_and_no_budget_limits_nothing() {
 
 #[test]
 fn a_schedule_says_when_a_budget_applies_and_its_next_change_is_told() {
-    let mut nightly = budget("night", &[], Most::Count(0), Some(10 * MINUTE));
+    let mut nightly = budget("night", &[], BudgetLimit::Count(0), Some(10 * MINUTE));
     nightly.schedule = Some(Schedule::parse("0 22 * * *", None, 60 * MINUTE).unwrap());
     let noon = at(12 * 3600);
     let opens = at(22 * 3600);
@@ -192,7 +198,7 @@ fn a_schedule_says_when_a_budget_applies_and_its_next_change_is_told() {
 
 #[test]
 fn a_budget_that_became_tighter_than_what_was_done_allows_nothing_until_enough_is_over() {
-    let budgets = [budget("b", &[], Most::Count(1), Some(MINUTE))];
+    let budgets = [budget("b", &[], BudgetLimit::Count(1), Some(MINUTE))];
     let ledger = after(&[(StreamStepDown, 0), (StreamStepDown, 10), (StreamStepDown, 20)]);
     let take = |seconds| Allowance::new(&budgets, &ledger, SELECTED, at(seconds)).take(StreamStepDown);
     assert!(take(30).is_err() && take(60).is_err() && take(79).is_err());
@@ -219,7 +225,7 @@ fn a_status_tells_whole_seconds_and_never_an_earlier_one() {
             Timestamp::from_millisecond(milliseconds).unwrap(),
         );
     }
-    let entry = |seconds, count| Spent {
+    let entry = |seconds, count| SpentEntry {
         at: at(seconds),
         action: StreamStepDown,
         count,
@@ -233,7 +239,7 @@ fn too_many_entries_are_told_as_fewer_younger_ones_of_the_same_action() {
     ended.push((StreamPlacement, 1));
     let spent = after(&ended).spent();
     assert_eq!(spent.len(), MAX_SPENT);
-    let entry = |action, seconds, count| Spent {
+    let entry = |action, seconds, count| SpentEntry {
         at: at(seconds),
         action,
         count,
@@ -245,8 +251,8 @@ fn too_many_entries_are_told_as_fewer_younger_ones_of_the_same_action() {
 
 #[test]
 fn a_ledger_that_is_never_pruned_stays_bounded() {
-    let entries: Vec<Spent> = (0..5000)
-        .map(|seconds| Spent {
+    let entries: Vec<SpentEntry> = (0..5000)
+        .map(|seconds| SpentEntry {
             at: at(seconds),
             action: StreamStepDown,
             count: 1,
@@ -254,7 +260,7 @@ fn a_ledger_that_is_never_pruned_stays_bounded() {
         .collect();
     let ledger = Ledger::restore(&entries);
     assert_eq!(ledger.spent.len(), MAX_KEPT);
-    let whole = budget("b", &[], Most::Count(1), Some(100_000 * MINUTE));
+    let whole = budget("b", &[], BudgetLimit::Count(1), Some(100_000 * MINUTE));
     assert_eq!(state(&whole, &ledger, at(5000)).used, 5000);
 }
 
@@ -273,8 +279,8 @@ fn any_action() -> impl Strategy<Value = ActionType> {
 fn any_budget() -> impl Strategy<Value = Budget> {
     let actions = subsequence(vec![ConsumerStepDown, StreamStepDown, StreamPlacement], 0..=3);
     let max = prop_oneof![
-        (0_u32..8).prop_map(Most::Count),
-        (0_u8..12).prop_map(Most::Percent)
+        (0_u32..8).prop_map(BudgetLimit::Count),
+        (0_u8..12).prop_map(BudgetLimit::Percent)
     ];
     let per = proptest::option::of((0_u64..600).prop_map(Duration::from_secs));
     let cron = select(vec!["*/7 * * * *", "0 * * * *"]);
@@ -410,8 +416,8 @@ proptest! {
             .prop_flat_map(|ended| (Just(ended.clone()), Just(ended).prop_shuffle())),
     ) {
         prop_assert_eq!(after(&ended), after(&shuffled));
-        let entries = |ended: &[(ActionType, i64)]| -> Vec<Spent> {
-            ended.iter().map(|(action, seconds)| Spent { at: at(*seconds), action: *action, count: 1 }).collect()
+        let entries = |ended: &[(ActionType, i64)]| -> Vec<SpentEntry> {
+            ended.iter().map(|(action, seconds)| SpentEntry { at: at(*seconds), action: *action, count: 1 }).collect()
         };
         prop_assert_eq!(Ledger::restore(&entries(&ended)), Ledger::restore(&entries(&shuffled)));
         prop_assert_eq!(Ledger::restore(&entries(&ended)), after(&shuffled));

@@ -9,7 +9,7 @@ use crate::topology::{ServerDetails, Topology, TopologyKey};
 
 /// A placement under a topology key, among the servers if they are known.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct PlacementMatch<'a> {
     placement: &'a Placement,
     key: &'a TopologyKey,
     topology: Option<&'a Topology>,
@@ -17,12 +17,12 @@ pub(super) struct Place<'a> {
 
 /// Names that no server has.
 #[derive(Debug, Default)]
-pub(super) struct Unknown<'a> {
+pub(super) struct UnknownNames<'a> {
     pub(super) tags: Vec<&'a Tag>,
     pub(super) cluster: Option<&'a ClusterName>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> PlacementMatch<'a> {
     pub(super) fn new(
         placement: &'a Placement,
         key: &'a TopologyKey,
@@ -79,7 +79,7 @@ impl<'a> Place<'a> {
     }
 
     /// Names that no server has. Not decided where there are names, and servers that may have them.
-    pub(super) fn unknown(&self) -> Result<Unknown<'a>, Undecided> {
+    pub(super) fn unknown(&self) -> Result<UnknownNames<'a>, Undecided> {
         let carried = |tag: &Tag| self.known().any(|server| carries(server, tag.as_str()));
         let wanted = |tag: &&Tag| !tag.as_str().starts_with('!');
         let tags: Vec<&Tag> = self
@@ -94,7 +94,7 @@ impl<'a> Place<'a> {
         if (cluster.is_some() || !tags.is_empty()) && !self.all_known() {
             return Err(Undecided::ServersUnknown);
         }
-        Ok(Unknown { tags, cluster })
+        Ok(UnknownNames { tags, cluster })
     }
 
     fn named(&self) -> BTreeSet<Location> {

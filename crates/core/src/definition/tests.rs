@@ -57,7 +57,7 @@ fn moving(mut spec: Value) -> Value {
 fn judged(
     spec: Value,
     placement: Option<Placement>,
-    known: &Known<'_>,
+    known: &KnownSystem<'_>,
 ) -> (Vec<DefinitionRule>, Vec<Undecided>) {
     let judgement = judge_stream(&placed(placement), &policy(spec), known);
     assert!(judgement.selected && !judgement.opted_out);
@@ -65,15 +65,15 @@ fn judged(
     (rules, judgement.undecided)
 }
 
-fn home(location: &str) -> Known<'static> {
-    Known {
+fn home(location: &str) -> KnownSystem<'static> {
+    KnownSystem {
         home: Some(location.into()),
         topology: None,
     }
 }
 
-fn live<'a>(location: &str, topology: &'a Topology) -> Known<'a> {
-    Known {
+fn live<'a>(location: &str, topology: &'a Topology) -> KnownSystem<'a> {
+    KnownSystem {
         home: Some(location.into()),
         topology: Some(topology),
     }
@@ -116,7 +116,7 @@ fn no_placement_an_empty_one_and_one_of_other_tags_leave_the_location_open() {
 fn an_open_location_is_found_without_knowing_home() {
     assert_eq!(
         (vec![LocationOpen], vec![]),
-        judged(by_cluster(), None, &Known::default())
+        judged(by_cluster(), None, &KnownSystem::default())
     );
 }
 
@@ -152,7 +152,7 @@ fn p6_what_names_no_location_is_not_open_while_servers_may_decide_it() {
     let without_servers = judged(by_region(), not_europe(), &home("region:us-east"));
     assert_eq!((vec![], vec![Undecided::LocationUnknown]), without_servers);
     let somewhere = placement(Some("c9"), &[]);
-    let offline = judged(by_region(), somewhere.clone(), &Known::default());
+    let offline = judged(by_region(), somewhere.clone(), &KnownSystem::default());
     assert_eq!(undecided, offline);
 
     let mut servers = stretched().servers().to_vec();
@@ -198,7 +198,7 @@ fn where_home_is_not_known_it_is_not_taken_for_another() {
     let expected = (vec![], vec![Undecided::HomeUnknown, Undecided::ServersUnknown]);
     assert_eq!(
         expected,
-        judged(moving(by_cluster()), elsewhere, &Known::default())
+        judged(moving(by_cluster()), elsewhere, &KnownSystem::default())
     );
 }
 
@@ -280,28 +280,28 @@ fn what_is_opted_out_or_not_selected_has_no_findings() {
     definition
         .metadata
         .insert("leeward.dev/ignore".into(), "true".into());
-    let judgement = judge_stream(&definition, &policy(by_cluster()), &Known::default());
+    let judgement = judge_stream(&definition, &policy(by_cluster()), &KnownSystem::default());
     assert_eq!(
-        Judgement {
+        DefinitionReport {
             selected: true,
             opted_out: true,
-            ..Judgement::default()
+            ..DefinitionReport::default()
         },
         judgement
     );
     let others = policy(json!({"streams": {"include": ["OTHER-*"]}}));
     assert_eq!(
-        Judgement::default(),
-        judge_stream(&placed(None), &others, &Known::default())
+        DefinitionReport::default(),
+        judge_stream(&placed(None), &others, &KnownSystem::default())
     );
     let marked = policy(json!({"streams": {"metadata": {"team": "a"}}}));
-    assert!(!judge_stream(&placed(None), &marked, &Known::default()).selected);
+    assert!(!judge_stream(&placed(None), &marked, &KnownSystem::default()).selected);
     let _ = definition
         .metadata
         .insert("leeward.dev/ignore".into(), "false".into());
     assert_eq!(
         1,
-        judge_stream(&definition, &policy(by_cluster()), &Known::default())
+        judge_stream(&definition, &policy(by_cluster()), &KnownSystem::default())
             .findings
             .len()
     );
@@ -403,9 +403,9 @@ fn without_a_live_system_the_first_preference_that_may_be_home_is_home() {
     };
     assert_eq!(
         Some(Location::from("b")),
-        Known::offline(&preferred("Preferred")).home
+        KnownSystem::offline(&preferred("Preferred")).home
     );
-    assert_eq!(None, Known::offline(&preferred("ClientMajority")).home);
+    assert_eq!(None, KnownSystem::offline(&preferred("ClientMajority")).home);
 }
 
 #[test]

@@ -4,9 +4,9 @@ use leeward_api::vocabulary::FindingReason;
 
 use super::amounts;
 use crate::demand::Home;
-use crate::evaluate::{AssetIx, Circumstances, Cure, Evaluation};
+use crate::evaluate::{AssetIx, Cure, Evaluation, EvaluationContext};
 use crate::policy::Policy;
-use crate::safety::{Ground, is_moving};
+use crate::safety::{SafetyContext, is_moving};
 use crate::snapshot::{AccountView, Consumer, Peer, RaftGroup, Storage, Stream};
 use crate::target::{Shortage, TargetError};
 use crate::topology::ServerIx;
@@ -15,21 +15,21 @@ use crate::topology::ServerIx;
 const MOST_NAMED: usize = 3;
 
 /// A held asset, and what its reason is about: of a consumer that follows its stream, the stream.
-pub(super) struct Held<'a> {
+pub(super) struct HeldAsset<'a> {
     view: &'a AccountView,
     policy: &'a Policy,
-    circumstances: &'a Circumstances<'a>,
+    eval_context: &'a EvaluationContext<'a>,
     evaluation: &'a Evaluation,
     stream: &'a Stream,
     consumer: Option<&'a Consumer>,
     moves: bool,
 }
 
-impl<'a> Held<'a> {
+impl<'a> HeldAsset<'a> {
     pub(super) fn new(
         view: &'a AccountView,
         policy: &'a Policy,
-        circumstances: &'a Circumstances<'a>,
+        eval_context: &'a EvaluationContext<'a>,
         evaluation: &'a Evaluation,
         asset: AssetIx,
         cure: Cure,
@@ -42,7 +42,7 @@ impl<'a> Held<'a> {
         Some(Self {
             view,
             policy,
-            circumstances,
+            eval_context,
             evaluation,
             stream,
             consumer,
@@ -51,7 +51,7 @@ impl<'a> Held<'a> {
     }
 
     /// The reason, in this case and in general.
-    pub(super) fn text(&self, ground: Option<&Ground<'_>>, reason: FindingReason) -> String {
+    pub(super) fn text(&self, safety_context: Option<&SafetyContext<'_>>, reason: FindingReason) -> String {
         let waits_for_family = self.moves
             && matches!(
                 reason,
@@ -59,10 +59,10 @@ impl<'a> Held<'a> {
             )
             && !is_moving(self.stream);
         if waits_for_family {
-            return self.waits_for(ground);
+            return self.waits_for(safety_context);
         }
         let meaning = reason.explanation();
-        match self.detail(ground, reason) {
+        match self.detail(safety_context, reason) {
             Some(detail) => format!("{detail}. {meaning}"),
             None => meaning.to_owned(),
         }
@@ -72,24 +72,24 @@ impl<'a> Held<'a> {
         clippy::wildcard_enum_match_arm,
         reason = "a reason without details of its own is explained by its meaning"
     )]
-    fn detail(&self, ground: Option<&Ground<'_>>, reason: FindingReason) -> Option<String> {
+    fn detail(&self, safety_context: Option<&SafetyContext<'_>>, reason: FindingReason) -> Option<String> {
         match reason {
             FindingReason::TargetLagging => {
-                let ground = ground?;
-                self.name_peers("not caught up", |peer| !ground.healthy(peer))
+                let safety_context = safety_context?;
+                self.name_peers("not caught up", |peer| !safety_context.healthy(peer))
             }
             FindingReason::QuorumAtRisk => self.name_peers("offline", |peer| peer.offline),
             FindingReason::ManagedElsewhere => {
-                let owner = self.circumstances.managed.owner(&self.stream.name)?;
+                let owner = self.eval_context.managed.owner(&self.stream.name)?;
                 Some(format!("its configuration belongs to {owner}"))
             }
             FindingReason::BytesOverLimit => self.bytes_over_limit(),
-            FindingReason::StallTooLong => self.stall_too_long(ground?),
+            FindingReason::StallTooLong => self.stall_too_long(safety_context?),
             FindingReason::AckPendingHigh => self.ack_pending_high(),
             FindingReason::PinnedClient => self.pinned_client(),
             FindingReason::RecentlyElected => Some(self.recently_elected()),
-            FindingReason::ServerJustStarted => self.server_just_started(ground?),
-            FindingReason::NotEnoughServers | FindingReason::NoCapacity => self.no_target(ground?),
+            FindingReason::ServerJustStarted => self.server_just_started(safety_context?),
+            FindingReason::NotEnoughServers | FindingReason::NoCapacity => self.no_target(safety_context?),
             FindingReason::Stabilizing => self.stabilizing(),
             _ => None,
         }
@@ -123,11 +123,11 @@ impl<'a> Held<'a> {
         ))
     }
 
-    fn stall_too_long(&self, ground: &Ground<'_>) -> Option<String> {
+    fn stall_too_long(&self, safety_context: &SafetyContext<'_>) -> Option<String> {
         let most = self.policy.actions.stream_placement.as_ref()?.max_stall;
         Some(format!(
             "a move blocks writes for about {} ({}), actions.streamPlacement.maxStall is {}",
-            amounts::about(ground.move_cost(self.stream).stall),
+            amounts::about(safety_context.move_cost(self.stream).stall),
             amounts::stalling_servers(),
             amounts::about(most),
         ))
@@ -166,14 +166,16 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn server_just_started(&self, ground: &Ground<'_>) -> Option<String> {
+    fn server_just_started(&self, safety_context: &SafetyContext<'_>) -> Option<String> {
         let young: Vec<&str> = if self.moves {
             let all = self.view.topology.indices();
-            let home = all.filter(|server| ground.is_home(*server) && ground.just_started(*server));
+            let home =
+                all.filter(|server| safety_context.is_home(*server) && safety_context.just_started(*server));
             home.filter_map(|server| self.name(server)).collect()
         } else {
             let peers = self.group().peers.iter().map(|peer| peer.server);
-            let home = peers.filter(|server| ground.is_home(*server) && ground.just_started(*server));
+            let home = peers
+                .filter(|server| safety_context.is_home(*server) && safety_context.just_started(*server));
             home.filter_map(|server| self.name(server)).collect()
         };
         let quiet = amounts::about(self.policy.disruption.gates.quiet_after_server_start);
@@ -183,9 +185,9 @@ impl<'a> Held<'a> {
         })
     }
 
-    fn no_target(&self, ground: &Ground<'_>) -> Option<String> {
+    fn no_target(&self, safety_context: &SafetyContext<'_>) -> Option<String> {
         let replicas = self.stream.replicas;
-        match ground.move_target(self.stream) {
+        match safety_context.move_target(self.stream) {
             Ok(_) => Some("what moves before it takes the room".to_owned()),
             Err(TargetError::NoServersMatch) => None,
             Err(TargetError::NotEnoughServers { matching, unique_tag }) => {
@@ -215,10 +217,10 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn waits_for(&self, ground: Option<&Ground<'_>>) -> String {
-        let moving: Vec<&str> = ground
+    fn waits_for(&self, safety_context: Option<&SafetyContext<'_>>) -> String {
+        let moving: Vec<&str> = safety_context
             .into_iter()
-            .flat_map(|ground| ground.moving_relatives(self.stream))
+            .flat_map(|safety_context| safety_context.moving_relatives(self.stream))
             .take(MOST_NAMED)
             .map(|stream| stream.name.as_str())
             .collect();

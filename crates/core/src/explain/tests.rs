@@ -9,7 +9,7 @@ use crate::evaluate::{AssetIx, Managed, evaluate};
 use crate::fixtures::{at, clients, consumer, policy, stream, stretched, view};
 use crate::history::History;
 use crate::snapshot::Stream;
-use crate::topology::{Resource, Room, ServerIx, Topology, Version};
+use crate::topology::{JetStreamCapacity, Resource, ServerIx, Topology, Version};
 
 struct Said {
     verdict: Verdict,
@@ -38,21 +38,21 @@ impl Said {
         let mut spec = self.policy;
         spec["topology"] = json!({"key": "ServerTag", "tagPrefix": "region:"});
         let policy = policy(spec);
-        let circumstances = Circumstances {
+        let eval_context = EvaluationContext {
             now: at(0),
             stale_after: Duration::from_secs(90),
             history: &History::default(),
             managed: &self.managed,
             denied: &BTreeSet::new(),
         };
-        let evaluation = evaluate(&view, &policy, &circumstances);
+        let evaluation = evaluate(&view, &policy, &eval_context);
         let finding = Finding {
             asset: self.asset,
             leader: Some(ServerIx(3)),
             verdict: self.verdict,
             gain: 0.0,
         };
-        explain(&view, &policy, &circumstances, &evaluation, &finding)
+        explain(&view, &policy, &eval_context, &evaluation, &finding)
     }
 }
 
@@ -262,7 +262,7 @@ fn servers_that_just_started_are_named_among_the_peers_or_for_a_move_in_all_of_h
 
 #[test]
 fn missing_room_is_told_by_server_with_what_it_lacks() {
-    let room = |file: u64, ha_assets: u64| Room {
+    let room = |file: u64, ha_assets: u64| JetStreamCapacity {
         file: Resource {
             limit: file,
             used: 0,
@@ -270,7 +270,7 @@ fn missing_room_is_told_by_server_with_what_it_lacks() {
         },
         ha_assets,
         max_ha_assets: Some(10),
-        ..Room::default()
+        ..JetStreamCapacity::default()
     };
     let of = |topology: Topology| {
         let mut full = held_move(FindingReason::NoCapacity);
@@ -300,9 +300,9 @@ fn missing_room_is_told_by_server_with_what_it_lacks() {
 fn too_few_servers_are_counted() {
     let mut few = held_move(FindingReason::NotEnoughServers);
     few.topology = changed(|details| {
-        details.room = Some(Room {
+        details.room = Some(JetStreamCapacity {
             unique_tag: Some("rack:".to_owned()),
-            ..Room::default()
+            ..JetStreamCapacity::default()
         });
     });
     let text = few.of(abroad);

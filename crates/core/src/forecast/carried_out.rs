@@ -10,13 +10,13 @@ use jiff::Timestamp;
 
 use self::choice::{choose, fill};
 use crate::names::{AssetName, ServerName};
-use crate::plan::{Action, Aim, Deed, Move, StepDown};
+use crate::plan::{Action, ActionKind, Move, StepDown, Successor};
 use crate::snapshot::{AccountView, Peer, RaftGroup, Stream};
 use crate::topology::{Server, ServerIx, Topology};
 
 /// An action that stayed undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct SimulatedRefusal {
     /// Its asset.
     pub asset: AssetName,
     /// Why.
@@ -50,25 +50,25 @@ pub enum Refusal {
 }
 
 /// Carries out actions, in order; new leaders lead since then. Gives those that stayed undone.
-pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestamp) -> Vec<Refused> {
+pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestamp) -> Vec<SimulatedRefusal> {
     let topology = Arc::clone(&view.topology);
     let mut servers: Option<Vec<Server>> = None;
     let mut refused = Vec::new();
     for action in actions {
         let done = match (stream_of(view, &action.asset), &action.deed) {
             (None, _) => Err(Refusal::NoAsset),
-            (Some(stream), Deed::StepDown(step_down)) => {
+            (Some(stream), ActionKind::StepDown(step_down)) => {
                 let group = group_of(stream, &action.asset);
                 hand_over(&topology, group, step_down, led_since)
             }
-            (Some(stream), Deed::Move(moving)) => {
+            (Some(stream), ActionKind::Move(moving)) => {
                 let servers = servers.get_or_insert_with(|| topology.servers().to_vec());
                 relocate(servers, topology.meta_leader.as_ref(), stream, moving, led_since)
             }
         };
         if let Err(why) = done {
             let asset = action.asset.clone();
-            refused.push(Refused { asset, why });
+            refused.push(SimulatedRefusal { asset, why });
         }
     }
     if let Some(servers) = servers {
@@ -104,10 +104,10 @@ fn hand_over(
     led_since: Timestamp,
 ) -> Result<(), Refusal> {
     let group = group.ok_or(Refusal::NoAsset)?;
-    let taker = match &step_down.aim {
-        Aim::Peer(server) => Some(server),
+    let taker = match &step_down.successor {
+        Successor::Peer(server) => Some(server),
         // The lucky case: the servers happen to choose a peer in home.
-        Aim::Anyone => step_down.home_peers.first(),
+        Successor::Anyone => step_down.home_peers.first(),
     };
     let taker = taker.and_then(|server| topology.find(server.as_str()));
     let member = taker.filter(|taker| group.peers.iter().any(|peer| peer.server == *taker));

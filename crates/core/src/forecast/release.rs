@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use leeward_api::vocabulary::FindingReason;
 
 use crate::demand::{Home, later};
-use crate::evaluate::{AssetIx, Circumstances, Cure, Evaluation, Finding, Verdict, asset_name};
+use crate::evaluate::{AssetIx, Cure, Evaluation, EvaluationContext, Finding, Verdict, asset_name};
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
@@ -33,11 +33,11 @@ pub(super) fn passes(reason: FindingReason) -> bool {
 pub(super) fn next(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
     gates_from: Timestamp,
 ) -> Option<Timestamp> {
-    let now = circumstances.now;
+    let now = eval_context.now;
     let mut times = Vec::new();
     if let Some(Home::Stabilizing { until, .. }) = &evaluation.home {
         times.push(*until);
@@ -50,7 +50,7 @@ pub(super) fn next(
         };
         let asset = deciding(finding, cure);
         if reason == FindingReason::CoolingDown {
-            times.extend(cooled(view, policy, circumstances, asset));
+            times.extend(cooled(view, policy, eval_context, asset));
         } else if reason == FindingReason::RecentlyElected {
             elected = elected
                 .into_iter()
@@ -65,7 +65,7 @@ pub(super) fn next(
     let gates = elected.into_iter().chain(started).min();
     times.extend(gates.map(|time| time.max(gates_from)));
     if limited {
-        times.extend(Limits::new(policy, circumstances.history, evaluation, now).next_change);
+        times.extend(Limits::new(policy, eval_context.history, evaluation, now).next_change);
     }
     times.into_iter().filter(|time| *time > now).min()
 }
@@ -81,10 +81,10 @@ fn deciding(finding: &Finding, cure: Cure) -> AssetIx {
 fn cooled(
     view: &AccountView,
     policy: &Policy,
-    circumstances: &Circumstances<'_>,
+    eval_context: &EvaluationContext<'_>,
     asset: AssetIx,
 ) -> Option<Timestamp> {
-    let Circumstances { now, history, .. } = circumstances;
+    let EvaluationContext { now, history, .. } = eval_context;
     history.cooling_until(&asset_name(view, asset)?, &policy.disruption, *now)
 }
 

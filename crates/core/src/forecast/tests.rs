@@ -50,16 +50,16 @@ fn by_cluster(disruption: Value) -> Policy {
 }
 
 fn foretold_with(view: &AccountView, policy: &Policy, history: &History) -> Forecast {
-    let circumstances = Circumstances {
+    let eval_context = EvaluationContext {
         now: at(0),
         stale_after: STALE_AFTER,
         history,
         managed: &Managed::default(),
         denied: &BTreeSet::new(),
     };
-    let evaluation = evaluate(view, policy, &circumstances);
-    let forecast = forecast(view, policy, &circumstances, &evaluation);
-    let planned = plan(view, policy, &circumstances, &evaluation).actions;
+    let evaluation = evaluate(view, policy, &eval_context);
+    let forecast = forecast(view, policy, &eval_context, &evaluation);
+    let planned = plan(view, policy, &eval_context, &evaluation).actions;
     if !planned.is_empty() {
         assert_eq!(planned, forecast.waves[0].actions);
         assert_eq!(at(0), forecast.waves[0].at);
@@ -73,13 +73,13 @@ fn foretold(view: &AccountView, policy: &Policy) -> Forecast {
 
 /// Seconds from now, and how many actions.
 fn sizes(forecast: &Forecast) -> Vec<(i64, usize)> {
-    let seconds = |wave: &Wave| wave.at.duration_since(at(0)).as_secs();
+    let seconds = |wave: &ActionBatch| wave.at.duration_since(at(0)).as_secs();
     let waves = forecast.waves.iter();
     waves.map(|wave| (seconds(wave), wave.actions.len())).collect()
 }
 
 fn names(forecast: &Forecast) -> Vec<Vec<String>> {
-    let of = |wave: &Wave| {
+    let of = |wave: &ActionBatch| {
         wave.actions
             .iter()
             .map(|action| action.asset.stream.to_string())

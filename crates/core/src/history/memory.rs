@@ -13,7 +13,7 @@ use leeward_api::policy_status::{
 
 use super::{AssetHistory, History, MOST_UNDONE};
 use crate::breaker::Breaker;
-use crate::budget::{Ledger, Spent};
+use crate::budget::{Ledger, SpentEntry};
 use crate::demand::{SettledHome, elapsed, later};
 use crate::names::{AssetName, Location};
 use crate::policy::Disruption;
@@ -68,7 +68,7 @@ impl History {
     /// a clock that was wrong once, counts as now: else what it limits would never end.
     pub fn restore(status: &PlacementPolicyStatus, reset_token: Option<&str>, now: Timestamp) -> Self {
         let memory = status.memory.clone().unwrap_or_default();
-        let spent: Vec<Spent> = memory.spent.iter().map(|one| spent(one, now)).collect();
+        let spent: Vec<SpentEntry> = memory.spent.iter().map(|one| spent(one, now)).collect();
         let mut history = Self {
             ledger: Ledger::restore(&spent),
             breaker: breaker(status, now),
@@ -138,8 +138,8 @@ fn past(asset: &RememberedAsset, now: Timestamp) -> AssetHistory {
     }
 }
 
-fn spent(spent: &SpentBudget, now: Timestamp) -> Spent {
-    Spent {
+fn spent(spent: &SpentBudget, now: Timestamp) -> SpentEntry {
+    SpentEntry {
         at: spent.time.0.min(now),
         action: spent.action,
         count: u32::try_from(spent.count).unwrap_or(u32::MAX),

@@ -15,8 +15,8 @@ fn rules() -> Disruption {
     policy(json!({})).disruption
 }
 
-fn ended(name: &str, result: ActionResult, requests: u32, second: u64) -> Ended {
-    Ended {
+fn ended(name: &str, result: ActionResult, requests: u32, second: u64) -> EndedOperation {
+    EndedOperation {
         asset: asset(name),
         result,
         reason: None,
@@ -26,9 +26,9 @@ fn ended(name: &str, result: ActionResult, requests: u32, second: u64) -> Ended 
     }
 }
 
-fn moved(name: &str, to: &str, bytes: u64, took: Duration, second: u64) -> Ended {
-    Ended {
-        moved: Some(Moved {
+fn moved(name: &str, to: &str, bytes: u64, took: Duration, second: u64) -> EndedOperation {
+    EndedOperation {
+        moved: Some(MoveRecord {
             to: to.into(),
             bytes,
             took,
@@ -37,7 +37,7 @@ fn moved(name: &str, to: &str, bytes: u64, took: Duration, second: u64) -> Ended
     }
 }
 
-fn after(all: &[Ended]) -> History {
+fn after(all: &[EndedOperation]) -> History {
     let mut history = History::default();
     for ended in all {
         history.record(ended, &rules());
@@ -97,7 +97,7 @@ fn an_operation_without_a_request_leaves_no_trace() {
         history.begin(&asset("S"), ActionType::StreamStepDown);
         assert_eq!(history.ledger.in_flight(), 1);
         let news = history.record(&ended("S", result, 0, 10), &rules());
-        assert_eq!(news, BreakerNews::None);
+        assert_eq!(news, BreakerTransition::None);
         assert_eq!(history, History::default(), "{result}");
     }
 }
@@ -377,7 +377,7 @@ fn a_stream_that_lies_elsewhere_because_home_changed_was_undone_by_nobody() {
 
 #[test]
 fn an_operation_that_ends_contested_counts_as_undone() {
-    let contested = Ended {
+    let contested = EndedOperation {
         reason: Some(FindingReason::Contested),
         ..ended("S", ActionResult::Failed, 1, 10)
     };
@@ -398,7 +398,7 @@ fn what_a_move_copied_a_second_is_remembered_from_moves_worth_measuring_that_suc
         Some(10 << 20),
         "small ones tell of elections"
     );
-    let slow = Ended {
+    let slow = EndedOperation {
         result: ActionResult::TimedOut,
         ..moved("S", "us", 1 << 40, second, 2)
     };
@@ -416,23 +416,26 @@ fn the_breaker_hears_of_failures_and_not_of_hand_overs_that_missed() {
     let mut history = History::default();
     let mut tell = |result, second| history.record(&ended("S", result, 1, second), &rules());
     for second in 0..50 {
-        assert_eq!(tell(ActionResult::Missed, second), BreakerNews::None);
-        assert_eq!(tell(ActionResult::Abandoned, second), BreakerNews::None);
+        assert_eq!(tell(ActionResult::Missed, second), BreakerTransition::None);
+        assert_eq!(tell(ActionResult::Abandoned, second), BreakerTransition::None);
     }
-    assert_eq!(tell(ActionResult::Failed, 60), BreakerNews::None);
-    assert_eq!(tell(ActionResult::TimedOut, 61), BreakerNews::None);
-    assert_eq!(tell(ActionResult::Succeeded, 62), BreakerNews::None);
-    assert_eq!(tell(ActionResult::Stalled, 63), BreakerNews::Opened);
+    assert_eq!(tell(ActionResult::Failed, 60), BreakerTransition::None);
+    assert_eq!(tell(ActionResult::TimedOut, 61), BreakerTransition::None);
+    assert_eq!(tell(ActionResult::Succeeded, 62), BreakerTransition::None);
+    assert_eq!(tell(ActionResult::Stalled, 63), BreakerTransition::Opened);
     assert_eq!(
         tell(ActionResult::Failed, 64),
-        BreakerNews::None,
+        BreakerTransition::None,
         "it is open already"
     );
     assert_eq!(
         tell(ActionResult::Succeeded, 65),
-        BreakerNews::None,
+        BreakerTransition::None,
         "begun before it opened"
     );
-    assert_eq!(tell(ActionResult::Failed, 63 + 3600), BreakerNews::Opened);
-    assert_eq!(tell(ActionResult::Succeeded, 63 + 7200), BreakerNews::Closed);
+    assert_eq!(tell(ActionResult::Failed, 63 + 3600), BreakerTransition::Opened);
+    assert_eq!(
+        tell(ActionResult::Succeeded, 63 + 7200),
+        BreakerTransition::Closed
+    );
 }

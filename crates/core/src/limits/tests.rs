@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::evaluate::{Circumstances, Managed, evaluate};
+use crate::evaluate::{EvaluationContext, Managed, evaluate};
 use crate::fixtures::{asset, at, clients, ix, policy, stream, stretched, view};
 use crate::plan::plan;
 
@@ -22,15 +22,15 @@ fn limits(disruption: &Value, history: &History) -> Limits {
         "disruption": disruption,
     }));
     let (managed, denied) = (Managed::default(), BTreeSet::new());
-    let circumstances = Circumstances {
+    let eval_context = EvaluationContext {
         now: at(0),
         stale_after: Duration::from_secs(90),
         history,
         managed: &managed,
         denied: &denied,
     };
-    let mut evaluation = evaluate(&view, &policy, &circumstances);
-    let plan = plan(&view, &policy, &circumstances, &evaluation);
+    let mut evaluation = evaluate(&view, &policy, &eval_context);
+    let plan = plan(&view, &policy, &eval_context, &evaluation);
     evaluation.hold(&plan.held);
     Limits::new(&policy, history, &evaluation, at(0))
 }

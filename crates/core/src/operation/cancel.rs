@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leeward_api::vocabulary::ActionResult;
 
-use super::{Outcome, Reading, Sighting, verify};
+use super::{AssetInfo, Outcome, ReadResult, verify};
 use crate::names::ServerName;
 use crate::target::MoveTarget;
 
@@ -18,19 +18,19 @@ pub const CANCEL_TIMEOUT: Duration = Duration::from_mins(3);
 pub fn after_cancel(
     target: &MoveTarget,
     lay_on: &[ServerName],
-    sighting: &Sighting,
+    read_result: &ReadResult,
     overdue: &Outcome,
 ) -> Option<Outcome> {
-    let reading = match sighting {
-        Sighting::Seen(reading) => reading,
-        Sighting::Gone => {
+    let reading = match read_result {
+        ReadResult::Seen(reading) => reading,
+        ReadResult::Gone => {
             return Some(Outcome::new(
                 ActionResult::Abandoned,
                 None,
                 "it was deleted meanwhile",
             ));
         }
-        Sighting::Unanswered => return None,
+        ReadResult::Unanswered => return None,
     };
     verify::done(target, reading).or_else(|| {
         is_back(target, lay_on, reading).then(|| {
@@ -53,7 +53,7 @@ pub fn left_to_the_servers(overdue: Outcome, why: &str) -> Outcome {
     }
 }
 
-fn is_back(target: &MoveTarget, lay_on: &[ServerName], reading: &Reading) -> bool {
+fn is_back(target: &MoveTarget, lay_on: &[ServerName], reading: &AssetInfo) -> bool {
     let before: BTreeSet<&ServerName> = lay_on.iter().collect();
     let now: BTreeSet<&ServerName> = reading.peers.iter().map(|peer| &peer.server).collect();
     !reading.is_moving()

@@ -2,17 +2,17 @@
 
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 
-use super::{Before, Outcome, PeerReading, Progress, Reading, Sighting, VerifyLimits};
+use super::{AssetInfo, Outcome, PeerInfo, Preflight, Progress, ReadResult, VerifyLimits};
 use crate::names::{ConsumerName, ServerName};
-use crate::plan::{Action, Aim, Deed, StepDown};
+use crate::plan::{Action, ActionKind, StepDown, Successor};
 use crate::target::MoveTarget;
 
 /// Judges an asset right before the request.
-pub fn before(action: &Action, sighting: &Sighting, limits: &VerifyLimits) -> Before {
-    let reading = match sighting {
-        Sighting::Seen(reading) => reading,
-        Sighting::Gone => return abandon(None, "it does not exist any more"),
-        Sighting::Unanswered => return abandon(Some(FindingReason::NoLeader), "nobody answered for it"),
+pub fn before(action: &Action, read_result: &ReadResult, limits: &VerifyLimits) -> Preflight {
+    let reading = match read_result {
+        ReadResult::Seen(reading) => reading,
+        ReadResult::Gone => return abandon(None, "it does not exist any more"),
+        ReadResult::Unanswered => return abandon(Some(FindingReason::NoLeader), "nobody answered for it"),
     };
     let Some(leader) = &reading.leader else {
         return abandon(Some(FindingReason::NoLeader), "it has no leader now");
@@ -25,20 +25,20 @@ pub fn before(action: &Action, sighting: &Sighting, limits: &VerifyLimits) -> Be
         return abandon(Some(FindingReason::QuorumAtRisk), message);
     }
     let stopped = match &action.deed {
-        Deed::StepDown(step_down) => why_no_step_down(action, step_down, reading, leader, limits),
-        Deed::Move(moving) => why_no_move(action, &moving.target, reading, leader, limits),
+        ActionKind::StepDown(step_down) => why_no_step_down(action, step_down, reading, leader, limits),
+        ActionKind::Move(moving) => why_no_move(action, &moving.target, reading, leader, limits),
     };
     match stopped {
-        None => Before::Request,
+        None => Preflight::Request,
         Some((reason, message)) => {
             let outcome = Outcome::new(ActionResult::Abandoned, reason, message);
-            Before::Stop(outcome.led_by(Some(leader)))
+            Preflight::Stop(outcome.led_by(Some(leader)))
         }
     }
 }
 
-fn abandon(reason: Option<FindingReason>, message: impl Into<String>) -> Before {
-    Before::Stop(Outcome::new(ActionResult::Abandoned, reason, message))
+fn abandon(reason: Option<FindingReason>, message: impl Into<String>) -> Preflight {
+    Preflight::Stop(Outcome::new(ActionResult::Abandoned, reason, message))
 }
 
 type Stopped = (Option<FindingReason>, String);
@@ -46,7 +46,7 @@ type Stopped = (Option<FindingReason>, String);
 fn why_no_step_down(
     action: &Action,
     step_down: &StepDown,
-    reading: &Reading,
+    reading: &AssetInfo,
     leader: &ServerName,
     limits: &VerifyLimits,
 ) -> Option<Stopped> {
@@ -59,11 +59,11 @@ fn why_no_step_down(
         return Some((None, message.to_owned()));
     }
     let ready = |server: &ServerName| reading.is_ready(server, limits.max_lag);
-    let lagging = match &step_down.aim {
-        Aim::Peer(server) if ready(server) => None,
-        Aim::Peer(server) => Some(format!("{server} is not a caught-up peer of it")),
-        Aim::Anyone if step_down.home_peers.iter().any(ready) => None,
-        Aim::Anyone => Some("none of its peers in home is caught up".to_owned()),
+    let lagging = match &step_down.successor {
+        Successor::Peer(server) if ready(server) => None,
+        Successor::Peer(server) => Some(format!("{server} is not a caught-up peer of it")),
+        Successor::Anyone if step_down.home_peers.iter().any(ready) => None,
+        Successor::Anyone => Some("none of its peers in home is caught up".to_owned()),
     };
     if let Some(message) = lagging {
         return Some((Some(FindingReason::TargetLagging), message));
@@ -79,12 +79,12 @@ fn why_consumer_held(progress: &Progress, limits: &VerifyLimits) -> Option<Strin
 }
 
 /// Judges the consumers of a stream right before it is moved: they move with it.
-pub fn before_consumers(consumers: &[(ConsumerName, Progress)], limits: &VerifyLimits) -> Before {
+pub fn before_consumers(consumers: &[(ConsumerName, Progress)], limits: &VerifyLimits) -> Preflight {
     let held = |(name, progress): &(ConsumerName, Progress)| {
         why_consumer_held(progress, limits).map(|words| format!("consumer {name}: {words}"))
     };
     match consumers.iter().find_map(held) {
-        None => Before::Request,
+        None => Preflight::Request,
         Some(message) => abandon(Some(FindingReason::AckPendingHigh), message),
     }
 }
@@ -92,7 +92,7 @@ pub fn before_consumers(consumers: &[(ConsumerName, Progress)], limits: &VerifyL
 fn why_no_move(
     action: &Action,
     target: &MoveTarget,
-    reading: &Reading,
+    reading: &AssetInfo,
     leader: &ServerName,
     limits: &VerifyLimits,
 ) -> Option<Stopped> {
@@ -105,7 +105,7 @@ fn why_no_move(
     if *leader != action.from {
         return Some((None, "its leader changed meanwhile".to_owned()));
     }
-    let lags = |peer: &&PeerReading| peer.server != *leader && !peer.is_healthy(limits.max_lag);
+    let lags = |peer: &&PeerInfo| peer.server != *leader && !peer.is_healthy(limits.max_lag);
     let behind = reading.peers.iter().find(lags)?;
     let message = format!("its peer {} is not caught up", behind.server);
     Some((Some(FindingReason::TargetLagging), message))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use leeward_api::vocabulary::ActionResult;
 
-use super::{Outcome, Progress, Sighting};
+use super::{Outcome, Progress, ReadResult};
 use crate::names::{ConsumerName, ServerName};
 
 /// A consumer with messages to deliver that delivers none for this long is stalled: clients whose pulls were lost in the
@@ -20,7 +20,7 @@ const QUIET_AFTER: Duration = Duration::from_secs(5);
 
 /// What two looks at a consumer say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Going {
+pub enum ConsumerProgress {
     /// Nobody used it, or its owner paused it.
     NothingToProve,
     /// It goes on.
@@ -42,33 +42,33 @@ impl Progress {
 }
 
 /// Compares a consumer `before` the request, at the first look `since` its new leader leads, and `now`.
-pub fn goes_on(before: &Progress, since: &Progress, now: &Progress) -> Going {
+pub fn goes_on(before: &Progress, since: &Progress, now: &Progress) -> ConsumerProgress {
     let used = before.is_asked() || before.ack_pending > 0;
     let idle = now.pending == 0 && now.ack_pending == 0 && !before.is_asked();
     let moved = now.delivered > since.delivered
         || now.ack_floor > since.ack_floor
         || now.ack_pending != since.ack_pending;
     if !used || now.paused {
-        Going::NothingToProve
+        ConsumerProgress::NothingToProve
     } else if moved || (now.pending == 0 && now.is_asked()) {
-        Going::Yes
+        ConsumerProgress::Yes
     } else if idle {
-        Going::NothingToProve
+        ConsumerProgress::NothingToProve
     } else {
-        Going::NotYet
+        ConsumerProgress::NotYet
     }
 }
 
 /// A consumer that has to go on.
 #[derive(Clone, Debug)]
-pub struct Proof {
+pub struct ResumeCheck {
     before: Progress,
     since: Option<(ServerName, Progress)>,
 }
 
 /// What a look at a consumer proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proven {
+pub enum ResumeResult {
     /// Look again.
     NotYet,
     /// It goes on, or there is nothing to prove.
@@ -83,10 +83,10 @@ pub enum Proven {
     Unseen,
 }
 
-impl Proof {
+impl ResumeCheck {
     /// What has to be proven of a consumer that was seen so before the request; `None` if nobody used it.
     pub fn of(before: &Progress) -> Option<Self> {
-        let used = goes_on(before, before, before) != Going::NothingToProve;
+        let used = goes_on(before, before, before) != ConsumerProgress::NothingToProve;
         used.then(|| Self {
             before: before.clone(),
             since: None,
@@ -94,27 +94,34 @@ impl Proof {
     }
 
     /// Judges a look, `waited` after its leader was seen at `home`; `None` is a look that failed on this side.
-    pub fn look(&mut self, sighting: Option<&Sighting>, home: &[ServerName], waited: Duration) -> Proven {
+    pub fn look(
+        &mut self,
+        read_result: Option<&ReadResult>,
+        home: &[ServerName],
+        waited: Duration,
+    ) -> ResumeResult {
         let late = waited >= STALL_AFTER;
-        let reading = match sighting {
-            Some(Sighting::Gone) => return Proven::GoesOn,
-            Some(Sighting::Seen(reading)) => reading,
-            Some(Sighting::Unanswered) if late => {
-                return Proven::Stalled(format!("nobody answered for it for {} s", waited.as_secs()));
+        let reading = match read_result {
+            Some(ReadResult::Gone) => return ResumeResult::GoesOn,
+            Some(ReadResult::Seen(reading)) => reading,
+            Some(ReadResult::Unanswered) if late => {
+                return ResumeResult::Stalled(format!("nobody answered for it for {} s", waited.as_secs()));
             }
-            None if late => return Proven::Unseen,
-            Some(Sighting::Unanswered) | None => return Proven::NotYet,
+            None if late => return ResumeResult::Unseen,
+            Some(ReadResult::Unanswered) | None => return ResumeResult::NotYet,
         };
         match (&reading.leader, &reading.progress) {
-            (Some(leader), _) if !home.contains(leader) => Proven::Left(leader.clone()),
+            (Some(leader), _) if !home.contains(leader) => ResumeResult::Left(leader.clone()),
             (Some(leader), Some(now)) => self.look_at(leader, now, waited),
-            (Some(_), None) if late => Proven::Unseen,
-            (None, _) if late => Proven::Stalled(format!("it had no leader for {} s", waited.as_secs())),
-            (Some(_) | None, _) => Proven::NotYet,
+            (Some(_), None) if late => ResumeResult::Unseen,
+            (None, _) if late => {
+                ResumeResult::Stalled(format!("it had no leader for {} s", waited.as_secs()))
+            }
+            (Some(_) | None, _) => ResumeResult::NotYet,
         }
     }
 
-    fn look_at(&mut self, leader: &ServerName, now: &Progress, waited: Duration) -> Proven {
+    fn look_at(&mut self, leader: &ServerName, now: &Progress, waited: Duration) -> ResumeResult {
         let (first, since) = self.since.get_or_insert_with(|| (leader.clone(), now.clone()));
         if first != leader {
             // The state of yet another leader proves nothing by differing.
@@ -122,15 +129,17 @@ impl Proof {
             since.clone_from(now);
         }
         match goes_on(&self.before, since, now) {
-            Going::NothingToProve | Going::Yes => Proven::GoesOn,
-            Going::NotYet if waited < QUIET_AFTER => Proven::NotYet,
-            Going::NotYet if now.pending == 0 => Proven::Quiet("no message is pending".to_owned()),
-            Going::NotYet if now.is_full() || !(self.before.is_asked() || now.is_asked()) => {
-                let held = now.ack_pending;
-                Proven::Quiet(format!("its clients hold {held} messages and ask for no more"))
+            ConsumerProgress::NothingToProve | ConsumerProgress::Yes => ResumeResult::GoesOn,
+            ConsumerProgress::NotYet if waited < QUIET_AFTER => ResumeResult::NotYet,
+            ConsumerProgress::NotYet if now.pending == 0 => {
+                ResumeResult::Quiet("no message is pending".to_owned())
             }
-            Going::NotYet if waited < STALL_AFTER => Proven::NotYet,
-            Going::NotYet => Proven::Stalled(format!(
+            ConsumerProgress::NotYet if now.is_full() || !(self.before.is_asked() || now.is_asked()) => {
+                let held = now.ack_pending;
+                ResumeResult::Quiet(format!("its clients hold {held} messages and ask for no more"))
+            }
+            ConsumerProgress::NotYet if waited < STALL_AFTER => ResumeResult::NotYet,
+            ConsumerProgress::NotYet => ResumeResult::Stalled(format!(
                 "{} messages pending, none delivered or acknowledged for {} s since {leader} leads it",
                 now.pending,
                 waited.as_secs()
@@ -140,37 +149,37 @@ impl Proof {
 }
 
 /// The end of a hand-over of a consumer whose leader was read back in home.
-pub fn proven_step_down(led: Outcome, proven: &Proven) -> Outcome {
+pub fn proven_step_down(led: Outcome, proven: &ResumeResult) -> Outcome {
     let and = |result, words: &str| Outcome {
         result,
         message: format!("{}, {words}", led.message),
         ..led.clone()
     };
     match proven {
-        Proven::NotYet | Proven::GoesOn => led,
-        Proven::Quiet(words) => and(led.result, words),
-        Proven::Stalled(words) => and(ActionResult::Stalled, &format!("but {words}")),
-        Proven::Left(leader) => {
+        ResumeResult::NotYet | ResumeResult::GoesOn => led,
+        ResumeResult::Quiet(words) => and(led.result, words),
+        ResumeResult::Stalled(words) => and(ActionResult::Stalled, &format!("but {words}")),
+        ResumeResult::Left(leader) => {
             let missed = and(
                 ActionResult::Missed,
                 &format!("but {leader} took over after that"),
             );
             missed.led_by(Some(leader))
         }
-        Proven::Unseen => and(ActionResult::TimedOut, "but whether it goes on could not be seen"),
+        ResumeResult::Unseen => and(ActionResult::TimedOut, "but whether it goes on could not be seen"),
     }
 }
 
 /// The end of a move that is done, with what became of the consumers that were in use.
-pub fn proven_move(done: Outcome, consumers: &[(ConsumerName, Proven)]) -> Outcome {
+pub fn proven_move(done: Outcome, consumers: &[(ConsumerName, ResumeResult)]) -> Outcome {
     let mut stalled = Vec::new();
     let mut unseen = Vec::new();
     for (name, proven) in consumers {
         match proven {
-            Proven::NotYet | Proven::GoesOn | Proven::Quiet(_) => {}
-            Proven::Stalled(words) => stalled.push(format!("{name} ({words})")),
-            Proven::Left(leader) => stalled.push(format!("{name} (it is led by {leader})")),
-            Proven::Unseen => unseen.push(name.to_string()),
+            ResumeResult::NotYet | ResumeResult::GoesOn | ResumeResult::Quiet(_) => {}
+            ResumeResult::Stalled(words) => stalled.push(format!("{name} ({words})")),
+            ResumeResult::Left(leader) => stalled.push(format!("{name} (it is led by {leader})")),
+            ResumeResult::Unseen => unseen.push(name.to_string()),
         }
     }
     let but = |result, words: &str, names: &[String]| Outcome {

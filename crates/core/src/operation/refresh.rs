@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 
-use super::{Outcome, Reading, Sighting};
+use super::{AssetInfo, Outcome, ReadResult};
 use crate::names::{AssetName, ServerName, StreamName};
-use crate::plan::{Action, Aim, Deed, StepDown};
+use crate::plan::{Action, ActionKind, StepDown, Successor};
 use crate::target::MoveTarget;
 
 /// A busy stream that reads on is heard to do so within this time. Longer waiting tells no more: a quiet one hears a
@@ -25,7 +25,7 @@ const GIVE_UP: Duration = Duration::from_secs(22);
 
 /// How long ago the stream that is read reached its target, as far as was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
+pub enum TargetReached {
     /// It is led from there; members from before may still feed those that read it.
     HandOver(Duration),
     /// It is there as a whole.
@@ -46,7 +46,7 @@ pub enum Refresh {
 }
 
 /// Whether a stream has heard of all that it reads from `moved` within `span`.
-pub fn hears(reading: &Reading, moved: &StreamName, span: Duration) -> bool {
+pub fn hears(reading: &AssetInfo, moved: &StreamName, span: Duration) -> bool {
     reading
         .upstreams
         .iter()
@@ -59,16 +59,16 @@ pub fn refresh(
     dependent: &StreamName,
     moved: &StreamName,
     target: &MoveTarget,
-    sighting: &Sighting,
-    since: Since,
+    read_result: &ReadResult,
+    since: TargetReached,
     max_lag: u64,
 ) -> Refresh {
-    let (Since::HandOver(span) | Since::Done(span)) = since;
-    let reading = match sighting {
-        Sighting::Gone => return Refresh::Resumed,
-        Sighting::Unanswered if span < GIVE_UP => return Refresh::Wait,
-        Sighting::Unanswered => return leave(FindingReason::NoLeader, "nobody answers for it"),
-        Sighting::Seen(reading) => reading,
+    let (TargetReached::HandOver(span) | TargetReached::Done(span)) = since;
+    let reading = match read_result {
+        ReadResult::Gone => return Refresh::Resumed,
+        ReadResult::Unanswered if span < GIVE_UP => return Refresh::Wait,
+        ReadResult::Unanswered => return leave(FindingReason::NoLeader, "nobody answers for it"),
+        ReadResult::Seen(reading) => reading,
     };
     match is_read(reading, moved, since) {
         Reads::Not | Reads::On => return Refresh::Resumed,
@@ -93,8 +93,8 @@ enum Reads {
     Unknown,
 }
 
-fn is_read(reading: &Reading, moved: &StreamName, since: Since) -> Reads {
-    let (Since::HandOver(span) | Since::Done(span)) = since;
+fn is_read(reading: &AssetInfo, moved: &StreamName, since: TargetReached) -> Reads {
+    let (TargetReached::HandOver(span) | TargetReached::Done(span)) = since;
     let of_moved = reading
         .upstreams
         .iter()
@@ -110,7 +110,7 @@ fn is_read(reading: &Reading, moved: &StreamName, since: Since) -> Reads {
         Reads::Unknown
     } else if longest >= span || longest > SILENT {
         Reads::NoMore
-    } else if matches!(since, Since::Done(_)) && span.saturating_sub(longest) > SILENT {
+    } else if matches!(since, TargetReached::Done(_)) && span.saturating_sub(longest) > SILENT {
         Reads::On
     } else {
         Reads::Unknown
@@ -121,7 +121,7 @@ fn leave(reason: FindingReason, message: impl Into<String>) -> Refresh {
     Refresh::Leave(Outcome::new(ActionResult::Abandoned, Some(reason), message))
 }
 
-fn why_not(reading: &Reading) -> Option<(FindingReason, String)> {
+fn why_not(reading: &AssetInfo) -> Option<(FindingReason, String)> {
     if reading.is_moving() {
         return Some((FindingReason::MoveInProgress, "it moves itself".to_owned()));
     }
@@ -135,7 +135,12 @@ fn why_not(reading: &Reading) -> Option<(FindingReason, String)> {
 }
 
 /// To a caught-up peer, one on the same side of the move as the present leader if there is one.
-fn hand_over(dependent: &StreamName, target: &MoveTarget, reading: &Reading, max_lag: u64) -> Option<Action> {
+fn hand_over(
+    dependent: &StreamName,
+    target: &MoveTarget,
+    reading: &AssetInfo,
+    max_lag: u64,
+) -> Option<Action> {
     let leader = reading.leader.as_ref()?;
     let side = |server: &ServerName| target.servers.contains(server);
     let others = || {
@@ -150,8 +155,8 @@ fn hand_over(dependent: &StreamName, target: &MoveTarget, reading: &Reading, max
     Some(Action {
         asset: AssetName::stream(dependent.clone()),
         from: leader.clone(),
-        deed: Deed::StepDown(StepDown {
-            aim: Aim::Peer(next.clone()),
+        deed: ActionKind::StepDown(StepDown {
+            successor: Successor::Peer(next.clone()),
             home_peers: others().cloned().collect(),
         }),
     })

@@ -7,14 +7,14 @@ mod verify;
 use super::*;
 use crate::fixtures::{asset, at};
 use crate::names::{ClusterName, Location};
-use crate::plan::{Action, Aim, Deed, Move, StepDown};
+use crate::plan::{Action, ActionKind, Move, StepDown, Successor};
 use crate::safety::SMALL_LAG;
 use crate::score::MoveCost;
 use crate::snapshot::Placement;
 use crate::target::MoveTarget;
 
-fn member(server: &str) -> PeerReading {
-    PeerReading {
+fn member(server: &str) -> PeerInfo {
+    PeerInfo {
         server: server.into(),
         current: true,
         offline: false,
@@ -23,8 +23,8 @@ fn member(server: &str) -> PeerReading {
 }
 
 /// The first server leads, the rest follow.
-fn reading(servers: &[&str]) -> Reading {
-    Reading {
+fn reading(servers: &[&str]) -> AssetInfo {
+    AssetInfo {
         leader: servers.first().map(|name| ServerName::from(*name)),
         peers: servers.iter().map(|name| member(name)).collect(),
         replicas: u8::try_from(servers.len()).unwrap(),
@@ -36,29 +36,29 @@ fn reading(servers: &[&str]) -> Reading {
     }
 }
 
-fn seen(change: impl FnOnce(&mut Reading)) -> Sighting {
+fn seen(change: impl FnOnce(&mut AssetInfo)) -> ReadResult {
     let mut reading = reading(&["eu-0", "us-0", "us-1"]);
     change(&mut reading);
-    Sighting::Seen(reading)
+    ReadResult::Seen(reading)
 }
 
-fn step_down(aim: Aim) -> Action {
+fn step_down(successor: Successor) -> Action {
     Action {
         asset: asset("S"),
         from: "eu-0".into(),
-        deed: Deed::StepDown(StepDown {
-            aim,
+        deed: ActionKind::StepDown(StepDown {
+            successor,
             home_peers: vec!["us-0".into(), "us-1".into()],
         }),
     }
 }
 
 fn aimed() -> Action {
-    step_down(Aim::Peer("us-0".into()))
+    step_down(Successor::Peer("us-0".into()))
 }
 
 fn blind() -> Action {
-    step_down(Aim::Anyone)
+    step_down(Successor::Anyone)
 }
 
 fn placement(cluster: &str) -> Placement {
@@ -81,7 +81,7 @@ fn moving_home() -> Action {
     Action {
         asset: asset("S"),
         from: "eu-0".into(),
-        deed: Deed::Move(Box::new(Move {
+        deed: ActionKind::Move(Box::new(Move {
             target: target(),
             bytes: 0,
             cost: MoveCost::default(),
@@ -91,27 +91,27 @@ fn moving_home() -> Action {
     }
 }
 
-fn abroad(change: impl FnOnce(&mut Reading)) -> Sighting {
+fn abroad(change: impl FnOnce(&mut AssetInfo)) -> ReadResult {
     let mut reading = reading(&["eu-0", "eu-1", "eu-2"]);
     change(&mut reading);
-    Sighting::Seen(reading)
+    ReadResult::Seen(reading)
 }
 
-fn moved(change: impl FnOnce(&mut Reading)) -> Sighting {
+fn moved(change: impl FnOnce(&mut AssetInfo)) -> ReadResult {
     let mut reading = reading(&["us-0", "us-1", "us-2"]);
     reading.placement = Some(placement("us"));
     change(&mut reading);
-    Sighting::Seen(reading)
+    ReadResult::Seen(reading)
 }
 
 /// Why it was stopped, and the leader that was seen.
-fn stopped(action: &Action, sighting: &Sighting) -> (Option<FindingReason>, String) {
-    match before(action, sighting, &limits(3)) {
-        Before::Stop(outcome) => {
+fn stopped(action: &Action, read_result: &ReadResult) -> (Option<FindingReason>, String) {
+    match before(action, read_result, &limits(3)) {
+        Preflight::Stop(outcome) => {
             assert_eq!(outcome.result, ActionResult::Abandoned);
             (outcome.reason, outcome.message)
         }
-        Before::Request => panic!("{action:?} is requested in spite of {sighting:?}"),
+        Preflight::Request => panic!("{action:?} is requested in spite of {read_result:?}"),
     }
 }
 
@@ -125,29 +125,33 @@ fn limits(max_requests: u32) -> VerifyLimits {
     }
 }
 
-fn asked(requests: u32) -> Asked {
-    Asked {
+fn asked(requests: u32) -> SentRequest {
+    SentRequest {
         of: "eu-0".into(),
         at: at(0),
         requests,
     }
 }
 
-fn after_seconds(action: &Action, sighting: &Sighting, seconds: u64) -> After {
-    after(action, sighting, &asked(1), at(seconds), &limits(3))
+fn after_seconds(action: &Action, read_result: &ReadResult, seconds: u64) -> Verification {
+    after(action, read_result, &asked(1), at(seconds), &limits(3))
 }
 
-fn ended(after: After) -> Outcome {
+fn ended(after: Verification) -> Outcome {
     match after {
-        After::Done(outcome) => outcome,
-        After::Wait | After::Again | After::Overdue(_) => panic!("it goes on: {after:?}"),
+        Verification::Done(outcome) => outcome,
+        Verification::Wait | Verification::Again | Verification::Overdue(_) => {
+            panic!("it goes on: {after:?}")
+        }
     }
 }
 
-fn overdue(after: After) -> Outcome {
+fn overdue(after: Verification) -> Outcome {
     match after {
-        After::Overdue(outcome) => outcome,
-        After::Wait | After::Again | After::Done(_) => panic!("it is not overdue: {after:?}"),
+        Verification::Overdue(outcome) => outcome,
+        Verification::Wait | Verification::Again | Verification::Done(_) => {
+            panic!("it is not overdue: {after:?}")
+        }
     }
 }
 

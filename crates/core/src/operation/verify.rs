@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 
-use super::{After, Asked, Outcome, Reading, STEP_DOWN_TIMEOUT, Sighting, VerifyLimits};
+use super::{AssetInfo, Outcome, ReadResult, STEP_DOWN_TIMEOUT, SentRequest, Verification, VerifyLimits};
 use crate::demand::elapsed;
 use crate::names::ServerName;
-use crate::plan::{Action, Aim, Deed, StepDown};
+use crate::plan::{Action, ActionKind, StepDown, Successor};
 use crate::safety::SMALL_LAG;
 use crate::target::MoveTarget;
 
@@ -22,51 +22,52 @@ const UNSEEN: Duration = Duration::from_mins(1);
 /// Judges an asset after the request.
 pub fn after(
     action: &Action,
-    sighting: &Sighting,
-    asked: &Asked,
+    read_result: &ReadResult,
+    asked: &SentRequest,
     now: Timestamp,
     limits: &VerifyLimits,
-) -> After {
-    let reading = match sighting {
-        Sighting::Seen(reading) => Some(reading),
-        Sighting::Gone => {
+) -> Verification {
+    let reading = match read_result {
+        ReadResult::Seen(reading) => Some(reading),
+        ReadResult::Gone => {
             let outcome = Outcome::new(ActionResult::Abandoned, None, "it was deleted meanwhile");
-            return After::Done(outcome);
+            return Verification::Done(outcome);
         }
-        Sighting::Unanswered => None,
+        ReadResult::Unanswered => None,
     };
     let waited = elapsed(asked.at, now);
     match &action.deed {
-        Deed::StepDown(step_down) => {
+        ActionKind::StepDown(step_down) => {
             let may_repeat = asked.requests < limits.max_requests;
             after_step_down(&asked.of, step_down, reading, waited, may_repeat)
         }
-        Deed::Move(moving) => after_move(&moving.target, reading, waited, limits.move_timeout),
+        ActionKind::Move(moving) => after_move(&moving.target, reading, waited, limits.move_timeout),
     }
 }
 
 fn after_step_down(
     asked: &ServerName,
     step_down: &StepDown,
-    reading: Option<&Reading>,
+    reading: Option<&AssetInfo>,
     waited: Duration,
     may_repeat: bool,
-) -> After {
+) -> Verification {
     let leader = reading.and_then(|reading| reading.leader.as_ref());
-    let done =
-        |result, reason, message: String| After::Done(Outcome::new(result, reason, message).led_by(leader));
+    let done = |result, reason, message: String| {
+        Verification::Done(Outcome::new(result, reason, message).led_by(leader))
+    };
     match leader {
         Some(leader) if step_down.home_peers.contains(leader) => {
             done(ActionResult::Succeeded, None, format!("{leader} leads it now"))
         }
-        Some(leader) if leader != asked => match &step_down.aim {
-            Aim::Anyone if may_repeat => After::Again,
-            Aim::Anyone | Aim::Peer(_) => {
+        Some(leader) if leader != asked => match &step_down.successor {
+            Successor::Anyone if may_repeat => Verification::Again,
+            Successor::Anyone | Successor::Peer(_) => {
                 let message = format!("{leader} leads it now, outside home");
                 done(ActionResult::Missed, None, message)
             }
         },
-        Some(_) | None if waited < STEP_DOWN_TIMEOUT => After::Wait,
+        Some(_) | None if waited < STEP_DOWN_TIMEOUT => Verification::Wait,
         Some(leader) => {
             let message = format!("{leader} still leads it after {} s", waited.as_secs());
             done(ActionResult::Missed, None, message)
@@ -78,15 +79,20 @@ fn after_step_down(
     }
 }
 
-fn after_move(target: &MoveTarget, reading: Option<&Reading>, waited: Duration, timeout: Duration) -> After {
+fn after_move(
+    target: &MoveTarget,
+    reading: Option<&AssetInfo>,
+    waited: Duration,
+    timeout: Duration,
+) -> Verification {
     if let Some(outcome) = reading.and_then(|reading| done(target, reading)) {
-        return After::Done(outcome);
+        return Verification::Done(outcome);
     }
     let undone = reading
         .filter(|_| waited >= EDIT_SHOWS)
         .and_then(|reading| edit_undone(target, reading));
     if let Some(outcome) = undone {
-        return After::Done(outcome);
+        return Verification::Done(outcome);
     }
     let overdue = |message: String| {
         Outcome::new(
@@ -97,21 +103,21 @@ fn after_move(target: &MoveTarget, reading: Option<&Reading>, waited: Duration, 
     };
     let seconds = waited.as_secs();
     match reading {
-        _ if waited < timeout => After::Wait,
+        _ if waited < timeout => Verification::Wait,
         Some(reading) => {
             let outcome = overdue(format!("not done after {seconds} s"));
-            After::Overdue(outcome.led_by(reading.leader.as_ref()))
+            Verification::Overdue(outcome.led_by(reading.leader.as_ref()))
         }
-        None if waited < timeout.saturating_add(UNSEEN) => After::Wait,
+        None if waited < timeout.saturating_add(UNSEEN) => Verification::Wait,
         None => {
             let message = format!("not done after {seconds} s: left to the servers, nobody answers for it");
-            After::Done(overdue(message))
+            Verification::Done(overdue(message))
         }
     }
 }
 
 /// The end of a move that is done.
-pub(super) fn done(target: &MoveTarget, reading: &Reading) -> Option<Outcome> {
+pub(super) fn done(target: &MoveTarget, reading: &AssetInfo) -> Option<Outcome> {
     move_is_done(target, reading).then(|| {
         let message = format!("it is in {} now", target.location);
         Outcome::new(ActionResult::Succeeded, None, message).led_by(reading.leader.as_ref())
@@ -119,7 +125,7 @@ pub(super) fn done(target: &MoveTarget, reading: &Reading) -> Option<Outcome> {
 }
 
 /// The stored placement is not the one that was written: the edit was never taken, or somebody wrote another since.
-fn edit_undone(target: &MoveTarget, reading: &Reading) -> Option<Outcome> {
+fn edit_undone(target: &MoveTarget, reading: &AssetInfo) -> Option<Outcome> {
     let leader = reading.leader.as_ref();
     if reading.placement.as_ref() == Some(&target.placement) {
         None
@@ -134,7 +140,7 @@ fn edit_undone(target: &MoveTarget, reading: &Reading) -> Option<Outcome> {
 }
 
 /// nats-facts N22: led from the target, R peers, all of them there and caught up, nothing under way.
-fn move_is_done(target: &MoveTarget, reading: &Reading) -> bool {
+fn move_is_done(target: &MoveTarget, reading: &AssetInfo) -> bool {
     handed_over(target, reading)
         && !reading.moving
         && reading.peers.len() == usize::from(reading.replicas.max(1))
@@ -146,7 +152,7 @@ fn move_is_done(target: &MoveTarget, reading: &Reading) -> bool {
 }
 
 /// Whether a stream that moves is led from its target: from now on streams that read it may stall (nats-facts N26).
-pub fn handed_over(target: &MoveTarget, reading: &Reading) -> bool {
+pub fn handed_over(target: &MoveTarget, reading: &AssetInfo) -> bool {
     reading
         .leader
         .as_ref()
@@ -154,7 +160,7 @@ pub fn handed_over(target: &MoveTarget, reading: &Reading) -> bool {
 }
 
 /// Whether a stream that moves has a caught-up member in its target, so that the hand-over may be near.
-pub fn arrives(target: &MoveTarget, reading: &Reading) -> bool {
+pub fn arrives(target: &MoveTarget, reading: &AssetInfo) -> bool {
     reading
         .peers
         .iter()

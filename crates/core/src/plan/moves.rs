@@ -9,13 +9,13 @@ use super::{MOST_WATCHED, Move};
 use crate::evaluate::{AssetIx, Cure, Finding, Verdict};
 use crate::names::{ConsumerName, StreamName};
 use crate::policy::{Policy, opted_out};
-use crate::safety::Ground;
+use crate::safety::SafetyContext;
 use crate::snapshot::{AccountView, Consumer, Stream};
 
 /// The streams that do not move now although nothing stands against them alone, and what they wait for.
 pub(super) fn waiting(
     view: &AccountView,
-    ground: &Ground<'_>,
+    safety_context: &SafetyContext<'_>,
     ranked: &[&Finding],
 ) -> BTreeMap<AssetIx, FindingReason> {
     let wanted: Vec<(usize, AssetIx)> = ranked
@@ -27,10 +27,10 @@ pub(super) fn waiting(
     if wanted.is_empty() {
         return held;
     }
-    let families = ground.families();
+    let families = safety_context.families();
     let after_others = families.after_others(&wanted.iter().map(|(at, _)| *at).collect());
     let mut busy = BTreeSet::new();
-    let mut reserved = ground.reserved_by_moving();
+    let mut reserved = safety_context.reserved_by_moving();
     for (at, asset) in wanted {
         let Some(stream) = view.streams.get(at) else {
             continue;
@@ -40,7 +40,7 @@ pub(super) fn waiting(
         let against = if waits {
             Some(FindingReason::MoveInProgress)
         } else {
-            ground
+            safety_context
                 .reserve(stream, &mut reserved)
                 .err()
                 .map(|error| error.reason())
@@ -59,15 +59,15 @@ pub(super) fn waiting(
 pub(super) fn move_of(
     view: &AccountView,
     policy: &Policy,
-    ground: &Ground<'_>,
+    safety_context: &SafetyContext<'_>,
     stream: &Stream,
 ) -> Option<Move> {
     Some(Move {
-        target: ground.move_target(stream).ok()?,
+        target: safety_context.move_target(stream).ok()?,
         bytes: stream.bytes,
-        cost: ground.move_cost(stream),
+        cost: safety_context.move_cost(stream),
         consumers: watched(stream),
-        dependents: dependents(view, policy, ground, stream),
+        dependents: dependents(view, policy, safety_context, stream),
     })
 }
 
@@ -89,12 +89,17 @@ fn watched(stream: &Stream) -> Vec<ConsumerName> {
 }
 
 /// Streams that opted out are left alone, whatever becomes of them.
-fn dependents(view: &AccountView, policy: &Policy, ground: &Ground<'_>, stream: &Stream) -> Vec<StreamName> {
+fn dependents(
+    view: &AccountView,
+    policy: &Policy,
+    safety_context: &SafetyContext<'_>,
+    stream: &Stream,
+) -> Vec<StreamName> {
     let rules = policy.actions.stream_placement.as_ref();
     if !rules.is_some_and(|rules| rules.refresh_dependents) {
         return Vec::new();
     }
-    ground
+    safety_context
         .dependents(stream)
         .filter_map(|at| view.streams.get(at))
         .filter(|dependent| !opted_out(&dependent.metadata))

@@ -21,15 +21,15 @@ fn planned_with(view: &AccountView, key: &serde_json::Value, actions: &serde_jso
         "disruption": {"budgets": []},
     }));
     let history = History::default();
-    let circumstances = Circumstances {
+    let eval_context = EvaluationContext {
         now: at(0),
         stale_after: Duration::from_secs(90),
         history: &history,
         managed: &Managed::default(),
         denied: &BTreeSet::new(),
     };
-    let evaluation = evaluate(view, &policy, &circumstances);
-    plan(view, &policy, &circumstances, &evaluation).actions
+    let evaluation = evaluate(view, &policy, &eval_context);
+    plan(view, &policy, &eval_context, &evaluation).actions
 }
 
 fn by_region(view: &AccountView) -> Vec<Action> {
@@ -106,12 +106,12 @@ fn old_leaders_are_asked_blindly_and_new_ones_with_an_aim() {
     let deeds: Vec<&StepDown> = actions
         .iter()
         .map(|action| match &action.deed {
-            Deed::StepDown(step_down) => step_down,
-            Deed::Move(_) => panic!("a step-down"),
+            ActionKind::StepDown(step_down) => step_down,
+            ActionKind::Move(_) => panic!("a step-down"),
         })
         .collect();
-    assert_eq!(deeds[0].aim, Aim::Anyone);
-    assert!(matches!(&deeds[1].aim, Aim::Peer(_)));
+    assert_eq!(deeds[0].successor, Successor::Anyone);
+    assert!(matches!(&deeds[1].successor, Successor::Peer(_)));
     assert_eq!(actions[0].target(), None);
     assert!(actions[1].target().is_some());
     for deed in deeds {
@@ -152,7 +152,7 @@ fn a_move_tells_what_it_costs_whom_it_takes_along_and_who_reads_from_it() {
         let placement = json!({"streamPlacement": {"refreshDependents": refresh}});
         let actions = planned_with(&view, &json!({"key": "Cluster"}), &placement);
         let [action] = <[Action; 1]>::try_from(actions).unwrap();
-        let Deed::Move(moving) = action.deed else {
+        let ActionKind::Move(moving) = action.deed else {
             panic!("a move");
         };
         *moving

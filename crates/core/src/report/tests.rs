@@ -26,15 +26,15 @@ fn reported(
         spec[key] = value.clone();
     }
     let policy = policy(spec);
-    let circumstances = Circumstances {
+    let eval_context = EvaluationContext {
         now: at(now),
         stale_after: Duration::from_secs(90),
         history,
         managed: &Managed::default(),
         denied: &BTreeSet::new(),
     };
-    let evaluation = evaluate(view, &policy, &circumstances);
-    report(view, &policy, &circumstances, &evaluation, previous)
+    let evaluation = evaluate(view, &policy, &eval_context);
+    report(view, &policy, &eval_context, &evaluation, previous)
 }
 
 fn plainly(view: &AccountView, changes: &Value) -> Report {

@@ -12,10 +12,10 @@ use leeward_api::policy::{
 use super::InvalidPolicy;
 use crate::action_set::ActionSet;
 use crate::breaker::BreakerRules;
-use crate::budget::{Budget, Most};
+use crate::budget::{Budget, BudgetLimit};
 use crate::policy::{Disruption, Gates};
 use crate::schedule::{Schedule, ScheduleError};
-use crate::window::{Kind, Window};
+use crate::window::{Window, WindowEffect};
 
 pub(super) fn disruption(spec: &ApiDisruption) -> Result<Disruption, InvalidPolicy> {
     let budgets = spec.budgets.iter().map(budget);
@@ -69,13 +69,13 @@ fn budget(spec: &ApiBudget) -> Result<Budget, InvalidPolicy> {
     })
 }
 
-fn most(field: &str, max: &IntOrString) -> Result<Most, InvalidPolicy> {
+fn most(field: &str, max: &IntOrString) -> Result<BudgetLimit, InvalidPolicy> {
     let percent = |text: &str| {
         let number: u8 = text.strip_suffix('%')?.parse().ok()?;
-        (number <= 100).then_some(Most::Percent(number))
+        (number <= 100).then_some(BudgetLimit::Percent(number))
     };
     let most = match max {
-        IntOrString::Int(number) => u32::try_from(*number).ok().map(Most::Count),
+        IntOrString::Int(number) => u32::try_from(*number).ok().map(BudgetLimit::Count),
         IntOrString::String(text) => percent(text),
     };
     most.ok_or_else(|| InvalidPolicy::Limit {
@@ -89,8 +89,8 @@ fn window(at: usize, spec: &ApiWindow) -> Result<Window, InvalidPolicy> {
     let field = format!("disruption.windows[{at}]");
     Ok(Window {
         kind: match spec.kind {
-            WindowKind::Allow => Kind::Allow,
-            WindowKind::Deny => Kind::Deny,
+            WindowKind::Allow => WindowEffect::Allow,
+            WindowKind::Deny => WindowEffect::Deny,
         },
         actions: ActionSet::of(&spec.actions),
         schedule: schedule(&field, &spec.schedule, spec.time_zone.as_deref(), spec.duration)?,

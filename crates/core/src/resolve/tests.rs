@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::action_set::ActionSet;
 use crate::breaker::BreakerRules;
-use crate::budget::{Budget, Most};
+use crate::budget::{Budget, BudgetLimit};
 use crate::fixtures::{clients, policy, spec, stream, stretched};
 use crate::policy::{Disruption, Gates};
 use crate::schedule::Schedule;
 use crate::topology::ServerIx;
-use crate::window::{Kind, Window};
+use crate::window::{Window, WindowEffect};
 
 #[test]
 fn the_defaults_are_those_of_the_api() {
@@ -54,7 +54,7 @@ fn the_defaults_are_those_of_the_api() {
         budgets: vec![Budget {
             name: "default".to_owned(),
             actions: ActionSet::all(),
-            max: Most::Percent(10),
+            max: BudgetLimit::Percent(10),
             per: Some(Duration::from_mins(10)),
             schedule: None,
         }],
@@ -153,26 +153,26 @@ fn every_limit() -> Disruption {
             Budget {
                 name: "few".to_owned(),
                 actions: ActionSet::all(),
-                max: Most::Count(5),
+                max: BudgetLimit::Count(5),
                 per: None,
                 schedule: None,
             },
             Budget {
                 name: "by day".to_owned(),
                 actions: ActionSet::of(&[ActionType::StreamPlacement]),
-                max: Most::Percent(100),
+                max: BudgetLimit::Percent(100),
                 per: Some(Duration::from_hours(1)),
                 schedule: Some(berlin),
             },
         ],
         windows: vec![
             Window {
-                kind: Kind::Allow,
+                kind: WindowEffect::Allow,
                 actions: ActionSet::all(),
                 schedule: schedule("@daily", None, Duration::from_hours(6)),
             },
             Window {
-                kind: Kind::Deny,
+                kind: WindowEffect::Deny,
                 actions: ActionSet::of(&[ActionType::ConsumerStepDown, ActionType::StreamStepDown]),
                 schedule: new_york,
             },
@@ -322,9 +322,9 @@ fn a_budget_whose_max_is_no_amount_is_refused_by_its_name() {
         );
     }
     for (max, most) in [
-        (json!(0), Most::Count(0)),
-        (json!("0%"), Most::Percent(0)),
-        (json!("100%"), Most::Percent(100)),
+        (json!(0), BudgetLimit::Count(0)),
+        (json!("0%"), BudgetLimit::Percent(0)),
+        (json!("100%"), BudgetLimit::Percent(100)),
     ] {
         let policy = policy(json!({"disruption": budget(&json!({ "max": max }))}));
         assert_eq!(policy.disruption.budgets[1].max, most);

@@ -3,19 +3,22 @@
 
 use leeward_api::vocabulary::FindingReason;
 
-use super::Ground;
+use super::SafetyContext;
 use crate::demand::elapsed;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
 
 /// Nobody in home could take over at once.
-pub(super) fn target_lagging(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
-    let nobody = ground.caught_up(group).next().is_none();
+pub(super) fn target_lagging(safety_context: &SafetyContext<'_>, group: &RaftGroup) -> Option<FindingReason> {
+    let nobody = safety_context.caught_up(group).next().is_none();
     nobody.then_some(FindingReason::TargetLagging)
 }
 
 /// A move rebuilds the group from all its members.
-pub(super) fn any_peer_lagging(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
-    let lags = |peer: &Peer| Some(peer.server) != group.leader && !ground.healthy(peer);
+pub(super) fn any_peer_lagging(
+    safety_context: &SafetyContext<'_>,
+    group: &RaftGroup,
+) -> Option<FindingReason> {
+    let lags = |peer: &Peer| Some(peer.server) != group.leader && !safety_context.healthy(peer);
     group
         .peers
         .iter()
@@ -24,29 +27,41 @@ pub(super) fn any_peer_lagging(ground: &Ground<'_>, group: &RaftGroup) -> Option
 }
 
 /// Whoever could take over has not settled itself.
-pub(super) fn server_just_started(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
-    let nobody = ground.eligible(group).next().is_none();
+pub(super) fn server_just_started(
+    safety_context: &SafetyContext<'_>,
+    group: &RaftGroup,
+) -> Option<FindingReason> {
+    let nobody = safety_context.eligible(group).next().is_none();
     nobody.then_some(FindingReason::ServerJustStarted)
 }
 
 /// Without servers that have not settled, too few are left to move to.
-pub(super) fn servers_just_started(ground: &Ground<'_>, stream: &Stream) -> Option<FindingReason> {
-    (!ground.fits_settled_servers(stream)).then_some(FindingReason::ServerJustStarted)
+pub(super) fn servers_just_started(
+    safety_context: &SafetyContext<'_>,
+    stream: &Stream,
+) -> Option<FindingReason> {
+    (!safety_context.fits_settled_servers(stream)).then_some(FindingReason::ServerJustStarted)
 }
 
 /// Unknown counts as just now, except of a single peer, which elects nobody (P6).
-pub(super) fn recently_elected(ground: &Ground<'_>, group: &RaftGroup) -> Option<FindingReason> {
-    let quiet = ground.gates().quiet_after_leader_change;
+pub(super) fn recently_elected(
+    safety_context: &SafetyContext<'_>,
+    group: &RaftGroup,
+) -> Option<FindingReason> {
+    let quiet = safety_context.gates().quiet_after_leader_change;
     let settled = match group.leader_since {
-        Some(since) => elapsed(since, ground.circumstances.now) >= quiet,
+        Some(since) => elapsed(since, safety_context.eval_context.now) >= quiet,
         None => quiet.is_zero() || group.peers.len() <= 1,
     };
     (!settled).then_some(FindingReason::RecentlyElected)
 }
 
 /// What waits for an acknowledgement is what a hand-over disturbs.
-pub(super) fn ack_pending_high(ground: &Ground<'_>, consumer: &Consumer) -> Option<FindingReason> {
-    let most = ground.gates().max_ack_pending?;
+pub(super) fn ack_pending_high(
+    safety_context: &SafetyContext<'_>,
+    consumer: &Consumer,
+) -> Option<FindingReason> {
+    let most = safety_context.gates().max_ack_pending?;
     (consumer.durable && consumer.ack_pending > most).then_some(FindingReason::AckPendingHigh)
 }
 

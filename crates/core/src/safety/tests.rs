@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::demand::SettledHome;
-use crate::evaluate::{AssetIx, Circumstances, Cure, Managed, Verdict, evaluate};
+use crate::evaluate::{AssetIx, Cure, EvaluationContext, Managed, Verdict, evaluate};
 use crate::fixtures::{
     asset, at, clients, consumer, ix, long_ago, policy, stream, stretched, supercluster, view,
 };
@@ -132,14 +132,14 @@ impl Case {
                 since: at(0),
             });
         }
-        let circumstances = Circumstances {
+        let eval_context = EvaluationContext {
             now: at(60),
             stale_after: Duration::from_secs(90),
             history: &history,
             managed: &self.managed,
             denied: &self.denied,
         };
-        let evaluation = evaluate(&self.view, &policy, &circumstances);
+        let evaluation = evaluate(&self.view, &policy, &eval_context);
         let found = evaluation.findings.iter().find(|finding| finding.asset == wanted);
         found.map(|finding| finding.verdict)
     }

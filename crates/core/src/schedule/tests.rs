@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Phase, Schedule, ScheduleError};
+use super::{Schedule, ScheduleError, SchedulePhase};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -21,7 +21,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 fn phase(schedule: &Schedule, now: &str) -> (bool, Option<String>) {
-    let Phase { open, changes } = schedule.at(time(now));
+    let SchedulePhase { open, changes } = schedule.at(time(now));
     (open, changes.map(|changes| changes.to_string()))
 }
 
@@ -132,7 +132,7 @@ fn hourly_windows_leave_no_hole_where_clocks_change() {
     for (cron, duration, zones) in [hour("0 * * * *"), hour("0 0-23 * * *"), quarter] {
         for zone in zones {
             let seen = schedule(cron, zone, duration).at(time("2026-01-07T00:00:00Z"));
-            let always = Phase {
+            let always = SchedulePhase {
                 open: true,
                 changes: None,
             };
@@ -222,7 +222,7 @@ fn a_day_that_never_comes_never_opens_it() {
     let never = schedule("0 0 30 2 *", "Europe/Berlin", DAY);
     assert_eq!(
         never.at(time("2026-01-01T00:00:00Z")),
-        Phase {
+        SchedulePhase {
             open: false,
             changes: None
         }
@@ -250,7 +250,7 @@ fn occurrences_that_overlap_keep_it_open_until_the_last_of_them_is_over() {
 
 #[test]
 fn what_is_open_always_never_changes_however_long_the_duration() {
-    let always = Phase {
+    let always = SchedulePhase {
         open: true,
         changes: None,
     };
@@ -414,12 +414,12 @@ impl Minutes {
     }
 
     /// The phase in a minute; no change when none is seen.
-    fn phase(&self, minute: usize) -> Phase {
+    fn phase(&self, minute: usize) -> SchedulePhase {
         let open = self.open[minute];
         let until = self.open[minute..].iter().position(|other| *other != open);
         let changes =
             until.map(|count| self.from + SignedDuration::from_mins(i64::try_from(minute + count).unwrap()));
-        Phase { open, changes }
+        SchedulePhase { open, changes }
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::fixtures::{server, stream, stretched, supercluster};
 use crate::snapshot::Storage;
-use crate::topology::{Resource, Room, Server};
+use crate::topology::{JetStreamCapacity, Resource, Server};
 
 fn by_cluster(prefix: Option<&str>) -> TopologyKey {
     TopologyKey::Cluster {
@@ -185,7 +185,7 @@ fn tags_match_whatever_their_case_and_an_exclamation_mark_excludes() {
 }
 
 /// Two clusters; the first is home, and its servers have this room.
-fn with_room(room: impl Fn(u8) -> Room) -> Topology {
+fn with_room(room: impl Fn(u8) -> JetStreamCapacity) -> Topology {
     let mut servers = supercluster().servers().to_vec();
     for (server, number) in servers.iter_mut().skip(3).zip(0..) {
         server.details.as_mut().unwrap().room = Some(room(number));
@@ -207,13 +207,13 @@ fn to_us_east(topology: &Topology, stream: &Stream) -> Result<MoveTarget, Target
 
 #[test]
 fn the_larger_of_what_is_stored_and_what_may_be_has_to_be_free_of_the_larger_of_used_and_reserved() {
-    let full = |number: u8| Room {
+    let full = |number: u8| JetStreamCapacity {
         file: if number == 1 {
             file(100, 70, 40)
         } else {
             file(100, 40, 60)
         },
-        ..Room::default()
+        ..JetStreamCapacity::default()
     };
     let topology = with_room(full);
     let mut stream = abroad(&topology, None);
@@ -243,10 +243,10 @@ fn the_larger_of_what_is_stored_and_what_may_be_has_to_be_free_of_the_larger_of_
 #[test]
 fn a_server_that_the_servers_could_choose_although_the_stream_does_not_fit_stands_against_the_move() {
     let uneven = |assets: [u64; 3]| {
-        with_room(move |number| Room {
+        with_room(move |number| JetStreamCapacity {
             file: file(100, if number == 0 { 60 } else { 0 }, 0),
             ha_assets: assets[usize::from(number)],
-            ..Room::default()
+            ..JetStreamCapacity::default()
         })
     };
     let ask = |assets, replicas, max_bytes| {
@@ -265,10 +265,10 @@ fn a_server_that_the_servers_could_choose_although_the_stream_does_not_fit_stand
 #[test]
 fn where_a_unique_tag_leaves_a_choice_a_server_without_room_may_be_it() {
     let racks = |shared: bool| {
-        let topology = with_room(|number| Room {
+        let topology = with_room(|number| JetStreamCapacity {
             file: file(100, if number == 0 { 60 } else { 0 }, 0),
             unique_tag: Some("rack:".to_owned()),
-            ..Room::default()
+            ..JetStreamCapacity::default()
         });
         let mut servers = topology.servers().to_vec();
         for (server, number) in servers.iter_mut().skip(3).zip(0..) {
@@ -286,12 +286,12 @@ fn where_a_unique_tag_leaves_a_choice_a_server_without_room_may_be_it() {
 
 #[test]
 fn a_stream_and_its_replicated_consumers_count_as_assets() {
-    let topology = with_room(|number| Room {
+    let topology = with_room(|number| JetStreamCapacity {
         file: file(1, 0, 0),
         ha_assets: 8,
         // The meta leader's own option counts, whichever server that is.
         max_ha_assets: (number == 2).then_some(10),
-        ..Room::default()
+        ..JetStreamCapacity::default()
     });
     let mut stream = abroad(&topology, None);
     let replicated = crate::fixtures::consumer(&topology, "c", &["eu-west-0", "eu-west-1"]);
@@ -318,11 +318,11 @@ fn a_stream_and_its_replicated_consumers_count_as_assets() {
 
 #[test]
 fn before_2_15_a_full_server_takes_no_single_peer_either() {
-    let full = with_room(|_| Room {
+    let full = with_room(|_| JetStreamCapacity {
         file: file(1, 0, 0),
         ha_assets: 10,
         max_ha_assets: Some(10),
-        ..Room::default()
+        ..JetStreamCapacity::default()
     });
     let mut stream = abroad(&full, None);
     stream.replicas = 1;
@@ -342,9 +342,9 @@ fn unique_tags_count_by_their_first_value_and_only_among_servers_that_carry_one(
             .collect();
         let other = server("z", "elsewhere", &[]);
         servers.push(other);
-        servers[4].details.as_mut().unwrap().room = Some(Room {
+        servers[4].details.as_mut().unwrap().room = Some(JetStreamCapacity {
             unique_tag: Some("rack:".to_owned()),
-            ..Room::default()
+            ..JetStreamCapacity::default()
         });
         Topology::new(servers, BTreeMap::new())
     };
@@ -370,11 +370,11 @@ fn unique_tags_count_by_their_first_value_and_only_among_servers_that_carry_one(
 
 #[test]
 fn what_is_reserved_is_not_free_for_another_stream() {
-    let topology = with_room(|_| Room {
+    let topology = with_room(|_| JetStreamCapacity {
         file: file(100, 10, 0),
         ha_assets: 0,
         max_ha_assets: Some(3),
-        ..Room::default()
+        ..JetStreamCapacity::default()
     });
     let key = by_cluster(None);
     let location = Location::from("us-east");

@@ -5,13 +5,13 @@ use leeward_api::vocabulary::ActionType::{self, ConsumerStepDown, StreamPlacemen
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::{Kind, Opening, Window, opening};
+use super::{Opening, Window, WindowEffect, opening};
 use crate::action_set::ActionSet;
 use crate::schedule::Schedule;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-fn window(kind: Kind, actions: &[ActionType], cron: &str, duration: Duration) -> Window {
+fn window(kind: WindowEffect, actions: &[ActionType], cron: &str, duration: Duration) -> Window {
     Window {
         kind,
         actions: ActionSet::of(actions),
@@ -44,7 +44,7 @@ fn without_windows_everything_may_be_done_always() {
 
 #[test]
 fn windows_about_other_actions_say_nothing_of_this_one() {
-    let windows = [window(Kind::Allow, &[StreamStepDown], "0 0 * * *", HOUR)];
+    let windows = [window(WindowEffect::Allow, &[StreamStepDown], "0 0 * * *", HOUR)];
     let seen = on_monday(&windows, "12:00:00");
     assert!(seen.open);
     assert_eq!(
@@ -56,7 +56,7 @@ fn windows_about_other_actions_say_nothing_of_this_one() {
 
 #[test]
 fn an_allow_window_closes_the_rest_of_the_time() {
-    let windows = [window(Kind::Allow, &[], "0 22 * * *", HOUR)];
+    let windows = [window(WindowEffect::Allow, &[], "0 22 * * *", HOUR)];
     let closed = on_monday(&windows, "12:00:00");
     assert_eq!((closed.open, closed.changes), (false, Some(monday("22:00:00"))));
     assert_eq!(
@@ -74,8 +74,8 @@ fn an_allow_window_closes_the_rest_of_the_time() {
 #[test]
 fn a_deny_window_wins_over_an_allow_window() {
     let windows = [
-        window(Kind::Allow, &[], "0 8 * * *", 10 * HOUR),
-        window(Kind::Deny, &[StreamPlacement], "0 12 * * *", HOUR),
+        window(WindowEffect::Allow, &[], "0 8 * * *", 10 * HOUR),
+        window(WindowEffect::Deny, &[StreamPlacement], "0 12 * * *", HOUR),
     ];
     let before = on_monday(&windows, "11:00:00");
     assert_eq!((before.open, before.changes), (true, Some(monday("12:00:00"))));
@@ -90,7 +90,7 @@ fn a_deny_window_wins_over_an_allow_window() {
 
 #[test]
 fn deny_windows_alone_leave_the_rest_open() {
-    let windows = [window(Kind::Deny, &[], "0 12 * * *", HOUR)];
+    let windows = [window(WindowEffect::Deny, &[], "0 12 * * *", HOUR)];
     let open = on_monday(&windows, "09:00:00");
     assert_eq!((open.open, open.changes), (true, Some(monday("12:00:00"))));
     assert_eq!(open.why, "no Deny window is open until 2026-11-23T12:00:00Z");
@@ -99,18 +99,18 @@ fn deny_windows_alone_leave_the_rest_open() {
 #[test]
 fn what_changes_is_the_answer_and_not_just_some_window() {
     let handed_over = [
-        window(Kind::Allow, &[], "0 8 * * *", 2 * HOUR),
-        window(Kind::Allow, &[], "0 9 * * *", 4 * HOUR),
-        window(Kind::Allow, &[], "0 13 * * *", HOUR),
+        window(WindowEffect::Allow, &[], "0 8 * * *", 2 * HOUR),
+        window(WindowEffect::Allow, &[], "0 9 * * *", 4 * HOUR),
+        window(WindowEffect::Allow, &[], "0 13 * * *", HOUR),
     ];
     assert_eq!(
         on_monday(&handed_over, "08:30:00").changes,
         Some(monday("14:00:00"))
     );
     let denied_on_opening = [
-        window(Kind::Allow, &[], "0 8 * * *", 4 * HOUR),
-        window(Kind::Deny, &[], "0 6 * * *", 3 * HOUR),
-        window(Kind::Deny, &[], "30 8 * * *", HOUR),
+        window(WindowEffect::Allow, &[], "0 8 * * *", 4 * HOUR),
+        window(WindowEffect::Deny, &[], "0 6 * * *", 3 * HOUR),
+        window(WindowEffect::Deny, &[], "30 8 * * *", HOUR),
     ];
     assert_eq!(
         on_monday(&denied_on_opening, "05:00:00").changes,
@@ -125,21 +125,24 @@ fn what_changes_is_the_answer_and_not_just_some_window() {
 #[test]
 fn what_is_denied_always_never_opens() {
     let windows = [
-        window(Kind::Allow, &[], "0 8 * * *", HOUR),
-        window(Kind::Deny, &[], "@hourly", HOUR),
+        window(WindowEffect::Allow, &[], "0 8 * * *", HOUR),
+        window(WindowEffect::Deny, &[], "@hourly", HOUR),
     ];
     let seen = on_monday(&windows, "08:00:00");
     assert_eq!((seen.open, seen.changes), (false, None));
     assert_eq!(seen.why, "window 2 (Deny, @hourly, UTC)");
-    let never = on_monday(&[window(Kind::Allow, &[], "0 0 31 4 *", HOUR)], "08:00:00");
+    let never = on_monday(
+        &[window(WindowEffect::Allow, &[], "0 0 31 4 *", HOUR)],
+        "08:00:00",
+    );
     assert_eq!(never.why, "no Allow window is open, and none will open");
 }
 
 #[test]
 fn windows_that_take_turns_for_ever_end_the_search() {
     let windows = [
-        window(Kind::Allow, &[], "0 */2 * * *", HOUR),
-        window(Kind::Allow, &[], "0 1-23/2 * * *", HOUR),
+        window(WindowEffect::Allow, &[], "0 */2 * * *", HOUR),
+        window(WindowEffect::Allow, &[], "0 1-23/2 * * *", HOUR),
     ];
     let seen = on_monday(&windows, "08:00:00");
     assert_eq!((seen.open, seen.changes), (true, None));
@@ -147,7 +150,7 @@ fn windows_that_take_turns_for_ever_end_the_search() {
 
 fn any_window() -> impl Strategy<Value = Window> {
     (
-        select(vec![Kind::Allow, Kind::Deny]),
+        select(vec![WindowEffect::Allow, WindowEffect::Deny]),
         subsequence(vec![ConsumerStepDown, StreamStepDown, StreamPlacement], 0..=2),
         select(vec!["0", "30", "*/20", "15,45"]),
         select(vec!["*", "3", "5-7", "*/6", "22", "0,12"]),
@@ -170,8 +173,8 @@ fn any_window() -> impl Strategy<Value = Window> {
 fn may(windows: &[Window], action: ActionType, now: Timestamp) -> bool {
     let about = || windows.iter().filter(|window| window.actions.contains(action));
     let open = |kind| about().any(|window| window.kind == kind && window.schedule.is_open(now));
-    let has_allow = about().any(|window| window.kind == Kind::Allow);
-    !open(Kind::Deny) && (!has_allow || open(Kind::Allow))
+    let has_allow = about().any(|window| window.kind == WindowEffect::Allow);
+    !open(WindowEffect::Deny) && (!has_allow || open(WindowEffect::Allow))
 }
 
 proptest! {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
 use leeward_core::admission::selected;
-use leeward_core::budget::{Budget, Most};
+use leeward_core::budget::{Budget, BudgetLimit};
 use leeward_core::demand::Home;
 use leeward_core::evaluate::{asset_name, evaluate};
-use leeward_core::forecast::{Forecast, Wave, forecast};
+use leeward_core::forecast::{ActionBatch, Forecast, forecast};
 use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
 use proptest::prelude::*;
@@ -19,9 +19,9 @@ use crate::sketch::sketch;
 use crate::worlds::{World, policy_from};
 
 fn foretold(world: &World) -> Forecast {
-    let circumstances = world.circumstances();
-    let evaluation = evaluate(&world.view, &world.policy, &circumstances);
-    forecast(&world.view, &world.policy, &circumstances, &evaluation)
+    let eval_context = world.eval_context();
+    let evaluation = evaluate(&world.view, &world.policy, &eval_context);
+    forecast(&world.view, &world.policy, &eval_context, &evaluation)
 }
 
 /// Limits by the day, the minute and the moment.
@@ -49,7 +49,7 @@ fn limited(world: &mut World, limits: &str) {
     world.policy.disruption.windows = policy.disruption.windows;
 }
 
-fn covered(budget: &Budget, wave: &Wave) -> usize {
+fn covered(budget: &Budget, wave: &ActionBatch) -> usize {
     let kinds = wave.actions.iter().map(leeward_core::plan::Action::kind);
     kinds.filter(|kind| budget.actions.contains(*kind)).count()
 }
@@ -64,9 +64,9 @@ proptest! {
         let mut world = sketch.world();
         limited(&mut world, &limits);
         let forecast = foretold(&world);
-        let circumstances = world.circumstances();
-        let evaluation = evaluate(&world.view, &world.policy, &circumstances);
-        let planned = plan(&world.view, &world.policy, &circumstances, &evaluation).actions;
+        let eval_context = world.eval_context();
+        let evaluation = evaluate(&world.view, &world.policy, &eval_context);
+        let planned = plan(&world.view, &world.policy, &eval_context, &evaluation).actions;
         let now = forecast.waves.first().filter(|wave| wave.at == world.now);
         prop_assert_eq!(&planned, &now.map(|wave| wave.actions.clone()).unwrap_or_default());
         let mut acted: BTreeSet<AssetName> = BTreeSet::new();
@@ -89,7 +89,7 @@ proptest! {
         let mut world = sketch.world();
         limited(&mut world, &limits);
         let forecast = foretold(&world);
-        let evaluation = evaluate(&world.view, &world.policy, &world.circumstances());
+        let evaluation = evaluate(&world.view, &world.policy, &world.eval_context());
         // Another home would be another judgement.
         let settled = matches!(evaluation.home, Some(Home::Settled { .. }));
         if !settled {
@@ -120,14 +120,14 @@ proptest! {
     fn no_span_of_a_budget_sees_more_actions_than_it_allows(sketch in sketch(), limits in limits()) {
         let mut world = sketch.world();
         limited(&mut world, &limits);
-        let evaluation = evaluate(&world.view, &world.policy, &world.circumstances());
+        let evaluation = evaluate(&world.view, &world.policy, &world.eval_context());
         let selected = selected(&evaluation);
         let waves = foretold(&world).waves;
         for budget in &world.policy.disruption.budgets {
             let all = selected.streams + selected.consumers;
             let most = match budget.max {
-                Most::Count(count) => count,
-                Most::Percent(percent) => (all * u32::from(percent)).div_ceil(100),
+                BudgetLimit::Count(count) => count,
+                BudgetLimit::Percent(percent) => (all * u32::from(percent)).div_ceil(100),
             };
             // What is done at one moment counts against a budget of what is in flight wave by wave.
             let mut by_span: BTreeMap<usize, usize> = BTreeMap::new();

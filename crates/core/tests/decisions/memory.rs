@@ -13,7 +13,7 @@ use leeward_core::breaker::BreakerPhase;
 use leeward_core::budget::{Selected, states};
 use leeward_core::demand::{HomeHistory, SettledHome};
 use leeward_core::evaluate::evaluate;
-use leeward_core::history::{Ended, History, MOST_UNDONE, Moved};
+use leeward_core::history::{EndedOperation, History, MOST_UNDONE, MoveRecord};
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
 use leeward_core::policy::Policy;
@@ -33,8 +33,8 @@ pub fn status_of(world: &World, under_way: &[(AssetName, ActionType)]) -> Placem
         now,
         ..
     } = world;
-    let evaluation = evaluate(view, policy, &world.circumstances());
-    let report = report(view, policy, &world.circumstances(), &evaluation, &[]);
+    let evaluation = evaluate(view, policy, &world.eval_context());
+    let report = report(view, policy, &world.eval_context(), &evaluation, &[]);
     let operation = |(asset, action): &(AssetName, ActionType)| OperationStatus {
         action: *action,
         stream: asset.stream.to_string(),
@@ -202,13 +202,13 @@ impl Past {
         if self.under_way.iter().any(|(other, _)| *other == asset) {
             return;
         }
-        let moved = (action == ActionType::StreamPlacement).then(|| Moved {
+        let moved = (action == ActionType::StreamPlacement).then(|| MoveRecord {
             to: "east".into(),
             bytes: 1 << 30,
             took: Duration::from_secs(100),
         });
         history.begin(&asset, action);
-        let ended = Ended {
+        let ended = EndedOperation {
             asset,
             result,
             reason,
@@ -228,7 +228,7 @@ impl Past {
     /// What was under way ended just then, and nobody knows how.
     fn gone_on(mut self, later: Timestamp) -> Self {
         for (asset, _) in std::mem::take(&mut self.under_way) {
-            let ended = Ended {
+            let ended = EndedOperation {
                 asset,
                 result: ActionResult::Abandoned,
                 reason: None,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use leeward_core::demand::{Home, HomeHistory, Tally, TallyRow, decide};
 use leeward_core::evaluate::{asset_name, evaluate};
 use leeward_core::names::{AssetName, Location, StreamName};
-use leeward_core::plan::{Action, Aim, Deed, Plan, plan};
+use leeward_core::plan::{Action, ActionKind, Plan, Successor, plan};
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use leeward_core::topology::{LocationMap, Topology};
@@ -20,7 +20,7 @@ use crate::worlds::{STALE_AFTER, World, policy_from};
 /// The consumers that an action hands over.
 fn consumers_touched<'w>(world: &'w World, action: &Action) -> Vec<&'w Consumer> {
     let stream = world.view.stream(&action.asset.stream).unwrap();
-    let moves = matches!(action.deed, Deed::Move(_));
+    let moves = matches!(action.deed, ActionKind::Move(_));
     let touched = |consumer: &&Consumer| moves || Some(&consumer.name) == action.asset.consumer.as_ref();
     stream.consumers.iter().filter(touched).collect()
 }
@@ -54,9 +54,9 @@ fn reached(
 }
 
 fn planned(world: &World) -> Plan {
-    let circumstances = world.circumstances();
-    let evaluation = evaluate(&world.view, &world.policy, &circumstances);
-    plan(&world.view, &world.policy, &circumstances, &evaluation)
+    let eval_context = world.eval_context();
+    let evaluation = evaluate(&world.view, &world.policy, &eval_context);
+    plan(&world.view, &world.policy, &eval_context, &evaluation)
 }
 
 proptest! {
@@ -115,8 +115,8 @@ proptest! {
                 |consumer: &&Consumer| gates.max_ack_pending.is_none_or(|most| consumer.ack_pending <= most);
             prop_assert!(touched.iter().filter(durable).all(quiet_enough));
             match &action.deed {
-                Deed::StepDown(step_down) => {
-                    let Aim::Peer(target) = &step_down.aim else { continue };
+                ActionKind::StepDown(step_down) => {
+                    let Successor::Peer(target) = &step_down.successor else { continue };
                     prop_assert!(step_down.home_peers.contains(target));
                     let index = topology.find(target.as_str()).unwrap();
                     prop_assert_ne!(Some(index), group.leader);
@@ -125,7 +125,7 @@ proptest! {
                     let started = topology.details(index).unwrap().started;
                     prop_assert!(quiet(started, gates.quiet_after_server_start), "{} just started", target);
                 }
-                Deed::Move(moving) => {
+                ActionKind::Move(moving) => {
                     let target = &moving.target;
                     let away = |peer: &leeward_core::snapshot::Peer| {
                         !target.servers.contains(&topology.get(peer.server).unwrap().name)
@@ -147,7 +147,7 @@ proptest! {
         let moves: BTreeSet<&StreamName> = plan
             .actions
             .iter()
-            .filter(|action| matches!(action.deed, Deed::Move(_)))
+            .filter(|action| matches!(action.deed, ActionKind::Move(_)))
             .map(|action| &action.asset.stream)
             .collect();
         let waits: BTreeSet<StreamName> = plan
@@ -177,8 +177,8 @@ proptest! {
             world.view.gaps.push(Gap::Unreadable { message: "a page was cut short".into() });
         }
         let before = world.history.home.clone();
-        let circumstances = world.circumstances();
-        let evaluation = evaluate(&world.view, &world.policy, &circumstances);
+        let eval_context = world.eval_context();
+        let evaluation = evaluate(&world.view, &world.policy, &eval_context);
         prop_assert_eq!(&evaluation.home, &None);
         prop_assert_eq!(&evaluation.home_history, &before, "and home is neither changed nor forgotten");
         prop_assert!(planned(&world).actions.is_empty());
@@ -270,7 +270,7 @@ fn generated_worlds_give_the_planner_something_to_do() {
     let count = |what: fn(&Plan) -> bool| plans.iter().filter(|plan| what(plan)).count();
     let moves = |plan: &Plan| {
         let mut actions = plan.actions.iter();
-        actions.any(|action| matches!(action.deed, Deed::Move(_)))
+        actions.any(|action| matches!(action.deed, ActionKind::Move(_)))
     };
     let busy = count(|plan| !plan.actions.is_empty());
     let (moving, waiting) = (count(moves), count(|plan| !plan.held.is_empty()));

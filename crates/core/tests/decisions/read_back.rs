@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::names::{ClusterName, ServerName};
 use leeward_core::operation::{
-    After, Asked, Outcome, PeerReading, Progress, Proof, Proven, Reading, Sighting, VerifyLimits, after,
-    proven_step_down,
+    AssetInfo, Outcome, PeerInfo, Progress, ReadResult, ResumeCheck, ResumeResult, SentRequest, Verification,
+    VerifyLimits, after, proven_step_down,
 };
-use leeward_core::plan::{Action, Aim, Deed, Move, StepDown};
+use leeward_core::plan::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::safety::SMALL_LAG;
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::Placement;
@@ -38,13 +38,13 @@ fn placement(cluster: &str) -> Placement {
 }
 
 fn actions() -> impl Strategy<Value = Action> {
-    let step_down = |aim| {
-        Deed::StepDown(StepDown {
-            aim,
+    let step_down = |successor| {
+        ActionKind::StepDown(StepDown {
+            successor,
             home_peers: servers(&HOME),
         })
     };
-    let moving = Deed::Move(Box::new(Move {
+    let moving = ActionKind::Move(Box::new(Move {
         target: MoveTarget {
             location: "us".into(),
             placement: placement("us"),
@@ -57,8 +57,8 @@ fn actions() -> impl Strategy<Value = Action> {
         dependents: Vec::new(),
     }));
     let deeds = vec![
-        step_down(Aim::Peer("us-0".into())),
-        step_down(Aim::Anyone),
+        step_down(Successor::Peer("us-0".into())),
+        step_down(Successor::Anyone),
         moving,
     ];
     select(deeds).prop_map(|deed| Action {
@@ -68,7 +68,7 @@ fn actions() -> impl Strategy<Value = Action> {
     })
 }
 
-fn peer() -> impl Strategy<Value = PeerReading> {
+fn peer() -> impl Strategy<Value = PeerInfo> {
     let lag = prop_oneof![3 => Just(0u64), 1 => 0..2 * u64::from(SMALL_LAG)];
     (
         select(all()),
@@ -76,7 +76,7 @@ fn peer() -> impl Strategy<Value = PeerReading> {
         prop::bool::weighted(0.1),
         lag,
     )
-        .prop_map(|(server, current, offline, lag)| PeerReading {
+        .prop_map(|(server, current, offline, lag)| PeerInfo {
             server: server.into(),
             current,
             offline,
@@ -84,11 +84,11 @@ fn peer() -> impl Strategy<Value = PeerReading> {
         })
 }
 
-fn readings() -> impl Strategy<Value = Reading> {
+fn readings() -> impl Strategy<Value = AssetInfo> {
     let peers = prop_oneof![
         prop::collection::vec(peer(), 0..6),
         subsequence(HOME.to_vec(), 1..=3).prop_map(|names| {
-            let healthy = |name: &str| PeerReading {
+            let healthy = |name: &str| PeerInfo {
                 server: name.into(),
                 current: true,
                 offline: false,
@@ -100,7 +100,7 @@ fn readings() -> impl Strategy<Value = Reading> {
     let leader = prop::option::weighted(0.8, select(all()));
     let stored = select(vec![None, Some(placement("us")), Some(placement("eu"))]);
     (leader, peers, 1u8..4, prop::bool::weighted(0.2), stored).prop_map(
-        |(leader, peers, replicas, moving, placement)| Reading {
+        |(leader, peers, replicas, moving, placement)| AssetInfo {
             leader: leader.map(ServerName::from),
             peers,
             replicas,
@@ -113,25 +113,25 @@ fn readings() -> impl Strategy<Value = Reading> {
     )
 }
 
-fn sightings() -> impl Strategy<Value = Sighting> {
+fn sightings() -> impl Strategy<Value = ReadResult> {
     prop_oneof![
-        8 => readings().prop_map(Sighting::Seen),
-        1 => Just(Sighting::Gone),
-        2 => Just(Sighting::Unanswered),
+        8 => readings().prop_map(ReadResult::Seen),
+        1 => Just(ReadResult::Gone),
+        2 => Just(ReadResult::Unanswered),
     ]
 }
 
 /// The rule, in so many words.
-fn shows_success(action: &Action, sighting: &Sighting) -> bool {
-    let Sighting::Seen(reading) = sighting else {
+fn shows_success(action: &Action, read_result: &ReadResult) -> bool {
+    let ReadResult::Seen(reading) = read_result else {
         return false;
     };
     let home = |server: &ServerName| HOME.contains(&server.as_str());
     let led_from_home = reading.leader.as_ref().is_some_and(home);
     match action.deed {
-        Deed::StepDown(_) => led_from_home,
-        Deed::Move(_) => {
-            let caught_up = |peer: &PeerReading| {
+        ActionKind::StepDown(_) => led_from_home,
+        ActionKind::Move(_) => {
+            let caught_up = |peer: &PeerInfo| {
                 let leads = Some(&peer.server) == reading.leader.as_ref();
                 home(&peer.server)
                     && (leads || (peer.current && !peer.offline && peer.lag <= u64::from(SMALL_LAG)))
@@ -147,9 +147,9 @@ fn shows_success(action: &Action, sighting: &Sighting) -> bool {
 /// Looks one after the other until the operation ends; the end, and what was seen last.
 fn watch<'s>(
     action: &Action,
-    looks: &'s [(Sighting, u64)],
+    looks: &'s [(ReadResult, u64)],
     requests: u32,
-) -> Option<(Outcome, &'s Sighting)> {
+) -> Option<(Outcome, &'s ReadResult)> {
     let limits = VerifyLimits {
         move_timeout: Duration::from_mins(5),
         max_requests: requests,
@@ -158,27 +158,29 @@ fn watch<'s>(
         refresh_dependents: true,
     };
     let mut now = Timestamp::UNIX_EPOCH;
-    let mut asked = Asked {
+    let mut asked = SentRequest {
         of: action.from.clone(),
         at: now,
         requests: 1,
     };
-    for (sighting, pause) in looks {
+    for (read_result, pause) in looks {
         now += Duration::from_secs(*pause);
-        match after(action, sighting, &asked, now, &limits) {
-            After::Wait => {}
-            After::Again => {
-                let Sighting::Seen(Reading { leader: Some(of), .. }) = sighting else {
+        match after(action, read_result, &asked, now, &limits) {
+            Verification::Wait => {}
+            Verification::Again => {
+                let ReadResult::Seen(AssetInfo { leader: Some(of), .. }) = read_result else {
                     panic!("whom to ask again was not seen");
                 };
-                asked = Asked {
+                asked = SentRequest {
                     of: of.clone(),
                     at: now,
                     requests: asked.requests + 1,
                 };
                 assert!(asked.requests <= requests, "asked more often than allowed");
             }
-            After::Overdue(outcome) | After::Done(outcome) => return Some((outcome, sighting)),
+            Verification::Overdue(outcome) | Verification::Done(outcome) => {
+                return Some((outcome, read_result));
+            }
         }
     }
     None
@@ -212,7 +214,7 @@ proptest! {
             Some((outcome, seen)) => {
                 let succeeded = outcome.result == ActionResult::Succeeded;
                 prop_assert_eq!(succeeded, shows_success(&action, seen), "{:?} from {:?}", outcome, seen);
-                if let (true, Sighting::Seen(reading)) = (succeeded, seen) {
+                if let (true, ReadResult::Seen(reading)) = (succeeded, seen) {
                     prop_assert_eq!(outcome.to, reading.leader.clone());
                 }
             }
@@ -225,28 +227,28 @@ proptest! {
         before in progress(),
         looks in prop::collection::vec((sightings(), prop::option::of(progress())), 1..20),
     ) {
-        let Some(mut proof) = Proof::of(&before) else { return Ok(()) };
+        let Some(mut proof) = ResumeCheck::of(&before) else { return Ok(()) };
         let led = Outcome::new(ActionResult::Succeeded, None, "us-0 leads it now");
-        for ((sighting, progress), waited) in looks.into_iter().zip((0u64..).step_by(7)) {
-            let mut sighting = sighting;
-            if let Sighting::Seen(reading) = &mut sighting {
+        for ((read_result, progress), waited) in looks.into_iter().zip((0u64..).step_by(7)) {
+            let mut read_result = read_result;
+            if let ReadResult::Seen(reading) = &mut read_result {
                 reading.progress = progress;
             }
-            let proven = proof.look(Some(&sighting), &servers(&HOME), Duration::from_secs(waited));
+            let proven = proof.look(Some(&read_result), &servers(&HOME), Duration::from_secs(waited));
             let outcome = proven_step_down(led.clone(), &proven);
-            if let Sighting::Seen(Reading { leader: Some(leader), .. }) = &sighting
+            if let ReadResult::Seen(AssetInfo { leader: Some(leader), .. }) = &read_result
                 && !HOME.contains(&leader.as_str())
             {
                 prop_assert_eq!(outcome.result, ActionResult::Missed);
                 prop_assert_eq!(outcome.to.as_ref(), Some(leader));
             }
-            let unseen = match &sighting {
-                Sighting::Seen(reading) => reading.leader.is_none() || reading.progress.is_none(),
-                Sighting::Unanswered => true,
-                Sighting::Gone => false,
+            let unseen = match &read_result {
+                ReadResult::Seen(reading) => reading.leader.is_none() || reading.progress.is_none(),
+                ReadResult::Unanswered => true,
+                ReadResult::Gone => false,
             };
-            prop_assert!(!unseen || !matches!(proven, Proven::GoesOn | Proven::Quiet(_)) || matches!(proven, Proven::Left(_)));
-            if proven != Proven::NotYet {
+            prop_assert!(!unseen || !matches!(proven, ResumeResult::GoesOn | ResumeResult::Quiet(_)) || matches!(proven, ResumeResult::Left(_)));
+            if proven != ResumeResult::NotYet {
                 return Ok(());
             }
         }

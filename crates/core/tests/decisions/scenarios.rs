@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use leeward_core::evaluate::{Evaluation, Verdict, asset_name, evaluate};
 use leeward_core::names::AssetName;
-use leeward_core::plan::{Action, Aim, Deed, Plan, plan};
+use leeward_core::plan::{Action, ActionKind, Plan, Successor, plan};
 use leeward_core::report::report;
 
 use crate::carry_out::carry_out;
@@ -57,17 +57,17 @@ fn waiting(world: &World, planned: &Plan) -> BTreeSet<leeward_core::names::Strea
 }
 
 fn plan_of(world: &World) -> (Evaluation, Plan) {
-    let circumstances = world.circumstances();
-    let mut evaluation = evaluate(&world.view, &world.policy, &circumstances);
-    let plan = plan(&world.view, &world.policy, &circumstances, &evaluation);
+    let eval_context = world.eval_context();
+    let mut evaluation = evaluate(&world.view, &world.policy, &eval_context);
+    let plan = plan(&world.view, &world.policy, &eval_context, &evaluation);
     evaluation.hold(&plan.held);
     (evaluation, plan)
 }
 
 fn decide(world: &World) -> String {
-    let circumstances = world.circumstances();
+    let eval_context = world.eval_context();
     let (evaluation, planned) = plan_of(world);
-    let report = report(&world.view, &world.policy, &circumstances, &evaluation, &[]);
+    let report = report(&world.view, &world.policy, &eval_context, &evaluation, &[]);
     let mut said = String::new();
     let _ = writeln!(said, "observed: {} - {}", report.observed.0, report.observed.1);
     let _ = match &report.home {
@@ -121,13 +121,13 @@ fn decide(world: &World) -> String {
 
 fn deed(action: &Action) -> String {
     let moving = match &action.deed {
-        Deed::StepDown(step_down) => {
-            return match &step_down.aim {
-                Aim::Peer(server) => format!("step down, {server} takes over"),
-                Aim::Anyone => "step down, anyone takes over".to_owned(),
+        ActionKind::StepDown(step_down) => {
+            return match &step_down.successor {
+                Successor::Peer(server) => format!("step down, {server} takes over"),
+                Successor::Anyone => "step down, anyone takes over".to_owned(),
             };
         }
-        Deed::Move(moving) => moving,
+        ActionKind::Move(moving) => moving,
     };
     let target = &moving.target;
     let placement = serde_json::to_string(&target.placement).unwrap();

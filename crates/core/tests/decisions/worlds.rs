@@ -9,7 +9,7 @@ use leeward_api::duration::GoDuration;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::vocabulary::ActionType;
 use leeward_core::demand::SettledHome;
-use leeward_core::evaluate::{Circumstances, Managed};
+use leeward_core::evaluate::{EvaluationContext, Managed};
 use leeward_core::history::{AssetHistory, History};
 use leeward_core::names::{
     AccountId, AssetName, ClusterName, ConsumerName, Location, ServerName, StreamName, Tag,
@@ -19,7 +19,9 @@ use leeward_core::resolve::resolve;
 use leeward_core::snapshot::{
     AccountView, ClientGroup, ClientKind, Consumer, Gap, Peer, Placement, RaftGroup, Storage, Stream, Traffic,
 };
-use leeward_core::topology::{Resource, Room, Server, ServerDetails, ServerIx, Topology, Version};
+use leeward_core::topology::{
+    JetStreamCapacity, Resource, Server, ServerDetails, ServerIx, Topology, Version,
+};
 
 pub const STALE_AFTER: Duration = Duration::from_secs(90);
 
@@ -34,8 +36,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn circumstances(&self) -> Circumstances<'_> {
-        Circumstances {
+    pub fn eval_context(&self) -> EvaluationContext<'_> {
+        EvaluationContext {
             now: self.now,
             stale_after: STALE_AFTER,
             history: &self.history,
@@ -316,7 +318,7 @@ fn group(topology: &Topology, now: Timestamp, words: &Words) -> RaftGroup {
 }
 
 /// `room=FILE/USED/RESERVED`, with `memory-room`, `ha=ASSETS/MOST` and `unique-tag` beside it.
-fn room(words: &Words) -> Option<Room> {
+fn room(words: &Words) -> Option<JetStreamCapacity> {
     let numbers =
         |text: &str| -> Vec<u64> { text.split('/').map(|number| number.parse().unwrap()).collect() };
     let resource = |key: &str| {
@@ -331,7 +333,7 @@ fn room(words: &Words) -> Option<Room> {
     };
     let file = words.get("room").is_some();
     let ha = words.get("ha").map(numbers);
-    (file || ha.is_some() || words.get("unique-tag").is_some()).then(|| Room {
+    (file || ha.is_some() || words.get("unique-tag").is_some()).then(|| JetStreamCapacity {
         file: if file {
             resource("room")
         } else {

@@ -1,16 +1,16 @@
 //! Calls a move off that took too long, and reads back that the stream lies where it lay.
 
 use leeward_core::names::ServerName;
-use leeward_core::operation::{CANCEL_TIMEOUT, Outcome, Sighting, after_cancel, left_to_the_servers};
+use leeward_core::operation::{CANCEL_TIMEOUT, Outcome, ReadResult, after_cancel, left_to_the_servers};
 use leeward_core::plan::Action;
 use leeward_core::target::MoveTarget;
 use tokio::time::Instant;
 
-use super::pace::Pace;
-use super::{Stage, Tools, unlike_sent};
+use super::backoff::Backoff;
+use super::{Stage, StepContext, unlike_sent};
 use crate::ports::{Act, ActError, Clock};
 
-impl<A: Act, C: Clock> Tools<'_, A, C> {
+impl<A: Act, C: Clock> StepContext<'_, A, C> {
     /// `overdue` is the outcome so far; `lay_on` are the stream's peers from before the move.
     ///
     /// The servers that keep a move from its end may keep the meta group from a leader too, and elections lose requests. So
@@ -23,23 +23,23 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         overdue: Outcome,
     ) -> Outcome {
         let look = async || {
-            let sighting = self.act.read(&action.asset).await;
-            let sighting = sighting.unwrap_or(Sighting::Unanswered);
-            let means = |sighting: &Sighting| after_cancel(target, lay_on, sighting, &overdue);
-            match (means(&sighting), sighting) {
-                (Some(_), Sighting::Seen(reading)) => means(&self.confirmed(&action.asset, reading).await),
+            let read_result = self.act.read(&action.asset).await;
+            let read_result = read_result.unwrap_or(ReadResult::Unanswered);
+            let means = |read_result: &ReadResult| after_cancel(target, lay_on, read_result, &overdue);
+            match (means(&read_result), read_result) {
+                (Some(_), ReadResult::Seen(reading)) => means(&self.confirmed(&action.asset, reading).await),
                 (outcome, _) => outcome,
             }
         };
         let begun = Instant::now();
-        let mut pace = Pace::of_proof();
+        let mut pace = Backoff::of_proof();
         // An error is one that may have cancelled it all the same.
         let mut answer = Ok(());
         loop {
             let permit = match self.authority.issue(self.clock.now()) {
                 Ok(permit) => permit,
                 Err(_) if answer.is_err() => break,
-                Err(withheld) => return left_to_the_servers(overdue, &withheld.to_string()),
+                Err(inhibited) => return left_to_the_servers(overdue, &inhibited.to_string()),
             };
             self.is_at(Stage::Cancelling);
             let Err(error) = self.act.cancel_move(permit, &action.asset.stream, target).await else {
@@ -64,7 +64,7 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             }
         }
         let begun = Instant::now();
-        let mut pace = Pace::of_proof();
+        let mut pace = Backoff::of_proof();
         let outcome = loop {
             pace.rest().await;
             if let Some(outcome) = look().await {

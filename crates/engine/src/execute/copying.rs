@@ -7,20 +7,20 @@
 use std::collections::BTreeMap;
 
 use leeward_core::names::ServerName;
-use leeward_core::operation::{PeerReading, Reading};
+use leeward_core::operation::{AssetInfo, PeerInfo};
 
-use crate::underway::Copied;
+use crate::in_flight::Copied;
 
 /// What was seen of the members where a stream is going.
 #[derive(Debug, Default)]
-pub(super) struct Copying {
+pub(super) struct CopyProgress {
     /// The most that each was seen to lack.
     lacked: BTreeMap<ServerName, u64>,
 }
 
-impl Copying {
+impl CopyProgress {
     /// Takes a look in; `None` where it measures nothing.
-    pub(super) fn look(&mut self, there: &[ServerName], reading: &Reading) -> Option<Copied> {
+    pub(super) fn look(&mut self, there: &[ServerName], reading: &AssetInfo) -> Option<Copied> {
         // During an election nobody counts.
         reading.leader.as_ref()?;
         let members = reading.peers.iter().filter(|peer| there.contains(&peer.server));
@@ -39,7 +39,7 @@ impl Copying {
     }
 
     /// What a member has of the stream, as a part of its bytes.
-    fn part(&mut self, peer: &PeerReading, bytes: u64) -> Option<u64> {
+    fn part(&mut self, peer: &PeerInfo, bytes: u64) -> Option<u64> {
         if peer.current {
             return Some(bytes);
         }
@@ -58,8 +58,8 @@ mod tests {
 
     const BYTES: u64 = 1_000;
 
-    fn peer(server: &str, current: bool, lag: u64) -> PeerReading {
-        PeerReading {
+    fn peer(server: &str, current: bool, lag: u64) -> PeerInfo {
+        PeerInfo {
             server: ServerName::from(server),
             current,
             offline: false,
@@ -67,8 +67,8 @@ mod tests {
         }
     }
 
-    fn reading(peers: &[PeerReading]) -> Reading {
-        Reading {
+    fn reading(peers: &[PeerInfo]) -> AssetInfo {
+        AssetInfo {
             leader: Some(ServerName::from("old-0")),
             peers: [peer("old-0", true, 0), peer("old-1", true, 0)]
                 .iter()
@@ -90,7 +90,7 @@ mod tests {
             .to_vec()
     }
 
-    fn done(copying: &mut Copying, peers: &[PeerReading]) -> Option<u64> {
+    fn done(copying: &mut CopyProgress, peers: &[PeerInfo]) -> Option<u64> {
         let copied = copying.look(&there(), &reading(peers))?;
         assert_eq!(copied.total_bytes, 3 * BYTES);
         Some(copied.done_bytes)
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_a_member_lacks_is_taken_from_what_it_lacked_at_first() {
-        let mut copying = Copying::default();
+        let mut copying = CopyProgress::default();
         assert_eq!(done(&mut copying, &[]), None, "nobody is there yet");
         let silent = [peer("new-0", false, 0), peer("new-1", false, 0)];
         assert_eq!(done(&mut copying, &silent), None, "nothing is said of them");
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn it_is_never_more_than_all_and_nothing_is_said_of_nothing() {
-        let mut copying = Copying::default();
+        let mut copying = CopyProgress::default();
         let more = ["new-0", "new-1", "new-2", "new-3"].map(|server| peer(server, true, 0));
         assert_eq!(done(&mut copying, &more), Some(3_000));
         let mut empty = reading(&more);

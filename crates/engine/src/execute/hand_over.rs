@@ -2,12 +2,12 @@
 
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::names::ServerName;
-use leeward_core::operation::{After, Asked, Outcome, Progress, Sighting, proven_step_down};
+use leeward_core::operation::{Outcome, Progress, ReadResult, SentRequest, Verification, proven_step_down};
 use leeward_core::plan::{Action, StepDown};
 
-use super::Tools;
-use super::ask::Look;
-use super::pace::Pace;
+use super::StepContext;
+use super::backoff::Backoff;
+use super::preflight::PreflightRead;
 use crate::ports::{Act, Clock};
 use crate::record::Recorded;
 
@@ -16,7 +16,7 @@ pub(super) enum Verified {
     LedBy(ServerName),
 }
 
-impl<A: Act, C: Clock> Tools<'_, A, C> {
+impl<A: Act, C: Clock> StepContext<'_, A, C> {
     pub(super) async fn hand_over(
         self,
         planned: &Action,
@@ -48,7 +48,7 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
     ) -> Outcome {
         let mut action = planned.clone();
         loop {
-            let Look { reading, leader, .. } = match self.last_look(&action, recorded).await {
+            let PreflightRead { reading, leader, .. } = match self.last_look(&action, recorded).await {
                 Ok(look) => look,
                 Err(outcome) if *requests > 0 => return missed_before(step_down, outcome),
                 Err(outcome) => return outcome,
@@ -68,27 +68,29 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         }
     }
 
-    async fn last_look(self, action: &Action, recorded: &mut Recorded) -> Result<Look, Outcome> {
+    async fn last_look(self, action: &Action, recorded: &mut Recorded) -> Result<PreflightRead, Outcome> {
         let look = self.check(action).await?;
         self.record(recorded).await?;
         self.fresh(action, look).await
     }
 
-    pub(super) async fn verify(self, action: &Action, asked: &Asked) -> Verified {
-        let mut pace = Pace::of_hand_over();
+    pub(super) async fn verify(self, action: &Action, asked: &SentRequest) -> Verified {
+        let mut pace = Backoff::of_hand_over();
         loop {
             pace.rest().await;
             // A failed look says nothing about the asset: it is one more moment without an answer.
-            let sighting = self.act.read(&action.asset).await;
-            let sighting = sighting.unwrap_or(Sighting::Unanswered);
-            let leader = match &sighting {
-                Sighting::Seen(reading) => reading.leader.clone(),
-                Sighting::Gone | Sighting::Unanswered => None,
+            let read_result = self.act.read(&action.asset).await;
+            let read_result = read_result.unwrap_or(ReadResult::Unanswered);
+            let leader = match &read_result {
+                ReadResult::Seen(reading) => reading.leader.clone(),
+                ReadResult::Gone | ReadResult::Unanswered => None,
             };
-            match (self.judge(action, sighting, asked).await, leader) {
-                (After::Done(outcome) | After::Overdue(outcome), _) => return Verified::Ended(outcome),
-                (After::Again, Some(leader)) => return Verified::LedBy(leader),
-                (After::Wait, _) | (After::Again, None) => {}
+            match (self.judge(action, read_result, asked).await, leader) {
+                (Verification::Done(outcome) | Verification::Overdue(outcome), _) => {
+                    return Verified::Ended(outcome);
+                }
+                (Verification::Again, Some(leader)) => return Verified::LedBy(leader),
+                (Verification::Wait, _) | (Verification::Again, None) => {}
             }
         }
     }

@@ -1,38 +1,43 @@
 //! Looks at consumers until they go on after their leader changed.
 
 use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
-use leeward_core::operation::{Progress, Proof, Proven, Sighting};
+use leeward_core::operation::{Progress, ReadResult, ResumeCheck, ResumeResult};
 use tokio::time::Instant;
 
-use super::pace::Pace;
-use super::{Stage, Tools};
+use super::backoff::Backoff;
+use super::{Stage, StepContext};
 use crate::ports::{Act, Clock};
 
 /// Consumers as they were right before a move.
 pub(super) type Baseline = Vec<(ConsumerName, Progress)>;
 
-impl<A: Act, C: Clock> Tools<'_, A, C> {
+impl<A: Act, C: Clock> StepContext<'_, A, C> {
     /// Looks at a consumer whose new leader was just seen until it is plain whether it goes on.
-    pub(super) async fn prove(self, asset: &AssetName, home: &[ServerName], before: &Progress) -> Proven {
-        let Some(mut proof) = Proof::of(before) else {
-            return Proven::GoesOn;
+    pub(super) async fn prove(
+        self,
+        asset: &AssetName,
+        home: &[ServerName],
+        before: &Progress,
+    ) -> ResumeResult {
+        let Some(mut proof) = ResumeCheck::of(before) else {
+            return ResumeResult::GoesOn;
         };
         self.is_at(Stage::Verifying);
-        let mut pace = Pace::of_proof();
+        let mut pace = Backoff::of_proof();
         let begun = Instant::now();
         loop {
-            let sighting = self.act.read(asset).await.ok();
+            let read_result = self.act.read(asset).await.ok();
             // On a copy: a look that is not confirmed says nothing of the next.
-            let sighting = match (
-                proof.clone().look(sighting.as_ref(), home, begun.elapsed()),
-                sighting,
+            let read_result = match (
+                proof.clone().look(read_result.as_ref(), home, begun.elapsed()),
+                read_result,
             ) {
-                (Proven::NotYet, sighting) => sighting,
-                (_, Some(Sighting::Seen(reading))) => Some(self.confirmed(asset, reading).await),
-                (_, sighting) => sighting,
+                (ResumeResult::NotYet, read_result) => read_result,
+                (_, Some(ReadResult::Seen(reading))) => Some(self.confirmed(asset, reading).await),
+                (_, read_result) => read_result,
             };
-            match proof.look(sighting.as_ref(), home, begun.elapsed()) {
-                Proven::NotYet => pace.rest().await,
+            match proof.look(read_result.as_ref(), home, begun.elapsed()) {
+                ResumeResult::NotYet => pace.rest().await,
                 proven => return proven,
             }
         }
@@ -44,7 +49,7 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         stream: &StreamName,
         home: &[ServerName],
         baseline: &Baseline,
-    ) -> Vec<(ConsumerName, Proven)> {
+    ) -> Vec<(ConsumerName, ResumeResult)> {
         let one = |(name, before): &(ConsumerName, Progress)| {
             let (name, before) = (name.clone(), before.clone());
             async move {
@@ -64,8 +69,8 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             async move {
                 let asset = AssetName::consumer(stream.clone(), name.clone());
                 match self.act.read(&asset).await {
-                    Ok(Sighting::Seen(reading)) => Some((name, reading.progress?)),
-                    Ok(Sighting::Gone | Sighting::Unanswered) | Err(_) => None,
+                    Ok(ReadResult::Seen(reading)) => Some((name, reading.progress?)),
+                    Ok(ReadResult::Gone | ReadResult::Unanswered) | Err(_) => None,
                 }
             }
         };

@@ -3,15 +3,17 @@
 use futures::StreamExt as _;
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::names::{AssetName, StreamName};
-use leeward_core::operation::{HEARS_AGAIN, Outcome, Refresh, Sighting, Since, hears, refresh, refreshed};
-use leeward_core::plan::{Action, Aim, Deed, Move};
+use leeward_core::operation::{
+    HEARS_AGAIN, Outcome, ReadResult, Refresh, TargetReached, hears, refresh, refreshed,
+};
+use leeward_core::plan::{Action, ActionKind, Move, Successor};
 use leeward_core::target::MoveTarget;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::hand_over::Verified;
-use super::pace::Pace;
-use super::{FollowUp, Stage, Tools, failure};
+use super::{FollowUp, Stage, StepContext, failure};
 use crate::ports::{Act, ActError, Clock};
 
 /// Streams that are looked after at once.
@@ -22,7 +24,7 @@ const TAKES_NO_AIM: u32 = 10_003;
 
 /// How far a stream that moves was seen to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Reach {
+pub(super) enum MoveProgress {
     /// Led from where it was.
     Abroad,
     /// Led from its target.
@@ -31,7 +33,7 @@ pub(super) enum Reach {
     Done(Instant),
 }
 
-impl Reach {
+impl MoveProgress {
     /// Tells it unless as much is known.
     pub(super) fn tell(self, to: &watch::Sender<Self>) {
         to.send_if_modified(|known| {
@@ -47,27 +49,29 @@ impl Reach {
     }
 
     /// How long ago that was seen; what is not told any more was the end.
-    fn since(reached: &watch::Receiver<Self>) -> Option<Since> {
+    fn since(reached: &watch::Receiver<Self>) -> Option<TargetReached> {
         match *reached.borrow() {
             Self::Abroad => None,
-            Self::HandedOver(at) if reached.has_changed().is_ok() => Some(Since::HandOver(at.elapsed())),
-            Self::HandedOver(at) | Self::Done(at) => Some(Since::Done(at.elapsed())),
+            Self::HandedOver(at) if reached.has_changed().is_ok() => {
+                Some(TargetReached::HandOver(at.elapsed()))
+            }
+            Self::HandedOver(at) | Self::Done(at) => Some(TargetReached::Done(at.elapsed())),
         }
     }
 }
 
-impl<A: Act, C: Clock> Tools<'_, A, C> {
+impl<A: Act, C: Clock> StepContext<'_, A, C> {
     /// Waits until the new leader of a stream that moves was seen, and looks after those that read it.
     pub(super) async fn refresh_all(
         self,
         moved: &StreamName,
         moving: &Move,
-        mut reached: watch::Receiver<Reach>,
+        mut reached: watch::Receiver<MoveProgress>,
     ) -> Vec<FollowUp> {
         if !self.limits.refresh_dependents || moving.dependents.is_empty() {
             return Vec::new();
         }
-        let led_there = |reach: &Reach| !matches!(reach, Reach::Abroad);
+        let led_there = |reach: &MoveProgress| !matches!(reach, MoveProgress::Abroad);
         if reached.wait_for(led_there).await.is_err() {
             return Vec::new();
         }
@@ -86,19 +90,20 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         dependent: &StreamName,
         moved: &StreamName,
         moving: &Move,
-        mut reached: watch::Receiver<Reach>,
+        mut reached: watch::Receiver<MoveProgress>,
     ) -> Option<FollowUp> {
         let asset = AssetName::stream(dependent.clone());
-        let mut pace = Pace::urgent();
+        let mut pace = Backoff::urgent();
         let max_lag = self.limits.max_lag;
         loop {
-            let sighting = self.act.read(&asset).await.unwrap_or(Sighting::Unanswered);
-            let since = Reach::since(&reached)?;
-            let means =
-                |sighting: &Sighting| refresh(dependent, moved, &moving.target, sighting, since, max_lag);
-            let next = match (means(&sighting), sighting) {
+            let read_result = self.act.read(&asset).await.unwrap_or(ReadResult::Unanswered);
+            let since = MoveProgress::since(&reached)?;
+            let means = |read_result: &ReadResult| {
+                refresh(dependent, moved, &moving.target, read_result, since, max_lag)
+            };
+            let next = match (means(&read_result), read_result) {
                 (Refresh::Wait, _) => Refresh::Wait,
-                (_, Sighting::Seen(reading)) => means(&self.confirmed(&asset, reading).await),
+                (_, ReadResult::Seen(reading)) => means(&self.confirmed(&asset, reading).await),
                 (next, _) => next,
             };
             match next {
@@ -160,9 +165,9 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
 
     /// What is to be asked of a stream that does not hear although it has a new leader.
     async fn look_again(self, action: &Action, moved: &StreamName, target: &MoveTarget) -> Option<Action> {
-        let sighting = self.act.read(&action.asset).await.ok()?;
-        let (stream, since) = (&action.asset.stream, Since::Done(HEARS_AGAIN));
-        match refresh(stream, moved, target, &sighting, since, self.limits.max_lag) {
+        let read_result = self.act.read(&action.asset).await.ok()?;
+        let (stream, since) = (&action.asset.stream, TargetReached::Done(HEARS_AGAIN));
+        match refresh(stream, moved, target, &read_result, since, self.limits.max_lag) {
             Refresh::StepDown(next) => Some(next),
             Refresh::Resumed | Refresh::Wait | Refresh::Leave(_) => None,
         }
@@ -175,10 +180,10 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
             Err(ActError::Refused {
                 code: TAKES_NO_AIM, ..
             }),
-            Deed::StepDown(step_down),
+            ActionKind::StepDown(step_down),
         ) = (&answer, &mut action.deed)
         {
-            step_down.aim = Aim::Anyone;
+            step_down.successor = Successor::Anyone;
             answer = self.send(action, requests).await?;
         }
         match answer {
@@ -203,21 +208,21 @@ impl<A: Act, C: Clock> Tools<'_, A, C> {
         moved: &StreamName,
         since: Instant,
     ) -> Result<std::time::Duration, std::time::Duration> {
-        let mut pace = Pace::urgent();
+        let mut pace = Backoff::urgent();
         loop {
-            let sighting = self.act.read(asset).await.unwrap_or(Sighting::Unanswered);
+            let read_result = self.act.read(asset).await.unwrap_or(ReadResult::Unanswered);
             let span = since.elapsed();
-            let sighting = match sighting {
-                Sighting::Seen(reading) if hears(&reading, moved, span) => {
+            let read_result = match read_result {
+                ReadResult::Seen(reading) if hears(&reading, moved, span) => {
                     self.confirmed(asset, reading).await
                 }
-                sighting => sighting,
+                read_result => read_result,
             };
-            match sighting {
-                Sighting::Gone => return Ok(span),
-                Sighting::Seen(reading) if hears(&reading, moved, span) => return Ok(span),
-                Sighting::Seen(_) | Sighting::Unanswered if span >= HEARS_AGAIN => return Err(span),
-                Sighting::Seen(_) | Sighting::Unanswered => pace.rest().await,
+            match read_result {
+                ReadResult::Gone => return Ok(span),
+                ReadResult::Seen(reading) if hears(&reading, moved, span) => return Ok(span),
+                ReadResult::Seen(_) | ReadResult::Unanswered if span >= HEARS_AGAIN => return Err(span),
+                ReadResult::Seen(_) | ReadResult::Unanswered => pace.rest().await,
             }
         }
     }

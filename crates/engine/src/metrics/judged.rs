@@ -38,7 +38,7 @@ struct ModeLabels {
 const MODES: [Mode; 3] = [Mode::Observe, Mode::Enforce, Mode::Suspended];
 
 /// What a round judged from.
-pub(crate) struct Judged<'a> {
+pub(crate) struct RoundNumbers<'a> {
     pub(crate) view: &'a AccountView,
     pub(crate) mode: Mode,
     /// Findings in words: after a start they know since when.
@@ -48,7 +48,7 @@ pub(crate) struct Judged<'a> {
 
 /// What is kept of a policy between rounds.
 #[derive(Debug, Default)]
-struct Kept {
+struct PolicySeries {
     /// What has been away since when; `None` before the first complete look.
     away: Option<BTreeMap<AssetName, Timestamp>>,
     held: BTreeSet<FindingReason>,
@@ -61,7 +61,7 @@ pub(super) struct JudgedMetrics {
     mode: Family<ModeLabels, Gauge>,
     degraded: Family<ReasonLabels, Gauge>,
     since: Family<ActionKindLabels, Float>,
-    kept: Mutex<BTreeMap<PolicyLabels, Kept>>,
+    kept: Mutex<BTreeMap<PolicyLabels, PolicySeries>>,
 }
 
 impl JudgedMetrics {
@@ -73,7 +73,7 @@ impl JudgedMetrics {
         table::OPERATION_OLDEST_START.register(registry, self.since.clone());
     }
 
-    pub(super) fn set(&self, policy: &PolicyLabels, evaluation: &Evaluation, judged: &Judged<'_>) {
+    pub(super) fn set(&self, policy: &PolicyLabels, evaluation: &Evaluation, judged: &RoundNumbers<'_>) {
         for mode in MODES {
             let labels = mode_labels(policy, mode);
             if mode == judged.mode {
@@ -95,7 +95,7 @@ impl JudgedMetrics {
         }
     }
 
-    fn set_held(&self, policy: &PolicyLabels, evaluation: &Evaluation, kept: &mut Kept) {
+    fn set_held(&self, policy: &PolicyLabels, evaluation: &Evaluation, kept: &mut PolicySeries) {
         let mut held: BTreeMap<FindingReason, i64> = BTreeMap::new();
         for finding in &evaluation.findings {
             if let Verdict::Held(_, reason) = finding.verdict {
@@ -160,7 +160,7 @@ impl JudgedMetrics {
         self.underway(policy, std::iter::empty());
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<PolicyLabels, Kept>> {
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<PolicyLabels, PolicySeries>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,7 +168,7 @@ impl JudgedMetrics {
 /// What is away and ought to come home by itself, with since when it was found so.
 fn away(
     evaluation: &Evaluation,
-    judged: &Judged<'_>,
+    judged: &RoundNumbers<'_>,
     before: Option<BTreeMap<AssetName, Timestamp>>,
 ) -> BTreeMap<AssetName, Timestamp> {
     let before = before.unwrap_or_else(|| found_before(judged.findings));

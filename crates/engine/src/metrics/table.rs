@@ -12,7 +12,7 @@ pub const PREFIX: &str = "leeward";
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "lowercase")]
-pub enum Kind {
+pub enum MetricKind {
     /// A number that goes up and down.
     Gauge,
     /// A number that only goes up while the process lives; its name ends in `_total`.
@@ -25,7 +25,7 @@ pub enum Kind {
 
 /// What a metric is measured in; its name says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
+pub enum MetricUnit {
     /// A plain number.
     Number,
     /// Seconds.
@@ -36,31 +36,31 @@ pub enum Measure {
 
 /// One metric, described.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub struct MetricRow {
     /// Without prefix, unit and suffix.
     name: &'static str,
     /// What it is.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// What it is measured in.
-    pub measure: Measure,
+    pub measure: MetricUnit,
     /// Its labels; `le` of histograms goes without saying.
     pub labels: &'static [&'static str],
     /// What it says: a sentence without its full stop.
     pub help: &'static str,
 }
 
-impl Row {
+impl MetricRow {
     /// The name that queries use; of a histogram what its three names begin with.
     pub fn full_name(&self) -> String {
         let unit = match self.measure {
-            Measure::Number => "",
-            Measure::Seconds => "_seconds",
-            Measure::Bytes => "_bytes",
+            MetricUnit::Number => "",
+            MetricUnit::Seconds => "_seconds",
+            MetricUnit::Bytes => "_bytes",
         };
         let suffix = match self.kind {
-            Kind::Counter => "_total",
-            Kind::Info => "_info",
-            Kind::Gauge | Kind::Histogram => "",
+            MetricKind::Counter => "_total",
+            MetricKind::Info => "_info",
+            MetricKind::Gauge | MetricKind::Histogram => "",
         };
         format!("{PREFIX}_{}{unit}{suffix}", self.name)
     }
@@ -68,43 +68,48 @@ impl Row {
     /// Puts a metric on the page under this name.
     pub fn register(&self, registry: &mut Registry, metric: impl Metric) {
         match self.measure {
-            Measure::Number => registry.register(self.name, self.help, metric),
-            Measure::Seconds => registry.register_with_unit(self.name, self.help, Unit::Seconds, metric),
-            Measure::Bytes => registry.register_with_unit(self.name, self.help, Unit::Bytes, metric),
+            MetricUnit::Number => registry.register(self.name, self.help, metric),
+            MetricUnit::Seconds => registry.register_with_unit(self.name, self.help, Unit::Seconds, metric),
+            MetricUnit::Bytes => registry.register_with_unit(self.name, self.help, Unit::Bytes, metric),
         }
     }
 }
 
-const fn row(kind: Kind, name: &'static str, labels: &'static [&'static str], help: &'static str) -> Row {
-    Row {
+const fn row(
+    kind: MetricKind,
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> MetricRow {
+    MetricRow {
         name,
         kind,
-        measure: Measure::Number,
+        measure: MetricUnit::Number,
         labels,
         help,
     }
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Row {
-    row(Kind::Gauge, name, labels, help)
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> MetricRow {
+    row(MetricKind::Gauge, name, labels, help)
 }
 
-const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Row {
-    row(Kind::Counter, name, labels, help)
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> MetricRow {
+    row(MetricKind::Counter, name, labels, help)
 }
 
-const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Row {
-    row(Kind::Histogram, name, labels, help).seconds()
+const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> MetricRow {
+    row(MetricKind::Histogram, name, labels, help).seconds()
 }
 
-impl Row {
+impl MetricRow {
     const fn seconds(mut self) -> Self {
-        self.measure = Measure::Seconds;
+        self.measure = MetricUnit::Seconds;
         self
     }
 
     const fn bytes(mut self) -> Self {
-        self.measure = Measure::Bytes;
+        self.measure = MetricUnit::Bytes;
         self
     }
 }
@@ -116,20 +121,20 @@ const BUDGET: &[&str] = &["namespace", "policy", "budget"];
 const SYSTEM: &[&str] = &["namespace", "system"];
 
 /// Where everything is, by judgement.
-pub const ASSETS: Row = gauge(
+pub const ASSETS: MetricRow = gauge(
     "assets",
     &["namespace", "policy", "kind", "state"],
     "Selected streams and consumers by kind (stream, consumer) and state: in_place, misplaced (it can be brought home), \
      held (a reason stands against that now) or ignored. Counted in Observe as in Enforce",
 );
 /// What waits, and for what.
-pub const HELD_ASSETS: Row = gauge(
+pub const HELD_ASSETS: MetricRow = gauge(
     "held_assets",
     REASON,
     "Held streams and consumers by the reason that stands against bringing them home",
 );
 /// How long something is misplaced.
-pub const MISPLACED_OLDEST: Row = gauge(
+pub const MISPLACED_OLDEST: MetricRow = gauge(
     "misplaced_oldest",
     POLICY,
     "How long the asset has been away from home that has been so the longest; those are left out that a policy's choice or \
@@ -137,132 +142,133 @@ pub const MISPLACED_OLDEST: Row = gauge(
 )
 .seconds();
 /// The share that is in place.
-pub const IN_PLACE_RATIO: Row = gauge(
+pub const IN_PLACE_RATIO: MetricRow = gauge(
     "in_place_ratio",
     POLICY,
     "Share of judged leaders in home, from 0 to 1; absent while there is no home",
 );
 /// Where leaders are.
-pub const LEADERS: Row = gauge(
+pub const LEADERS: MetricRow = gauge(
     "leaders",
     &["namespace", "policy", "kind", "location"],
     "Leaders of selected assets by kind (stream, consumer) and location",
 );
 /// Where clients are.
-pub const CLIENTS: Row = gauge(
+pub const CLIENTS: MetricRow = gauge(
     "clients",
     &["namespace", "policy", "location"],
     "Selected client connections by location",
 );
 /// What crosses gateways.
-pub const GATEWAY_BYTES_RATIO: Row = gauge(
+pub const GATEWAY_BYTES_RATIO: MetricRow = gauge(
     "gateway_bytes_ratio",
     POLICY,
     "Share of the account's bytes that crosses gateways, from 0 to 1; absent where it is not known",
 );
 /// What a policy may do.
-pub const POLICY_MODE: Row = gauge(
+pub const POLICY_MODE: MetricRow = gauge(
     "policy_mode",
     &["namespace", "policy", "mode"],
     "1 with the policy's mode: Observe, Enforce or Suspended",
 );
 /// What keeps going wrong.
-pub const POLICY_DEGRADED: Row = gauge(
+pub const POLICY_DEGRADED: MetricRow = gauge(
     "policy_degraded",
     REASON,
     "1 with the reason of the policy's condition Degraded while that is True; absent while nothing keeps going wrong",
 );
 /// Whether a policy can be followed.
-pub const POLICY_CONDITION: Row = gauge(
+pub const POLICY_CONDITION: MetricRow = gauge(
     "policy_condition",
     &["namespace", "policy", "condition"],
     "Whether a condition of the policy is True (1) or not (0): Accepted, ResolvedRefs, Observed, InPlace or Ready",
 );
 /// How old is what is seen.
-pub const SNAPSHOT_AGE: Row =
+pub const SNAPSHOT_AGE: MetricRow =
     gauge("snapshot_age", POLICY, "Age of the view that the last round read").seconds();
 /// What a round costs.
-pub const ROUND_DURATION: Row = histogram("round_duration", POLICY, "Time to evaluate and plan");
+pub const ROUND_DURATION: MetricRow = histogram("round_duration", POLICY, "Time to evaluate and plan");
 /// What was done.
-pub const ACTIONS: Row = counter(
+pub const ACTIONS: MetricRow = counter(
     "actions",
     &["namespace", "policy", "action", "result", "reason"],
     "Operations that ended, by action, result, and the reason of what did not succeed (empty where none fits)",
 );
 /// How long it took.
-pub const ACTION_DURATION: Row = histogram(
+pub const ACTION_DURATION: MetricRow = histogram(
     "action_duration",
     ACTION,
     "Time from the check before a request to its proof",
 );
 /// What was copied.
-pub const MOVED: Row = counter(
+pub const MOVED: MetricRow = counter(
     "moved",
     POLICY,
     "Bytes of streams that were moved, each replica counted",
 )
 .bytes();
 /// What is under way.
-pub const OPERATIONS_IN_FLIGHT: Row = gauge("operations_in_flight", ACTION, "Operations under way");
+pub const OPERATIONS_IN_FLIGHT: MetricRow = gauge("operations_in_flight", ACTION, "Operations under way");
 /// Since when.
-pub const OPERATION_OLDEST_START: Row = gauge(
+pub const OPERATION_OLDEST_START: MetricRow = gauge(
     "operation_oldest_start_timestamp",
     ACTION,
     "When the operation began that has been under way the longest, as a Unix time; absent while there is none",
 )
 .seconds();
 /// What a budget allows.
-pub const BUDGET_ALLOWED: Row = gauge("budget_allowed", BUDGET, "What a disruption budget allows now");
+pub const BUDGET_ALLOWED: MetricRow = gauge("budget_allowed", BUDGET, "What a disruption budget allows now");
 /// What of it is used.
-pub const BUDGET_USED: Row = gauge("budget_used", BUDGET, "What of a disruption budget is used");
+pub const BUDGET_USED: MetricRow = gauge("budget_used", BUDGET, "What of a disruption budget is used");
 /// Whether it is time.
-pub const WINDOW_OPEN: Row = gauge(
+pub const WINDOW_OPEN: MetricRow = gauge(
     "window_open",
     POLICY,
     "Whether maintenance windows let any action be done (1) or none (0)",
 );
 /// Whether failures stop everything.
-pub const BREAKER_OPEN: Row = gauge(
+pub const BREAKER_OPEN: MetricRow = gauge(
     "breaker_open",
     POLICY,
     "Whether repeated failures stop all actions (1) or not (0)",
 );
 /// Whether NATS is there.
-pub const NATS_CONNECTED: Row = gauge(
+pub const NATS_CONNECTED: MetricRow = gauge(
     "nats_connected",
     SYSTEM,
     "Whether this replica's observer of a system is connected (1) or not (0); a system in tenant mode has none",
 );
 /// Who should answer.
-pub const SERVERS_EXPECTED: Row = gauge(
+pub const SERVERS_EXPECTED: MetricRow = gauge(
     "servers_expected",
     SYSTEM,
     "Servers of a system that should have answered",
 );
 /// Who did.
-pub const SERVERS_ANSWERED: Row = gauge("servers_answered", SYSTEM, "Servers of a system that answered");
+pub const SERVERS_ANSWERED: MetricRow =
+    gauge("servers_answered", SYSTEM, "Servers of a system that answered");
 /// What was asked of NATS.
-pub const NATS_REQUESTS: Row = counter(
+pub const NATS_REQUESTS: MetricRow = counter(
     "nats_requests",
     &["api", "result"],
     "Requests to NATS by what was asked, such as JSZ or STREAM.INFO, and what came of it: answered (also with an error), \
      denied, no_responders, timeout, interrupted or unreadable",
 );
 /// Who acts.
-pub const LEASE_HELD: Row = gauge(
+pub const LEASE_HELD: MetricRow = gauge(
     "lease_held",
     &["lease"],
     "Whether this replica holds a lease, and so acts: on all systems, or on those of a shard. With more than one shard there \
      is one more, of the member that it is",
 );
 /// What the contest for it meets.
-pub const LEASE_ERRORS: Row = counter(
+pub const LEASE_ERRORS: MetricRow = counter(
     "lease_errors",
     &["lease", "reason"],
     "Calls to the Kubernetes API about a lease that failed",
 );
 /// What broke off.
-pub const PANICS: Row = counter(
+pub const PANICS: MetricRow = counter(
     "panics",
     &["task"],
     "Tasks that broke off and were begun anew, by what they are for: connection, account, observation, advisories, policy, \
@@ -270,17 +276,17 @@ pub const PANICS: Row = counter(
      library cannot read",
 );
 /// When this process began.
-pub const START: Row = gauge(
+pub const START: MetricRow = gauge(
     "start_timestamp",
     &[],
     "When this process started, as a Unix time",
 )
 .seconds();
 /// What runs.
-pub const BUILD: Row = row(Kind::Info, "build", &["version"], "The version that runs");
+pub const BUILD: MetricRow = row(MetricKind::Info, "build", &["version"], "The version that runs");
 
 /// All of them, in the order of the documentation.
-pub const ALL: [&Row; 30] = [
+pub const ALL: [&MetricRow; 30] = [
     &ASSETS,
     &HELD_ASSETS,
     &MISPLACED_OLDEST,

@@ -4,7 +4,7 @@ use leeward_api::vocabulary::FindingReason;
 
 use super::*;
 use crate::fixtures::{finished, step_down, stream_move};
-use crate::occurrence::Occurrence;
+use crate::policy_event::PolicyEvent;
 
 fn labels() -> PolicyLabels {
     PolicyLabels {
@@ -18,15 +18,15 @@ fn page() -> String {
     let metrics = Metrics::new();
     let of_stream = step_down("SECRET_STREAM/secret_consumer", Some("us-0"));
     for action in [&of_stream, &of_stream, &stream_move("SECRET_STREAM")] {
-        let started = Occurrence::Started {
+        let started = PolicyEvent::Started {
             action: action.clone(),
         };
         started.emit(&labels(), &metrics);
     }
     let missed = finished(of_stream, ActionResult::Missed, Some(FindingReason::NoLeader));
-    Occurrence::Ended(missed).emit(&labels(), &metrics);
+    PolicyEvent::Ended(missed).emit(&labels(), &metrics);
     let moved = finished(stream_move("SECRET_STREAM"), ActionResult::Succeeded, None);
-    Occurrence::Ended(moved).emit(&labels(), &metrics);
+    PolicyEvent::Ended(moved).emit(&labels(), &metrics);
     metrics.page().unwrap()
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use leeward_api::policy_status::{MAX_RECENT_ACTIONS, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use leeward_core::demand::later;
-use leeward_core::history::{BreakerNews, Ended, Moved};
+use leeward_core::history::{BreakerTransition, EndedOperation, MoveRecord};
 use leeward_core::names::AssetName;
 use leeward_core::operation::{Outcome, STEP_DOWN_TIMEOUT, VerifyLimits};
-use leeward_core::plan::{Action, Deed};
+use leeward_core::plan::{Action, ActionKind};
 use leeward_core::policy::Policy;
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Gap, Stream};
@@ -21,15 +21,15 @@ use tracing::{Instrument as _, Span, info_span};
 
 use super::proof::before;
 use super::{GRACE, Loop};
-use crate::execute::{Advance, Conduct, Finished, Stage, operate};
+use crate::execute::{Finished, OperationContext, OperationProgress, Stage, operate};
+use crate::in_flight::OperationInFlight;
 use crate::limits::{Busy, Slot};
 use crate::metrics::PolicyLabels;
-use crate::occurrence::{Occurrence, SPANS};
+use crate::policy_event::{PolicyEvent, SPANS};
+use crate::policy_state::{RunningOperation, recent_action, refreshed};
 use crate::ports::{Act, Clock};
 use crate::record::Recorded;
-use crate::standing::{InFlight, recent_action, refreshed};
-use crate::supervise::{self, Task};
-use crate::underway::Underway;
+use crate::supervise::{self, SupervisedTask};
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
     /// Starts what the limits allow, in order, for as long as the queue is up to date and nothing withholds the right.
@@ -38,7 +38,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let mut waiting = Vec::new();
         let mut full: BTreeSet<ActionType> = BTreeSet::new();
         let mut started = false;
-        while self.in_flight.len() < most && self.authority.withheld().is_none() && !self.out_of_date() {
+        while self.in_flight.len() < most && self.authority.inhibited().is_none() && !self.out_of_date() {
             let Some(action) = self.queue.pop() else { break };
             if full.contains(&action.kind()) {
                 waiting.push(action);
@@ -102,17 +102,17 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 .is_some_and(|rules| rules.refresh_dependents),
         };
         let deadline = match &action.deed {
-            Deed::StepDown(_) => later(now, STEP_DOWN_TIMEOUT),
-            Deed::Move(_) => later(now, move_timeout),
+            ActionKind::StepDown(_) => later(now, STEP_DOWN_TIMEOUT),
+            ActionKind::Move(_) => later(now, move_timeout),
         };
         let proof = {
-            let standing = self.standing.borrow();
-            standing
+            let policy_state = self.policy_state.borrow();
+            policy_state
                 .as_ref()
-                .map(|standing| before(&standing.report, &standing.view, &action))
+                .map(|policy_state| before(&policy_state.report, &policy_state.view, &action))
         };
         self.row.begin(proof.as_ref());
-        let operation = InFlight {
+        let operation = RunningOperation {
             action: action.clone(),
             started: now,
             deadline,
@@ -132,19 +132,22 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         } else {
             Recorded::not_needed()
         };
-        self.occur(Occurrence::Started {
+        self.occur(PolicyEvent::Started {
             action: action.clone(),
         })
         .await;
         let (setup, authority) = (Arc::clone(&self.setup), self.authority.clone());
-        let (advance, told) = (watch::Sender::new(Advance::new()), self.advance_sender.clone());
+        let (advance, told) = (
+            watch::Sender::new(OperationProgress::new()),
+            self.advance_sender.clone(),
+        );
         let PolicyLabels { namespace, policy } = self.setup.labels.clone();
         let span = info_span!(target: SPANS, "operation", namespace, policy, account = %self.setup.account,
             asset = %action.asset, action = %action.kind(), from = %action.from, to = Empty, result = Empty, requests = Empty);
         let telling = tell_advances(action.asset.clone(), advance.subscribe(), told);
         self.tasks.spawn(
             async move {
-                let conduct = Conduct {
+                let conduct = OperationContext {
                     act: &*setup.act,
                     clock: &setup.clock,
                     authority: &authority,
@@ -153,7 +156,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     advance,
                 };
                 let operation = async { tokio::join!(operate(conduct, action.clone()), telling).0 };
-                let finished = supervise::catch(Task::Operation, operation).await;
+                let finished = supervise::catch(SupervisedTask::Operation, operation).await;
                 let finished = finished.unwrap_or_else(|_| Finished {
                     action,
                     outcome: Outcome::new(
@@ -210,12 +213,12 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let action = finished.action.clone();
         let sent = finished.requests > 0;
         let last = format!("{}: {}", action.asset, finished.outcome.message);
-        self.occur(Occurrence::Ended(finished)).await;
+        self.occur(PolicyEvent::Ended(finished)).await;
         self.tell_breaker(news, last).await;
         let attempts = self.history.assets.get(&asset).map_or(0, |past| past.attempts);
         if sent && attempts >= rules.max_attempts {
             self.gave_up += 1;
-            self.occur(Occurrence::AttemptsExhausted { action, attempts })
+            self.occur(PolicyEvent::AttemptsExhausted { action, attempts })
                 .await;
         }
         self.publish_progress();
@@ -248,27 +251,27 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
     }
 
-    async fn tell_breaker(&mut self, news: BreakerNews, last: String) {
+    async fn tell_breaker(&mut self, news: BreakerTransition, last: String) {
         match news {
-            BreakerNews::None => {}
-            BreakerNews::Opened => {
+            BreakerTransition::None => {}
+            BreakerTransition::Opened => {
                 // Nothing of the queue may begin.
                 self.due = true;
                 let now = self.setup.clock.now();
                 let open_for = self.input.borrow().policy.disruption.circuit_breaker.open_for;
                 let until = later(now, open_for);
-                self.occur(Occurrence::BreakerOpened { until, last }).await;
+                self.occur(PolicyEvent::BreakerOpened { until, last }).await;
             }
-            BreakerNews::Closed => {
+            BreakerTransition::Closed => {
                 self.due = true;
-                self.occur(Occurrence::BreakerClosed).await;
+                self.occur(PolicyEvent::BreakerClosed).await;
             }
         }
     }
 
     /// An operation is further than it was.
-    pub(super) async fn advance(&mut self, asset: &AssetName, advance: Advance) {
-        let Advance { stage, copied } = advance;
+    pub(super) async fn advance(&mut self, asset: &AssetName, advance: OperationProgress) {
+        let OperationProgress { stage, copied } = advance;
         let Some(operation) = self.in_flight.get_mut(asset) else {
             return;
         };
@@ -281,7 +284,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         };
         if first {
             let action = operation.action.clone();
-            self.occur(Occurrence::Requested { action }).await;
+            self.occur(PolicyEvent::Requested { action }).await;
         }
         if news {
             self.publish_progress();
@@ -289,7 +292,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     }
 
     fn publish_underway(&self) {
-        let underway = self.in_flight.values().map(Underway::of).collect();
+        let underway = self.in_flight.values().map(OperationInFlight::of).collect();
         self.underway.send_replace(underway);
         let operations = self.in_flight.values();
         let began = operations.map(|operation| (operation.action.kind(), operation.started));
@@ -302,7 +305,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         while self
             .in_flight
             .values()
-            .any(|operation| matches!(operation.action.deed, Deed::StepDown(_)))
+            .any(|operation| matches!(operation.action.deed, ActionKind::StepDown(_)))
         {
             match tokio::time::timeout_at(until, self.tasks.join_next()).await {
                 Ok(Some(Ok((finished, _slot)))) => self.finish(finished).await,
@@ -326,8 +329,8 @@ fn tell_span(finished: &Finished) {
 /// Passes on how far an operation is, until it has ended.
 async fn tell_advances(
     asset: AssetName,
-    mut advance: watch::Receiver<Advance>,
-    told: mpsc::Sender<(AssetName, Advance)>,
+    mut advance: watch::Receiver<OperationProgress>,
+    told: mpsc::Sender<(AssetName, OperationProgress)>,
 ) {
     while advance.changed().await.is_ok() {
         let now = *advance.borrow_and_update();
@@ -340,21 +343,21 @@ async fn tell_advances(
 /// The streams whose leader an action may ask to step down besides its own.
 fn dependents(action: &Action) -> Vec<AssetName> {
     match &action.deed {
-        Deed::StepDown(_) => Vec::new(),
-        Deed::Move(moving) => moving.dependents.iter().cloned().map(AssetName::stream).collect(),
+        ActionKind::StepDown(_) => Vec::new(),
+        ActionKind::Move(moving) => moving.dependents.iter().cloned().map(AssetName::stream).collect(),
     }
 }
 
-fn ended(finished: &Finished) -> Ended {
+fn ended(finished: &Finished) -> EndedOperation {
     let moved = match &finished.action.deed {
-        Deed::StepDown(_) => None,
-        Deed::Move(moving) => Some(Moved {
+        ActionKind::StepDown(_) => None,
+        ActionKind::Move(moving) => Some(MoveRecord {
             to: moving.target.location.clone(),
             bytes: moving.bytes,
             took: finished.duration(),
         }),
     };
-    Ended {
+    EndedOperation {
         asset: finished.action.asset.clone(),
         result: finished.outcome.result,
         reason: finished.outcome.reason,

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use leeward_api::policy_status::{Proof, RecentAction};
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::names::{ClusterName, ServerName};
-use leeward_core::plan::{Action, Aim, Deed};
+use leeward_core::plan::{Action, ActionKind, Successor};
 use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
 
-use crate::occurrence::Completed;
+use crate::policy_event::Completed;
 
 /// The account right before an action.
 pub(super) fn before(report: &Report, view: &AccountView, action: &Action) -> Proof {
@@ -54,24 +54,24 @@ fn round_trip(view: &AccountView, action: &Action) -> Option<Duration> {
         Some(&topology.details(topology.find(server.as_str())?)?.cluster)
     };
     let to = match &action.deed {
-        Deed::StepDown(step_down) => match &step_down.aim {
-            Aim::Peer(server) => Some(server),
-            Aim::Anyone => step_down.home_peers.first(),
+        ActionKind::StepDown(step_down) => match &step_down.successor {
+            Successor::Peer(server) => Some(server),
+            Successor::Anyone => step_down.home_peers.first(),
         },
-        Deed::Move(moving) => moving.target.servers.first(),
+        ActionKind::Move(moving) => moving.target.servers.first(),
     }?;
     topology.round_trip(cluster(&action.from)?, cluster(to)?)
 }
 
 /// Operations since there was nothing to do.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(super) struct OperationSeries {
     began: Option<(String, Option<i32>)>,
     results: BTreeMap<ActionResult, u32>,
     last: Option<Timestamp>,
 }
 
-impl Row {
+impl OperationSeries {
     /// An operation begins.
     pub(super) fn begin(&mut self, proof: Option<&Proof>) {
         if self.began.is_none() {

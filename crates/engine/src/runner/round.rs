@@ -9,7 +9,7 @@ use leeward_api::policy_status::{MAX_OPERATIONS, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use leeward_core::demand::{Home, elapsed, later};
 use leeward_core::evaluate::{
-    AssetIx, Circumstances, Cure, Evaluation, Verdict, asset_index, asset_name, evaluate,
+    AssetIx, Cure, Evaluation, EvaluationContext, Verdict, asset_index, asset_name, evaluate,
 };
 use leeward_core::limits::{Limits, breaker};
 use leeward_core::names::AssetName;
@@ -20,11 +20,11 @@ use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use tokio::time::Instant;
 
 use super::proof::complete;
-use super::{Approved, Input, Loop};
-use crate::metrics::{Evaluated, Judged};
-use crate::occurrence::Occurrence;
+use super::{ApprovedPlan, Loop, RunnerInput};
+use crate::metrics::{Evaluated, RoundNumbers};
+use crate::policy_event::PolicyEvent;
+use crate::policy_state::{PolicyState, asset_of, degraded, last_of_each, operation_status, progressing};
 use crate::ports::{Act, Clock};
-use crate::standing::{Standing, asset_of, degraded, last_of_each, operation_status, progressing};
 
 /// A refused action is tried again after this long: rights may have been granted.
 const DENIED_FOR: Duration = Duration::from_mins(5);
@@ -42,23 +42,23 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.prepare(&input, &view, now);
         let denied: BTreeSet<ActionType> = self.denied.keys().copied().collect();
         let (evaluation, actions, report) = {
-            let circumstances = Circumstances {
+            let eval_context = EvaluationContext {
                 now,
                 stale_after: input.stale_after,
                 history: &self.history,
                 managed: &input.managed,
                 denied: &denied,
             };
-            let mut evaluation = evaluate(&view, &input.policy, &circumstances);
+            let mut evaluation = evaluate(&view, &input.policy, &eval_context);
             let plan = match &input.approved {
-                None => plan(&view, &input.policy, &circumstances, &evaluation),
+                None => plan(&view, &input.policy, &eval_context, &evaluation),
                 Some(approved) => {
                     let approved = only(approved, &view, &evaluation);
-                    plan(&view, &input.policy, &circumstances, &approved)
+                    plan(&view, &input.policy, &eval_context, &approved)
                 }
             };
             evaluation.hold(&plan.held);
-            let report = report(&view, &input.policy, &circumstances, &evaluation, &self.findings);
+            let report = report(&view, &input.policy, &eval_context, &evaluation, &self.findings);
             (evaluation, plan.actions, report)
         };
         let age = elapsed(view.observed_at, now);
@@ -69,7 +69,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             age,
             limits: &limits,
             gateway_percent: report.gateway.as_ref().map(|gateway| gateway.percent),
-            judged: Judged {
+            judged: RoundNumbers {
                 view: &view,
                 mode: input.policy.mode,
                 findings: &report.findings,
@@ -108,7 +108,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         Instant::now() + rest
     }
 
-    fn prepare(&mut self, input: &Input, view: &AccountView, now: Timestamp) {
+    fn prepare(&mut self, input: &RunnerInput, view: &AccountView, now: Timestamp) {
         self.history.reset(input.policy.reset_token.as_deref());
         self.history.prune(&input.policy.disruption, now);
         self.history.forget_deleted(view);
@@ -125,19 +125,19 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 .as_ref()
                 .map(|home| home.location.clone());
             if before.as_ref() != Some(location) {
-                let occurrence = Occurrence::HomeChanged {
+                let policy_event = PolicyEvent::HomeChanged {
                     from: before,
                     to: location.clone(),
                     percent: evaluation.tally.percent(location),
                     connections: evaluation.tally.connections(location),
                 };
-                self.occur(occurrence).await;
+                self.occur(policy_event).await;
             }
         }
         let warming = evaluation.gaps.contains(&Gap::WarmingUp);
         let complete = evaluation.conclusive();
         if self.was_complete && !complete && !warming {
-            self.occur(Occurrence::ObservationIncomplete {
+            self.occur(PolicyEvent::ObservationIncomplete {
                 message: report.observed.1.clone(),
             })
             .await;
@@ -167,7 +167,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         for asset in contested {
             // The plan was made before it was known.
             self.due = true;
-            self.occur(Occurrence::Contested { asset }).await;
+            self.occur(PolicyEvent::Contested { asset }).await;
         }
     }
 
@@ -181,7 +181,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             && self.queue.is_empty()
             && let Some(completed) = self.row.complete(report, view.observed_at)
         {
-            self.occur(Occurrence::PlanCompleted(completed)).await;
+            self.occur(PolicyEvent::PlanCompleted(completed)).await;
         }
     }
 
@@ -202,13 +202,13 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         };
         let progressing = progressing(
             &self.in_flight,
-            self.authority.withheld(),
+            self.authority.inhibited(),
             self.queue.len(),
             limits.waiting.clone(),
         );
         let degraded = degraded(&self.recent, &self.cured, self.gave_up, limits.breaker.as_ref());
         self.setup.metrics.degraded(&self.setup.labels, degraded.0);
-        let standing = Standing {
+        let policy_state = PolicyState {
             sequence: self.sequence,
             memory: self.history.memory(&policy.disruption, clock),
             limits,
@@ -228,12 +228,12 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             waiting: self.queue.len(),
             recent_actions: self.recent.clone(),
         };
-        self.standing.send_replace(Some(Arc::new(standing)));
+        self.policy_state.send_replace(Some(Arc::new(policy_state)));
     }
 
     /// Publishes operations and their results between rounds, with the last round's report.
     pub(super) fn publish_progress(&mut self) {
-        let last = self.standing.borrow().clone();
+        let last = self.policy_state.borrow().clone();
         if let Some(last) = last {
             let (view, report) = (Arc::clone(&last.view), last.report.clone());
             let limits = last.limits.clone();
@@ -243,7 +243,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
 
     fn rest(
         &self,
-        input: &Input,
+        input: &RunnerInput,
         evaluation: &Evaluation,
         limits_change: Option<Timestamp>,
         now: Timestamp,
@@ -271,7 +271,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
 
 /// An evaluation as if nothing else were misplaced than what was approved: budgets and room are for that alone. What comes
 /// home with a stream is part of its gain.
-fn only(approved: &Approved, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
+fn only(approved: &ApprovedPlan, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
     let home = evaluation.home.as_ref().and_then(Home::reference);
     let allowed = |ix, kind: fn(&AssetName) -> ActionType| {
         asset_name(view, ix).is_some_and(|asset| approved.allows(home, &asset, kind(&asset)))

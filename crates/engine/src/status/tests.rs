@@ -21,7 +21,7 @@ fn spec() -> PlacementPolicySpec {
     .unwrap()
 }
 
-fn standing(observed: ObservedReason, in_place: InPlaceReason) -> Standing {
+fn policy_state(observed: ObservedReason, in_place: InPlaceReason) -> PolicyState {
     let view = AccountView {
         account: AccountId::from("A"),
         topology: Arc::new(Topology::default()),
@@ -50,7 +50,7 @@ fn standing(observed: ObservedReason, in_place: InPlaceReason) -> Standing {
         gateway: None,
         advice: Vec::new(),
     };
-    Standing {
+    PolicyState {
         sequence: 1,
         limits: Limits::default(),
         memory: Memory::default(),
@@ -67,20 +67,20 @@ fn standing(observed: ObservedReason, in_place: InPlaceReason) -> Standing {
     }
 }
 
-fn outlook<'a>(spec: &'a PlacementPolicySpec, sight: Sight<'a>) -> Outlook<'a> {
-    Outlook {
+fn status_input<'a>(spec: &'a PlacementPolicySpec, observation: Observation<'a>) -> PolicyStatusInput<'a> {
+    PolicyStatusInput {
         generation: Some(1),
         spec,
-        accepted: Verdict::new(AcceptedReason::Accepted, "accepted"),
-        resolved: Verdict::new(ResolvedRefsReason::ResolvedRefs, "resolved"),
+        accepted: ReasonMessage::new(AcceptedReason::Accepted, "accepted"),
+        resolved: ReasonMessage::new(ResolvedRefsReason::ResolvedRefs, "resolved"),
         account: None,
-        sight,
+        observation,
         lost: None,
     }
 }
 
-fn fresh(outlook: &Outlook<'_>) -> PlacementPolicyStatus {
-    build(&PlacementPolicyStatus::default(), outlook, at(200))
+fn fresh(status_input: &PolicyStatusInput<'_>) -> PlacementPolicyStatus {
+    build(&PlacementPolicyStatus::default(), status_input, at(200))
 }
 
 fn reason<'a>(status: &'a PlacementPolicyStatus, kind: &str) -> (&'a str, &'a str) {
@@ -92,46 +92,60 @@ fn reason<'a>(status: &'a PlacementPolicyStatus, kind: &str) -> (&'a str, &'a st
 
 #[test]
 fn a_policy_that_was_evaluated_completely_is_ready_although_leaders_are_elsewhere() {
-    let (mut spec, standing) = (
+    let (mut spec, policy_state) = (
         spec(),
-        standing(ObservedReason::Complete, InPlaceReason::ActionsPending),
+        policy_state(ObservedReason::Complete, InPlaceReason::ActionsPending),
     );
-    let status = fresh(&outlook(&spec, Sight::Standing(&standing)));
+    let status = fresh(&status_input(&spec, Observation::State(&policy_state)));
     assert_eq!(status.conditions.len(), 7);
     assert_eq!(reason(&status, "InPlace"), ("False", "ActionsPending"));
     assert_eq!(reason(&status, "Ready"), ("True", "Evaluated"));
     assert_eq!(status.in_place.as_deref(), Some("3/4"));
     assert_eq!(status.last_evaluation_time, Some(Time(at(100))));
     spec.ready_when = ReadyWhen::InPlace;
-    let status = fresh(&outlook(&spec, Sight::Standing(&standing)));
+    let status = fresh(&status_input(&spec, Observation::State(&policy_state)));
     assert_eq!(reason(&status, "Ready"), ("False", "ActionsPending"));
 }
 
 #[test]
 fn ready_names_the_first_condition_that_fails() {
     let spec = spec();
-    let blind = Verdict::new(ObservedReason::Disconnected, "no connection");
-    let mut outlook = outlook(&spec, Sight::Blind(blind));
-    assert_eq!(reason(&fresh(&outlook), "Ready"), ("False", "Disconnected"));
-    outlook.resolved = Verdict::new(ResolvedRefsReason::SecretNotFound, "no Secret");
-    assert_eq!(reason(&fresh(&outlook), "Ready"), ("False", "SecretNotFound"));
-    outlook.accepted = Verdict::new(AcceptedReason::Conflicted, "conflict");
-    assert_eq!(reason(&fresh(&outlook), "Ready"), ("False", "Conflicted"));
-    assert_eq!(reason(&fresh(&outlook), "InPlace"), ("Unknown", "NoMajority"));
+    let blind = ReasonMessage::new(ObservedReason::Disconnected, "no connection");
+    let mut status_input = status_input(&spec, Observation::Unavailable(blind));
+    assert_eq!(reason(&fresh(&status_input), "Ready"), ("False", "Disconnected"));
+    status_input.resolved = ReasonMessage::new(ResolvedRefsReason::SecretNotFound, "no Secret");
+    assert_eq!(
+        reason(&fresh(&status_input), "Ready"),
+        ("False", "SecretNotFound")
+    );
+    status_input.accepted = ReasonMessage::new(AcceptedReason::Conflicted, "conflict");
+    assert_eq!(reason(&fresh(&status_input), "Ready"), ("False", "Conflicted"));
+    assert_eq!(
+        reason(&fresh(&status_input), "InPlace"),
+        ("Unknown", "NoMajority")
+    );
 }
 
 #[test]
 fn what_cannot_be_seen_now_keeps_its_last_value() {
     let spec = spec();
-    let seen = standing(ObservedReason::Complete, InPlaceReason::AllInPlace);
-    let before = fresh(&outlook(&spec, Sight::Standing(&seen)));
-    let blind = Verdict::new(ObservedReason::Disconnected, "no connection");
-    let blind = build(&before, &outlook(&spec, Sight::Blind(blind)), at(300));
+    let seen = policy_state(ObservedReason::Complete, InPlaceReason::AllInPlace);
+    let before = fresh(&status_input(&spec, Observation::State(&seen)));
+    let blind = ReasonMessage::new(ObservedReason::Disconnected, "no connection");
+    let blind = build(
+        &before,
+        &status_input(&spec, Observation::Unavailable(blind)),
+        at(300),
+    );
     assert_eq!(blind.home, before.home);
     assert_eq!(blind.last_evaluation_time, before.last_evaluation_time);
-    let mut warming = standing(ObservedReason::WarmingUp, InPlaceReason::NoMajority);
+    let mut warming = policy_state(ObservedReason::WarmingUp, InPlaceReason::NoMajority);
     warming.report.home = None;
-    let warming = build(&before, &outlook(&spec, Sight::Standing(&warming)), at(300));
+    let warming = build(
+        &before,
+        &status_input(&spec, Observation::State(&warming)),
+        at(300),
+    );
     assert_eq!(warming.home, before.home, "a restart forgets nothing");
     assert_eq!(reason(&warming, "Observed"), ("False", "WarmingUp"));
 }
@@ -139,10 +153,10 @@ fn what_cannot_be_seen_now_keeps_its_last_value() {
 #[test]
 fn p12_another_evaluation_alone_is_no_news() {
     let spec = spec();
-    let mut seen = standing(ObservedReason::Complete, InPlaceReason::AllInPlace);
-    let before = fresh(&outlook(&spec, Sight::Standing(&seen)));
+    let mut seen = policy_state(ObservedReason::Complete, InPlaceReason::AllInPlace);
+    let before = fresh(&status_input(&spec, Observation::State(&seen)));
     seen.evaluated_at = at(400);
-    let again = build(&before, &outlook(&spec, Sight::Standing(&seen)), at(401));
+    let again = build(&before, &status_input(&spec, Observation::State(&seen)), at(401));
     assert!(same(&before, &again));
     assert_eq!(again.last_evaluation_time, before.last_evaluation_time);
     seen.recent_actions.push(RecentAction {
@@ -157,7 +171,7 @@ fn p12_another_evaluation_alone_is_no_news() {
         duration_milliseconds: 40,
         proof: None,
     });
-    let acted = build(&before, &outlook(&spec, Sight::Standing(&seen)), at(401));
+    let acted = build(&before, &status_input(&spec, Observation::State(&seen)), at(401));
     assert!(!same(&before, &acted));
     assert_eq!(acted.last_evaluation_time, Some(Time(at(400))));
 }
@@ -165,12 +179,12 @@ fn p12_another_evaluation_alone_is_no_news() {
 #[test]
 fn a_status_read_back_from_the_api_is_no_news_either() {
     let spec = spec();
-    let mut seen = standing(ObservedReason::Complete, InPlaceReason::AllInPlace);
+    let mut seen = policy_state(ObservedReason::Complete, InPlaceReason::AllInPlace);
     let precise = Timestamp::from_millisecond(123_456).unwrap();
     seen.report.home.as_mut().unwrap().since = Some(Time(precise));
     let written = build(
         &PlacementPolicyStatus::default(),
-        &outlook(&spec, Sight::Standing(&seen)),
+        &status_input(&spec, Observation::State(&seen)),
         precise,
     );
     let read: PlacementPolicyStatus =
@@ -178,7 +192,7 @@ fn a_status_read_back_from_the_api_is_no_news_either() {
     assert!(same(&written, &read));
     assert!(same(
         &read,
-        &build(&read, &outlook(&spec, Sight::Standing(&seen)), at(500))
+        &build(&read, &status_input(&spec, Observation::State(&seen)), at(500))
     ));
 }
 
@@ -186,9 +200,9 @@ fn a_status_read_back_from_the_api_is_no_news_either() {
 fn refused_actions_name_the_subjects_to_allow() {
     let mut spec = spec();
     spec.jet_stream_domain = Some("hub".into());
-    let mut seen = standing(ObservedReason::Complete, InPlaceReason::Held);
+    let mut seen = policy_state(ObservedReason::Complete, InPlaceReason::Held);
     seen.denied = vec![ActionType::StreamPlacement];
-    let status = fresh(&outlook(&spec, Sight::Standing(&seen)));
+    let status = fresh(&status_input(&spec, Observation::State(&seen)));
     assert_eq!(reason(&status, "ResolvedRefs"), ("False", "PermissionDenied"));
     let message = &status.conditions[1].message;
     assert!(message.contains("$JS.hub.API.STREAM.UPDATE.>"), "{message}");
@@ -197,10 +211,13 @@ fn refused_actions_name_the_subjects_to_allow() {
 #[test]
 fn a_connection_that_is_lost_is_said_although_the_system_is_seen() {
     let spec = spec();
-    let seen = standing(ObservedReason::Complete, InPlaceReason::AllInPlace);
-    let mut outlook = outlook(&spec, Sight::Standing(&seen));
-    outlook.lost = Some("connection refused".into());
-    assert_eq!(reason(&fresh(&outlook), "Observed"), ("False", "Disconnected"));
+    let seen = policy_state(ObservedReason::Complete, InPlaceReason::AllInPlace);
+    let mut status_input = status_input(&spec, Observation::State(&seen));
+    status_input.lost = Some("connection refused".into());
+    assert_eq!(
+        reason(&fresh(&status_input), "Observed"),
+        ("False", "Disconnected")
+    );
 }
 
 #[test]

@@ -8,27 +8,27 @@ use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::vocabulary::ActionType;
 use leeward_core::names::AssetName;
 use leeward_core::policy::Policy;
-use leeward_engine::runner::{Approved, Input};
+use leeward_engine::runner::{ApprovedPlan, RunnerInput};
 use serde_json::json;
 
 use crate::bench::{Bench, Running, input};
 use crate::model::life::Reader;
 use crate::worlds::{consumer_asset, policy, stream_asset, stretched_of, supercluster};
 
-fn deciding(policy: &Arc<Policy>, approved: Approved) -> Input {
-    Input {
+fn deciding(policy: &Arc<Policy>, approved: ApprovedPlan) -> RunnerInput {
+    RunnerInput {
         approved: Some(Arc::new(approved)),
         ..input(policy, [])
     }
 }
 
 /// Step-downs towards where the clients are.
-fn step_downs(assets: impl IntoIterator<Item = AssetName>) -> Approved {
+fn step_downs(assets: impl IntoIterator<Item = AssetName>) -> ApprovedPlan {
     let kind = |asset: &AssetName| match asset.consumer {
         None => ActionType::StreamStepDown,
         Some(_) => ActionType::ConsumerStepDown,
     };
-    Approved {
+    ApprovedPlan {
         home: Some("region:us-east".into()),
         deeds: assets
             .into_iter()
@@ -37,7 +37,7 @@ fn step_downs(assets: impl IntoIterator<Item = AssetName>) -> Approved {
     }
 }
 
-fn approving(policy: &Arc<Policy>, assets: impl IntoIterator<Item = AssetName>) -> Input {
+fn approving(policy: &Arc<Policy>, assets: impl IntoIterator<Item = AssetName>) -> RunnerInput {
     deciding(policy, step_downs(assets))
 }
 
@@ -69,9 +69,9 @@ async fn p8_whatever_was_approved_nothing_else_is_ever_acted_on_and_all_of_it_is
         bench.pass(Duration::from_mins(5)).await;
         let expected: BTreeSet<AssetName> = approved.into_iter().collect();
         assert_eq!(touched(&bench), expected);
-        let standing = running.standing();
-        assert_eq!((standing.operations.len(), standing.waiting), (0, 0));
-        let findings = standing.report.findings.iter();
+        let policy_state = running.policy_state();
+        assert_eq!((policy_state.operations.len(), policy_state.waiting), (0, 0));
+        let findings = policy_state.report.findings.iter();
         let astray = findings.filter(|finding| finding.stream.is_some()).count();
         assert_eq!(astray, 6 - expected.len(), "they are reported as before");
     }
@@ -80,15 +80,15 @@ async fn p8_whatever_was_approved_nothing_else_is_ever_acted_on_and_all_of_it_is
 #[tokio::test(start_paused = true)]
 async fn p8_what_was_approved_is_not_done_towards_another_home_nor_by_another_deed() {
     let stream = stream_asset("S00");
-    let elsewhere = Approved {
+    let elsewhere = ApprovedPlan {
         home: Some("region:eu-west".into()),
         ..step_downs([stream.clone()])
     };
-    let unknown = Approved {
+    let unknown = ApprovedPlan {
         home: None,
         ..step_downs([stream.clone()])
     };
-    let otherwise = Approved {
+    let otherwise = ApprovedPlan {
         deeds: [(stream.clone(), ActionType::StreamPlacement)].into(),
         ..step_downs([])
     };
@@ -98,7 +98,7 @@ async fn p8_what_was_approved_is_not_done_towards_another_home_nor_by_another_de
         let running = bench.start_with(input, &PlacementPolicyStatus::default());
         bench.pass(Duration::from_mins(5)).await;
         assert_eq!(touched(&bench), BTreeSet::new());
-        assert_eq!(running.standing().waiting, 0);
+        assert_eq!(running.policy_state().waiting, 0);
     }
 }
 
@@ -131,12 +131,16 @@ async fn p8_an_approval_that_is_taken_back_lets_what_is_in_flight_end_and_nothin
             let in_flight = underway.iter().map(|operation| operation.action.asset.clone());
             touched(&bench).into_iter().chain(in_flight).collect()
         };
-        let standing = running
-            .until("nothing is in flight", |standing| {
-                standing.operations.is_empty() && standing.waiting == 0
+        let policy_state = running
+            .until("nothing is in flight", |policy_state| {
+                policy_state.operations.is_empty() && policy_state.waiting == 0
             })
             .await;
-        assert_eq!(standing.recent_actions.len(), begun.len(), "each has a result");
+        assert_eq!(
+            policy_state.recent_actions.len(),
+            begun.len(),
+            "each has a result"
+        );
         bench.pass(Duration::from_mins(5)).await;
         assert_eq!(touched(&bench), begun, "after {step} steps");
         assert!(begun.len() < 10);
@@ -151,7 +155,7 @@ async fn streams_that_read_a_stream_whose_move_was_approved_are_looked_after() {
     let reader = Reader::of("S00");
     bench.fake.state().life.readers.insert("S01".into(), reader);
     let moved = stream_asset("S00");
-    let approved = Approved {
+    let approved = ApprovedPlan {
         home: Some("us-east".into()),
         deeds: [(moved.clone(), ActionType::StreamPlacement)].into(),
     };
@@ -163,5 +167,8 @@ async fn streams_that_read_a_stream_whose_move_was_approved_are_looked_after() {
     assert_eq!(touched(&bench), BTreeSet::from([moved, dependent.clone()]));
     let writes = bench.fake.state().writes.clone();
     let of_dependent = writes.iter().find(|write| write.asset == dependent).unwrap();
-    assert!(of_dependent.aim.is_some(), "it steps down, and does not move");
+    assert!(
+        of_dependent.successor.is_some(),
+        "it steps down, and does not move"
+    );
 }

@@ -4,34 +4,34 @@ use std::time::Duration;
 
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::vocabulary::{InPlaceReason, ProgressingReason};
-use leeward_engine::permit::Withheld;
+use leeward_engine::permit::Inhibited;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, input};
 use crate::worlds::{policy, stretched_of};
 
-const ALL: [Withheld; 5] = [
-    Withheld::Observing,
-    Withheld::Suspended,
-    Withheld::SystemSuspended,
-    Withheld::NotAccepted,
-    Withheld::NotActive,
+const ALL: [Inhibited; 5] = [
+    Inhibited::Observing,
+    Inhibited::Suspended,
+    Inhibited::SystemSuspended,
+    Inhibited::NotAccepted,
+    Inhibited::NotActive,
 ];
 
 #[tokio::test(start_paused = true)]
 async fn p8_a_policy_from_which_the_right_is_withheld_writes_nothing_and_reports_all_the_same() {
-    for withheld in ALL {
+    for inhibited in ALL {
         let bench = Bench::new(stretched_of(3, 1));
-        let input = input(&policy(json!({})), [withheld]);
+        let input = input(&policy(json!({})), [inhibited]);
         let running = bench.start_with(input, &PlacementPolicyStatus::default());
         bench.pass(Duration::from_hours(2)).await;
-        assert_eq!(bench.fake.writes(), 0, "{withheld:?}");
+        assert_eq!(bench.fake.writes(), 0, "{inhibited:?}");
         assert_eq!(
-            running.standing().report.in_place.0,
+            running.policy_state().report.in_place.0,
             InPlaceReason::ActionsPending
         );
-        let standing = running.standing();
-        let assets = standing
+        let policy_state = running.policy_state();
+        let assets = policy_state
             .report
             .findings
             .iter()
@@ -51,27 +51,27 @@ async fn p8_a_policy_that_does_not_enforce_never_writes_even_if_its_caller_withh
         let running = bench.start(&policy(changes));
         bench.pass(Duration::from_hours(1)).await;
         assert_eq!(bench.fake.writes(), 0);
-        assert_eq!(running.standing().progressing.0, progressing);
+        assert_eq!(running.policy_state().progressing.0, progressing);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn p8_withheld_in_mid_run_no_further_request_is_sent() {
-    for withheld in ALL {
+    for inhibited in ALL {
         let bench = Bench::new(stretched_of(20, 0));
         let policy = policy(json!({"disruption": {"maxConcurrent": 4}}));
         let running = bench.start(&policy);
         bench.written(3).await;
-        running.runner.update(input(&policy, [withheld]));
+        running.runner.update(input(&policy, [inhibited]));
         let written = bench.fake.writes();
         bench.pass(Duration::from_hours(1)).await;
-        assert_eq!(bench.fake.writes(), written, "{withheld:?}");
-        let standing = running.standing();
+        assert_eq!(bench.fake.writes(), written, "{inhibited:?}");
+        let policy_state = running.policy_state();
         assert!(
-            standing.operations.is_empty(),
+            policy_state.operations.is_empty(),
             "what was under way was watched to its end"
         );
-        assert_eq!(standing.recent_actions.len(), written);
+        assert_eq!(policy_state.recent_actions.len(), written);
     }
 }
 
@@ -82,7 +82,7 @@ async fn p8_a_request_that_is_on_its_way_to_the_socket_is_stopped_too() {
     let running = bench.start(&policy);
     // The read before the request takes one millisecond; then the permit is issued, and the request takes another.
     bench.pass(Duration::from_micros(1500)).await;
-    running.runner.update(input(&policy, [Withheld::NotActive]));
+    running.runner.update(input(&policy, [Inhibited::NotActive]));
     bench.pass(Duration::from_mins(1)).await;
     assert_eq!(
         bench.fake.state().calls.len(),
@@ -96,7 +96,7 @@ async fn p8_a_request_that_is_on_its_way_to_the_socket_is_stopped_too() {
 async fn the_right_that_is_given_back_wakes_the_loop_though_nothing_else_changes() {
     let bench = Bench::unwatched(stretched_of(3, 0));
     let policy = policy(json!({}));
-    let suspended = input(&policy, [Withheld::SystemSuspended]);
+    let suspended = input(&policy, [Inhibited::SystemSuspended]);
     let running = bench.start_with(suspended, &PlacementPolicyStatus::default());
     bench.pass(Duration::from_secs(1)).await;
     running.runner.update(input(&policy, []));

@@ -12,11 +12,11 @@ use leeward_core::policy::Policy;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
-use leeward_engine::occurrence::Occurrence;
-use leeward_engine::permit::Withheld;
+use leeward_engine::permit::Inhibited;
+use leeward_engine::policy_event::PolicyEvent;
+use leeward_engine::policy_state::PolicyState;
 use leeward_engine::ports::Clock as _;
-use leeward_engine::runner::{Input, Runner, Setup, unfinished_moves};
-use leeward_engine::standing::Standing;
+use leeward_engine::runner::{Runner, RunnerInput, Setup, unfinished_moves};
 use tokio::sync::mpsc;
 
 use crate::model::FakeSystem;
@@ -36,7 +36,7 @@ pub struct Bench {
 /// A runner at work.
 pub struct Running {
     pub runner: Runner,
-    pub occurrences: mpsc::Receiver<Occurrence>,
+    pub policy_events: mpsc::Receiver<PolicyEvent>,
 }
 
 impl Bench {
@@ -68,7 +68,7 @@ impl Bench {
     }
 
     /// Starts a runner as after a restart with that status.
-    pub fn start_with(&self, input: Input, status: &PlacementPolicyStatus) -> Running {
+    pub fn start_with(&self, input: RunnerInput, status: &PlacementPolicyStatus) -> Running {
         let setup = Setup {
             labels: PolicyLabels {
                 namespace: "apps".to_owned(),
@@ -86,8 +86,11 @@ impl Bench {
             unfinished_moves: unfinished_moves(status),
             records: self.records,
         };
-        let (runner, occurrences) = Runner::start(setup, input);
-        Running { runner, occurrences }
+        let (runner, policy_events) = Runner::start(setup, input);
+        Running {
+            runner,
+            policy_events,
+        }
     }
 
     /// Lets the fake's time pass.
@@ -103,56 +106,57 @@ impl Bench {
     }
 }
 
-pub fn input(policy: &Arc<Policy>, withheld: impl IntoIterator<Item = Withheld>) -> Input {
-    Input {
+pub fn input(policy: &Arc<Policy>, inhibited: impl IntoIterator<Item = Inhibited>) -> RunnerInput {
+    RunnerInput {
         policy: Arc::clone(policy),
         generation: 1,
         stale_after: STALE_AFTER,
         managed: Arc::new(Managed::default()),
-        withheld: withheld.into_iter().collect::<BTreeSet<_>>(),
+        inhibited: inhibited.into_iter().collect::<BTreeSet<_>>(),
         approved: None,
     }
 }
 
 impl Running {
     /// Waits until the published standing is as wanted; six hours of the fake's time are too long.
-    pub async fn until(&self, what: &str, mut wanted: impl FnMut(&Standing) -> bool) -> Arc<Standing> {
-        let mut standing = self.runner.standing();
-        let waiting = standing.wait_for(|found| found.as_ref().is_some_and(|standing| wanted(standing)));
+    pub async fn until(&self, what: &str, mut wanted: impl FnMut(&PolicyState) -> bool) -> Arc<PolicyState> {
+        let mut policy_state = self.runner.policy_state();
+        let waiting =
+            policy_state.wait_for(|found| found.as_ref().is_some_and(|policy_state| wanted(policy_state)));
         let found = tokio::time::timeout(Duration::from_hours(6), waiting)
             .await
             .map(|found| found.unwrap().clone().unwrap());
         found.unwrap_or_else(|_| {
             panic!(
                 "{what}: not within six hours, but {:#?}",
-                self.runner.standing().borrow()
+                self.runner.policy_state().borrow()
             )
         })
     }
 
-    pub async fn until_home(&self) -> Arc<Standing> {
-        self.until("everything home", |standing| {
-            standing.report.in_place.0 == InPlaceReason::AllInPlace && standing.operations.is_empty()
+    pub async fn until_home(&self) -> Arc<PolicyState> {
+        self.until("everything home", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::AllInPlace && policy_state.operations.is_empty()
         })
         .await
     }
 
-    pub async fn until_ended(&self, count: usize) -> Arc<Standing> {
-        self.until("operations ended", |standing| {
-            standing.recent_actions.len() >= count
+    pub async fn until_ended(&self, count: usize) -> Arc<PolicyState> {
+        self.until("operations ended", |policy_state| {
+            policy_state.recent_actions.len() >= count
         })
         .await
     }
 
-    pub fn standing(&self) -> Arc<Standing> {
-        self.runner.standing().borrow().clone().unwrap()
+    pub fn policy_state(&self) -> Arc<PolicyState> {
+        self.runner.policy_state().borrow().clone().unwrap()
     }
 
     /// Everything that happened so far.
-    pub fn happened(&mut self) -> Vec<Occurrence> {
+    pub fn happened(&mut self) -> Vec<PolicyEvent> {
         let mut all = Vec::new();
-        while let Ok(occurrence) = self.occurrences.try_recv() {
-            all.push(occurrence);
+        while let Ok(policy_event) = self.policy_events.try_recv() {
+            all.push(policy_event);
         }
         all
     }
@@ -163,14 +167,14 @@ pub fn results(actions: &[RecentAction]) -> Vec<ActionResult> {
 }
 
 /// The status that a standing is written to.
-pub fn status_of(standing: &Standing) -> PlacementPolicyStatus {
+pub fn status_of(policy_state: &PolicyState) -> PlacementPolicyStatus {
     PlacementPolicyStatus {
-        home: standing.report.home.clone(),
-        findings: standing.report.findings.clone(),
-        recent_actions: standing.recent_actions.clone(),
-        operations: standing.operations.clone(),
-        breaker: standing.limits.breaker.clone(),
-        memory: Some(standing.memory.clone()),
+        home: policy_state.report.home.clone(),
+        findings: policy_state.report.findings.clone(),
+        recent_actions: policy_state.recent_actions.clone(),
+        operations: policy_state.operations.clone(),
+        breaker: policy_state.limits.breaker.clone(),
+        memory: Some(policy_state.memory.clone()),
         ..PlacementPolicyStatus::default()
     }
 }

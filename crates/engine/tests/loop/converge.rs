@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
-use leeward_core::plan::Aim;
+use leeward_core::plan::Successor;
 use leeward_core::topology::Version;
 use leeward_engine::limits::SystemLimits;
-use leeward_engine::occurrence::Occurrence;
+use leeward_engine::policy_event::PolicyEvent;
 use serde_json::json;
 
 use crate::bench::{Bench, results};
@@ -16,7 +16,7 @@ use crate::worlds::{policy, stretched, stretched_of, supercluster};
 async fn a_stretched_account_converges_with_one_request_per_asset_and_then_rests() {
     let bench = Bench::new(stretched_of(12, 2));
     let mut running = bench.start(&policy(json!({"disruption": {"maxConcurrent": 3}})));
-    let standing = running.until_home().await;
+    let policy_state = running.until_home().await;
 
     let per_asset = bench.fake.writes_per_asset();
     assert_eq!(per_asset.len(), 36);
@@ -27,24 +27,24 @@ async fn a_stretched_account_converges_with_one_request_per_asset_and_then_rests
         "as many at once as allowed, and no more"
     );
     assert_eq!(bench.fake.state().most_open_per_stream, 1);
-    assert_eq!(standing.report.in_place_of.as_deref(), Some("36/36"));
-    assert_eq!(standing.recent_actions.len(), 20, "the list is capped");
+    assert_eq!(policy_state.report.in_place_of.as_deref(), Some("36/36"));
+    assert_eq!(policy_state.recent_actions.len(), 20, "the list is capped");
     assert!(
-        results(&standing.recent_actions)
+        results(&policy_state.recent_actions)
             .iter()
             .all(|result| *result == ActionResult::Succeeded)
     );
-    assert_eq!(standing.degraded.0, DegradedReason::Healthy);
+    assert_eq!(policy_state.degraded.0, DegradedReason::Healthy);
     let ended = running
         .happened()
         .into_iter()
-        .filter(|occurrence| matches!(occurrence, Occurrence::Ended(_)));
+        .filter(|policy_event| matches!(policy_event, PolicyEvent::Ended(_)));
     assert_eq!(ended.count(), 36);
 
     // P2: a plan that was carried out leaves nothing to plan.
     bench.pass(Duration::from_hours(3)).await;
     assert_eq!(bench.fake.writes(), 36);
-    assert_eq!(running.standing().progressing.0, ProgressingReason::Idle);
+    assert_eq!(running.policy_state().progressing.0, ProgressingReason::Idle);
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,8 +54,12 @@ async fn hand_overs_are_aimed_and_spread_over_the_peers_in_home() {
     running.until_home().await;
     let state = bench.fake.state();
     let towards = |wanted: &str| {
-        let aimed = |aim: &Option<Aim>| matches!(aim, Some(Aim::Peer(server)) if server.as_str() == wanted);
-        state.writes.iter().filter(|write| aimed(&write.aim)).count()
+        let aimed = |successor: &Option<Successor>| matches!(successor, Some(Successor::Peer(server)) if server.as_str() == wanted);
+        state
+            .writes
+            .iter()
+            .filter(|write| aimed(&write.successor))
+            .count()
     };
     assert_eq!((towards("n-0"), towards("n-1")), (5, 5));
 }
@@ -65,7 +69,9 @@ async fn streams_move_and_their_consumers_follow_without_a_request_of_their_own(
     let bench = Bench::new(supercluster(&["A", "B"], 2));
     let running = bench.start(&policy(json!({"topology": {"key": "Cluster"}})));
     let moving = running
-        .until("a move under way", |standing| !standing.operations.is_empty())
+        .until("a move under way", |policy_state| {
+            !policy_state.operations.is_empty()
+        })
         .await;
     assert_eq!(moving.progressing.0, ProgressingReason::StreamMoving);
     let operation = &moving.operations[0];
@@ -76,10 +82,13 @@ async fn streams_move_and_their_consumers_follow_without_a_request_of_their_own(
         "of a move, the location"
     );
 
-    let standing = running.until_home().await;
+    let policy_state = running.until_home().await;
     assert_eq!(bench.fake.writes(), 2);
-    assert_eq!(results(&standing.recent_actions), [ActionResult::Succeeded; 2]);
-    assert_eq!(standing.recent_actions[0].to.as_deref(), Some("us-east"));
+    assert_eq!(
+        results(&policy_state.recent_actions),
+        [ActionResult::Succeeded; 2]
+    );
+    assert_eq!(policy_state.recent_actions[0].to.as_deref(), Some("us-east"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,8 +144,8 @@ async fn limits_that_are_raised_let_waiting_actions_start_at_once() {
     bench.limits = SystemLimits::new(0, 0);
     let running = bench.start(&policy(json!({})));
     running
-        .until("waiting for the limits", |standing| {
-            standing.progressing.1 == "3 wait for the system's limits"
+        .until("waiting for the limits", |policy_state| {
+            policy_state.progressing.1 == "3 wait for the system's limits"
         })
         .await;
     bench.pass(Duration::from_secs(5)).await;
@@ -150,9 +159,9 @@ async fn limits_that_are_raised_let_waiting_actions_start_at_once() {
 async fn an_occurrence_receiver_that_is_dropped_does_no_harm() {
     let bench = Bench::new(stretched_of(4, 1));
     let mut running = bench.start(&policy(json!({})));
-    running.occurrences.close();
+    running.policy_events.close();
     drop(std::mem::replace(
-        &mut running.occurrences,
+        &mut running.policy_events,
         tokio::sync::mpsc::channel(1).1,
     ));
     running.until_home().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, InPlaceReason, ObservedReason};
 use leeward_core::snapshot::Gap;
-use leeward_engine::occurrence::Occurrence;
+use leeward_engine::policy_event::PolicyEvent;
 use serde_json::json;
 
 use crate::bench::{Bench, STALE_AFTER, input, results};
@@ -33,11 +33,11 @@ async fn p6_a_gap_in_mid_run_drops_what_was_queued_until_it_is_gone() {
             one_was_being_checked <= 1,
             "{one_was_being_checked} requests after the gap"
         );
-        let standing = running.standing();
-        assert_eq!(standing.report.observed.0, ObservedReason::ServersMissing);
-        assert_eq!(standing.progressing.1, "nothing to do");
+        let policy_state = running.policy_state();
+        assert_eq!(policy_state.report.observed.0, ObservedReason::ServersMissing);
+        assert_eq!(policy_state.progressing.1, "nothing to do");
         let incomplete =
-            |occurrence: &Occurrence| matches!(occurrence, Occurrence::ObservationIncomplete { .. });
+            |policy_event: &PolicyEvent| matches!(policy_event, PolicyEvent::ObservationIncomplete { .. });
         assert_eq!(
             running.happened().iter().filter(|what| incomplete(what)).count(),
             1
@@ -56,9 +56,10 @@ async fn a_gap_is_shown_when_it_lasts_and_not_when_a_server_only_starts_anew() {
     running.until_home().await;
     bench.fake.look();
     bench.pass(Duration::from_secs(1)).await;
-    let calm = running.standing().report.clone();
+    let calm = running.policy_state().report.clone();
     assert_eq!(calm.observed.0, ObservedReason::Complete);
-    let incomplete = |occurrence: &Occurrence| matches!(occurrence, Occurrence::ObservationIncomplete { .. });
+    let incomplete =
+        |policy_event: &PolicyEvent| matches!(policy_event, PolicyEvent::ObservationIncomplete { .. });
     for _ in 0..3 {
         bench
             .fake
@@ -68,11 +69,11 @@ async fn a_gap_is_shown_when_it_lasts_and_not_when_a_server_only_starts_anew() {
             .push(Gap::MemberMissing { server: "n-5".into() });
         bench.fake.look();
         bench.pass(STALE_AFTER / 2).await;
-        assert_eq!(running.standing().report, calm, "it may pass");
+        assert_eq!(running.policy_state().report, calm, "it may pass");
         bench.fake.state().truth.gaps.clear();
         bench.fake.look();
         bench.pass(Duration::from_secs(1)).await;
-        assert_eq!(running.standing().report, calm, "it has passed");
+        assert_eq!(running.policy_state().report, calm, "it has passed");
     }
     let told = running.happened().iter().filter(|what| incomplete(what)).count();
     assert_eq!(told, 3, "nothing was done meanwhile, and it was said each time");
@@ -87,7 +88,7 @@ async fn a_gap_is_shown_when_it_lasts_and_not_when_a_server_only_starts_anew() {
         bench.pass(STALE_AFTER / 3).await;
     }
     assert_eq!(
-        running.standing().report.observed.0,
+        running.policy_state().report.observed.0,
         ObservedReason::ServersMissing
     );
 }
@@ -99,8 +100,8 @@ async fn p6_a_queue_is_not_worked_off_from_a_view_that_grew_stale_meanwhile() {
     bench.fake.state().reads_until_done = 30;
     let running = bench.start(&policy(json!({"disruption": {"maxConcurrent": 1}})));
     let stale = running
-        .until("a stale view", |standing| {
-            standing.report.observed.0 == ObservedReason::Stale
+        .until("a stale view", |policy_state| {
+            policy_state.report.observed.0 == ObservedReason::Stale
         })
         .await;
     bench.pass(Duration::from_hours(1)).await;
@@ -122,10 +123,10 @@ async fn an_asset_is_not_acted_on_again_because_of_a_view_that_began_before_its_
     let running = bench.start(&policy(json!({"disruption": {"cooldown": "0s"}})));
     bench.pass(Duration::from_secs(5)).await;
     bench.fake.look();
-    let standing = running.until_ended(1).await;
-    assert_eq!(results(&standing.recent_actions), [ActionResult::Missed]);
+    let policy_state = running.until_ended(1).await;
+    assert_eq!(results(&policy_state.recent_actions), [ActionResult::Missed]);
     // The loop asks for a look now, but nobody answers; only the old view is shown once more.
-    let old = standing.view.as_ref().clone();
+    let old = policy_state.view.as_ref().clone();
     bench.fake.show(old);
     bench.pass(Duration::from_mins(1)).await;
     assert_eq!(bench.fake.writes(), 1);
@@ -139,9 +140,9 @@ async fn an_operation_under_way_is_not_queued_again_by_the_rounds_meanwhile() {
     bench.fake.state().otherwise = Behaviour::Ignore;
     let running = bench.start(&policy(json!({})));
     bench.pass(Duration::from_secs(15)).await;
-    let standing = running.standing();
-    assert_eq!(standing.operations.len(), 2);
-    assert_eq!(standing.progressing.1, "2 step-downs, 0 waiting");
+    let policy_state = running.policy_state();
+    assert_eq!(policy_state.operations.len(), 2);
+    assert_eq!(policy_state.progressing.1, "2 step-downs, 0 waiting");
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,11 +161,11 @@ async fn an_asset_that_is_never_as_the_view_says_costs_no_more_looks_than_there_
     );
     drop(state);
     assert!(
-        running.standing().recent_actions.is_empty(),
+        running.policy_state().recent_actions.is_empty(),
         "nothing was asked of it"
     );
-    assert!(running.happened().iter().all(|occurrence| {
-        occurrence
+    assert!(running.happened().iter().all(|policy_event| {
+        policy_event
             .event()
             .is_none_or(|(reason, _)| reason == leeward_api::vocabulary::EventReason::HomeChanged)
     }));
@@ -180,10 +181,14 @@ async fn the_standing_carries_the_generation_that_was_evaluated() {
         let mut newer = input(&policy(json!({"report": {"maxFindings": 1}})), []);
         newer.generation = 2;
         running.runner.update(newer);
-        let standing = running
-            .until("generation 2", |standing| standing.generation == 2)
+        let policy_state = running
+            .until("generation 2", |policy_state| policy_state.generation == 2)
             .await;
-        assert_eq!(standing.report.findings.len(), 1, "the report is of generation 1");
+        assert_eq!(
+            policy_state.report.findings.len(),
+            1,
+            "the report is of generation 1"
+        );
     }
 }
 
@@ -249,13 +254,13 @@ async fn a_stream_that_is_made_anew_under_an_old_name_has_all_its_attempts() {
     bench.fake.state().otherwise = Behaviour::Refuse;
     let running = bench.start(&policy(json!({"disruption": {"maxAttempts": 1}})));
     running
-        .until("given up", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Unfixable
+        .until("given up", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Unfixable
         })
         .await;
     let deleted = std::mem::take(&mut bench.fake.state().truth.streams);
     running
-        .until("gone", |standing| standing.report.streams.total == 0)
+        .until("gone", |policy_state| policy_state.report.streams.total == 0)
         .await;
     bench.fake.state().truth.streams = deleted;
     bench.fake.state().otherwise = Behaviour::Obey;

@@ -6,7 +6,7 @@ use leeward_api::policy_status::BreakerState;
 use leeward_api::vocabulary::{ActionResult, FindingReason, InPlaceReason, ProgressingReason};
 use leeward_core::names::{AccountId, StreamName};
 use leeward_engine::limits::SystemLimits;
-use leeward_engine::occurrence::Occurrence;
+use leeward_engine::policy_event::PolicyEvent;
 use serde_json::json;
 
 use crate::bench::Bench;
@@ -33,8 +33,8 @@ async fn p3_a_budget_is_never_exceeded_in_any_span_and_everything_comes_home_in_
         json!({"disruption": {"budgets": budgets, "maxConcurrent": 10}}),
     ));
     let waiting = running
-        .until("the budget is waited for", |standing| {
-            standing.progressing.0 == ProgressingReason::BudgetExhausted
+        .until("the budget is waited for", |policy_state| {
+            policy_state.progressing.0 == ProgressingReason::BudgetExhausted
         })
         .await;
     assert_eq!(waiting.limits.budget.as_deref(), Some("5/5"));
@@ -51,8 +51,8 @@ async fn p3_outside_its_windows_nothing_is_done_and_work_resumes_at_the_opening_
     let windows = json!([{"kind": "Allow", "schedule": "1 12 * * *", "duration": "10m"}]);
     let running = bench.start(&policy(json!({"disruption": {"windows": windows}})));
     let closed = running
-        .until("outside the window", |standing| {
-            standing.progressing.0 == ProgressingReason::OutsideWindow
+        .until("outside the window", |policy_state| {
+            policy_state.progressing.0 == ProgressingReason::OutsideWindow
         })
         .await;
     assert_eq!(
@@ -75,8 +75,8 @@ async fn p3_what_waits_for_a_place_is_not_started_after_its_window_closed() {
         json!({"disruption": {"windows": windows, "maxConcurrent": 1}}),
     ));
     running
-        .until("the window closed", |standing| {
-            standing.progressing.0 == ProgressingReason::OutsideWindow
+        .until("the window closed", |policy_state| {
+            policy_state.progressing.0 == ProgressingReason::OutsideWindow
         })
         .await;
     let late = bench
@@ -98,8 +98,8 @@ async fn repeated_failures_open_the_breaker_and_one_success_closes_it() {
     let changes = json!({"disruption": {"circuitBreaker": breaker, "maxConcurrent": 1, "cooldown": "1m", "maxAttempts": 9}});
     let mut running = bench.start(&policy(changes));
     let open = running
-        .until("the breaker opens", |standing| {
-            standing.progressing.0 == ProgressingReason::BreakerOpen
+        .until("the breaker opens", |policy_state| {
+            policy_state.progressing.0 == ProgressingReason::BreakerOpen
         })
         .await;
     assert_eq!(bench.fake.writes(), 2);
@@ -111,11 +111,11 @@ async fn repeated_failures_open_the_breaker_and_one_success_closes_it() {
     let told = running.happened();
     let opened = told
         .iter()
-        .filter(|one| matches!(one, Occurrence::BreakerOpened { .. }))
+        .filter(|one| matches!(one, PolicyEvent::BreakerOpened { .. }))
         .count();
     let closed = told
         .iter()
-        .filter(|one| matches!(one, Occurrence::BreakerClosed))
+        .filter(|one| matches!(one, PolicyEvent::BreakerClosed))
         .count();
     assert_eq!((opened, closed), (1, 1));
     let first = bench.fake.state().writes[2].at;
@@ -139,8 +139,8 @@ async fn p3_what_waits_for_a_place_is_not_started_after_the_breaker_opened() {
             json!({"disruption": {"circuitBreaker": breaker, "maxConcurrent": 3}}),
         ));
         running
-            .until("the breaker opens", |standing| {
-                standing.progressing.0 == ProgressingReason::BreakerOpen
+            .until("the breaker opens", |policy_state| {
+                policy_state.progressing.0 == ProgressingReason::BreakerOpen
             })
             .await;
         bench.pass(Duration::from_mins(1)).await;
@@ -162,14 +162,14 @@ async fn a_stream_that_somebody_moves_back_twice_is_contested_and_left_alone() {
             .state()
             .put_back(&StreamName::from("S"), &["n-3", "n-4", "n-5"]);
         running
-            .until("it is seen", |standing| {
-                standing.report.in_place.0 != InPlaceReason::AllInPlace
+            .until("it is seen", |policy_state| {
+                policy_state.report.in_place.0 != InPlaceReason::AllInPlace
             })
             .await;
     }
     let contested = running
-        .until("contested", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Contested
+        .until("contested", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Contested
         })
         .await;
     assert_eq!(
@@ -181,7 +181,7 @@ async fn a_stream_that_somebody_moves_back_twice_is_contested_and_left_alone() {
     let told = running.happened();
     assert_eq!(
         told.iter()
-            .filter(|one| matches!(one, Occurrence::Contested { .. }))
+            .filter(|one| matches!(one, PolicyEvent::Contested { .. }))
             .count(),
         1
     );
@@ -193,8 +193,8 @@ async fn what_a_row_of_operations_changed_is_told_once_and_shown_with_each() {
     let mut running = bench.start(&policy(json!({})));
     running.until_home().await;
     let proven = running
-        .until("proven", |standing| {
-            let proofs = standing
+        .until("proven", |policy_state| {
+            let proofs = policy_state
                 .recent_actions
                 .iter()
                 .filter_map(|action| action.proof.as_ref());
@@ -211,7 +211,7 @@ async fn what_a_row_of_operations_changed_is_told_once_and_shown_with_each() {
         .happened()
         .into_iter()
         .filter_map(|one| match one {
-            Occurrence::PlanCompleted(completed) => Some(completed.to_string()),
+            PolicyEvent::PlanCompleted(completed) => Some(completed.to_string()),
             _ => None,
         })
         .collect();

@@ -14,8 +14,8 @@ async fn p10_no_request_is_sent_before_its_operation_is_written_down() {
     let bench = Bench::new(stretched_of(3, 0)).recording();
     let running = bench.start(&policy(json!({})));
     let begun = running
-        .until("operations are published", |standing| {
-            !standing.operations.is_empty()
+        .until("operations are published", |policy_state| {
+            !policy_state.operations.is_empty()
         })
         .await;
     bench.pass(Duration::from_secs(5)).await;
@@ -46,7 +46,7 @@ async fn p10_a_budget_holds_over_a_kill_at_any_call() {
             running.runner.recorded(u64::MAX);
             bench.fake.halt_at(call, effect);
             bench.fake.halted.notified().await;
-            let status = status_of(&running.standing());
+            let status = status_of(&running.policy_state());
             drop(running);
             bench.fake.carry_on();
             let next = bench.start_with(input(&policy, []), &status);
@@ -69,8 +69,8 @@ async fn p10_cooldowns_attempts_and_an_open_breaker_survive_a_restart() {
     bench.fake.state().otherwise = Behaviour::Refuse;
     let running = bench.start(&policy);
     let open = running
-        .until("the breaker opens", |standing| {
-            standing.progressing.0 == ProgressingReason::BreakerOpen
+        .until("the breaker opens", |policy_state| {
+            policy_state.progressing.0 == ProgressingReason::BreakerOpen
         })
         .await;
     let status = status_of(&open);
@@ -79,7 +79,7 @@ async fn p10_cooldowns_attempts_and_an_open_breaker_survive_a_restart() {
     bench.pass(Duration::from_mins(115)).await;
     assert_eq!(bench.fake.writes(), 2, "open for two hours");
     let attempts: Vec<i32> = next
-        .standing()
+        .policy_state()
         .report
         .findings
         .iter()

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use leeward_core::names::{AssetName, StreamName};
-use leeward_core::operation::{PeerReading, Reading, Sighting};
-use leeward_core::plan::Aim;
+use leeward_core::operation::{AssetInfo, PeerInfo, ReadResult};
+use leeward_core::plan::Successor;
 use leeward_core::snapshot::{AccountView, Peer, RaftGroup};
 use leeward_core::topology::ServerIx;
 use leeward_engine::ports::{ActError, Clock as _};
@@ -71,7 +71,7 @@ pub enum Effect {
 #[derive(Clone, Debug)]
 pub struct Write {
     pub asset: AssetName,
-    pub aim: Option<Aim>,
+    pub successor: Option<Successor>,
     pub at: Duration,
 }
 
@@ -325,7 +325,7 @@ impl State {
         moved.unwrap().placement = None;
     }
 
-    fn read(&mut self, asset: &AssetName) -> Sighting {
+    fn read(&mut self, asset: &AssetName) -> ReadResult {
         let mut electing = false;
         for pending in self.pending.iter_mut().filter(|pending| pending.asset == *asset) {
             pending.reads_left = pending.reads_left.saturating_sub(1);
@@ -335,7 +335,7 @@ impl State {
         self.apply_due();
         self.life.notice(&self.truth, self.now);
         if electing {
-            return Sighting::Unanswered;
+            return ReadResult::Unanswered;
         }
         if !self.pending.iter().any(|pending| pending.asset == *asset) {
             self.open.remove(asset);
@@ -344,21 +344,21 @@ impl State {
         let topology = Arc::clone(&self.truth.topology);
         let name = |server: ServerIx| topology.get(server).unwrap().name.clone();
         let Some(stream) = self.truth.stream(&asset.stream).cloned() else {
-            return Sighting::Gone;
+            return ReadResult::Gone;
         };
         let Some(group) = self.group(asset) else {
-            return Sighting::Gone;
+            return ReadResult::Gone;
         };
         let leader = group.leader;
-        let read = |peer: &Peer| PeerReading {
+        let read = |peer: &Peer| PeerInfo {
             server: name(peer.server),
             current: peer.current && !lagging,
             offline: peer.offline,
             lag: peer.lag.into(),
         };
-        let mut peers: Vec<PeerReading> = group.peers.iter().map(read).collect();
+        let mut peers: Vec<PeerInfo> = group.peers.iter().map(read).collect();
         peers.extend(self.arriving(asset, stream.moving));
-        Sighting::Seen(Reading {
+        ReadResult::Seen(AssetInfo {
             leader: leader.map(name),
             peers,
             replicas: stream.replicas,
@@ -382,15 +382,15 @@ impl State {
     }
 
     /// `None`: nothing comes of it.
-    fn elected(&mut self, asset: &AssetName, aim: &Aim) -> Option<ServerIx> {
+    fn elected(&mut self, asset: &AssetName, successor: &Successor) -> Option<ServerIx> {
         let topology = Arc::clone(&self.truth.topology);
         if let Some(Behaviour::Elect(names)) = self.behaviour.get_mut(asset) {
             let next = (!names.is_empty()).then(|| names.remove(0))?;
             return topology.find(next);
         }
-        match aim {
-            Aim::Peer(server) => topology.find(server.as_str()),
-            Aim::Anyone => {
+        match successor {
+            Successor::Peer(server) => topology.find(server.as_str()),
+            Successor::Anyone => {
                 let group = self.group(asset)?;
                 let leader = group.leader;
                 let other = group.peers.iter().find(|peer| Some(peer.server) != leader)?;
@@ -406,7 +406,7 @@ impl State {
     fn ask(
         &mut self,
         asset: &AssetName,
-        aim: Option<&Aim>,
+        successor: Option<&Successor>,
         at: Duration,
         change: impl FnOnce(&mut Self) -> Option<Change>,
     ) -> Result<(), ActError> {
@@ -422,10 +422,13 @@ impl State {
         }
         self.writes.push(Write {
             asset: asset.clone(),
-            aim: aim.cloned(),
+            successor: successor.cloned(),
             at,
         });
-        if matches!((&behaviour, aim), (Behaviour::Aimless, Some(Aim::Peer(_)))) {
+        if matches!(
+            (&behaviour, successor),
+            (Behaviour::Aimless, Some(Successor::Peer(_)))
+        ) {
             let description = "bad request".to_owned();
             return Err(ActError::Refused {
                 subject,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, FindingReason, InPlaceReason};
 use leeward_core::topology::Version;
-use leeward_engine::occurrence::Occurrence;
+use leeward_engine::policy_event::PolicyEvent;
 use serde_json::json;
 
 use crate::bench::{Bench, results};
@@ -18,18 +18,18 @@ async fn p9_a_yes_that_changes_nothing_is_a_miss_and_is_given_up_after_the_attem
     let bench = Bench::new(stretched_of(1, 0));
     bench.fake.state().otherwise = Behaviour::Ignore;
     let mut running = bench.start(&policy(json!({})));
-    let standing = running
-        .until("given up", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Unfixable
+    let policy_state = running
+        .until("given up", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Unfixable
         })
         .await;
-    assert_eq!(results(&standing.recent_actions), [ActionResult::Missed; 3]);
-    let finding = &standing.report.findings[0];
+    assert_eq!(results(&policy_state.recent_actions), [ActionResult::Missed; 3]);
+    let finding = &policy_state.report.findings[0];
     assert_eq!(
         (finding.reason, finding.attempts),
         (Some(FindingReason::AttemptsExhausted), 3)
     );
-    assert_eq!(standing.degraded.0, DegradedReason::StepDownsMissed);
+    assert_eq!(policy_state.degraded.0, DegradedReason::StepDownsMissed);
 
     bench.pass(Duration::from_hours(5)).await;
     let at: Vec<u64> = bench
@@ -44,13 +44,14 @@ async fn p9_a_yes_that_changes_nothing_is_a_miss_and_is_given_up_after_the_attem
         at.windows(2).all(|pair| pair[1] - pair[0] >= 30 * 60),
         "a cooldown between: {at:?}"
     );
-    let gave_up =
-        |occurrence: &Occurrence| matches!(occurrence, Occurrence::AttemptsExhausted { attempts: 3, .. });
+    let gave_up = |policy_event: &PolicyEvent| {
+        matches!(policy_event, PolicyEvent::AttemptsExhausted { attempts: 3, .. })
+    };
     assert_eq!(
         running
             .happened()
             .iter()
-            .filter(|occurrence| gave_up(occurrence))
+            .filter(|policy_event| gave_up(policy_event))
             .count(),
         1
     );
@@ -61,13 +62,17 @@ async fn an_act_that_panics_is_a_failed_attempt_and_not_under_way_for_ever() {
     let bench = Bench::new(stretched_of(1, 0));
     bench.fake.state().otherwise = Behaviour::Panic;
     let running = bench.start(&policy(json!({})));
-    let standing = running
-        .until("given up", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Unfixable
+    let policy_state = running
+        .until("given up", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Unfixable
         })
         .await;
-    assert_eq!(results(&standing.recent_actions), [ActionResult::Failed; 3]);
-    assert!(standing.operations.is_empty(), "{:?}", standing.operations);
+    assert_eq!(results(&policy_state.recent_actions), [ActionResult::Failed; 3]);
+    assert!(
+        policy_state.operations.is_empty(),
+        "{:?}",
+        policy_state.operations
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,8 +98,8 @@ async fn p9_a_leader_that_the_servers_do_not_confirm_is_no_success() {
         }
     });
     let running = bench.start(&policy(json!({})));
-    let standing = running.until_ended(1).await;
-    assert_eq!(results(&standing.recent_actions), [ActionResult::TimedOut]);
+    let policy_state = running.until_ended(1).await;
+    assert_eq!(results(&policy_state.recent_actions), [ActionResult::TimedOut]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,9 +107,9 @@ async fn p9_a_leader_that_the_servers_contradict_before_a_request_is_told_and_no
     let bench = Bench::new(stretched_of(1, 0));
     bench.fake.state().confirms = Some(Confirms::LedBy("elsewhere"));
     let running = bench.start(&policy(json!({})));
-    let standing = running.until_ended(1).await;
+    let policy_state = running.until_ended(1).await;
     assert_eq!(
-        standing.recent_actions[0].reason.as_deref(),
+        policy_state.recent_actions[0].reason.as_deref(),
         Some("AnswersDiffer")
     );
     assert_eq!(bench.fake.writes(), 0);
@@ -123,8 +128,8 @@ async fn p9_what_somebody_else_refuses_and_the_servers_do_is_judged_by_what_is_r
         bench.fake.state().reads_until_done = 1;
         bench.fake.state().confirms = Some(Confirms::All);
         let running = bench.start(&policy(spec));
-        let standing = running.until_home().await;
-        let results = results(&standing.recent_actions);
+        let policy_state = running.until_home().await;
+        let results = results(&policy_state.recent_actions);
         assert!(
             results.iter().all(|result| *result == ActionResult::Succeeded),
             "{results:?}"
@@ -137,24 +142,23 @@ async fn an_edit_that_others_answer_for_is_tried_as_often_as_allowed_and_told() 
     let bench = Bench::new(supercluster(&["S"], 0));
     bench.fake.state().otherwise = Behaviour::Forged;
     let mut running = bench.start(&policy(json!({"topology": {"key": "Cluster"}})));
-    let standing = running
-        .until("given up", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Unfixable
+    let policy_state = running
+        .until("given up", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Unfixable
         })
         .await;
-    let reasons: Vec<_> = standing
+    let reasons: Vec<_> = policy_state
         .recent_actions
         .iter()
         .map(|action| action.reason.as_deref())
         .collect();
     assert_eq!(reasons, [Some("AnswersDiffer"); 3]);
-    let told =
-        |occurrence: &Occurrence| matches!(occurrence, Occurrence::Ended(finished) if finished.requests == 0);
+    let told = |policy_event: &PolicyEvent| matches!(policy_event, PolicyEvent::Ended(finished) if finished.requests == 0);
     assert_eq!(
         running
             .happened()
             .iter()
-            .filter(|occurrence| told(occurrence))
+            .filter(|policy_event| told(policy_event))
             .count(),
         3
     );
@@ -166,14 +170,14 @@ async fn an_asset_that_was_given_up_and_came_home_by_itself_degrades_nothing() {
     bench.fake.state().otherwise = Behaviour::Refuse;
     let running = bench.start(&policy(json!({})));
     let degraded = running
-        .until("given up", |standing| {
-            standing.degraded.0 == DegradedReason::RepeatedFailures
+        .until("given up", |policy_state| {
+            policy_state.degraded.0 == DegradedReason::RepeatedFailures
         })
         .await;
     assert_eq!(results(&degraded.recent_actions), [ActionResult::Failed; 3]);
     bench.fake.lead("S00", "n-1");
-    let standing = running.until_home().await;
-    assert_eq!(standing.degraded.0, DegradedReason::Healthy);
+    let policy_state = running.until_home().await;
+    assert_eq!(policy_state.degraded.0, DegradedReason::Healthy);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,8 +186,8 @@ async fn a_changed_reset_token_gives_new_attempts() {
     bench.fake.state().otherwise = Behaviour::Refuse;
     let running = bench.start(&policy(json!({})));
     running
-        .until("given up", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Unfixable
+        .until("given up", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Unfixable
         })
         .await;
     bench.fake.state().otherwise = Behaviour::Obey;
@@ -198,8 +202,11 @@ async fn a_request_without_an_answer_is_judged_by_what_is_read_back() {
     let bench = Bench::new(stretched_of(2, 0));
     bench.fake.state().otherwise = Behaviour::Silent;
     let running = bench.start(&policy(json!({})));
-    let standing = running.until_home().await;
-    assert_eq!(results(&standing.recent_actions), [ActionResult::Succeeded; 2]);
+    let policy_state = running.until_home().await;
+    assert_eq!(
+        results(&policy_state.recent_actions),
+        [ActionResult::Succeeded; 2]
+    );
     assert_eq!(bench.fake.writes(), 2);
 }
 
@@ -213,8 +220,8 @@ async fn somebody_else_who_is_elected_is_a_miss_at_once() {
         .behaviour
         .insert(asset, Behaviour::Elect(vec!["n-4"]));
     let running = bench.start(&policy(json!({})));
-    let standing = running.until_ended(1).await;
-    let action = &standing.recent_actions[0];
+    let policy_state = running.until_ended(1).await;
+    let action = &policy_state.recent_actions[0];
     assert_eq!(
         (action.result, action.to.as_deref()),
         (ActionResult::Missed, Some("n-4"))
@@ -232,8 +239,8 @@ async fn blind_step_downs_are_repeated_until_home_leads_each_read_back() {
         .behaviour
         .insert(asset.clone(), Behaviour::Elect(vec!["n-4", "n-0"]));
     let running = bench.start(&policy(json!({})));
-    let standing = running.until_home().await;
-    assert_eq!(results(&standing.recent_actions), [ActionResult::Succeeded]);
+    let policy_state = running.until_home().await;
+    assert_eq!(results(&policy_state.recent_actions), [ActionResult::Succeeded]);
     let state = bench.fake.state();
     assert_eq!(state.writes.len(), 2);
     let unread = state
@@ -255,17 +262,17 @@ async fn blind_step_downs_stop_at_the_attempts_and_give_the_asset_up() {
         .insert(asset, Behaviour::Elect(never_home));
     let mut running = bench.start(&policy(json!({})));
     running
-        .until("given up", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Unfixable
+        .until("given up", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Unfixable
         })
         .await;
     bench.pass(Duration::from_hours(3)).await;
     assert_eq!(bench.fake.writes(), 3);
     assert_eq!(
-        results(&running.standing().recent_actions),
+        results(&running.policy_state().recent_actions),
         [ActionResult::Missed]
     );
-    let gave_up = |occurrence: &Occurrence| matches!(occurrence, Occurrence::AttemptsExhausted { .. });
+    let gave_up = |policy_event: &PolicyEvent| matches!(policy_event, PolicyEvent::AttemptsExhausted { .. });
     assert!(running.happened().iter().any(gave_up));
 }
 
@@ -288,14 +295,14 @@ async fn a_blind_step_down_that_missed_counts_although_the_next_one_was_not_sent
     }
     let running = bench.start(&policy(json!({"disruption": {"cooldown": "1s"}})));
     running
-        .until("given up", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Unfixable
+        .until("given up", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Unfixable
         })
         .await;
     bench.pass(Duration::from_hours(3)).await;
     assert_eq!(bench.fake.writes(), 3);
     assert_eq!(
-        results(&running.standing().recent_actions),
+        results(&running.policy_state().recent_actions),
         [ActionResult::Missed; 3]
     );
 }
@@ -308,14 +315,14 @@ async fn a_move_that_is_not_done_in_time_is_timed_out() {
         "topology": {"key": "Cluster"},
         "actions": {"streamPlacement": {"timeout": "5m"}},
     })));
-    let standing = running.until_ended(1).await;
-    let action = &standing.recent_actions[0];
+    let policy_state = running.until_ended(1).await;
+    let action = &policy_state.recent_actions[0];
     assert_eq!(action.result, ActionResult::TimedOut);
     assert!(
         (300_000..303_000).contains(&action.duration_milliseconds),
         "{action:?}"
     );
-    assert_eq!(standing.degraded.0, DegradedReason::MoveTimedOut);
+    assert_eq!(policy_state.degraded.0, DegradedReason::MoveTimedOut);
 }
 
 #[tokio::test(start_paused = true)]
@@ -323,14 +330,14 @@ async fn p9_a_move_that_was_promised_and_not_written_fails_and_frees_its_place()
     let bench = Bench::new(supercluster(&["S"], 1));
     bench.fake.state().otherwise = Behaviour::Ignore;
     let running = bench.start(&policy(json!({"topology": {"key": "Cluster"}})));
-    let standing = running.until_ended(1).await;
-    let action = &standing.recent_actions[0];
+    let policy_state = running.until_ended(1).await;
+    let action = &policy_state.recent_actions[0];
     assert_eq!(action.result, ActionResult::Failed);
     assert!(
         (30_000..33_000).contains(&action.duration_milliseconds),
         "{action:?}"
     );
-    assert!(standing.operations.is_empty());
+    assert!(policy_state.operations.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -338,8 +345,8 @@ async fn p7_an_edit_that_was_stored_with_more_changed_is_contested_wherever_the_
     let bench = Bench::new(supercluster(&["S"], 0));
     bench.fake.state().otherwise = Behaviour::Scramble;
     let running = bench.start(&policy(json!({"topology": {"key": "Cluster"}})));
-    let standing = running.until_ended(1).await;
-    let action = &standing.recent_actions[0];
+    let policy_state = running.until_ended(1).await;
+    let action = &policy_state.recent_actions[0];
     assert_eq!(action.result, ActionResult::Failed);
     assert_eq!(action.reason.as_deref(), Some("Contested"));
     running.until_home().await;
@@ -354,10 +361,10 @@ async fn a_refused_right_stops_its_kind_of_action_and_is_tried_again_after_five_
         bench.fake.state().behaviour.insert(asset, Behaviour::Deny);
     }
     let running = bench.start(&policy(json!({"disruption": {"maxConcurrent": 1}})));
-    let standing = running
-        .until("denied", |standing| !standing.denied.is_empty())
+    let policy_state = running
+        .until("denied", |policy_state| !policy_state.denied.is_empty())
         .await;
-    assert_eq!(standing.denied, [ActionType::StreamStepDown]);
+    assert_eq!(policy_state.denied, [ActionType::StreamStepDown]);
     bench.pass(Duration::from_mins(4)).await;
     let denied = |bench: &Bench| {
         let state = bench.fake.state();
@@ -368,8 +375,8 @@ async fn a_refused_right_stops_its_kind_of_action_and_is_tried_again_after_five_
             .count()
     };
     assert_eq!(denied(&bench), 1, "one refusal is enough");
-    let standing = running.standing();
-    let held = standing
+    let policy_state = running.policy_state();
+    let held = policy_state
         .report
         .findings
         .iter()
@@ -377,7 +384,7 @@ async fn a_refused_right_stops_its_kind_of_action_and_is_tried_again_after_five_
     assert_eq!(held.count(), 5);
     assert_eq!(bench.fake.writes(), 5, "the consumers are another matter");
     assert!(
-        standing
+        policy_state
             .recent_actions
             .iter()
             .all(|action| action.consumer.is_some())
@@ -392,7 +399,7 @@ async fn a_refused_right_stops_its_kind_of_action_and_is_tried_again_after_five_
     running.until_home().await;
     assert_eq!(denied(&bench), 1);
     assert_eq!(bench.fake.writes(), 10);
-    assert!(running.standing().denied.is_empty());
+    assert!(running.policy_state().denied.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,7 +410,7 @@ async fn an_asset_that_drifts_away_is_left_alone_until_its_cooldown_ends() {
     bench.fake.lead("S00", "n-3");
     bench.pass(Duration::from_mins(29)).await;
     assert_eq!(bench.fake.writes(), 1);
-    let finding = running.standing().report.findings[0].clone();
+    let finding = running.policy_state().report.findings[0].clone();
     assert_eq!(finding.reason, Some(FindingReason::CoolingDown));
     assert!(finding.next_attempt_time.is_some());
     bench.pass(Duration::from_mins(2)).await;
@@ -422,12 +429,13 @@ async fn an_operation_that_breaks_off_leaves_its_place_to_the_others() {
     let running = bench.start(&policy(
         json!({"disruption": {"maxConcurrent": 1, "cooldown": "1m"}}),
     ));
-    let standing = running
-        .until("all but one home", |standing| {
-            standing.report.in_place_of.as_deref() == Some("5/6") && standing.recent_actions.len() >= 6
+    let policy_state = running
+        .until("all but one home", |policy_state| {
+            policy_state.report.in_place_of.as_deref() == Some("5/6")
+                && policy_state.recent_actions.len() >= 6
         })
         .await;
-    assert!(results(&standing.recent_actions).contains(&ActionResult::Failed));
+    assert!(results(&policy_state.recent_actions).contains(&ActionResult::Failed));
     bench.fake.state().behaviour.clear();
     running.until_home().await;
 }
@@ -442,24 +450,24 @@ async fn an_asset_that_is_gone_or_without_an_answer_is_left_alone_without_a_requ
     let ended = running
         .happened()
         .into_iter()
-        .find_map(|occurrence| match occurrence {
-            Occurrence::Ended(finished) => Some(finished),
-            Occurrence::HomeChanged { .. }
-            | Occurrence::ObservationIncomplete { .. }
-            | Occurrence::Started { .. }
-            | Occurrence::Requested { .. }
-            | Occurrence::PlanCompleted(_)
-            | Occurrence::Contested { .. }
-            | Occurrence::BreakerOpened { .. }
-            | Occurrence::BreakerClosed
-            | Occurrence::AttemptsExhausted { .. } => None,
+        .find_map(|policy_event| match policy_event {
+            PolicyEvent::Ended(finished) => Some(finished),
+            PolicyEvent::HomeChanged { .. }
+            | PolicyEvent::ObservationIncomplete { .. }
+            | PolicyEvent::Started { .. }
+            | PolicyEvent::Requested { .. }
+            | PolicyEvent::PlanCompleted(_)
+            | PolicyEvent::Contested { .. }
+            | PolicyEvent::BreakerOpened { .. }
+            | PolicyEvent::BreakerClosed
+            | PolicyEvent::AttemptsExhausted { .. } => None,
         });
     let ended = ended.unwrap();
     assert_eq!(
         (ended.outcome.result, ended.requests),
         (ActionResult::Abandoned, 0)
     );
-    assert!(running.standing().recent_actions.is_empty());
+    assert!(running.policy_state().recent_actions.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -471,8 +479,8 @@ async fn a_connection_that_is_lost_for_a_moment_ends_no_operation_after_its_requ
     assert_eq!(bench.fake.writes(), 0, "what cannot be read is not asked");
     bench.written(1).await;
     bench.fake.state().failing_reads = 3;
-    let standing = running.until_home().await;
+    let policy_state = running.until_home().await;
     assert_eq!(bench.fake.state().failing_reads, 0);
-    assert_eq!(results(&standing.recent_actions), [ActionResult::Succeeded]);
+    assert_eq!(results(&policy_state.recent_actions), [ActionResult::Succeeded]);
     assert_eq!(bench.fake.writes(), 1);
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 use leeward_core::names::{AssetName, ConsumerName, StreamName};
 use leeward_core::operation::{STALL_AFTER, VerifyLimits};
-use leeward_core::plan::{Action, Aim, Deed, Move, StepDown};
+use leeward_core::plan::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::{AccountView, Placement};
 use leeward_core::target::MoveTarget;
-use leeward_engine::execute::{Advance, Conduct, Finished, Stage, operate};
-use leeward_engine::permit::{Authority, Withheld};
+use leeward_engine::execute::{Finished, OperationContext, OperationProgress, Stage, operate};
+use leeward_engine::permit::{Authorizer, Inhibited};
 use leeward_engine::record::Recorded;
 use tokio::sync::watch;
 
@@ -26,17 +26,17 @@ use crate::worlds::{consumer_asset, stream_asset, stretched_of, supercluster};
 /// One operation on a fake system.
 struct Trial {
     fake: Arc<FakeSystem>,
-    authority: Authority,
+    authority: Authorizer,
     limits: VerifyLimits,
     recorded: Recorded,
-    advance: watch::Sender<Advance>,
+    advance: watch::Sender<OperationProgress>,
 }
 
 impl Trial {
     fn new(truth: AccountView) -> Self {
         Self {
             fake: FakeSystem::new(truth),
-            authority: Authority::new([]),
+            authority: Authorizer::new([]),
             limits: VerifyLimits {
                 move_timeout: Duration::from_hours(1),
                 max_requests: 3,
@@ -45,7 +45,7 @@ impl Trial {
                 refresh_dependents: true,
             },
             recorded: Recorded::not_needed(),
-            advance: watch::Sender::new(Advance::new()),
+            advance: watch::Sender::new(OperationProgress::new()),
         }
     }
 
@@ -62,7 +62,7 @@ impl Trial {
     }
 
     async fn run(self, action: Action) -> Finished {
-        let conduct = Conduct {
+        let conduct = OperationContext {
             act: &*self.fake,
             clock: &self.fake.clock,
             authority: &self.authority,
@@ -79,8 +79,8 @@ fn hand_over() -> Action {
     Action {
         asset: consumer_asset("S00", "c0"),
         from: "n-3".into(),
-        deed: Deed::StepDown(StepDown {
-            aim: Aim::Peer("n-0".into()),
+        deed: ActionKind::StepDown(StepDown {
+            successor: Successor::Peer("n-0".into()),
             home_peers: vec!["n-0".into(), "n-1".into()],
         }),
     }
@@ -103,7 +103,7 @@ fn relocation(consumers: &[&str], dependents: &[&str]) -> Action {
     Action {
         asset: stream_asset("S"),
         from: "n-3".into(),
-        deed: Deed::Move(Box::new(Move {
+        deed: ActionKind::Move(Box::new(Move {
             target: target(),
             bytes: 0,
             cost: MoveCost::default(),

@@ -19,13 +19,13 @@ async fn p10_a_runner_that_is_dropped_at_any_call_is_followed_by_one_that_conver
             let running = bench.start(&policy);
             bench.fake.halt_at(call, effect);
             bench.fake.halted.notified().await;
-            let in_flight = running.standing().operations.len();
+            let in_flight = running.policy_state().operations.len();
             drop(running);
             bench.pass(Duration::from_secs(1)).await;
             bench.fake.carry_on();
 
             let next = bench.start(&policy);
-            let standing = next.until_home().await;
+            let policy_state = next.until_home().await;
             let written = bench.fake.writes();
             assert!(
                 written <= 6 + in_flight,
@@ -34,7 +34,7 @@ async fn p10_a_runner_that_is_dropped_at_any_call_is_followed_by_one_that_conver
             let twice = bench.fake.writes_per_asset().into_values().max();
             assert!(twice <= Some(2), "at most one more per asset");
             assert!(
-                results(&standing.recent_actions)
+                results(&policy_state.recent_actions)
                     .iter()
                     .all(|result| *result == ActionResult::Succeeded)
             );
@@ -92,9 +92,9 @@ async fn shutdown_watches_hand_overs_to_their_end_and_starts_nothing() {
     bench.fake.state().reads_until_done = 8;
     let running = bench.start(&policy(json!({"disruption": {"maxConcurrent": 3}})));
     bench.written(3).await;
-    let standing = running.runner.standing();
+    let policy_state = running.runner.policy_state();
     running.runner.shutdown().await;
-    let last = standing.borrow().clone().unwrap();
+    let last = policy_state.borrow().clone().unwrap();
     assert_eq!(results(&last.recent_actions), [ActionResult::Succeeded; 3]);
     assert!(last.operations.is_empty());
     bench.pass(Duration::from_hours(1)).await;
@@ -139,10 +139,10 @@ async fn a_shutdown_stops_blind_step_downs_between_two_requests() {
     bench.fake.state().behaviour.insert(asset, elects);
     let running = bench.start(&policy(json!({})));
     bench.written(1).await;
-    let standing = running.runner.standing();
+    let policy_state = running.runner.policy_state();
     running.runner.shutdown().await;
     assert_eq!(bench.fake.writes(), 1);
-    let last = standing.borrow().clone().unwrap();
+    let last = policy_state.borrow().clone().unwrap();
     assert_eq!(results(&last.recent_actions), [ActionResult::Abandoned]);
 }
 
@@ -161,17 +161,17 @@ async fn a_restart_keeps_cooldowns_and_home_as_the_status_tells_them() {
     let mut next = bench.start_with(input(&policy, []), &status);
     bench.pass(Duration::from_mins(20)).await;
     assert_eq!(bench.fake.writes(), 4, "the asset rests still");
-    let standing = next.standing();
+    let policy_state = next.policy_state();
     assert_eq!(
-        standing.report.findings[0].reason,
+        policy_state.report.findings[0].reason,
         Some(FindingReason::CoolingDown)
     );
     assert_eq!(
-        standing.report.home.clone().unwrap().since,
+        policy_state.report.home.clone().unwrap().since,
         status.home.unwrap().since
     );
     let times = |actions: &[RecentAction]| actions.iter().map(|action| action.time.0).collect::<Vec<_>>();
-    assert_eq!(times(&standing.recent_actions), times(&status.recent_actions));
+    assert_eq!(times(&policy_state.recent_actions), times(&status.recent_actions));
     assert!(next.happened().is_empty(), "home is what it was");
     next.until_home().await;
     assert_eq!(bench.fake.writes(), 5);
@@ -185,8 +185,8 @@ async fn a_restart_gives_no_new_attempts_to_assets_that_were_given_up() {
     bench.fake.state().otherwise = Behaviour::Refuse;
     let running = bench.start(&policy);
     let given_up = running
-        .until("given up", |standing| {
-            standing.report.in_place.0 == InPlaceReason::Unfixable
+        .until("given up", |policy_state| {
+            policy_state.report.in_place.0 == InPlaceReason::Unfixable
         })
         .await;
     assert_eq!(bench.fake.writes(), 90);
@@ -195,9 +195,12 @@ async fn a_restart_gives_no_new_attempts_to_assets_that_were_given_up() {
     let next = bench.start_with(input(&policy, []), &status);
     bench.pass(Duration::from_hours(2)).await;
     assert_eq!(bench.fake.writes(), 90);
-    assert_eq!(next.standing().report.in_place.0, InPlaceReason::Unfixable);
+    assert_eq!(next.policy_state().report.in_place.0, InPlaceReason::Unfixable);
     let since = |findings: &[leeward_api::policy_status::Finding]| findings[0].since.clone();
-    assert_eq!(since(&next.standing().report.findings), since(&status.findings));
+    assert_eq!(
+        since(&next.policy_state().report.findings),
+        since(&status.findings)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,13 +212,13 @@ async fn without_a_status_home_has_to_stay_for_its_window_before_anything_moves(
     bench.pass(Duration::from_secs(604)).await;
     assert_eq!(bench.fake.writes(), 0);
     assert_eq!(
-        running.standing().report.findings[0].reason,
+        running.policy_state().report.findings[0].reason,
         Some(FindingReason::Stabilizing)
     );
     bench.pass(Duration::from_secs(2)).await;
     assert_eq!(bench.fake.writes(), 1, "the loop wakes when the window ends");
-    let standing = running.until_home().await;
-    assert_eq!(standing.recent_actions[0].action, ActionType::StreamStepDown);
+    let policy_state = running.until_home().await;
+    assert_eq!(policy_state.recent_actions[0].action, ActionType::StreamStepDown);
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,15 +235,17 @@ async fn a_blind_operation_has_only_the_attempts_that_are_left() {
     // As a first runner left it: one request, which was not heard of any more.
     let first = bench.start(&policy);
     first
-        .until("a finding", |standing| !standing.report.findings.is_empty())
+        .until("a finding", |policy_state| {
+            !policy_state.report.findings.is_empty()
+        })
         .await;
-    let mut status = status_of(&first.standing());
+    let mut status = status_of(&first.policy_state());
     drop(first);
     let tried = json!({"stream": "S", "time": "2026-01-01T11:00:00Z", "attempts": 2});
     status.memory.as_mut().unwrap().assets = vec![serde_json::from_value(tried).unwrap()];
     let next = bench.start_with(input(&policy, []), &status);
-    next.until("given up", |standing| {
-        standing.report.in_place.0 == InPlaceReason::Unfixable
+    next.until("given up", |policy_state| {
+        policy_state.report.in_place.0 == InPlaceReason::Unfixable
     })
     .await;
     assert_eq!(bench.fake.writes(), 1);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::json;
 
-use super::field::{self, Field};
+use super::field::{self, Testfield};
 use super::{rest, say};
 use crate::folder::Folder;
 use crate::kube::Kube;
@@ -22,7 +22,10 @@ const LIMIT: Duration = Duration::from_mins(5);
 pub(super) async fn run() -> anyhow::Result<()> {
     let folder = Folder::temporary()?;
     say("starting a stretched cluster of six servers and a Kubernetes API …");
-    let (field, kube) = tokio::try_join!(Field::start(folder.path()), kube_for(NAMESPACE, folder.path()))?;
+    let (field, kube) = tokio::try_join!(
+        Testfield::start(folder.path()),
+        kube_for(NAMESPACE, folder.path())
+    )?;
     let floor = timed(field.floor()).await?;
     field.lead_abroad().await?;
     let by_hand = timed(field.loop_over_the_nats_command()).await?;
@@ -50,22 +53,22 @@ pub(super) async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-struct Run {
+struct ConvergeRun {
     took: f64,
     step_downs: u64,
 }
 
-async fn timed(run: impl Future<Output = anyhow::Result<u64>>) -> anyhow::Result<Run> {
+async fn timed(run: impl Future<Output = anyhow::Result<u64>>) -> anyhow::Result<ConvergeRun> {
     let began = Instant::now();
     let step_downs = run.await?;
-    Ok(Run {
+    Ok(ConvergeRun {
         took: began.elapsed().as_secs_f64(),
         step_downs,
     })
 }
 
 /// From the moment in which the policy may act until the servers say that every leader is home.
-async fn timed_leeward(field: &Field, kube: &Kube, operator: &Operator) -> anyhow::Result<Run> {
+async fn timed_leeward(field: &Testfield, kube: &Kube, operator: &Operator) -> anyhow::Result<ConvergeRun> {
     let system = field.system();
     let secrets = [
         manifests::credentials(NAMESPACE, "nats-system", system.system_credentials()?),
@@ -107,7 +110,7 @@ async fn timed_leeward(field: &Field, kube: &Kube, operator: &Operator) -> anyho
         .until_home(LIMIT)
         .await
         .with_context(|| operator.log_tail(10))?;
-    Ok(Run {
+    Ok(ConvergeRun {
         took: began.elapsed().as_secs_f64(),
         step_downs: field.step_downs_by_leeward() - before,
     })

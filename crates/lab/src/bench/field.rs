@@ -22,14 +22,14 @@ const ABROAD: &str = "eu-west";
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The cluster with its consumers, and clients that make home.
-pub(super) struct Field {
+pub(super) struct Testfield {
     client: Client,
     audit: Audit,
     _clients: IdleClients,
     system: System,
 }
 
-impl Field {
+impl Testfield {
     pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
         let layout = Layout::stretched(&[(HOME, 3), (ABROAD, 3)]);
         let system = System::builder(layout)

@@ -16,7 +16,7 @@ use crate::folder::Folder;
 use crate::kube::Kube;
 use crate::leeward::{Operator, kube_for, manifests, operator_in};
 use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, NatsVersion, eventually};
-use scene::{Felt, Scene};
+use scene::{ClientImpact, MoveScene};
 
 const NAMESPACE: &str = "leeward-bench";
 const LIMIT: Duration = Duration::from_mins(5);
@@ -26,7 +26,7 @@ const AIM: Duration = Duration::from_millis(2500);
 /// One move.
 struct Moved {
     took: Duration,
-    felt: Felt,
+    felt: ClientImpact,
 }
 
 pub(super) async fn run() -> anyhow::Result<()> {
@@ -64,7 +64,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
 /// Somebody edits the placement, and nothing else.
 async fn bare(version: NatsVersion) -> anyhow::Result<(String, Moved)> {
     let folder = Folder::temporary()?;
-    let mut scene = Scene::start(version, folder.path()).await?;
+    let mut scene = MoveScene::start(version, folder.path()).await?;
     let name = scene.version();
     scene.begin();
     let began = Instant::now();
@@ -77,7 +77,7 @@ async fn bare(version: NatsVersion) -> anyhow::Result<(String, Moved)> {
 async fn by_leeward(version: NatsVersion) -> anyhow::Result<Moved> {
     let folder = Folder::temporary()?;
     let kube = kube_for(NAMESPACE, folder.path()).await?;
-    let mut scene = Scene::start(version, folder.path()).await?;
+    let mut scene = MoveScene::start(version, folder.path()).await?;
     let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
     prepare(&scene, &kube).await?;
     kube.apply(&policy("Observe")).await?;
@@ -92,14 +92,14 @@ async fn by_leeward(version: NatsVersion) -> anyhow::Result<Moved> {
     Ok(moved)
 }
 
-async fn finish(scene: &mut Scene, began: Instant) -> anyhow::Result<Moved> {
+async fn finish(scene: &mut MoveScene, began: Instant) -> anyhow::Result<Moved> {
     scene.until_moved().await?;
     let took = began.elapsed();
     let felt = scene.felt().await?;
     Ok(Moved { took, felt })
 }
 
-async fn prepare(scene: &Scene, kube: &Kube) -> anyhow::Result<()> {
+async fn prepare(scene: &MoveScene, kube: &Kube) -> anyhow::Result<()> {
     let system = scene.system();
     let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
     for object in [

@@ -9,8 +9,8 @@ mod scene;
 
 use std::time::Instant;
 
-use meter::Traffic;
-use scene::{As, Scene};
+use meter::MeteredTraffic;
+use scene::{As, ReportScene};
 
 use super::say;
 use crate::folder::Folder;
@@ -19,9 +19,9 @@ use crate::folder::Folder;
 const AIM: f64 = 10.0;
 const AT_ONCE: usize = 8;
 
-struct Run {
+struct ReportRun {
     seconds: f64,
-    traffic: Traffic,
+    traffic: MeteredTraffic,
 }
 
 /// Runs everything and prints it.
@@ -29,7 +29,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
     let folder = Folder::temporary()?;
     say("starting three servers, and making streams and consumers …");
     let began = Instant::now();
-    let scene = Scene::start(folder.path()).await?;
+    let scene = ReportScene::start(folder.path()).await?;
     say(&format!(
         "\nreport: {} R{} streams, {} consumers, one cluster of 3 servers {}, made in {:.0} s\n\
          {:44} {:>8} {:>12} {:>9} {:>10} {:>10}",
@@ -67,10 +67,10 @@ pub(super) async fn run() -> anyhow::Result<()> {
 }
 
 async fn timed(
-    scene: &Scene,
+    scene: &ReportScene,
     name: &str,
     run: impl Future<Output = anyhow::Result<()>>,
-) -> anyhow::Result<Run> {
+) -> anyhow::Result<ReportRun> {
     let began = Instant::now();
     run.await?;
     let seconds = began.elapsed().as_secs_f64();
@@ -82,13 +82,13 @@ async fn timed(
         traffic.sent_bytes / 1_000,
         traffic.read_bytes / 1_000
     ));
-    Ok(Run { seconds, traffic })
+    Ok(ReportRun { seconds, traffic })
 }
 
 /// How many times less it takes than the `nats` command.
-fn ratio(name: &str, nats: &[Run; 2], leeward: &Run) -> String {
+fn ratio(name: &str, nats: &[ReportRun; 2], leeward: &ReportRun) -> String {
     let [one_by_one, at_once] = nats;
-    let of = |count: fn(&Traffic) -> u64| times(count(&one_by_one.traffic), count(&leeward.traffic));
+    let of = |count: fn(&MeteredTraffic) -> u64| times(count(&one_by_one.traffic), count(&leeward.traffic));
     let requests = of(|traffic| traffic.requests);
     let word = if requests >= AIM { "met" } else { "missed" };
     format!(

@@ -16,8 +16,8 @@ use crate::folder::Folder;
 use crate::kube::Kube;
 use crate::leeward::{Operator, kube_for, manifests, operator_in};
 use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER};
-use scene::{AWAY, HOME, Scene};
-use table::Outcome;
+use scene::{AWAY, DemoScene, HOME};
+use table::DemoOutcome;
 
 /// Where the operator's objects are.
 const NAMESPACE: &str = "leeward-demo";
@@ -41,7 +41,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
         scene::SERVERS * 2
     ));
     let (scene, kube) = tokio::try_join!(
-        Scene::start(shape, folder.path()),
+        DemoScene::start(shape, folder.path()),
         kube_for(NAMESPACE, folder.path())
     )?;
     let mut scene = scene;
@@ -71,7 +71,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
     let leaders_after = scene.leaders().await?;
     let (_, metrics) = operator.get("/metrics").await?;
     let totals = scene.stop_load().await?;
-    let outcome = Outcome {
+    let outcome = DemoOutcome {
         leaders_before,
         leaders_after,
         before,
@@ -95,7 +95,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
 }
 
 /// Applies the Secrets and the example, with the lab's server addresses in the place of the example's.
-async fn apply_example(shape: Shape, kube: &Kube, scene: &Scene) -> anyhow::Result<()> {
+async fn apply_example(shape: Shape, kube: &Kube, scene: &DemoScene) -> anyhow::Result<()> {
     let system = scene.system();
     let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
     let secrets = [
@@ -136,7 +136,7 @@ async fn apply_example(shape: Shape, kube: &Kube, scene: &Scene) -> anyhow::Resu
     Ok(())
 }
 
-fn look_around(kube: &Kube, scene: &Scene, operator: &Operator, folder: &Path) -> anyhow::Result<String> {
+fn look_around(kube: &Kube, scene: &DemoScene, operator: &Operator, folder: &Path) -> anyhow::Result<String> {
     let system = scene.system();
     let context = system.nats_context(DEFAULT_ACCOUNT, DEFAULT_USER, HOME)?;
     let kubectl = crate::tools::tool(crate::tools::Tool::Kubectl)?;

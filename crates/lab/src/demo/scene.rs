@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Shape;
 use crate::leeward::manifests;
-use crate::load::{Load, Phase, Publisher, PullWorker};
+use crate::load::{Load, LoadPhase, Publisher, PullWorker};
 use crate::nats::jetstream::Aim;
 use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, eventually, jetstream};
 
@@ -32,7 +32,7 @@ const BATCH: usize = 5;
 const BUSY: Duration = Duration::from_millis(100);
 
 /// A running system with its account, clients and load.
-pub(super) struct Scene {
+pub(super) struct DemoScene {
     load: Load,
     clients: Vec<Client>,
     system: System,
@@ -42,14 +42,14 @@ pub(super) struct Scene {
 
 /// Leaders per location.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Leaders {
+pub(super) struct LeaderTable {
     pub(super) streams: BTreeMap<String, usize>,
     pub(super) consumers: BTreeMap<String, usize>,
 }
 
 /// What the whole run came to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Totals {
+pub(super) struct DemoTotals {
     pub(super) published: u64,
     pub(super) acknowledged: u64,
     pub(super) delivered: u64,
@@ -57,7 +57,7 @@ pub(super) struct Totals {
     pub(super) lost: u64,
 }
 
-impl Scene {
+impl DemoScene {
     pub(super) async fn start(shape: Shape, folder: &Path) -> anyhow::Result<Self> {
         let locations = [(HOME, SERVERS), (AWAY, SERVERS)];
         let layout = match shape {
@@ -101,25 +101,25 @@ impl Scene {
     }
 
     /// Load for some time, and what clients in home felt.
-    pub(super) async fn measure(&mut self, time: Duration) -> anyhow::Result<Phase> {
+    pub(super) async fn measure(&mut self, time: Duration) -> anyhow::Result<LoadPhase> {
         self.cut_phase();
         tokio::time::sleep(time).await;
         self.cut_phase_of_home().context("clients in home publish")
     }
 
     /// What clients in home felt since the last cut.
-    pub(super) fn cut_phase(&mut self) -> Phase {
+    pub(super) fn cut_phase(&mut self) -> LoadPhase {
         self.cut_phase_of_home().unwrap_or_default()
     }
 
-    fn cut_phase_of_home(&mut self) -> Option<Phase> {
+    fn cut_phase_of_home(&mut self) -> Option<LoadPhase> {
         self.load.snapshot_and_reset().0.remove(HOME)
     }
 
     /// Where streams and consumers are led from.
-    pub(super) async fn leaders(&self) -> anyhow::Result<Leaders> {
+    pub(super) async fn leaders(&self) -> anyhow::Result<LeaderTable> {
         let client = self.connect(AWAY, "looks-around").await?;
-        let mut leaders = Leaders::default();
+        let mut leaders = LeaderTable::default();
         for stream in streams() {
             let leader = jetstream::leader_of(&client, &stream)
                 .await?
@@ -137,10 +137,10 @@ impl Scene {
     }
 
     /// Ends the load and reads every stream back.
-    pub(super) async fn stop_load(&mut self) -> anyhow::Result<Totals> {
+    pub(super) async fn stop_load(&mut self) -> anyhow::Result<DemoTotals> {
         let ended = self.load.stop().await;
         let summary = ended.summary;
-        let mut totals = Totals {
+        let mut totals = DemoTotals {
             published: summary.published(),
             acknowledged: summary.acknowledged(),
             delivered: summary.delivered(),

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::scene::{AWAY, HOME, Leaders, Totals};
-use crate::load::{Phase, Quantiles};
+use super::scene::{AWAY, DemoTotals, HOME, LeaderTable};
+use crate::load::{LoadPhase, Quantiles};
 
 /// Everything that the table shows.
-pub(super) struct Outcome {
-    pub(super) leaders_before: Leaders,
-    pub(super) leaders_after: Leaders,
-    pub(super) before: Phase,
-    pub(super) moving: Phase,
-    pub(super) after: Phase,
-    pub(super) totals: Totals,
+pub(super) struct DemoOutcome {
+    pub(super) leaders_before: LeaderTable,
+    pub(super) leaders_after: LeaderTable,
+    pub(super) before: LoadPhase,
+    pub(super) moving: LoadPhase,
+    pub(super) after: LoadPhase,
+    pub(super) totals: DemoTotals,
     pub(super) metrics: String,
     pub(super) converged: Duration,
 }
 
-pub(super) fn print(outcome: &Outcome) -> anyhow::Result<()> {
+pub(super) fn print(outcome: &DemoOutcome) -> anyhow::Result<()> {
     let mut text = String::new();
     row(&mut text, "", "before", "after")?;
     for location in [HOME, AWAY] {
@@ -52,7 +52,7 @@ pub(super) fn print(outcome: &Outcome) -> anyhow::Result<()> {
         before.fetch.quantiles(),
         after.fetch.quantiles(),
     )?;
-    let Totals {
+    let DemoTotals {
         published,
         acknowledged,
         delivered,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::honest;
 use super::question::{Call, Question};
-use super::script::{Change, Delivery, Edit, Manner, Of, Order, Script};
+use super::script::{Change, Delivery, Edit, Misbehaviour, Order, ReplySelector, Script};
 
 /// A lie made by chance.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ impl Mutation {
         let calls = [Call::Info, Call::UserInfo];
         let mut edits = self.script.edits.iter();
         let delivered = self.script.delivery.of;
-        edits.any(|edit| calls.iter().any(|call| edit.of == Of::Call(*call)))
+        edits.any(|edit| calls.iter().any(|call| edit.of == ReplySelector::Call(*call)))
             || delivered.is_some_and(|of| calls.contains(&of))
     }
 
@@ -146,21 +146,25 @@ impl Mutation {
                 Effect::Noticeable
             }
             5 => {
-                delivery.manner = Manner::Announced(chance.i64(-40..40));
+                delivery.manner = Misbehaviour::Announced(chance.i64(-40..40));
                 Effect::Noticeable
             }
             6 => {
                 let all = [
-                    Manner::Status("503"),
-                    Manner::Status("99999 odd"),
-                    Manner::Status("-1"),
-                    Manner::Status(""),
+                    Misbehaviour::Status("503"),
+                    Misbehaviour::Status("99999 odd"),
+                    Misbehaviour::Status("-1"),
+                    Misbehaviour::Status(""),
                 ];
                 delivery.manner = all[chance.usize(..all.len())];
                 Effect::Noticeable
             }
             _ => {
-                let all = [Manner::Half, Manner::Never, Manner::WrongSubject];
+                let all = [
+                    Misbehaviour::Half,
+                    Misbehaviour::Never,
+                    Misbehaviour::WrongSubject,
+                ];
                 delivery.manner = all[chance.usize(..all.len())];
                 Effect::Noticeable
             }
@@ -196,7 +200,7 @@ impl Mutation {
 
     fn push(&mut self, call: Call, only: Option<usize>, path: Vec<String>, change: Change) {
         self.script.edits.push(Edit {
-            of: Of::Call(call),
+            of: ReplySelector::Call(call),
             only,
             path,
             change,

@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use super::honest::{self, HERE, Present};
 use super::question::{Call, Question};
 use super::reply::{self, Reply};
-use super::script::{Delivery, Flow, Manner, Order, Repeated, Script, Wire};
-use super::server::Shared;
+use super::script::{Delivery, Flow, Misbehaviour, Order, Repeated, Script, Wire};
+use super::server::LiarState;
 
 /// More than any client of a test sends.
 const MOST: usize = 8 << 20;
@@ -25,7 +25,7 @@ const SETTLED: Duration = Duration::from_millis(50);
 const NOBODY: &str = "503";
 
 /// What tasks of one connection share.
-struct Peer {
+struct HostileConnection {
     /// One answer at a time: a large one must not be mixed with another.
     writer: Mutex<OwnedWriteHalf>,
     subscriptions: StdMutex<BTreeMap<String, String>>,
@@ -33,7 +33,7 @@ struct Peer {
     end: Notify,
 }
 
-impl Peer {
+impl HostileConnection {
     /// Ends the connection.
     fn close(&self) {
         self.end.notify_one();
@@ -72,10 +72,10 @@ fn matches_subject(pattern: &str, subject: &str) -> bool {
 }
 
 /// Speaks with a client until it goes, or until the script has the connection end.
-pub(crate) async fn serve(stream: TcpStream, shared: &Arc<Shared>, number: u64) -> anyhow::Result<()> {
+pub(crate) async fn serve(stream: TcpStream, shared: &Arc<LiarState>, number: u64) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let (reader, writer) = stream.into_split();
-    let peer = Arc::new(Peer {
+    let peer = Arc::new(HostileConnection {
         writer: Mutex::new(writer),
         subscriptions: StdMutex::default(),
         user: StdMutex::default(),
@@ -89,8 +89,8 @@ pub(crate) async fn serve(stream: TcpStream, shared: &Arc<Shared>, number: u64) 
 
 async fn follow(
     mut reader: impl AsyncBufRead + Unpin,
-    peer: &Arc<Peer>,
-    shared: &Arc<Shared>,
+    peer: &Arc<HostileConnection>,
+    shared: &Arc<LiarState>,
     number: u64,
 ) -> anyhow::Result<()> {
     let greeting = shared.script();
@@ -149,7 +149,7 @@ async fn follow(
     }
 }
 
-fn info(script: &Script, shared: &Shared, number: u64) -> Vec<u8> {
+fn info(script: &Script, shared: &LiarState, number: u64) -> Vec<u8> {
     let mut info = honest::info(shared.port, number);
     if let Wire::Redirects(scheme) = script.wire {
         info["connect_urls"] = serde_json::json!([format!("{scheme}127.0.0.1:{}", shared.elsewhere)]);
@@ -159,7 +159,7 @@ fn info(script: &Script, shared: &Shared, number: u64) -> Vec<u8> {
     [b"INFO ".as_slice(), &reply.body, b"\r\n"].concat()
 }
 
-fn connected(peer: &Peer, shared: &Shared, number: u64, said: &str) -> anyhow::Result<()> {
+fn connected(peer: &HostileConnection, shared: &LiarState, number: u64, said: &str) -> anyhow::Result<()> {
     let said: Value = serde_json::from_str(said).context("CONNECT")?;
     let text = |name: &str| {
         said.get(name)
@@ -222,7 +222,7 @@ async fn published(
     }))
 }
 
-async fn after_handshake(peer: Arc<Peer>, script: Arc<Script>) {
+async fn after_handshake(peer: Arc<HostileConnection>, script: Arc<Script>) {
     match &script.wire {
         Wire::Then(flow) => {
             tokio::time::sleep(SETTLED).await;
@@ -238,7 +238,7 @@ async fn after_handshake(peer: Arc<Peer>, script: Arc<Script>) {
     }
 }
 
-async fn send(peer: &Peer, flow: &Flow) -> anyhow::Result<()> {
+async fn send(peer: &HostileConnection, flow: &Flow) -> anyhow::Result<()> {
     const AT_ONCE: usize = 64 << 10;
     write(peer, &flow.begins).await?;
     match flow.then {
@@ -265,7 +265,7 @@ async fn send(peer: &Peer, flow: &Flow) -> anyhow::Result<()> {
     }
 }
 
-async fn elections(peer: &Peer) -> anyhow::Result<()> {
+async fn elections(peer: &HostileConnection) -> anyhow::Result<()> {
     for number in 0_u64.. {
         let event = format!(
             r#"{{"account":"{}","stream":"S{number}","consumer":"{}","leader":"us-0"}}"#,
@@ -285,11 +285,11 @@ async fn elections(peer: &Peer) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn write(peer: &Peer, bytes: &[u8]) -> anyhow::Result<()> {
+async fn write(peer: &HostileConnection, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(peer.writer.lock().await.write_all(bytes).await?)
 }
 
-async fn answer(peer: Arc<Peer>, shared: Arc<Shared>, asked: Asked) {
+async fn answer(peer: Arc<HostileConnection>, shared: Arc<LiarState>, asked: Asked) {
     let script = shared.script();
     if let Err(error) = try_to_answer(&peer, &shared, &script, &asked).await {
         tracing::debug!(%error, "an answer was not sent");
@@ -297,7 +297,12 @@ async fn answer(peer: Arc<Peer>, shared: Arc<Shared>, asked: Asked) {
     }
 }
 
-async fn try_to_answer(peer: &Peer, shared: &Shared, script: &Script, asked: &Asked) -> anyhow::Result<()> {
+async fn try_to_answer(
+    peer: &HostileConnection,
+    shared: &LiarState,
+    script: &Script,
+    asked: &Asked,
+) -> anyhow::Result<()> {
     let Some(id) = peer.subscription(&asked.inbox) else {
         return Ok(());
     };
@@ -365,13 +370,13 @@ async fn deliver(
         tokio::time::sleep(delivery.delay).await;
     }
     let frame = match delivery.manner {
-        Manner::Whole | Manner::Half => message_frame(inbox, id, reply, 0),
-        Manner::Never => return Ok(()),
-        Manner::Status(status) => status_frame(inbox, id, status),
-        Manner::WrongSubject => message_frame("_INBOX.other.token", id, reply, 0),
-        Manner::Announced(more) => message_frame(inbox, id, reply, more),
+        Misbehaviour::Whole | Misbehaviour::Half => message_frame(inbox, id, reply, 0),
+        Misbehaviour::Never => return Ok(()),
+        Misbehaviour::Status(status) => status_frame(inbox, id, status),
+        Misbehaviour::WrongSubject => message_frame("_INBOX.other.token", id, reply, 0),
+        Misbehaviour::Announced(more) => message_frame(inbox, id, reply, more),
     };
-    if delivery.manner == Manner::Half {
+    if delivery.manner == Misbehaviour::Half {
         writer
             .write_all(&frame[..frame.len() - reply.body.len() / 2])
             .await?;

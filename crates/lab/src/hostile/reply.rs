@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::honest;
 use super::packed;
 use super::question::Call;
-use super::script::{Body, Change, Crowd, Edit, Script};
+use super::script::{Body, Change, ClientLoad, Edit, Script};
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn changed(script: &Script, call: Call, server: usize, asked: usize, honest:
 
 /// The answers of the servers of a crowd that do not exist, made from one of a server that does.
 pub fn crowd(
-    crowd: &Crowd,
+    crowd: &ClientLoad,
     asked: usize,
     honest: impl Fn(usize) -> Value,
 ) -> impl Iterator<Item = (usize, Value)> {

@@ -12,7 +12,7 @@ pub struct Script {
     /// Applied one after the other to every answer that they are about.
     pub edits: Vec<Edit>,
     /// Servers that do not exist and answer too.
-    pub crowd: Option<Crowd>,
+    pub crowd: Option<ClientLoad>,
     pub delivery: Delivery,
     pub wire: Wire,
 }
@@ -20,7 +20,7 @@ pub struct Script {
 /// A change of answers.
 #[derive(Clone, Debug)]
 pub struct Edit {
-    pub of: Of,
+    pub of: ReplySelector,
     /// The server whose answers are changed; all are if there is none.
     pub only: Option<usize>,
     /// Keys and indices; `*` is every element, and no step at all the whole answer.
@@ -30,13 +30,13 @@ pub struct Edit {
 
 /// Which answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum ReplySelector {
     Call(Call),
     /// Whatever every server answers.
     Monitoring,
 }
 
-impl Of {
+impl ReplySelector {
     pub(crate) fn covers(self, call: Call) -> bool {
         match self {
             Self::Call(this) => this == call,
@@ -103,7 +103,7 @@ pub enum Body {
 
 /// More servers than there are.
 #[derive(Clone, Debug)]
-pub struct Crowd {
+pub struct ClientLoad {
     pub servers: usize,
     pub calls: Vec<Call>,
     /// The cluster of each, with `{n}` for its number and `{look}` for how often it was asked for.
@@ -126,7 +126,7 @@ pub struct Delivery {
     pub delay: Duration,
     /// In pieces of so many bytes, with a pause after each.
     pub pieces: Option<(usize, Duration)>,
-    pub manner: Manner,
+    pub manner: Misbehaviour,
 }
 
 /// In which order several servers answer.
@@ -140,7 +140,7 @@ pub enum Order {
 
 /// What is wrong with each answer on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Manner {
+pub enum Misbehaviour {
     #[default]
     Whole,
     /// The connection ends in its middle.
@@ -224,7 +224,7 @@ impl Edit {
     /// A change of the answers to a call, at a path such as `/data/connections/*/in_msgs`.
     pub fn new(call: Call, path: &str, change: Change) -> Self {
         Self {
-            of: Of::Call(call),
+            of: ReplySelector::Call(call),
             only: None,
             path: steps(path),
             change,
@@ -234,7 +234,7 @@ impl Edit {
     /// The same of whatever every server answers.
     pub fn everywhere(path: &str, change: Change) -> Self {
         Self {
-            of: Of::Monitoring,
+            of: ReplySelector::Monitoring,
             ..Self::new(Call::Statsz, path, change)
         }
     }

@@ -19,13 +19,13 @@ use super::script::Script;
 /// A NATS server that lies; it ends with this value, and its connections with it.
 #[derive(Debug)]
 pub struct Liar {
-    shared: Arc<Shared>,
+    shared: Arc<LiarState>,
     _accepting: AbortOnDropHandle<()>,
     _strays: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct LiarState {
     pub(crate) port: u16,
     /// The port that redirects lead to.
     pub(crate) elsewhere: u16,
@@ -49,7 +49,7 @@ impl Liar {
     pub async fn start_at(port: u16, script: Script) -> anyhow::Result<Self> {
         let listener = listen(port).await?;
         let elsewhere = listen(0).await?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LiarState {
             port: listener.local_addr()?.port(),
             elsewhere: elsewhere.local_addr()?.port(),
             script: Mutex::new(Arc::new(script)),
@@ -116,7 +116,7 @@ impl Liar {
     }
 }
 
-impl Shared {
+impl LiarState {
     pub(crate) fn script(&self) -> Arc<Script> {
         Arc::clone(&self.script.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -154,7 +154,7 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     listener.with_context(|| format!("cannot listen on port {port}"))
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<LiarState>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -173,7 +173,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, shared: Arc<LiarState>) {
     let mut hang_up = shared.hang_up.subscribe();
     let number = shared.number();
     let served = tokio::select! {
@@ -186,7 +186,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn count_strays(listener: TcpListener, shared: Arc<Shared>) {
+async fn count_strays(listener: TcpListener, shared: Arc<LiarState>) {
     let mut kept = Vec::new();
     while let Ok((stream, _)) = listener.accept().await {
         shared.strays.fetch_add(1, Ordering::AcqRel);

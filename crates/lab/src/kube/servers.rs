@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::objects::Objects;
 use super::pki::Pki;
 use crate::ports::Port;
-use crate::process::{Command, Process};
+use crate::process::{Process, ServerCommand};
 use crate::tools::{KubeVersion, Tool, tool};
 
 const READY_LIMIT: Duration = Duration::from_mins(4);
@@ -33,7 +33,7 @@ pub async fn start_etcd(folder: &Path, address: SocketAddr) -> anyhow::Result<Pr
         "--unsafe-no-fsync".to_owned(),
         "--log-level=warn".to_owned(),
     ];
-    let process = Process::start(Command {
+    let process = Process::start(ServerCommand {
         program: tool(Tool::Etcd)?,
         args: args.map(OsString::from).to_vec(),
         log: folder.join("etcd.log"),
@@ -48,7 +48,7 @@ pub async fn start_etcd(folder: &Path, address: SocketAddr) -> anyhow::Result<Pr
 #[derive(Debug)]
 pub struct Apiserver {
     process: Option<Process>,
-    command: Command,
+    command: ServerCommand,
     port: Port,
     url: String,
     ready_after: Duration,
@@ -57,7 +57,7 @@ pub struct Apiserver {
 impl Apiserver {
     pub fn new(version: KubeVersion, folder: &Path, pki: &Pki, etcd: SocketAddr) -> anyhow::Result<Self> {
         let port = Port::reserve()?;
-        let command = Command {
+        let command = ServerCommand {
             program: tool(Tool::KubeApiserver(version))?,
             args: arguments(folder, pki, etcd, port.number()),
             log: folder.join("kube-apiserver.log"),

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::nats::eventually;
-use crate::process::{Command, Process};
+use crate::process::{Process, ServerCommand};
 
 /// The binary is ready to be asked within this time.
 const START_LIMIT: Duration = Duration::from_mins(2);
@@ -73,7 +73,7 @@ impl Operator {
         args.extend(["--lease-namespace".to_owned(), options.home.clone()]);
         args.extend(options.arguments.iter().cloned());
         let kubeconfig = options.kubeconfig.display().to_string();
-        let process = Process::start(Command {
+        let process = Process::start(ServerCommand {
             program: binary()?,
             args: args.into_iter().map(Into::into).collect(),
             log: options.log.clone(),

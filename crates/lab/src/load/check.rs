@@ -15,8 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Identity, NumberSet};
-use super::ledger::Ledger;
+use super::ids::{MessageIdentity, NumberSet};
+use super::ledger::MessageLedger;
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -76,7 +76,7 @@ impl fmt::Display for StreamCheck {
 }
 
 pub(super) async fn verify_stream(
-    ledger: &Ledger,
+    ledger: &MessageLedger,
     client: &Client,
     stream: &str,
     from: u64,
@@ -88,7 +88,7 @@ pub(super) async fn verify_stream(
 }
 
 fn judge(
-    ledger: &Ledger,
+    ledger: &MessageLedger,
     stream: &str,
     acknowledged: &BTreeMap<usize, NumberSet>,
     contents: &Contents,
@@ -126,33 +126,33 @@ struct Contents {
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    state: Option<State>,
-    message: Option<Stored>,
-    error: Option<AnswerError>,
+struct StreamAnswer {
+    state: Option<StreamStateSeen>,
+    message: Option<StoredMessages>,
+    error: Option<StreamAnswerError>,
 }
 
 #[derive(Deserialize)]
-struct State {
+struct StreamStateSeen {
     first_seq: u64,
     last_seq: u64,
 }
 
 #[derive(Deserialize)]
-struct Stored {
+struct StoredMessages {
     seq: u64,
     #[serde(default)]
     hdrs: String,
 }
 
 #[derive(Deserialize)]
-struct AnswerError {
+struct StreamAnswerError {
     err_code: u32,
     description: String,
 }
 
 impl Contents {
-    async fn read(ledger: &Ledger, client: &Client, stream: &str, from: u64) -> anyhow::Result<Self> {
+    async fn read(ledger: &MessageLedger, client: &Client, stream: &str, from: u64) -> anyhow::Result<Self> {
         let info = ask(client, &format!("$JS.API.STREAM.INFO.{stream}"), String::new()).await?;
         let state = info
             .state
@@ -170,18 +170,18 @@ impl Contents {
         Ok(contents)
     }
 
-    fn add(&mut self, message: Identity) {
+    fn add(&mut self, message: MessageIdentity) {
         match message {
-            Identity::Ours { publisher, number } => {
+            MessageIdentity::Ours { publisher, number } => {
                 let new = self.ours.entry(publisher).or_default().insert(number);
                 self.doubled += u64::from(!new);
             }
-            Identity::Foreign { .. } => self.foreign += 1,
+            MessageIdentity::Foreign { .. } => self.foreign += 1,
         }
     }
 }
 
-impl Stored {
+impl StoredMessages {
     /// Headers come as base64 of their wire form.
     fn message_id(&self) -> anyhow::Result<Option<String>> {
         let headers = String::from_utf8(STANDARD.decode(&self.hdrs)?)?;
@@ -191,7 +191,7 @@ impl Stored {
 }
 
 /// Asks until there is an answer; a message that was deleted is an answer without one.
-async fn ask(client: &Client, subject: &str, body: String) -> anyhow::Result<Answer> {
+async fn ask(client: &Client, subject: &str, body: String) -> anyhow::Result<StreamAnswer> {
     let mut latest = String::new();
     for _ in 0..ATTEMPTS {
         let request = Request::new()
@@ -199,7 +199,7 @@ async fn ask(client: &Client, subject: &str, body: String) -> anyhow::Result<Ans
             .timeout(Some(REQUEST_LIMIT));
         match client.send_request(subject.to_owned(), request).await {
             Ok(reply) => {
-                let answer: Answer = serde_json::from_slice(&reply.payload)
+                let answer: StreamAnswer = serde_json::from_slice(&reply.payload)
                     .with_context(|| format!("the answer to {subject} {body}"))?;
                 match &answer.error {
                     Some(error) if error.err_code != NO_MESSAGE => latest.clone_from(&error.description),

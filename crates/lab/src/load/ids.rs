@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// A message of the load, or one that somebody else put into the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum MessageIdentity {
     Ours { publisher: usize, number: u64 },
     Foreign { stream_sequence: u64 },
 }

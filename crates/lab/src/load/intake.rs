@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_nats::{Client, Message, Request, Subject, header};
 use tokio::task::JoinSet;
 
-use super::ledger::Ledger;
-use super::meter::Meter;
+use super::ledger::MessageLedger;
+use super::meter::LatencyMeter;
 
 /// When the publication of a message was begun, in nanoseconds of the clock that clients share in the lab.
 pub(super) const BEGUN: &str = "Lab-Begun-Nanos";
@@ -30,7 +30,7 @@ pub enum Acknowledge {
 
 /// What the reply subject of a delivered message tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Metadata {
+pub(super) struct AckMetadata {
     pub stream_sequence: u64,
     pub delivery_count: u64,
     pub stored_at: SystemTime,
@@ -42,8 +42,8 @@ pub(super) struct Intake {
     pub stream: String,
     pub consumer: String,
     pub acknowledge: Acknowledge,
-    pub ledger: Ledger,
-    pub meter: Meter,
+    pub ledger: MessageLedger,
+    pub meter: LatencyMeter,
     acks: JoinSet<()>,
 }
 
@@ -53,8 +53,8 @@ impl Intake {
         stream: String,
         consumer: String,
         acknowledge: Acknowledge,
-        ledger: Ledger,
-        meter: Meter,
+        ledger: MessageLedger,
+        meter: LatencyMeter,
     ) -> Self {
         ledger.open_consumer(&stream, &consumer);
         Self {
@@ -69,11 +69,11 @@ impl Intake {
     }
 
     /// Takes a message in. `None` if it was not delivered by a consumer.
-    pub async fn take(&mut self, message: Message) -> Option<Metadata> {
+    pub async fn take(&mut self, message: Message) -> Option<AckMetadata> {
         let received_at = SystemTime::now();
         let begun_at = begun_at(&message);
         let reply = message.reply?;
-        let metadata = Metadata::parse(&reply)?;
+        let metadata = AckMetadata::parse(&reply)?;
         let id = message
             .headers
             .as_ref()
@@ -129,7 +129,7 @@ fn begun_at(message: &Message) -> Option<SystemTime> {
     Some(UNIX_EPOCH + Duration::from_nanos(nanos))
 }
 
-async fn confirm(client: Client, reply: Subject, ledger: Ledger, meter: Meter) {
+async fn confirm(client: Client, reply: Subject, ledger: MessageLedger, meter: LatencyMeter) {
     let started = Instant::now();
     for _ in 0..ACK_ATTEMPTS {
         let request = Request::new().payload(ACK.into()).timeout(Some(ACK_LIMIT));
@@ -142,7 +142,7 @@ async fn confirm(client: Client, reply: Subject, ledger: Ledger, meter: Meter) {
     }
 }
 
-impl Metadata {
+impl AckMetadata {
     /// `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<nanos>.<pending>`, or with domain and
     /// account hash after `ACK` and possibly more at the end (ADR-15).
     fn parse(reply: &str) -> Option<Self> {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn both_forms_of_the_reply_subject_are_read() {
-        let expected = Metadata {
+        let expected = AckMetadata {
             stream_sequence: 22,
             delivery_count: 2,
             stored_at: UNIX_EPOCH + Duration::from_nanos(1_700_000_000_000_000_001),
@@ -176,9 +176,9 @@ mod tests {
         let long = "$JS.ACK._.hash.ORDERS.worker.2.22.33.1700000000000000001.4";
         let longer = "$JS.ACK.leaf.hash.ORDERS.worker.2.22.33.1700000000000000001.4.token";
         for reply in [short, long, longer] {
-            assert_eq!(Metadata::parse(reply), Some(expected), "{reply}");
+            assert_eq!(AckMetadata::parse(reply), Some(expected), "{reply}");
         }
-        assert_eq!(Metadata::parse("_INBOX.abc.1"), None);
-        assert_eq!(Metadata::parse("$JS.FC.ORDERS.worker.abcd"), None);
+        assert_eq!(AckMetadata::parse("_INBOX.abc.1"), None);
+        assert_eq!(AckMetadata::parse("$JS.FC.ORDERS.worker.abcd"), None);
     }
 }

@@ -1,5 +1,5 @@
 //! Which messages were published, acknowledged by the server and delivered: one bit each, for the whole run of a load.
-//! Shared by all workers; the totals here never reset, unlike the phases of [`super::Phase`].
+//! Shared by all workers; the totals here never reset, unlike the phases of [`super::LoadPhase`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,11 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::ids::{Identity, NumberSet, message_id, parse_message_id};
+use super::ids::{MessageIdentity, NumberSet, message_id, parse_message_id};
 
 /// Clones share the same books.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct MessageLedger {
     /// Makes ids differ from those of an earlier load on the same stream, which the server would take for duplicates.
     load: Arc<str>,
     books: Arc<Mutex<Books>>,
@@ -114,7 +114,7 @@ impl fmt::Display for Summary {
     }
 }
 
-impl Ledger {
+impl MessageLedger {
     pub(super) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let load = format!("{:x}.{:x}", now.as_nanos(), std::process::id());
@@ -155,25 +155,25 @@ impl Ledger {
         self.books().publishers[publisher].acknowledged.insert(number);
     }
 
-    pub(super) fn identify(&self, id: Option<&str>, stream_sequence: u64) -> Identity {
+    pub(super) fn identify(&self, id: Option<&str>, stream_sequence: u64) -> MessageIdentity {
         match id.and_then(|id| parse_message_id(&self.load, id)) {
-            Some((publisher, number)) => Identity::Ours { publisher, number },
-            None => Identity::Foreign { stream_sequence },
+            Some((publisher, number)) => MessageIdentity::Ours { publisher, number },
+            None => MessageIdentity::Foreign { stream_sequence },
         }
     }
 
     /// Whether this consumer delivered the message for the first time.
-    pub(super) fn delivered(&self, stream: &str, consumer: &str, message: Identity) -> bool {
+    pub(super) fn delivered(&self, stream: &str, consumer: &str, message: MessageIdentity) -> bool {
         let mut books = self.books();
         let book = books
             .consumers
             .entry(ConsumerKey::new(stream, consumer))
             .or_default();
         let first = match message {
-            Identity::Ours { publisher, number } => {
+            MessageIdentity::Ours { publisher, number } => {
                 book.by_publisher.entry(publisher).or_default().insert(number)
             }
-            Identity::Foreign { stream_sequence } => book.foreign.insert(stream_sequence),
+            MessageIdentity::Foreign { stream_sequence } => book.foreign.insert(stream_sequence),
         };
         book.redelivered += u64::from(!first);
         first
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn each_consumer_has_to_deliver_every_acknowledged_message_of_its_stream() {
-        let ledger = Ledger::new();
+        let ledger = MessageLedger::new();
         let publisher = ledger.open_publisher("ORDERS");
         ledger.open_consumer("ORDERS", "one");
         ledger.open_consumer("ORDERS", "two");

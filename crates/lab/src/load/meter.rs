@@ -14,8 +14,8 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// What the workers of one location did and felt during one phase.
 #[derive(Clone, Debug)]
-pub struct Phase {
-    pub counts: Counts,
+pub struct LoadPhase {
+    pub counts: LatencyCounts,
     /// From the first attempt to the acknowledgement, retries included: what an application waits for.
     pub publish: Latency,
     /// From a pull request to its first message, only where that message was in the stream before the request was
@@ -32,7 +32,7 @@ pub struct Phase {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct LatencyCounts {
     /// Distinct messages whose publication was begun.
     pub published: u64,
     /// Distinct messages that the server acknowledged.
@@ -66,12 +66,12 @@ pub struct Quantiles {
 
 /// Phases by location.
 #[derive(Clone, Debug, Default)]
-pub struct Phases(pub BTreeMap<String, Phase>);
+pub struct Phases(pub BTreeMap<String, LoadPhase>);
 
 impl Phases {
     /// All locations together.
-    pub fn total(&self) -> Phase {
-        let mut total = Phase::default();
+    pub fn total(&self) -> LoadPhase {
+        let mut total = LoadPhase::default();
         for phase in self.0.values() {
             total.add(phase);
         }
@@ -79,10 +79,10 @@ impl Phases {
     }
 }
 
-impl Default for Phase {
+impl Default for LoadPhase {
     fn default() -> Self {
         Self {
-            counts: Counts::default(),
+            counts: LatencyCounts::default(),
             publish: Latency::new(),
             fetch: Latency::new(),
             delivery: Latency::new(),
@@ -92,7 +92,7 @@ impl Default for Phase {
     }
 }
 
-impl Phase {
+impl LoadPhase {
     /// Adds what happened in another phase or location.
     pub fn add(&mut self, other: &Self) {
         let Self {
@@ -112,7 +112,7 @@ impl Phase {
     }
 }
 
-impl Counts {
+impl LatencyCounts {
     fn add(&mut self, other: Self) {
         let Self {
             published,
@@ -178,7 +178,7 @@ impl fmt::Display for Quantiles {
     }
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for LoadPhase {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = &self.counts;
         writeln!(
@@ -200,14 +200,14 @@ impl fmt::Display for Phase {
 
 /// Where the workers of one location write down what happens. Clones write to the same place.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Meter(Arc<Mutex<Phase>>);
+pub(super) struct LatencyMeter(Arc<Mutex<LoadPhase>>);
 
-impl Meter {
-    pub fn record(&self, record: impl FnOnce(&mut Phase)) {
+impl LatencyMeter {
+    pub fn record(&self, record: impl FnOnce(&mut LoadPhase)) {
         record(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub fn take(&self) -> Phase {
+    pub fn take(&self) -> LoadPhase {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_phase_starts_empty_after_a_snapshot_and_phases_add_up() {
-        let meter = Meter::default();
+        let meter = LatencyMeter::default();
         meter.record(|phase| {
             phase.counts.published += 2;
             phase.publish.record(Duration::from_millis(4));

@@ -27,13 +27,13 @@ use tokio_util::sync::CancellationToken;
 pub use check::StreamCheck;
 pub use idle::{Connect, IdleClients};
 pub use intake::Acknowledge;
-pub use ledger::{ConsumerSummary, Ledger, StreamSummary, Summary};
-pub use meter::{Counts, Latency, Phase, Phases, Quantiles};
+pub use ledger::{ConsumerSummary, MessageLedger, StreamSummary, Summary};
+pub use meter::{Latency, LatencyCounts, LoadPhase, Phases, Quantiles};
 pub use publish::Publisher;
 pub use pull::PullWorker;
 pub use push::PushWorker;
 
-use meter::Meter;
+use meter::LatencyMeter;
 
 /// At a stop, how long consumers may go without delivering anything that is outstanding. Longer than an election and
 /// than the usual redelivery after 30 s.
@@ -43,8 +43,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 /// Running workers. Dropping it aborts them.
 #[derive(Debug)]
 pub struct Load {
-    ledger: Ledger,
-    meters: BTreeMap<String, Meter>,
+    ledger: MessageLedger,
+    meters: BTreeMap<String, LatencyMeter>,
     publishers: JoinSet<()>,
     consumers: JoinSet<()>,
     stop_publishers: CancellationToken,
@@ -65,7 +65,7 @@ impl Worker {
 /// What is left when a load has stopped.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Totals {
+pub struct LoadTotals {
     /// Of the whole run.
     pub summary: Summary,
     /// Since the latest [`Load::snapshot_and_reset`].
@@ -82,7 +82,7 @@ impl Load {
     /// A load without workers.
     pub fn new() -> Self {
         Self {
-            ledger: Ledger::new(),
+            ledger: MessageLedger::new(),
             meters: BTreeMap::new(),
             publishers: JoinSet::new(),
             consumers: JoinSet::new(),
@@ -116,7 +116,7 @@ impl Load {
     }
 
     /// The totals until now. It stays readable after the load has stopped.
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &MessageLedger {
         &self.ledger
     }
 
@@ -143,13 +143,13 @@ impl Load {
 
     /// Stops publishers, lets consumers deliver everything that was acknowledged, and stops those. What consumers do
     /// not deliver shows as outstanding in the totals.
-    pub async fn stop(&mut self) -> Totals {
+    pub async fn stop(&mut self) -> LoadTotals {
         self.stop_publishing().await;
         self.drain().await;
         self.stop_consumers.cancel();
         while self.consumers.join_next().await.is_some() {}
         self.stop_consumers = CancellationToken::new();
-        Totals {
+        LoadTotals {
             summary: self.summary(),
             phases: self.snapshot_and_reset(),
         }
@@ -187,7 +187,7 @@ impl Load {
         }
     }
 
-    fn meter(&mut self, location: &str) -> Meter {
+    fn meter(&mut self, location: &str) -> LatencyMeter {
         self.meters.entry(location.to_owned()).or_default().clone()
     }
 }

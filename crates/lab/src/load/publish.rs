@@ -13,8 +13,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::BEGUN;
-use super::ledger::Ledger;
-use super::meter::Meter;
+use super::ledger::MessageLedger;
+use super::meter::LatencyMeter;
 
 /// The pause after an attempt that was refused at once, as with a stream that has no leader. It doubles up to the longest,
 /// so that a long outage is not met with a storm.
@@ -56,9 +56,9 @@ impl Publisher {
         }
     }
 
-    pub(super) async fn run(self, ledger: Ledger, meter: Meter, stop: CancellationToken) {
+    pub(super) async fn run(self, ledger: MessageLedger, meter: LatencyMeter, stop: CancellationToken) {
         let book = ledger.open_publisher(&self.stream);
-        let message = Arc::new(Message {
+        let message = Arc::new(OutgoingMessage {
             client: self.client,
             payload: vec![b'x'; self.payload_bytes].into(),
             stream: self.stream,
@@ -70,7 +70,7 @@ impl Publisher {
         });
         let permits = Arc::new(Semaphore::new(self.in_flight));
         let mut sending = JoinSet::new();
-        let mut pace = Pace::new(self.rate_per_second);
+        let mut pace = PublishRate::new(self.rate_per_second);
         while let Some(due) = stop.run_until_cancelled(pace.next()).await {
             for _ in 0..due {
                 let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
@@ -92,13 +92,13 @@ impl Publisher {
 }
 
 /// How many messages are due, at each tick. Ticks that were missed are gone.
-struct Pace {
+struct PublishRate {
     ticks: tokio::time::Interval,
     per_tick: f64,
     credit: f64,
 }
 
-impl Pace {
+impl PublishRate {
     fn new(rate_per_second: f64) -> Self {
         let rate = rate_per_second.max(0.001);
         let tick = Duration::from_secs_f64(1.0 / rate).max(SHORTEST_TICK);
@@ -127,26 +127,26 @@ impl Pace {
 }
 
 /// What all messages of a publisher have in common.
-struct Message {
+struct OutgoingMessage {
     client: Client,
     payload: Bytes,
     stream: String,
     subject: String,
     patience: Duration,
     book: usize,
-    ledger: Ledger,
-    meter: Meter,
+    ledger: MessageLedger,
+    meter: LatencyMeter,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct PubAck {
     #[serde(default)]
     duplicate: bool,
-    error: Option<AnswerError>,
+    error: Option<PubAckError>,
 }
 
 #[derive(Deserialize)]
-struct AnswerError {
+struct PubAckError {
     description: String,
 }
 
@@ -159,7 +159,7 @@ enum Attempt {
     Refused(String),
 }
 
-impl Message {
+impl OutgoingMessage {
     async fn publish(&self) {
         let (number, id) = self.ledger.next_message(self.book);
         let begun = SystemTime::now();
@@ -209,10 +209,10 @@ impl Message {
             Err(error) => return Attempt::Refused(error.to_string()),
         };
         match serde_json::from_slice(&reply.payload) {
-            Ok(Answer {
+            Ok(PubAck {
                 error: Some(error), ..
             }) => Attempt::Refused(error.description),
-            Ok(Answer {
+            Ok(PubAck {
                 duplicate,
                 error: None,
             }) => Attempt::Acknowledged { duplicate },

@@ -8,8 +8,8 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::{Acknowledge, Intake};
-use super::ledger::Ledger;
-use super::meter::Meter;
+use super::ledger::MessageLedger;
+use super::meter::LatencyMeter;
 
 /// The server ends a request that has expired; a request whose end has not come this long after is given up.
 const GRACE: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ impl PullWorker {
         }
     }
 
-    pub(super) async fn run(self, ledger: Ledger, meter: Meter, stop: CancellationToken) {
+    pub(super) async fn run(self, ledger: MessageLedger, meter: LatencyMeter, stop: CancellationToken) {
         let Self {
             client,
             location: _,

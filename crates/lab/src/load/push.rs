@@ -5,8 +5,8 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::{Acknowledge, Intake};
-use super::ledger::Ledger;
-use super::meter::Meter;
+use super::ledger::MessageLedger;
+use super::meter::LatencyMeter;
 
 /// A heartbeat names in it where to unblock a consumer that waits for flow control.
 const STALLED: &str = "Nats-Consumer-Stalled";
@@ -39,7 +39,7 @@ impl PushWorker {
         }
     }
 
-    pub(super) async fn run(self, ledger: Ledger, meter: Meter, stop: CancellationToken) {
+    pub(super) async fn run(self, ledger: MessageLedger, meter: LatencyMeter, stop: CancellationToken) {
         let Self {
             client,
             location: _,

@@ -242,7 +242,7 @@ impl Accounts {
     }
 
     fn by_jwt(specs: &[AccountSpec]) -> anyhow::Result<Self> {
-        let mint = jwt::Mint::new(specs);
+        let mint = jwt::JwtIssuer::new(specs);
         let mut issued = BTreeMap::new();
         let mut ids = BTreeMap::new();
         let mut preload = serde_json::Map::new();

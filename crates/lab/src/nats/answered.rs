@@ -24,14 +24,14 @@ const PASSING: [u64; 5] = [10004, 10005, 10008, 10009, 10023];
 /// A server's refusal of a JetStream request.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{subject}: {description} ({code}/{err_code})")]
-pub struct Refused {
+pub struct RefusedRequest {
     pub subject: String,
     pub code: u64,
     pub err_code: u64,
     pub description: String,
 }
 
-impl Refused {
+impl RefusedRequest {
     /// The refusal in an answer, if it is one.
     pub fn in_answer(subject: &str, answer: &Value) -> Option<Self> {
         let error = answer.get("error")?;
@@ -55,7 +55,7 @@ pub(super) async fn request(client: &Client, subject: &str, payload: &Value) -> 
     let mut patience = FIRST_PATIENCE;
     loop {
         let failed = match once(client, subject, payload, patience).await {
-            Ok(answer) => match Refused::in_answer(subject, &answer) {
+            Ok(answer) => match RefusedRequest::in_answer(subject, &answer) {
                 None => return Ok(answer),
                 Some(refused) if refused.passes() => refused.into(),
                 Some(refused) => return Err(refused.into()),
@@ -102,7 +102,7 @@ mod tests {
     fn only_refusals_of_servers_that_are_not_ready_pass() {
         let refused = |err_code: u64| {
             let answer = json!({"error": {"code": 400, "err_code": err_code, "description": "no"}});
-            Refused::in_answer("$JS.API.STREAM.CREATE.S", &answer).unwrap()
+            RefusedRequest::in_answer("$JS.API.STREAM.CREATE.S", &answer).unwrap()
         };
         assert!(refused(10005).passes() && refused(10008).passes() && refused(10023).passes());
         assert!(!refused(10058).passes() && !refused(10025).passes());
@@ -110,6 +110,6 @@ mod tests {
             refused(10058).to_string(),
             "$JS.API.STREAM.CREATE.S: no (400/10058)"
         );
-        assert!(Refused::in_answer("s", &json!({"config": {}})).is_none());
+        assert!(RefusedRequest::in_answer("s", &json!({"config": {}})).is_none());
     }
 }

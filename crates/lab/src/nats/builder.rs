@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use super::accounts::{
     self, AccountSpec, Accounts, Auth, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER, UserSpec,
 };
-use super::config::{Node, Ports, Shared};
-use super::layout::{Layout, Member};
+use super::config::{Ports, ServerNode, SharedConfig};
+use super::layout::{ClusterMember, Layout};
 use super::system::System;
-use super::tls::Tls;
+use super::tls::LabTls;
 use super::wan::Wan;
 use crate::folder::Folder;
 use crate::ports::Port;
@@ -199,7 +199,7 @@ impl SystemBuilder {
         let nodes = members
             .iter()
             .map(|member| {
-                Ok(Node {
+                Ok(ServerNode {
                     member: member.clone(),
                     ports: self.ports(member, &members)?,
                 })
@@ -212,9 +212,12 @@ impl SystemBuilder {
         } else {
             Vec::new()
         };
-        let tls = self.tls.then(|| Tls::issue(folder.path(), &users)).transpose()?;
+        let tls = self
+            .tls
+            .then(|| LabTls::issue(folder.path(), &users))
+            .transpose()?;
         let accounts = Accounts::issue(self.auth, &specs, tls.as_ref().map(|tls| &tls.clients))?;
-        let shared = Shared {
+        let shared = SharedConfig {
             stretched: self.layout.is_stretched(),
             accounts: accounts.config.clone(),
             tls: tls.as_ref().map(|tls| tls.config.clone()),
@@ -238,7 +241,7 @@ impl SystemBuilder {
         Ok(system)
     }
 
-    fn members(&self) -> anyhow::Result<Vec<Member>> {
+    fn members(&self) -> anyhow::Result<Vec<ClusterMember>> {
         let mut members = self.layout.members()?;
         for name in self.tags.keys().chain(self.versions.keys()) {
             ensure!(
@@ -254,7 +257,7 @@ impl SystemBuilder {
         Ok(members)
     }
 
-    fn ports(&self, member: &Member, members: &[Member]) -> anyhow::Result<Ports> {
+    fn ports(&self, member: &ClusterMember, members: &[ClusterMember]) -> anyhow::Result<Ports> {
         let callers: BTreeSet<&String> = members
             .iter()
             .map(|other| &other.location)
@@ -274,7 +277,7 @@ impl SystemBuilder {
         })
     }
 
-    fn start_relays(&self, wan: &Wan, nodes: &[Node]) -> anyhow::Result<()> {
+    fn start_relays(&self, wan: &Wan, nodes: &[ServerNode]) -> anyhow::Result<()> {
         for node in nodes {
             let behind = if self.layout.is_stretched() {
                 &node.ports.cluster

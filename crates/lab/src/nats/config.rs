@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::layout::Member;
+use super::layout::ClusterMember;
 use crate::ports::Port;
 
 /// Where one server is reached. All stay the same for as long as the system exists, restarts included.
@@ -28,12 +28,12 @@ pub(crate) struct Ports {
 
 /// One server as its neighbours see it.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) member: Member,
+pub(crate) struct ServerNode {
+    pub(crate) member: ClusterMember,
     pub(crate) ports: Ports,
 }
 
-impl Node {
+impl ServerNode {
     /// Where servers of `location` reach this one. `direct` is its port for callers of the same location.
     fn address_for(&self, location: &str, direct: &Port) -> SocketAddr {
         self.ports.relays.get(location).unwrap_or(direct).address()
@@ -42,7 +42,7 @@ impl Node {
 
 /// What is the same for all servers of a system.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedConfig {
     pub(crate) stretched: bool,
     /// `accounts`, `operator` and so on, at top level.
     pub(crate) accounts: Value,
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
 }
 
 /// The config text of `nodes[index]`, which keeps its streams below `store`.
-pub(crate) fn text(shared: &Shared, nodes: &[Node], index: usize, store: &Path) -> String {
+pub(crate) fn text(shared: &SharedConfig, nodes: &[ServerNode], index: usize, store: &Path) -> String {
     let node = &nodes[index];
     let mut jetstream =
         json!({ "store_dir": store, "max_memory_store": 256 << 20, "max_file_store": 8_i64 << 30 });
@@ -103,7 +103,7 @@ pub(crate) fn text(shared: &Shared, nodes: &[Node], index: usize, store: &Path) 
 /// A cluster of a supercluster: direct routes, one of them to itself. A server counts its configured routes and gateway
 /// URLs to know with how many peers the JetStream meta group starts (`bootstrapRaftNode` in raft.go). If it counts too few,
 /// each cluster may elect its own leader first, and up to 2.11 the two groups then stay apart in one start of four.
-fn cluster(nodes: &[Node], node: &Node) -> Value {
+fn cluster(nodes: &[ServerNode], node: &ServerNode) -> Value {
     let routes: Vec<String> = nodes
         .iter()
         .filter(|other| other.member.cluster == node.member.cluster)
@@ -113,7 +113,7 @@ fn cluster(nodes: &[Node], node: &Node) -> Value {
 }
 
 /// A stretched cluster: direct routes inside the region and to itself, routes through relays across.
-fn stretched(nodes: &[Node], node: &Node) -> Value {
+fn stretched(nodes: &[ServerNode], node: &ServerNode) -> Value {
     let routes: Vec<String> = nodes
         .iter()
         .map(|other| other.address_for(&node.member.location, &other.ports.cluster))
@@ -127,7 +127,7 @@ fn stretched(nodes: &[Node], node: &Node) -> Value {
     })
 }
 
-fn gateway(nodes: &[Node], node: &Node) -> Value {
+fn gateway(nodes: &[ServerNode], node: &ServerNode) -> Value {
     let mut remotes: Vec<&str> = nodes.iter().map(|other| other.member.cluster.as_str()).collect();
     remotes.dedup();
     let remotes: Vec<Value> = remotes

@@ -2,7 +2,7 @@
 //!
 //! Reads, creations and updates are asked for again until the servers answer, for a minute: they are the same when asked
 //! for twice. A step-down and a plain [`request`] ask once. An answer with an error is an error that shows the server's
-//! codes ([`Refused`]); wait with [`eventually`].
+//! codes ([`RefusedRequest`]); wait with [`eventually`].
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::answered;
 
-pub use super::answered::Refused;
+pub use super::answered::RefusedRequest;
 pub use super::leading::{Aim, create_spread, is_in, lead, lead_meta_group};
 
 /// Every server has heard of a new stream by then.
@@ -35,7 +35,7 @@ pub async fn request_raw(client: &Client, subject: &str, payload: &Value) -> any
 /// As [`request_raw`], but an answer with `error` is an error.
 pub async fn request(client: &Client, subject: &str, payload: &Value) -> anyhow::Result<Value> {
     let answer = request_raw(client, subject, payload).await?;
-    match Refused::in_answer(subject, &answer) {
+    match RefusedRequest::in_answer(subject, &answer) {
         Some(refused) => Err(refused.into()),
         None => Ok(answer),
     }
@@ -58,7 +58,7 @@ pub async fn delete_stream(client: &Client, name: &str) -> anyhow::Result<()> {
     let subject = format!("$JS.API.STREAM.DELETE.{name}");
     match answered::request(client, &subject, &Value::Null).await {
         Ok(_) => Ok(()),
-        Err(error) => match error.downcast_ref::<Refused>() {
+        Err(error) => match error.downcast_ref::<RefusedRequest>() {
             Some(refused) if refused.err_code == NO_SUCH_STREAM => Ok(()),
             Some(_) | None => Err(error),
         },
@@ -183,7 +183,7 @@ pub async fn publish(
     };
     let answer: Value = serde_json::from_slice(&answer.payload)
         .with_context(|| format!("the answer to a message on {subject} is not from a stream"))?;
-    if let Some(refused) = Refused::in_answer(subject, &answer) {
+    if let Some(refused) = RefusedRequest::in_answer(subject, &answer) {
         return Err(refused.into());
     }
     answer["seq"]

@@ -15,7 +15,7 @@ use super::accounts::{AccountSpec, SYSTEM_ACCOUNT, Subjects, UserSpec};
 static MINTED: AtomicU64 = AtomicU64::new(0);
 
 /// The keys of one operator and its accounts.
-pub(crate) struct Mint {
+pub(crate) struct JwtIssuer {
     operator: KeyPair,
     accounts: BTreeMap<String, KeyPair>,
 }
@@ -26,7 +26,7 @@ pub(crate) struct AccountJwt {
     pub(crate) jwt: String,
 }
 
-impl Mint {
+impl JwtIssuer {
     pub(crate) fn new(specs: &[AccountSpec]) -> Self {
         let accounts = specs
             .iter()

@@ -69,12 +69,12 @@ impl Layout {
     }
 
     /// Every server, in order.
-    pub(crate) fn members(&self) -> anyhow::Result<Vec<Member>> {
-        let members: Vec<Member> = match self {
+    pub(crate) fn members(&self) -> anyhow::Result<Vec<ClusterMember>> {
+        let members: Vec<ClusterMember> = match self {
             Self::Supercluster { clusters } => clusters
                 .iter()
                 .flat_map(|spec| {
-                    (0..spec.servers).map(|n| Member {
+                    (0..spec.servers).map(|n| ClusterMember {
                         name: format!("{}-{n}", spec.name),
                         location: spec.name.clone(),
                         cluster: spec.name.clone(),
@@ -85,7 +85,7 @@ impl Layout {
             Self::Stretched { cluster, regions } => regions
                 .iter()
                 .flat_map(|spec| {
-                    (0..spec.servers).map(|n| Member {
+                    (0..spec.servers).map(|n| ClusterMember {
                         name: format!("{}-{n}", spec.name),
                         location: spec.name.clone(),
                         cluster: cluster.clone(),
@@ -106,7 +106,7 @@ impl Layout {
 
 /// One server of a layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct ClusterMember {
     pub name: String,
     pub location: String,
     /// Name of its NATS cluster.

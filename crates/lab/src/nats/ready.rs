@@ -9,7 +9,7 @@ use async_nats::Client;
 use futures::StreamExt;
 use serde_json::Value;
 
-use super::config::Node;
+use super::config::ServerNode;
 
 /// How long the servers of a round may take to answer; all run on this machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -50,7 +50,7 @@ pub async fn ping(
 }
 
 /// Fails with what is still missing.
-pub(crate) async fn check(client: &Client, nodes: &[Node]) -> anyhow::Result<()> {
+pub(crate) async fn check(client: &Client, nodes: &[ServerNode]) -> anyhow::Result<()> {
     let count = nodes.len();
     let answers = |kind: &'static str| ping(client, kind, &Value::Null, count);
     let routes = answers("ROUTEZ").await?;
@@ -68,7 +68,7 @@ pub(crate) async fn check(client: &Client, nodes: &[Node]) -> anyhow::Result<()>
     check_meta_group(nodes, &jetstream)
 }
 
-fn check_routes(nodes: &[Node], routez: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+fn check_routes(nodes: &[ServerNode], routez: &BTreeMap<String, Value>) -> anyhow::Result<()> {
     for node in nodes {
         let connected: BTreeSet<&str> = array(&routez[&node.member.name]["routes"])
             .iter()
@@ -90,7 +90,7 @@ fn check_routes(nodes: &[Node], routez: &BTreeMap<String, Value>) -> anyhow::Res
 }
 
 /// Routes to another location must not use the direct port: no delay would apply to them.
-fn check_relayed(nodes: &[Node], node: &Node, routes: &[Value]) -> anyhow::Result<()> {
+fn check_relayed(nodes: &[ServerNode], node: &ServerNode, routes: &[Value]) -> anyhow::Result<()> {
     for other in nodes
         .iter()
         .filter(|other| other.member.location != node.member.location)
@@ -106,7 +106,7 @@ fn check_relayed(nodes: &[Node], node: &Node, routes: &[Value]) -> anyhow::Resul
     Ok(())
 }
 
-fn check_gateways(nodes: &[Node], gatewayz: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+fn check_gateways(nodes: &[ServerNode], gatewayz: &BTreeMap<String, Value>) -> anyhow::Result<()> {
     let clusters: BTreeSet<&str> = nodes.iter().map(|node| node.member.cluster.as_str()).collect();
     for node in nodes {
         let outbound = &gatewayz[&node.member.name]["outbound_gateways"];
@@ -121,7 +121,7 @@ fn check_gateways(nodes: &[Node], gatewayz: &BTreeMap<String, Value>) -> anyhow:
     Ok(())
 }
 
-fn check_meta_group(nodes: &[Node], jsz: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+fn check_meta_group(nodes: &[ServerNode], jsz: &BTreeMap<String, Value>) -> anyhow::Result<()> {
     if nodes.len() == 1 {
         return Ok(());
     }

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::wan::Link;
+use super::wan::WanLink;
 
 /// What one direction of a connection may have under way: 160 MB/s at 100 ms one way.
 const IN_FLIGHT_BYTES: u32 = 16 << 20;
@@ -26,7 +26,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 const LEAST_READ_BYTES: usize = 4 << 10;
 
 /// Accepts calls and carries them to `target` until the runtime ends.
-pub(crate) async fn serve(listener: TcpListener, target: SocketAddr, link: Arc<Link>) {
+pub(crate) async fn serve(listener: TcpListener, target: SocketAddr, link: Arc<WanLink>) {
     loop {
         match listener.accept().await {
             Ok((caller, _)) => {
@@ -45,7 +45,7 @@ pub(crate) async fn serve(listener: TcpListener, target: SocketAddr, link: Arc<L
     }
 }
 
-async fn connection(caller: TcpStream, target: SocketAddr, link: &Link) -> anyhow::Result<()> {
+async fn connection(caller: TcpStream, target: SocketAddr, link: &WanLink) -> anyhow::Result<()> {
     if link.is_cut() {
         return Ok(());
     }
@@ -68,7 +68,7 @@ struct Chunk {
 }
 
 /// Carries one direction; ends when it is closed, after everything before was delivered.
-async fn pump(from: OwnedReadHalf, to: OwnedWriteHalf, link: &Link) -> anyhow::Result<()> {
+async fn pump(from: OwnedReadHalf, to: OwnedWriteHalf, link: &WanLink) -> anyhow::Result<()> {
     // The semaphore bounds the queue, in bytes.
     let (queue, chunks) = mpsc::unbounded_channel();
     let reading = async {
@@ -86,7 +86,7 @@ async fn pump(from: OwnedReadHalf, to: OwnedWriteHalf, link: &Link) -> anyhow::R
 
 async fn take_in(
     mut from: OwnedReadHalf,
-    link: &Link,
+    link: &WanLink,
     queue: mpsc::UnboundedSender<Chunk>,
 ) -> anyhow::Result<()> {
     let room = Arc::new(Semaphore::new(IN_FLIGHT_BYTES as usize));
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     /// Sends `bytes` both ways at once through a relay over `link`, and checks them.
-    async fn exchange(link: &Arc<Link>, bytes: &Bytes) -> Duration {
+    async fn exchange(link: &Arc<WanLink>, bytes: &Bytes) -> Duration {
         let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = relay.local_addr().unwrap();
@@ -170,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_arrive_in_order_after_the_delay_and_many_at_a_time() {
-        let link = Link::with(Duration::from_millis(20), Duration::from_millis(5));
+        let link = WanLink::with(Duration::from_millis(20), Duration::from_millis(5));
         let one = exchange(&link, &Bytes::from_static(b"x")).await;
         assert!(one >= Duration::from_millis(20), "{one:?}");
         let many: Bytes = (0..32_u32 << 20)
@@ -184,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cut_closes_connections_and_refuses_new_ones_until_it_is_healed() {
-        let link = Link::with(Duration::ZERO, Duration::ZERO);
+        let link = WanLink::with(Duration::ZERO, Duration::ZERO);
         let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = relay.local_addr().unwrap();

@@ -12,15 +12,15 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::accounts::{Accounts, Credentials, SYSTEM_ACCOUNT, SYSTEM_USER};
 use super::builder::SystemBuilder;
-use super::config::{self, Node, Shared};
+use super::config::{self, ServerNode, SharedConfig};
 use super::jetstream::{self, eventually};
 use super::layout::Layout;
 use super::meta_group;
 use super::ready;
-use super::tls::Tls;
+use super::tls::LabTls;
 use super::wan::Wan;
 use crate::folder::Folder;
-use crate::process::{Command, Process};
+use crate::process::{Process, ServerCommand};
 use crate::tools::{NatsVersion, Tool, tool};
 
 /// A restarted server answers its clients within this time.
@@ -35,16 +35,16 @@ const LOG_LINES: usize = 15;
 pub struct System {
     // Dropped in this order: clients, servers, network, folder.
     watcher: OnceCell<Client>,
-    servers: Vec<Server>,
-    nodes: Vec<Node>,
+    servers: Vec<RunningServer>,
+    nodes: Vec<ServerNode>,
     accounts: Accounts,
-    tls: Option<Tls>,
+    tls: Option<LabTls>,
     wan: Wan,
     folder: Folder,
 }
 
 #[derive(Debug)]
-struct Server {
+struct RunningServer {
     folder: PathBuf,
     state: Mutex<ServerState>,
 }
@@ -61,11 +61,11 @@ impl System {
     }
 
     pub(crate) fn new(
-        nodes: Vec<Node>,
+        nodes: Vec<ServerNode>,
         versions: Vec<NatsVersion>,
-        shared: &Shared,
+        shared: &SharedConfig,
         accounts: Accounts,
-        tls: Option<Tls>,
+        tls: Option<LabTls>,
         wan: Wan,
         folder: Folder,
     ) -> anyhow::Result<Self> {
@@ -81,7 +81,7 @@ impl System {
             if peers_are_written {
                 meta_group::write(&store, accounts.id(SYSTEM_ACCOUNT)?, &names)?;
             }
-            servers.push(Server {
+            servers.push(RunningServer {
                 folder: own,
                 state: Mutex::new(ServerState {
                     version,
@@ -101,7 +101,7 @@ impl System {
     }
 
     pub(crate) async fn start_all(&self) -> anyhow::Result<()> {
-        try_join_all(self.servers.iter().map(Server::start)).await?;
+        try_join_all(self.servers.iter().map(RunningServer::start)).await?;
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl System {
         Ok(json!({ "urls": [url], "account": account }))
     }
 
-    fn client_url(&self, node: &Node) -> String {
+    fn client_url(&self, node: &ServerNode) -> String {
         let scheme = if self.tls.is_some() { "tls" } else { "nats" };
         format!("{scheme}://{}", node.ports.client.address())
     }
@@ -424,12 +424,12 @@ impl System {
         tails.collect::<Vec<_>>().join("\n")
     }
 
-    fn node(&self, server: &str) -> anyhow::Result<&Node> {
+    fn node(&self, server: &str) -> anyhow::Result<&ServerNode> {
         let found = self.nodes.iter().find(|node| node.member.name == server);
         found.with_context(|| format!("there is no server {server}"))
     }
 
-    fn server(&self, name: &str) -> anyhow::Result<&Server> {
+    fn server(&self, name: &str) -> anyhow::Result<&RunningServer> {
         let found = self.nodes.iter().position(|node| node.member.name == name);
         found
             .and_then(|index| self.servers.get(index))
@@ -437,10 +437,10 @@ impl System {
     }
 }
 
-impl Server {
+impl RunningServer {
     async fn start(&self) -> anyhow::Result<()> {
         let mut state = self.state.lock().await;
-        let command = Command {
+        let command = ServerCommand {
             program: tool(Tool::NatsServer(state.version))?,
             args: vec!["--config".into(), self.folder.join("server.conf").into()],
             log: self.folder.join("server.log"),

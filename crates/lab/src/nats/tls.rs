@@ -12,7 +12,7 @@ use rcgen::{
 use serde_json::{Value, json};
 
 #[derive(Debug)]
-pub(crate) struct Tls {
+pub(crate) struct LabTls {
     /// The authority's certificate, for clients.
     pub(crate) ca_pem: String,
     pub(crate) ca_file: PathBuf,
@@ -31,7 +31,7 @@ pub struct ClientCertificate {
     pub(crate) key_file: PathBuf,
 }
 
-impl Tls {
+impl LabTls {
     /// With users, servers ask clients for certificates and take the user from them.
     pub(crate) fn issue(folder: &Path, users: &[String]) -> anyhow::Result<Self> {
         let mut authority = CertificateParams::new(Vec::new())?;

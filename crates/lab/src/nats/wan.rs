@@ -11,26 +11,26 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::layout::Member;
+use super::layout::ClusterMember;
 use super::relay;
 
 /// All links of one system, and the relays that make them.
 #[derive(Debug)]
 pub struct Wan {
     /// By both locations, in alphabetical order.
-    links: BTreeMap<(String, String), Arc<Link>>,
+    links: BTreeMap<(String, String), Arc<WanLink>>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
 /// The way between two locations.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct WanLink {
     delay_micros: AtomicU64,
     jitter_micros: AtomicU64,
     cut: watch::Sender<bool>,
 }
 
-impl Link {
+impl WanLink {
     pub(crate) fn with(delay: Duration, jitter: Duration) -> Arc<Self> {
         Arc::new(Self {
             delay_micros: AtomicU64::new(micros(delay)),
@@ -72,7 +72,7 @@ impl Link {
 }
 
 impl Wan {
-    pub(crate) fn new(members: &[Member], delay: Duration, jitter: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(members: &[ClusterMember], delay: Duration, jitter: Duration) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("leeward-wan")
@@ -87,7 +87,7 @@ impl Wan {
                     .map(move |b| (a.location.clone(), b.location.clone()))
             })
             .filter(|(a, b)| a < b)
-            .map(|pair| (pair, Link::with(delay, jitter)))
+            .map(|pair| (pair, WanLink::with(delay, jitter)))
             .collect();
         Ok(Self {
             links,
@@ -171,7 +171,7 @@ impl Wan {
         }
     }
 
-    fn find(&self, a: &str, b: &str) -> anyhow::Result<&Arc<Link>> {
+    fn find(&self, a: &str, b: &str) -> anyhow::Result<&Arc<WanLink>> {
         let (first, second) = if a < b { (a, b) } else { (b, a) };
         let link = self.links.get(&(first.to_owned(), second.to_owned()));
         link.with_context(|| format!("there is no link between locations {a} and {b}"))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::say;
-use super::site::{EAST, Site, WEST};
+use super::testbed::{EAST, Testbed, WEST};
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,14 +46,14 @@ impl Disturbance {
 
 /// How a site is disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum SoakPace {
     /// All kinds in a new order in every round, until the time is over; each kind at least once.
     Until(Duration),
     /// A few of each kind, shortly after each other.
     Once,
 }
 
-impl Pace {
+impl SoakPace {
     /// How long something is away, in milliseconds.
     fn outage(self) -> (u64, u64) {
         match self {
@@ -72,17 +72,17 @@ impl Pace {
 
 /// Disturbs a site.
 pub(super) struct Driver<'a> {
-    pub site: &'a mut Site,
+    pub site: &'a mut Testbed,
     pub rng: Rng,
-    pub pace: Pace,
+    pub pace: SoakPace,
     pub done: BTreeMap<Disturbance, u64>,
 }
 
 impl Driver<'_> {
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
         match self.pace {
-            Pace::Until(time) => self.rounds(time).await,
-            Pace::Once => self.once().await,
+            SoakPace::Until(time) => self.rounds(time).await,
+            SoakPace::Once => self.once().await,
         }
     }
 

@@ -5,11 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 /// Time since the run began.
-pub type Moment = Duration;
+pub type Elapsed = Duration;
 
 /// What the policy and its system allow.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub struct SoakRules {
     pub max_concurrent: usize,
     pub moves: usize,
     pub cooldown: Duration,
@@ -21,8 +21,8 @@ pub struct Rules {
 
 /// A request of Leeward that changes something, as the servers saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    pub at: Moment,
+pub struct RecordedRequest {
+    pub at: Elapsed,
     pub account: String,
     /// Such as `$JS.API.STREAM.UPDATE.ORDERS`.
     pub subject: String,
@@ -34,7 +34,7 @@ pub struct Request {
 /// A policy's status at one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusSeen {
-    pub at: Moment,
+    pub at: Elapsed,
     pub bytes: usize,
     /// Operations in flight.
     pub operations: usize,
@@ -45,26 +45,26 @@ pub struct StatusSeen {
 /// A span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    pub from: Moment,
-    pub to: Moment,
+    pub from: Elapsed,
+    pub to: Elapsed,
 }
 
 /// Everything that was seen of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Evidence {
+pub struct Recording {
     /// The account that the policy is for.
     pub account: String,
     /// In the order in which they arrived.
-    pub requests: Vec<Request>,
+    pub requests: Vec<RecordedRequest>,
     pub statuses: Vec<StatusSeen>,
     /// When the operator was killed.
-    pub kills: Vec<Moment>,
+    pub kills: Vec<Elapsed>,
     /// When there was no Kubernetes API, to write a status to.
     pub without_kube: Vec<Span>,
     /// From when the status says that the policy is suspended until it is let go on.
     pub suspended: Vec<Span>,
     /// From when everything was whole and in place, with nothing to do any more.
-    pub done: Option<Moment>,
+    pub done: Option<Elapsed>,
     /// What else is wrong, as the witness saw it at once.
     pub seen: Vec<Violation>,
 }
@@ -88,10 +88,10 @@ const WRITTEN_DOWN: Duration = Duration::from_secs(5);
 /// A request arrives so much later than it was sent, at most.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
-type Check = fn(&Evidence, &Rules) -> Vec<Violation>;
+type InvariantCheck = fn(&Recording, &SoakRules) -> Vec<Violation>;
 
 /// Every promise that can be seen from outside.
-const CHECKS: [Check; 8] = [
+const CHECKS: [InvariantCheck; 8] = [
     nothing_while_suspended,
     nothing_once_in_place,
     within_the_budget,
@@ -103,13 +103,13 @@ const CHECKS: [Check; 8] = [
 ];
 
 /// What was not kept; empty is good.
-pub fn judge(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+pub fn judge(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let found = CHECKS.iter().flat_map(|check| check(evidence, rules));
     evidence.seen.iter().cloned().chain(found).collect()
 }
 
-fn nothing_while_suspended(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
-    let during = |request: &&Request| {
+fn nothing_while_suspended(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
+    let during = |request: &&RecordedRequest| {
         let within = |span: &Span| span.from + UNDER_WAY < request.at && request.at < span.to;
         evidence.suspended.iter().any(within)
     };
@@ -123,8 +123,8 @@ fn nothing_while_suspended(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
     )
 }
 
-fn nothing_once_in_place(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
-    let after = |request: &&Request| evidence.done.is_some_and(|done| request.at > done);
+fn nothing_once_in_place(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
+    let after = |request: &&RecordedRequest| evidence.done.is_some_and(|done| request.at > done);
     violations(
         "P2",
         evidence.requests.iter().filter(after).map(|request| {
@@ -138,7 +138,7 @@ fn nothing_once_in_place(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
 }
 
 /// Each request counts from when it is sent at least until the span is over.
-fn within_the_budget(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+fn within_the_budget(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let span = rules.per.saturating_sub(UNDER_WAY);
     let over = evidence.requests.iter().filter_map(|last| {
         let from = last.at.saturating_sub(span);
@@ -156,8 +156,8 @@ fn within_the_budget(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
     violations("P3", over)
 }
 
-fn one_request_per_cooldown(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
-    let mut latest: BTreeMap<&str, Moment> = BTreeMap::new();
+fn one_request_per_cooldown(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
+    let mut latest: BTreeMap<&str, Elapsed> = BTreeMap::new();
     let mut hasty = Vec::new();
     for request in evidence.requests.iter().filter(|request| !request.first_half) {
         let Some(asset) = asset(&request.subject) else {
@@ -178,7 +178,7 @@ fn one_request_per_cooldown(evidence: &Evidence, rules: &Rules) -> Vec<Violation
     violations("P5", hasty.into_iter())
 }
 
-fn few_operations_at_once(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+fn few_operations_at_once(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let over = |seen: &&StatusSeen| seen.operations > rules.max_concurrent || seen.moves > rules.moves;
     violations(
         "P3",
@@ -193,9 +193,10 @@ fn few_operations_at_once(evidence: &Evidence, rules: &Rules) -> Vec<Violation> 
     )
 }
 
-fn only_step_downs_and_placement_edits(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
-    let other =
-        |request: &&Request| asset(&request.subject).is_none() && !request.subject.contains("CANCEL_MOVE");
+fn only_step_downs_and_placement_edits(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
+    let other = |request: &&RecordedRequest| {
+        asset(&request.subject).is_none() && !request.subject.contains("CANCEL_MOVE")
+    };
     violations(
         "P7",
         evidence
@@ -206,8 +207,8 @@ fn only_step_downs_and_placement_edits(evidence: &Evidence, _: &Rules) -> Vec<Vi
     )
 }
 
-fn only_in_its_account(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
-    let abroad = |request: &&Request| request.account != evidence.account;
+fn only_in_its_account(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
+    let abroad = |request: &&RecordedRequest| request.account != evidence.account;
     violations(
         "P11",
         evidence
@@ -218,7 +219,7 @@ fn only_in_its_account(evidence: &Evidence, _: &Rules) -> Vec<Violation> {
     )
 }
 
-fn small_status(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
+fn small_status(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let large = |seen: &&StatusSeen| seen.bytes > rules.largest_status;
     violations(
         "P12",
@@ -230,9 +231,9 @@ fn small_status(evidence: &Evidence, rules: &Rules) -> Vec<Violation> {
     )
 }
 
-impl Evidence {
+impl Recording {
     /// Whether a killed operator took its memory of what it did at `at` along, before `later`.
-    fn forgotten(&self, at: Moment, later: Moment) -> bool {
+    fn forgotten(&self, at: Elapsed, later: Elapsed) -> bool {
         self.kills.iter().any(|kill| {
             let known_until = self.written_down_until(kill.saturating_sub(WRITTEN_DOWN));
             known_until <= at && at <= *kill && *kill <= later
@@ -240,7 +241,7 @@ impl Evidence {
     }
 
     /// Nothing was written down while there was no Kubernetes API, nor shortly before.
-    fn written_down_until(&self, moment: Moment) -> Moment {
+    fn written_down_until(&self, moment: Elapsed) -> Elapsed {
         let away = self
             .without_kube
             .iter()
@@ -264,7 +265,7 @@ fn violations(invariant: &'static str, found: impl Iterator<Item = String>) -> V
     found.map(|what| Violation { invariant, what }).collect()
 }
 
-fn seconds(moment: Moment) -> String {
+fn seconds(moment: Elapsed) -> String {
     format!("{:.1} s", moment.as_secs_f64())
 }
 

@@ -5,9 +5,9 @@
 
 mod disturb;
 pub mod judge;
+mod recorder;
 mod report;
-mod site;
-mod witness;
+mod testbed;
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use fastrand::Rng;
 use crate::demo::Shape;
 use crate::folder::Folder;
 pub use disturb::Disturbance;
-use disturb::{Driver, Pace};
-use judge::Rules;
-pub use report::{Actions, Report};
-use site::{Site, condition};
+use disturb::{Driver, SoakPace};
+use judge::SoakRules;
+pub use report::{ActionCounts, SoakReport};
+use testbed::{Testbed, condition};
 
 /// What the start of a site and its end take, roughly.
 const START_AND_END: Duration = Duration::from_secs(75);
@@ -31,7 +31,7 @@ pub struct Options {
     /// The same seed chooses the same disturbances.
     pub seed: u64,
     pub shapes: Vec<Shape>,
-    pace: Pace,
+    pace: SoakPace,
     cooldown: Duration,
     budget: usize,
 }
@@ -43,7 +43,7 @@ impl Options {
         Self {
             seed,
             shapes: vec![Shape::Supercluster, Shape::Stretched],
-            pace: Pace::Until(each),
+            pace: SoakPace::Until(each),
             cooldown: Duration::from_secs(20),
             budget: 12,
         }
@@ -54,14 +54,14 @@ impl Options {
         Self {
             seed,
             shapes: vec![Shape::Supercluster],
-            pace: Pace::Once,
+            pace: SoakPace::Once,
             cooldown: Duration::from_secs(8),
             budget: 20,
         }
     }
 
-    fn rules(&self) -> Rules {
-        Rules {
+    fn rules(&self) -> SoakRules {
+        SoakRules {
             max_concurrent: 3,
             moves: 2,
             cooldown: self.cooldown,
@@ -83,7 +83,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         say(&format!("\n{report}"));
     }
     ensure!(
-        reports.iter().all(Report::is_clean),
+        reports.iter().all(SoakReport::is_clean),
         "the soak of seed {} found losses or broken promises",
         options.seed
     );
@@ -91,14 +91,14 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Soaks one shape. An error means that it did not come so far as to be judged.
-pub async fn soak(shape: Shape, options: &Options) -> anyhow::Result<Report> {
+pub async fn soak(shape: Shape, options: &Options) -> anyhow::Result<SoakReport> {
     let folder = Folder::temporary()?;
     let site = match shape {
         Shape::Supercluster => "supercluster of 2 x 3 servers",
         Shape::Stretched => "stretched cluster of 2 x 3 servers",
     };
     say(&format!("starting a {site} and a Kubernetes API …"));
-    let mut place = Box::pin(Site::start(shape, options.rules(), folder.path())).await?;
+    let mut place = Box::pin(Testbed::start(shape, options.rules(), folder.path())).await?;
     place
         .until_in_place()
         .await
@@ -113,23 +113,23 @@ pub async fn soak(shape: Shape, options: &Options) -> anyhow::Result<Report> {
         .await
         .context("a disturbance did not end")?;
     let disturbances = driver.done;
-    let report = Report {
+    let report = SoakReport {
         site: site.to_owned(),
         disturbances,
-        ..Report::default()
+        ..SoakReport::default()
     };
     Box::pin(finish(place, options, report)).await
 }
 
 /// Everything is whole again: all comes home, nothing is done any more, and every message is accounted for.
-async fn finish(mut place: Site, options: &Options, mut report: Report) -> anyhow::Result<Report> {
+async fn finish(mut place: Testbed, options: &Options, mut report: SoakReport) -> anyhow::Result<SoakReport> {
     say(&format!(
         "{:7.1} s  no more disturbances",
         place.witness.now().as_secs_f64()
     ));
     place.until_whole().await?;
     until_quiet(&place).await?;
-    report.actions = Actions::in_log(&place.operator.log()?);
+    report.actions = ActionCounts::in_log(&place.operator.log()?);
     let status = place.policy().await?["status"].take();
     let (reason, message) = condition(&status, "InPlace").context("a condition")?;
     report.ended = format!("{reason}: {message}");
@@ -145,7 +145,7 @@ async fn finish(mut place: Site, options: &Options, mut report: Report) -> anyho
 
 /// Waits until nothing is done any more. A leader that changes by itself on a busy machine is brought back, and that is
 /// all right; where it goes on and on, the judge sees requests after all was in place.
-async fn until_quiet(place: &Site) -> anyhow::Result<()> {
+async fn until_quiet(place: &Testbed) -> anyhow::Result<()> {
     /// Two full looks of the operator.
     const QUIET: Duration = Duration::from_secs(11);
     for _ in 0..3 {
@@ -164,7 +164,7 @@ async fn until_quiet(place: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn account(place: &mut Site, report: &mut Report) -> anyhow::Result<()> {
+async fn account(place: &mut Testbed, report: &mut SoakReport) -> anyhow::Result<()> {
     let ended = place.load.stop().await;
     let summary = ended.summary;
     report.published = summary.published();
@@ -173,7 +173,7 @@ async fn account(place: &mut Site, report: &mut Report) -> anyhow::Result<()> {
     report.lost = summary.outstanding();
     let stall = ended.phases.total().publish.quantiles().max_micros;
     report.publish_stall = Duration::from_micros(stall);
-    for stream in Site::loaded() {
+    for stream in Testbed::loaded() {
         let check = place.load.verify_stream(&place.admin, stream).await?;
         if !check.is_exact() {
             say(&format!("{stream}: {check}"));

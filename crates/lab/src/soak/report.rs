@@ -11,12 +11,12 @@ use super::judge::Violation;
 
 /// Operations that ended, by action and result, as operators told them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Actions(BTreeMap<(String, String), u64>);
+pub struct ActionCounts(BTreeMap<(String, String), u64>);
 
 /// What one site came to.
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct Report {
+pub struct SoakReport {
     pub site: String,
     pub published: u64,
     pub acknowledged: u64,
@@ -27,7 +27,7 @@ pub struct Report {
     /// In a stream more than once.
     pub doubled: u64,
     pub publish_stall: Duration,
-    pub actions: Actions,
+    pub actions: ActionCounts,
     /// Requests of Leeward that the servers saw.
     pub requests: usize,
     pub largest_status: usize,
@@ -37,7 +37,7 @@ pub struct Report {
     pub ended: String,
 }
 
-impl Report {
+impl SoakReport {
     /// Nothing lost, nothing doubled, every promise kept; and there was something to keep it about.
     pub fn is_clean(&self) -> bool {
         let kept = self.lost == 0 && self.doubled == 0 && self.violations.is_empty();
@@ -45,7 +45,7 @@ impl Report {
     }
 }
 
-impl Actions {
+impl ActionCounts {
     /// Of every operator that wrote to this log.
     pub(super) fn in_log(lines: &[Value]) -> Self {
         let mut actions = BTreeMap::<_, u64>::new();
@@ -57,7 +57,7 @@ impl Actions {
     }
 }
 
-impl fmt::Display for Actions {
+impl fmt::Display for ActionCounts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return formatter.write_str("none");
@@ -71,7 +71,7 @@ impl fmt::Display for Actions {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SoakReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let disturbances: Vec<String> = self
             .disturbances
@@ -122,29 +122,29 @@ mod tests {
             ended("StreamPlacement", "Succeeded"),
         ];
         assert_eq!(
-            Actions::in_log(&log).to_string(),
+            ActionCounts::in_log(&log).to_string(),
             "StreamPlacement Succeeded 2, StreamPlacement TimedOut 1"
         );
-        assert_eq!(Actions::default().to_string(), "none");
+        assert_eq!(ActionCounts::default().to_string(), "none");
     }
 
     #[test]
     fn a_loss_a_double_and_a_violation_are_not_clean() {
-        let clean = Report {
+        let clean = SoakReport {
             acknowledged: 1,
             requests: 1,
-            ..Report::default()
+            ..SoakReport::default()
         };
-        assert!(clean.is_clean() && !Report::default().is_clean());
+        assert!(clean.is_clean() && !SoakReport::default().is_clean());
         assert!(
-            !Report {
+            !SoakReport {
                 lost: 1,
                 ..clean.clone()
             }
             .is_clean()
         );
         assert!(
-            !Report {
+            !SoakReport {
                 doubled: 1,
                 ..clean.clone()
             }
@@ -155,6 +155,6 @@ mod tests {
             what: String::new(),
         };
         let violations = vec![violation];
-        assert!(!Report { violations, ..clean }.is_clean());
+        assert!(!SoakReport { violations, ..clean }.is_clean());
     }
 }

@@ -9,7 +9,7 @@ use async_nats::jetstream::{self, consumer, stream};
 use async_nats::{Client, ConnectOptions, HeaderMap};
 use leeward_lab::load::{Acknowledge, Connect, IdleClients, Load, Publisher, PullWorker, PushWorker};
 use leeward_lab::ports::Port;
-use leeward_lab::process::{Command, Process};
+use leeward_lab::process::{Process, ServerCommand};
 use leeward_lab::tools::{NatsVersion, Tool, tool};
 use tempfile::TempDir;
 
@@ -47,7 +47,7 @@ impl Server {
     }
 }
 
-fn command(folder: &Path, port: u16) -> Command {
+fn command(folder: &Path, port: u16) -> ServerCommand {
     let args = [
         "--addr",
         "127.0.0.1",
@@ -56,7 +56,7 @@ fn command(folder: &Path, port: u16) -> Command {
         &port.to_string(),
         "--store_dir",
     ];
-    Command {
+    ServerCommand {
         program: tool(Tool::NatsServer(NatsVersion::Newest)).unwrap(),
         args: args
             .iter()

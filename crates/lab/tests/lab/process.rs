@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use leeward_lab::process::{Command, Process};
+use leeward_lab::process::{Process, ServerCommand};
 use tempfile::TempDir;
 
 /// Set in the copy of this test binary that plays the parent to be killed; the folder for its log.
 const PARENT_FOLDER: &str = "LEEWARD_TEST_PARENT_FOLDER";
 
-fn shell(folder: &Path, script: &str) -> Command {
-    Command {
+fn shell(folder: &Path, script: &str) -> ServerCommand {
+    ServerCommand {
         program: "/bin/sh".into(),
         args: vec!["-c".into(), script.into()],
         log: folder.join("logs/server.log"),
@@ -108,7 +108,7 @@ async fn a_dropped_server_is_gone() {
 #[tokio::test]
 async fn a_program_that_is_missing_is_named() {
     let folder = TempDir::new().unwrap();
-    let command = Command {
+    let command = ServerCommand {
         program: "/nowhere/server".into(),
         ..shell(folder.path(), "")
     };

@@ -13,25 +13,25 @@ fn unanswered(error: fn(String) -> RequestError) -> Result<AccountInfo, Unknown>
 
 #[test]
 fn p8_a_user_that_comes_to_belong_to_another_account_acts_no_more() {
-    let mut learnt = Learnt::default();
-    assert_eq!(learnt.hear(Ok(info("A"))), Lesson::Confirmed(info("A")));
+    let mut learnt = AccountTracker::default();
+    assert_eq!(learnt.hear(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
     let named = AccountInfo {
         name: "a".into(),
         ..info("A")
     };
-    assert_eq!(learnt.hear(Ok(named.clone())), Lesson::Confirmed(named));
+    assert_eq!(learnt.hear(Ok(named.clone())), AccountUpdate::Confirmed(named));
     let moved = learnt.hear(Ok(info("B")));
     assert!(
-        matches!(&moved, Lesson::Moved(message) if message.contains("account A") && message.contains("account B")),
+        matches!(&moved, AccountUpdate::Moved(message) if message.contains("account A") && message.contains("account B")),
         "{moved:?}"
     );
 }
 
 #[test]
 fn an_account_is_forgotten_when_servers_no_longer_say_it_and_kept_over_an_outage() {
-    let mut learnt = Learnt::default();
-    let forgets = |lesson: Lesson| match lesson {
-        Lesson::Unknown {
+    let mut learnt = AccountTracker::default();
+    let forgets = |lesson: AccountUpdate| match lesson {
+        AccountUpdate::Unknown {
             forget,
             again,
             problem,
@@ -56,10 +56,10 @@ fn an_account_is_forgotten_when_servers_no_longer_say_it_and_kept_over_an_outage
         forgets(learnt.hear(unanswered(timeout))),
         (true, LOOK_AGAIN, true)
     );
-    assert_eq!(learnt.hear(Ok(info("A"))), Lesson::Confirmed(info("A")));
+    assert_eq!(learnt.hear(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
     let denied = learnt.hear(unanswered(|subject| RequestError::Denied { subject }));
     assert_eq!(forgets(denied), (true, LOOK_AGAIN, true));
-    assert_eq!(learnt.hear(Ok(info("A"))), Lesson::Confirmed(info("A")));
+    assert_eq!(learnt.hear(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
     let contradicted = learnt.hear(issued(info("B"), Some("A")));
     assert_eq!(forgets(contradicted), (true, LOOK_AGAIN, true));
 }

@@ -96,10 +96,10 @@ pub(super) async fn list(link: &Link, servers: Option<usize>) -> Result<Vec<Acco
     Ok(names.into_iter().map(info).collect())
 }
 
-type Named = Vec<(AccountId, Option<String>)>;
+type NamedAccounts = Vec<(AccountId, Option<String>)>;
 
 /// Accounts with clients or leaf nodes.
-async fn connected(link: &Link, servers: Option<usize>) -> Result<Named, AccountsError> {
+async fn connected(link: &Link, servers: Option<usize>) -> Result<NamedAccounts, AccountsError> {
     // A server without clients would stay silent otherwise.
     let options = json!({ "include_unused": true }).to_string();
     let replies: ByServer<AccountStatz> = ask(link, STATZ, options, servers).await?;
@@ -110,8 +110,8 @@ async fn connected(link: &Link, servers: Option<usize>) -> Result<Named, Account
 }
 
 /// Accounts that JetStream is on for, page by page.
-async fn with_jetstream(link: &Link, servers: Option<usize>) -> Result<Named, AccountsError> {
-    let mut accounts = Named::new();
+async fn with_jetstream(link: &Link, servers: Option<usize>) -> Result<NamedAccounts, AccountsError> {
+    let mut accounts = NamedAccounts::new();
     for page in 0..MOST_PAGES {
         let options =
             json!({ "accounts": true, "limit": PAGE, "offset": page.saturating_mul(PAGE) }).to_string();

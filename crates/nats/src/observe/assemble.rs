@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use leeward_core::names::{AccountId, ClusterName, ConsumerName, ServerName, StreamName};
-use leeward_core::operation::PeerReading;
+use leeward_core::operation::PeerInfo;
 use leeward_core::snapshot::{AccountView, Consumer, Gap, Peer, RaftGroup, Stream};
 use leeward_core::topology::{Server, ServerDetails, Topology};
 
-use super::board::Election;
-use super::census::{SeenServer, same_names};
 use super::connections::{counters, groups, traffic};
-use super::history::{History, Sample, Volumes, elapsed, since};
+use super::history::{CounterHistory, Sample, Volumes, elapsed, since};
 use super::leaders::Leaders;
 use super::leafs::LeafLink;
 use super::round_trips::RoundTripTable;
+use super::server_inventory::{SeenServer, same_names};
+use super::watched_accounts::LeaderElected;
 use crate::reading::{ConsumerReading, GroupReading, StreamReading};
 use crate::wire::monitor::Connection;
 
@@ -24,7 +24,7 @@ const NO_PLACEMENT: &str = "!jetstream";
 
 /// Everything gathered about one account.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct AccountParts {
     /// The servers that answered at all.
     pub(crate) servers: Vec<SeenServer>,
     /// Those of them that did not answer everything.
@@ -47,15 +47,15 @@ pub(crate) struct Gathered {
     pub(crate) round_trips: RoundTripTable,
     pub(crate) gaps: Vec<Gap>,
     /// Heard of since the last look.
-    pub(crate) elections: Vec<Election>,
+    pub(crate) elections: Vec<LeaderElected>,
 }
 
 /// Makes the view of an account at a moment, and keeps its counters in the history.
 pub(crate) fn assemble(
     account: &AccountId,
-    gathered: &Gathered,
+    gathered: &AccountParts,
     now: Timestamp,
-    history: &mut History,
+    history: &mut CounterHistory,
 ) -> AccountView {
     let topology = topology(gathered);
     let mut gaps = gathered.gaps.clone();
@@ -66,7 +66,7 @@ pub(crate) fn assemble(
     let mut leaders = std::mem::take(&mut history.leaders);
     leaders.begin(&gathered.elections);
     let base = history.base();
-    let mut place = Place {
+    let mut place = AssemblyContext {
         topology: &topology,
         leaders: &mut leaders,
         now: &sample,
@@ -91,7 +91,7 @@ pub(crate) fn assemble(
 }
 
 /// All servers that answered or that somebody names.
-fn topology(gathered: &Gathered) -> Topology {
+fn topology(gathered: &AccountParts) -> Topology {
     let mut servers: Vec<Server> = gathered
         .servers
         .iter()
@@ -119,7 +119,7 @@ fn topology(gathered: &Gathered) -> Topology {
 }
 
 /// The servers that did not answer; those that hold replicas are members of the meta group, whoever can see it.
-fn missing(gathered: &Gathered, topology: &Topology) -> Vec<Gap> {
+fn missing(gathered: &AccountParts, topology: &Topology) -> Vec<Gap> {
     let holds = |server: &ServerName| {
         let mut named = gathered.streams.iter().flat_map(named_by);
         named.any(|name| name == server)
@@ -180,7 +180,7 @@ fn unclear(servers: &[SeenServer]) -> Vec<Gap> {
     unversioned.chain(same_names(servers.iter())).collect()
 }
 
-fn sample(gathered: &Gathered, at: Timestamp) -> Sample {
+fn sample(gathered: &AccountParts, at: Timestamp) -> Sample {
     let streams = || gathered.streams.iter();
     let deliveries = |stream: &StreamReading| {
         let name = stream.name.clone();
@@ -207,14 +207,14 @@ fn sample(gathered: &Gathered, at: Timestamp) -> Sample {
 }
 
 /// What one account's assets are seen in.
-struct Place<'a> {
+struct AssemblyContext<'a> {
     topology: &'a Topology,
     leaders: &'a mut Leaders,
     now: &'a Sample,
     base: Option<&'a Sample>,
 }
 
-impl Place<'_> {
+impl AssemblyContext<'_> {
     fn view_stream(&mut self, stream: &StreamReading) -> Stream {
         let earlier = self.base.and_then(|base| base.streams.get(&stream.name)).copied();
         let since = self.leaders.of_stream(&stream.name, &stream.group, self.now.at);
@@ -269,7 +269,7 @@ fn rate(count: u64, earlier: Option<u64>, now: &Sample, base: Option<&Sample>) -
 
 fn group(reading: &GroupReading, leader_since: Option<Timestamp>, topology: &Topology) -> RaftGroup {
     let index = |name: &ServerName| topology.find(name.as_str());
-    let peer = |peer: &PeerReading| {
+    let peer = |peer: &PeerInfo| {
         Some(Peer {
             server: index(&peer.server)?,
             current: peer.current,

@@ -10,14 +10,14 @@ use leeward_core::snapshot::{ClientGroup, ClientKind, Gap, Traffic};
 use leeward_core::topology::Topology;
 use serde_json::{Value, json};
 
-use super::assemble::Gathered;
-use super::history::{ConnectionKey, Count, Sample, Volumes, elapsed, since};
+use super::assemble::AccountParts;
+use super::history::{ConnectionKey, Sample, VolumeCount, Volumes, elapsed, since};
 use super::leafs::LeafLink;
 use crate::connect::Link;
 use crate::connection_name::ConnectionName;
 use crate::request::{Enough, Gather, RequestError, first};
 use crate::wire;
-use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, Part, ServerInfo};
+use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, ServerInfo, VolumePart};
 use crate::wire::text::Words;
 
 const LIMIT: Duration = Duration::from_secs(4);
@@ -42,7 +42,7 @@ pub(crate) struct Connections {
 }
 
 /// Whether a server's answer counts, by its id and its content.
-pub(crate) type Counts<'a, T> = &'a (dyn Fn(&str, &T) -> bool + Send + Sync);
+pub(crate) type AcceptAnswer<'a, T> = &'a (dyn Fn(&str, &T) -> bool + Send + Sync);
 
 /// Reads a reply of one server, and whose it is.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<OfServer<T>, String> {
@@ -53,7 +53,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<OfSer
 /// The same, if the answer counts.
 pub(crate) fn read_if<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
-    counts: Counts<'_, T>,
+    counts: AcceptAnswer<'_, T>,
 ) -> Result<Option<OfServer<T>>, String> {
     let (id, (info, content)) = read(bytes)?;
     Ok(counts(&id, &content).then_some((id, (info, content))))
@@ -64,7 +64,7 @@ pub(crate) async fn list(
     link: &Link,
     subject: &str,
     account: Option<&str>,
-    counts: Counts<'_, Connz>,
+    counts: AcceptAnswer<'_, Connz>,
     enough: &(dyn Fn(&ByServer<Connz>) -> Enough + Send + Sync),
 ) -> Result<Connections, RequestError> {
     let mut connections = Connections::default();
@@ -134,7 +134,7 @@ pub(crate) async fn list(
 }
 
 /// Reads one page that counts; a server that puts more on it than was asked for knows no pages.
-fn read_page(bytes: &[u8], counts: Counts<'_, Connz>) -> Result<Option<OfServer<Connz>>, String> {
+fn read_page(bytes: &[u8], counts: AcceptAnswer<'_, Connz>) -> Result<Option<OfServer<Connz>>, String> {
     let Some((id, (info, connz))) = read_if::<Connz>(bytes, counts)? else {
         return Ok(None);
     };
@@ -189,7 +189,7 @@ pub(crate) async fn volumes(
     link: &Link,
     subject: &str,
     accounts: &[&str],
-    counts: Counts<'_, AccountStatz>,
+    counts: AcceptAnswer<'_, AccountStatz>,
     enough: &(dyn Fn(&ByServer<AccountStatz>) -> Enough + Send + Sync),
 ) -> Result<(ByServer<AccountStatz>, Vec<Gap>), RequestError> {
     let options = json!({ "accounts": accounts, "include_unused": true });
@@ -217,7 +217,9 @@ pub(crate) async fn volumes(
 
 /// The volume on one server.
 pub(crate) fn volume(stat: &AccountStat) -> Volumes {
-    let both = |sent: Option<Part>, received: Option<Part>| Some(sent?.bytes.saturating_add(received?.bytes));
+    let both = |sent: Option<VolumePart>, received: Option<VolumePart>| {
+        Some(sent?.bytes.saturating_add(received?.bytes))
+    };
     let gateways = both(stat.sent.gateways, stat.received.gateways);
     let routes = both(stat.sent.routes, stat.received.routes);
     let between_servers = gateways.unwrap_or(0).saturating_add(routes.unwrap_or(0));
@@ -228,7 +230,7 @@ pub(crate) fn volume(stat: &AccountStat) -> Volumes {
         // compares with what crosses: a message that crosses a gateway on its way counts once in each.
         bytes: all.saturating_sub(between_servers) / 2,
         gateway_bytes: gateways.map(|bytes| bytes / 2),
-        leafs: leafs.map(|(sent, received)| Count {
+        leafs: leafs.map(|(sent, received)| VolumeCount {
             messages: sent.msgs.saturating_add(received.msgs),
             bytes: sent.bytes.saturating_add(received.bytes),
         }),
@@ -236,8 +238,8 @@ pub(crate) fn volume(stat: &AccountStat) -> Volumes {
 }
 
 /// The counters of a list of connections.
-pub(crate) fn counters(list: &[(ServerName, Connection)]) -> BTreeMap<ConnectionKey, Count> {
-    let count = |one: &Connection| Count {
+pub(crate) fn counters(list: &[(ServerName, Connection)]) -> BTreeMap<ConnectionKey, VolumeCount> {
+    let count = |one: &Connection| VolumeCount {
         messages: one.in_msgs.saturating_add(one.out_msgs),
         bytes: one.in_bytes.saturating_add(one.out_bytes),
     };
@@ -252,11 +254,11 @@ type GroupKey = (ServerName, ClientKind, Option<Arc<str>>, Option<Arc<str>>);
 /// Groups connections; those of Leeward itself do not count.
 pub(crate) fn groups(
     topology: &Topology,
-    gathered: &Gathered,
+    gathered: &AccountParts,
     now: &Sample,
     base: Option<&Sample>,
 ) -> Vec<ClientGroup> {
-    let mut groups: BTreeMap<GroupKey, (u32, Option<Count>)> = BTreeMap::new();
+    let mut groups: BTreeMap<GroupKey, (u32, Option<VolumeCount>)> = BTreeMap::new();
     for (server, one) in unique(&gathered.connections) {
         let Some(kind) = kind(one) else { continue };
         if one.name.as_deref().is_some_and(ConnectionName::is_leewards) {
@@ -266,9 +268,9 @@ pub(crate) fn groups(
         let enters_at = entry(topology, &gathered.leaf_links, server).clone();
         let key = (enters_at, kind, text(&one.authorized_user), text(&one.name));
         let came = base.and_then(|base| came(server, one, now, base));
-        let (number, total) = groups.entry(key).or_insert((0, Some(Count::default())));
+        let (number, total) = groups.entry(key).or_insert((0, Some(VolumeCount::default())));
         *number = number.saturating_add(1);
-        *total = total.zip(came).map(|(total, came)| Count {
+        *total = total.zip(came).map(|(total, came)| VolumeCount {
             messages: total.messages.saturating_add(came.messages),
             bytes: total.bytes.saturating_add(came.bytes),
         });
@@ -288,7 +290,7 @@ pub(crate) fn groups(
         let came = base.and_then(|base| Some(leafs(now)?.since(leafs(base)?)));
         groups.insert((server.clone(), ClientKind::Leafnode, None, None), (number, came));
     }
-    let group = |(key, (connections, came)): (GroupKey, (u32, Option<Count>))| {
+    let group = |(key, (connections, came)): (GroupKey, (u32, Option<VolumeCount>))| {
         let (server, kind, user, name) = key;
         Some(ClientGroup {
             server: topology.find(server.as_str())?,
@@ -345,7 +347,7 @@ fn kind(one: &Connection) -> Option<ClientKind> {
 
 /// What a connection moved since the base. One that is newer than the base moved all of it since; of one that the base
 /// missed for another reason nothing is known.
-fn came(server: &ServerName, one: &Connection, now: &Sample, base: &Sample) -> Option<Count> {
+fn came(server: &ServerName, one: &Connection, now: &Sample, base: &Sample) -> Option<VolumeCount> {
     let key = (server.clone(), one.cid);
     let count = now.connections.get(&key).copied()?;
     let is_new = || base.servers.contains(server) && one.start.is_some_and(|start| start > base.at);
@@ -464,9 +466,9 @@ mod tests {
             details: None,
         };
         let topology = Topology::new(vec![server], BTreeMap::new());
-        let gathered = Gathered {
+        let gathered = AccountParts {
             connections: list.to_vec(),
-            ..Gathered::default()
+            ..AccountParts::default()
         };
         let one = groups(&topology, &gathered, &now, Some(&base));
         assert_eq!(one.len(), 1);

@@ -13,7 +13,7 @@ use futures::stream::select_all;
 use leeward_core::names::AccountId;
 use tokio::time::Instant;
 
-use super::board::{Board, Election};
+use super::watched_accounts::{LeaderElected, WatchedAccounts};
 use crate::connect::Link;
 use crate::wire;
 use crate::wire::monitor::{AccountEvent, EventServer};
@@ -34,14 +34,14 @@ const SHUTDOWN: &str = "$SYS.SERVER.*.SHUTDOWN";
 
 /// Whose events there are.
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
+pub(crate) enum EventSource {
     /// The system account's: of all accounts.
     System,
     /// One account's own.
     Account(AccountId),
 }
 
-impl Source {
+impl EventSource {
     fn subjects(&self) -> &'static [&'static str] {
         match self {
             Self::System => &[LEADER_ELECTED, QUORUM_LOST, CONNECTIONS, SHUTDOWN],
@@ -51,16 +51,16 @@ impl Source {
 }
 
 /// Listens on every connection that there will be; never ends by itself.
-pub(crate) async fn listen(link: Arc<Link>, board: Arc<Board>, source: Source) {
+pub(crate) async fn listen(link: Arc<Link>, board: Arc<WatchedAccounts>, source: EventSource) {
     tokio::select! {
         () = hear(&link, &board, &source) => {}
         () = dropped(&link, &board) => {}
     }
 }
 
-async fn hear(link: &Link, board: &Board, source: &Source) {
+async fn hear(link: &Link, board: &WatchedAccounts, source: &EventSource) {
     let mut client = link.client();
-    let mut connections = Connections::default();
+    let mut connections = ConnectionCounts::default();
     loop {
         let now = client.borrow_and_update().clone();
         let Some(now) = now else {
@@ -80,7 +80,7 @@ async fn hear(link: &Link, board: &Board, source: &Source) {
 }
 
 /// Any account may be due, and have elected, where events were dropped.
-async fn dropped(link: &Link, board: &Board) {
+async fn dropped(link: &Link, board: &WatchedAccounts) {
     let mut dropped = link.dropped();
     let mut warned: Option<Instant> = None;
     while dropped.changed().await.is_ok() {
@@ -95,7 +95,12 @@ async fn dropped(link: &Link, board: &Board) {
     }
 }
 
-async fn follow(client: &Client, board: &Board, source: &Source, connections: &mut Connections) {
+async fn follow(
+    client: &Client,
+    board: &WatchedAccounts,
+    source: &EventSource,
+    connections: &mut ConnectionCounts,
+) {
     let mut subscriptions = Vec::new();
     for subject in source.subjects() {
         match client.subscribe(*subject).await {
@@ -110,7 +115,7 @@ async fn follow(client: &Client, board: &Board, source: &Source, connections: &m
     }
 }
 
-fn take(event: &Message, board: &Board, source: &Source, connections: &mut Connections) {
+fn take(event: &Message, board: &WatchedAccounts, source: &EventSource, connections: &mut ConnectionCounts) {
     if event.subject.ends_with(".SHUTDOWN") {
         board.event_for_all(DEBOUNCE);
         return;
@@ -123,8 +128,8 @@ fn take(event: &Message, board: &Board, source: &Source, connections: &mut Conne
         }
     };
     let account = match source {
-        Source::Account(account) => Some(account.clone()),
-        Source::System => read
+        EventSource::Account(account) => Some(account.clone()),
+        EventSource::System => read
             .account
             .as_deref()
             .or(read.acc.as_deref())
@@ -135,7 +140,7 @@ fn take(event: &Message, board: &Board, source: &Source, connections: &mut Conne
     };
     match read.stream {
         Some(stream) if event.subject.contains(ELECTED) => {
-            let election = Election::Of {
+            let election = LeaderElected::Of {
                 stream: stream.into(),
                 consumer: read.consumer.map(String::from),
             };
@@ -147,11 +152,11 @@ fn take(event: &Message, board: &Board, source: &Source, connections: &mut Conne
 
 /// Connection events come every 30 s without any news; only changed counts are some.
 #[derive(Debug, Default)]
-struct Connections {
+struct ConnectionCounts {
     seen: BTreeMap<(String, String), (Option<u32>, Option<u32>)>,
 }
 
-impl Connections {
+impl ConnectionCounts {
     fn is_news(&mut self, event: &AccountEvent) -> bool {
         let (Some(account), Some(EventServer::Whole { id })) = (&event.acc, &event.server) else {
             return true;
@@ -181,17 +186,17 @@ mod tests {
             servers: vec![liar.url()],
             ..ConnectConfig::default()
         }));
-        let (board, quiet) = (Arc::new(Board::new()), AccountId::from("QUIET"));
+        let (board, quiet) = (Arc::new(WatchedAccounts::new()), AccountId::from("QUIET"));
         let _view = board.watch(&quiet);
         let _listening = AbortOnDropHandle::new(tokio::spawn(listen(
             Arc::clone(&link),
             Arc::clone(&board),
-            Source::System,
+            EventSource::System,
         )));
         let mut dropped = link.dropped();
         dropped.changed().await.unwrap();
         board.take_elections(&quiet);
-        while board.take_elections(&quiet) != [Election::Any] {
+        while board.take_elections(&quiet) != [LeaderElected::Any] {
             tokio::task::yield_now().await;
         }
     }
@@ -199,7 +204,7 @@ mod tests {
     #[test]
     fn an_unchanged_count_of_connections_is_no_news() {
         let event = |text: &str| wire::read::<AccountEvent>(text.as_bytes()).unwrap();
-        let mut connections = Connections::default();
+        let mut connections = ConnectionCounts::default();
         let two = r#"{"server":{"id":"S"},"acc":"A","conns":2,"leafnodes":0}"#;
         assert!(connections.is_news(&event(two)));
         assert!(!connections.is_news(&event(two)));

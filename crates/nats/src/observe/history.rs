@@ -25,14 +25,14 @@ pub(crate) struct Sample {
     /// The servers whose connections were seen.
     pub(crate) servers: BTreeSet<ServerName>,
     /// Messages and bytes of each connection.
-    pub(crate) connections: BTreeMap<ConnectionKey, Count>,
+    pub(crate) connections: BTreeMap<ConnectionKey, VolumeCount>,
     /// The account's volume on each server.
     pub(crate) volumes: BTreeMap<ServerName, Volumes>,
 }
 
 /// Messages and bytes, in and out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Count {
+pub(crate) struct VolumeCount {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
 }
@@ -42,10 +42,10 @@ pub(crate) struct Count {
 pub(crate) struct Volumes {
     pub(crate) bytes: u64,
     pub(crate) gateway_bytes: Option<u64>,
-    pub(crate) leafs: Option<Count>,
+    pub(crate) leafs: Option<VolumeCount>,
 }
 
-impl Count {
+impl VolumeCount {
     /// What came since; a counter that fell has begun anew.
     pub(crate) fn since(self, base: Self) -> Self {
         Self {
@@ -62,14 +62,14 @@ pub(crate) fn since(now: u64, base: u64) -> u64 {
 
 /// The samples and the leaders of one account.
 #[derive(Debug)]
-pub(crate) struct History {
+pub(crate) struct CounterHistory {
     span: Duration,
     older: Option<Sample>,
     newer: Option<Sample>,
     pub(crate) leaders: Leaders,
 }
 
-impl History {
+impl CounterHistory {
     /// Samples that lie at least nine tenths of an interval apart, since sweeps are not exactly on time.
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn differences_span_an_interval_however_often_is_looked() {
-        let mut history = History::new(Duration::from_secs(30));
+        let mut history = CounterHistory::new(Duration::from_secs(30));
         assert!(history.base().is_none());
         for second in 0..300 {
             if let Some(base) = history.base() {

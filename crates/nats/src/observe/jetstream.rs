@@ -16,8 +16,8 @@ use leeward_core::snapshot::Gap;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::census::{Census, SeenServer};
 use super::merge::merge;
+use super::server_inventory::{SeenServer, ServerInventory};
 use crate::connect::Link;
 use crate::reading::{StreamReading, server_name};
 use crate::request::RequestError;
@@ -56,15 +56,15 @@ pub(crate) struct Assets {
 }
 
 /// What one server says.
-struct Part {
+struct JszPart {
     streams: Vec<StreamReading>,
     meta_leader: Option<ServerName>,
     meta_replicas: Vec<ServerName>,
 }
 
 /// Asks all JetStream servers of the census.
-pub(crate) async fn ask(link: &Link, census: &Census, account: &AccountId) -> Assets {
-    let servers: Vec<SeenServer> = census
+pub(crate) async fn ask(link: &Link, server_inventory: &ServerInventory, account: &AccountId) -> Assets {
+    let servers: Vec<SeenServer> = server_inventory
         .servers
         .values()
         .filter(|server| server.jetstream)
@@ -92,7 +92,7 @@ pub(crate) async fn ask(link: &Link, census: &Census, account: &AccountId) -> As
     }
     match meta_group(&parts) {
         Ok((leader, group)) => {
-            assets.gaps.extend(without_jetstream(census, &group));
+            assets.gaps.extend(without_jetstream(server_inventory, &group));
             assets.meta_group = group;
             assets.meta_leader = Some(leader);
         }
@@ -117,7 +117,7 @@ async fn ask_one(
     server: &SeenServer,
     account: &AccountId,
     together: &Arc<AtomicUsize>,
-) -> Result<Part, Failure> {
+) -> Result<JszPart, Failure> {
     let subject = format!("$SYS.REQ.SERVER.{}.JSZ", server.id);
     let options = json!({ "account": account.as_str(), "streams": true, "consumer": true, "config": true });
     let request = || async {
@@ -190,7 +190,7 @@ fn failure(error: &RequestError) -> Failure {
     }
 }
 
-fn decode(answer: &Bytes, asked: &SeenServer, account: &AccountId) -> Result<Part, String> {
+fn decode(answer: &Bytes, asked: &SeenServer, account: &AccountId) -> Result<JszPart, String> {
     let server = &asked.name;
     let of = |message: String| format!("JSZ of {server}: {message}");
     let head = wire::read::<Envelope<serde::de::IgnoredAny>>(answer).map_err(of)?;
@@ -198,7 +198,7 @@ fn decode(answer: &Bytes, asked: &SeenServer, account: &AccountId) -> Result<Par
     if info.id.as_str() != asked.id {
         return Err(of(format!("another server answers, {}", info.id)));
     }
-    let jsz = wire::read::<Body<'_>>(answer).map_err(of)?.data;
+    let jsz = wire::read::<JszBody<'_>>(answer).map_err(of)?.data;
     if jsz.disabled {
         return Err(of(
             "it says that JetStream is disabled although it says elsewhere that it runs".into(),
@@ -214,7 +214,7 @@ fn decode(answer: &Bytes, asked: &SeenServer, account: &AccountId) -> Result<Par
         .collect::<Result<_, _>>()
         .map_err(of)?;
     let meta = jsz.meta_cluster.as_ref();
-    Ok(Part {
+    Ok(JszPart {
         streams,
         meta_leader: meta.and_then(meta_leader),
         meta_replicas: meta
@@ -229,7 +229,7 @@ fn decode(answer: &Bytes, asked: &SeenServer, account: &AccountId) -> Result<Par
 }
 
 #[derive(serde::Deserialize)]
-struct Body<'a> {
+struct JszBody<'a> {
     #[serde(borrow)]
     data: Jsz<'a>,
 }
@@ -243,7 +243,7 @@ fn meta_leader(meta: &MetaGroup<'_>) -> Option<ServerName> {
 
 /// The members of the meta group by the word of its leader; up to 2.11 nobody else lists them, and later ones know less
 /// about the others. A single server without a cluster has no meta group.
-fn meta_group(parts: &[(ServerName, Part)]) -> Result<(ServerName, BTreeSet<ServerName>), Option<Gap>> {
+fn meta_group(parts: &[(ServerName, JszPart)]) -> Result<(ServerName, BTreeSet<ServerName>), Option<Gap>> {
     let named = parts.iter().find_map(|(_, part)| part.meta_leader.as_ref());
     let Some(named) = named else {
         let single = parts.len() < 2;
@@ -262,8 +262,11 @@ fn meta_group(parts: &[(ServerName, Part)]) -> Result<(ServerName, BTreeSet<Serv
 }
 
 /// Members that answer and cannot be asked for what lies there. One that does not answer at all is a gap elsewhere.
-fn without_jetstream(census: &Census, members: &BTreeSet<ServerName>) -> Vec<Gap> {
-    let idle = census.servers.values().filter(|server| !server.jetstream);
+fn without_jetstream(server_inventory: &ServerInventory, members: &BTreeSet<ServerName>) -> Vec<Gap> {
+    let idle = server_inventory
+        .servers
+        .values()
+        .filter(|server| !server.jetstream);
     idle.filter(|server| members.contains(&server.name))
         .map(|server| Gap::WithoutJetStream {
             server: server.name.clone(),

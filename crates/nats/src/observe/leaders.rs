@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use leeward_core::names::ServerName;
 
-use super::board::Election;
+use super::watched_accounts::LeaderElected;
 use crate::reading::GroupReading;
 
 /// The leaders of one account's assets.
@@ -36,11 +36,11 @@ struct Led {
 
 impl Leaders {
     /// Begins a look: leaders that were elected since the last one are new.
-    pub(crate) fn begin(&mut self, elections: &[Election]) {
+    pub(crate) fn begin(&mut self, elections: &[LeaderElected]) {
         self.look = self.look.saturating_add(1);
         for election in elections {
             match election {
-                Election::Of { stream, consumer } => {
+                LeaderElected::Of { stream, consumer } => {
                     let Some(of) = self.streams.get_mut(stream) else {
                         continue;
                     };
@@ -49,7 +49,7 @@ impl Leaders {
                         Some(consumer) => drop(of.consumers.remove(consumer)),
                     }
                 }
-                Election::Any => self.streams.clear(),
+                LeaderElected::Any => self.streams.clear(),
             }
         }
     }
@@ -137,7 +137,7 @@ impl Led {
 
 #[cfg(test)]
 mod tests {
-    use leeward_core::operation::PeerReading;
+    use leeward_core::operation::PeerInfo;
 
     use super::*;
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn group(leader: Option<&str>, peers: usize) -> GroupReading {
-        let peer = |number| PeerReading {
+        let peer = |number| PeerInfo {
             server: ServerName::from(format!("s{number}")),
             current: true,
             offline: false,
@@ -188,19 +188,23 @@ mod tests {
 
     #[test]
     fn an_election_between_two_looks_makes_even_the_same_leader_new() {
-        let of = |consumer: Option<&str>| Election::Of {
+        let of = |consumer: Option<&str>| LeaderElected::Of {
             stream: "S".into(),
             consumer: consumer.map(str::to_owned),
         };
         let mut leaders = Leaders::default();
-        let mut next = |elections: &[Election], second| {
+        let mut next = |elections: &[LeaderElected], second| {
             leaders.begin(elections);
             look(&mut leaders, Some("s0"), second)
         };
         next(&[], 10);
         assert_eq!(next(&[of(Some("C"))], 20), [Some(10), Some(20)]);
         assert_eq!(next(&[of(None)], 30), [Some(30), Some(20)]);
-        assert_eq!(next(&[Election::Any], 40), [Some(40); 2], "too many to be told");
+        assert_eq!(
+            next(&[LeaderElected::Any], 40),
+            [Some(40); 2],
+            "too many to be told"
+        );
     }
 
     #[test]

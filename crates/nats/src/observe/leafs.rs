@@ -9,8 +9,8 @@ use std::time::Duration;
 use leeward_core::names::{AccountId, ServerName};
 use serde_json::json;
 
-use super::census::Census;
 use super::connections::read_if;
+use super::server_inventory::ServerInventory;
 use crate::connect::Link;
 use crate::request::{Enough, Gather, first};
 use crate::wire::monitor::{Leafz, ServerInfo};
@@ -27,10 +27,14 @@ pub(crate) struct LeafLink {
 }
 
 /// Asks all servers; what is not answered is not known.
-pub(super) async fn ask(link: &Link, census: &Census, account: &AccountId) -> Vec<LeafLink> {
-    let counts = |id: &str, _: &Leafz| census.servers.contains_key(id);
+pub(super) async fn ask(
+    link: &Link,
+    server_inventory: &ServerInventory,
+    account: &AccountId,
+) -> Vec<LeafLink> {
+    let counts = |id: &str, _: &Leafz| server_inventory.servers.contains_key(id);
     let enough = |replies: &BTreeMap<String, (ServerInfo, Leafz)>| {
-        let all = census.servers.keys().all(|id| replies.contains_key(id));
+        let all = server_inventory.servers.keys().all(|id| replies.contains_key(id));
         if all { Enough::Yes } else { Enough::No }
     };
     let gather = Gather {

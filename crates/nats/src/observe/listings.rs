@@ -32,7 +32,7 @@ const AT_ONCE: usize = 2;
 
 /// What a server is asked to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Of {
+pub(crate) enum ListedAssets {
     /// Streams that it leads. Servers before 2.11 list all.
     LedStreams,
     /// All streams that it keeps.
@@ -54,11 +54,11 @@ pub(crate) struct StoredStream {
 pub(crate) struct Listings {
     link: Arc<Link>,
     turns: Arc<Semaphore>,
-    waiting: Arc<Mutex<BTreeMap<Question, Answer>>>,
+    waiting: Arc<Mutex<BTreeMap<ListRequest, SharedListing>>>,
 }
 
-type Question = (String, AccountId, Of);
-type Answer = Shared<BoxFuture<'static, Result<Arc<Listing>, Unseen>>>;
+type ListRequest = (String, AccountId, ListedAssets);
+type SharedListing = Shared<BoxFuture<'static, Result<Arc<Listing>, Unseen>>>;
 
 impl Listings {
     pub(crate) fn new(link: Arc<Link>) -> Self {
@@ -70,7 +70,12 @@ impl Listings {
     }
 
     /// What a server lists from now on, by its id: of a list that was asked for earlier nobody learns what came since.
-    pub(crate) async fn ask(&self, id: &str, account: &AccountId, of: Of) -> Result<Arc<Listing>, Unseen> {
+    pub(crate) async fn ask(
+        &self,
+        id: &str,
+        account: &AccountId,
+        of: ListedAssets,
+    ) -> Result<Arc<Listing>, Unseen> {
         let question = (id.to_owned(), account.clone(), of);
         let answer = self
             .waiting()
@@ -80,7 +85,7 @@ impl Listings {
         answer.await
     }
 
-    fn begin(&self, question: Question) -> Answer {
+    fn begin(&self, question: ListRequest) -> SharedListing {
         let listings = self.clone();
         let asking = tokio::spawn(async move {
             let _turn = listings.turns.acquire().await;
@@ -94,10 +99,10 @@ impl Listings {
             .shared()
     }
 
-    async fn request(&self, (id, account, of): &Question) -> Result<Arc<Listing>, Unseen> {
+    async fn request(&self, (id, account, of): &ListRequest) -> Result<Arc<Listing>, Unseen> {
         let options = json!({
             "account": account.as_str(), "streams": true, "config": true,
-            "consumer": *of == Of::Consumers, "stream_leader_only": *of == Of::LedStreams,
+            "consumer": *of == ListedAssets::Consumers, "stream_leader_only": *of == ListedAssets::LedStreams,
         });
         let subject = format!("$SYS.REQ.SERVER.{id}.JSZ");
         let answer = self.link.request(&subject, options.to_string(), LIMIT).await?;
@@ -106,7 +111,7 @@ impl Listings {
         listing.map(Arc::new).map_err(not_understood)
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<Question, Answer>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<ListRequest, SharedListing>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,12 +123,12 @@ pub(crate) struct Listing(BTreeMap<String, Bytes>);
 impl Listing {
     fn new(answer: &Bytes, account: &AccountId) -> Result<Self, String> {
         wire::read::<Envelope<IgnoredAny>>(answer)?.content()?;
-        let details = wire::read::<Body<'_>>(answer)?.data.account_details;
+        let details = wire::read::<ListedBody<'_>>(answer)?.data.account_details;
         let own = details.iter().filter(|detail| &*detail.id == account.as_str());
         let mut streams = BTreeMap::new();
         for stream in own.flat_map(|detail| &detail.stream_detail) {
             let text = stream.get().as_bytes();
-            let name = wire::read::<Named<'_>>(text)?.name.to_string();
+            let name = wire::read::<ListedName<'_>>(text)?.name.to_string();
             streams.entry(name).or_insert_with(|| answer.slice_ref(text));
         }
         Ok(Self(streams))
@@ -148,19 +153,19 @@ impl Listing {
 }
 
 #[derive(Deserialize)]
-struct Body<'a> {
+struct ListedBody<'a> {
     #[serde(borrow)]
-    data: Jsz<'a>,
+    data: ListedJsz<'a>,
 }
 
 #[derive(Deserialize)]
-struct Jsz<'a> {
+struct ListedJsz<'a> {
     #[serde(borrow, default)]
-    account_details: Vec<AccountDetail<'a>>,
+    account_details: Vec<ListedAccount<'a>>,
 }
 
 #[derive(Deserialize)]
-struct AccountDetail<'a> {
+struct ListedAccount<'a> {
     #[serde(borrow)]
     id: Text<'a>,
     #[serde(borrow, default)]
@@ -168,7 +173,7 @@ struct AccountDetail<'a> {
 }
 
 #[derive(Deserialize)]
-struct Named<'a> {
+struct ListedName<'a> {
     #[serde(borrow)]
     name: Text<'a>,
 }

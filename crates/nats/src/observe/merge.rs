@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use leeward_core::names::ServerName;
-use leeward_core::operation::PeerReading;
+use leeward_core::operation::PeerInfo;
 
 use crate::reading::{ConsumerReading, GroupReading, StreamReading};
 
@@ -91,7 +91,7 @@ fn leaderless(groups: &[(ServerName, GroupReading)]) -> GroupReading {
     }
     let peers = offline
         .into_iter()
-        .map(|(server, offline)| PeerReading {
+        .map(|(server, offline)| PeerInfo {
             server,
             current: false,
             offline,
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn group(leader: &str, peers: &[&str], since: Option<i64>) -> GroupReading {
-        let peer = |name: &&str| PeerReading {
+        let peer = |name: &&str| PeerInfo {
             server: ServerName::from(*name),
             current: *name == leader,
             offline: *name == "down",

@@ -5,10 +5,7 @@
 //! understood is a gap in the view (P6). What follows from a view is for others.
 
 pub(crate) mod accounts;
-pub(crate) mod arrivals;
 pub(crate) mod assemble;
-pub(crate) mod board;
-pub(crate) mod census;
 pub(crate) mod connections;
 pub(crate) mod events;
 pub(crate) mod history;
@@ -19,9 +16,12 @@ pub(crate) mod listings;
 pub(crate) mod merge;
 pub(crate) mod pace;
 mod round_trips;
+pub(crate) mod server_inventory;
+pub(crate) mod server_start_times;
 pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
+pub(crate) mod watched_accounts;
 pub(crate) mod witness;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,7 @@ use std::time::Duration;
 use leeward_core::names::AccountId;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::ports::Observe;
-use leeward_engine::supervise::{self, Panicked, Task};
+use leeward_engine::supervise::{self, Panicked, SupervisedTask};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -39,16 +39,16 @@ use crate::account::AccountInfo;
 use crate::connect::{ConnectConfig, Link};
 use crate::status::SystemStatus;
 use accounts::AccountsError;
-use board::Board;
-use events::Source;
+use events::EventSource;
 use sweep::Sweep;
+use watched_accounts::WatchedAccounts;
 use witness::{Directory, Witness};
 
 /// Sees all accounts of one system; it ends with this value.
 #[derive(Debug)]
 pub struct SystemObserver {
     link: Arc<Link>,
-    board: Arc<Board>,
+    board: Arc<WatchedAccounts>,
     status: watch::Receiver<SystemStatus>,
     witness: Witness,
     tasks: Tasks,
@@ -59,20 +59,20 @@ impl SystemObserver {
     /// it is not.
     pub fn start(config: ConnectConfig, interval: Duration) -> Arc<Self> {
         let link = Arc::new(Link::open(config));
-        let board = Arc::new(Board::new());
+        let board = Arc::new(WatchedAccounts::new());
         let (sender, status) = watch::channel(SystemStatus::new());
         let servers = Arc::new(Directory::default());
         let witness = Witness::new(Arc::clone(&link), Arc::clone(&servers));
         let tasks = Tasks::new();
         let (hearing, heard) = (Arc::clone(&link), Arc::clone(&board));
         tasks.keep(
-            Task::Advisories,
+            SupervisedTask::Advisories,
             |_| {},
-            move || events::listen(Arc::clone(&hearing), Arc::clone(&heard), Source::System),
+            move || events::listen(Arc::clone(&hearing), Arc::clone(&heard), EventSource::System),
         );
         let (looking, seen, told) = (Arc::clone(&link), Arc::clone(&board), sender.clone());
         tasks.keep(
-            Task::Observation,
+            SupervisedTask::Observation,
             move |panicked| {
                 let gap = seen.broke_off(panicked);
                 told.send_modify(|status| status.gaps = vec![gap]);
@@ -151,7 +151,7 @@ impl Tasks {
     /// Starts a task; see [`supervise::keep`].
     pub(crate) fn keep<F: Future<Output = ()> + Send + 'static>(
         &self,
-        task: Task,
+        task: SupervisedTask,
         broke_off: impl FnMut(&Panicked) + Send + 'static,
         begin: impl FnMut() -> F + Send + 'static,
     ) {

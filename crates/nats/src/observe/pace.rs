@@ -5,25 +5,30 @@ use std::time::Duration;
 
 use leeward_core::names::AccountId;
 use leeward_core::snapshot::Gap;
-use leeward_engine::occurrence::SPANS;
+use leeward_engine::policy_event::SPANS;
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument as _, info_span};
 
-use super::board::{Board, Which};
+use super::watched_accounts::{AccountFilter, WatchedAccounts};
 use crate::connect::{ConnectionState, Link};
 use crate::moments::ahead;
 
 /// Looks at accounts and publishes what it saw.
 pub(crate) trait Look: Send {
-    /// Looks at these accounts; with [`Which::All`] they are all, and it is time to look at the system itself too.
-    fn look(&mut self, accounts: Vec<AccountId>, which: Which) -> impl Future<Output = ()> + Send;
+    /// Looks at these accounts; with [`AccountFilter::All`] they are all, and it is time to look at the system itself too.
+    fn look(&mut self, accounts: Vec<AccountId>, which: AccountFilter) -> impl Future<Output = ()> + Send;
 
     /// Learns of a new state of the connection.
     fn connection(&mut self, state: &ConnectionState);
 }
 
 /// Never ends by itself.
-pub(crate) async fn run(link: Arc<Link>, board: Arc<Board>, interval: Duration, mut look: impl Look) {
+pub(crate) async fn run(
+    link: Arc<Link>,
+    board: Arc<WatchedAccounts>,
+    interval: Duration,
+    mut look: impl Look,
+) {
     let mut state = link.state();
     let mut next_sweep = Instant::now();
     loop {
@@ -51,23 +56,22 @@ pub(crate) async fn run(link: Arc<Link>, board: Arc<Board>, interval: Duration, 
             () = board.changed() => continue,
         }
         let which = if Instant::now() >= next_sweep {
-            Which::All
+            AccountFilter::All
         } else {
-            Which::Due
+            AccountFilter::Due
         };
-        if which == Which::All {
+        if which == AccountFilter::All {
             next_sweep = ahead(interval);
         }
         let accounts = board.take(which);
-        let span =
-            info_span!(target: SPANS, "observation", accounts = accounts.len(), full = which == Which::All);
+        let span = info_span!(target: SPANS, "observation", accounts = accounts.len(), full = which == AccountFilter::All);
         look.look(accounts.clone(), which).instrument(span).await;
         board.looked(&accounts, which);
     }
 }
 
 /// Before the first attempt has ended, nothing is known: accounts are warming up.
-fn tell_disconnected(board: &Board, state: &ConnectionState) {
+fn tell_disconnected(board: &WatchedAccounts, state: &ConnectionState) {
     if *state == ConnectionState::Connecting {
         return;
     }

@@ -8,23 +8,23 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use leeward_core::names::{AccountId, ClusterName, ServerName};
 use leeward_core::snapshot::{AccountView, Gap};
-use leeward_engine::supervise::{self, Task};
+use leeward_engine::supervise::{self, SupervisedTask};
 use tokio::sync::watch;
 
-use super::assemble::{Gathered, assemble, without_repetition};
-use super::board::{Board, Which, broke_off};
-use super::census::{Census, Roll, SeenServer};
+use super::assemble::{AccountParts, assemble, without_repetition};
 use super::connections::{self, ByServer};
-use super::history::History;
+use super::history::CounterHistory;
 use super::jetstream;
 use super::leafs::{self, LeafLink};
 use super::pace::Look;
 use super::round_trips::RoundTrips;
+use super::server_inventory::{InventoryHistory, SeenServer, ServerInventory};
+use super::watched_accounts::{AccountFilter, WatchedAccounts, broke_off};
 use super::witness::Directory;
 use crate::account::user_info;
 use crate::connect::{ConnectionState, Link};
 use crate::request::{Enough, Gather, RequestError, first};
-use crate::status::{ClusterStatus, Standing, SystemStatus};
+use crate::status::{ClusterStatus, ObserverRights, SystemStatus};
 use crate::wire::monitor::{AccountStatz, Connz, Gatewayz, ServerInfo};
 
 const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
@@ -37,30 +37,34 @@ const ACCOUNTS_AT_ONCE: usize = 4;
 /// Looks at a system.
 pub(crate) struct Sweep {
     link: Arc<Link>,
-    board: Arc<Board>,
+    board: Arc<WatchedAccounts>,
     servers: Arc<Directory>,
     status: watch::Sender<SystemStatus>,
     interval: Duration,
-    histories: BTreeMap<AccountId, History>,
+    histories: BTreeMap<AccountId, CounterHistory>,
     round_trips: RoundTrips,
-    roll: Roll,
+    roll: InventoryHistory,
 }
 
 /// What all accounts of one look share.
-struct Common {
-    census: Census,
+struct SharedLook {
+    server_inventory: ServerInventory,
     volumes: Result<(ByServer<AccountStatz>, Vec<Gap>), RequestError>,
 }
 
 impl Sweep {
     pub(crate) fn new(
         link: Arc<Link>,
-        board: Arc<Board>,
+        board: Arc<WatchedAccounts>,
         servers: Arc<Directory>,
         status: watch::Sender<SystemStatus>,
         interval: Duration,
     ) -> Self {
-        let (histories, round_trips, roll) = (BTreeMap::new(), RoundTrips::default(), Roll::default());
+        let (histories, round_trips, roll) = (
+            BTreeMap::new(),
+            RoundTrips::default(),
+            InventoryHistory::default(),
+        );
         Self {
             link,
             board,
@@ -73,22 +77,26 @@ impl Sweep {
         }
     }
 
-    async fn common(&mut self, accounts: &[AccountId], which: Which) -> Result<Common, RequestError> {
-        let census = self.roll.call(&self.link).await?;
-        self.servers.note(&census);
+    async fn common(
+        &mut self,
+        accounts: &[AccountId],
+        which: AccountFilter,
+    ) -> Result<SharedLook, RequestError> {
+        let server_inventory = self.roll.call(&self.link).await?;
+        self.servers.note(&server_inventory);
         let names: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
-        let enough = |replies: &ByServer<AccountStatz>| all_of(&census, replies);
+        let enough = |replies: &ByServer<AccountStatz>| all_of(&server_inventory, replies);
         let volumes = async {
             if names.is_empty() {
                 return Ok((BTreeMap::new(), Vec::new()));
             }
-            let counts = |id: &str, _: &AccountStatz| census.servers.contains_key(id);
+            let counts = |id: &str, _: &AccountStatz| server_inventory.servers.contains_key(id);
             connections::volumes(&self.link, STATZ, &names, &counts, &enough).await
         };
         let gateways = async {
             match which {
-                Which::All => Some(gatewayz(&self.link, &census).await),
-                Which::Due => None,
+                AccountFilter::All => Some(gatewayz(&self.link, &server_inventory).await),
+                AccountFilter::Due => None,
             }
         };
         let (volumes, gateways) = tokio::join!(volumes, gateways);
@@ -97,30 +105,33 @@ impl Sweep {
             Some(Err(error)) => tracing::warn!(%error, "round trips over gateways are not known"),
             None => {}
         }
-        Ok(Common { census, volumes })
+        Ok(SharedLook {
+            server_inventory,
+            volumes,
+        })
     }
 
     /// Why there is no census, for the status and for every account that was to be looked at.
     async fn without_census(&self, accounts: &[AccountId], error: RequestError) {
-        let standing = match &error {
+        let rights = match &error {
             // A user of another account asks a subject that nobody there serves.
             RequestError::NoResponders { subject: _ } => {
                 let account = user_info(&self.link).await.ok().map(|info| info.name);
-                Some(Standing::NotSystem { account })
+                Some(ObserverRights::NotSystem { account })
             }
-            RequestError::Denied { subject } => Some(Standing::Denied {
+            RequestError::Denied { subject } => Some(ObserverRights::Denied {
                 subject: subject.clone(),
             }),
             _ => None,
         };
-        let gap = match &standing {
-            Some(Standing::NotSystem { account: _ }) => Gap::Unreadable {
+        let gap = match &rights {
+            Some(ObserverRights::NotSystem { account: _ }) => Gap::Unreadable {
                 message: "the observer's credentials are not of the system account".to_owned(),
             },
             _ => gap(error),
         };
         self.status.send_modify(|status| {
-            status.standing = standing.unwrap_or_else(|| status.standing.clone());
+            status.rights = rights.unwrap_or_else(|| status.rights.clone());
             status.set_gaps(vec![gap.clone()]);
         });
         for account in accounts {
@@ -128,34 +139,36 @@ impl Sweep {
         }
     }
 
-    fn publish(&mut self, account: &AccountId, gathered: &Gathered, began: Timestamp) {
+    fn publish(&mut self, account: &AccountId, gathered: &AccountParts, began: Timestamp) {
         let interval = self.interval;
         let history = self
             .histories
             .entry(account.clone())
-            .or_insert_with(|| History::new(interval));
+            .or_insert_with(|| CounterHistory::new(interval));
         self.board.publish(assemble(account, gathered, began, history));
     }
 
-    fn publish_status(&self, census: &Census, which: Which) {
+    fn publish_status(&self, server_inventory: &ServerInventory, which: AccountFilter) {
         let views = self.board.views();
         let missing: BTreeSet<ServerName> = views
             .iter()
             .flat_map(|view| view.topology.missing().cloned().collect::<Vec<_>>())
             .collect();
-        let clusters = clusters(census, &views);
+        let clusters = clusters(server_inventory, &views);
         let round_trips = self.round_trips.table();
         self.status.send_modify(|status| {
-            status.standing = Standing::System;
-            status.servers_answered = census.answered;
-            status.servers_expected = census
-                .expected
-                .max(census.answered.saturating_add(unanswered(census, &missing)));
+            status.rights = ObserverRights::System;
+            status.servers_answered = server_inventory.answered;
+            status.servers_expected = server_inventory.expected.max(
+                server_inventory
+                    .answered
+                    .saturating_add(unanswered(server_inventory, &missing)),
+            );
             status.servers_missing = missing.into_iter().collect();
             status.clusters = clusters;
             status.round_trips = round_trips;
-            status.set_gaps(gaps_of_system(census, &views));
-            if which == Which::All {
+            status.set_gaps(gaps_of_system(server_inventory, &views));
+            if which == AccountFilter::All {
                 status.observed_at = Some(Timestamp::now());
             }
         });
@@ -163,7 +176,7 @@ impl Sweep {
 }
 
 impl Look for Sweep {
-    async fn look(&mut self, accounts: Vec<AccountId>, which: Which) {
+    async fn look(&mut self, accounts: Vec<AccountId>, which: AccountFilter) {
         let began = Timestamp::now();
         let watched: BTreeSet<AccountId> = self.board.accounts().into_iter().collect();
         self.histories.retain(|account, _| watched.contains(account));
@@ -179,7 +192,7 @@ impl Look for Sweep {
                 let (link, board) = (Arc::clone(&link), Arc::clone(&board));
                 async move {
                     let look = look_at(&link, &board, common, &account);
-                    let gathered = supervise::catch(Task::Observation, look).await;
+                    let gathered = supervise::catch(SupervisedTask::Observation, look).await;
                     (account, gathered)
                 }
             })
@@ -188,14 +201,16 @@ impl Look for Sweep {
             // What one account says breaks no other's look off.
             let published = gathered.and_then(|mut gathered| {
                 gathered.round_trips.clone_from(&round_trips);
-                supervise::catch_now(Task::Observation, || self.publish(&account, &gathered, began))
+                supervise::catch_now(SupervisedTask::Observation, || {
+                    self.publish(&account, &gathered, began);
+                })
             });
             if let Err(panicked) = published {
                 self.board.publish_gap(&account, broke_off(&panicked));
             }
         }
         drop(looks);
-        self.publish_status(&common.census, which);
+        self.publish_status(&common.server_inventory, which);
     }
 
     fn connection(&mut self, state: &ConnectionState) {
@@ -210,36 +225,41 @@ impl Look for Sweep {
 }
 
 /// Asks everything about one account that is not common to all.
-async fn look_at(link: &Link, board: &Board, common: &Common, account: &AccountId) -> Gathered {
-    let census = &common.census;
+async fn look_at(
+    link: &Link,
+    board: &WatchedAccounts,
+    common: &SharedLook,
+    account: &AccountId,
+) -> AccountParts {
+    let server_inventory = &common.server_inventory;
     let elections = board.take_elections(account);
-    let enough = |replies: &ByServer<_>| all_of(census, replies);
+    let enough = |replies: &ByServer<_>| all_of(server_inventory, replies);
     // What is not in the census is of another JetStream, or nobody knows what it is.
-    let counts = |id: &str, _: &Connz| census.servers.contains_key(id);
+    let counts = |id: &str, _: &Connz| server_inventory.servers.contains_key(id);
     let (assets, connections, leaf_links) = tokio::join!(
-        jetstream::ask(link, census, account),
+        jetstream::ask(link, server_inventory, account),
         connections::list(link, CONNZ, Some(account.as_str()), &counts, &enough),
         leaf_links(link, common, account)
     );
-    let mut gathered = Gathered {
-        servers: census.servers.values().cloned().collect(),
-        domain: census.domain.clone(),
+    let mut gathered = AccountParts {
+        servers: server_inventory.servers.values().cloned().collect(),
+        domain: server_inventory.domain.clone(),
         meta_leader: assets.meta_leader,
         silent: assets.silent,
         members: assets.meta_group.clone(),
         expected: assets.meta_group,
         leaf_links,
         streams: assets.streams,
-        gaps: census.gaps.iter().cloned().chain(assets.gaps).collect(),
+        gaps: server_inventory.gaps.iter().cloned().chain(assets.gaps).collect(),
         elections,
-        ..Gathered::default()
+        ..AccountParts::default()
     };
     match connections {
         Ok(connections) => {
             let answered = |id: &String| connections.servers.contains_key(id);
             gathered
                 .silent
-                .extend(silent(census, &connections.gaps, answered));
+                .extend(silent(server_inventory, &connections.gaps, answered));
             gathered.gaps.extend(connections.gaps);
             gathered.connections = connections.list;
         }
@@ -248,7 +268,7 @@ async fn look_at(link: &Link, board: &Board, common: &Common, account: &AccountI
     match &common.volumes {
         Ok((replies, gaps)) => {
             let answered = |id: &String| replies.contains_key(id);
-            gathered.silent.extend(silent(census, gaps, answered));
+            gathered.silent.extend(silent(server_inventory, gaps, answered));
             gathered.gaps.extend(gaps.iter().cloned());
             add_volumes(&mut gathered, replies, account);
         }
@@ -259,7 +279,7 @@ async fn look_at(link: &Link, board: &Board, common: &Common, account: &AccountI
 
 /// The links of leaf nodes in an account, where both ends of one may have been counted: on servers of several clusters. Not
 /// known, and no gap, where the user may not ask.
-async fn leaf_links(link: &Link, common: &Common, account: &AccountId) -> Vec<LeafLink> {
+async fn leaf_links(link: &Link, common: &SharedLook, account: &AccountId) -> Vec<LeafLink> {
     let Ok((replies, _)) = &common.volumes else {
         return Vec::new();
     };
@@ -274,11 +294,15 @@ async fn leaf_links(link: &Link, common: &Common, account: &AccountId) -> Vec<Le
     if clusters.len() < 2 {
         return Vec::new();
     }
-    leafs::ask(link, &common.census, account).await
+    leafs::ask(link, &common.server_inventory, account).await
 }
 
 /// A server that answers without the account has none of its traffic.
-pub(crate) fn add_volumes(gathered: &mut Gathered, replies: &ByServer<AccountStatz>, account: &AccountId) {
+pub(crate) fn add_volumes(
+    gathered: &mut AccountParts,
+    replies: &ByServer<AccountStatz>,
+    account: &AccountId,
+) {
     for (info, statz) in replies.values() {
         let server = ServerName::from(info.name.as_str());
         if let Some(stat) = statz
@@ -292,29 +316,40 @@ pub(crate) fn add_volumes(gathered: &mut Gathered, replies: &ByServer<AccountSta
     }
 }
 
-fn all_of<T>(census: &Census, replies: &BTreeMap<String, T>) -> Enough {
-    let all = census.servers.keys().all(|id| replies.contains_key(id));
+fn all_of<T>(server_inventory: &ServerInventory, replies: &BTreeMap<String, T>) -> Enough {
+    let all = server_inventory.servers.keys().all(|id| replies.contains_key(id));
     if all { Enough::Yes } else { Enough::No }
 }
 
 /// The servers that did not answer. Where something could not be read, nobody knows whose answer it was: none is called
 /// silent then, and the gap is enough.
-fn silent(census: &Census, gaps: &[Gap], answered: impl Fn(&String) -> bool) -> Vec<ServerName> {
+fn silent(
+    server_inventory: &ServerInventory,
+    gaps: &[Gap],
+    answered: impl Fn(&String) -> bool,
+) -> Vec<ServerName> {
     let unread = |gap: &Gap| matches!(gap, Gap::Unreadable { message: _ });
     if gaps.iter().any(unread) {
         return Vec::new();
     }
-    let servers = census.servers.iter().filter(|(id, _)| !answered(id));
+    let servers = server_inventory.servers.iter().filter(|(id, _)| !answered(id));
     servers.map(|(_, server)| server.name.clone()).collect()
 }
 
-async fn gatewayz(link: &Link, census: &Census) -> Result<ByServer<Gatewayz>, RequestError> {
-    let enough = |replies: &BTreeMap<String, (ServerInfo, Gatewayz)>| all_of(census, replies);
+async fn gatewayz(
+    link: &Link,
+    server_inventory: &ServerInventory,
+) -> Result<ByServer<Gatewayz>, RequestError> {
+    let enough = |replies: &BTreeMap<String, (ServerInfo, Gatewayz)>| all_of(server_inventory, replies);
     let gather = Gather {
         subject: GATEWAYZ,
         payload: String::new(),
         limit: GATEWAYZ_LIMIT,
-        read: &|bytes| connections::read_if(bytes, &|id, _: &Gatewayz| census.servers.contains_key(id)),
+        read: &|bytes| {
+            connections::read_if(bytes, &|id, _: &Gatewayz| {
+                server_inventory.servers.contains_key(id)
+            })
+        },
         prefer: &first,
         enough: &enough,
     };
@@ -349,7 +384,7 @@ pub(crate) fn gap(error: RequestError) -> Gap {
 }
 
 /// What the census did not see, and what the meta group says of the system as a whole.
-fn gaps_of_system(census: &Census, views: &[Arc<AccountView>]) -> Vec<Gap> {
+fn gaps_of_system(server_inventory: &ServerInventory, views: &[Arc<AccountView>]) -> Vec<Gap> {
     let of_members = |gap: &&Gap| {
         matches!(
             gap,
@@ -360,18 +395,22 @@ fn gaps_of_system(census: &Census, views: &[Arc<AccountView>]) -> Vec<Gap> {
         .iter()
         .flat_map(|view| view.gaps.iter().filter(of_members).cloned())
         .collect();
-    without_repetition(census.gaps.iter().cloned().chain(members).collect())
+    without_repetition(server_inventory.gaps.iter().cloned().chain(members).collect())
 }
 
 /// Servers that are known to be missing and did not answer the census either.
-fn unanswered(census: &Census, missing: &BTreeSet<ServerName>) -> u32 {
-    let answered: BTreeSet<&ServerName> = census.servers.values().map(|server| &server.name).collect();
+fn unanswered(server_inventory: &ServerInventory, missing: &BTreeSet<ServerName>) -> u32 {
+    let answered: BTreeSet<&ServerName> = server_inventory
+        .servers
+        .values()
+        .map(|server| &server.name)
+        .collect();
     u32::try_from(missing.iter().filter(|name| !answered.contains(name)).count()).unwrap_or(u32::MAX)
 }
 
-fn clusters(census: &Census, views: &[Arc<AccountView>]) -> Vec<ClusterStatus> {
+fn clusters(server_inventory: &ServerInventory, views: &[Arc<AccountView>]) -> Vec<ClusterStatus> {
     let mut clusters: BTreeMap<ClusterName, ClusterStatus> = BTreeMap::new();
-    for server in census.servers.values() {
+    for server in server_inventory.servers.values() {
         let cluster = entry(&mut clusters, &cluster_of(server));
         cluster.servers = cluster.servers.saturating_add(1);
         cluster.versions.extend(server.version);

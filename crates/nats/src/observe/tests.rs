@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_core::names::{AccountId, ServerName, Tag};
-use leeward_core::operation::PeerReading;
+use leeward_core::operation::PeerInfo;
 use leeward_core::snapshot::{AccountView, ClientKind, Gap, Storage, Traffic};
 use leeward_core::topology::Version;
 
-use super::assemble::{Gathered, assemble};
-use super::board::Election;
-use super::census::SeenServer;
-use super::history::{Count, History, Volumes};
+use super::assemble::{AccountParts, assemble};
+use super::history::{CounterHistory, VolumeCount, Volumes};
 use super::leafs::LeafLink;
+use super::server_inventory::SeenServer;
+use super::watched_accounts::LeaderElected;
 use crate::connection_name::ConnectionName;
 use crate::reading::{GroupReading, StreamReading};
 use crate::wire::monitor::Connection;
@@ -54,7 +54,7 @@ fn connection(cid: u64, name: Option<&str>, messages: u64, start: i64) -> Connec
 }
 
 fn stream(peers: &[&str], last_sequence: u64) -> StreamReading {
-    let peer = |name: &&str| PeerReading {
+    let peer = |name: &&str| PeerInfo {
         server: ServerName::from(*name),
         current: true,
         offline: false,
@@ -82,19 +82,19 @@ fn stream(peers: &[&str], last_sequence: u64) -> StreamReading {
     }
 }
 
-fn gathered(servers: &[&str]) -> Gathered {
-    Gathered {
+fn gathered(servers: &[&str]) -> AccountParts {
+    AccountParts {
         servers: servers.iter().map(|name| server(name)).collect(),
-        ..Gathered::default()
+        ..AccountParts::default()
     }
 }
 
-fn view(gathered: &Gathered, second: i64, history: &mut History) -> AccountView {
+fn view(gathered: &AccountParts, second: i64, history: &mut CounterHistory) -> AccountView {
     assemble(&AccountId::from("A"), gathered, at(second), history)
 }
 
-fn first(gathered: &Gathered) -> AccountView {
-    view(gathered, 0, &mut History::new(INTERVAL))
+fn first(gathered: &AccountParts) -> AccountView {
+    view(gathered, 0, &mut CounterHistory::new(INTERVAL))
 }
 
 fn missing(name: &str) -> Gap {
@@ -204,7 +204,7 @@ fn a_leaf_link_counts_where_it_is_accepted_and_so_do_clients_of_a_leaf_node_with
     gathered.leafnodes = counted
         .map(|(server, links)| (ServerName::from(server), links))
         .into();
-    let clients = |gathered: &Gathered| -> Vec<(String, ClientKind, u32)> {
+    let clients = |gathered: &AccountParts| -> Vec<(String, ClientKind, u32)> {
         let view = first(gathered);
         let name = |index| view.topology.get(index).unwrap().name.to_string();
         let groups = view.clients.iter();
@@ -233,7 +233,7 @@ fn a_leaf_link_counts_where_it_is_accepted_and_so_do_clients_of_a_leaf_node_with
 
 #[test]
 fn differences_count_from_the_last_look_and_unknown_ones_make_a_group_unknown() {
-    let mut history = History::new(INTERVAL);
+    let mut history = CounterHistory::new(INTERVAL);
     let mut gathered = gathered(&["a"]);
     let on_a = |one| (ServerName::from("a"), one);
     gathered.connections = vec![on_a(connection(1, None, 100, 0))];
@@ -262,16 +262,16 @@ fn differences_count_from_the_last_look_and_unknown_ones_make_a_group_unknown() 
 
 #[test]
 fn a_leader_that_servers_do_not_date_counts_from_its_first_sight() {
-    let mut history = History::new(INTERVAL);
+    let mut history = CounterHistory::new(INTERVAL);
     let mut gathered = gathered(&["a", "b"]);
     gathered.streams = vec![stream(&["a", "b"], 0)];
-    let mut since = |gathered: &Gathered, second| {
+    let mut since = |gathered: &AccountParts, second| {
         let stream = &view(gathered, second, &mut history).streams[0];
         stream.group.leader_since.map(Timestamp::as_second)
     };
     assert_eq!(since(&gathered, 10), Some(10));
     assert_eq!(since(&gathered, 20), Some(10));
-    gathered.elections = vec![Election::Of {
+    gathered.elections = vec![LeaderElected::Of {
         stream: "S".into(),
         consumer: None,
     }];
@@ -287,12 +287,12 @@ fn traffic_needs_every_server_twice() {
     let volumes = |bytes, gateway_bytes| Volumes {
         bytes,
         gateway_bytes,
-        leafs: Some(Count {
+        leafs: Some(VolumeCount {
             messages: bytes,
             bytes,
         }),
     };
-    let mut history = History::new(INTERVAL);
+    let mut history = CounterHistory::new(INTERVAL);
     let mut gathered = gathered(&["a", "b"]);
     gathered.leafnodes = BTreeMap::from([(ServerName::from("a"), 1)]);
     gathered.volumes = BTreeMap::from([(ServerName::from("a"), volumes(100, Some(10)))]);

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
-use leeward_core::operation::Reading;
+use leeward_core::operation::AssetInfo;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::census::{Census, SeenServer};
 use super::connections::{ByServer, read};
-use super::listings::{Listings, Of, StoredStream};
+use super::listings::{ListedAssets, Listings, StoredStream};
+use super::server_inventory::{SeenServer, ServerInventory};
 use crate::account::AccountInfo;
 use crate::connect::Link;
 use crate::connection_name::ConnectionName;
@@ -41,10 +41,10 @@ pub struct Witness {
 
 /// The servers that were seen last.
 #[derive(Debug, Default)]
-pub(crate) struct Directory(watch::Sender<Option<Known>>);
+pub(crate) struct Directory(watch::Sender<Option<KnownServers>>);
 
 #[derive(Debug)]
-struct Known {
+struct KnownServers {
     /// Their ids by name, which two of them may share.
     ids: BTreeMap<ServerName, BTreeSet<String>>,
     /// The JetStream domain that they are of.
@@ -54,15 +54,15 @@ struct Known {
 }
 
 impl Directory {
-    pub(crate) fn note(&self, census: &Census) {
+    pub(crate) fn note(&self, server_inventory: &ServerInventory) {
         let mut ids: BTreeMap<ServerName, BTreeSet<String>> = BTreeMap::new();
-        for (id, server) in &census.servers {
+        for (id, server) in &server_inventory.servers {
             ids.entry(server.name.clone()).or_default().insert(id.clone());
         }
-        self.0.send_replace(Some(Known {
+        self.0.send_replace(Some(KnownServers {
             ids,
-            domain: census.domain.clone(),
-            complete: census.answered >= census.expected,
+            domain: server_inventory.domain.clone(),
+            complete: server_inventory.answered >= server_inventory.expected,
         }));
     }
 
@@ -88,7 +88,7 @@ impl Directory {
                 server: server.name.to_string(),
             });
         };
-        let Some(Known { ids, domain, .. }) = &*known else {
+        let Some(KnownServers { ids, domain, .. }) = &*known else {
             return Ok(());
         };
         let reached = SeenServer::new(server.clone());
@@ -157,7 +157,8 @@ impl Witness {
         let (server, cid) = (info.server_id.as_str(), info.client_id);
         let options =
             json!({ "cid": cid, "auth": true, "server_name": info.server_name, "exact_match": true });
-        let (seen, connections): (_, Connections) = self.ask(CONNZ, options.to_string(), server).await?;
+        let (seen, connections): (_, ListedConnections) =
+            self.ask(CONNZ, options.to_string(), server).await?;
         if domain.is_none() {
             self.servers.includes(&seen).await?;
         }
@@ -237,10 +238,10 @@ impl Witness {
         account: &AccountId,
         asset: &AssetName,
         leader: &ServerName,
-    ) -> Result<Option<Reading>, Unseen> {
+    ) -> Result<Option<AssetInfo>, Unseen> {
         let of = match &asset.consumer {
-            None => Of::LedStreams,
-            Some(_) => Of::Consumers,
+            None => ListedAssets::LedStreams,
+            Some(_) => ListedAssets::Consumers,
         };
         let stored = self.stream(account, &asset.stream, leader, of).await?;
         Ok(stored.and_then(|stored| reading(&stored.reading, asset)))
@@ -249,8 +250,8 @@ impl Witness {
     /// Whether any server lists an asset, as its leader or as another of its peers.
     pub(crate) async fn is_listed(&self, account: &AccountId, asset: &AssetName) -> Result<bool, Unseen> {
         let of = match &asset.consumer {
-            None => Of::Streams,
-            Some(_) => Of::Consumers,
+            None => ListedAssets::Streams,
+            Some(_) => ListedAssets::Consumers,
         };
         for server in self.servers.names().ok_or(Unseen::NotAll)? {
             let stored = self.stream(account, &asset.stream, &server, of).await?;
@@ -267,7 +268,7 @@ impl Witness {
         account: &AccountId,
         stream: &StreamName,
         server: &ServerName,
-        of: Of,
+        of: ListedAssets,
     ) -> Result<Option<StoredStream>, Unseen> {
         let ids = self.servers.ids(server);
         if ids.is_empty() {
@@ -288,7 +289,7 @@ impl Witness {
 }
 
 /// An asset in the listing of its stream.
-fn reading(stream: &StreamReading, asset: &AssetName) -> Option<Reading> {
+fn reading(stream: &StreamReading, asset: &AssetName) -> Option<AssetInfo> {
     let Some(consumer) = &asset.consumer else {
         return Some(stream.clone().reading());
     };
@@ -298,13 +299,13 @@ fn reading(stream: &StreamReading, asset: &AssetName) -> Option<Reading> {
 }
 
 #[derive(Deserialize)]
-struct Connections {
+struct ListedConnections {
     #[serde(default)]
-    connections: Vec<Connection>,
+    connections: Vec<ListedConnection>,
 }
 
 #[derive(Deserialize)]
-struct Connection {
+struct ListedConnection {
     cid: u64,
     name: Option<Words>,
     /// Left out for users without an account.

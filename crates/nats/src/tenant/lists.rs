@@ -72,14 +72,14 @@ fn first_of_each<T>(items: &mut Vec<T>, name: impl Fn(&T) -> &String) {
     items.retain(|item| names.insert(name(item).clone()));
 }
 
-type Read<'a, T> = &'a (dyn Fn(&Page<'_>) -> Result<Vec<T>, String> + Send + Sync);
+type ReadPage<'a, T> = &'a (dyn Fn(&Page<'_>) -> Result<Vec<T>, String> + Send + Sync);
 
 /// Reads all pages of a list; stops at the first that fails, with a gap.
 async fn pages<T>(
     client: &AccountClient,
     call: &str,
     rest: &AtomicUsize,
-    read: Read<'_, T>,
+    read: ReadPage<'_, T>,
 ) -> (Vec<T>, Vec<Gap>) {
     let subject = client.subject(call);
     let (mut items, mut gaps) = (Vec::new(), Vec::new());
@@ -143,7 +143,7 @@ async fn pages<T>(
 }
 
 /// One page.
-struct Part<T> {
+struct ListPart<T> {
     items: Vec<T>,
     /// How many there are on all pages.
     total: usize,
@@ -153,14 +153,14 @@ struct Part<T> {
     missing: String,
 }
 
-fn part<T>(answer: &[u8], read: Read<'_, T>) -> Result<Option<Part<T>>, String> {
+fn part<T>(answer: &[u8], read: ReadPage<'_, T>) -> Result<Option<ListPart<T>>, String> {
     match wire::read::<Answer>(answer)?.error {
         Some(error) if error.is_gone() => return Ok(None),
         Some(error) => return Err(format!("{} ({})", error.description, error.err_code)),
         None => {}
     }
     let page = wire::read::<Page<'_>>(answer)?;
-    Ok(Some(Part {
+    Ok(Some(ListPart {
         limit: limit(&page)?,
         items: read(&page)?,
         total: page.total,
@@ -200,7 +200,7 @@ fn take(rest: &AtomicUsize, bytes: usize) -> bool {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Option<Part<String>>, String> {
+    fn read(text: &str) -> Result<Option<ListPart<String>>, String> {
         let names = |page: &Page<'_>| {
             let consumers = page.consumers.iter().flatten();
             Ok(consumers.map(|consumer| consumer.name.to_string()).collect())

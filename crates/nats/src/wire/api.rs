@@ -24,7 +24,7 @@ pub(crate) struct ApiError {
 
 /// What was asked, as far as it matters for reading an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum RequestedApi {
     Read,
     StepDown,
     Placement,
@@ -60,10 +60,10 @@ impl ApiError {
     }
 
     /// The finding that it amounts to, where one fits.
-    pub(crate) fn reason(&self, asked: Asked) -> Option<FindingReason> {
+    pub(crate) fn reason(&self, asked: RequestedApi) -> Option<FindingReason> {
         match (self.err_code, asked) {
             // On a step-down the same code says that the preferred peer is unknown or leads already (nats-facts N11).
-            (NO_PEERS, Asked::Placement)
+            (NO_PEERS, RequestedApi::Placement)
             | (INSUFFICIENT_RESOURCES | MEMORY_EXCEEDED | STORAGE_EXCEEDED, _) => {
                 Some(FindingReason::NoCapacity)
             }
@@ -72,7 +72,9 @@ impl ApiError {
             }
             (UNAVAILABLE, _) => Some(FindingReason::NoLeader),
             // Only servers before 2.11 refuse a body (nats-facts N10).
-            (BAD_REQUEST, Asked::StepDown) | (REQUIRED_API_LEVEL, _) => Some(FindingReason::ServerTooOld),
+            (BAD_REQUEST, RequestedApi::StepDown) | (REQUIRED_API_LEVEL, _) => {
+                Some(FindingReason::ServerTooOld)
+            }
             // A field that one server wrote and another does not know (nats-facts N31).
             (INVALID_JSON, _) => Some(FindingReason::MixedVersions),
             _ => None,

@@ -192,14 +192,14 @@ pub(crate) struct AccountStat {
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Volume {
     pub(crate) bytes: u64,
-    pub(crate) gateways: Option<Part>,
-    pub(crate) routes: Option<Part>,
-    pub(crate) leafs: Option<Part>,
+    pub(crate) gateways: Option<VolumePart>,
+    pub(crate) routes: Option<VolumePart>,
+    pub(crate) leafs: Option<VolumePart>,
 }
 
 /// Messages and bytes.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Part {
+pub(crate) struct VolumePart {
     pub(crate) msgs: u64,
     pub(crate) bytes: u64,
 }

@@ -8,7 +8,7 @@ use leeward_core::names::{ServerName, StreamName};
 use leeward_core::operation::{Progress, Upstream};
 use leeward_core::snapshot::{Placement, Storage};
 
-use super::api::{Answer, Asked};
+use super::api::{Answer, RequestedApi};
 use super::assets::{ConsumerInfo, Jsz, Page, StreamInfo};
 use super::monitor::{AccountStatz, Connz, Envelope, Gatewayz, Statsz, UserInfo};
 use super::{duration, read};
@@ -396,7 +396,7 @@ fn a_server_in_no_cluster_leads_what_it_lists_once_it_is_known_which_one_that_is
 fn refusals_are_told_apart() {
     let error = |text: &str| read::<Answer>(text.as_bytes()).unwrap().error.unwrap();
     assert!(error(fixture!("2.15.1", "not_found")).is_gone());
-    let step_down = |text| error(text).reason(Asked::StepDown);
+    let step_down = |text| error(text).reason(RequestedApi::StepDown);
     assert_eq!(
         step_down(fixture!("2.10.29", "step_down_refused")),
         Some(FindingReason::ServerTooOld)
@@ -421,8 +421,8 @@ fn refusals_are_told_apart() {
         (10185, FindingReason::ServerTooOld),
     ];
     for (code, reason) in table {
-        assert_eq!(coded(code, Asked::Placement), Some(reason), "{code}");
+        assert_eq!(coded(code, RequestedApi::Placement), Some(reason), "{code}");
     }
-    assert_eq!(coded(10039, Asked::Placement), None);
-    assert_eq!(coded(10129, Asked::CancelMove), None);
+    assert_eq!(coded(10039, RequestedApi::Placement), None);
+    assert_eq!(coded(10129, RequestedApi::CancelMove), None);
 }

@@ -2,11 +2,11 @@
 
 use leeward_api::vocabulary::FindingReason;
 use leeward_core::names::{AssetName, ClusterName, ConsumerName, Location, ServerName, StreamName, Tag};
-use leeward_core::operation::{Reading, Sighting};
-use leeward_core::plan::Aim;
+use leeward_core::operation::{AssetInfo, ReadResult};
+use leeward_core::plan::Successor;
 use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;
-use leeward_engine::permit::{Authority, Withheld};
+use leeward_engine::permit::{Authorizer, Inhibited};
 use leeward_engine::ports::{Act, ActError};
 use leeward_lab::nats::{
     AccountSpec, ClusterSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
@@ -18,9 +18,9 @@ use crate::support::{
     LIMIT, account_client, acting_client, create_consumer, create_stream, permit, witnessed_client,
 };
 
-pub(crate) async fn seen(client: &AccountClient, asset: &AssetName) -> anyhow::Result<Reading> {
+pub(crate) async fn seen(client: &AccountClient, asset: &AssetName) -> anyhow::Result<AssetInfo> {
     match client.read(asset).await? {
-        Sighting::Seen(reading) => Ok(reading),
+        ReadResult::Seen(reading) => Ok(reading),
         other => anyhow::bail!("{asset}: {other:?}"),
     }
 }
@@ -74,7 +74,7 @@ async fn an_aimed_step_down_moves_a_stream_and_a_consumer_in_a_stretched_cluster
         for asset in [stream_asset("S"), consumer_asset("S", "C")] {
             let target = follower(&client, &asset).await;
             client
-                .step_down(permit(), &asset, &Aim::Peer(target.clone()))
+                .step_down(permit(), &asset, &Successor::Peer(target.clone()))
                 .await
                 .unwrap();
             eventually(LIMIT, "the target leads", || async {
@@ -85,7 +85,7 @@ async fn an_aimed_step_down_moves_a_stream_and_a_consumer_in_a_stretched_cluster
             .await
             .unwrap();
             let again = client
-                .step_down(permit(), &asset, &Aim::Peer(target))
+                .step_down(permit(), &asset, &Successor::Peer(target))
                 .await
                 .unwrap_err();
             assert!(
@@ -110,11 +110,14 @@ async fn servers_before_2_11_refuse_an_aim_and_take_a_plain_step_down() {
         let target = follower(&client, &asset).await;
         let before = seen(&client, &asset).await.unwrap().leader;
         let refused = client
-            .step_down(permit(), &asset, &Aim::Peer(target))
+            .step_down(permit(), &asset, &Successor::Peer(target))
             .await
             .unwrap_err();
         assert_eq!(refused.reason(), Some(FindingReason::ServerTooOld), "{refused}");
-        client.step_down(permit(), &asset, &Aim::Anyone).await.unwrap();
+        client
+            .step_down(permit(), &asset, &Successor::Anyone)
+            .await
+            .unwrap();
         eventually(LIMIT, "another one leads", || async {
             let leader = seen(&client, &asset).await?.leader;
             anyhow::ensure!(leader.is_some() && leader != before, "{leader:?}");
@@ -130,10 +133,12 @@ async fn nothing_is_sent_without_a_permit_that_holds() {
     let (_system, client) = stretched(NatsVersion::Newest).await;
     let asset = stream_asset("S");
     let target = follower(&client, &asset).await;
-    let authority = Authority::new([]);
+    let authority = Authorizer::new([]);
     let permit = authority.issue(jiff::Timestamp::now()).unwrap();
-    authority.set([Withheld::NotActive]);
-    let refused = client.step_down(permit, &asset, &Aim::Peer(target.clone())).await;
+    authority.set([Inhibited::NotActive]);
+    let refused = client
+        .step_down(permit, &asset, &Successor::Peer(target.clone()))
+        .await;
     assert_eq!(refused, Err(ActError::PermitExpired));
     assert_ne!(seen(&client, &asset).await.unwrap().leader, Some(target));
 }
@@ -146,10 +151,10 @@ async fn a_consumer_is_read_with_its_streams_replicas_and_an_absent_asset_is_gon
         (reading.replicas, reading.peers.len(), reading.moving),
         (3, 3, false)
     );
-    assert_eq!(client.read(&stream_asset("NONE")).await, Ok(Sighting::Gone));
+    assert_eq!(client.read(&stream_asset("NONE")).await, Ok(ReadResult::Gone));
     assert_eq!(
         client.read(&consumer_asset("S", "NONE")).await,
-        Ok(Sighting::Gone)
+        Ok(ReadResult::Gone)
     );
     let leader = seen(&client, &stream_asset("S")).await.unwrap().leader.unwrap();
     let others = system
@@ -166,13 +171,13 @@ async fn a_consumer_is_read_with_its_streams_replicas_and_an_absent_asset_is_gon
         }
     }
     let unanswered = eventually(LIMIT, "nobody answers for it", || async {
-        let sighting = client.read(&stream_asset("S")).await?;
-        let leaderless = match &sighting {
-            Sighting::Unanswered => true,
-            Sighting::Seen(reading) => reading.leader.is_none(),
-            Sighting::Gone => panic!("an absence was made up"),
+        let read_result = client.read(&stream_asset("S")).await?;
+        let leaderless = match &read_result {
+            ReadResult::Unanswered => true,
+            ReadResult::Seen(reading) => reading.leader.is_none(),
+            ReadResult::Gone => panic!("an absence was made up"),
         };
-        anyhow::ensure!(leaderless, "{sighting:?}");
+        anyhow::ensure!(leaderless, "{read_result:?}");
         Ok(())
     });
     unanswered.await.unwrap();
@@ -347,12 +352,16 @@ async fn a_denied_request_fails_as_denied_instead_of_waiting_for_an_answer() {
 
     let reader = acting_client(&system, "reader").await;
     seen(&reader, &stream_asset("S")).await.unwrap();
-    let denied = reader.step_down(permit(), &stream_asset("S"), &Aim::Anyone).await;
+    let denied = reader
+        .step_down(permit(), &stream_asset("S"), &Successor::Anyone)
+        .await;
     let subject = "$JS.API.STREAM.LEADER.STEPDOWN.S".to_owned();
     assert_eq!(denied, Err(ActError::Denied { subject }));
 
     let mute = account_client(&system, "mute").await;
-    let unknown = mute.step_down(permit(), &stream_asset("S"), &Aim::Anyone).await;
+    let unknown = mute
+        .step_down(permit(), &stream_asset("S"), &Successor::Anyone)
+        .await;
     assert_eq!(unknown, Err(ActError::Disconnected), "its account is not known");
     for _ in 0..2 {
         let denied = mute.read(&stream_asset("S")).await.unwrap_err();

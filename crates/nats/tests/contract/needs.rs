@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use jiff::Timestamp;
 use leeward_core::names::{AssetName, ConsumerName, StreamName};
-use leeward_core::operation::{Progress, Reading, Upstream};
+use leeward_core::operation::{AssetInfo, Progress, Upstream};
 use leeward_core::snapshot::{AccountView, Storage};
 use leeward_core::topology::Resource;
 use leeward_lab::nats::{Layout, NatsVersion, System, eventually, jetstream};
@@ -164,7 +164,7 @@ async fn pull(client: &async_nats::Client, consumer: &str, options: Value) -> as
 
 async fn progress_of(client: &AccountClient, name: &str, wanted: Progress) {
     eventually(LIMIT, "the consumer is read as it is used", || async {
-        let Reading { progress, .. } = seen(client, &consumer_asset("S", name)).await?;
+        let AssetInfo { progress, .. } = seen(client, &consumer_asset("S", name)).await?;
         ensure!(progress.as_ref() == Some(&wanted), "{name}: {progress:?}");
         Ok(())
     })

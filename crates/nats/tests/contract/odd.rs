@@ -1,7 +1,7 @@
 //! Systems that are put together in other ways than a cluster or several: a single server, leaf nodes, imports.
 
 use leeward_core::names::{ServerName, StreamName};
-use leeward_core::operation::Sighting;
+use leeward_core::operation::ReadResult;
 use leeward_core::snapshot::{AccountView, ClientKind, Gap};
 use leeward_engine::ports::Act;
 use leeward_lab::nats::{AccountSpec, Layout, NatsVersion, System, UserSpec, eventually};
@@ -174,7 +174,7 @@ async fn leaf_nodes_are_told_from_the_hub_by_id_and_their_clients_are_where_they
         let client = witnessed(system, location, domain);
         until(&mut client.account(), Option::is_some).await;
         let read = eventually(LIMIT, location, || async {
-            let Sighting::Seen(read) = client.read(&stream_asset("ORDERS")).await? else {
+            let ReadResult::Seen(read) = client.read(&stream_asset("ORDERS")).await? else {
                 anyhow::bail!("nobody answers");
             };
             Ok(read)

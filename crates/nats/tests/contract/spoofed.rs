@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use leeward_core::names::{AssetName, ClusterName, ConsumerName, Location, ServerName, StreamName};
-use leeward_core::operation::{Reading, Sighting};
+use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;
 use leeward_engine::ports::{Act, ActError};
@@ -197,10 +197,10 @@ async fn p7_a_configuration_that_a_client_of_the_account_hands_out_is_never_writ
     }
 }
 
-async fn confirmed(client: &AccountClient, asset: &AssetName, reading: &Reading) -> Option<Reading> {
+async fn confirmed(client: &AccountClient, asset: &AssetName, reading: &AssetInfo) -> Option<AssetInfo> {
     match client.confirm(asset, reading).await {
-        Ok(Some(Sighting::Seen(reading))) => Some(reading),
-        Ok(Some(Sighting::Gone | Sighting::Unanswered)) | Err(ActError::AnswersDiffer { .. }) => None,
+        Ok(Some(ReadResult::Seen(reading))) => Some(reading),
+        Ok(Some(ReadResult::Gone | ReadResult::Unanswered)) | Err(ActError::AnswersDiffer { .. }) => None,
         Ok(None) => panic!("there is a witness"),
         Err(error) => panic!("{error}"),
     }
@@ -234,7 +234,7 @@ async fn p4_p9_a_leader_that_a_client_of_the_account_names_is_not_confirmed() {
             })
             .await
             .unwrap();
-            let names = |reading: &Reading| -> Vec<ServerName> {
+            let names = |reading: &AssetInfo| -> Vec<ServerName> {
                 reading.peers.iter().map(|peer| peer.server.clone()).collect()
             };
             assert_eq!(
@@ -281,7 +281,7 @@ async fn p4_p9_a_leader_that_a_client_of_the_account_names_is_not_confirmed() {
                     "{version:?} {told:?}"
                 );
             } else {
-                assert_eq!(told, Ok(Some(Sighting::Unanswered)), "{version:?}");
+                assert_eq!(told, Ok(Some(ReadResult::Unanswered)), "{version:?}");
             }
         }
         let alone: Arc<AccountClient> = account_client(&system, "app").await;
@@ -311,7 +311,7 @@ async fn p9_what_a_client_of_the_account_calls_gone_is_not_gone_before_no_server
         for asset in [stream_asset("S"), consumer("S")] {
             assert_eq!(
                 alone.read(&asset).await,
-                Ok(Sighting::Gone),
+                Ok(ReadResult::Gone),
                 "{version:?} {asset}"
             );
             let read = client.read(&asset).await;
@@ -328,7 +328,10 @@ async fn p9_what_a_client_of_the_account_calls_gone_is_not_gone_before_no_server
             "{version:?} {placed:?}"
         );
 
-        assert!(matches!(client.read(&consumer("T")).await, Ok(Sighting::Seen(_))));
+        assert!(matches!(
+            client.read(&consumer("T")).await,
+            Ok(ReadResult::Seen(_))
+        ));
         for (request, asset) in [
             ("$JS.API.CONSUMER.DELETE.T.C", consumer("T")),
             ("$JS.API.STREAM.DELETE.T", stream_asset("T")),
@@ -339,7 +342,7 @@ async fn p9_what_a_client_of_the_account_calls_gone_is_not_gone_before_no_server
                 .unwrap();
             eventually(LIMIT, "it is gone", || async {
                 let read = client.read(&asset).await?;
-                ensure!(read == Sighting::Gone, "{read:?}");
+                ensure!(read == ReadResult::Gone, "{read:?}");
                 Ok(())
             })
             .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leeward_core::names::AccountId;
 use leeward_core::snapshot::AccountView;
-use leeward_engine::permit::{Authority, Permit};
+use leeward_engine::permit::{Authorizer, Permit};
 use leeward_engine::ports::Observe;
 use leeward_lab::nats::{Credentials as LabCredentials, System, eventually, jetstream};
 use leeward_nats::{AccountClient, ConnectConfig, ConnectionState, Credentials, SystemObserver, TlsConfig};
@@ -104,7 +104,7 @@ pub(crate) async fn view(
 }
 
 pub(crate) fn permit() -> Permit {
-    Authority::new([]).issue(jiff::Timestamp::now()).unwrap()
+    Authorizer::new([]).issue(jiff::Timestamp::now()).unwrap()
 }
 
 /// Creates a stream. Right after their start servers may take each other for offline.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use leeward_core::names::{AccountId, AssetName, ClusterName, ConsumerName, ServerName, StreamName};
-use leeward_core::operation::Sighting;
+use leeward_core::operation::ReadResult;
 use leeward_core::snapshot::{AccountView, ClientKind, Gap, RaftGroup};
 use leeward_engine::ports::{Act, Observe};
 use leeward_lab::nats::{
     AccountSpec, Auth, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
 };
-use leeward_nats::{AccountClient, Standing, SystemObserver, TenantObserver};
+use leeward_nats::{AccountClient, ObserverRights, SystemObserver, TenantObserver};
 use serde_json::json;
 
 use crate::support::{
@@ -68,7 +68,7 @@ fn named(view: &AccountView, group: &RaftGroup) -> (Option<ServerName>, Vec<(Ser
 /// Compares a view with what INFO says of each asset.
 async fn agrees(view: &AccountView, client: &AccountClient) -> anyhow::Result<()> {
     for asset in assets(view) {
-        let Sighting::Seen(reading) = client.read(&asset).await? else {
+        let ReadResult::Seen(reading) = client.read(&asset).await? else {
             anyhow::bail!("{asset} is not seen");
         };
         let (leader, mut peers) = named(view, view.group(&asset).unwrap());
@@ -236,7 +236,7 @@ async fn a_complete_view_of_a_supercluster_agrees_with_info_and_with_the_tenants
         status.round_trips.contains_key(&east_to_west)
     })
     .await;
-    assert_eq!(status.standing, Standing::System);
+    assert_eq!(status.rights, ObserverRights::System);
     assert_eq!((status.servers_expected, status.servers_answered), (6, 6));
     assert!(
         status.round_trips[&east_to_west] >= Duration::from_millis(15),
@@ -444,12 +444,12 @@ async fn credentials_of_another_account_are_told_apart() {
     let credentials = system.credentials("APP", "app").unwrap();
     let observer = SystemObserver::start(crate::support::config(&system, "us-east", credentials), INTERVAL);
     let status = until(&mut observer.status(), |status| {
-        status.standing != Standing::Unknown
+        status.rights != ObserverRights::Unknown
     })
     .await;
     assert_eq!(
-        status.standing,
-        Standing::NotSystem {
+        status.rights,
+        ObserverRights::NotSystem {
             account: Some("APP".into())
         }
     );

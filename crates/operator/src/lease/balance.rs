@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a member sees.
 #[derive(Clone, Debug)]
-pub struct Scene<'a> {
+pub struct BalanceView<'a> {
     /// Who looks.
     pub me: &'a str,
     /// All members that live, with how many shards each has.
@@ -18,26 +18,26 @@ pub struct Scene<'a> {
     /// What nobody has.
     pub free: &'a BTreeSet<usize>,
     /// What nobody has taken for so long that it is better in anybody's hands.
-    pub forsaken: &'a BTreeSet<usize>,
+    pub orphaned: &'a BTreeSet<usize>,
 }
 
 /// What it does next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decision {
+pub struct Rebalance {
     /// To be taken.
     pub take: BTreeSet<usize>,
     /// To be given up.
     pub give_up: Option<usize>,
 }
 
-impl Scene<'_> {
+impl BalanceView<'_> {
     /// What to do next; nothing by one who is no member.
-    pub fn decide(&self) -> Decision {
+    pub fn decide(&self) -> Rebalance {
         if !self.members.contains_key(self.me) {
-            return Decision::default();
+            return Rebalance::default();
         }
-        Decision {
-            take: &self.assigned() | self.forsaken,
+        Rebalance {
+            take: &self.assigned() | self.orphaned,
             give_up: self.surplus(),
         }
     }
@@ -102,14 +102,14 @@ mod tests {
             self.members.iter().map(count).collect()
         }
 
-        fn decide(&self, me: &str) -> Decision {
+        fn decide(&self, me: &str) -> Rebalance {
             let nothing = BTreeSet::new();
-            Scene {
+            BalanceView {
                 me,
                 members: &self.counts(),
                 mine: self.members.get(me).unwrap_or(&nothing),
                 free: &self.free(),
-                forsaken: &nothing,
+                orphaned: &nothing,
             }
             .decide()
         }
@@ -120,7 +120,7 @@ mod tests {
             let (mut changed, mut given) = (false, 0);
             for (member, mine) in &mut self.members {
                 let decision = seen.decide(member);
-                changed |= decision != Decision::default();
+                changed |= decision != Rebalance::default();
                 mine.extend(decision.take);
                 if let Some(shard) = decision.give_up {
                     assert!(mine.remove(&shard), "{member} gives up what it has");
@@ -190,7 +190,7 @@ mod tests {
     fn what_is_balanced_stays_as_it_is() {
         let mut world = World::new(4, 2);
         world.settle();
-        assert_eq!(world.decide("m00"), Decision::default());
+        assert_eq!(world.decide("m00"), Rebalance::default());
         let mut world = World::new(1, 1);
         world.settle();
         world.members.insert("a".into(), BTreeSet::new());
@@ -200,22 +200,22 @@ mod tests {
     #[test]
     fn who_is_no_member_takes_nothing_and_anybody_takes_what_is_forsaken() {
         let world = World::new(4, 2);
-        assert_eq!(world.decide("stranger"), Decision::default());
+        assert_eq!(world.decide("stranger"), Rebalance::default());
         let members = [("a".to_owned(), 0), ("b".to_owned(), 2)].into();
         let (mine, free) = ([0, 1].into(), [2].into());
-        let scene = |forsaken: &BTreeSet<usize>| {
-            Scene {
+        let scene = |orphaned: &BTreeSet<usize>| {
+            BalanceView {
                 me: "b",
                 members: &members,
                 mine: &mine,
                 free: &free,
-                forsaken,
+                orphaned,
             }
             .decide()
         };
         assert_eq!(
             scene(&BTreeSet::new()),
-            Decision::default(),
+            Rebalance::default(),
             "it is for the other"
         );
         assert_eq!(scene(&free).take, free);

@@ -3,7 +3,7 @@
 //! With one shard there is one lease, and its holder is the one member that acts. With more each shard has a lease, and
 //! as many replicas as there are shards may be members: a lease each, that says with how many shards the member counts.
 
-use super::record::Record;
+use super::record::LeaseRecord;
 use crate::key::Key;
 
 /// FNV-1a, whose result is the same in every build and on every machine.
@@ -12,12 +12,12 @@ const PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// The leases of an operator with a number of shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct ShardLayout {
     base: String,
     shards: usize,
 }
 
-impl Layout {
+impl ShardLayout {
     /// The leases whose names begin with `base`, for this many shards; none counts as one.
     pub fn new(base: &str, shards: usize) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl Layout {
     }
 
     /// Whether the holder of this lease takes part with another number of shards, or may do so for all that it says.
-    pub fn is_rivals(&self, name: &str, record: &Record) -> bool {
+    pub fn is_conflicting(&self, name: &str, record: &LeaseRecord) -> bool {
         if name == self.base {
             return self.is_sharded();
         }
@@ -104,18 +104,18 @@ mod tests {
 
     #[test]
     fn the_shard_of_a_system_is_the_same_in_every_release() {
-        let shards = |layout: &Layout| {
+        let shards = |layout: &ShardLayout| {
             [("nats", "prod"), ("nats", "stage"), ("team-a", "prod"), ("", "")]
                 .map(|(namespace, name)| layout.shard_of(&Key::new(namespace, name)))
         };
-        assert_eq!(shards(&Layout::new("leeward", 1)), [0, 0, 0, 0]);
-        assert_eq!(shards(&Layout::new("leeward", 4)), [3, 0, 2, 2]);
-        assert_eq!(shards(&Layout::new("leeward", 64)), [43, 0, 50, 62]);
+        assert_eq!(shards(&ShardLayout::new("leeward", 1)), [0, 0, 0, 0]);
+        assert_eq!(shards(&ShardLayout::new("leeward", 4)), [3, 0, 2, 2]);
+        assert_eq!(shards(&ShardLayout::new("leeward", 64)), [43, 0, 50, 62]);
     }
 
     #[test]
     fn systems_are_spread_over_all_shards() {
-        let layout = Layout::new("leeward", 16);
+        let layout = ShardLayout::new("leeward", 16);
         let mut counts = [0_usize; 16];
         for number in 0..1600 {
             counts[layout.shard_of(&Key::new("nats", format!("system-{number}")))] += 1;
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn no_two_leases_of_a_layout_have_one_name_and_each_is_known_as_its_own() {
         for shards in [1, 2, 64] {
-            let layout = Layout::new("leeward", shards);
+            let layout = ShardLayout::new("leeward", shards);
             let names: BTreeSet<String> = (0..shards)
                 .map(|shard| layout.shard_lease(shard))
                 .chain(layout.member_leases())
@@ -135,25 +135,33 @@ mod tests {
             assert_eq!(names.len(), expected, "{names:?}");
             assert!(names.iter().all(|name| layout.has(name)), "{names:?}");
         }
-        let layout = Layout::new("leeward", 2);
+        let layout = ShardLayout::new("leeward", 2);
         assert!(!layout.has("leeward-2") && !layout.has("other") && !layout.has("leewards"));
     }
 
     #[test]
     fn whoever_counts_with_another_number_or_does_not_say_is_a_rival() {
-        let silent = Record::default();
-        let four = Record::default().counting(4);
+        let silent = LeaseRecord::default();
+        let four = LeaseRecord::default().counting(4);
         for (shards, single, member, mute) in [
             (1, false, true, true),
             (4, true, false, true),
             (8, true, true, true),
         ] {
-            let layout = Layout::new("leeward", shards);
-            assert_eq!(layout.is_rivals("leeward", &silent), single, "{shards}");
-            assert_eq!(layout.is_rivals("leeward-member-3", &four), member, "{shards}");
-            assert_eq!(layout.is_rivals("leeward-member-3", &silent), mute, "{shards}");
+            let layout = ShardLayout::new("leeward", shards);
+            assert_eq!(layout.is_conflicting("leeward", &silent), single, "{shards}");
+            assert_eq!(
+                layout.is_conflicting("leeward-member-3", &four),
+                member,
+                "{shards}"
+            );
+            assert_eq!(
+                layout.is_conflicting("leeward-member-3", &silent),
+                mute,
+                "{shards}"
+            );
             for other in ["leeward-shard-0", "leeward-member-", "leeward-member-x", "else"] {
-                assert!(!layout.is_rivals(other, &silent), "{other}");
+                assert!(!layout.is_conflicting(other, &silent), "{other}");
             }
         }
     }

@@ -11,31 +11,36 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::board::{Board, Editions, Rival, Seat};
-use super::hold::{Contender, Hold};
-use super::judge::Sighting;
-use super::layout::Layout;
+use super::layout::ShardLayout;
+use super::leadership::LeaderHandle;
+use super::lease_handle::{LeaseCandidate, LeaseHandle};
+use super::lease_table::{ConflictingReplica, LeaseTable, MemberSlot, ResourceVersions};
+use super::observed_lease::ObservedLease;
 use super::store::LeaseError;
-use super::tenure::Grip;
 use crate::gauges::LeaseGauges;
 
 /// This process's part.
 pub struct Member {
-    hold: Hold,
-    board: Board,
+    hold: LeaseHandle,
+    board: LeaseTable,
     /// The rivals' leases when nobody was seen; none of them acted while these are the same.
-    cleared: Option<Editions>,
-    rival: Option<Rival>,
+    cleared: Option<ResourceVersions>,
+    conflict: Option<ConflictingReplica>,
     /// Two took their leases at once: this one waits a little longer than the other, by chance.
     pause: Duration,
 }
 
 impl Member {
     /// Takes no part yet.
-    pub fn new(contender: Contender, layout: &Layout, grip: Grip, gauges: LeaseGauges) -> Self {
-        let board = Board::new(layout.clone(), &contender.me, contender.timing);
-        let seen = Sighting::new(None, Instant::now());
-        let mut hold = Hold::new(contender, layout.member_group(), seen, grip, gauges);
+    pub fn new(
+        candidate: LeaseCandidate,
+        layout: &ShardLayout,
+        handle: LeaderHandle,
+        gauges: LeaseGauges,
+    ) -> Self {
+        let board = LeaseTable::new(layout.clone(), &candidate.me, candidate.timing);
+        let seen = ObservedLease::new(None, Instant::now());
+        let mut hold = LeaseHandle::new(candidate, layout.member_group(), seen, handle, gauges);
         if layout.is_sharded() {
             hold = hold.counting(layout.shards());
         }
@@ -43,14 +48,14 @@ impl Member {
             hold,
             board,
             cleared: None,
-            rival: None,
+            conflict: None,
             pause: Duration::ZERO,
         }
     }
 
     /// Takes part whenever it can until `leave`; then gives its lease up.
     pub async fn keep(mut self, leave: CancellationToken) {
-        let identity = &self.hold.contender().me;
+        let identity = &self.hold.candidate().me;
         info!(lease = self.hold.name(), %identity, "this replica waits for the lease");
         let mut next = Instant::now();
         loop {
@@ -70,65 +75,65 @@ impl Member {
 
     async fn attempt(&mut self) -> Result<(), LeaseError> {
         let has_seat = self.hold.is_known() && self.cleared.is_some();
-        if !has_seat && !self.find_seat().await? {
+        if !has_seat && !self.find_slot().await? {
             return Ok(());
         }
         let Some(sent) = self.hold.claim().await? else {
             return Ok(());
         };
-        let until = sent + self.hold.contender().timing.deadline;
+        let until = sent + self.hold.candidate().timing.deadline;
         if self.hold.stands() {
             self.hold.extend(until, false);
             return Ok(());
         }
-        if let Some(rival) = self.look().await? {
-            self.tell(rival);
+        if let Some(conflict) = self.look().await? {
+            self.tell(conflict);
             self.hold.release().await;
             self.cleared = None;
-            self.pause = self.hold.contender().timing.look * fastrand::u32(0..6);
+            self.pause = self.hold.candidate().timing.look * fastrand::u32(0..6);
             return Ok(());
         }
-        let editions = self.board.editions();
-        let anew = self.cleared.as_ref() != Some(&editions);
-        self.cleared = Some(editions);
+        let resource_versions = self.board.resource_versions();
+        let anew = self.cleared.as_ref() != Some(&resource_versions);
+        self.cleared = Some(resource_versions);
         self.hold.extend(until, anew);
         Ok(())
     }
 
     /// Looks for a lease to take or to renew; whether there is one.
-    async fn find_seat(&mut self) -> Result<bool, LeaseError> {
-        let rival = self.look().await?;
+    async fn find_slot(&mut self) -> Result<bool, LeaseError> {
+        let conflict = self.look().await?;
         if !self.hold.stands()
-            && let Some(rival) = rival
+            && let Some(conflict) = conflict
         {
-            self.tell(rival);
+            self.tell(conflict);
             return Ok(false);
         }
-        self.rival = None;
-        match self.board.seat(Instant::now()) {
-            Seat::Open(name, seen) => {
-                self.hold.aim(name, *seen);
+        self.conflict = None;
+        match self.board.slot(Instant::now()) {
+            MemberSlot::Open(name, seen) => {
+                self.hold.successor(name, *seen);
                 Ok(true)
             }
-            Seat::Taken { by } => {
+            MemberSlot::Taken { by } => {
                 self.hold.give_way(by);
                 Ok(false)
             }
         }
     }
 
-    async fn look(&mut self) -> Result<Option<Rival>, LeaseError> {
-        let read = self.hold.contender().store.list().await?;
+    async fn look(&mut self) -> Result<Option<ConflictingReplica>, LeaseError> {
+        let read = self.hold.candidate().store.list().await?;
         let now = Instant::now();
         self.board.update(read, now);
-        Ok(self.board.rival(now))
+        Ok(self.board.conflict(now))
     }
 
-    fn tell(&mut self, rival: Rival) {
-        if self.rival.as_ref() != Some(&rival) {
-            let Rival { lease, holder } = &rival;
+    fn tell(&mut self, conflict: ConflictingReplica) {
+        if self.conflict.as_ref() != Some(&conflict) {
+            let ConflictingReplica { lease, holder } = &conflict;
             warn!(%lease, %holder, "replicas with another number of shards run: this one waits until none of them lives");
         }
-        self.rival = Some(rival);
+        self.conflict = Some(conflict);
     }
 }

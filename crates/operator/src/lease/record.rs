@@ -16,7 +16,7 @@ const SHARDS: &str = "leeward.dev/shards";
 
 /// A Lease as it was read, or as it shall be.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Record {
+pub struct LeaseRecord {
     /// Who holds it; nobody once it was given up.
     pub holder: Option<String>,
     /// For how long a renewal is good, as the holder says.
@@ -27,7 +27,7 @@ pub struct Record {
     object: Object,
 }
 
-impl Record {
+impl LeaseRecord {
     /// What an object says.
     pub fn of(object: Object) -> Self {
         let spec = object.spec.clone().unwrap_or_default();
@@ -115,21 +115,21 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn spec(record: &Record) -> LeaseSpec {
+    fn spec(record: &LeaseRecord) -> LeaseSpec {
         record.object(&Key::new("ns", "leeward")).spec.unwrap()
     }
 
     #[test]
     fn transitions_count_changes_of_the_holder_and_renewals_keep_the_time_of_taking() {
-        let first = Record::held("a", LONG, None, at(10));
+        let first = LeaseRecord::held("a", LONG, None, at(10));
         assert_eq!(spec(&first).lease_transitions, Some(0));
-        let renewed = Record::held("a", LONG, Some(&first), at(12));
+        let renewed = LeaseRecord::held("a", LONG, Some(&first), at(12));
         assert_eq!(spec(&renewed).lease_transitions, Some(0));
         assert_eq!(spec(&renewed).acquire_time, Some(MicroTime(at(10))));
         assert_eq!(spec(&renewed).renew_time, Some(MicroTime(at(12))));
-        let vacant = Record::vacant(&renewed, at(14));
+        let vacant = LeaseRecord::vacant(&renewed, at(14));
         assert_eq!(vacant.holder, None);
-        let second = Record::held("b", LONG, Some(&vacant), at(15));
+        let second = LeaseRecord::held("b", LONG, Some(&vacant), at(15));
         assert_eq!(spec(&second).lease_transitions, Some(1));
         assert_eq!(spec(&second).acquire_time, Some(MicroTime(at(15))));
         assert_eq!(second.duration, Some(LONG));
@@ -137,11 +137,11 @@ mod tests {
 
     #[test]
     fn the_number_of_shards_stays_on_a_lease_whoever_holds_it() {
-        let first = Record::held("a", LONG, None, at(1));
+        let first = LeaseRecord::held("a", LONG, None, at(1));
         assert_eq!(first.shards(), None);
         let first = first.counting(4);
-        assert_eq!(Record::vacant(&first, at(2)).shards(), Some(4));
-        let second = Record::held("b", LONG, Some(&first), at(3));
+        assert_eq!(LeaseRecord::vacant(&first, at(2)).shards(), Some(4));
+        let second = LeaseRecord::held("b", LONG, Some(&first), at(3));
         assert_eq!(second.shards(), Some(4));
         assert_eq!(second.counting(8).shards(), Some(8));
     }
@@ -151,8 +151,8 @@ mod tests {
         let mut object = Object::default();
         object.metadata.resource_version = Some("7".into());
         object.metadata.labels = Some([("team".to_owned(), "edge".to_owned())].into());
-        let below = Record::of(object);
-        let written = Record::held("a", LONG, Some(&below), at(1)).object(&Key::new("ns", "leeward"));
+        let below = LeaseRecord::of(object);
+        let written = LeaseRecord::held("a", LONG, Some(&below), at(1)).object(&Key::new("ns", "leeward"));
         assert_eq!(written.metadata.resource_version.as_deref(), Some("7"));
         assert_eq!(written.metadata.labels.unwrap()["team"], "edge");
         assert_eq!(written.metadata.name.as_deref(), Some("leeward"));

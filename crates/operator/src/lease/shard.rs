@@ -3,21 +3,21 @@
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::hold::Hold;
+use super::leadership::{LeaderHandle, Leadership, LeaseEpoch};
+use super::lease_handle::LeaseHandle;
 use super::store::LeaseError;
-use super::tenure::{Grip, Tenure, Term};
 
 /// A shard to be held.
 pub struct Shard {
-    hold: Hold,
-    member: Tenure,
+    hold: LeaseHandle,
+    member: Leadership,
     /// The member's term in which the shard was last renewed.
-    within: Option<Term>,
+    within: Option<LeaseEpoch>,
 }
 
 impl Shard {
     /// The shard of this lease, for as long as the process is a member.
-    pub fn new(hold: Hold, member: Tenure) -> Self {
+    pub fn new(hold: LeaseHandle, member: Leadership) -> Self {
         Self {
             hold,
             member,
@@ -26,7 +26,7 @@ impl Shard {
     }
 
     /// Holds it until `leave`, and then gives it up, or until another one has it.
-    pub async fn keep(mut self, leave: CancellationToken) -> Grip {
+    pub async fn keep(mut self, leave: CancellationToken) -> LeaderHandle {
         let mut next = Instant::now();
         loop {
             tokio::select! {
@@ -41,7 +41,7 @@ impl Shard {
                 () = self.member.changed() => next = Instant::now(),
             }
         }
-        self.hold.into_grip()
+        self.hold.into_handle()
     }
 
     /// One attempt; returns when the next one is due, unless another one has the shard.
@@ -57,7 +57,7 @@ impl Shard {
 
     async fn attempt(&mut self) -> Result<bool, LeaseError> {
         // Without the member's lease nobody may know that this process is here.
-        let Some(within) = self.member.term() else {
+        let Some(within) = self.member.lease_epoch() else {
             self.hold.lose();
             return Ok(true);
         };
@@ -67,10 +67,10 @@ impl Shard {
         let Some(sent) = self.hold.claim().await? else {
             return Ok(false);
         };
-        if self.member.term() == Some(within)
-            && let Some(end) = self.member.falls_at()
+        if self.member.lease_epoch() == Some(within)
+            && let Some(end) = self.member.expires_at()
         {
-            let until = sent + self.hold.contender().timing.deadline;
+            let until = sent + self.hold.candidate().timing.deadline;
             let anew = self.within.replace(within) != Some(within);
             self.hold.extend(until.min(end), anew);
         }

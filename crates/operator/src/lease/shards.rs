@@ -8,50 +8,55 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::balance::Scene;
-use super::board::Board;
-use super::hold::{Contender, Hold};
-use super::judge::Sighting;
-use super::layout::Layout;
+use super::balance::BalanceView;
+use super::layout::ShardLayout;
+use super::leadership::{LeaderHandle, Leadership};
+use super::lease_handle::{LeaseCandidate, LeaseHandle};
+use super::lease_table::LeaseTable;
+use super::log_throttle::LogThrottle;
+use super::observed_lease::ObservedLease;
 use super::shard::Shard;
-use super::tenure::{Grip, Tenure};
-use super::trouble::Trouble;
 use crate::error::chain;
 use crate::gauges::LeaseGauges;
 
 /// Before a shard is given up, what was done in it may be written for this long.
-const FAREWELL: Duration = Duration::from_millis(1500);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// A shard's lease, held or not.
 pub struct ShardLease {
     /// What acts and words of the shard hang on.
-    pub tenure: Tenure,
+    pub leadership: Leadership,
     /// The other side of that, while the shard is not held.
-    pub grip: Option<Grip>,
+    pub handle: Option<LeaderHandle>,
     /// Its numbers.
     pub gauges: LeaseGauges,
 }
 
 /// All shards, as one member sees them.
 pub struct Shards {
-    contender: Contender,
-    layout: Layout,
-    member: Tenure,
-    board: Board,
+    candidate: LeaseCandidate,
+    layout: ShardLayout,
+    member: Leadership,
+    board: LeaseTable,
     leases: Vec<ShardLease>,
     held: BTreeMap<usize, CancellationToken>,
-    keepers: JoinSet<(usize, Grip)>,
+    keepers: JoinSet<(usize, LeaderHandle)>,
     /// Since when nobody has them.
     free: BTreeMap<usize, Instant>,
-    trouble: Trouble,
+    trouble: LogThrottle,
 }
 
 impl Shards {
     /// None is held yet; there is a lease for each shard.
-    pub fn new(contender: Contender, layout: Layout, member: Tenure, leases: Vec<ShardLease>) -> Self {
-        let board = Board::new(layout.clone(), &contender.me, contender.timing);
+    pub fn new(
+        candidate: LeaseCandidate,
+        layout: ShardLayout,
+        member: Leadership,
+        leases: Vec<ShardLease>,
+    ) -> Self {
+        let board = LeaseTable::new(layout.clone(), &candidate.me, candidate.timing);
         Self {
-            contender,
+            candidate,
             layout,
             member,
             board,
@@ -59,7 +64,7 @@ impl Shards {
             held: BTreeMap::new(),
             keepers: JoinSet::new(),
             free: BTreeMap::new(),
-            trouble: Trouble::default(),
+            trouble: LogThrottle::default(),
         }
     }
 
@@ -72,7 +77,7 @@ impl Shards {
                 Some(ended) = self.keepers.join_next() => if !self.reclaim(ended) { break },
                 () = sleep_until(next) => {
                     self.step().await;
-                    next = Instant::now() + self.contender.timing.look;
+                    next = Instant::now() + self.candidate.timing.look;
                 }
             }
         }
@@ -83,7 +88,7 @@ impl Shards {
     }
 
     async fn step(&mut self) {
-        match self.contender.store.list().await {
+        match self.candidate.store.list().await {
             Ok(read) => {
                 if self.trouble.end() {
                     info!("the shards' leases can be read again");
@@ -99,7 +104,7 @@ impl Shards {
             }
         }
         // Others are watched all the time, so that a member that is new knows who is gone.
-        if self.member.term().is_some() {
+        if self.member.lease_epoch().is_some() {
             self.act(Instant::now()).await;
         }
     }
@@ -107,23 +112,27 @@ impl Shards {
     async fn act(&mut self, now: Instant) {
         let mine: BTreeSet<usize> = self.held.keys().copied().collect();
         let mut open = self.board.open_shards(now);
-        open.retain(|shard, _| self.leases.get(*shard).is_some_and(|lease| lease.grip.is_some()));
+        open.retain(|shard, _| {
+            self.leases
+                .get(*shard)
+                .is_some_and(|lease| lease.handle.is_some())
+        });
         self.free.retain(|shard, _| open.contains_key(shard));
-        let mut forsaken = BTreeSet::new();
+        let mut orphaned = BTreeSet::new();
         for shard in open.keys() {
             let since = *self.free.entry(*shard).or_insert(now);
-            if now.saturating_duration_since(since) >= self.contender.timing.duration {
-                forsaken.insert(*shard);
+            if now.saturating_duration_since(since) >= self.candidate.timing.duration {
+                orphaned.insert(*shard);
             }
         }
         let mut members = self.board.members(now);
-        members.insert(self.contender.me.clone(), mine.len());
-        let decision = Scene {
-            me: &self.contender.me,
+        members.insert(self.candidate.me.clone(), mine.len());
+        let decision = BalanceView {
+            me: &self.candidate.me,
             members: &members,
             mine: &mine,
             free: &open.keys().copied().collect(),
-            forsaken: &forsaken,
+            orphaned: &orphaned,
         }
         .decide();
         for shard in decision.take {
@@ -136,13 +145,13 @@ impl Shards {
         }
     }
 
-    fn take(&mut self, shard: usize, seen: Sighting) {
+    fn take(&mut self, shard: usize, seen: ObservedLease) {
         let Some(lease) = self.leases.get_mut(shard) else {
             return;
         };
-        let Some(grip) = lease.grip.take() else { return };
+        let Some(handle) = lease.handle.take() else { return };
         let name = self.layout.shard_lease(shard);
-        let hold = Hold::new(self.contender.clone(), name, seen, grip, lease.gauges.clone());
+        let hold = LeaseHandle::new(self.candidate.clone(), name, seen, handle, lease.gauges.clone());
         let keeper = Shard::new(hold, self.member.clone());
         let leave = CancellationToken::new();
         self.held.insert(shard, leave.clone());
@@ -156,26 +165,26 @@ impl Shards {
             return;
         };
         info!(shard, "another member has fewer shards: this one is left to it");
-        lease.tenure.end_acts();
-        if timeout(FAREWELL, lease.tenure.silence()).await.is_err() {
+        lease.leadership.end_acts();
+        if timeout(FLUSH_TIMEOUT, lease.leadership.drain()).await.is_err() {
             info!(shard, "not everything was written in time");
         }
         leave.cancel();
     }
 
     /// Takes back what hangs on a shard that is not held any more; whether that was all.
-    fn reclaim(&mut self, ended: Result<(usize, Grip), JoinError>) -> bool {
+    fn reclaim(&mut self, ended: Result<(usize, LeaderHandle), JoinError>) -> bool {
         match ended {
-            Ok((shard, grip)) => {
+            Ok((shard, handle)) => {
                 self.held.remove(&shard);
                 if let Some(lease) = self.leases.get_mut(shard) {
-                    lease.grip = Some(grip);
+                    lease.handle = Some(handle);
                 }
                 true
             }
             Err(error) => {
                 error!(error = %chain(&error), "the keeper of a shard failed");
-                self.leases.iter().for_each(|lease| lease.tenure.close());
+                self.leases.iter().for_each(|lease| lease.leadership.close());
                 false
             }
         }

@@ -7,7 +7,7 @@ use k8s_openapi::api::coordination::v1::Lease as Object;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 
-use super::record::Record;
+use super::record::LeaseRecord;
 use crate::cluster::FIELD_MANAGER;
 use crate::key::Key;
 
@@ -67,13 +67,13 @@ impl LeaseError {
 
 /// The Leases of one namespace.
 #[derive(Clone)]
-pub struct Store {
+pub struct LeaseStore {
     api: Api<Object>,
     namespace: String,
     limit: Duration,
 }
 
-impl Store {
+impl LeaseStore {
     /// The Leases of this namespace; no call takes longer than `limit`.
     pub fn new(client: Client, namespace: &str, limit: Duration) -> Self {
         Self {
@@ -89,16 +89,16 @@ impl Store {
     }
 
     /// All as they are now, by their names: what was written before is seen.
-    pub async fn list(&self) -> Result<BTreeMap<String, Record>, LeaseError> {
+    pub async fn list(&self) -> Result<BTreeMap<String, LeaseRecord>, LeaseError> {
         let what = format!("leases in {}", self.namespace);
         let params = ListParams::default();
         let list = self.limited("list", what, self.api.list(&params)).await?;
-        let named = |object: Object| Some((object.metadata.name.clone()?, Record::of(object)));
+        let named = |object: Object| Some((object.metadata.name.clone()?, LeaseRecord::of(object)));
         Ok(list.items.into_iter().filter_map(named).collect())
     }
 
     /// Writes over the edition that the record was made from, or makes a new one; returns what is stored.
-    pub async fn write(&self, name: &str, record: &Record) -> Result<Record, LeaseError> {
+    pub async fn write(&self, name: &str, record: &LeaseRecord) -> Result<LeaseRecord, LeaseError> {
         let key = self.key(name);
         let object = record.object(&key);
         let what = format!("Lease {key}");
@@ -113,7 +113,7 @@ impl Store {
             self.limited("create", what, self.api.create(&params, &object))
                 .await
         };
-        stored.map(Record::of)
+        stored.map(LeaseRecord::of)
     }
 
     async fn limited<T>(

@@ -41,7 +41,7 @@ enum Weather {
 #[derive(Default)]
 struct Api {
     stored: Mutex<BTreeMap<String, Object>>,
-    editions: Mutex<u64>,
+    resource_versions: Mutex<u64>,
     weather: Mutex<BTreeMap<String, Weather>>,
 }
 
@@ -123,9 +123,9 @@ impl Api {
     }
 
     fn edition(&self, mut object: Object) -> Object {
-        let mut editions = self.editions.lock().unwrap();
-        *editions += 1;
-        object.metadata.resource_version = Some(editions.to_string());
+        let mut resource_versions = self.resource_versions.lock().unwrap();
+        *resource_versions += 1;
+        object.metadata.resource_version = Some(resource_versions.to_string());
         object
     }
 }
@@ -143,7 +143,7 @@ fn failure(code: StatusCode) -> Response<Body> {
 }
 
 struct Replica {
-    tenures: Tenures,
+    leaderships: Leaderships,
     leave: CancellationToken,
     task: tokio::task::JoinHandle<()>,
     metrics: Arc<Metrics>,
@@ -169,23 +169,23 @@ impl Replica {
         let metrics = Arc::new(Metrics::new());
         let gauges = Gauges::register(&metrics);
         let client = Client::new(service, "ops");
-        let (contest, tenures) = Contest::new(client, &config, Some(name), &gauges);
+        let (election, leaderships) = LeaderElection::new(client, &config, Some(name), &gauges);
         let leave = CancellationToken::new();
-        let task = tokio::spawn(contest.hold(leave.clone()));
+        let task = tokio::spawn(election.hold(leave.clone()));
         Self {
-            tenures,
+            leaderships,
             leave,
             task,
             metrics,
         }
     }
 
-    fn tenure(&self) -> &Tenure {
-        &self.tenures.each()[0]
+    fn leadership(&self) -> &Leadership {
+        &self.leaderships.each()[0]
     }
 
     fn acts(&self) -> bool {
-        self.tenure().acts().stands()
+        self.leadership().acts().stands()
     }
 
     /// As a SIGTERM would.
@@ -197,7 +197,7 @@ impl Replica {
     /// As a kill would.
     fn crash(self) {
         self.task.abort();
-        self.tenures.close();
+        self.leaderships.close();
     }
 
     async fn await_acting(&self) {
@@ -238,7 +238,7 @@ async fn a_lease_that_is_given_up_is_taken_long_before_it_would_have_expired() {
     let second = Replica::start(&api, "second");
     sleep(Duration::from_secs(1)).await;
     first.end().await;
-    assert!(!first.tenure().acts().stands());
+    assert!(!first.leadership().acts().stands());
     sleep(Duration::from_millis(300)).await;
     assert!(second.acts(), "{:?}", api.holder());
     assert_eq!(api.transitions(), Some(1));
@@ -265,10 +265,13 @@ async fn p8_a_holder_that_is_cut_off_stops_before_the_other_may_begin_and_comes_
     first.await_acting().await;
     let mut second = Replica::start(&api, "second");
     sleep(Duration::from_secs(1)).await;
-    let before = first.tenure().term();
+    let before = first.leadership().lease_epoch();
     api.set("first", Weather::Silent);
     sleep(DURATION * 2 / 3).await;
-    assert!(!first.acts() && first.tenure().term().is_none(), "nobody told it");
+    assert!(
+        !first.acts() && first.leadership().lease_epoch().is_none(),
+        "nobody told it"
+    );
     assert!(!second.acts(), "in between nobody acts");
     second.await_acting().await;
     api.set("first", Weather::Fine);
@@ -276,7 +279,11 @@ async fn p8_a_holder_that_is_cut_off_stops_before_the_other_may_begin_and_comes_
     assert!(!first.acts() && second.acts());
     second.end().await;
     first.await_acting().await;
-    assert_ne!(first.tenure().term(), before, "another one held it in between");
+    assert_ne!(
+        first.leadership().lease_epoch(),
+        before,
+        "another one held it in between"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,14 +291,14 @@ async fn without_the_api_nobody_acts_and_with_it_the_same_term_goes_on() {
     let api = Arc::new(Api::default());
     let first = Replica::start(&api, "first");
     first.await_acting().await;
-    let before = first.tenure().term();
+    let before = first.leadership().lease_epoch();
     api.set("first", Weather::Broken);
     sleep(DURATION * 3).await;
     assert!(!first.acts() && first.says("lease_held{lease=\"leeward\"} 0"));
     assert!(first.says("lease_errors_total{lease=\"leeward\",reason=\"failed\"}"));
     api.set("first", Weather::Fine);
     first.await_acting().await;
-    assert_eq!(first.tenure().term(), before);
+    assert_eq!(first.leadership().lease_epoch(), before);
     assert_eq!(api.transitions(), Some(0));
 }
 
@@ -300,7 +307,7 @@ async fn p10_a_term_is_a_new_one_although_the_answer_to_its_first_write_was_lost
     let api = Arc::new(Api::default());
     let first = Replica::start(&api, "first");
     first.await_acting().await;
-    let before = first.tenure().term();
+    let before = first.leadership().lease_epoch();
     api.set("first", Weather::Silent);
     let mut second = Replica::start(&api, "second");
     second.await_acting().await;
@@ -312,7 +319,11 @@ async fn p10_a_term_is_a_new_one_although_the_answer_to_its_first_write_was_lost
     assert!(!first.acts());
     api.set("first", Weather::Fine);
     first.await_acting().await;
-    assert_ne!(first.tenure().term(), before, "another one held it in between");
+    assert_ne!(
+        first.leadership().lease_epoch(),
+        before,
+        "another one held it in between"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -152,12 +152,12 @@ impl Claims {
         let Some(own) = claims.get(key) else {
             return Vec::new();
         };
-        let mut rivals: Vec<(&Key, &Claim)> = claims
+        let mut conflicts: Vec<(&Key, &Claim)> = claims
             .iter()
             .filter(|(_, claim)| claim.concerns(own) && claim.rank <= own.rank)
             .collect();
-        rivals.sort_by(|(_, one), (_, other)| one.rank.cmp(&other.rank));
-        rivals
+        conflicts.sort_by(|(_, one), (_, other)| one.rank.cmp(&other.rank));
+        conflicts
             .into_iter()
             .map(|(key, claim)| (key.clone(), Arc::clone(&claim.policy)))
             .collect()

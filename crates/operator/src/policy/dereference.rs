@@ -13,9 +13,9 @@ use crate::systems::SystemHandle;
 
 /// What was found.
 #[derive(Debug)]
-pub struct Facts {
+pub struct References {
     /// The system.
-    pub system: (Key, SystemFact),
+    pub system: (Key, SystemResolution),
     /// Labels of the policy's namespace, if the system asks for them.
     pub labels: Option<Result<Labels, ClusterError>>,
     /// The Secret that the policy names, in its own namespace.
@@ -24,7 +24,7 @@ pub struct Facts {
 
 /// What is known of the system.
 #[derive(Debug)]
-pub enum SystemFact {
+pub enum SystemResolution {
     /// Its namespace is not watched.
     NotWatched,
     /// It does not exist.
@@ -38,44 +38,48 @@ pub enum SystemFact {
 }
 
 /// Gathers everything.
-pub async fn dereference(shared: &Shared, policy: &PlacementPolicy) -> Facts {
+pub async fn dereference(shared: &Shared, policy: &PlacementPolicy) -> References {
     let fact = system_fact(shared, &system_of(policy));
     gather(&shared.cluster, policy, fact).await
 }
 
 /// Gathers everything around a system that was looked for.
-pub async fn gather(cluster: &Cluster, policy: &PlacementPolicy, fact: SystemFact) -> Facts {
+pub async fn gather(cluster: &Cluster, policy: &PlacementPolicy, fact: SystemResolution) -> References {
     let own = Key::of(policy);
     let secret = Key::new(own.namespace.as_str(), policy.spec.credentials_ref.name.as_str());
-    Facts {
+    References {
         labels: labels(cluster, &fact, &own).await,
         system: (system_of(policy), fact),
         secret: (secret.clone(), cluster.secret(&secret).await),
     }
 }
 
-fn system_fact(shared: &Shared, key: &Key) -> SystemFact {
+fn system_fact(shared: &Shared, key: &Key) -> SystemResolution {
     match shared.systems.find(key) {
-        Lookup::NotWatched => SystemFact::NotWatched,
-        Lookup::Missing => SystemFact::Missing,
-        Lookup::NotYet => SystemFact::Starting,
-        Lookup::Found(object) if object.0.is_err() => SystemFact::Unreadable,
+        Lookup::NotWatched => SystemResolution::NotWatched,
+        Lookup::Missing => SystemResolution::Missing,
+        Lookup::NotYet => SystemResolution::Starting,
+        Lookup::Found(object) if object.0.is_err() => SystemResolution::Unreadable,
         Lookup::Found(_) => shared
             .handles
             .get(key)
-            .map_or(SystemFact::Starting, SystemFact::Known),
+            .map_or(SystemResolution::Starting, SystemResolution::Known),
     }
 }
 
-async fn labels(cluster: &Cluster, fact: &SystemFact, own: &Key) -> Option<Result<Labels, ClusterError>> {
+async fn labels(
+    cluster: &Cluster,
+    fact: &SystemResolution,
+    own: &Key,
+) -> Option<Result<Labels, ClusterError>> {
     match fact {
-        SystemFact::Known(handle) if needs_labels(&handle.allowed) => {
+        SystemResolution::Known(handle) if needs_labels(&handle.allowed) => {
             Some(cluster.namespace_labels(&own.namespace).await)
         }
-        SystemFact::Known(_)
-        | SystemFact::NotWatched
-        | SystemFact::Missing
-        | SystemFact::Unreadable
-        | SystemFact::Starting => None,
+        SystemResolution::Known(_)
+        | SystemResolution::NotWatched
+        | SystemResolution::Missing
+        | SystemResolution::Unreadable
+        | SystemResolution::Starting => None,
     }
 }

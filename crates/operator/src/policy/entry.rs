@@ -5,24 +5,24 @@ use std::time::Instant;
 
 use leeward_api::PlacementPolicy;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
-use leeward_engine::standing::Standing;
+use leeward_engine::policy_state::PolicyState;
 use leeward_engine::supervise;
 
-use super::link::Link;
-use super::run::Drive;
+use super::link::AccountLink;
+use super::run::PolicyRun;
 use crate::key::Key;
-use crate::lease::{Term, Voice};
+use crate::lease::{LeaseEpoch, PendingWrite};
 use crate::shared::system_of;
 use crate::systems::SystemHandle;
 
 /// The pauses of a loop that breaks off.
 #[derive(Debug, Default)]
-pub struct Rest {
+pub struct RestartBackoff {
     failures: u32,
     until: Option<Instant>,
 }
 
-impl Rest {
+impl RestartBackoff {
     /// One that recovers is not told apart from one that does not: pauses are short, and defects are few.
     fn begin(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
@@ -37,15 +37,15 @@ impl Rest {
 
 /// One policy at work.
 #[derive(Debug)]
-pub struct Entry {
+pub struct RunningPolicy {
     /// The uid of the object: one that was made anew is another.
     pub uid: String,
     /// The system that it refers to.
     pub of: Key,
     /// Its connection.
-    pub link: Option<Link>,
+    pub link: Option<AccountLink>,
     /// Its runner.
-    pub drive: Option<Drive>,
+    pub run: Option<PolicyRun>,
     /// Its system, as it was last seen.
     pub system: Option<Arc<SystemHandle>>,
     /// Its account, as it was last seen.
@@ -53,18 +53,18 @@ pub struct Entry {
     /// The policy that has precedence, as it was last told.
     pub outranked_by: Option<Key>,
     /// The term in which the object was read anew: the status is the newest there is, as long as it lasts.
-    pub term: Option<Term>,
+    pub lease_epoch: Option<LeaseEpoch>,
     /// Kept while something was or is done that is not written yet.
-    pub voice: Option<Voice>,
+    pub pending: Option<PendingWrite>,
     /// When the loop may begin anew that broke off.
-    pub rest: Rest,
+    pub rest: RestartBackoff,
     /// The newest status.
     pub status: PlacementPolicyStatus,
     /// The status that is stored.
     pub written: PlacementPolicyStatus,
 }
 
-impl Entry {
+impl RunningPolicy {
     /// Nothing runs yet; what the status says of the past is taken over.
     pub fn new(policy: &PlacementPolicy) -> Self {
         let status = policy.status.clone().unwrap_or_default();
@@ -72,29 +72,29 @@ impl Entry {
             uid: policy.metadata.uid.clone().unwrap_or_default(),
             of: system_of(policy),
             link: None,
-            drive: None,
+            run: None,
             system: None,
             account: None,
             outranked_by: None,
-            term: None,
-            voice: None,
-            rest: Rest::default(),
+            lease_epoch: None,
+            pending: None,
+            rest: RestartBackoff::default(),
             written: status.clone(),
             status,
         }
     }
 
     /// Takes over what the object says of the past at the beginning of a term.
-    pub fn enter(&mut self, term: Term, policy: &PlacementPolicy) {
+    pub fn enter(&mut self, lease_epoch: LeaseEpoch, policy: &PlacementPolicy) {
         self.status = policy.status.clone().unwrap_or_default();
         self.written.clone_from(&self.status);
         self.outranked_by = None;
-        self.term = Some(term);
+        self.lease_epoch = Some(lease_epoch);
     }
 
     /// Where the policy stands.
-    pub fn standing(&self) -> Option<Arc<Standing>> {
-        self.drive.as_ref().and_then(Drive::standing)
+    pub fn policy_state(&self) -> Option<Arc<PolicyState>> {
+        self.run.as_ref().and_then(PolicyRun::policy_state)
     }
 
     /// The system that the connection goes to.
@@ -103,9 +103,9 @@ impl Entry {
     }
 
     /// Where the policy stood is in its status now.
-    pub fn recorded(&self, standing: Option<&Standing>) {
-        if let (Some(drive), Some(standing)) = (&self.drive, standing) {
-            drive.recorded(standing.sequence);
+    pub fn recorded(&self, policy_state: Option<&PolicyState>) {
+        if let (Some(run), Some(policy_state)) = (&self.run, policy_state) {
+            run.recorded(policy_state.sequence);
         }
     }
 
@@ -115,7 +115,7 @@ impl Entry {
     }
 
     /// Keeps what was done, for the status and for the next runner.
-    pub fn remember(&mut self, last: Option<&Standing>) {
+    pub fn remember(&mut self, last: Option<&PolicyState>) {
         if let Some(last) = last {
             self.status.recent_actions.clone_from(&last.recent_actions);
             self.status.operations.clone_from(&last.operations);

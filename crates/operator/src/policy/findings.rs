@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason};
-use leeward_engine::condition::Verdict;
+use leeward_engine::condition::ReasonMessage;
 
 use super::SOON;
-use super::dereference::{Facts, SystemFact};
+use super::dereference::{References, SystemResolution};
 use super::validate::{Refs, Unresolved};
 
 /// What a reconcile found out, as its status tells it.
 #[derive(Debug)]
 pub struct Findings {
     /// Whether the policy may be used.
-    pub accepted: Verdict<AcceptedReason>,
+    pub accepted: ReasonMessage<AcceptedReason>,
     /// Whether what it refers to was found.
-    pub resolved: Verdict<ResolvedRefsReason>,
+    pub resolved: ReasonMessage<ResolvedRefsReason>,
     /// Why nothing is seen, as long as nothing was evaluated.
-    pub blind: Verdict<ObservedReason>,
+    pub blind: ReasonMessage<ObservedReason>,
     /// How often to look again.
     pub interval: Duration,
     /// It is not known yet whether another policy has precedence.
@@ -30,31 +30,34 @@ impl Findings {
         match unresolved {
             Unresolved::Refs(verdict) => {
                 let text = "the account is not observed while ResolvedRefs is False";
-                self.blind = Verdict::new(ObservedReason::Disconnected, text);
+                self.blind = ReasonMessage::new(ObservedReason::Disconnected, text);
                 self.resolved = verdict;
             }
             Unresolved::System(verdict) => self.blind = verdict,
             Unresolved::Unknown(message) => {
-                self.blind = Verdict::new(ObservedReason::WarmingUp, message);
+                self.blind = ReasonMessage::new(ObservedReason::WarmingUp, message);
             }
         }
     }
 }
 
 /// What the facts say, before anything is asked of NATS.
-pub fn findings(facts: &Facts, refs: &Result<Refs, Unresolved>) -> Findings {
+pub fn findings(facts: &References, refs: &Result<Refs, Unresolved>) -> Findings {
     let interval = match &facts.system.1 {
-        SystemFact::Known(handle) => handle.interval,
-        SystemFact::NotWatched | SystemFact::Missing | SystemFact::Unreadable | SystemFact::Starting => SOON,
+        SystemResolution::Known(handle) => handle.interval,
+        SystemResolution::NotWatched
+        | SystemResolution::Missing
+        | SystemResolution::Unreadable
+        | SystemResolution::Starting => SOON,
     };
     let (system, secret) = (&facts.system.0, &facts.secret.0);
     let mut findings = Findings {
-        accepted: Verdict::new(AcceptedReason::Accepted, "the policy is valid"),
-        resolved: Verdict::new(
+        accepted: ReasonMessage::new(AcceptedReason::Accepted, "the policy is valid"),
+        resolved: ReasonMessage::new(
             ResolvedRefsReason::ResolvedRefs,
             format!("NatsSystem {system} and Secret {secret} were found"),
         ),
-        blind: Verdict::new(ObservedReason::WarmingUp, "the first look is under way"),
+        blind: ReasonMessage::new(ObservedReason::WarmingUp, "the first look is under way"),
         interval,
         undecided: false,
     };

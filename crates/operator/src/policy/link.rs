@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use leeward_api::policy_status::Account;
 use leeward_api::vocabulary::{ObservedReason, ResolvedRefsReason};
 use leeward_core::snapshot::AccountView;
-use leeward_engine::condition::Verdict;
+use leeward_engine::condition::ReasonMessage;
 use leeward_engine::ports::Observe;
 use leeward_nats::{
     AccountClient, AccountInfo, AccountProblem, CertificateProblem, ConnectProblem, ConnectionState,
@@ -15,17 +15,17 @@ use leeward_nats::{
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::validate::{Identity, Refs, Unresolved};
+use super::validate::{ConnectionIdentity, Refs, Unresolved};
 use crate::key::Key;
-use crate::pokes::{Pokes, poke_on};
+use crate::reconcile_queue::{ReconcileQueue, poke_on};
 
 /// A server that has not told the account in this time may not be asked.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(15);
 
 /// A connection with everything that hangs on it.
-pub struct Link {
+pub struct AccountLink {
     /// What it depends on.
-    pub identity: Identity,
+    pub identity: ConnectionIdentity,
     /// Acts in the account.
     pub client: Arc<AccountClient>,
     /// Sees the account.
@@ -40,7 +40,7 @@ pub struct Link {
     _watchers: JoinSet<()>,
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for AccountLink {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Link")
@@ -49,9 +49,9 @@ impl std::fmt::Debug for Link {
     }
 }
 
-impl Link {
+impl AccountLink {
     /// Starts to connect; changes of its state poke the policy.
-    pub fn open(refs: &Refs, key: &Key, pokes: &Pokes) -> Self {
+    pub fn open(refs: &Refs, key: &Key, reconcile_queue: &ReconcileQueue) -> Self {
         let (config, domain) = (refs.connect.clone(), refs.identity.domain.as_deref());
         let client = match &refs.route.observer {
             Some(observer) => AccountClient::connect_witnessed(config, domain, observer.witness()),
@@ -63,9 +63,13 @@ impl Link {
         };
         let mut watchers = JoinSet::new();
         let (state, account) = (client.state(), client.account());
-        watchers.spawn(poke_on(client.state(), key.clone(), pokes.clone()));
-        watchers.spawn(poke_on(client.account(), key.clone(), pokes.clone()));
-        watchers.spawn(poke_on(client.account_problem(), key.clone(), pokes.clone()));
+        watchers.spawn(poke_on(client.state(), key.clone(), reconcile_queue.clone()));
+        watchers.spawn(poke_on(client.account(), key.clone(), reconcile_queue.clone()));
+        watchers.spawn(poke_on(
+            client.account_problem(),
+            key.clone(),
+            reconcile_queue.clone(),
+        ));
         Self {
             identity: refs.identity.clone(),
             client,
@@ -145,23 +149,23 @@ fn unknown(problem: Option<AccountProblem>) -> Unresolved {
                 "the server does not tell which account the user belongs to, because the user may not use {subject}: allow \
                  it to publish $SYS.REQ.USER.INFO and to subscribe to its inbox"
             );
-            Verdict::new(ResolvedRefsReason::PermissionDenied, text)
+            ReasonMessage::new(ResolvedRefsReason::PermissionDenied, text)
         }
         Some(
             AccountProblem::Unconfirmed { message }
             | AccountProblem::OtherDomain { message }
             | AccountProblem::Unseen { message },
-        ) => Verdict::new(ResolvedRefsReason::AccountUnconfirmed, message),
+        ) => ReasonMessage::new(ResolvedRefsReason::AccountUnconfirmed, message),
         None => {
             let text =
                 "the server does not tell in time which account the user belongs to; it is asked again";
-            Verdict::new(ResolvedRefsReason::AccountUnconfirmed, text)
+            ReasonMessage::new(ResolvedRefsReason::AccountUnconfirmed, text)
         }
     })
 }
 
 fn unseen(reason: ObservedReason, text: String) -> Unresolved {
-    Unresolved::System(Verdict::new(reason, text))
+    Unresolved::System(ReasonMessage::new(reason, text))
 }
 
 fn refused(problem: ConnectProblem, message: &str) -> Unresolved {
@@ -170,7 +174,7 @@ fn refused(problem: ConnectProblem, message: &str) -> Unresolved {
             let text = format!(
                 "NATS refused the credentials ({message}): correct the Secret that credentialsRef names"
             );
-            Unresolved::Refs(Verdict::new(ResolvedRefsReason::InvalidCredentials, text))
+            Unresolved::Refs(ReasonMessage::new(ResolvedRefsReason::InvalidCredentials, text))
         }
         ConnectProblem::InvalidTls | ConnectProblem::InvalidServers => {
             unseen(ObservedReason::Disconnected, disconnected(message))

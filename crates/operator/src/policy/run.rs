@@ -13,25 +13,25 @@ use leeward_core::history::History;
 use leeward_core::names::AccountId;
 use leeward_core::policy::Policy;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
-use leeward_engine::occurrence::Occurrence;
-use leeward_engine::permit::{Fence, Withheld};
+use leeward_engine::permit::{Deadline, Inhibited};
+use leeward_engine::policy_event::PolicyEvent;
+use leeward_engine::policy_state::PolicyState;
 use leeward_engine::ports::SystemClock;
-use leeward_engine::runner::{Input, Runner, Setup, unfinished_moves};
-use leeward_engine::standing::Standing;
+use leeward_engine::runner::{Runner, RunnerInput, Setup, unfinished_moves};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::fenced::Fenced;
-use super::link::Link;
-use crate::events::{Events, Told};
+use super::leader_only::LeaderOnly;
+use super::link::AccountLink;
+use crate::events::{EventNote, EventSink};
 use crate::key::Key;
-use crate::lease::Tenure;
-use crate::pokes::{Pokes, poke_on};
+use crate::lease::Leadership;
+use crate::reconcile_queue::{ReconcileQueue, poke_on};
 use crate::systems::SystemHandle;
 
 /// What a runner is told.
 #[derive(Clone, Debug)]
-pub struct Orders {
+pub struct RunInput {
     /// The specification that the policy was resolved from.
     pub spec: PlacementPolicySpec,
     /// The policy.
@@ -39,37 +39,37 @@ pub struct Orders {
     /// Its generation.
     pub generation: i64,
     /// What withholds the right to act.
-    pub withheld: BTreeSet<Withheld>,
+    pub inhibited: BTreeSet<Inhibited>,
     /// Streams that NACK owns.
     pub managed: Arc<Managed>,
     /// How old a view may be.
     pub stale_after: Duration,
 }
 
-impl Orders {
+impl RunInput {
     fn same(&self, other: &Self) -> bool {
         let Self {
             spec,
             policy: _,
             generation,
-            withheld,
+            inhibited,
             managed,
             stale_after,
         } = self;
         *generation == other.generation
-            && *withheld == other.withheld
+            && *inhibited == other.inhibited
             && *stale_after == other.stale_after
             && *managed == other.managed
             && *spec == other.spec
     }
 
-    fn input(&self) -> Input {
-        Input {
+    fn input(&self) -> RunnerInput {
+        RunnerInput {
             policy: Arc::clone(&self.policy),
             generation: self.generation,
             stale_after: self.stale_after,
             managed: Arc::clone(&self.managed),
-            withheld: self.withheld.clone(),
+            inhibited: self.inhibited.clone(),
             approved: None,
         }
     }
@@ -77,13 +77,13 @@ impl Orders {
 
 /// A runner at work.
 #[derive(Debug)]
-pub struct Drive {
+pub struct PolicyRun {
     /// The account that it works in.
     pub account: AccountId,
     runner: Runner,
-    orders: Orders,
-    standing: watch::Receiver<Option<Arc<Standing>>>,
-    acts: Fence,
+    run_input: RunInput,
+    policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
+    acts: Deadline,
     tasks: JoinSet<()>,
 }
 
@@ -101,17 +101,17 @@ pub struct Start<'a> {
     /// Its system.
     pub system: &'a SystemHandle,
     /// Its connection.
-    pub link: &'a Link,
+    pub link: &'a AccountLink,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Wakes its reconcile.
-    pub pokes: &'a Pokes,
+    pub reconcile_queue: &'a ReconcileQueue,
     /// Where its events go.
-    pub events: Events,
+    pub events: EventSink,
     /// The right to act.
-    pub acts: Fence,
+    pub acts: Deadline,
     /// The right to tell of it.
-    pub tenure: Tenure,
+    pub leadership: Leadership,
 }
 
 /// Names a policy in logs and metrics.
@@ -122,16 +122,16 @@ pub fn labels(key: &Key) -> PolicyLabels {
     }
 }
 
-impl Drive {
+impl PolicyRun {
     /// Starts a runner.
-    pub fn start(start: Start<'_>, orders: Orders) -> Self {
+    pub fn start(start: Start<'_>, run_input: RunInput) -> Self {
         let past = start.past;
         // What was done in another account says nothing of this one.
         let same_account = past
             .account
             .as_ref()
             .is_some_and(|account| account.id == start.account.as_str());
-        let token = orders.spec.reset_token.as_deref();
+        let token = run_input.spec.reset_token.as_deref();
         let nothing = PlacementPolicyStatus::default();
         let past = if same_account { past } else { &nothing };
         let acts = start.acts;
@@ -139,7 +139,7 @@ impl Drive {
             labels: labels(start.key),
             account: start.account.clone(),
             observe: Arc::clone(&start.link.observe),
-            act: Arc::new(Fenced::new(Arc::clone(&start.link.client), acts.clone())),
+            act: Arc::new(LeaderOnly::new(Arc::clone(&start.link.client), acts.clone())),
             clock: SystemClock,
             limits: Arc::clone(&start.system.limits),
             metrics: start.metrics,
@@ -149,16 +149,20 @@ impl Drive {
             unfinished_moves: unfinished_moves(past),
             records: true,
         };
-        let (runner, occurrences) = Runner::start(setup, orders.input());
-        let standing = runner.standing();
+        let (runner, policy_events) = Runner::start(setup, run_input.input());
+        let policy_state = runner.policy_state();
         let mut tasks = JoinSet::new();
-        tasks.spawn(poke_on(runner.standing(), start.key.clone(), start.pokes.clone()));
-        tasks.spawn(tell(occurrences, start.object, start.events, start.tenure));
+        tasks.spawn(poke_on(
+            runner.policy_state(),
+            start.key.clone(),
+            start.reconcile_queue.clone(),
+        ));
+        tasks.spawn(tell(policy_events, start.object, start.events, start.leadership));
         Self {
             account: start.account,
             runner,
-            orders,
-            standing,
+            run_input,
+            policy_state,
             acts,
             tasks,
         }
@@ -166,7 +170,7 @@ impl Drive {
 
     /// Whether its loop ended although nobody asked for that, which nothing but a defect does.
     pub fn broke_off(&self) -> bool {
-        self.standing.has_changed().is_err()
+        self.policy_state.has_changed().is_err()
     }
 
     /// Whether the lease lets it act.
@@ -175,23 +179,23 @@ impl Drive {
     }
 
     /// Gives new orders where they differ.
-    pub fn direct(&mut self, orders: Orders) {
-        if !self.orders.same(&orders) {
-            self.runner.update(orders.input());
-            self.orders = orders;
+    pub fn direct(&mut self, run_input: RunInput) {
+        if !self.run_input.same(&run_input) {
+            self.runner.update(run_input.input());
+            self.run_input = run_input;
         }
     }
 
     /// Takes the right to act away at once, without waiting for anything else that new orders need.
-    pub fn withhold(&mut self, reasons: BTreeSet<Withheld>) {
-        let mut orders = self.orders.clone();
-        orders.withheld.extend(reasons);
-        self.direct(orders);
+    pub fn withhold(&mut self, reasons: BTreeSet<Inhibited>) {
+        let mut run_input = self.run_input.clone();
+        run_input.inhibited.extend(reasons);
+        self.direct(run_input);
     }
 
     /// Whether a specification asks for another connection than this runner's.
     pub fn is_for_other_references(&self, spec: &PlacementPolicySpec) -> bool {
-        let own = &self.orders.spec;
+        let own = &self.run_input.spec;
         own.system_ref != spec.system_ref
             || own.credentials_ref != spec.credentials_ref
             || own.jet_stream_domain != spec.jet_stream_domain
@@ -204,17 +208,17 @@ impl Drive {
     }
 
     /// Where the policy stands; `None` before the first round.
-    pub fn standing(&self) -> Option<Arc<Standing>> {
-        self.standing.borrow().clone()
+    pub fn policy_state(&self) -> Option<Arc<PolicyState>> {
+        self.policy_state.borrow().clone()
     }
 
     /// Acts no more from now on, and ends; returns where the policy stood at the end.
-    pub async fn end(self) -> Option<Arc<Standing>> {
+    pub async fn end(self) -> Option<Arc<PolicyState>> {
         let Self {
             account: _,
             runner,
-            orders: _,
-            standing,
+            run_input: _,
+            policy_state,
             acts: _,
             mut tasks,
         } = self;
@@ -222,20 +226,20 @@ impl Drive {
         // They end with the runner, once they have passed on what it said last.
         let rest = async { while tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_millis(500), rest).await;
-        standing.borrow().clone()
+        policy_state.borrow().clone()
     }
 }
 
 /// Hands occurrences on as events, if this replica is the one that speaks; never waits for them to be written.
 async fn tell(
-    mut occurrences: mpsc::Receiver<Occurrence>,
+    mut policy_events: mpsc::Receiver<PolicyEvent>,
     object: ObjectReference,
-    events: Events,
-    tenure: Tenure,
+    events: EventSink,
+    leadership: Leadership,
 ) {
-    while let Some(occurrence) = occurrences.recv().await {
-        if let Some(told) = Told::of(&occurrence)
-            && tenure.term().is_some()
+    while let Some(policy_event) = policy_events.recv().await {
+        if let Some(told) = EventNote::of(&policy_event)
+            && leadership.lease_epoch().is_some()
         {
             events.tell(&object, told);
         }

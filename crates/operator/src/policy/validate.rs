@@ -6,11 +6,11 @@ use leeward_api::PlacementPolicy;
 use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason};
 use leeward_core::policy::Policy;
 use leeward_core::resolve::{InvalidPolicy, resolve};
-use leeward_engine::condition::Verdict;
+use leeward_engine::condition::ReasonMessage;
 use leeward_nats::{ConnectConfig, Credentials, CredentialsError};
 
 use super::allowed::why_refused;
-use super::dereference::{Facts, SystemFact};
+use super::dereference::{References, SystemResolution};
 use crate::cluster::{ClusterError, SecretData};
 use crate::error::chain;
 use crate::key::Key;
@@ -26,12 +26,12 @@ pub struct Refs {
     /// How to connect as the account's user.
     pub connect: ConnectConfig,
     /// What the connection depends on.
-    pub identity: Identity,
+    pub identity: ConnectionIdentity,
 }
 
 /// What a connection depends on: another one is made when any of it changes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct ConnectionIdentity {
     /// The system.
     pub system: Key,
     /// The edition of its servers, certificates and observer.
@@ -46,7 +46,7 @@ pub struct Identity {
     pub inbox_prefix: Option<String>,
 }
 
-impl std::fmt::Debug for Identity {
+impl std::fmt::Debug for ConnectionIdentity {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Without the Secret.
         formatter
@@ -61,15 +61,15 @@ impl std::fmt::Debug for Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
     /// A reference is wrong.
-    Refs(Verdict<ResolvedRefsReason>),
+    Refs(ReasonMessage<ResolvedRefsReason>),
     /// The references are right, but the system cannot be used.
-    System(Verdict<ObservedReason>),
+    System(ReasonMessage<ObservedReason>),
     /// The Kubernetes API did not say; what runs goes on with what was known.
     Unknown(String),
 }
 
 /// The rules in the policy itself.
-pub fn accept(policy: &PlacementPolicy) -> Result<Arc<Policy>, Verdict<AcceptedReason>> {
+pub fn accept(policy: &PlacementPolicy) -> Result<Arc<Policy>, ReasonMessage<AcceptedReason>> {
     resolve(&policy.spec).map(Arc::new).map_err(|error| {
         let reason = match &error {
             InvalidPolicy::TimeZone { .. } => AcceptedReason::InvalidTimeZone,
@@ -77,26 +77,26 @@ pub fn accept(policy: &PlacementPolicy) -> Result<Arc<Policy>, Verdict<AcceptedR
             | InvalidPolicy::MaxBytes { .. }
             | InvalidPolicy::Limit { .. } => AcceptedReason::Invalid,
         };
-        Verdict::new(reason, error.to_string())
+        ReasonMessage::new(reason, error.to_string())
     })
 }
 
 /// The references of a policy.
-pub fn judge(policy: &PlacementPolicy, facts: &Facts) -> Result<Refs, Unresolved> {
+pub fn judge(policy: &PlacementPolicy, facts: &References) -> Result<Refs, Unresolved> {
     let (key, fact) = &facts.system;
     let system = known(key, fact)?;
     permitted(policy, key, system, facts)?;
     let (credentials, secret) = credentials(policy, facts)?;
     let route = system.route.clone().map_err(|verdict| {
         let text = format!("NatsSystem {key} has no connection: {}", verdict.message);
-        Unresolved::System(Verdict::new(ObservedReason::Disconnected, text))
+        Unresolved::System(ReasonMessage::new(ObservedReason::Disconnected, text))
     })?;
     let connect = ConnectConfig {
         credentials: Some(credentials),
         inbox_prefix: policy.spec.inbox_prefix.clone(),
         ..route.connect.for_another_user()
     };
-    let identity = Identity {
+    let identity = ConnectionIdentity {
         system: key.clone(),
         epoch: route.epoch,
         secret,
@@ -113,27 +113,30 @@ pub fn judge(policy: &PlacementPolicy, facts: &Facts) -> Result<Refs, Unresolved
 }
 
 fn refuse<T>(reason: ResolvedRefsReason, message: String) -> Result<T, Unresolved> {
-    Err(Unresolved::Refs(Verdict::new(reason, message)))
+    Err(Unresolved::Refs(ReasonMessage::new(reason, message)))
 }
 
-fn known<'a>(key: &Key, fact: &'a SystemFact) -> Result<&'a Arc<SystemHandle>, Unresolved> {
+fn known<'a>(key: &Key, fact: &'a SystemResolution) -> Result<&'a Arc<SystemHandle>, Unresolved> {
     let missing = |text: String| refuse(ResolvedRefsReason::SystemNotFound, text);
     match fact {
-        SystemFact::Known(handle) => Ok(handle),
-        SystemFact::NotWatched => missing(format!(
+        SystemResolution::Known(handle) => Ok(handle),
+        SystemResolution::NotWatched => missing(format!(
             "NatsSystem {key} is in a namespace that this operator does not watch: correct systemRef, or add \
              --watch-namespace {}",
             key.namespace
         )),
-        SystemFact::Missing => missing(format!(
+        SystemResolution::Missing => missing(format!(
             "NatsSystem {key} does not exist: create it, or correct systemRef"
         )),
-        SystemFact::Unreadable => missing(format!(
+        SystemResolution::Unreadable => missing(format!(
             "NatsSystem {key} cannot be read: correct it; the operator's log says what is wrong"
         )),
-        SystemFact::Starting => {
+        SystemResolution::Starting => {
             let text = format!("NatsSystem {key} is being looked at for the first time");
-            Err(Unresolved::System(Verdict::new(ObservedReason::WarmingUp, text)))
+            Err(Unresolved::System(ReasonMessage::new(
+                ObservedReason::WarmingUp,
+                text,
+            )))
         }
     }
 }
@@ -142,7 +145,7 @@ fn permitted(
     policy: &PlacementPolicy,
     key: &Key,
     system: &SystemHandle,
-    facts: &Facts,
+    facts: &References,
 ) -> Result<(), Unresolved> {
     let labels = match &facts.labels {
         None => None,
@@ -171,7 +174,7 @@ fn permitted(
 
 fn credentials(
     policy: &PlacementPolicy,
-    facts: &Facts,
+    facts: &References,
 ) -> Result<(Credentials, Arc<SecretData>), Unresolved> {
     let (key, found) = &facts.secret;
     let data = match found {
@@ -243,7 +246,7 @@ mod tests {
             allowed: AllowedNamespaces::default(),
             interval: Duration::from_secs(30),
             suspended: false,
-            term: None,
+            lease_epoch: None,
             limits: SystemLimits::new(1, 1),
             route: Ok(Route {
                 epoch: 1,
@@ -260,8 +263,11 @@ mod tests {
         }))
         .unwrap();
         let secret = SecretData::from([("token".to_owned(), b"i-have-no-nats-user".to_vec())]);
-        let facts = Facts {
-            system: (Key::new("shop", "prod"), SystemFact::Known(Arc::new(handle))),
+        let facts = References {
+            system: (
+                Key::new("shop", "prod"),
+                SystemResolution::Known(Arc::new(handle)),
+            ),
             labels: None,
             secret: (Key::new("shop", "junk"), Ok(Arc::new(secret))),
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use leeward_api::NatsSystemSpec;
 use leeward_api::system::{CaRef, CertificateRef};
 use leeward_api::vocabulary::ConnectedReason;
-use leeward_engine::condition::Verdict;
+use leeward_engine::condition::ReasonMessage;
 
 use super::not_found;
 use crate::cluster::{Cluster, ClusterError, SecretData};
@@ -16,13 +16,13 @@ use crate::policy::secret_problem;
 
 /// What an observer connects with: another one is started when any of it changes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Materials {
+pub struct ObserverInput {
     /// The URLs.
     pub servers: Vec<String>,
     /// How often everything is observed.
     pub interval: Duration,
     /// TLS, if it is configured.
-    pub tls: Option<TlsMaterials>,
+    pub tls: Option<TlsSecretData>,
     /// The user of the system account, with the key of its credentials file; `None` in tenant mode.
     pub credentials: Option<(Key, Arc<SecretData>, Option<String>)>,
     /// The first part of its inbox subjects.
@@ -31,7 +31,7 @@ pub struct Materials {
 
 /// Certificates and keys.
 #[derive(Clone, PartialEq, Eq)]
-pub struct TlsMaterials {
+pub struct TlsSecretData {
     /// Authorities, in PEM.
     pub authority: Option<Vec<u8>>,
     /// The certificate and its key, in PEM.
@@ -42,9 +42,9 @@ pub struct TlsMaterials {
 
 /// Why something could not be gathered.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum GatherError {
     /// It is not there.
-    Definite(Verdict<ConnectedReason>),
+    Definite(ReasonMessage<ConnectedReason>),
     /// The Kubernetes API did not say.
     Unknown(String),
 }
@@ -54,8 +54,8 @@ pub async fn dereference(
     cluster: &Cluster,
     system: &Key,
     spec: &NatsSystemSpec,
-) -> Result<Materials, Trouble> {
-    let mut materials = Materials {
+) -> Result<ObserverInput, GatherError> {
+    let mut materials = ObserverInput {
         servers: spec.servers.clone(),
         interval: spec.observe_interval.into(),
         tls: None,
@@ -63,7 +63,7 @@ pub async fn dereference(
         inbox_prefix: spec.inbox_prefix.clone(),
     };
     if let Some(tls) = &spec.tls {
-        materials.tls = Some(TlsMaterials {
+        materials.tls = Some(TlsSecretData {
             authority: authority(cluster, system, tls.ca_ref.as_ref()).await?,
             certificate: certificate(cluster, system, tls.client_certificate_ref.as_ref()).await?,
             handshake_first: tls.handshake_first,
@@ -80,7 +80,7 @@ async fn authority(
     cluster: &Cluster,
     system: &Key,
     reference: Option<&CaRef>,
-) -> Result<Option<Vec<u8>>, Trouble> {
+) -> Result<Option<Vec<u8>>, GatherError> {
     let Some(reference) = reference else {
         return Ok(None);
     };
@@ -92,7 +92,7 @@ async fn certificate(
     cluster: &Cluster,
     system: &Key,
     reference: Option<&CertificateRef>,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, Trouble> {
+) -> Result<Option<(Vec<u8>, Vec<u8>)>, GatherError> {
     let Some(reference) = reference else {
         return Ok(None);
     };
@@ -103,22 +103,25 @@ async fn certificate(
     Ok(Some((certificate, private)))
 }
 
-async fn secret(cluster: &Cluster, system: &Key, name: &str) -> Result<(Key, Arc<SecretData>), Trouble> {
+async fn secret(cluster: &Cluster, system: &Key, name: &str) -> Result<(Key, Arc<SecretData>), GatherError> {
     let key = Key::new(system.namespace.as_str(), name);
     match cluster.secret(&key).await {
         Ok(data) => Ok((key, data)),
         Err(error @ ClusterError::Foreign { .. }) => {
             let reason = ConnectedReason::InvalidCredentials;
-            Err(Trouble::Definite(Verdict::new(reason, secret_problem(&error))))
+            Err(GatherError::Definite(ReasonMessage::new(
+                reason,
+                secret_problem(&error),
+            )))
         }
-        Err(error) if error.is_definite() => Err(Trouble::Definite(not_found(secret_problem(&error)))),
-        Err(error) => Err(Trouble::Unknown(chain(&error))),
+        Err(error) if error.is_definite() => Err(GatherError::Definite(not_found(secret_problem(&error)))),
+        Err(error) => Err(GatherError::Unknown(chain(&error))),
     }
 }
 
-fn value(key: &Key, data: &SecretData, name: &str, field: &str) -> Result<Vec<u8>, Trouble> {
+fn value(key: &Key, data: &SecretData, name: &str, field: &str) -> Result<Vec<u8>, GatherError> {
     data.get(name).cloned().ok_or_else(|| {
         let text = format!("Secret {key} has no key {name}, which {field} needs: add it, or correct {field}");
-        Trouble::Definite(not_found(text))
+        GatherError::Definite(not_found(text))
     })
 }

@@ -6,27 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use leeward_api::NatsSystem;
 use leeward_api::system_status::NatsSystemStatus;
 use leeward_api::vocabulary::ConnectedReason;
-use leeward_engine::condition::Verdict;
+use leeward_engine::condition::ReasonMessage;
 use leeward_engine::limits::SystemLimits;
 use leeward_nats::{ConnectConfig, SystemObserver, SystemStatus};
 use tokio::task::JoinSet;
 use tracing::info;
 
-use super::dereference::Materials;
+use super::dereference::ObserverInput;
 use crate::key::Key;
-use crate::lease::Term;
-use crate::pokes::{Pokes, poke_on};
+use crate::lease::LeaseEpoch;
+use crate::reconcile_queue::{ReconcileQueue, poke_on};
 use crate::systems::Route;
 
 /// Counts routes over all systems, so that no two are taken for one.
 static EPOCHS: AtomicU64 = AtomicU64::new(1);
 
 /// One system at work.
-pub struct Entry {
+pub struct RunningSystem {
     /// The uid of the object: one that was made anew is another.
     pub uid: String,
     /// How to reach the system, or why that is not known.
-    pub route: Result<Route, Verdict<ConnectedReason>>,
+    pub route: Result<Route, ReasonMessage<ConnectedReason>>,
     /// Limits over all policies; they outlive observers.
     pub limits: Arc<SystemLimits>,
     /// The newest status.
@@ -34,13 +34,13 @@ pub struct Entry {
     /// The status that is stored.
     pub written: NatsSystemStatus,
     /// The term in which the object was read anew.
-    pub term: Option<Term>,
+    pub lease_epoch: Option<LeaseEpoch>,
     limited: Option<(usize, usize)>,
-    materials: Option<Materials>,
+    materials: Option<ObserverInput>,
     watchers: JoinSet<()>,
 }
 
-impl std::fmt::Debug for Entry {
+impl std::fmt::Debug for RunningSystem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Entry")
@@ -49,20 +49,20 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-impl Entry {
+impl RunningSystem {
     /// Nothing runs yet.
     pub fn new(system: &NatsSystem) -> Self {
         let status = system.status.clone().unwrap_or_default();
         Self {
             uid: system.metadata.uid.clone().unwrap_or_default(),
-            route: Err(Verdict::new(
+            route: Err(ReasonMessage::new(
                 ConnectedReason::Connecting,
                 "the first connection is being made",
             )),
             limits: SystemLimits::new(0, 0),
             written: status.clone(),
             status,
-            term: None,
+            lease_epoch: None,
             limited: None,
             materials: None,
             watchers: JoinSet::new(),
@@ -70,19 +70,25 @@ impl Entry {
     }
 
     /// Takes over what the object says at the beginning of a term.
-    pub fn enter(&mut self, term: Term, system: &NatsSystem) {
+    pub fn enter(&mut self, lease_epoch: LeaseEpoch, system: &NatsSystem) {
         self.status = system.status.clone().unwrap_or_default();
         self.written.clone_from(&self.status);
-        self.term = Some(term);
+        self.lease_epoch = Some(lease_epoch);
     }
 
     /// Whether the observer that runs was started with these.
-    pub fn uses(&self, materials: &Materials) -> bool {
+    pub fn uses(&self, materials: &ObserverInput) -> bool {
         self.route.is_ok() && self.materials.as_ref() == Some(materials)
     }
 
     /// Starts an observer in place of the one that runs.
-    pub async fn start(&mut self, materials: Materials, config: ConnectConfig, key: &Key, pokes: &Pokes) {
+    pub async fn start(
+        &mut self,
+        materials: ObserverInput,
+        config: ConnectConfig,
+        key: &Key,
+        reconcile_queue: &ReconcileQueue,
+    ) {
         self.end_observer().await;
         info!(system = %key, servers = ?config.servers, "system starts");
         let public = config.for_another_user();
@@ -92,7 +98,7 @@ impl Entry {
             .then(|| SystemObserver::start(config, materials.interval));
         if let Some(observer) = &observer {
             self.watchers
-                .spawn(poke_on(observer.status(), key.clone(), pokes.clone()));
+                .spawn(poke_on(observer.status(), key.clone(), reconcile_queue.clone()));
         }
         self.route = Ok(Route {
             epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
@@ -103,7 +109,7 @@ impl Entry {
     }
 
     /// Stops the observer, for a reason.
-    pub async fn stop(&mut self, why: Verdict<ConnectedReason>) {
+    pub async fn stop(&mut self, why: ReasonMessage<ConnectedReason>) {
         self.end_observer().await;
         self.materials = None;
         self.route = Err(why);
@@ -112,7 +118,7 @@ impl Entry {
     /// The Kubernetes API did not answer: what runs goes on.
     pub fn wait(&mut self, message: String) {
         if self.route.is_err() {
-            self.route = Err(Verdict::new(ConnectedReason::Connecting, message));
+            self.route = Err(ReasonMessage::new(ConnectedReason::Connecting, message));
         }
     }
 

@@ -15,16 +15,16 @@ use leeward_core::demand::elapsed;
 use leeward_core::refusal::may_not;
 use leeward_core::report::unseen;
 use leeward_core::snapshot::Gap;
-use leeward_engine::condition::{Conditions, Verdict};
+use leeward_engine::condition::{Conditions, ReasonMessage};
 use leeward_engine::runner::stale_after;
-use leeward_nats::{CertificateProblem, ConnectProblem, ConnectionState, Standing, SystemStatus};
+use leeward_nats::{CertificateProblem, ConnectProblem, ConnectionState, ObserverRights, SystemStatus};
 
 /// An observation that is older than this many intervals is stale.
 const STALE_INTERVALS: u32 = 3;
 
 /// Everything that a status is made of.
 #[derive(Clone, Debug)]
-pub struct Outlook<'a> {
+pub struct SystemStatusInput<'a> {
     /// The system's generation.
     pub generation: Option<i64>,
     /// How often it is observed.
@@ -32,27 +32,27 @@ pub struct Outlook<'a> {
     /// Policies that refer to it.
     pub policies: usize,
     /// What can be seen.
-    pub sight: Sight<'a>,
+    pub sight: SystemObservation<'a>,
 }
 
 /// What can be seen of a system.
 #[derive(Clone, Debug)]
-pub enum Sight<'a> {
+pub enum SystemObservation<'a> {
     /// Nothing, for this reason.
-    Unreachable(Verdict<ConnectedReason>),
+    Unreachable(ReasonMessage<ConnectedReason>),
     /// There is no observer: each policy observes its own account.
     Tenant,
     /// What the observer saw.
     Seen(&'a SystemStatus),
 }
 
-impl Outlook<'_> {
+impl SystemStatusInput<'_> {
     /// Whether it is connected, servers expected, and servers that answered; `None` where no observer is wanted.
     pub fn numbers(&self) -> Option<(bool, u32, u32)> {
         match &self.sight {
-            Sight::Tenant => None,
-            Sight::Unreachable(_) => Some((false, 0, 0)),
-            Sight::Seen(seen) => Some((
+            SystemObservation::Tenant => None,
+            SystemObservation::Unreachable(_) => Some((false, 0, 0)),
+            SystemObservation::Seen(seen) => Some((
                 seen.connection.is_connected(),
                 seen.servers_expected,
                 seen.servers_answered,
@@ -62,15 +62,19 @@ impl Outlook<'_> {
 }
 
 /// The status that follows from an outlook and the status so far.
-pub fn build(previous: &NatsSystemStatus, outlook: &Outlook<'_>, now: Timestamp) -> NatsSystemStatus {
+pub fn build(
+    previous: &NatsSystemStatus,
+    outlook: &SystemStatusInput<'_>,
+    now: Timestamp,
+) -> NatsSystemStatus {
     let mut status = previous.clone();
     status.observed_generation = outlook.generation;
     status.conditions = conditions(&previous.conditions, outlook, now);
     status.policies = Some(i64::try_from(outlook.policies).unwrap_or(i64::MAX));
     match &outlook.sight {
-        Sight::Tenant => forget(&mut status),
-        Sight::Seen(seen) if seen.observed_at.is_some() => take_over(&mut status, seen),
-        Sight::Unreachable(_) | Sight::Seen(_) => {}
+        SystemObservation::Tenant => forget(&mut status),
+        SystemObservation::Seen(seen) if seen.observed_at.is_some() => take_over(&mut status, seen),
+        SystemObservation::Unreachable(_) | SystemObservation::Seen(_) => {}
     }
     if same(previous, &status) {
         status
@@ -166,18 +170,18 @@ pub fn same(one: &NatsSystemStatus, other: &NatsSystemStatus) -> bool {
     timeless(one) == timeless(other)
 }
 
-fn conditions(previous: &[Condition], outlook: &Outlook<'_>, now: Timestamp) -> Vec<Condition> {
+fn conditions(previous: &[Condition], outlook: &SystemStatusInput<'_>, now: Timestamp) -> Vec<Condition> {
     let connected = connected(outlook);
     let observed = observed(previous, outlook, &connected, now);
     let ready = if !connected.holds() {
-        Verdict::new(
+        ReasonMessage::new(
             SystemReadyReason::Connected(connected.reason),
             connected.message.as_str(),
         )
     } else if observed.holds() {
-        Verdict::new(SystemReadyReason::Ready, "policies can use the system")
+        ReasonMessage::new(SystemReadyReason::Ready, "policies can use the system")
     } else {
-        Verdict::new(
+        ReasonMessage::new(
             SystemReadyReason::Observed(observed.reason),
             observed.message.as_str(),
         )
@@ -189,21 +193,21 @@ fn conditions(previous: &[Condition], outlook: &Outlook<'_>, now: Timestamp) -> 
     conditions.finish()
 }
 
-fn connected(outlook: &Outlook<'_>) -> Verdict<ConnectedReason> {
+fn connected(outlook: &SystemStatusInput<'_>) -> ReasonMessage<ConnectedReason> {
     let seen = match &outlook.sight {
-        Sight::Unreachable(verdict) => return verdict.clone(),
-        Sight::Tenant => {
+        SystemObservation::Unreachable(verdict) => return verdict.clone(),
+        SystemObservation::Tenant => {
             let text = "tenant mode: without credentialsRef each policy connects as its own account's user";
-            return Verdict::new(ConnectedReason::Connected, text);
+            return ReasonMessage::new(ConnectedReason::Connected, text);
         }
-        Sight::Seen(seen) => seen,
+        SystemObservation::Seen(seen) => seen,
     };
     match &seen.connection {
         ConnectionState::Connecting => {
-            Verdict::new(ConnectedReason::Connecting, "the first connection is being made")
+            ReasonMessage::new(ConnectedReason::Connecting, "the first connection is being made")
         }
-        ConnectionState::Connected { .. } => standing(seen),
-        ConnectionState::Disconnected { message } => Verdict::new(
+        ConnectionState::Connected { .. } => rights(seen),
+        ConnectionState::Disconnected { message } => ReasonMessage::new(
             ConnectedReason::Unreachable,
             format!("no server can be reached ({message}): {}", cure(message)),
         ),
@@ -224,7 +228,7 @@ fn cure(message: &str) -> &'static str {
     }
 }
 
-fn refused(problem: ConnectProblem, message: &str) -> Verdict<ConnectedReason> {
+fn refused(problem: ConnectProblem, message: &str) -> ReasonMessage<ConnectedReason> {
     let (reason, cure) = match problem {
         ConnectProblem::InvalidCredentials => (
             ConnectedReason::InvalidCredentials,
@@ -236,15 +240,15 @@ fn refused(problem: ConnectProblem, message: &str) -> Verdict<ConnectedReason> {
         ),
         ConnectProblem::InvalidServers => (ConnectedReason::Unreachable, "correct servers"),
     };
-    Verdict::new(reason, format!("{message}: {cure}"))
+    ReasonMessage::new(reason, format!("{message}: {cure}"))
 }
 
-fn standing(seen: &SystemStatus) -> Verdict<ConnectedReason> {
-    match &seen.standing {
-        Standing::Unknown | Standing::System => {
-            Verdict::new(ConnectedReason::Connected, seen.connection.to_string())
+fn rights(seen: &SystemStatus) -> ReasonMessage<ConnectedReason> {
+    match &seen.rights {
+        ObserverRights::Unknown | ObserverRights::System => {
+            ReasonMessage::new(ConnectedReason::Connected, seen.connection.to_string())
         }
-        Standing::NotSystem { account } => {
+        ObserverRights::NotSystem { account } => {
             let whose = account
                 .as_ref()
                 .map_or_else(|| "another account".to_owned(), |name| format!("account {name}"));
@@ -252,51 +256,51 @@ fn standing(seen: &SystemStatus) -> Verdict<ConnectedReason> {
                 "the user belongs to {whose} and not to the system account: name a user of the system account in \
                  credentialsRef, or remove it for tenant mode"
             );
-            Verdict::new(ConnectedReason::InvalidCredentials, text)
+            ReasonMessage::new(ConnectedReason::InvalidCredentials, text)
         }
-        Standing::Denied { subject } => {
+        ObserverRights::Denied { subject } => {
             let text = format!(
                 "the user {}: allow it, or name a user of the system account if this one is not",
                 may_not(subject)
             );
-            Verdict::new(ConnectedReason::PermissionDenied, text)
+            ReasonMessage::new(ConnectedReason::PermissionDenied, text)
         }
     }
 }
 
 fn observed(
     previous: &[Condition],
-    outlook: &Outlook<'_>,
-    connected: &Verdict<ConnectedReason>,
+    outlook: &SystemStatusInput<'_>,
+    connected: &ReasonMessage<ConnectedReason>,
     now: Timestamp,
-) -> Verdict<ObservedReason> {
+) -> ReasonMessage<ObservedReason> {
     let seen = match &outlook.sight {
-        Sight::Tenant => {
+        SystemObservation::Tenant => {
             let text = "tenant mode: each policy observes its own account; servers, clusters and round trips are not \
                         known here";
-            return Verdict::new(ObservedReason::Complete, text);
+            return ReasonMessage::new(ObservedReason::Complete, text);
         }
-        Sight::Unreachable(_) => None,
-        Sight::Seen(seen) => Some(seen),
+        SystemObservation::Unreachable(_) => None,
+        SystemObservation::Seen(seen) => Some(seen),
     };
     let Some(seen) = seen.filter(|_| connected.holds()) else {
         let reason = match connected.reason {
             ConnectedReason::Connecting => ObservedReason::WarmingUp,
             _ => ObservedReason::Disconnected,
         };
-        return Verdict::new(reason, "not observed while Connected is False");
+        return ReasonMessage::new(reason, "not observed while Connected is False");
     };
-    if let Some(verdict) = unseen(&seen.gaps).map(|(reason, text)| Verdict::new(reason, text)) {
+    if let Some(verdict) = unseen(&seen.gaps).map(|(reason, text)| ReasonMessage::new(reason, text)) {
         return while_it_may_pass(previous, seen, now, outlook.interval).unwrap_or(verdict);
     }
     let Some(at) = seen.observed_at else {
-        return Verdict::new(ObservedReason::WarmingUp, "the first look is under way");
+        return ReasonMessage::new(ObservedReason::WarmingUp, "the first look is under way");
     };
     if elapsed(at, now) > outlook.interval.saturating_mul(STALE_INTERVALS) {
-        return Verdict::new(ObservedReason::Stale, "the last complete observation is too old");
+        return ReasonMessage::new(ObservedReason::Stale, "the last complete observation is too old");
     }
     let text = format!("all {} servers answered", seen.servers_answered);
-    Verdict::new(ObservedReason::Complete, text)
+    ReasonMessage::new(ObservedReason::Complete, text)
 }
 
 /// What was said of the last complete look, while a server may only be starting anew.
@@ -305,7 +309,7 @@ fn while_it_may_pass(
     seen: &SystemStatus,
     now: Timestamp,
     interval: Duration,
-) -> Option<Verdict<ObservedReason>> {
+) -> Option<ReasonMessage<ObservedReason>> {
     let patience = stale_after(interval);
     let passes = seen.gaps.iter().all(Gap::may_pass)
         && seen
@@ -314,7 +318,7 @@ fn while_it_may_pass(
     let kind: &str = SystemCondition::Observed.as_ref();
     let before = previous.iter().find(|condition| condition.type_ == kind)?;
     (passes && before.reason == ObservedReason::Complete.as_ref())
-        .then(|| Verdict::new(ObservedReason::Complete, before.message.as_str()))
+        .then(|| ReasonMessage::new(ObservedReason::Complete, before.message.as_str()))
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Makes the configuration of a connection from Secrets, or says why they cannot be used. Pure.
 
 use leeward_api::vocabulary::ConnectedReason;
-use leeward_engine::condition::Verdict;
+use leeward_engine::condition::ReasonMessage;
 use leeward_nats::{ConnectConfig, Credentials, CredentialsError, TlsConfig};
 
-use super::dereference::{Materials, TlsMaterials};
+use super::dereference::{ObserverInput, TlsSecretData};
 use super::not_found;
 
 /// The configuration that the materials make.
-pub fn validate(materials: &Materials) -> Result<ConnectConfig, Verdict<ConnectedReason>> {
+pub fn validate(materials: &ObserverInput) -> Result<ConnectConfig, ReasonMessage<ConnectedReason>> {
     let credentials = match &materials.credentials {
         None => None,
         Some((key, data, file)) => {
@@ -20,7 +20,7 @@ pub fn validate(materials: &Materials) -> Result<ConnectConfig, Verdict<Connecte
                     | CredentialsError::Several { .. }
                     | CredentialsError::HalfAPair { .. }
                     | CredentialsError::Unusable { .. } => {
-                        Verdict::new(ConnectedReason::InvalidCredentials, text)
+                        ReasonMessage::new(ConnectedReason::InvalidCredentials, text)
                     }
                 }
             })?)
@@ -34,7 +34,7 @@ pub fn validate(materials: &Materials) -> Result<ConnectConfig, Verdict<Connecte
     })
 }
 
-fn tls(materials: &TlsMaterials) -> Result<TlsConfig, Verdict<ConnectedReason>> {
+fn tls(materials: &TlsSecretData) -> Result<TlsConfig, ReasonMessage<ConnectedReason>> {
     let certificate = materials.certificate.as_ref();
     let private = certificate.map(|(_, key)| text(key, "the client certificate's key (tls.key)"));
     Ok(TlsConfig {
@@ -51,10 +51,10 @@ fn tls(materials: &TlsMaterials) -> Result<TlsConfig, Verdict<ConnectedReason>> 
     })
 }
 
-fn text(bytes: &[u8], what: &str) -> Result<String, Verdict<ConnectedReason>> {
+fn text(bytes: &[u8], what: &str) -> Result<String, ReasonMessage<ConnectedReason>> {
     String::from_utf8(bytes.to_vec()).map_err(|_| {
         let text = format!("{what} is not text: put PEM into the Secret");
-        Verdict::new(ConnectedReason::InvalidCredentials, text)
+        ReasonMessage::new(ConnectedReason::InvalidCredentials, text)
     })
 }
 
@@ -66,12 +66,12 @@ mod tests {
     use super::*;
     use crate::key::Key;
 
-    fn materials(secret: &[(&str, &str)], file: Option<&str>) -> Materials {
+    fn materials(secret: &[(&str, &str)], file: Option<&str>) -> ObserverInput {
         let data = secret
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
             .collect();
-        Materials {
+        ObserverInput {
             servers: vec!["nats://localhost".into()],
             interval: Duration::from_secs(30),
             tls: None,
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_missing_key_is_another_reason_than_bad_contents() {
-        let reason = |materials: &Materials| validate(materials).unwrap_err().reason;
+        let reason = |materials: &ObserverInput| validate(materials).unwrap_err().reason;
         let empty = materials(&[], None);
         assert_eq!(reason(&empty), ConnectedReason::InvalidCredentials);
         let other_key = materials(&[("user.creds", "x")], Some("sys.creds"));
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_key_that_is_no_text_is_refused_with_words() {
         let mut with_tls = materials(&[("token", "x")], None);
-        with_tls.tls = Some(TlsMaterials {
+        with_tls.tls = Some(TlsSecretData {
             authority: Some(vec![0xff]),
             certificate: None,
             handshake_first: false,

@@ -8,7 +8,7 @@ use async_nats::Client;
 use futures::future::try_join_all;
 use futures::{FutureExt, StreamExt};
 use leeward_e2e::{CONVERGED, Stage, assets};
-use leeward_lab::audit::{Audit, Request};
+use leeward_lab::audit::{Audit, AuditedRequest};
 use leeward_lab::load::{Load, Publisher, PullWorker, PushWorker};
 use leeward_lab::nats::{ClusterSpec, Layout, System, eventually, jetstream};
 use serde_json::{Value, json};
@@ -155,7 +155,7 @@ async fn under_load_all_leaders_come_home_and_nothing_but_placement_changes() {
     redelivered(&admin, &kept).await.unwrap();
 
     let writes = audit.leeward_writes();
-    let known = |write: &Request| {
+    let known = |write: &AuditedRequest| {
         write.subject.contains(".STREAM.UPDATE.") || write.subject.contains(".LEADER.STEPDOWN.")
     };
     assert!(writes.iter().all(known), "{writes:?}");

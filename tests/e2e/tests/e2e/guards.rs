@@ -13,13 +13,13 @@ use anyhow::{Context, ensure};
 use async_nats::Client;
 use jiff::Timestamp;
 use leeward_e2e::{CONVERGED, Stage, condition};
-use leeward_lab::audit::Request;
+use leeward_lab::audit::AuditedRequest;
 use leeward_lab::kube::Kind;
 use leeward_lab::nats::{eventually, jetstream};
 use serde_json::{Value, json};
 
 /// When a server carried a request out.
-fn at(request: &Request) -> Timestamp {
+fn at(request: &AuditedRequest) -> Timestamp {
     request.at.parse().unwrap()
 }
 

@@ -9,7 +9,7 @@ use async_nats::Client;
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use leeward_e2e::{CONVERGED, Stage, assets};
-use leeward_lab::audit::{Audit, Request};
+use leeward_lab::audit::{Audit, AuditedRequest};
 use leeward_lab::kube::Kind;
 use leeward_lab::leeward::{Operator, manifests};
 use leeward_lab::nats::eventually;
@@ -384,7 +384,7 @@ async fn recent_actions(stage: &Stage) -> Vec<Value> {
     actions
 }
 
-fn connections(requests: &[Request]) -> BTreeSet<String> {
+fn connections(requests: &[AuditedRequest]) -> BTreeSet<String> {
     requests
         .iter()
         .map(|request| request.connection.clone())
@@ -420,7 +420,7 @@ impl Elections {
 }
 
 /// How many hand-overs were under way at once: from the request to the election that followed, all on one clock.
-fn most_at_once(requests: &[Request], elections: &BTreeMap<String, Vec<Timestamp>>) -> usize {
+fn most_at_once(requests: &[AuditedRequest], elections: &BTreeMap<String, Vec<Timestamp>>) -> usize {
     // The election may be over before the answer to the request is written, which is what the audit tells.
     let early = SignedDuration::from_millis(500);
     // One that was not elected anew gives its place back in the end.

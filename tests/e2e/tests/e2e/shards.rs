@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use leeward_e2e::{CONVERGED, Stage, assets, condition};
-use leeward_lab::audit::{Audit, Request};
+use leeward_lab::audit::{Audit, AuditedRequest};
 use leeward_lab::kube::Kind;
 use leeward_lab::leeward::{Operator, manifests};
 use leeward_lab::nats::eventually;
@@ -214,7 +214,7 @@ impl Site {
                 .await
                 .unwrap();
             let hands = lease["spec"]["leaseTransitions"].as_u64().unwrap();
-            let mut writes: Vec<Request> = self.audit.leeward_writes();
+            let mut writes: Vec<AuditedRequest> = self.audit.leeward_writes();
             writes.retain(|request| request.subject.split('.').any(|part| part == stream));
             writes.sort_by(|one, two| one.at.cmp(&two.at));
             let mut writers: Vec<&str> = writes.iter().map(|request| &*request.connection).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_nats::Client;
 use futures::{StreamExt, TryStreamExt};
 use leeward_e2e::{Stage, assets, condition};
-use leeward_lab::audit::{Audit, Request};
+use leeward_lab::audit::{Audit, AuditedRequest};
 use leeward_lab::nats::{Layout, NatsVersion, System, SystemBuilder};
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ async fn create_all(client: &Client, wanted: Vec<(String, &str, u8)>, aimed: boo
 }
 
 /// Step-downs that Leeward asked for, by asset (`STREAM` or `STREAM/CONSUMER`).
-fn step_downs(writes: &[Request]) -> BTreeMap<String, u64> {
+fn step_downs(writes: &[AuditedRequest]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for write in writes {
         let stream = write.subject.strip_prefix("$JS.API.STREAM.LEADER.STEPDOWN.");

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::args::Format;
 use crate::commands::plan::table;
 use crate::document::{ActionPart, PlanDocument, PolicyPlan};
-use crate::output::{self, Page, Screen, Text, Tone, amount, part};
+use crate::output::{self, Emphasis, Page, Screen, Text, amount, part};
 
 /// How consent is come by.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Consent {
 impl Consent {
     /// Whether what a plan begins with is to be done. Nothing is done that was not seen completely; a policy without a
     /// home begins nothing, and keeps the others from nothing.
-    pub(super) fn given(self, plan: &PlanDocument, conclusive: bool) -> anyhow::Result<bool> {
+    pub(super) fn loaded(self, plan: &PlanDocument, conclusive: bool) -> anyhow::Result<bool> {
         let count: usize = plan.plans.iter().map(|one| begins(one, plan.time).len()).sum();
         if !conclusive {
             say("Nothing was done: not everything could be seen.");
@@ -86,9 +86,9 @@ pub(super) fn shown(plan: &PlanDocument, screen: Screen) -> String {
 /// Why nothing of a plan is done.
 fn nothing(plan: &PolicyPlan) -> Text {
     match &plan.no_home {
-        Some(why) => Text::of(Tone::Bad, format!("This policy is not applied: {why}.")),
-        None if plan.waves.is_empty() && plan.held.is_empty() => Text::of(Tone::Good, "Nothing to do."),
-        None => Text::of(Tone::Warn, "Nothing may be done now."),
+        Some(why) => Text::of(Emphasis::Bad, format!("This policy is not applied: {why}.")),
+        None if plan.waves.is_empty() && plan.held.is_empty() => Text::of(Emphasis::Good, "Nothing to do."),
+        None => Text::of(Emphasis::Warn, "Nothing may be done now."),
     }
 }
 
@@ -98,7 +98,7 @@ fn later(page: &mut Page, plan: &PolicyPlan, now: Timestamp) {
     if let Some(next) = waves.next() {
         let more = waves.map(|wave| wave.actions.len()).sum::<usize>() + next.actions.len();
         page.line(Text::of(
-            Tone::Dim,
+            Emphasis::Dim,
             format!(
                 "{} later, the next {}: leeward plan shows them.",
                 amount::counted(u64::try_from(more).unwrap_or(u64::MAX), "action"),
@@ -109,7 +109,7 @@ fn later(page: &mut Page, plan: &PolicyPlan, now: Timestamp) {
     if !plan.held.is_empty() {
         let held = u64::try_from(plan.held.len()).unwrap_or(u64::MAX);
         page.line(Text::of(
-            Tone::Dim,
+            Emphasis::Dim,
             format!(
                 "{} {} where {}: leeward plan says why.",
                 amount::counted(held, "leader"),

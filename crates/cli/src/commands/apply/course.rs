@@ -14,17 +14,17 @@ use leeward_core::names::AssetName;
 use leeward_core::plan::Action;
 use leeward_core::safety::is_moving;
 use leeward_engine::execute::Finished;
-use leeward_engine::occurrence::Occurrence;
-use leeward_engine::runner::{Approved, Input, Runner};
-use leeward_engine::standing::{Standing, recent_action, refreshed};
-use leeward_engine::underway::Underway;
+use leeward_engine::in_flight::OperationInFlight;
+use leeward_engine::policy_event::PolicyEvent;
+use leeward_engine::policy_state::{PolicyState, recent_action, refreshed};
+use leeward_engine::runner::{ApprovedPlan, Runner, RunnerInput};
 use leeward_nats::ConnectionState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::ask::say;
-use super::progress::{Progress, short};
+use super::progress::{ApplyProgress, short};
 use crate::document::DonePart;
 
 /// So many streams are named.
@@ -32,7 +32,7 @@ const MOST_NAMED: usize = 3;
 
 /// What came of one policy's actions.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ended {
+pub(super) struct ApplyResult {
     /// What was done, in the order in which it ended.
     pub(super) done: Vec<DonePart>,
     /// On these assets.
@@ -42,12 +42,12 @@ pub(super) struct Ended {
     /// Whether a complete look after the last end says that there is nothing left to do.
     pub(super) seen: bool,
     /// Where the policy stood then.
-    pub(super) standing: Option<Arc<Standing>>,
+    pub(super) policy_state: Option<Arc<PolicyState>>,
 }
 
 /// What happens outside of the engine.
 #[derive(Clone, Debug)]
-pub(super) struct Outside {
+pub(super) struct Surroundings {
     /// The connection of the account's user.
     pub(super) state: watch::Receiver<ConnectionState>,
     /// How long a connection, and a complete look, are waited for.
@@ -57,24 +57,24 @@ pub(super) struct Outside {
 }
 
 /// One policy on its way.
-pub(super) struct Leg {
+pub(super) struct PolicyApply {
     runner: Runner,
-    occurrences: mpsc::Receiver<Occurrence>,
-    standing: watch::Receiver<Option<Arc<Standing>>>,
-    underway: watch::Receiver<Arc<[Underway]>>,
-    input: Input,
-    progress: Progress,
+    policy_events: mpsc::Receiver<PolicyEvent>,
+    policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
+    underway: watch::Receiver<Arc<[OperationInFlight]>>,
+    input: RunnerInput,
+    progress: ApplyProgress,
     /// Assets for which a request was sent.
     sent: watch::Sender<BTreeSet<AssetName>>,
     /// What was told last of moves that are not this policy's own.
     held_up: Option<String>,
-    ended: Ended,
+    ended: ApplyResult,
     last_end: Option<Timestamp>,
 }
 
 /// Where a policy is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ApplyStage {
     /// Something is in flight, or may begin.
     Working,
     /// Nothing is, and what was done is not seen yet.
@@ -84,26 +84,31 @@ pub(super) enum Stage {
 }
 
 /// Where a policy is that stands like this.
-pub(super) fn stage(standing: Option<&Standing>, last_end: Option<Timestamp>) -> Stage {
-    let Some(standing) = standing else {
-        return Stage::Looking;
+pub(super) fn stage(policy_state: Option<&PolicyState>, last_end: Option<Timestamp>) -> ApplyStage {
+    let Some(policy_state) = policy_state else {
+        return ApplyStage::Looking;
     };
-    if !standing.operations.is_empty() || standing.waiting > 0 {
-        return Stage::Working;
+    if !policy_state.operations.is_empty() || policy_state.waiting > 0 {
+        return ApplyStage::Working;
     }
-    let complete = standing.report.observed.0 == ObservedReason::Complete;
-    let later = last_end.is_none_or(|end| standing.view.observed_at > end);
+    let complete = policy_state.report.observed.0 == ObservedReason::Complete;
+    let later = last_end.is_none_or(|end| policy_state.view.observed_at > end);
     if complete && later {
-        Stage::Over
+        ApplyStage::Over
     } else {
-        Stage::Looking
+        ApplyStage::Looking
     }
 }
 
 /// What keeps approved moves from beginning, where streams move that nothing of this policy's began.
-pub(super) fn held_up(standing: &Standing, approved: &Approved, ended: &Ended, most: u32) -> Option<String> {
+pub(super) fn held_up(
+    policy_state: &PolicyState,
+    approved: &ApprovedPlan,
+    ended: &ApplyResult,
+    most: u32,
+) -> Option<String> {
     let moves = |kind: ActionType| kind == ActionType::StreamPlacement;
-    let operations = standing.operations.iter();
+    let operations = policy_state.operations.iter();
     let own: BTreeSet<&str> = operations
         .filter(|operation| moves(operation.action))
         .map(|operation| operation.stream.as_str())
@@ -112,7 +117,7 @@ pub(super) fn held_up(standing: &Standing, approved: &Approved, ended: &Ended, m
         let tried = || ended.tried.iter().any(|asset| asset.stream.as_str() == stream);
         own.contains(stream) || tried()
     };
-    let others: Vec<&str> = standing
+    let others: Vec<&str> = policy_state
         .view
         .streams
         .iter()
@@ -123,7 +128,7 @@ pub(super) fn held_up(standing: &Standing, approved: &Approved, ended: &Ended, m
     let mut left = approved.deeds.iter();
     let waits = left.any(|(asset, kind)| moves(*kind) && !own.contains(asset.stream.as_str()));
     let full = u64::try_from(own.len() + others.len()).is_ok_and(|now| now >= u64::from(most));
-    let held_up = standing.waiting > 0 && waits && full && !others.is_empty();
+    let held_up = policy_state.waiting > 0 && waits && full && !others.is_empty();
     held_up.then(|| waiting_for(&others, most))
 }
 
@@ -141,8 +146,11 @@ fn waiting_for(others: &[&str], most: u32) -> String {
 }
 
 /// Follows all policies to their ends.
-pub(super) async fn follow(legs: Vec<Leg>, outside: &Outside) -> anyhow::Result<Vec<Ended>> {
-    let mut signals = Signals::listen()?;
+pub(super) async fn follow(
+    legs: Vec<PolicyApply>,
+    outside: &Surroundings,
+) -> anyhow::Result<Vec<ApplyResult>> {
+    let mut signals = InterruptSignals::listen()?;
     let (stop, told) = watch::channel(false);
     let underway: Vec<_> = legs
         .iter()
@@ -175,7 +183,7 @@ pub(super) async fn follow(legs: Vec<Leg>, outside: &Outside) -> anyhow::Result<
     }
 }
 
-fn actions(underway: &[Underway]) -> Vec<Action> {
+fn actions(underway: &[OperationInFlight]) -> Vec<Action> {
     underway.iter().map(|one| one.action.clone()).collect()
 }
 
@@ -211,45 +219,45 @@ pub(super) fn abandoned(asked_for: &[String]) -> String {
     )
 }
 
-impl Leg {
+impl PolicyApply {
     pub(super) fn new(
-        (runner, occurrences): (Runner, mpsc::Receiver<Occurrence>),
-        input: Input,
-        progress: Progress,
+        (runner, policy_events): (Runner, mpsc::Receiver<PolicyEvent>),
+        input: RunnerInput,
+        progress: ApplyProgress,
     ) -> Self {
         Self {
-            standing: runner.standing(),
+            policy_state: runner.policy_state(),
             underway: runner.underway(),
             runner,
-            occurrences,
+            policy_events,
             input,
             progress,
             sent: watch::Sender::new(BTreeSet::new()),
             held_up: None,
-            ended: Ended::default(),
+            ended: ApplyResult::default(),
             last_end: None,
         }
     }
 
-    async fn follow(mut self, mut outside: Outside, mut stop: watch::Receiver<bool>) -> Ended {
+    async fn follow(mut self, mut outside: Surroundings, mut stop: watch::Receiver<bool>) -> ApplyResult {
         let mut patience: Option<Instant> = None;
         loop {
-            let standing = self.standing.borrow_and_update().clone();
+            let policy_state = self.policy_state.borrow_and_update().clone();
             // What ended before it was published is in the channel by now.
             self.take_in_all();
-            self.tell_what_holds_up(standing.as_deref(), outside.moves);
+            self.tell_what_holds_up(policy_state.as_deref(), outside.moves);
             let connected = outside.state.borrow_and_update().is_connected();
-            let stage = stage(standing.as_deref(), self.last_end);
-            if stage == Stage::Over {
+            let stage = stage(policy_state.as_deref(), self.last_end);
+            if stage == ApplyStage::Over {
                 self.ended.seen = true;
                 break;
             }
-            if self.standing.has_changed().is_err() {
+            if self.policy_state.has_changed().is_err() {
                 self.progress
                     .say("The engine broke off, a defect of Leeward: nothing else is begun.");
                 break;
             }
-            let limit = (stage == Stage::Looking || !connected)
+            let limit = (stage == ApplyStage::Looking || !connected)
                 .then(|| *patience.get_or_insert_with(|| Instant::now() + outside.wait));
             patience = limit;
             if limit.is_some_and(|limit| Instant::now() >= limit) {
@@ -257,14 +265,14 @@ impl Leg {
                 break;
             }
             tokio::select! {
-                _ = self.standing.changed() => {}
+                _ = self.policy_state.changed() => {}
                 _ = self.underway.changed() => {
                     let underway = self.underway.borrow_and_update().clone();
                     self.progress.show(&underway);
                 }
-                Some(occurrence) = self.occurrences.recv() => self.take_in(occurrence),
+                Some(policy_event) = self.policy_events.recv() => self.take_in(policy_event),
                 _ = outside.state.changed() => {}
-                Ok(()) = stop.changed() => self.approve(Approved::default()),
+                Ok(()) = stop.changed() => self.approve(ApprovedPlan::default()),
                 () = until(limit) => {}
             }
         }
@@ -272,11 +280,11 @@ impl Leg {
     }
 
     /// Once for each reason to wait.
-    fn tell_what_holds_up(&mut self, standing: Option<&Standing>, most: u32) {
+    fn tell_what_holds_up(&mut self, policy_state: Option<&PolicyState>, most: u32) {
         let approved = self.input.approved.as_deref();
-        let held_up = standing
+        let held_up = policy_state
             .zip(approved)
-            .and_then(|(standing, approved)| held_up(standing, approved, &self.ended, most));
+            .and_then(|(policy_state, approved)| held_up(policy_state, approved, &self.ended, most));
         if held_up == self.held_up {
             return;
         }
@@ -287,14 +295,14 @@ impl Leg {
     }
 
     fn take_in_all(&mut self) {
-        while let Ok(occurrence) = self.occurrences.try_recv() {
-            self.take_in(occurrence);
+        while let Ok(policy_event) = self.policy_events.try_recv() {
+            self.take_in(policy_event);
         }
     }
 
-    fn take_in(&mut self, occurrence: Occurrence) {
-        note_request(&self.sent, &occurrence);
-        let Occurrence::Ended(finished) = occurrence else {
+    fn take_in(&mut self, policy_event: PolicyEvent) {
+        note_request(&self.sent, &policy_event);
+        let PolicyEvent::Ended(finished) = policy_event else {
             return;
         };
         let asset = finished.action.asset.clone();
@@ -310,17 +318,17 @@ impl Leg {
         self.approve(approved);
     }
 
-    fn approve(&mut self, approved: Approved) {
+    fn approve(&mut self, approved: ApprovedPlan) {
         self.input.approved = Some(Arc::new(approved));
         self.runner.update(self.input.clone());
     }
 
     /// Ends the engine's loop, and takes in what it says last.
-    async fn end(self) -> Ended {
+    async fn end(self) -> ApplyResult {
         let Self {
             runner,
-            mut occurrences,
-            standing,
+            mut policy_events,
+            policy_state,
             underway,
             input: _,
             progress,
@@ -331,9 +339,9 @@ impl Leg {
         } = self;
         let in_flight = underway.borrow().clone();
         runner.shutdown().await;
-        while let Ok(occurrence) = occurrences.try_recv() {
-            note_request(&sent, &occurrence);
-            if let Occurrence::Ended(finished) = occurrence {
+        while let Ok(policy_event) = policy_events.try_recv() {
+            note_request(&sent, &policy_event);
+            if let PolicyEvent::Ended(finished) = policy_event {
                 ended.tried.insert(finished.action.asset.clone());
                 ended.done.extend(parts(&finished));
             }
@@ -342,14 +350,14 @@ impl Leg {
         ended
             .unwatched
             .retain(|action| !ended.tried.contains(&action.asset));
-        ended.standing.clone_from(&standing.borrow());
+        ended.policy_state.clone_from(&policy_state.borrow());
         progress.finish();
         ended
     }
 }
 
-fn note_request(sent: &watch::Sender<BTreeSet<AssetName>>, occurrence: &Occurrence) {
-    if let Occurrence::Requested { action } = occurrence {
+fn note_request(sent: &watch::Sender<BTreeSet<AssetName>>, policy_event: &PolicyEvent) {
+    if let PolicyEvent::Requested { action } = policy_event {
         sent.send_modify(|sent| {
             sent.insert(action.asset.clone());
         });
@@ -395,12 +403,12 @@ fn parts(finished: &Finished) -> Vec<DonePart> {
 }
 
 /// What asks a command to stop.
-struct Signals {
+struct InterruptSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Signals {
+impl InterruptSignals {
     fn listen() -> anyhow::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::names::AssetName;
-use leeward_core::plan::{Action, Deed, Move};
+use leeward_core::plan::{Action, ActionKind, Move};
 use leeward_engine::execute::Stage;
-use leeward_engine::underway::Underway;
+use leeward_engine::in_flight::OperationInFlight;
 
 use super::ask::say;
 use crate::document::DonePart;
@@ -23,7 +23,7 @@ const COPYING: &str =
 const COUNTING: &str = "{spinner} {prefix}  {wide_bar} {pos}/{len}  {msg}";
 
 /// What is told of one policy.
-pub(super) struct Progress {
+pub(super) struct ApplyProgress {
     bars: Option<MultiProgress>,
     /// All step-downs in one.
     step_downs: Option<ProgressBar>,
@@ -32,7 +32,7 @@ pub(super) struct Progress {
     moves: BTreeMap<AssetName, ProgressBar>,
 }
 
-impl Progress {
+impl ApplyProgress {
     /// Bars, if somebody looks at a terminal.
     pub(super) fn new() -> Self {
         Self {
@@ -61,21 +61,21 @@ impl Progress {
     }
 
     /// What is in flight now.
-    pub(super) fn show(&mut self, underway: &[Underway]) {
+    pub(super) fn show(&mut self, underway: &[OperationInFlight]) {
         for one in underway {
             if let Some(moving) = moving(&one.action) {
                 self.show_move(one, moving);
             }
         }
         if let Some(bar) = &self.step_downs {
-            let is_step_down = |one: &&Underway| moving(&one.action).is_none();
+            let is_step_down = |one: &&OperationInFlight| moving(&one.action).is_none();
             let names = underway.iter().filter(is_step_down);
             let names: Vec<String> = names.map(|one| short(&one.action.asset)).collect();
             bar.set_message(names.join(", "));
         }
     }
 
-    fn show_move(&mut self, one: &Underway, moving: &Move) {
+    fn show_move(&mut self, one: &OperationInFlight, moving: &Move) {
         let known = self.moves.contains_key(&one.action.asset);
         let Some(bars) = &self.bars else {
             if !known {
@@ -151,8 +151,8 @@ fn style(template: &str) -> ProgressStyle {
 
 fn moving(action: &Action) -> Option<&Move> {
     match &action.deed {
-        Deed::Move(moving) => Some(moving),
-        Deed::StepDown(_) => None,
+        ActionKind::Move(moving) => Some(moving),
+        ActionKind::StepDown(_) => None,
     }
 }
 

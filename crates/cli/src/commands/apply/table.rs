@@ -8,7 +8,7 @@ use leeward_core::names::AssetName;
 use super::progress::short;
 use crate::commands::plan::table;
 use crate::document::{ApplyDocument, DonePart, PolicyApplied};
-use crate::output::{Column, Page, Screen, Table, Text, Tone, part};
+use crate::output::{Column, Emphasis, Page, Screen, Table, Text, part};
 
 /// What came of each policy.
 pub(super) fn render(document: &ApplyDocument, screen: Screen) -> String {
@@ -30,10 +30,12 @@ fn one(page: &mut Page, applied: &PolicyApplied) {
     } = applied;
     part::about(page, about);
     let tone = match in_place.reason.as_str() {
-        "AllInPlace" | "NothingSelected" => Tone::Good,
-        _ => Tone::Warn,
+        "AllInPlace" | "NothingSelected" => Emphasis::Good,
+        _ => Emphasis::Warn,
     };
-    page.line(Text::of(tone, in_place.reason.as_str()).and(Tone::Plain, format!(": {}", in_place.message)));
+    page.line(
+        Text::of(tone, in_place.reason.as_str()).and(Emphasis::Plain, format!(": {}", in_place.message)),
+    );
     if !done.is_empty() {
         page.heading("DONE");
         ended(page, done);
@@ -83,10 +85,10 @@ fn ended(page: &mut Page, done: &[DonePart]) {
     }
 }
 
-fn tone(result: ActionResult) -> Tone {
+fn tone(result: ActionResult) -> Emphasis {
     match result {
-        ActionResult::Succeeded => Tone::Good,
-        ActionResult::Missed | ActionResult::Abandoned => Tone::Warn,
-        ActionResult::Stalled | ActionResult::Failed | ActionResult::TimedOut => Tone::Bad,
+        ActionResult::Succeeded => Emphasis::Good,
+        ActionResult::Missed | ActionResult::Abandoned => Emphasis::Warn,
+        ActionResult::Stalled | ActionResult::Failed | ActionResult::TimedOut => Emphasis::Bad,
     }
 }

@@ -3,17 +3,17 @@ use jiff::ToSpan as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{Memory, OperationStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ObservedReason, ProgressingReason};
-use leeward_core::forecast::Wave;
+use leeward_core::forecast::ActionBatch;
 use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
 use serde_json::json;
 
 use super::ask::{Consent, begins, is_yes, shown};
-use super::course::{Stage, abandoned, held_up, requested, stage, stopping};
+use super::course::{ApplyStage, abandoned, held_up, requested, stage, stopping};
 use super::*;
 use crate::args::Format;
 use crate::document::DonePart;
-use crate::judge::fixtures::{free, given, judged, noon, orders, seen};
+use crate::judge::fixtures::{free, judged, loaded, noon, orders, seen};
 use crate::output::Screen;
 
 const SCREEN: Screen = Screen {
@@ -22,15 +22,15 @@ const SCREEN: Screen = Screen {
 };
 
 /// With everything that can be done now, and once more ten minutes later.
-fn planned_twice<'a>(given: &'a Given, seen: &'a Seen) -> Judged<'a> {
-    let mut judged = judged(given, seen);
+fn planned_twice<'a>(loaded: &'a LoadedPolicy, seen: &'a Looked) -> Assessment<'a> {
+    let mut judged = judged(loaded, seen);
     let plan = plan(
         &seen.view,
         &judged.policy,
-        &judged.circumstances(),
+        &judged.eval_context(),
         &judged.evaluation,
     );
-    let wave = |at| Wave {
+    let wave = |at| ActionBatch {
         at,
         actions: plan.actions.clone(),
     };
@@ -38,8 +38,8 @@ fn planned_twice<'a>(given: &'a Given, seen: &'a Seen) -> Judged<'a> {
     judged
 }
 
-fn standing(judged: &Judged<'_>) -> Standing {
-    Standing {
+fn policy_state(judged: &Assessment<'_>) -> PolicyState {
+    PolicyState {
         sequence: 1,
         generation: 1,
         evaluated_at: judged.now,
@@ -89,8 +89,8 @@ fn moving() -> OperationStatus {
 
 #[test]
 fn only_what_may_begin_now_is_asked_about() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = planned_twice(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = planned_twice(&loaded, &seen);
     let plan = plan_of(std::slice::from_ref(&judged));
     assert_eq!(begins(&plan.plans[0], plan.time).len(), 1);
     assert_eq!(now(&judged).len(), 1);
@@ -99,8 +99,8 @@ fn only_what_may_begin_now_is_asked_about() {
 
 #[test]
 fn what_follows_at_once_is_asked_about_as_well() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let mut judged = planned_twice(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let mut judged = planned_twice(&loaded, &seen);
     judged.forecast.waves[1].at = noon();
     let plan = plan_of(std::slice::from_ref(&judged));
     assert_eq!(begins(&plan.plans[0], plan.time).len(), 2);
@@ -109,8 +109,8 @@ fn what_follows_at_once_is_asked_about_as_well() {
 
 #[test]
 fn a_wave_that_begins_later_is_not_applied() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let mut judged = planned_twice(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let mut judged = planned_twice(&loaded, &seen);
     judged.forecast.waves.remove(0);
     let plan = plan_of(std::slice::from_ref(&judged));
     assert!(now(&judged).is_empty() && begins(&plan.plans[0], plan.time).is_empty());
@@ -119,8 +119,8 @@ fn a_wave_that_begins_later_is_not_applied() {
 
 #[test]
 fn a_policy_that_is_outranked_begins_nothing() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let mut judged = planned_twice(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let mut judged = planned_twice(&loaded, &seen);
     judged.outranked_by = Some("payments/first".into());
     let plan = plan_of(std::slice::from_ref(&judged));
     assert!(now(&judged).is_empty() && begins(&plan.plans[0], plan.time).is_empty());
@@ -132,13 +132,13 @@ fn nobody_is_asked_where_there_is_nothing_to_do_or_not_everything_was_seen() {
         format: Format::Json,
         yes: true,
     };
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = planned_twice(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = planned_twice(&loaded, &seen);
     let mut plan = plan_of(std::slice::from_ref(&judged));
-    assert!(consent.given(&plan, true).unwrap());
-    assert!(!consent.given(&plan, false).unwrap());
+    assert!(consent.loaded(&plan, true).unwrap());
+    assert!(!consent.loaded(&plan, false).unwrap());
     plan.plans[0].waves.clear();
-    assert!(!consent.given(&plan, true).unwrap());
+    assert!(!consent.loaded(&plan, true).unwrap());
 }
 
 #[test]
@@ -148,11 +148,11 @@ fn a_policy_without_a_home_is_not_applied_and_keeps_the_others_from_nothing() {
     homeless["home"] = json!({"minConnections": 1000});
     let mut spec = free();
     spec["streams"] = json!({"include": ["ORDERS"]});
-    let policies = [given("homeless", homeless), given("orders", spec)];
+    let policies = [loaded("homeless", homeless), loaded("orders", spec)];
     let seen = seen(orders());
     let judged = judge(&policies, &seen, noon());
     assert!(judged.iter().all(|judged| judged.evaluation.conclusive()));
-    assert_eq!(worst(&judged), Found::Incomplete);
+    assert_eq!(worst(&judged), LookOutcome::Incomplete);
     let begins: Vec<usize> = judged.iter().map(|judged| now(judged).len()).collect();
     assert_eq!(begins, [0, 1]);
     let plan = plan_of(&judged);
@@ -160,7 +160,7 @@ fn a_policy_without_a_home_is_not_applied_and_keeps_the_others_from_nothing() {
         format: Format::Json,
         yes: true,
     };
-    assert!(consent.given(&plan, true).unwrap());
+    assert!(consent.loaded(&plan, true).unwrap());
     let text = shown(&plan, SCREEN);
     assert!(
         text.contains("This policy is not applied: no location is home: "),
@@ -181,46 +181,46 @@ fn suspended_policies_and_systems_are_refused_with_the_cure() {
         suspended,
         ..SystemRules::default()
     };
-    let refused = |policies: Vec<Given>, suspended| {
+    let refused = |policies: Vec<LoadedPolicy>, suspended| {
         let error = refuse_suspended(&policies, rules(suspended)).unwrap_err();
         error.to_string()
     };
-    let suspended = given("orders", json!({"mode": "Enforce", "suspend": true}));
+    let suspended = loaded("orders", json!({"mode": "Enforce", "suspend": true}));
     let words = refused(vec![suspended.clone()], false);
     assert!(words.contains("set spec.suspend to false"), "{words}");
-    let in_kubernetes = Given {
-        origin: Origin::Kubernetes,
+    let in_kubernetes = LoadedPolicy {
+        origin: PolicyOrigin::Kubernetes,
         ..suspended
     };
     let words = refused(vec![in_kubernetes], false);
     assert!(words.contains("leeward resume payments/orders"), "{words}");
-    let observing = given("orders", json!({"mode": "Observe"}));
+    let observing = loaded("orders", json!({"mode": "Observe"}));
     assert!(refused(vec![observing.clone()], true).contains("the NatsSystem is suspended"));
     refuse_suspended(&[observing], rules(false)).unwrap();
 }
 
 #[test]
 fn it_is_over_once_a_complete_look_after_the_last_end_has_nothing_to_do() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let idle = standing(&judged(&given, &seen));
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let idle = policy_state(&judged(&loaded, &seen));
     let seen_at = idle.view.observed_at;
-    assert_eq!(stage(None, None), Stage::Looking);
-    assert_eq!(stage(Some(&idle), None), Stage::Over);
-    assert_eq!(stage(Some(&idle), Some(seen_at - 1.second())), Stage::Over);
-    assert_eq!(stage(Some(&idle), Some(seen_at)), Stage::Looking);
-    let waiting = Standing {
+    assert_eq!(stage(None, None), ApplyStage::Looking);
+    assert_eq!(stage(Some(&idle), None), ApplyStage::Over);
+    assert_eq!(stage(Some(&idle), Some(seen_at - 1.second())), ApplyStage::Over);
+    assert_eq!(stage(Some(&idle), Some(seen_at)), ApplyStage::Looking);
+    let waiting = PolicyState {
         waiting: 1,
         ..idle.clone()
     };
-    assert_eq!(stage(Some(&waiting), None), Stage::Working);
-    let busy = Standing {
+    assert_eq!(stage(Some(&waiting), None), ApplyStage::Working);
+    let busy = PolicyState {
         operations: vec![moving()],
         ..idle.clone()
     };
-    assert_eq!(stage(Some(&busy), None), Stage::Working);
+    assert_eq!(stage(Some(&busy), None), ApplyStage::Working);
     let mut blind = idle;
     blind.report.observed.0 = ObservedReason::ServersMissing;
-    assert_eq!(stage(Some(&blind), None), Stage::Looking);
+    assert_eq!(stage(Some(&blind), None), ApplyStage::Looking);
 }
 
 #[test]
@@ -250,8 +250,8 @@ fn a_stop_says_what_it_waits_for_and_what_is_left_to_the_servers() {
 
 #[test]
 fn the_servers_go_on_only_with_what_they_were_asked_for() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = planned_twice(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = planned_twice(&loaded, &seen);
     let action = now(&judged)[0].clone();
     let sent = [action.asset.clone()].into();
     let in_flight = vec![action];
@@ -267,32 +267,32 @@ fn moves_that_wait_for_moves_of_others_say_so() {
         .iter_mut()
         .find(|one| one.name.as_str() == "PAYMENTS");
     payments.unwrap().moving = true;
-    let (given, seen) = (given("orders", free()), seen(view));
-    let judged = judged(&given, &seen);
-    let waiting = Standing {
+    let (loaded, seen) = (loaded("orders", free()), seen(view));
+    let judged = judged(&loaded, &seen);
+    let waiting = PolicyState {
         waiting: 1,
-        ..standing(&judged)
+        ..policy_state(&judged)
     };
-    let approved = Approved {
+    let approved = ApprovedPlan {
         home: None,
         deeds: [(AssetName::stream("ORDERS".into()), ActionType::StreamPlacement)].into(),
     };
-    let nothing = Ended::default();
+    let nothing = ApplyResult::default();
     let line = held_up(&waiting, &approved, &nothing, 1).unwrap();
     assert!(line.contains("PAYMENTS") && line.contains("at most 1 "), "{line}");
     assert_eq!(held_up(&waiting, &approved, &nothing, 2), None);
-    assert_eq!(held_up(&waiting, &Approved::default(), &nothing, 1), None);
-    let moved_by_itself = Ended {
+    assert_eq!(held_up(&waiting, &ApprovedPlan::default(), &nothing, 1), None);
+    let moved_by_itself = ApplyResult {
         tried: [AssetName::stream("PAYMENTS".into())].into(),
-        ..Ended::default()
+        ..ApplyResult::default()
     };
     assert_eq!(held_up(&waiting, &approved, &moved_by_itself, 1), None);
-    let by_itself = Standing {
+    let by_itself = PolicyState {
         operations: vec![moving()],
         ..waiting.clone()
     };
     assert_eq!(held_up(&by_itself, &approved, &nothing, 1), None);
-    let idle = Standing {
+    let idle = PolicyState {
         waiting: 0,
         ..waiting
     };
@@ -301,14 +301,14 @@ fn moves_that_wait_for_moves_of_others_say_so() {
 
 #[test]
 fn the_result_says_what_was_done_what_is_left_and_why() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = planned_twice(&given, &seen);
-    let ended = Ended {
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = planned_twice(&loaded, &seen);
+    let ended = ApplyResult {
         done: vec![
             done(ActionResult::Succeeded, "home"),
             done(ActionResult::Failed, "the server refused it: no"),
         ],
-        ..Ended::default()
+        ..ApplyResult::default()
     };
     let document = ApplyDocument {
         time: noon(),
@@ -321,19 +321,19 @@ fn the_result_says_what_was_done_what_is_left_and_why() {
 
 #[test]
 fn what_was_tried_is_not_left_and_what_was_not_watched_is_named() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = planned_twice(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = planned_twice(&loaded, &seen);
     let action = now(&judged)[0].clone();
     let left = |ended| applied(&judged, &judged, ended).left.len();
-    assert_eq!(left(Ended::default()), 1);
-    let tried = Ended {
+    assert_eq!(left(ApplyResult::default()), 1);
+    let tried = ApplyResult {
         tried: [action.asset.clone()].into(),
-        ..Ended::default()
+        ..ApplyResult::default()
     };
     assert_eq!(left(tried), 0);
-    let unwatched = Ended {
+    let unwatched = ApplyResult {
         unwatched: vec![action],
-        ..Ended::default()
+        ..ApplyResult::default()
     };
     let part = applied(&judged, &judged, unwatched);
     assert_eq!((part.left.len(), part.unwatched.len()), (0, 1));
@@ -341,16 +341,16 @@ fn what_was_tried_is_not_left_and_what_was_not_watched_is_named() {
 
 #[test]
 fn what_failed_is_remembered_by_the_last_look() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = judged(&given, &seen);
-    let mut standing = standing(&judged);
-    standing.memory = serde_json::from_value(json!({
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = judged(&loaded, &seen);
+    let mut policy_state = policy_state(&judged);
+    policy_state.memory = serde_json::from_value(json!({
         "assets": [{"stream": "ORDERS", "time": noon(), "attempts": 1}],
     }))
     .unwrap();
-    let after = Given {
-        past: with_what_was_done(&judged, Some(&standing)),
-        ..given.clone()
+    let after = LoadedPolicy {
+        past: with_what_was_done(&judged, Some(&policy_state)),
+        ..loaded.clone()
     };
     let after = judge(std::slice::from_ref(&after), &seen, noon());
     let words = format!("{:?}", after[0].report.findings);
@@ -359,23 +359,23 @@ fn what_failed_is_remembered_by_the_last_look() {
 
 #[test]
 fn without_a_look_after_the_last_end_nothing_is_certain() {
-    let ended = |seen| Ended {
+    let ended = |seen| ApplyResult {
         seen,
-        ..Ended::default()
+        ..ApplyResult::default()
     };
-    for found in [Found::InPlace, Found::Findings] {
+    for found in [LookOutcome::InPlace, LookOutcome::Findings] {
         assert_eq!(found_after(&[ended(true), ended(true)], found), found);
         assert_eq!(
             found_after(&[ended(true), ended(false)], found),
-            Found::Incomplete
+            LookOutcome::Incomplete
         );
     }
 }
 
 #[test]
 fn what_is_approved_is_what_was_shown_with_its_home() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let judged = planned_twice(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let judged = planned_twice(&loaded, &seen);
     let approval = approval(&judged);
     let action = now(&judged)[0];
     let home = judged.evaluation.home.as_ref().and_then(Home::reference);

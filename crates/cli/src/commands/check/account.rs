@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::definitions::Defined;
 use super::form::NACK;
-use super::part::Part;
+use super::part::DocumentPart;
 use crate::input::Document;
-use crate::policies::{Given, NO_REFERENCE};
+use crate::policies::{LoadedPolicy, NO_REFERENCE};
 
 /// What a definition says of its account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owner<'d> {
+pub struct DefinedOwner<'d> {
     /// The namespace of its object.
     pub namespace: Option<&'d str>,
     /// The `Account` of NACK that it names, or the account of `/jsz` that it is in.
@@ -26,9 +26,9 @@ pub struct Owner<'d> {
     pub domain: Option<&'d str>,
 }
 
-impl<'d> Owner<'d> {
+impl<'d> DefinedOwner<'d> {
     /// Of a definition; its Secret is found later, since other files may have it.
-    pub fn of(part: &Part<'d>) -> Self {
+    pub fn of(part: &DocumentPart<'d>) -> Self {
         let text = |pointer: &str| part.text(pointer).filter(|text| !text.is_empty());
         if part.value("/kind").is_none() {
             return Self {
@@ -101,18 +101,18 @@ pub struct Choice {
 
 /// Chooses by the account as far as the files say it, and by rank among the policies of one account. Positions are in the
 /// order of rank.
-pub fn choose(selecting: &[usize], policies: &[Given], owner: &Owner<'_>) -> Choice {
+pub fn choose(selecting: &[usize], policies: &[LoadedPolicy], owner: &DefinedOwner<'_>) -> Choice {
     let is_here = |at: &&usize| {
         policies
             .get(**at)
-            .is_some_and(|given| !is_of_other_domain(given, owner))
+            .is_some_and(|loaded| !is_of_other_domain(loaded, owner))
     };
     let here: Vec<usize> = selecting.iter().filter(is_here).copied().collect();
-    let evidence: [fn(&Given, &Owner<'_>) -> bool; 3] = [has_secret, is_in_namespace, is_named];
+    let evidence: [fn(&LoadedPolicy, &DefinedOwner<'_>) -> bool; 3] = [has_secret, is_in_namespace, is_named];
     let told = evidence.into_iter().find_map(|is_of| {
         let of: Vec<usize> = here
             .iter()
-            .filter(|at| policies.get(**at).is_some_and(|given| is_of(given, owner)))
+            .filter(|at| policies.get(**at).is_some_and(|loaded| is_of(loaded, owner)))
             .copied()
             .collect();
         (!of.is_empty()).then_some(of)
@@ -140,40 +140,40 @@ pub fn choose(selecting: &[usize], policies: &[Given], owner: &Owner<'_>) -> Cho
 }
 
 /// What tells the accounts of two policies apart, if they differ in it.
-fn account_of(given: &Given) -> (&str, &str, &str) {
-    let spec = &given.spec;
+fn account_of(loaded: &LoadedPolicy) -> (&str, &str, &str) {
+    let spec = &loaded.spec;
     (
-        &given.namespace,
+        &loaded.namespace,
         &spec.credentials_ref.name,
         &spec.system_ref.name,
     )
 }
 
-fn is_of_other_domain(given: &Given, owner: &Owner<'_>) -> bool {
-    match (&given.spec.jet_stream_domain, owner.domain) {
+fn is_of_other_domain(loaded: &LoadedPolicy, owner: &DefinedOwner<'_>) -> bool {
+    match (&loaded.spec.jet_stream_domain, owner.domain) {
         (Some(one), Some(other)) => one != other,
         (_, _) => false,
     }
 }
 
-fn has_secret(given: &Given, owner: &Owner<'_>) -> bool {
+fn has_secret(loaded: &LoadedPolicy, owner: &DefinedOwner<'_>) -> bool {
     let namespace = owner.namespace.unwrap_or_default();
     owner
         .secret
-        .is_some_and(|secret| given.spec.credentials_ref.name == secret)
-        && given.namespace == namespace
+        .is_some_and(|secret| loaded.spec.credentials_ref.name == secret)
+        && loaded.namespace == namespace
 }
 
-fn is_in_namespace(given: &Given, owner: &Owner<'_>) -> bool {
+fn is_in_namespace(loaded: &LoadedPolicy, owner: &DefinedOwner<'_>) -> bool {
     owner
         .namespace
-        .is_some_and(|namespace| namespace == given.namespace)
+        .is_some_and(|namespace| namespace == loaded.namespace)
 }
 
 /// People name namespaces, Secrets and accounts alike.
-fn is_named(given: &Given, owner: &Owner<'_>) -> bool {
-    let secret = &given.spec.credentials_ref.name;
+fn is_named(loaded: &LoadedPolicy, owner: &DefinedOwner<'_>) -> bool {
+    let secret = &loaded.spec.credentials_ref.name;
     owner
         .account
-        .is_some_and(|account| account == given.namespace || (account == secret && secret != NO_REFERENCE))
+        .is_some_and(|account| account == loaded.namespace || (account == secret && secret != NO_REFERENCE))
 }

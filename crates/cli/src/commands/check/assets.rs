@@ -8,18 +8,18 @@ use leeward_core::names::Location;
 use leeward_core::snapshot::Stream;
 use leeward_core::topology::LocationMap;
 
-use super::judged::{Outcome, location};
+use super::judged::{CheckOutcome, location};
 use super::rules;
-use crate::document::{About, CheckFinding, Checked, Source};
-use crate::judge::{Judged, name_of};
-use crate::look::Seen;
-use crate::policies::{Given, Origin};
+use crate::document::{CheckFinding, Checked, DefinitionSource, DocumentHeader};
+use crate::judge::{Assessment, name_of};
+use crate::look::Looked;
+use crate::policies::{LoadedPolicy, PolicyOrigin};
 
 /// Every selected asset of a live system, judged by the first policy that selects it.
-pub fn judged(seen: &Seen, judged: &[Judged<'_>]) -> Outcome {
-    let mut outcome = Outcome {
+pub fn judged(seen: &Looked, judged: &[Assessment<'_>]) -> CheckOutcome {
+    let mut outcome = CheckOutcome {
         undecided: unseen(judged).into_iter().chain(homeless(judged)).collect(),
-        ..Outcome::default()
+        ..CheckOutcome::default()
     };
     let findings: Vec<BTreeMap<(String, Option<String>), CheckFinding>> =
         judged.iter().map(misplaced).collect();
@@ -34,10 +34,10 @@ pub fn judged(seen: &Seen, judged: &[Judged<'_>]) -> Outcome {
         };
         outcome.checked.push(Checked {
             subject,
-            policy: judged.get(at).map(|judged| name_of(judged.given)),
+            policy: judged.get(at).map(|judged| name_of(judged.loaded)),
             also_selected_by: Vec::new(),
             source: None,
-            policy_source: judged.get(at).and_then(|judged| written_in(judged.given)),
+            policy_source: judged.get(at).and_then(|judged| written_in(judged.loaded)),
             findings: of.get(&key).cloned().into_iter().collect(),
         });
     };
@@ -57,37 +57,37 @@ pub fn judged(seen: &Seen, judged: &[Judged<'_>]) -> Outcome {
 }
 
 /// What could not be seen of a live system, by policy.
-pub fn unseen(judged: &[Judged<'_>]) -> Vec<String> {
+pub fn unseen(judged: &[Assessment<'_>]) -> Vec<String> {
     let inconclusive = judged.iter().filter(|judged| !judged.evaluation.conclusive());
-    let text = |judged: &Judged<'_>| {
-        let About { policy, observed, .. } = judged.about();
+    let text = |judged: &Assessment<'_>| {
+        let DocumentHeader { policy, observed, .. } = judged.about();
         format!("policy {policy}: {}: {}", observed.reason, observed.message)
     };
     inconclusive.map(text).collect()
 }
 
 /// Why assets that were seen cannot be judged, by policy.
-fn homeless(judged: &[Judged<'_>]) -> impl Iterator<Item = String> {
+fn homeless(judged: &[Assessment<'_>]) -> impl Iterator<Item = String> {
     let homeless = judged.iter().filter(|judged| judged.home_is_missing());
     homeless.map(|judged| {
         let (reason, message) = &judged.report.in_place;
-        format!("policy {}: {reason}: {message}", name_of(judged.given))
+        format!("policy {}: {reason}: {message}", name_of(judged.loaded))
     })
 }
 
 /// Where a policy is written, if that is a file; standard input has no name to point at.
-fn written_in(given: &Given) -> Option<Source> {
-    match &given.origin {
-        Origin::File { path, line } if path != "-" => Some(Source {
+fn written_in(loaded: &LoadedPolicy) -> Option<DefinitionSource> {
+    match &loaded.origin {
+        PolicyOrigin::File { path, line } if path != "-" => Some(DefinitionSource {
             file: path.clone(),
             line: *line,
             column: 1,
         }),
-        Origin::File { .. } | Origin::Defaults | Origin::Kubernetes => None,
+        PolicyOrigin::File { .. } | PolicyOrigin::Defaults | PolicyOrigin::Kubernetes => None,
     }
 }
 
-fn misplaced(judged: &Judged<'_>) -> BTreeMap<(String, Option<String>), CheckFinding> {
+fn misplaced(judged: &Assessment<'_>) -> BTreeMap<(String, Option<String>), CheckFinding> {
     let home = judged.evaluation.home.as_ref().and_then(Home::reference);
     let findings = judged.report.findings.iter();
     let findings = findings.filter(|finding| rules::ASSETS.contains(&finding.check));
@@ -118,16 +118,16 @@ fn live_finding(finding: &Finding, home: Option<&Location>) -> CheckFinding {
 }
 
 /// Refuses a home that was given and that no server is in, where all servers are known.
-pub fn refuse_unknown_home(home: &str, seen: &Seen, policies: &[Given]) -> anyhow::Result<()> {
+pub fn refuse_unknown_home(home: &str, seen: &Looked, policies: &[LoadedPolicy]) -> anyhow::Result<()> {
     let topology = &seen.view.topology;
     let all_known = topology.servers().iter().all(|server| server.details.is_some());
     if !all_known || !seen.view.gaps.is_empty() {
         return Ok(());
     }
     let mut there: BTreeSet<Location> = BTreeSet::new();
-    for given in policies {
-        let map = LocationMap::new(topology, &given.policy.topology);
-        if map.locations().contains(&location(home, &given.policy)) {
+    for loaded in policies {
+        let map = LocationMap::new(topology, &loaded.policy.topology);
+        if map.locations().contains(&location(home, &loaded.policy)) {
             return Ok(());
         }
         there.extend(map.locations().iter().cloned());

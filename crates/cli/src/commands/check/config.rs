@@ -53,7 +53,7 @@ const SOURCE: [&str; 8] = [
 
 /// What a configuration without a kind is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Config {
+pub enum ConfigKind {
     /// Of this form.
     Form(Form),
     /// It would be one if this field had its name: in capitals, or as another language writes it.
@@ -69,7 +69,7 @@ pub enum Config {
     Other,
 }
 
-impl Config {
+impl ConfigKind {
     /// What a value is, by its fields.
     pub fn of(value: Option<&Value>) -> Self {
         let Some(Value::Object(fields)) = value else {
@@ -213,7 +213,7 @@ mod tests {
             json!({"subjects": ["history"]}),
             json!({"direct": true}),
         ] {
-            assert_eq!(Config::of(Some(&value)), Config::Other, "{value}");
+            assert_eq!(ConfigKind::of(Some(&value)), ConfigKind::Other, "{value}");
         }
     }
 
@@ -234,7 +234,7 @@ mod tests {
             (json!({"durable_name": "x"}), ConsumerConfig),
             (json!({"name": "x", "filter_subject": "a"}), ConsumerConfig),
         ] {
-            assert_eq!(Config::of(Some(&value)), Config::Form(form), "{value}");
+            assert_eq!(ConfigKind::of(Some(&value)), ConfigKind::Form(form), "{value}");
         }
     }
 
@@ -258,11 +258,11 @@ mod tests {
                 "ack_policy",
             ),
         ] {
-            let meant = Config::Misnamed {
+            let meant = ConfigKind::Misnamed {
                 field: field.to_owned(),
                 meant,
             };
-            assert_eq!(Config::of(Some(&value)), meant, "{value}");
+            assert_eq!(ConfigKind::of(Some(&value)), meant, "{value}");
         }
     }
 }

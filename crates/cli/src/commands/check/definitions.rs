@@ -11,14 +11,14 @@ use leeward_core::definition::{ConsumerDefinition, Definition};
 use leeward_core::names::StreamName;
 use serde_json::Value;
 
-use super::account::{self, Owner};
-use super::config::Config;
+use super::account::{self, DefinedOwner};
+use super::config::ConfigKind;
 use super::fields;
 use super::form::{Form, NACK, NACK_OLD_VERSION, NACK_VERSION};
-use super::misses::{self, Miss};
+use super::misses::{self, MissingReference};
 use super::pages;
-use super::part::{Part, escaped, path};
-use crate::input::{self, Document, Passed, Problem, Problems, Why};
+use super::part::{DocumentPart, escaped, path};
+use crate::input::{self, Document, Passed, Problem, Problems, SkipReason};
 use crate::policies;
 
 /// Kinds of NACK that define neither a stream nor a consumer.
@@ -28,20 +28,20 @@ const NACK_OTHERS: [&str; 2] = ["Account", "StreamTemplate"];
 #[derive(Clone, Debug)]
 pub struct Defined<'d> {
     /// What says it.
-    pub part: Part<'d>,
+    pub part: DocumentPart<'d>,
     /// The form that it is written in.
     pub form: Form,
     /// What it defines.
-    pub what: What,
+    pub what: DefinedKind,
     /// What it says of its account.
-    pub owner: Owner<'d>,
+    pub owner: DefinedOwner<'d>,
     /// Fields that nobody reads.
-    pub misses: Vec<Miss>,
+    pub misses: Vec<MissingReference>,
 }
 
 /// What is defined.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum DefinedKind {
     /// A stream, or what is one.
     Stream(Definition),
     /// A consumer, with its stream if that is said.
@@ -52,8 +52,8 @@ impl Defined<'_> {
     /// What it is, for people.
     pub fn subject(&self) -> String {
         match &self.what {
-            What::Stream(definition) => format!("Stream {}", definition.stream),
-            What::Consumer(consumer) => {
+            DefinedKind::Stream(definition) => format!("Stream {}", definition.stream),
+            DefinedKind::Consumer(consumer) => {
                 let name = if consumer.durable {
                     consumer.name.as_str()
                 } else {
@@ -68,7 +68,7 @@ impl Defined<'_> {
 
 /// What documents say of streams and consumers.
 #[derive(Clone, Debug, Default)]
-pub struct Found<'d> {
+pub struct FoundDefinitions<'d> {
     /// The definitions.
     pub defined: Vec<Defined<'d>>,
     /// What could have been meant as a definition, but cannot be read as one.
@@ -84,15 +84,15 @@ pub struct Found<'d> {
 }
 
 /// All definitions among the documents.
-pub fn read(documents: &[Document]) -> Found<'_> {
-    let mut found = Found::default();
-    for part in documents.iter().flat_map(Part::all) {
+pub fn read(documents: &[Document]) -> FoundDefinitions<'_> {
+    let mut found = FoundDefinitions::default();
+    for part in documents.iter().flat_map(DocumentPart::all) {
         match read_part(&part) {
-            Ok(Read::Defined(defined)) => found.defined.push(*defined),
-            Ok(Read::Ours) => {}
-            Ok(Read::Object(kind)) => *found.others.entry(kind).or_default() += 1,
-            Ok(Read::File(why)) => found.passed.push(Passed::new(part.file(), why)),
-            Ok(Read::Unknown(unread)) => found.unread.push(unread.to_string()),
+            Ok(ParsedPart::Defined(defined)) => found.defined.push(*defined),
+            Ok(ParsedPart::Ours) => {}
+            Ok(ParsedPart::Object(kind)) => *found.others.entry(kind).or_default() += 1,
+            Ok(ParsedPart::File(why)) => found.passed.push(Passed::new(part.file(), why)),
+            Ok(ParsedPart::Unknown(unread)) => found.unread.push(unread.to_string()),
             Err(problems) => found.problems.extend(problems),
         }
     }
@@ -106,31 +106,31 @@ pub fn read(documents: &[Document]) -> Found<'_> {
 }
 
 /// What a part of a document is.
-enum Read<'d> {
+enum ParsedPart<'d> {
     Defined(Box<Defined<'d>>),
     /// An object that others read: a policy, a system, how NACK connects.
     Ours,
     /// An object of Kubernetes of this kind, which defines nothing here.
     Object(String),
     /// Something of a file that has no definition.
-    File(Why),
+    File(SkipReason),
     Unknown(Problem),
 }
 
 /// What is in a file decides, and then its name.
-fn read_part<'d>(part: &Part<'d>) -> Result<Read<'d>, Vec<Problem>> {
+fn read_part<'d>(part: &DocumentPart<'d>) -> Result<ParsedPart<'d>, Vec<Problem>> {
     let Document { tool, in_folder, .. } = part.document();
     let read = read_any(part)?;
     Ok(match (tool, read) {
-        (Some(tool), Read::Object(_) | Read::File(_)) => Read::File(Why::Tool(tool)),
-        (Some(tool), Read::Unknown(_)) if *in_folder => Read::File(Why::Tool(tool)),
+        (Some(tool), ParsedPart::Object(_) | ParsedPart::File(_)) => ParsedPart::File(SkipReason::Tool(tool)),
+        (Some(tool), ParsedPart::Unknown(_)) if *in_folder => ParsedPart::File(SkipReason::Tool(tool)),
         (_, read) => read,
     })
 }
 
-fn read_any<'d>(part: &Part<'d>) -> Result<Read<'d>, Vec<Problem>> {
+fn read_any<'d>(part: &DocumentPart<'d>) -> Result<ParsedPart<'d>, Vec<Problem>> {
     if policies::is_ours(part.document()) {
-        return Ok(Read::Ours);
+        return Ok(ParsedPart::Ours);
     }
     if let Some(problem) = misnamed_head(part) {
         return Err(vec![problem]);
@@ -140,7 +140,7 @@ fn read_any<'d>(part: &Part<'d>) -> Result<Read<'d>, Vec<Problem>> {
         (Some(version), Some(kind)) if is_like_nack(version, kind) => Err(vec![no_version(part, version)]),
         (Some(version), Some(kind)) => {
             let is_kind = Form::of_kind(kind).is_some() || policies::is_kind(kind);
-            Ok(Read::Object(if is_kind {
+            Ok(ParsedPart::Object(if is_kind {
                 format!("{kind} of {}", group_of(version))
             } else {
                 kind.to_owned()
@@ -156,12 +156,12 @@ fn read_any<'d>(part: &Part<'d>) -> Result<Read<'d>, Vec<Problem>> {
     }
 }
 
-fn is_object(part: &Part<'_>) -> bool {
+fn is_object(part: &DocumentPart<'_>) -> bool {
     part.value("/spec").is_some() || part.value("/metadata").is_some()
 }
 
 /// A field that was meant to say the kind or the version of an object that means something here.
-fn misnamed_head(part: &Part<'_>) -> Option<Problem> {
+fn misnamed_head(part: &DocumentPart<'_>) -> Option<Problem> {
     let (name_of_kind, kind) = head(part, "kind");
     let (name_of_version, version) = head(part, "apiVersion");
     let is_ours = is_near_kind(kind)
@@ -178,7 +178,7 @@ fn misnamed_head(part: &Part<'_>) -> Option<Problem> {
 }
 
 /// A text that every object has; with its name, if that was meant to be this one.
-fn head<'d>(part: &Part<'d>, wanted: &str) -> (Option<&'d str>, &'d str) {
+fn head<'d>(part: &DocumentPart<'d>, wanted: &str) -> (Option<&'d str>, &'d str) {
     if let Some(text) = part.text(&format!("/{wanted}")) {
         return (None, text);
     }
@@ -207,20 +207,24 @@ fn is_like_nack(version: &str, kind: &str) -> bool {
     input::is_near(group, NACK) || (is_like && is_near_kind(kind))
 }
 
-fn no_version(part: &Part<'_>, version: &str) -> Problem {
+fn no_version(part: &DocumentPart<'_>, version: &str) -> Problem {
     part.wrong(
         "/apiVersion",
         &format!("{version} is no version of NACK: write {NACK_VERSION}"),
     )
 }
 
-fn read_nack<'d>(part: &Part<'d>, version: &str, kind: Option<&str>) -> Result<Read<'d>, Vec<Problem>> {
+fn read_nack<'d>(
+    part: &DocumentPart<'d>,
+    version: &str,
+    kind: Option<&str>,
+) -> Result<ParsedPart<'d>, Vec<Problem>> {
     let kind = kind.unwrap_or_default();
     if ![NACK_VERSION, NACK_OLD_VERSION].contains(&version) {
         return Err(vec![no_version(part, version)]);
     }
     if NACK_OTHERS.contains(&kind) {
-        return Ok(Read::Ours);
+        return Ok(ParsedPart::Ours);
     }
     let Some(form) = Form::of_kind(kind) else {
         let names = Form::NACK.map(|(name, _)| name);
@@ -234,7 +238,7 @@ fn read_nack<'d>(part: &Part<'d>, version: &str, kind: Option<&str>) -> Result<R
     // The apiserver refuses metadata of other types; fields of the object that it does not know are misses.
     let mut problems = input::metadata(part.document());
     match define(part.clone(), form, None) {
-        Ok(defined) if problems.is_empty() => return Ok(Read::Defined(Box::new(defined))),
+        Ok(defined) if problems.is_empty() => return Ok(ParsedPart::Defined(Box::new(defined))),
         Ok(_) => {}
         Err(problem) => problems.push(problem),
     }
@@ -242,31 +246,35 @@ fn read_nack<'d>(part: &Part<'d>, version: &str, kind: Option<&str>) -> Result<R
 }
 
 /// What the `nats` command reads and prints, or what is no definition at all.
-fn read_config<'d>(part: &Part<'d>) -> Result<Read<'d>, Problem> {
+fn read_config<'d>(part: &DocumentPart<'d>) -> Result<ParsedPart<'d>, Problem> {
     if is_without_config(part) {
         let text = "Required value: ask for the configuration as well (accounts, streams, consumers and config of /jsz, nats stream info --json)";
-        return Ok(Read::Unknown(part.wrong("/config", text)));
+        return Ok(ParsedPart::Unknown(part.wrong("/config", text)));
     }
     let config = match part.value("/config") {
         Some(Value::Object(_)) if part.value("/kind").is_none() => part.within("/config"),
         Some(_) | None => part.clone(),
     };
-    let form = match Config::of(config.value("")) {
-        Config::Form(form) if part.value("/kind").is_none() && part.value("/apiVersion").is_none() => form,
-        Config::Misnamed { field, meant } if part.document().tool.is_none() => {
+    let form = match ConfigKind::of(config.value("")) {
+        ConfigKind::Form(form) if part.value("/kind").is_none() && part.value("/apiVersion").is_none() => {
+            form
+        }
+        ConfigKind::Misnamed { field, meant } if part.document().tool.is_none() => {
             let pointer = format!("/{}", escaped(&field));
             let text = format!("unknown field: {meant} is meant, in a configuration of a stream or consumer");
             return Err(config.wrong(&pointer, &text));
         }
-        Config::Form(_) | Config::Misnamed { .. } | Config::Trace => return Ok(Read::Unknown(unknown(part))),
-        Config::Other => return Ok(not_a_config(part)),
+        ConfigKind::Form(_) | ConfigKind::Misnamed { .. } | ConfigKind::Trace => {
+            return Ok(ParsedPart::Unknown(unknown(part)));
+        }
+        ConfigKind::Other => return Ok(not_a_config(part)),
     };
     let of_stream = part.text("/stream_name").map(StreamName::from);
-    Ok(Read::Defined(Box::new(define(config, form, of_stream)?)))
+    Ok(ParsedPart::Defined(Box::new(define(config, form, of_stream)?)))
 }
 
 /// Whether a server says what a stream or consumer is doing, or how many there are, and nothing of how they are configured.
-fn is_without_config(part: &Part<'_>) -> bool {
+fn is_without_config(part: &DocumentPart<'_>) -> bool {
     let is_object = |pointer: &&str| part.value(pointer).is_some_and(Value::is_object);
     let is_count = |pointer: &str| {
         part.value(pointer)
@@ -277,13 +285,13 @@ fn is_without_config(part: &Part<'_>) -> bool {
     (has_state && !is_object(&"/config")) || (part.text("/server_id").is_some() && is_count("/streams"))
 }
 
-fn unknown(part: &Part<'_>) -> Problem {
+fn unknown(part: &DocumentPart<'_>) -> Problem {
     let text = "cannot be recognised as a definition of a stream or consumer, or as an object of Kubernetes: mend it, or leave \
                 it out with --exclude";
     part.problem("", text)
 }
 
-fn not_a_config<'d>(part: &Part<'d>) -> Read<'d> {
+fn not_a_config<'d>(part: &DocumentPart<'d>) -> ParsedPart<'d> {
     let value = part.value("");
     let is_reply = part
         .text("/type")
@@ -294,7 +302,7 @@ fn not_a_config<'d>(part: &Part<'d>) -> Read<'d> {
             .and_then(Value::as_str)
             .unwrap_or("nothing more");
         let text = format!("is an error that a server replied, and defines nothing: {words}");
-        return Read::Unknown(part.problem("", text));
+        return ParsedPart::Unknown(part.problem("", text));
     }
     let is_names = |value: &Value| {
         value
@@ -303,14 +311,14 @@ fn not_a_config<'d>(part: &Part<'d>) -> Read<'d> {
     };
     if value.is_some_and(is_names) || (is_reply && part.fields("").any(|(_, value)| is_names(value))) {
         let text = "has names alone: give their configurations, as nats stream info NAME --json prints them";
-        return Read::Unknown(part.problem("", text));
+        return ParsedPart::Unknown(part.problem("", text));
     }
     if is_reply {
         // A list of nothing.
-        return Read::Ours;
+        return ParsedPart::Ours;
     }
     if let Some(tool) = part.document().tool.or_else(|| value.and_then(input::tool_of)) {
-        return Read::File(Why::Tool(tool));
+        return ParsedPart::File(SkipReason::Tool(tool));
     }
     match part.hidden_config() {
         Some(pointer) => {
@@ -319,28 +327,28 @@ fn not_a_config<'d>(part: &Part<'d>) -> Read<'d> {
                  a list of such",
                 path(&pointer)
             );
-            Read::Unknown(part.problem(&pointer, text))
+            ParsedPart::Unknown(part.problem(&pointer, text))
         }
-        None if part.document().in_folder => Read::File(Why::Unknown),
-        None => Read::Unknown(unknown(part)),
+        None if part.document().in_folder => ParsedPart::File(SkipReason::Unknown),
+        None => ParsedPart::Unknown(unknown(part)),
     }
 }
 
-fn define(part: Part<'_>, form: Form, of_stream: Option<StreamName>) -> Result<Defined<'_>, Problem> {
+fn define(part: DocumentPart<'_>, form: Form, of_stream: Option<StreamName>) -> Result<Defined<'_>, Problem> {
     if form.base() == "/spec" {
         fields::filled_object(&part)?;
     }
     let what = match form {
         Form::NackStream | Form::StreamConfig | Form::NackBucket | Form::NackStore => {
-            What::Stream(fields::stream(&part, form)?)
+            DefinedKind::Stream(fields::stream(&part, form)?)
         }
         Form::NackConsumer | Form::ConsumerConfig => {
-            What::Consumer(fields::consumer(&part, form, of_stream)?)
+            DefinedKind::Consumer(fields::consumer(&part, form, of_stream)?)
         }
     };
     Ok(Defined {
         misses: misses::of(&part, form),
-        owner: Owner::of(&part),
+        owner: DefinedOwner::of(&part),
         part,
         form,
         what,
@@ -351,24 +359,24 @@ fn define(part: Part<'_>, form: Form, of_stream: Option<StreamName>) -> Result<D
 fn find_streams(found: &mut [Defined<'_>]) {
     let mut streams: BTreeMap<String, Vec<StreamName>> = BTreeMap::new();
     for defined in found.iter() {
-        if let What::Stream(definition) = &defined.what {
+        if let DefinedKind::Stream(definition) = &defined.what {
             let folder = folder(&defined.part);
             streams.entry(folder).or_default().push(definition.stream.clone());
         }
     }
     for defined in found {
         let folder = folder(&defined.part);
-        if let What::Consumer(consumer) = &mut defined.what
+        if let DefinedKind::Consumer(consumer) = &mut defined.what
             && consumer.stream.is_none()
             && let Some([only]) = streams.get(&folder).map(Vec::as_slice)
         {
             consumer.stream = Some(only.clone());
-            defined.misses.push(Miss::of_stream(only));
+            defined.misses.push(MissingReference::of_stream(only));
         }
     }
 }
 
-fn folder(part: &Part<'_>) -> String {
+fn folder(part: &DocumentPart<'_>) -> String {
     let parent = std::path::Path::new(part.file()).parent();
     parent
         .map(|folder| folder.display().to_string())

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::misses;
-use super::part::{Part, escaped, path};
+use super::part::{DocumentPart, escaped, path};
 use crate::input::{self, Problem};
 
 /// What of an object of NACK says whose it is, and whether anybody changes it.
@@ -22,7 +22,7 @@ const OF_OBJECTS: [&str; 4] = [
 ];
 
 /// A stream.
-pub fn stream(part: &Part<'_>, form: Form) -> Result<Definition, Problem> {
+pub fn stream(part: &DocumentPart<'_>, form: Form) -> Result<Definition, Problem> {
     let name = required(part, form.name(), form)?;
     let stream = match form {
         Form::NackBucket => format!("KV_{name}"),
@@ -41,7 +41,7 @@ pub fn stream(part: &Part<'_>, form: Form) -> Result<Definition, Problem> {
 /// A consumer, with its stream if that is said. Consumers are named by their durable name, or by a name that is no less
 /// durable without an inactivity threshold.
 pub fn consumer(
-    part: &Part<'_>,
+    part: &DocumentPart<'_>,
     form: Form,
     of_stream: Option<StreamName>,
 ) -> Result<ConsumerDefinition, Problem> {
@@ -66,7 +66,7 @@ pub fn consumer(
     })
 }
 
-fn required<'d>(part: &Part<'d>, pointer: &str, form: Form) -> Result<&'d str, Problem> {
+fn required<'d>(part: &DocumentPart<'d>, pointer: &str, form: Form) -> Result<&'d str, Problem> {
     match part.value(pointer) {
         Some(Value::String(name)) if !name.is_empty() => {
             filled(part, pointer, name)?;
@@ -98,7 +98,7 @@ fn required<'d>(part: &Part<'d>, pointer: &str, form: Form) -> Result<&'d str, P
 }
 
 /// Refuses what is still to be filled in.
-fn filled(part: &Part<'_>, pointer: &str, text: &str) -> Result<(), Problem> {
+fn filled(part: &DocumentPart<'_>, pointer: &str, text: &str) -> Result<(), Problem> {
     match input::unfilled(&path(pointer), text) {
         None => Ok(()),
         Some(unfilled) => Err(part.problem(pointer, unfilled)),
@@ -106,12 +106,12 @@ fn filled(part: &Part<'_>, pointer: &str, text: &str) -> Result<(), Problem> {
 }
 
 /// The same of a value that should not be a text.
-fn filled_value(part: &Part<'_>, pointer: &str, value: &Value) -> Result<(), Problem> {
+fn filled_value(part: &DocumentPart<'_>, pointer: &str, value: &Value) -> Result<(), Problem> {
     value.as_str().map_or(Ok(()), |text| filled(part, pointer, text))
 }
 
 /// Refuses fields of an object that are still to be filled in and tell whose it is, or whether anybody changes it.
-pub fn filled_object(part: &Part<'_>) -> Result<(), Problem> {
+pub fn filled_object(part: &DocumentPart<'_>) -> Result<(), Problem> {
     for pointer in OF_OBJECTS {
         if let Some(value) = part.value(pointer) {
             filled_value(part, pointer, value)?;
@@ -120,7 +120,7 @@ pub fn filled_object(part: &Part<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn replicas(part: &Part<'_>, form: Form) -> Result<Option<u8>, Problem> {
+fn replicas(part: &DocumentPart<'_>, form: Form) -> Result<Option<u8>, Problem> {
     const RANGE: &str = "must be a whole number from 0 to 5";
     let pointer = form.replicas();
     match part.value(pointer) {
@@ -139,7 +139,7 @@ fn replicas(part: &Part<'_>, form: Form) -> Result<Option<u8>, Problem> {
     }
 }
 
-fn placement(part: &Part<'_>, form: Form) -> Result<Option<Placement>, Problem> {
+fn placement(part: &DocumentPart<'_>, form: Form) -> Result<Option<Placement>, Problem> {
     let pointer = format!("{}/placement", form.base());
     match part.value(&pointer) {
         None | Some(Value::Null) => return Ok(None),
@@ -164,7 +164,7 @@ fn placement(part: &Part<'_>, form: Form) -> Result<Option<Placement>, Problem> 
     }))
 }
 
-fn tags(part: &Part<'_>, pointer: &str) -> Result<Vec<Tag>, Problem> {
+fn tags(part: &DocumentPart<'_>, pointer: &str) -> Result<Vec<Tag>, Problem> {
     let items = match part.value(pointer) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(items)) => items,
@@ -186,7 +186,7 @@ fn tags(part: &Part<'_>, pointer: &str) -> Result<Vec<Tag>, Problem> {
     items.iter().enumerate().map(tag).collect()
 }
 
-fn metadata(part: &Part<'_>, form: Form) -> Result<BTreeMap<String, String>, Problem> {
+fn metadata(part: &DocumentPart<'_>, form: Form) -> Result<BTreeMap<String, String>, Problem> {
     let pointer = format!("{}/metadata", form.base());
     if !form.has_metadata() {
         return Ok(BTreeMap::new());

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_core::definition::{
-    Definition, DefinitionFinding, DefinitionRule, Judgement, Known, Undecided, judge_consumer, judge_stream,
+    Definition, DefinitionFinding, DefinitionReport, DefinitionRule, KnownSystem, Undecided, judge_consumer,
+    judge_stream,
 };
 use leeward_core::demand::Home;
 use leeward_core::names::{Location, StreamName};
@@ -12,22 +13,22 @@ use leeward_core::snapshot::Stream;
 use leeward_core::topology::TopologyKey;
 
 use super::account::{self, Choice};
-use super::definitions::{Defined, What};
+use super::definitions::{Defined, DefinedKind};
 use super::form::Form;
 use super::part::{escaped, path};
 use super::streams::Streams;
 use crate::document::{CheckFinding, Checked};
 use crate::input::{self, Problem};
-use crate::judge::{Judged, name_of};
-use crate::look::Seen;
-use crate::policies::Given;
+use crate::judge::{Assessment, name_of};
+use crate::look::Looked;
+use crate::policies::LoadedPolicy;
 
 /// Said where servers were not asked.
 const JUDGED_ALONE: &str = "the files were judged alone: their clusters and tags were not looked up";
 
 /// What was checked, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub struct CheckOutcome {
     /// All that was.
     pub checked: Vec<Checked>,
     /// What was not, and why.
@@ -40,20 +41,20 @@ pub struct Outcome {
 
 /// What definitions are judged against.
 #[derive(Debug)]
-pub struct Ground<'a> {
+pub struct CheckContext<'a> {
     /// By rank.
-    pub policies: &'a [Given],
+    pub policies: &'a [LoadedPolicy],
     /// A live system, with every policy's judgement in the same order.
-    pub live: Option<(&'a Seen, &'a [Judged<'a>])>,
+    pub live: Option<(&'a Looked, &'a [Assessment<'a>])>,
     /// The home that was given.
     pub home: Option<&'a str>,
 }
 
-impl Ground<'_> {
-    fn known(&self, at: usize, policy: &Policy) -> Known<'_> {
+impl CheckContext<'_> {
+    fn known(&self, at: usize, policy: &Policy) -> KnownSystem<'_> {
         let mut known = match self.live {
-            None => Known::offline(policy),
-            Some((seen, judged)) => Known {
+            None => KnownSystem::offline(policy),
+            Some((seen, judged)) => KnownSystem {
                 home: judged
                     .get(at)
                     .and_then(|judged| judged.evaluation.home.as_ref())
@@ -88,11 +89,11 @@ impl Ground<'_> {
         &self,
         one: &Defined<'_>,
         streams: &Streams<'_, '_>,
-        known: &[Known<'_>],
-    ) -> Vec<(usize, Judgement)> {
+        known: &[KnownSystem<'_>],
+    ) -> Vec<(usize, DefinitionReport)> {
         let stream = match &one.what {
-            What::Stream(_) => None,
-            What::Consumer(consumer) => {
+            DefinedKind::Stream(_) => None,
+            DefinedKind::Consumer(consumer) => {
                 let name = consumer.stream.as_ref();
                 name.and_then(|name| self.stream(name, one, streams))
             }
@@ -102,11 +103,11 @@ impl Ground<'_> {
             .iter()
             .zip(known)
             .enumerate()
-            .map(|(at, (given, known))| {
-                let policy = &given.policy;
+            .map(|(at, (loaded, known))| {
+                let policy = &loaded.policy;
                 let judgement = match &one.what {
-                    What::Stream(definition) => judge_stream(definition, policy, known),
-                    What::Consumer(consumer) => judge_consumer(consumer, stream.as_ref(), policy),
+                    DefinedKind::Stream(definition) => judge_stream(definition, policy, known),
+                    DefinedKind::Consumer(consumer) => judge_consumer(consumer, stream.as_ref(), policy),
                 };
                 (at, judgement)
             });
@@ -141,12 +142,12 @@ pub fn location(home: &str, policy: &Policy) -> Location {
 }
 
 /// Judges every definition by the policy that is for it: of its account as far as the files say that, and the first of those.
-pub fn definitions(defined: &[Defined<'_>], ground: &Ground<'_>) -> Outcome {
-    let mut outcome = Outcome::default();
+pub fn definitions(defined: &[Defined<'_>], ground: &CheckContext<'_>) -> CheckOutcome {
+    let mut outcome = CheckOutcome::default();
     let streams = Streams::of(defined);
     let policies = ground.policies.iter().enumerate();
-    let known: Vec<Known<'_>> = policies
-        .map(|(at, given)| ground.known(at, &given.policy))
+    let known: Vec<KnownSystem<'_>> = policies
+        .map(|(at, loaded)| ground.known(at, &loaded.policy))
         .collect();
     let mut selecting = BTreeSet::new();
     let mut unclear: BTreeMap<BTreeSet<usize>, Vec<&Defined<'_>>> = BTreeMap::new();
@@ -174,13 +175,13 @@ pub fn definitions(defined: &[Defined<'_>], ground: &Ground<'_>) -> Outcome {
 }
 
 /// Metadata by which a policy selects, and that is still to be filled in.
-fn unfilled_metadata(defined: &Defined<'_>, policies: &[Given]) -> Option<Problem> {
-    let What::Stream(definition) = &defined.what else {
+fn unfilled_metadata(defined: &Defined<'_>, policies: &[LoadedPolicy]) -> Option<Problem> {
+    let DefinedKind::Stream(definition) = &defined.what else {
         return None;
     };
     let keys = policies
         .iter()
-        .flat_map(|given| given.policy.streams.metadata.keys());
+        .flat_map(|loaded| loaded.policy.streams.metadata.keys());
     let mut values = keys.filter_map(|key| Some((key, definition.metadata.get(key)?)));
     values.find_map(|(key, value)| {
         let pointer = format!("{}/metadata/{}", defined.form.base(), escaped(key));
@@ -191,7 +192,7 @@ fn unfilled_metadata(defined: &Defined<'_>, policies: &[Given]) -> Option<Proble
 
 fn several_accounts<'d>(
     unclear: &BTreeMap<BTreeSet<usize>, Vec<&Defined<'d>>>,
-    policies: &[Given],
+    policies: &[LoadedPolicy],
 ) -> Vec<String> {
     let note = |(of, defined): (&BTreeSet<usize>, &Vec<&Defined<'d>>)| {
         let names: Vec<String> = of
@@ -214,7 +215,7 @@ fn several_accounts<'d>(
     unclear.iter().filter_map(note).collect()
 }
 
-impl Outcome {
+impl CheckOutcome {
     /// Nothing but a note.
     pub fn with_note(note: &str) -> Self {
         Self {
@@ -231,8 +232,14 @@ impl Outcome {
         }
     }
 
-    fn add(&mut self, defined: &Defined<'_>, choice: &Choice, judgement: Judgement, ground: &Ground<'_>) {
-        let Judgement {
+    fn add(
+        &mut self,
+        defined: &Defined<'_>,
+        choice: &Choice,
+        judgement: DefinitionReport,
+        ground: &CheckContext<'_>,
+    ) {
+        let DefinitionReport {
             selected: _,
             opted_out: _,
             findings,

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::document::{CheckDocument, Checked, Source};
+use crate::document::{CheckDocument, Checked, DefinitionSource};
 
 /// The document as XML. What no policy is about is skipped, what could not be decided is an error.
 pub fn render(document: &CheckDocument) -> anyhow::Result<String> {
@@ -43,7 +43,7 @@ fn case(checked: &Checked) -> TestCase {
     let source = checked.source.as_ref();
     let class = source.map_or_else(|| checked.policy.clone(), |source| Some(source.file.clone()));
     case.set_classname(class.unwrap_or_default());
-    if let Some(Source {
+    if let Some(DefinitionSource {
         file,
         line,
         column: _,

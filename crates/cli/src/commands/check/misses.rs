@@ -5,12 +5,12 @@ use leeward_core::policy::IGNORE_KEY;
 use serde_json::Value;
 
 use super::form::Form;
-use super::part::{Part, escaped, path};
+use super::part::{DocumentPart, escaped, path};
 use crate::input;
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Miss {
+pub struct MissingReference {
     /// Where it is.
     pub pointer: String,
     /// What is meant, with its path.
@@ -19,7 +19,7 @@ pub struct Miss {
     pub is_placement: bool,
 }
 
-impl Miss {
+impl MissingReference {
     /// That a consumer does not say its stream, so that the only one of its folder is taken for it.
     pub fn of_stream(stream: &StreamName) -> Self {
         Self {
@@ -67,7 +67,7 @@ const OF_FORMS: [(Form, &str, &str); 9] = [
 const REPLICAS: [&str; 3] = ["replicas", "num_replicas", "numReplicas"];
 
 /// The path of a field that was probably meant to be the one that is missing.
-pub fn meant_for(part: &Part<'_>, form: Form, missing: &str) -> Option<String> {
+pub fn meant_for(part: &DocumentPart<'_>, form: Form, missing: &str) -> Option<String> {
     if part.value(form.base()).is_none() {
         let (name, _) = part.fields("").find(|(name, _)| input::is_near(name, "spec"))?;
         return Some(name.clone());
@@ -97,7 +97,7 @@ fn meant(form: Form, name: &str) -> Option<&'static str> {
 }
 
 /// All of a definition.
-pub fn of(part: &Part<'_>, form: Form) -> Vec<Miss> {
+pub fn of(part: &DocumentPart<'_>, form: Form) -> Vec<MissingReference> {
     let mut misses = Vec::new();
     if form.base() == "/spec" {
         beside_spec(part, form, &mut misses);
@@ -109,16 +109,16 @@ pub fn of(part: &Part<'_>, form: Form) -> Vec<Miss> {
     misses
 }
 
-fn miss(pointer: String, text: &str) -> Miss {
+fn miss(pointer: String, text: &str) -> MissingReference {
     let path = path(&pointer);
-    Miss {
+    MissingReference {
         is_placement: path.contains("placement") || text.contains("placement"),
         text: format!("{path}: {text}"),
         pointer,
     }
 }
 
-fn beside_spec(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+fn beside_spec(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
     for (name, _) in part.fields("") {
         if OBJECT.contains(&name.as_str()) {
             continue;
@@ -136,7 +136,7 @@ fn beside_spec(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
 }
 
 /// Labels and annotations are the object's, and never get to the stream.
-fn marks_of_objects(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+fn marks_of_objects(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
     for marks in ["annotations", "labels"] {
         for (key, _) in part.fields(&format!("/metadata/{marks}")) {
             if key == IGNORE_KEY || input::is_near(key, IGNORE_KEY) {
@@ -154,7 +154,7 @@ fn marks_of_objects(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
     }
 }
 
-fn at_base(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+fn at_base(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
     for (name, _) in part.fields(form.base()) {
         if let Some(meant) = meant(form, name) {
             let text = format!("unknown field: {meant} is meant");
@@ -163,7 +163,7 @@ fn at_base(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
     }
 }
 
-fn of_placement(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+fn of_placement(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
     let placement = format!("{}/placement", form.base());
     for (name, _) in part.fields(&placement) {
         if !PLACEMENT.contains(&name.as_str()) {
@@ -174,7 +174,7 @@ fn of_placement(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
     }
 }
 
-fn of_metadata(part: &Part<'_>, form: Form, misses: &mut Vec<Miss>) {
+fn of_metadata(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
     let metadata = format!("{}/metadata", form.base());
     if !form.has_metadata() {
         if part.value(&metadata).is_some() {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_core::names::StreamName;
 
-use super::definitions::{Defined, Found, What};
-use crate::input::{self, Passed, Why};
+use super::definitions::{Defined, DefinedKind, FoundDefinitions};
+use crate::input::{self, Passed, SkipReason};
 use crate::judge::name_of;
 use crate::output::amount;
-use crate::policies::{Given, Origin};
+use crate::policies::{LoadedPolicy, PolicyOrigin};
 
 /// How many names a note shows.
 const SHOWN: usize = 6;
@@ -21,17 +21,19 @@ pub const BY_DEFAULTS: &str = "no PlacementPolicy is in the files: everything is
 pub const NOT_JUDGED: &str = "nothing was judged, since no policy can be read";
 
 /// What was passed over: files by why, and objects of Kubernetes by kind.
-pub fn passed(input: &[Passed], found: &Found<'_>) -> Vec<String> {
+pub fn passed(input: &[Passed], found: &FoundDefinitions<'_>) -> Vec<String> {
     let mut by_why: BTreeMap<Said, Vec<String>> = BTreeMap::new();
     for Passed { file, why } in input.iter().chain(&found.passed) {
         let (said, text) = match why {
-            Why::Unknown => (Said::Unknown, file.clone()),
-            Why::Tool(tool) => (Said::Tools, format!("{file} ({tool})")),
-            Why::Language(language) => (Said::Language(language.name, language.cure("FILE")), file.clone()),
-            Why::Ending => (Said::Endings, file.clone()),
-            Why::Empty => (Said::Empty, file.clone()),
-            Why::Irregular => (Said::Irregular, file.clone()),
-            Why::Excluded => (Said::Excluded, file.clone()),
+            SkipReason::Unknown => (Said::Unknown, file.clone()),
+            SkipReason::Tool(tool) => (Said::Tools, format!("{file} ({tool})")),
+            SkipReason::Language(language) => {
+                (Said::Language(language.name, language.cure("FILE")), file.clone())
+            }
+            SkipReason::Ending => (Said::Endings, file.clone()),
+            SkipReason::Empty => (Said::Empty, file.clone()),
+            SkipReason::Irregular => (Said::Irregular, file.clone()),
+            SkipReason::Excluded => (Said::Excluded, file.clone()),
         };
         by_why.entry(said).or_default().push(text);
     }
@@ -115,26 +117,26 @@ impl Said {
 }
 
 /// The policies of files that select none of the definitions.
-pub fn idle(policies: &[Given], selecting: &BTreeSet<usize>, defined: &[Defined<'_>]) -> Vec<String> {
+pub fn idle(policies: &[LoadedPolicy], selecting: &BTreeSet<usize>, defined: &[Defined<'_>]) -> Vec<String> {
     let names: BTreeSet<&str> = defined
         .iter()
         .filter_map(|defined| match &defined.what {
-            What::Stream(definition) => Some(definition.stream.as_str()),
-            What::Consumer(consumer) => consumer.stream.as_ref().map(StreamName::as_str),
+            DefinedKind::Stream(definition) => Some(definition.stream.as_str()),
+            DefinedKind::Consumer(consumer) => consumer.stream.as_ref().map(StreamName::as_str),
         })
         .collect();
     let policies = policies.iter().enumerate();
     let idle = policies.filter(|(at, _)| !selecting.contains(at));
-    idle.filter_map(|(_, given)| match &given.origin {
-        Origin::Defaults | Origin::Kubernetes => None,
-        Origin::File { path, line } => {
-            let meant = given.spec.streams.include.iter().find_map(|include| {
+    idle.filter_map(|(_, loaded)| match &loaded.origin {
+        PolicyOrigin::Defaults | PolicyOrigin::Kubernetes => None,
+        PolicyOrigin::File { path, line } => {
+            let meant = loaded.spec.streams.include.iter().find_map(|include| {
                 let meant = input::nearest(include, names.iter().copied())?;
                 Some(format!("; {meant} is defined, and {include} is not"))
             });
             Some(format!(
                 "{path}:{line}:1: policy {} selects none of the definitions{}",
-                name_of(given),
+                name_of(loaded),
                 meant.unwrap_or_default()
             ))
         }

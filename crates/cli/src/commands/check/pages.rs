@@ -12,9 +12,9 @@ use crate::input::{Document, Problem};
 const LISTS: [&str; 2] = ["streams", "consumers"];
 
 /// Pages of one list: those of one file or folder that say the same of its length, and of one stream if they list consumers.
-type Of<'d> = (Option<&'d Path>, &'static str, Option<&'d str>, u64);
+type ListIdentity<'d> = (Option<&'d Path>, &'static str, Option<&'d str>, u64);
 
-struct Page<'d> {
+struct ListPage<'d> {
     document: &'d Document,
     /// Where in the document it is.
     at: String,
@@ -66,10 +66,10 @@ pub fn read(documents: &[Document]) -> Pages {
 }
 
 fn lists<'d>(
-    pages: impl Iterator<Item = Page<'d>>,
+    pages: impl Iterator<Item = ListPage<'d>>,
     place: impl Fn(&'d Path) -> Option<&'d Path>,
-) -> Vec<Vec<Page<'d>>> {
-    let mut lists: BTreeMap<Of<'d>, Vec<Page<'d>>> = BTreeMap::new();
+) -> Vec<Vec<ListPage<'d>>> {
+    let mut lists: BTreeMap<ListIdentity<'d>, Vec<ListPage<'d>>> = BTreeMap::new();
     for page in pages {
         let of = (
             place(Path::new(&page.document.file)),
@@ -79,7 +79,7 @@ fn lists<'d>(
         );
         lists.entry(of).or_default().push(page);
     }
-    let mut lists: Vec<Vec<Page<'d>>> = lists.into_values().collect();
+    let mut lists: Vec<Vec<ListPage<'d>>> = lists.into_values().collect();
     for pages in &mut lists {
         pages.sort_by_key(|page| page.offset);
     }
@@ -87,7 +87,7 @@ fn lists<'d>(
 }
 
 /// Why pages cannot be of one list: it has one name at each place, and each name at one place.
-fn contradiction(pages: &[Page<'_>]) -> Option<String> {
+fn contradiction(pages: &[ListPage<'_>]) -> Option<String> {
     let mut names: BTreeMap<u64, &str> = BTreeMap::new();
     let mut places: BTreeMap<&str, u64> = BTreeMap::new();
     for page in pages {
@@ -103,12 +103,12 @@ fn contradiction(pages: &[Page<'_>]) -> Option<String> {
     None
 }
 
-fn total(pages: &[Page<'_>]) -> u64 {
+fn total(pages: &[ListPage<'_>]) -> u64 {
     pages.first().map_or(0, |page| page.total)
 }
 
 /// How much of a list its pages have, which are in order.
-fn seen(pages: &[Page<'_>]) -> u64 {
+fn seen(pages: &[ListPage<'_>]) -> u64 {
     let (mut seen, mut end) = (0_u64, 0_u64);
     for page in pages {
         let after = page.offset.saturating_add(page.items + page.missing.len() as u64);
@@ -118,7 +118,7 @@ fn seen(pages: &[Page<'_>]) -> u64 {
     seen
 }
 
-fn said(pages: &[Page<'_>], text: &str) -> Option<Problem> {
+fn said(pages: &[ListPage<'_>], text: &str) -> Option<Problem> {
     let first = pages.first()?;
     let pointer = format!("{}/{}", first.at, first.list);
     Some(
@@ -128,7 +128,7 @@ fn said(pages: &[Page<'_>], text: &str) -> Option<Problem> {
     )
 }
 
-fn pages(document: &Document) -> Vec<Page<'_>> {
+fn pages(document: &Document) -> Vec<ListPage<'_>> {
     match &document.value {
         Value::Array(items) => {
             let page = |(at, item)| page(document, format!("/{at}"), item);
@@ -138,7 +138,7 @@ fn pages(document: &Document) -> Vec<Page<'_>> {
     }
 }
 
-fn page<'d>(document: &'d Document, at: String, value: &'d Value) -> Option<Page<'d>> {
+fn page<'d>(document: &'d Document, at: String, value: &'d Value) -> Option<ListPage<'d>> {
     let number = |name: &str| value.get(name).and_then(Value::as_u64);
     let (total, offset) = (number("total")?, number("offset")?);
     let (list, items) = LISTS.into_iter().find_map(|list| match value.get(list)? {
@@ -161,7 +161,7 @@ fn page<'d>(document: &'d Document, at: String, value: &'d Value) -> Option<Page
             .iter()
             .find_map(|pointer| item.pointer(pointer)?.as_str())
     };
-    Some(Page {
+    Some(ListPage {
         document,
         names: items.iter().filter_map(name).collect(),
         at,
@@ -174,7 +174,7 @@ fn page<'d>(document: &'d Document, at: String, value: &'d Value) -> Option<Page
     })
 }
 
-fn of_list(pages: &[Page<'_>]) -> Vec<Problem> {
+fn of_list(pages: &[ListPage<'_>]) -> Vec<Problem> {
     let (seen, total) = (seen(pages), total(pages));
     let other_pages = (seen < total).then(|| {
         format!("these are {seen} of {total}: give the other pages too, in this folder or in one file")

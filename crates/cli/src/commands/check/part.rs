@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::config::form_of;
-use crate::document::Source;
-use crate::input::{Document, Place, Problem};
+use crate::document::DefinitionSource;
+use crate::input::{Document, Problem, TextPosition};
 
 /// What replies list streams and consumers in: of the JetStream API, of `/jsz`.
 const LISTS: [&str; 5] = [
@@ -21,12 +21,12 @@ const DEEPEST: usize = 4;
 
 /// A part of a document; pointers are relative to it.
 #[derive(Clone, Debug)]
-pub struct Part<'d> {
+pub struct DocumentPart<'d> {
     document: &'d Document,
     at: String,
 }
 
-impl<'d> Part<'d> {
+impl<'d> DocumentPart<'d> {
     /// What may be definitions in a document: itself, or the items of its lists.
     pub fn all(document: &'d Document) -> Vec<Self> {
         let mut parts = Vec::new();
@@ -147,9 +147,9 @@ impl<'d> Part<'d> {
     }
 
     /// Where a JSON pointer leads.
-    pub fn source(&self, pointer: &str) -> Source {
-        let Place { line, column } = self.document.place(&self.absolute(pointer));
-        Source {
+    pub fn source(&self, pointer: &str) -> DefinitionSource {
+        let TextPosition { line, column } = self.document.place(&self.absolute(pointer));
+        DefinitionSource {
             file: self.document.file.clone(),
             line,
             column,

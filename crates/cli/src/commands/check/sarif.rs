@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::rules::{self, Rule};
-use crate::document::{CheckDocument, CheckError, CheckFinding, Checked, Source};
+use crate::document::{CheckDocument, CheckError, CheckFinding, Checked, DefinitionSource};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
@@ -97,7 +97,7 @@ fn result(rules: &[Rule], checked: &Checked, finding: &CheckFinding) -> Value {
     result
 }
 
-fn physical(source: &Source) -> Value {
+fn physical(source: &DefinitionSource) -> Value {
     json!({
         "artifactLocation": {"uri": uri(&source.file)},
         "region": {"startLine": source.line, "startColumn": source.column},

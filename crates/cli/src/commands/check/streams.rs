@@ -7,7 +7,7 @@ use std::path::Path;
 use leeward_core::definition::Definition;
 use leeward_core::names::StreamName;
 
-use super::definitions::{Defined, What};
+use super::definitions::{Defined, DefinedKind};
 
 /// The streams that are defined, by name.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl<'a, 'd> Streams<'a, 'd> {
     pub fn of(defined: &'a [Defined<'d>]) -> Self {
         let mut streams: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for one in defined {
-            if let What::Stream(definition) = &one.what {
+            if let DefinedKind::Stream(definition) = &one.what {
                 streams
                     .entry(&definition.stream)
                     .or_default()

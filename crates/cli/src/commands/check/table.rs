@@ -1,7 +1,7 @@
 //! What was checked, for people.
 
-use crate::document::{CheckDocument, CheckFinding, Checked, Source};
-use crate::output::{Column, Page, Screen, Table, Text, Tone, amount};
+use crate::document::{CheckDocument, CheckFinding, Checked, DefinitionSource};
+use crate::output::{Column, Emphasis, Page, Screen, Table, Text, amount};
 
 /// The table of what was checked, each finding with its place, and what could not be told.
 pub fn render(document: &CheckDocument, screen: Screen) -> String {
@@ -18,13 +18,13 @@ pub fn render(document: &CheckDocument, screen: Screen) -> String {
         page.heading("ERRORS");
     }
     for error in &document.errors {
-        page.item(2, Text::of(Tone::Bad, error.to_string()));
+        page.item(2, Text::of(Emphasis::Bad, error.to_string()));
     }
     if !document.undecided.is_empty() {
         page.heading("NOT DECIDED");
     }
     for undecided in &document.undecided {
-        page.item(2, Text::of(Tone::Warn, undecided.as_str()));
+        page.item(2, Text::of(Emphasis::Warn, undecided.as_str()));
     }
     if !document.notes.is_empty() {
         page.heading("NOTES");
@@ -61,13 +61,13 @@ fn table(checked: &[Checked]) -> Table {
 
 fn result(checked: &Checked) -> Text {
     match (checked.findings.len(), &checked.policy) {
-        (0, None) => Text::of(Tone::Dim, "no policy"),
-        (0, Some(_)) => Text::of(Tone::Good, "ok"),
-        (count, _) => Text::of(Tone::Bad, amount::counted(count as u64, "finding")),
+        (0, None) => Text::of(Emphasis::Dim, "no policy"),
+        (0, Some(_)) => Text::of(Emphasis::Good, "ok"),
+        (count, _) => Text::of(Emphasis::Bad, amount::counted(count as u64, "finding")),
     }
 }
 
-fn start(source: &Source) -> String {
+fn start(source: &DefinitionSource) -> String {
     format!("{}:{}", source.file, source.line)
 }
 
@@ -77,9 +77,9 @@ fn head(checked: &Checked, finding: &CheckFinding) -> Text {
     let place = place.map_or_else(String::new, |source| {
         format!("{}:{}:{}: ", source.file, source.line, source.column)
     });
-    Text::of(Tone::Plain, place)
-        .and(Tone::Bad, finding.rule.as_str())
-        .and(Tone::Plain, format!(": {}", checked.subject))
+    Text::of(Emphasis::Plain, place)
+        .and(Emphasis::Bad, finding.rule.as_str())
+        .and(Emphasis::Plain, format!(": {}", checked.subject))
 }
 
 fn summary(document: &CheckDocument) -> Text {
@@ -88,15 +88,22 @@ fn summary(document: &CheckDocument) -> Text {
         .iter()
         .map(|checked| checked.findings.len())
         .sum();
-    let tone = if findings == 0 { Tone::Good } else { Tone::Bad };
-    let text = Text::of(Tone::Plain, format!("{} checked, ", document.checked.len()))
+    let tone = if findings == 0 {
+        Emphasis::Good
+    } else {
+        Emphasis::Bad
+    };
+    let text = Text::of(Emphasis::Plain, format!("{} checked, ", document.checked.len()))
         .and(tone, amount::counted(findings as u64, "finding"));
     let text = match document.undecided.len() {
         0 => text,
-        count => text.and(Tone::Warn, format!(", {count} not decided")),
+        count => text.and(Emphasis::Warn, format!(", {count} not decided")),
     };
     match document.errors.len() {
         0 => text,
-        count => text.and(Tone::Bad, format!(", {}", amount::counted(count as u64, "error"))),
+        count => text.and(
+            Emphasis::Bad,
+            format!(", {}", amount::counted(count as u64, "error")),
+        ),
     }
 }

@@ -68,7 +68,7 @@ fn parsed(file: &str, text: &str) -> Vec<Document> {
     input::parse(file, text).unwrap()
 }
 
-fn policies_of(text: &str) -> Vec<Given> {
+fn policies_of(text: &str) -> Vec<LoadedPolicy> {
     policies::from_documents(&parsed("policy.yaml", text))
         .unwrap()
         .policies
@@ -130,7 +130,7 @@ fn every_definition_is_judged_by_the_policy_that_selects_it() {
     );
     assert_eq!(document.undecided, [""; 0]);
     assert_eq!(document.notes.len(), 1, "{:?}", document.notes);
-    assert_eq!(ending(&document), Found::Findings);
+    assert_eq!(ending(&document), LookOutcome::Findings);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn what_live_clients_decide_is_undecided_without_them_and_wins() {
         1,
         "an open location needs no home"
     );
-    assert_eq!(ending(&document), Found::Incomplete);
+    assert_eq!(ending(&document), LookOutcome::Incomplete);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn servers_that_are_seen_tell_which_names_exist_and_where_home_is() {
     let judged = judge(&policies, &seen, fixtures::noon());
     let documents = parsed("nack.yaml", NACK);
     let defined = definitions::read(&documents).defined;
-    let ground = Ground {
+    let ground = CheckContext {
         policies: &policies,
         live: Some((&seen, &judged)),
         home: None,
@@ -257,7 +257,7 @@ fn a_live_system_is_judged_asset_by_asset() {
         .sum();
     assert_eq!(u32::try_from(found).unwrap(), expected);
     assert!(expected > 0);
-    assert_eq!(ending(&document), Found::Findings);
+    assert_eq!(ending(&document), LookOutcome::Findings);
     let known: Vec<String> = rules::all().into_iter().map(|rule| rule.name).collect();
     for (subject, rules) in rules_of(&document) {
         assert!(
@@ -276,7 +276,7 @@ fn a_live_system_that_was_not_seen_completely_is_incomplete() {
     let judged = judge(&policies, &seen, fixtures::noon());
     let document = document(assets::judged(&seen, &judged), fixtures::noon());
     assert_eq!(document.undecided.len(), 1, "{:?}", document.undecided);
-    assert_eq!(ending(&document), Found::Incomplete);
+    assert_eq!(ending(&document), LookOutcome::Incomplete);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn a_live_system_without_a_home_is_incomplete() {
         "{:?}",
         document.undecided
     );
-    assert_eq!(ending(&document), Found::Incomplete);
+    assert_eq!(ending(&document), LookOutcome::Incomplete);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn a_live_finding_says_where_it_is_led_from_and_points_at_the_policy() {
 #[test]
 fn a_home_that_no_server_is_in_is_refused_where_all_servers_are_known() {
     let policies = policies_of(POLICY);
-    let refused = |seen: &crate::look::Seen, home| assets::refuse_unknown_home(home, seen, &policies);
+    let refused = |seen: &crate::look::Looked, home| assets::refuse_unknown_home(home, seen, &policies);
     let seen = fixtures::seen(fixtures::orders());
     refused(&seen, "eu-west").unwrap();
     let error = refused(&seen, "eu-wets").unwrap_err().to_string();
@@ -398,7 +398,7 @@ fn names_of_files_become_addresses() {
     assert_eq!(uri("ü.json"), "%C3%BC.json");
 }
 
-fn command(words: &[&str]) -> anyhow::Result<Found> {
+fn command(words: &[&str]) -> anyhow::Result<LookOutcome> {
     let words = ["leeward", "check"].iter().chain(words);
     match Args::try_parse_from(words).unwrap().command {
         Command::Check(args) => run(args),
@@ -412,9 +412,9 @@ fn the_example_of_a_pipeline_passes() {
     let policy = format!("{folder}/policy.yaml");
     let streams = format!("{folder}/streams");
     let found = command(&["--offline", "-f", &policy, "-f", &streams]).unwrap();
-    assert_eq!(found, Found::InPlace);
+    assert_eq!(found, LookOutcome::InPlace);
     let found = command(&["--offline", "--home", "eu-west", "-f", &policy, "-f", &streams]).unwrap();
-    assert_eq!(found, Found::Findings);
+    assert_eq!(found, LookOutcome::Findings);
     let error = command(&["--offline", "-f", &policy]).unwrap_err().to_string();
     assert!(
         error.contains("no stream and no consumer is defined in") && error.contains("policy.yaml"),

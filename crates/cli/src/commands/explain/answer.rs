@@ -12,14 +12,14 @@ use leeward_core::snapshot::{Consumer, RaftGroup, Stream};
 use leeward_core::topology::LocationMap;
 
 use super::changes::changes;
-use crate::document::{ActionPart, Decision, ExplainDocument, PeerPart, Place, Usage};
-use crate::exit::Found;
-use crate::judge::{Judged, name_of};
+use crate::document::{ActionPart, Decision, ExplainDocument, PeerPart, PeerPlace, Usage};
+use crate::exit::LookOutcome;
+use crate::judge::{Assessment, name_of};
 
 /// An asset in a judged look.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Subject<'a> {
-    pub(super) judged: &'a Judged<'a>,
+pub(super) struct AssessedAsset<'a> {
+    pub(super) judged: &'a Assessment<'a>,
     pub(super) asset: &'a AssetName,
     pub(super) stream: &'a Stream,
     pub(super) consumer: Option<&'a Consumer>,
@@ -27,7 +27,7 @@ pub(super) struct Subject<'a> {
 
 /// What a policy makes of an asset.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stands<'a> {
+pub(super) enum AssetStanding<'a> {
     /// It is not the policy's to judge.
     NotSelected,
     /// Nor anybody's.
@@ -43,28 +43,28 @@ pub(super) enum Stands<'a> {
 }
 
 /// The document, by the first policy that selects the asset; `None` without a policy or without such an asset.
-pub(super) fn answer(judged: &[Judged<'_>], asset: &AssetName) -> Option<(ExplainDocument, Found)> {
-    let subjects: Vec<Subject<'_>> = judged
+pub(super) fn answer(judged: &[Assessment<'_>], asset: &AssetName) -> Option<(ExplainDocument, LookOutcome)> {
+    let subjects: Vec<AssessedAsset<'_>> = judged
         .iter()
-        .filter_map(|judged| Subject::new(judged, asset))
+        .filter_map(|judged| AssessedAsset::new(judged, asset))
         .collect();
-    let selects = |subject: &&Subject<'_>| !matches!(subject.stands(), Stands::NotSelected);
-    let acts = |subject: &&Subject<'_>| selects(subject) && subject.judged.outranked_by.is_none();
+    let selects = |subject: &&AssessedAsset<'_>| !matches!(subject.stands(), AssetStanding::NotSelected);
+    let acts = |subject: &&AssessedAsset<'_>| selects(subject) && subject.judged.outranked_by.is_none();
     let chosen = subjects
         .iter()
         .find(acts)
         .or_else(|| subjects.iter().find(selects))
         .or_else(|| subjects.first())?;
     let mut document = chosen.document();
-    if let (Stands::NotSelected, [_, _, ..]) = (chosen.stands(), judged) {
-        let names: Vec<String> = judged.iter().map(|judged| name_of(judged.given)).collect();
+    if let (AssetStanding::NotSelected, [_, _, ..]) = (chosen.stands(), judged) {
+        let names: Vec<String> = judged.iter().map(|judged| name_of(judged.loaded)).collect();
         document.decision.because = format!("none of the policies selects it: {}", names.join(", "));
     }
     Some((document, chosen.found()))
 }
 
-impl<'a> Subject<'a> {
-    fn new(judged: &'a Judged<'a>, asset: &'a AssetName) -> Option<Self> {
+impl<'a> AssessedAsset<'a> {
+    fn new(judged: &'a Assessment<'a>, asset: &'a AssetName) -> Option<Self> {
         let stream = judged.seen.view.stream(&asset.stream)?;
         let consumer = match &asset.consumer {
             Some(name) => Some(stream.consumers.iter().find(|consumer| consumer.name == *name)?),
@@ -78,31 +78,31 @@ impl<'a> Subject<'a> {
         })
     }
 
-    pub(super) fn stands(&self) -> Stands<'a> {
-        let Judged {
+    pub(super) fn stands(&self) -> AssetStanding<'a> {
+        let Assessment {
             policy, evaluation, ..
         } = self.judged;
         let (stream, consumer) = (self.stream, self.consumer);
         if !policy.streams.selects(stream)
             || consumer.is_some_and(|consumer| !policy.selects_consumer(consumer))
         {
-            return Stands::NotSelected;
+            return AssetStanding::NotSelected;
         }
         if opted_out(&stream.metadata) || consumer.is_some_and(|consumer| consumer.opted_out) {
-            return Stands::Ignored(FindingReason::OptedOut);
+            return AssetStanding::Ignored(FindingReason::OptedOut);
         }
         if consumer.is_some_and(|consumer| !consumer.durable) {
-            return Stands::Ignored(FindingReason::Ephemeral);
+            return AssetStanding::Ignored(FindingReason::Ephemeral);
         }
         let home = evaluation.home.as_ref().and_then(|home| home.reference());
         if !evaluation.conclusive() || home.is_none() {
-            return Stands::Undecided;
+            return AssetStanding::Undecided;
         }
         match self.finding().map(|finding| (finding, finding.verdict)) {
-            Some((finding, Verdict::Misplaced(cure))) => Stands::Misplaced(finding, cure),
-            Some((finding, Verdict::Held(cure, reason))) => Stands::Held(finding, cure, reason),
-            Some((_, Verdict::Ignored(reason))) => Stands::Ignored(reason),
-            Some((_, Verdict::InPlace)) | None => Stands::InPlace,
+            Some((finding, Verdict::Misplaced(cure))) => AssetStanding::Misplaced(finding, cure),
+            Some((finding, Verdict::Held(cure, reason))) => AssetStanding::Held(finding, cure, reason),
+            Some((_, Verdict::Ignored(reason))) => AssetStanding::Ignored(reason),
+            Some((_, Verdict::InPlace)) | None => AssetStanding::InPlace,
         }
     }
 
@@ -112,12 +112,14 @@ impl<'a> Subject<'a> {
         all.find(|finding| finding.asset == at)
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> LookOutcome {
         match self.stands() {
-            _ if !self.judged.evaluation.conclusive() => Found::Incomplete,
-            Stands::Undecided => Found::Incomplete,
-            Stands::Misplaced(_, _) | Stands::Held(_, _, _) => Found::Findings,
-            Stands::NotSelected | Stands::Ignored(_) | Stands::InPlace => Found::InPlace,
+            _ if !self.judged.evaluation.conclusive() => LookOutcome::Incomplete,
+            AssetStanding::Undecided => LookOutcome::Incomplete,
+            AssetStanding::Misplaced(_, _) | AssetStanding::Held(_, _, _) => LookOutcome::Findings,
+            AssetStanding::NotSelected | AssetStanding::Ignored(_) | AssetStanding::InPlace => {
+                LookOutcome::InPlace
+            }
         }
     }
 
@@ -138,7 +140,7 @@ impl<'a> Subject<'a> {
             .map_or(&self.stream.group, |consumer| &consumer.group)
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> PeerPlace {
         let topology = &self.judged.seen.view.topology;
         let map = LocationMap::new(topology, &self.judged.policy.topology);
         let (group, placement) = (self.group(), self.stream.placement.clone().unwrap_or_default());
@@ -157,7 +159,7 @@ impl<'a> Subject<'a> {
             })
             .collect();
         peers.sort_by_key(|peer| !peer.leader);
-        Place {
+        PeerPlace {
             peers,
             leader_since: group.leader_since,
             replicas: self.stream.replicas,
@@ -200,12 +202,12 @@ impl<'a> Subject<'a> {
     fn decision(&self) -> Decision {
         let stands = self.stands();
         let (verdict, reason, finding) = match stands {
-            Stands::NotSelected => ("NotSelected", None, None),
-            Stands::Ignored(reason) => ("Ignored", Some(reason), None),
-            Stands::Undecided => ("Undecided", None, None),
-            Stands::InPlace => ("InPlace", None, None),
-            Stands::Misplaced(finding, _) => ("Misplaced", None, Some(finding)),
-            Stands::Held(finding, _, reason) => ("Held", Some(reason), Some(finding)),
+            AssetStanding::NotSelected => ("NotSelected", None, None),
+            AssetStanding::Ignored(reason) => ("Ignored", Some(reason), None),
+            AssetStanding::Undecided => ("Undecided", None, None),
+            AssetStanding::InPlace => ("InPlace", None, None),
+            AssetStanding::Misplaced(finding, _) => ("Misplaced", None, Some(finding)),
+            AssetStanding::Held(finding, _, reason) => ("Held", Some(reason), Some(finding)),
         };
         let (action, action_time) = self.forecast(stands).unzip();
         Decision {
@@ -222,10 +224,13 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn remedy(&self, stands: Stands<'_>) -> Option<Remedy> {
+    fn remedy(&self, stands: AssetStanding<'_>) -> Option<Remedy> {
         let cure = match stands {
-            Stands::Misplaced(_, cure) | Stands::Held(_, cure, _) => cure,
-            Stands::NotSelected | Stands::Ignored(_) | Stands::Undecided | Stands::InPlace => return None,
+            AssetStanding::Misplaced(_, cure) | AssetStanding::Held(_, cure, _) => cure,
+            AssetStanding::NotSelected
+            | AssetStanding::Ignored(_)
+            | AssetStanding::Undecided
+            | AssetStanding::InPlace => return None,
         };
         Some(match (cure, self.consumer) {
             (Cure::StepDown, None) => Remedy::StreamStepDown,
@@ -235,11 +240,11 @@ impl<'a> Subject<'a> {
         })
     }
 
-    fn because(&self, stands: Stands<'_>) -> String {
+    fn because(&self, stands: AssetStanding<'_>) -> String {
         let judged = self.judged;
         match stands {
-            Stands::NotSelected => {
-                let policy = name_of(judged.given);
+            AssetStanding::NotSelected => {
+                let policy = name_of(judged.loaded);
                 if judged.policy.streams.selects(self.stream) {
                     format!(
                         "policy {policy} selects its stream, but not this consumer (consumers.include, consumers.exclude)"
@@ -250,14 +255,14 @@ impl<'a> Subject<'a> {
                     )
                 }
             }
-            Stands::Ignored(reason) => reason.explanation().to_owned(),
-            Stands::Undecided if judged.evaluation.conclusive() => judged.report.in_place.1.clone(),
-            Stands::Undecided => format!("not everything could be seen: {}", judged.report.observed.1),
-            Stands::InPlace => self.led_from(),
-            Stands::Misplaced(finding, _) | Stands::Held(finding, _, _) => explain(
+            AssetStanding::Ignored(reason) => reason.explanation().to_owned(),
+            AssetStanding::Undecided if judged.evaluation.conclusive() => judged.report.in_place.1.clone(),
+            AssetStanding::Undecided => format!("not everything could be seen: {}", judged.report.observed.1),
+            AssetStanding::InPlace => self.led_from(),
+            AssetStanding::Misplaced(finding, _) | AssetStanding::Held(finding, _, _) => explain(
                 &judged.seen.view,
                 &judged.policy,
-                &judged.circumstances(),
+                &judged.eval_context(),
                 &judged.evaluation,
                 finding,
             ),
@@ -278,10 +283,10 @@ impl<'a> Subject<'a> {
     }
 
     /// What would be done to it, or to the stream that it follows, and when.
-    fn forecast(&self, stands: Stands<'_>) -> Option<(ActionPart, Timestamp)> {
+    fn forecast(&self, stands: AssetStanding<'_>) -> Option<(ActionPart, Timestamp)> {
         let follows = matches!(
             stands,
-            Stands::Misplaced(_, Cure::FollowStream) | Stands::Held(_, Cure::FollowStream, _)
+            AssetStanding::Misplaced(_, Cure::FollowStream) | AssetStanding::Held(_, Cure::FollowStream, _)
         );
         let wanted = if follows {
             AssetName::stream(self.asset.stream.clone())

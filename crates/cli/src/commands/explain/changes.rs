@@ -8,36 +8,36 @@ use leeward_core::evaluate::Cure;
 use leeward_core::names::Location;
 use leeward_core::policy::{HomeRules, Mode, OnNoMajority, Strategy, WeightBy};
 
-use super::answer::{Stands, Subject};
+use super::answer::{AssessedAsset, AssetStanding};
 use crate::judge::name_of;
 use crate::output::amount;
-use crate::policies::Origin;
+use crate::policies::PolicyOrigin;
 
 /// Sentences, the most direct change first.
 pub(super) fn changes(
-    subject: &Subject<'_>,
-    stands: Stands<'_>,
+    subject: &AssessedAsset<'_>,
+    stands: AssetStanding<'_>,
     action_time: Option<Timestamp>,
 ) -> Vec<String> {
     let mut told = Vec::new();
     match stands {
-        Stands::NotSelected => told.push(selection(subject)),
-        Stands::Ignored(reason) => told.push(reason.runbook().act.to_owned()),
-        Stands::Undecided => told.push(undecided(subject)),
-        Stands::InPlace => {}
-        Stands::Misplaced(_, cure) => {
+        AssetStanding::NotSelected => told.push(selection(subject)),
+        AssetStanding::Ignored(reason) => told.push(reason.runbook().act.to_owned()),
+        AssetStanding::Undecided => told.push(undecided(subject)),
+        AssetStanding::InPlace => {}
+        AssetStanding::Misplaced(_, cure) => {
             told.extend(following(subject, cure));
             told.push(order(subject));
         }
-        Stands::Held(_, cure, reason) => {
+        AssetStanding::Held(_, cure, reason) => {
             told.extend(following(subject, cure));
             told.extend(waiting(subject, reason, action_time));
             told.push(reason.runbook().act.to_owned());
         }
     }
     let judged = match stands {
-        Stands::NotSelected | Stands::Ignored(_) | Stands::Undecided => false,
-        Stands::InPlace | Stands::Misplaced(_, _) | Stands::Held(_, _, _) => true,
+        AssetStanding::NotSelected | AssetStanding::Ignored(_) | AssetStanding::Undecided => false,
+        AssetStanding::InPlace | AssetStanding::Misplaced(_, _) | AssetStanding::Held(_, _, _) => true,
     };
     if judged {
         told.extend(another_home(subject));
@@ -45,8 +45,8 @@ pub(super) fn changes(
     told
 }
 
-fn selection(subject: &Subject<'_>) -> String {
-    let policy = name_of(subject.judged.given);
+fn selection(subject: &AssessedAsset<'_>) -> String {
+    let policy = name_of(subject.judged.loaded);
     match (
         &subject.asset.consumer,
         subject.judged.policy.streams.selects(subject.stream),
@@ -62,7 +62,7 @@ fn selection(subject: &Subject<'_>) -> String {
     }
 }
 
-fn undecided(subject: &Subject<'_>) -> String {
+fn undecided(subject: &AssessedAsset<'_>) -> String {
     let judged = subject.judged;
     let runbook = if judged.evaluation.conclusive() {
         InPlaceReason::NoMajority.runbook()
@@ -73,7 +73,7 @@ fn undecided(subject: &Subject<'_>) -> String {
 }
 
 /// A consumer that goes where its stream goes.
-fn following(subject: &Subject<'_>, cure: Cure) -> Option<String> {
+fn following(subject: &AssessedAsset<'_>, cure: Cure) -> Option<String> {
     (cure == Cure::FollowStream).then(|| {
         let stream = &subject.stream.name;
         format!("It comes along when its stream moves: leeward explain {stream}")
@@ -81,7 +81,7 @@ fn following(subject: &Subject<'_>, cure: Cure) -> Option<String> {
 }
 
 /// Who has to say so, for what is movable now.
-fn order(subject: &Subject<'_>) -> String {
+fn order(subject: &AssessedAsset<'_>) -> String {
     let judged = subject.judged;
     if let Some(other) = &judged.outranked_by {
         return format!(
@@ -89,8 +89,8 @@ fn order(subject: &Subject<'_>) -> String {
              raise the priority of this one."
         );
     }
-    let in_kubernetes = judged.given.origin == Origin::Kubernetes;
-    match judged.given.policy.mode {
+    let in_kubernetes = judged.loaded.origin == PolicyOrigin::Kubernetes;
+    match judged.loaded.policy.mode {
         Mode::Suspended => "The policy is suspended: set suspend to false.".to_owned(),
         Mode::Enforce if in_kubernetes => "Nothing stands against it: the operator does it.".to_owned(),
         Mode::Observe if in_kubernetes => {
@@ -102,7 +102,11 @@ fn order(subject: &Subject<'_>) -> String {
 }
 
 /// When it may be tried, as far as that is known.
-fn waiting(subject: &Subject<'_>, reason: FindingReason, action_time: Option<Timestamp>) -> Option<String> {
+fn waiting(
+    subject: &AssessedAsset<'_>,
+    reason: FindingReason,
+    action_time: Option<Timestamp>,
+) -> Option<String> {
     let judged = subject.judged;
     let becomes_home = match (reason, &judged.evaluation.home) {
         (FindingReason::Stabilizing, Some(Home::Stabilizing { until, .. })) => Some(*until),
@@ -117,11 +121,11 @@ fn waiting(subject: &Subject<'_>, reason: FindingReason, action_time: Option<Tim
 }
 
 /// By how much clients have to move for another location to become home.
-fn another_home(subject: &Subject<'_>) -> Option<String> {
+fn another_home(subject: &AssessedAsset<'_>) -> Option<String> {
     let judged = subject.judged;
     let home = judged.evaluation.home.as_ref()?.reference()?;
     // As the policy is written, with the time that a home needs.
-    let rules = &judged.given.policy.home;
+    let rules = &judged.loaded.policy.home;
     let preferred = rules.on_no_majority == OnNoMajority::UsePreferences;
     match rules.strategy {
         Strategy::Preferred => Some(format!(

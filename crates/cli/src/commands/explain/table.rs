@@ -2,8 +2,8 @@
 
 use leeward_api::policy_status::RecentAction;
 
-use crate::document::{ActionPart, Decision, ExplainDocument, PeerPart, Place, Usage};
-use crate::output::{Column, Page, Screen, Table, Text, Tone, amount, part};
+use crate::document::{ActionPart, Decision, ExplainDocument, PeerPart, PeerPlace, Usage};
+use crate::output::{Column, Emphasis, Page, Screen, Table, Text, amount, part};
 
 /// So many names are listed; JSON has all.
 const MOST_NAMED: usize = 12;
@@ -22,11 +22,11 @@ pub fn render(document: &ExplainDocument, screen: Screen) -> String {
     let mut page = Page::new(screen);
     let name = match consumer {
         Some(consumer) => {
-            Text::of(Tone::Plain, "CONSUMER ").and(Tone::Strong, format!("{stream}/{consumer}"))
+            Text::of(Emphasis::Plain, "CONSUMER ").and(Emphasis::Strong, format!("{stream}/{consumer}"))
         }
-        None => Text::of(Tone::Plain, "STREAM ").and(Tone::Strong, stream.as_str()),
+        None => Text::of(Emphasis::Plain, "STREAM ").and(Emphasis::Strong, stream.as_str()),
     };
-    page.line(name.and(Tone::Plain, "  ").joined(verdict(decision)));
+    page.line(name.and(Emphasis::Plain, "  ").joined(verdict(decision)));
     part::about(&mut page, about);
     part::home(&mut page, decision.home.as_ref(), about.home_from_this_look);
     decided(&mut page, document);
@@ -47,9 +47,9 @@ pub fn render(document: &ExplainDocument, screen: Screen) -> String {
 
 fn verdict(decision: &Decision) -> Text {
     let tone = match decision.verdict.as_str() {
-        "InPlace" => Tone::Good,
-        "NotSelected" | "Ignored" => Tone::Plain,
-        _ => Tone::Warn,
+        "InPlace" => Emphasis::Good,
+        "NotSelected" | "Ignored" => Emphasis::Plain,
+        _ => Emphasis::Warn,
     };
     let reason = decision.reason.as_ref().map(|reason| format!(" ({reason})"));
     Text::of(
@@ -98,7 +98,7 @@ fn action_text(action: &ActionPart) -> String {
     parts.join(", ")
 }
 
-fn place_part(page: &mut Page, now: jiff::Timestamp, place: &Place) {
+fn place_part(page: &mut Page, now: jiff::Timestamp, place: &PeerPlace) {
     let mut peers = Table::new([
         Column::name("  SERVER"),
         Column::name("LOCATION"),
@@ -108,7 +108,7 @@ fn place_part(page: &mut Page, now: jiff::Timestamp, place: &Place) {
     ]);
     for peer in &place.peers {
         let role = if peer.leader {
-            Text::of(Tone::Strong, "leader")
+            Text::of(Emphasis::Strong, "leader")
         } else {
             Text::from("replica")
         };
@@ -122,7 +122,7 @@ fn place_part(page: &mut Page, now: jiff::Timestamp, place: &Place) {
     }
     page.table(&peers);
     if !place.peers.iter().any(|peer| peer.leader) {
-        page.fact("Leader", Text::of(Tone::Bad, "none"));
+        page.fact("Leader", Text::of(Emphasis::Bad, "none"));
     }
     if let Some(since) = place.leader_since {
         let text = format!("{}, for {}", amount::clock(since), amount::age(since, now));
@@ -132,21 +132,21 @@ fn place_part(page: &mut Page, now: jiff::Timestamp, place: &Place) {
     page.fact("Stream", format!("{} in {replicas}", amount::bytes(place.bytes)));
     page.fact("Placement", placement(place));
     if place.moving {
-        page.fact("Moving", Text::of(Tone::Warn, "the servers move it now"));
+        page.fact("Moving", Text::of(Emphasis::Warn, "the servers move it now"));
     }
 }
 
 fn state(peer: &PeerPart) -> Text {
     if peer.offline {
-        Text::of(Tone::Bad, "offline")
+        Text::of(Emphasis::Bad, "offline")
     } else if peer.current {
         Text::from("current")
     } else {
-        Text::of(Tone::Warn, "behind")
+        Text::of(Emphasis::Warn, "behind")
     }
 }
 
-fn placement(place: &Place) -> String {
+fn placement(place: &PeerPlace) -> String {
     let cluster = place
         .placement_cluster
         .as_ref()

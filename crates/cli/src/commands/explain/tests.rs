@@ -7,15 +7,19 @@ use leeward_core::snapshot::{AccountView, Gap};
 use serde_json::json;
 
 use super::*;
-use crate::judge::fixtures::{consumer, free, given, noon, orders, seen, stream};
+use crate::judge::fixtures::{consumer, free, loaded, noon, orders, seen, stream};
 use crate::output::Screen;
 
-fn explained(policies: &[Given], view: AccountView, name: &str) -> anyhow::Result<(ExplainDocument, Found)> {
+fn explained(
+    policies: &[LoadedPolicy],
+    view: AccountView,
+    name: &str,
+) -> anyhow::Result<(ExplainDocument, LookOutcome)> {
     document(policies, &seen(view), &parse(name).unwrap(), noon())
 }
 
-fn answer(name: &str) -> (ExplainDocument, Found) {
-    explained(&[given("orders", free())], orders(), name).unwrap()
+fn answer(name: &str) -> (ExplainDocument, LookOutcome) {
+    explained(&[loaded("orders", free())], orders(), name).unwrap()
 }
 
 fn text(document: &ExplainDocument, width: usize) -> String {
@@ -30,12 +34,12 @@ fn earlier(seconds: u64) -> Timestamp {
 fn a_misplaced_stream_with_what_its_move_costs() {
     let mut view = orders();
     view.streams[1].upstreams = vec!["ORDERS".into()];
-    let mut given = given("orders", free());
-    given.past.account = Some(Account {
+    let mut loaded = loaded("orders", free());
+    loaded.past.account = Some(Account {
         id: "orders".into(),
         name: None,
     });
-    given.past.recent_actions = vec![RecentAction {
+    loaded.past.recent_actions = vec![RecentAction {
         time: Time(earlier(7200)),
         action: ActionType::StreamPlacement,
         stream: "ORDERS".into(),
@@ -47,15 +51,15 @@ fn a_misplaced_stream_with_what_its_move_costs() {
         duration_milliseconds: 12_000,
         proof: None,
     }];
-    let (document, found) = explained(&[given], view, "ORDERS").unwrap();
-    assert_eq!(found, Found::Findings);
+    let (document, found) = explained(&[loaded], view, "ORDERS").unwrap();
+    assert_eq!(found, LookOutcome::Findings);
     insta::assert_snapshot!(text(&document, 80));
 }
 
 #[test]
 fn a_consumer_that_follows_its_stream() {
     let (document, found) = answer("ORDERS/billing");
-    assert_eq!(found, Found::Findings);
+    assert_eq!(found, LookOutcome::Findings);
     assert_eq!(document.decision.action.as_ref().unwrap().stream, "ORDERS");
     insta::assert_snapshot!(text(&document, 140));
 }
@@ -65,7 +69,7 @@ fn what_is_in_place_says_so() {
     let (document, found) = answer("PAYMENTS");
     assert_eq!(
         (document.decision.verdict.as_str(), found),
-        ("InPlace", Found::InPlace)
+        ("InPlace", LookOutcome::InPlace)
     );
     insta::assert_snapshot!(text(&document, 80));
 }
@@ -74,7 +78,7 @@ fn what_is_in_place_says_so() {
 fn what_is_held_says_what_to_do_about_its_reason() {
     let mut spec = free();
     spec["actions"]["streamPlacement"]["enabled"] = json!(false);
-    let (document, _) = explained(&[given("orders", spec)], orders(), "ORDERS").unwrap();
+    let (document, _) = explained(&[loaded("orders", spec)], orders(), "ORDERS").unwrap();
     let decision = &document.decision;
     assert_eq!(decision.verdict, "Held");
     assert_eq!(decision.reason.as_deref(), Some("ActionDisabled"));
@@ -89,8 +93,8 @@ fn what_a_budget_holds_back_is_told_the_time_that_the_forecast_gives_it() {
     view.streams.push(second);
     let mut spec = free();
     spec["disruption"] = json!({"budgets": [{"name": "one", "max": 1, "per": "10m"}]});
-    let (document, found) = explained(&[given("orders", spec)], view, "ZEBRA").unwrap();
-    assert_eq!(found, Found::Findings);
+    let (document, found) = explained(&[loaded("orders", spec)], view, "ZEBRA").unwrap();
+    assert_eq!(found, LookOutcome::Findings);
     let decision = &document.decision;
     assert_eq!(decision.reason.as_deref(), Some("BudgetExhausted"));
     assert!(decision.action_time.unwrap() > noon());
@@ -110,10 +114,10 @@ fn what_is_not_leewards_to_judge_says_why() {
     view.streams[1]
         .metadata
         .insert("leeward.dev/ignore".into(), "true".into());
-    let policies = [given("orders", free())];
+    let policies = [loaded("orders", free())];
     let verdict = |name: &str| {
         let (document, found) = explained(&policies, view.clone(), name).unwrap();
-        assert_eq!(found, Found::InPlace);
+        assert_eq!(found, LookOutcome::InPlace);
         let decision = document.decision;
         (decision.verdict, decision.reason.unwrap_or_default())
     };
@@ -130,7 +134,7 @@ fn the_policy_that_selects_it_answers_and_where_none_does_all_are_named() {
     let mut mine = free();
     mine["streams"] = json!({"include": ["ORD*"]});
     mine["consumers"] = json!({"exclude": ["mail"]});
-    let policies = [given("others", others), given("mine", mine)];
+    let policies = [loaded("others", others), loaded("mine", mine)];
     let (document, _) = explained(&policies, orders(), "ORDERS").unwrap();
     assert_eq!(document.about.policy, "payments/mine");
     let (document, _) = explained(&policies, orders(), "ORDERS/mail").unwrap();
@@ -147,10 +151,10 @@ fn p6_nothing_is_decided_from_what_was_not_seen() {
     view.gaps.push(Gap::ServerMissing {
         server: "us-east-2".into(),
     });
-    let (document, found) = explained(&[given("orders", free())], view, "ORDERS").unwrap();
+    let (document, found) = explained(&[loaded("orders", free())], view, "ORDERS").unwrap();
     assert_eq!(
         (document.decision.verdict.as_str(), found),
-        ("Undecided", Found::Incomplete)
+        ("Undecided", LookOutcome::Incomplete)
     );
     assert!(document.decision.because.contains("us-east-2"));
 }
@@ -162,22 +166,22 @@ fn p6_what_may_only_not_have_been_seen_is_not_denied() {
         server: "us-east-2".into(),
     });
     for name in ["ONE", "ORDERS/other"] {
-        let error = explained(&[given("orders", free())], view.clone(), name).unwrap_err();
-        let unseen = error.downcast_ref::<crate::exit::Unseen>().unwrap();
+        let error = explained(&[loaded("orders", free())], view.clone(), name).unwrap_err();
+        let unseen = error.downcast_ref::<crate::exit::NotSeen>().unwrap();
         assert!(unseen.message.contains("was not seen") && unseen.message.contains("us-east-2"));
     }
-    let error = explained(&[given("orders", free())], orders(), "ONE").unwrap_err();
-    assert!(error.downcast_ref::<crate::exit::Unseen>().is_none());
+    let error = explained(&[loaded("orders", free())], orders(), "ONE").unwrap_err();
+    assert!(error.downcast_ref::<crate::exit::NotSeen>().is_none());
 }
 
 #[test]
 fn p6_nothing_is_decided_without_a_home() {
     let mut view = orders();
     view.clients.clear();
-    let (document, found) = explained(&[given("orders", free())], view, "ORDERS").unwrap();
+    let (document, found) = explained(&[loaded("orders", free())], view, "ORDERS").unwrap();
     assert_eq!(
         (document.decision.verdict.as_str(), found),
-        ("Undecided", Found::Incomplete)
+        ("Undecided", LookOutcome::Incomplete)
     );
     assert!(document.decision.because.contains("no location is home"));
 }
@@ -186,7 +190,7 @@ fn p6_nothing_is_decided_without_a_home() {
 fn a_gain_that_is_not_known_is_a_dash_and_absent_from_json() {
     let mut view = orders();
     view.streams[0].message_rate = None;
-    let (document, _) = explained(&[given("orders", free())], view, "ORDERS").unwrap();
+    let (document, _) = explained(&[loaded("orders", free())], view, "ORDERS").unwrap();
     let text = text(&document, 80);
     let gain = text.lines().find(|line| line.trim_start().starts_with("Gain"));
     assert!(gain.unwrap().ends_with(" -"), "{text}");
@@ -197,7 +201,7 @@ fn a_gain_that_is_not_known_is_a_dash_and_absent_from_json() {
 #[test]
 fn a_name_that_is_unknown_gets_near_ones() {
     let said = |name: &str| {
-        let error = explained(&[given("orders", free())], orders(), name);
+        let error = explained(&[loaded("orders", free())], orders(), name);
         error.unwrap_err().to_string()
     };
     assert_eq!(
@@ -228,7 +232,7 @@ fn no_line_is_wider_than_the_screen() {
     long.consumers = vec![consumer(&view, &"c".repeat(250), &["eu-west-0"])];
     view.streams.push(long);
     view.normalize();
-    let (document, _) = explained(&[given("orders", free())], view, &name).unwrap();
+    let (document, _) = explained(&[loaded("orders", free())], view, &name).unwrap();
     for width in [40, 64, 80, 100, 140] {
         for line in text(&document, width).lines() {
             let columns = unicode_width::UnicodeWidthStr::width(line);

@@ -5,7 +5,7 @@ use leeward_api::policy_status::{BudgetStatus, Finding, WindowsStatus};
 use leeward_api::vocabulary::ActionType;
 
 use crate::document::{ActionPart, PlanDocument, PolicyPlan};
-use crate::output::{Column, Page, Screen, Table, Text, Tone, amount, part};
+use crate::output::{Column, Emphasis, Page, Screen, Table, Text, amount, part};
 
 /// All plans; of each table at most `limit` rows, if that is not 0.
 pub fn render(document: &PlanDocument, limit: usize, screen: Screen) -> String {
@@ -32,10 +32,10 @@ fn one(page: &mut Page, plan: &PolicyPlan, now: Timestamp, limit: usize) {
     if waves.is_empty() {
         page.blank();
         page.line(match (no_home, about.observed.reason.as_str(), held.is_empty()) {
-            (Some(why), _, _) => Text::of(Tone::Bad, format!("Nothing can be planned: {why}.")),
-            (None, "Complete", true) => Text::of(Tone::Good, "Nothing to do."),
-            (None, "Complete", false) => Text::of(Tone::Warn, "Nothing can be done."),
-            (None, _, _) => Text::of(Tone::Bad, "Nothing can be planned until everything is seen."),
+            (Some(why), _, _) => Text::of(Emphasis::Bad, format!("Nothing can be planned: {why}.")),
+            (None, "Complete", true) => Text::of(Emphasis::Good, "Nothing to do."),
+            (None, "Complete", false) => Text::of(Emphasis::Warn, "Nothing can be done."),
+            (None, _, _) => Text::of(Emphasis::Bad, "Nothing can be planned until everything is seen."),
         });
     }
     let mut number = 0;
@@ -50,7 +50,7 @@ fn one(page: &mut Page, plan: &PolicyPlan, now: Timestamp, limit: usize) {
         let more = u64::try_from(cut.waiting).unwrap_or(u64::MAX);
         page.blank();
         page.line(Text::of(
-            Tone::Dim,
+            Emphasis::Dim,
             format!(
                 "The plan ends {}; {} wait then.",
                 amount::in_time(cut.time, now),
@@ -163,7 +163,7 @@ pub fn findings(page: &mut Page, heading: &str, held: &[Finding], limit: usize) 
     page.table(&table);
     if table.leaves_out(page.screen()) {
         page.line(Text::of(
-            Tone::Dim,
+            Emphasis::Dim,
             "A wider terminal, or -o json, tells more of each reason.",
         ));
     }
@@ -210,7 +210,7 @@ fn omitted(page: &mut Page, all: usize, limit: usize) {
     let more = all.saturating_sub(most(limit));
     if more > 0 {
         page.line(Text::of(
-            Tone::Dim,
+            Emphasis::Dim,
             format!("and {more} more; --limit 0 shows all"),
         ));
     }

@@ -1,11 +1,11 @@
 use insta::assert_snapshot;
-use leeward_core::forecast::Wave;
+use leeward_core::forecast::ActionBatch;
 use leeward_core::plan::plan;
 use serde_json::json;
 
 use super::table::render;
 use super::*;
-use crate::judge::fixtures::{free, given, judged, noon, orders, seen};
+use crate::judge::fixtures::{free, judged, loaded, noon, orders, seen};
 use crate::output::Screen;
 
 const SCREEN: Screen = Screen {
@@ -13,20 +13,20 @@ const SCREEN: Screen = Screen {
     colour: false,
 };
 
-fn shown(given: &Given, width: usize) -> String {
+fn shown(loaded: &LoadedPolicy, width: usize) -> String {
     let seen = seen(orders());
-    let (document, _) = document(std::slice::from_ref(given), &seen, noon());
+    let (document, _) = document(std::slice::from_ref(loaded), &seen, noon());
     render(&document, 0, Screen { width, ..SCREEN })
 }
 
 #[test]
 fn a_plan_says_what_is_done_when_and_what_it_costs() {
-    assert_snapshot!(shown(&given("orders", free()), 100));
+    assert_snapshot!(shown(&loaded("orders", free()), 100));
 }
 
 #[test]
 fn a_plan_fits_eighty_columns() {
-    let text = shown(&given("orders", free()), 80);
+    let text = shown(&loaded("orders", free()), 80);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert_snapshot!(text);
 }
@@ -34,16 +34,16 @@ fn a_plan_fits_eighty_columns() {
 #[test]
 fn what_stays_is_shown_with_its_reason() {
     let spec = json!({"mode": "Enforce", "actions": {"streamPlacement": {"enabled": false}}});
-    assert_snapshot!(shown(&given("orders", spec), 100));
+    assert_snapshot!(shown(&loaded("orders", spec), 100));
 }
 
 #[test]
 fn a_limit_says_how_much_it_leaves_out() {
     let spec = json!({"mode": "Enforce", "actions": {"streamPlacement": {"enabled": false}}});
-    let given = given("orders", spec);
+    let loaded = loaded("orders", spec);
     let seen = seen(orders());
-    let (document, found) = document(&[given], &seen, noon());
-    assert_eq!(found, Found::Findings);
+    let (document, found) = document(&[loaded], &seen, noon());
+    assert_eq!(found, LookOutcome::Findings);
     let text = render(&document, 1, SCREEN);
     assert!(text.contains("and 2 more; --limit 0 shows all"), "{text}");
 }
@@ -52,8 +52,8 @@ fn a_limit_says_how_much_it_leaves_out() {
 fn without_a_home_nothing_is_planned_and_that_is_said() {
     let mut view = orders();
     view.clients.clear();
-    let (document, found) = document(&[given("orders", free())], &seen(view), noon());
-    assert_eq!(found, Found::Incomplete);
+    let (document, found) = document(&[loaded("orders", free())], &seen(view), noon());
+    assert_eq!(found, LookOutcome::Incomplete);
     let text = render(&document, 0, SCREEN);
     assert!(
         text.contains("Nothing can be planned: no location is home: "),
@@ -68,7 +68,7 @@ fn a_gain_that_is_not_known_is_a_dash() {
     for consumer in &mut view.streams[0].consumers {
         consumer.message_rate = None;
     }
-    let (document, _) = document(&[given("orders", free())], &seen(view), noon());
+    let (document, _) = document(&[loaded("orders", free())], &seen(view), noon());
     let text = render(&document, 0, SCREEN);
     let moving = text.lines().find(|line| line.contains(" Move ")).unwrap();
     assert!(moving.ends_with(" -"), "{text}");
@@ -78,15 +78,15 @@ fn a_gain_that_is_not_known_is_a_dash() {
 
 #[test]
 fn nothing_is_planned_and_held_at_once() {
-    let (given, seen) = (given("orders", free()), seen(orders()));
-    let mut judged = judged(&given, &seen);
+    let (loaded, seen) = (loaded("orders", free()), seen(orders()));
+    let mut judged = judged(&loaded, &seen);
     let plan = plan(
         &seen.view,
         &judged.policy,
-        &judged.circumstances(),
+        &judged.eval_context(),
         &judged.evaluation,
     );
-    judged.forecast.waves = vec![Wave {
+    judged.forecast.waves = vec![ActionBatch {
         at: noon(),
         actions: plan.actions,
     }];
@@ -99,7 +99,7 @@ fn nothing_is_planned_and_held_at_once() {
 #[test]
 fn a_document_reads_back_as_it_was_written() {
     let seen = seen(orders());
-    let (document, _) = document(&[given("orders", free())], &seen, noon());
+    let (document, _) = document(&[loaded("orders", free())], &seen, noon());
     let text = crate::output::json(&document).unwrap();
     assert_eq!(serde_json::from_str::<PlanDocument>(&text).unwrap(), document);
 }

@@ -6,7 +6,7 @@ use leeward_api::policy_status::{AssetCounts, LocationStatus};
 use leeward_api::vocabulary::Check;
 
 use crate::document::{FindingPart, PolicyReport, ReportDocument, SystemPart};
-use crate::output::{Column, Page, Screen, Table, Text, Tone, amount, part};
+use crate::output::{Column, Emphasis, Page, Screen, Table, Text, amount, part};
 
 /// Fewer columns for a finding in words are not worth the lines that it takes.
 const MESSAGE: usize = 40;
@@ -34,7 +34,10 @@ pub fn render(document: &ReportDocument, screen: Screen) -> String {
     }
     if document.accounts_without_streams > 0 {
         let count = amount::counted(document.accounts_without_streams as u64, "account");
-        page.line(Text::of(Tone::Dim, format!("{count} without a stream left out.")));
+        page.line(Text::of(
+            Emphasis::Dim,
+            format!("{count} without a stream left out."),
+        ));
     }
     if let Some(system) = &document.system {
         system_part(&mut page, system);
@@ -64,7 +67,7 @@ fn summary(reports: &[PolicyReport]) -> Table {
         let account = &report.about.account;
         table.row([
             Text::of(
-                Tone::Strong,
+                Emphasis::Strong,
                 account.name.as_ref().unwrap_or(&account.id).as_str(),
             ),
             home.map_or_else(|| "-".into(), |home| home.location.as_str().into()),
@@ -91,13 +94,13 @@ fn is_incomplete(report: &PolicyReport) -> bool {
 /// The word of the condition that matters most, toned.
 fn state(report: &PolicyReport) -> Text {
     if is_incomplete(report) {
-        return Text::of(Tone::Bad, report.about.observed.reason.as_str());
+        return Text::of(Emphasis::Bad, report.about.observed.reason.as_str());
     }
     let tone = match report.in_place.reason.as_str() {
-        "AllInPlace" => Tone::Good,
-        "Unfixable" | "Contested" => Tone::Bad,
-        "NothingSelected" => Tone::Plain,
-        _ => Tone::Warn,
+        "AllInPlace" => Emphasis::Good,
+        "Unfixable" | "Contested" => Emphasis::Bad,
+        "NothingSelected" => Emphasis::Plain,
+        _ => Emphasis::Warn,
     };
     Text::of(tone, report.in_place.reason.as_str())
 }
@@ -106,10 +109,10 @@ fn one(page: &mut Page, report: &PolicyReport) {
     part::about(page, &report.about);
     part::home(page, report.home.as_ref(), report.about.home_from_this_look);
     let counted = report.in_place_of.as_ref().map(|of| format!("{of}  "));
-    let in_place = Text::of(Tone::Plain, "IN PLACE ")
-        .and(Tone::Strong, counted.unwrap_or_default())
+    let in_place = Text::of(Emphasis::Plain, "IN PLACE ")
+        .and(Emphasis::Strong, counted.unwrap_or_default())
         .joined(state(report))
-        .and(Tone::Plain, format!(": {}", report.in_place.message));
+        .and(Emphasis::Plain, format!(": {}", report.in_place.message));
     page.line(in_place);
     page.blank();
     page.table(&locations(report));
@@ -139,8 +142,8 @@ fn locations(report: &PolicyReport) -> Table {
             no_local_leader,
         } = location;
         let note = match (home == Some(name.as_str()), no_local_leader) {
-            (true, _) => Text::of(Tone::Good, "home"),
-            (false, true) => Text::of(Tone::Warn, "NoLocalLeader"),
+            (true, _) => Text::of(Emphasis::Good, "home"),
+            (false, true) => Text::of(Emphasis::Warn, "NoLocalLeader"),
             (false, false) => Text::default(),
         };
         table.row([
@@ -175,7 +178,7 @@ fn findings(page: &mut Page, report: &PolicyReport) {
         } else {
             "What to do"
         };
-        page.line(Text::of(Tone::Dim, format!("{what}: {hint}")));
+        page.line(Text::of(Emphasis::Dim, format!("{what}: {hint}")));
     }
     if report.findings_omitted > 0 {
         let more = amount::counted(report.findings_omitted as u64, "more finding");
@@ -187,8 +190,8 @@ fn findings(page: &mut Page, report: &PolicyReport) {
     for part in general {
         let finding = &part.finding;
         let place = finding.location.as_ref().map(|place| format!(" {place}"));
-        let text = Text::of(Tone::Warn, finding.check.as_ref()).and(
-            Tone::Plain,
+        let text = Text::of(Emphasis::Warn, finding.check.as_ref()).and(
+            Emphasis::Plain,
             format!("{}: {}", place.unwrap_or_default(), finding.message),
         );
         page.line(text);
@@ -216,7 +219,7 @@ fn assets_table(parts: &[&FindingPart]) -> Table {
     for part in parts {
         let finding = &part.finding;
         let reason = match finding.reason {
-            Some(reason) => Text::of(Tone::Warn, reason.as_ref()),
+            Some(reason) => Text::of(Emphasis::Warn, reason.as_ref()),
             None => Text::default(),
         };
         table.row([
@@ -249,7 +252,7 @@ fn around(page: &mut Page, report: &PolicyReport) {
         let high = |part: &&FindingPart| part.finding.check == Check::HighGatewayShare;
         let check = report.findings.iter().find(high);
         let word = check.map_or("", |part| part.finding.check.as_ref());
-        page.line(Text::of(Tone::Plain, share).and(Tone::Warn, word));
+        page.line(Text::of(Emphasis::Plain, share).and(Emphasis::Warn, word));
     }
     for advice in &report.advice {
         page.line(format!("ADVICE {}: {}", advice.kind, advice.message));
@@ -260,12 +263,12 @@ fn system_part(page: &mut Page, system: &SystemPart) {
     page.blank();
     let all = system.servers_answered >= system.servers_expected;
     let (tone, missing) = if all {
-        (Tone::Plain, String::new())
+        (Emphasis::Plain, String::new())
     } else if system.servers_missing.is_empty() {
-        (Tone::Bad, ", the others did not answer".to_owned())
+        (Emphasis::Bad, ", the others did not answer".to_owned())
     } else {
         (
-            Tone::Bad,
+            Emphasis::Bad,
             format!(", missing: {}", system.servers_missing.join(", ")),
         )
     };
@@ -273,7 +276,7 @@ fn system_part(page: &mut Page, system: &SystemPart) {
         "{} of {} servers answered{missing}",
         system.servers_answered, system.servers_expected
     );
-    page.line(Text::of(Tone::Plain, "SYSTEM ").and(tone, servers));
+    page.line(Text::of(Emphasis::Plain, "SYSTEM ").and(tone, servers));
     let mut clusters = Table::new([
         Column::name("CLUSTER"),
         Column::number("SERVERS"),

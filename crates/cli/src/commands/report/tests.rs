@@ -2,10 +2,10 @@ use leeward_core::snapshot::{Gap, Traffic};
 use serde_json::json;
 
 use super::*;
-use crate::judge::fixtures::{consumer, free, given, noon, orders, seen, stream};
+use crate::judge::fixtures::{consumer, free, loaded, noon, orders, seen, stream};
 use crate::output::Screen;
 
-const ALL: Wanted = Wanted {
+const ALL: FindingFilter = FindingFilter {
     sort: Sort::Gain,
     limit: 0,
 };
@@ -15,7 +15,7 @@ fn screen(width: usize) -> Screen {
 }
 
 /// The demo's account with a stream that cannot move, names as people give them, and traffic.
-fn busy() -> Seen {
+fn busy() -> Looked {
     let mut view = orders();
     let mut large = stream(&view, "AUDIT-EVENTS-2026", &["ap-south-0"]);
     large.bytes = 40 << 30;
@@ -31,20 +31,20 @@ fn busy() -> Seen {
     seen(view)
 }
 
-fn limited() -> Given {
+fn limited() -> LoadedPolicy {
     let mut spec = free();
     spec["actions"]["streamPlacement"]["maxBytes"] = json!("10Gi");
-    given("orders", spec)
+    loaded("orders", spec)
 }
 
-fn reported(seen: &[Seen], wanted: Wanted) -> (ReportDocument, Found) {
+fn reported(seen: &[Looked], wanted: FindingFilter) -> (ReportDocument, LookOutcome) {
     document(&[limited()], seen, wanted, noon())
 }
 
 #[test]
 fn the_report_at_eighty_columns() {
     let (document, found) = reported(&[busy()], ALL);
-    assert_eq!(found, Found::Findings);
+    assert_eq!(found, LookOutcome::Findings);
     insta::assert_snapshot!(table::render(&document, screen(80)));
 }
 
@@ -61,7 +61,7 @@ fn what_is_missing_is_said_first() {
         server: "eu-west-0".into(),
     });
     let (document, found) = reported(&[seen(view)], ALL);
-    assert_eq!(found, Found::Incomplete);
+    assert_eq!(found, LookOutcome::Incomplete);
     let text = table::render(&document, screen(80));
     let second = text.lines().nth(1).unwrap();
     assert!(
@@ -79,14 +79,14 @@ fn of_many_accounts_each_has_a_line_and_those_that_need_a_look_follow() {
     empty.account = "empty".into();
     empty.streams.clear();
     let (document, found) = reported(&[busy(), seen(empty), seen(fine)], ALL);
-    assert_eq!(found, Found::Findings);
+    assert_eq!(found, LookOutcome::Findings);
     assert_eq!(document.accounts_without_streams, 1);
     insta::assert_snapshot!(table::render(&document, screen(80)));
 }
 
 #[test]
 fn findings_are_sorted_and_limited_as_asked_and_the_rest_is_counted() {
-    let names = |wanted: Wanted| -> Vec<String> {
+    let names = |wanted: FindingFilter| -> Vec<String> {
         let (document, _) = reported(&[busy()], wanted);
         let findings = document.reports[0].findings.iter();
         findings
@@ -97,7 +97,7 @@ fn findings_are_sorted_and_limited_as_asked_and_the_rest_is_counted() {
             })
             .collect()
     };
-    let by = |sort| names(Wanted { sort, limit: 0 });
+    let by = |sort| names(FindingFilter { sort, limit: 0 });
     assert_eq!(
         by(Sort::Gain),
         [
@@ -113,7 +113,7 @@ fn findings_are_sorted_and_limited_as_asked_and_the_rest_is_counted() {
     assert_eq!(by(Sort::Location)[0], "AUDIT-EVENTS-2026/archive-to-cold-storage");
     assert_eq!(by(Sort::Reason)[0], "ORDERS/-");
     assert_eq!(by(Sort::Reason)[5], "HighGatewayShare/-");
-    let two = Wanted {
+    let two = FindingFilter {
         sort: Sort::Gain,
         limit: 2,
     };

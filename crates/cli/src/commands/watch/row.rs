@@ -19,13 +19,13 @@ const MODE: &str = "MODE";
 const SUSPENDED: &str = " (suspended)";
 
 /// Namespace and name.
-pub type Key = (String, String);
+pub type RowKey = (String, String);
 
 /// The cells behind the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row([String; 7]);
+pub struct PolicyRow([String; 7]);
 
-impl Row {
+impl PolicyRow {
     /// The row of a policy that is gone.
     pub fn deleted(mut self) -> Self {
         let [.., operations] = &mut self.0;
@@ -35,19 +35,19 @@ impl Row {
 }
 
 /// The row of an object, which may be one that cannot be read.
-pub fn of(object: &DeserializeGuard<PlacementPolicy>) -> (Key, Row) {
+pub fn of(object: &DeserializeGuard<PlacementPolicy>) -> (RowKey, PolicyRow) {
     let key = (object.namespace().unwrap_or_default(), object.name_any());
     let row = if let Ok(policy) = &object.0 {
         row(policy)
     } else {
         let mut cells: [String; 7] = Default::default();
         "cannot be read".clone_into(&mut cells[6]);
-        Row(cells)
+        PolicyRow(cells)
     };
     (key, row)
 }
 
-fn row(policy: &PlacementPolicy) -> Row {
+fn row(policy: &PlacementPolicy) -> PolicyRow {
     let nothing = PlacementPolicyStatus::default();
     let status = policy.status.as_ref().unwrap_or(&nothing);
     let condition = |wanted: &str| {
@@ -71,7 +71,7 @@ fn row(policy: &PlacementPolicy) -> Row {
         condition("InPlace").map(|condition| condition.reason.clone()),
         Some(in_flight(&status.operations)),
     ];
-    Row(cells.map(|cell| harmless(&cell.unwrap_or_default())))
+    PolicyRow(cells.map(|cell| harmless(&cell.unwrap_or_default())))
 }
 
 /// Names come from servers: none of them may move the cursor.
@@ -108,12 +108,12 @@ fn in_flight(operations: &[OperationStatus]) -> String {
 
 /// Columns: as wide as the first list needs, and wider only for what does not fit.
 #[derive(Debug)]
-pub struct Layout {
+pub struct ColumnWidths {
     namespaces: bool,
     widths: Vec<usize>,
 }
 
-impl Layout {
+impl ColumnWidths {
     /// With or without the namespace.
     pub fn new(namespaces: bool) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Layout {
     }
 
     /// Lines of rows, the first ones under a head.
-    pub fn lines<'a>(&mut self, rows: impl IntoIterator<Item = (&'a Key, &'a Row)>) -> String {
+    pub fn lines<'a>(&mut self, rows: impl IntoIterator<Item = (&'a RowKey, &'a PolicyRow)>) -> String {
         let mut lines: Vec<Vec<String>> = rows.into_iter().map(|(key, row)| self.cells(key, row)).collect();
         if lines.is_empty() {
             return String::new();
@@ -155,7 +155,7 @@ impl Layout {
         namespace.into_iter().chain(heads).map(str::to_owned).collect()
     }
 
-    fn cells(&self, key: &Key, row: &Row) -> Vec<String> {
+    fn cells(&self, key: &RowKey, row: &PolicyRow) -> Vec<String> {
         let (namespace, name) = key;
         let namespace = self.namespaces.then(|| namespace.clone());
         let names = namespace.into_iter().chain([name.clone()]);

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn policy(name: &str, home: &str, operations: &serde_json::Value) -> Object {
+fn policy(name: &str, home: &str, operations: &serde_json::Value) -> PolicyObject {
     let object = json!({
         "apiVersion": "leeward.dev/v1alpha1",
         "kind": "PlacementPolicy",
@@ -22,7 +22,7 @@ fn operation(action: &str, stream: &str) -> serde_json::Value {
     json!({"type": action, "stream": stream, "to": "us-east", "startTime": "2026-01-01T00:00:00Z"})
 }
 
-fn listed(board: &mut Board, objects: Vec<Object>) -> String {
+fn listed(board: &mut PolicyTable, objects: Vec<PolicyObject>) -> String {
     let mut lines = board.hear(Event::Init);
     for object in objects {
         lines += &board.hear(Event::InitApply(object));
@@ -32,7 +32,7 @@ fn listed(board: &mut Board, objects: Vec<Object>) -> String {
 
 #[test]
 fn the_list_comes_first_and_then_only_what_changes() {
-    let mut board = Board::new(true);
+    let mut board = PolicyTable::new(true);
     let nothing = json!([]);
     let first = listed(
         &mut board,
@@ -54,7 +54,7 @@ fn the_list_comes_first_and_then_only_what_changes() {
 
 #[test]
 fn a_watch_begun_anew_tells_what_changed_meanwhile() {
-    let mut board = Board::new(false);
+    let mut board = PolicyTable::new(false);
     let nothing = json!([]);
     listed(
         &mut board,
@@ -78,7 +78,7 @@ fn a_watch_begun_anew_tells_what_changed_meanwhile() {
 #[test]
 fn operations_in_flight_are_counted_and_moves_named() {
     let told = |operations: serde_json::Value| {
-        let mut board = Board::new(false);
+        let mut board = PolicyTable::new(false);
         listed(&mut board, vec![policy("orders", "eu", &operations)])
     };
     let some = told(json!([
@@ -102,7 +102,7 @@ fn operations_in_flight_are_counted_and_moves_named() {
 
 #[test]
 fn what_cannot_be_read_and_what_names_try_is_harmless() {
-    let mut board = Board::new(false);
+    let mut board = PolicyTable::new(false);
     let odd = policy("orders", "e\u{1b}[2Ju", &json!([]));
     assert!(!listed(&mut board, vec![odd]).contains('\u{1b}'));
     let broken = serde_json::from_value(json!({
@@ -120,7 +120,7 @@ fn what_cannot_be_read_and_what_names_try_is_harmless() {
 
 #[test]
 fn a_policy_that_is_suspended_moves_no_column() {
-    let mut board = Board::new(false);
+    let mut board = PolicyTable::new(false);
     let before = listed(&mut board, vec![policy("orders", "eu", &json!([]))]);
     let Ok(mut object) = policy("orders", "eu", &json!([])).0 else {
         panic!("it can be read");
@@ -150,7 +150,7 @@ fn only_what_asking_again_cannot_help_ends_the_watch() {
     let failed = |code| {
         let status = kube::core::Status::failure("no", "Reason").with_code(code);
         let error = watcher::Error::WatchStartFailed(kube::Error::Api(Box::new(status)));
-        Board::new(false).complain("https://api", "shop", &error)
+        PolicyTable::new(false).complain("https://api", "shop", &error)
     };
     assert!(failed(403).unwrap_err().to_string().contains("grant watch"));
     assert!(failed(500).is_ok());

@@ -55,7 +55,7 @@ fn what_steers_a_terminal_is_not_passed_on() {
 
 #[test]
 fn tones_are_written_only_in_colour() {
-    let text = Text::of(Tone::Plain, "now ").and(Tone::Bad, "not held");
+    let text = Text::of(Emphasis::Plain, "now ").and(Emphasis::Bad, "not held");
     let line = &text.lines(80)[0];
     assert_eq!(painted(line, false), "now not held");
     assert_eq!(painted(line, true), "now \u{1b}[1m\u{1b}[31mnot held\u{1b}[0m");

@@ -8,7 +8,7 @@ use super::Refusal;
 use crate::names::{ClusterName, ServerName, Tag};
 use crate::snapshot::{Placement, Storage, Stream};
 use crate::target::MoveTarget;
-use crate::topology::{Room, Server, ServerDetails, ServerIx, deciding_rooms};
+use crate::topology::{JetStreamCapacity, Server, ServerDetails, ServerIx, deciding_rooms};
 
 /// Peers for all replicas, cluster by cluster; the first of them leads.
 pub(super) fn choose(
@@ -122,7 +122,7 @@ fn free(details: &ServerDetails, storage: Storage) -> u64 {
 
 /// The servers once the stream is there. None may be fuller than it can be.
 pub(super) fn fill(servers: &mut [Server], chosen: &[ServerIx], stream: &Stream) -> Result<(), Refusal> {
-    let mut filled: Vec<(ServerIx, Room)> = Vec::new();
+    let mut filled: Vec<(ServerIx, JetStreamCapacity)> = Vec::new();
     for index in chosen {
         let Some(server) = servers.get(usize::from(index.0)) else {
             continue;
@@ -145,7 +145,7 @@ pub(super) fn fill(servers: &mut [Server], chosen: &[ServerIx], stream: &Stream)
 }
 
 /// The room of a server once a replica is there; `None` when it has not so much.
-fn with(mut room: Room, stream: &Stream) -> Option<Room> {
+fn with(mut room: JetStreamCapacity, stream: &Stream) -> Option<JetStreamCapacity> {
     room.ha_assets = room.ha_assets.saturating_add(ha_cost(stream));
     let kind = match stream.storage {
         Storage::File => &mut room.file,

@@ -3,7 +3,7 @@ use crate::fixtures::{asset, at, consumer, stream, supercluster, view};
 use crate::score::MoveCost;
 use crate::snapshot::Placement;
 use crate::target::MoveTarget;
-use crate::topology::{Resource, Room};
+use crate::topology::{JetStreamCapacity, Resource};
 
 fn world() -> AccountView {
     let topology = supercluster();
@@ -21,9 +21,9 @@ fn step_down(name: &str, to: &str) -> Action {
     Action {
         asset: asset(name),
         from: "us-east-0".into(),
-        deed: Deed::StepDown(StepDown {
+        deed: ActionKind::StepDown(StepDown {
             home_peers: vec![server.clone()],
-            aim: Aim::Peer(server),
+            successor: Successor::Peer(server),
         }),
     }
 }
@@ -32,7 +32,7 @@ fn relocation(cluster: &str, servers: &[&str]) -> Action {
     Action {
         asset: asset("ORDERS"),
         from: "us-east-0".into(),
-        deed: Deed::Move(Box::new(Move {
+        deed: ActionKind::Move(Box::new(Move {
             target: MoveTarget {
                 location: cluster.into(),
                 placement: Placement {
@@ -60,9 +60,9 @@ fn with_room(view: &mut AccountView, limit: u64) {
             limit,
             ..Resource::default()
         };
-        server.details.as_mut().unwrap().room = Some(Room {
+        server.details.as_mut().unwrap().room = Some(JetStreamCapacity {
             file,
-            ..Room::default()
+            ..JetStreamCapacity::default()
         });
     }
     view.topology = Arc::new(Topology::new(servers, std::collections::BTreeMap::new()));

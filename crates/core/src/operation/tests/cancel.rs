@@ -12,8 +12,8 @@ fn overdue_since(seconds: u64) -> Outcome {
     ))
 }
 
-fn judged(sighting: &Sighting) -> Option<Outcome> {
-    after_cancel(&target(), &lay_on(), sighting, &overdue_since(300))
+fn judged(read_result: &ReadResult) -> Option<Outcome> {
+    after_cancel(&target(), &lay_on(), read_result, &overdue_since(300))
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_cancelled_move_ends_when_the_stream_lies_where_it_lay_with_the_placement_fr
 
 #[test]
 fn a_cancelled_move_is_waited_for_while_anything_of_it_is_left() {
-    type Flaw = fn(&mut Reading);
+    type Flaw = fn(&mut AssetInfo);
     let unfinished: [(&str, Flaw); 6] = [
         ("flagged", |reading| reading.moving = true),
         ("no leader", |reading| reading.leader = None),
@@ -48,7 +48,7 @@ fn a_cancelled_move_is_waited_for_while_anything_of_it_is_left() {
     for (what, flaw) in unfinished {
         assert_eq!(judged(&abroad(flaw)), None, "{what}");
     }
-    assert_eq!(judged(&Sighting::Unanswered), None);
+    assert_eq!(judged(&ReadResult::Unanswered), None);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn p9_a_move_that_was_done_when_the_cancel_came_is_done() {
 
 #[test]
 fn a_stream_that_was_deleted_while_it_was_cancelled_ends_without_a_judgement() {
-    assert_eq!(judged(&Sighting::Gone).unwrap().result, ActionResult::Abandoned);
+    assert_eq!(judged(&ReadResult::Gone).unwrap().result, ActionResult::Abandoned);
 }
 
 #[test]

@@ -2,20 +2,20 @@ use super::*;
 
 #[test]
 fn what_is_as_planned_is_requested() {
-    assert_eq!(before(&aimed(), &seen(|_| ()), &limits(3)), Before::Request);
-    assert_eq!(before(&blind(), &seen(|_| ()), &limits(3)), Before::Request);
+    assert_eq!(before(&aimed(), &seen(|_| ()), &limits(3)), Preflight::Request);
+    assert_eq!(before(&blind(), &seen(|_| ()), &limits(3)), Preflight::Request);
     assert_eq!(
         before(&moving_home(), &abroad(|_| ()), &limits(3)),
-        Before::Request
+        Preflight::Request
     );
 }
 
 #[test]
 fn nothing_is_requested_of_what_is_gone_unanswered_or_leaderless() {
     for action in [aimed(), blind(), moving_home()] {
-        assert_eq!(stopped(&action, &Sighting::Gone).0, None);
+        assert_eq!(stopped(&action, &ReadResult::Gone).0, None);
         assert_eq!(
-            stopped(&action, &Sighting::Unanswered).0,
+            stopped(&action, &ReadResult::Unanswered).0,
             Some(FindingReason::NoLeader)
         );
         let leaderless = seen(|reading| reading.leader = None);
@@ -55,7 +55,7 @@ fn a_leader_that_changed_since_the_plan_ends_the_operation() {
     assert_eq!((reason, message.as_str()), (None, "its leader is home already"));
     let elsewhere = seen(|reading| reading.leader = Some("eu-1".into()));
     assert_eq!(stopped(&aimed(), &elsewhere).1, "its leader changed meanwhile");
-    let Before::Stop(outcome) = before(&aimed(), &elsewhere, &limits(3)) else {
+    let Preflight::Stop(outcome) = before(&aimed(), &elsewhere, &limits(3)) else {
         panic!("stopped above");
     };
     assert_eq!(outcome.to, Some("eu-1".into()), "and says who leads");
@@ -63,7 +63,7 @@ fn a_leader_that_changed_since_the_plan_ends_the_operation() {
 
 #[test]
 fn p4_the_target_has_to_be_a_caught_up_peer() {
-    let unfit: [fn(&mut PeerReading); 2] = [
+    let unfit: [fn(&mut PeerInfo); 2] = [
         |peer| peer.current = false,
         |peer| peer.lag = u64::from(SMALL_LAG) + 1,
     ];
@@ -78,11 +78,11 @@ fn p4_the_target_has_to_be_a_caught_up_peer() {
     });
     assert_eq!(stopped(&aimed(), &left).0, Some(FindingReason::TargetLagging));
     let hardly = seen(|reading| reading.peers[1].lag = SMALL_LAG.into());
-    assert_eq!(before(&aimed(), &hardly, &limits(3)), Before::Request);
+    assert_eq!(before(&aimed(), &hardly, &limits(3)), Preflight::Request);
     let other = seen(|reading| reading.peers[2].current = false);
     assert_eq!(
         before(&aimed(), &other, &limits(3)),
-        Before::Request,
+        Preflight::Request,
         "only the target counts"
     );
 }
@@ -90,7 +90,7 @@ fn p4_the_target_has_to_be_a_caught_up_peer() {
 #[test]
 fn a_blind_request_needs_any_caught_up_peer_in_home() {
     let one = seen(|reading| reading.peers[1].current = false);
-    assert_eq!(before(&blind(), &one, &limits(3)), Before::Request);
+    assert_eq!(before(&blind(), &one, &limits(3)), Preflight::Request);
     let none = seen(|reading| {
         reading.peers[1].current = false;
         reading.peers[2].lag = 100_000;
@@ -103,7 +103,7 @@ fn a_stream_that_is_home_already_is_not_moved() {
     let (reason, message) = stopped(&moving_home(), &moved(|_| ()));
     assert_eq!((reason, message.as_str()), (None, "it is in us already"));
     let partly = abroad(|reading| reading.peers[2].server = "us-0".into());
-    assert_eq!(before(&moving_home(), &partly, &limits(3)), Before::Request);
+    assert_eq!(before(&moving_home(), &partly, &limits(3)), Preflight::Request);
 }
 
 #[test]
@@ -114,11 +114,11 @@ fn p7_a_placement_that_is_not_the_one_planned_for_is_not_overwritten() {
         "its placement was changed meanwhile"
     );
     let mut planned_for_it = moving_home();
-    let Deed::Move(moving) = &mut planned_for_it.deed else {
+    let ActionKind::Move(moving) = &mut planned_for_it.deed else {
         panic!("a move");
     };
     moving.target.replaces = Some(placement("ap"));
-    assert_eq!(before(&planned_for_it, &changed, &limits(3)), Before::Request);
+    assert_eq!(before(&planned_for_it, &changed, &limits(3)), Preflight::Request);
     assert_eq!(
         stopped(&planned_for_it, &abroad(|_| ())).0,
         None,
@@ -129,13 +129,13 @@ fn p7_a_placement_that_is_not_the_one_planned_for_is_not_overwritten() {
 #[test]
 fn a_drifted_stream_is_moved_although_its_placement_says_home() {
     let mut repair = moving_home();
-    let Deed::Move(moving) = &mut repair.deed else {
+    let ActionKind::Move(moving) = &mut repair.deed else {
         panic!("a move");
     };
     moving.target.replaces = Some(placement("us"));
     assert!(moving.target.is_repair());
     let drifted = abroad(|reading| reading.placement = Some(placement("us")));
-    assert_eq!(before(&repair, &drifted, &limits(3)), Before::Request);
+    assert_eq!(before(&repair, &drifted, &limits(3)), Preflight::Request);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_stream_with_a_follower_behind_is_not_moved_and_the_leaders_own_lag_says_not
         Some(FindingReason::TargetLagging)
     );
     let leader = abroad(|reading| reading.peers[0].current = false);
-    assert_eq!(before(&moving_home(), &leader, &limits(3)), Before::Request);
+    assert_eq!(before(&moving_home(), &leader, &limits(3)), Preflight::Request);
 }
 
 #[test]
@@ -168,13 +168,13 @@ fn a_peer_may_lack_as_many_entries_as_the_policy_says() {
     let mut strict = limits(3);
     strict.max_lag = 0;
     let behind = seen(|reading| reading.peers[1].lag = 1);
-    assert_eq!(before(&aimed(), &behind, &limits(3)), Before::Request);
-    assert!(matches!(before(&aimed(), &behind, &strict), Before::Stop(_)));
+    assert_eq!(before(&aimed(), &behind, &limits(3)), Preflight::Request);
+    assert!(matches!(before(&aimed(), &behind, &strict), Preflight::Stop(_)));
     let abroad = abroad(|reading| reading.peers[1].lag = 1);
-    assert_eq!(before(&moving_home(), &abroad, &limits(3)), Before::Request);
+    assert_eq!(before(&moving_home(), &abroad, &limits(3)), Preflight::Request);
     assert!(matches!(
         before(&moving_home(), &abroad, &strict),
-        Before::Stop(_)
+        Preflight::Stop(_)
     ));
 }
 
@@ -190,13 +190,13 @@ fn a_consumer_with_too_many_unacknowledged_messages_is_left_alone() {
     };
     let mut most = limits(3);
     most.max_ack_pending = Some(10);
-    assert_eq!(before(&aimed(), &holding(10), &most), Before::Request);
+    assert_eq!(before(&aimed(), &holding(10), &most), Preflight::Request);
     assert_eq!(
         before(&aimed(), &holding(11), &limits(3)),
-        Before::Request,
+        Preflight::Request,
         "no limit"
     );
-    let Before::Stop(outcome) = before(&aimed(), &holding(11), &most) else {
+    let Preflight::Stop(outcome) = before(&aimed(), &holding(11), &most) else {
         panic!("requested");
     };
     assert_eq!(outcome.result, ActionResult::Abandoned);
@@ -216,9 +216,9 @@ fn a_stream_is_not_moved_while_one_of_its_consumers_has_too_many_unacknowledged_
     let mut most = limits(3);
     most.max_ack_pending = Some(10);
     let consumers = [holding("a", 10), holding("b", 11)];
-    assert_eq!(before_consumers(&consumers[..1], &most), Before::Request);
-    assert_eq!(before_consumers(&consumers, &limits(3)), Before::Request);
-    let Before::Stop(outcome) = before_consumers(&consumers, &most) else {
+    assert_eq!(before_consumers(&consumers[..1], &most), Preflight::Request);
+    assert_eq!(before_consumers(&consumers, &limits(3)), Preflight::Request);
+    let Preflight::Stop(outcome) = before_consumers(&consumers, &most) else {
         panic!("moved");
     };
     assert_eq!(outcome.result, ActionResult::Abandoned);

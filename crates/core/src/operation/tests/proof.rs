@@ -21,7 +21,7 @@ fn changed(change: impl FnOnce(&mut Progress)) -> Progress {
     progress
 }
 
-fn consumer(leader: &str, progress: Progress) -> Sighting {
+fn consumer(leader: &str, progress: Progress) -> ReadResult {
     seen(|reading| {
         reading.leader = Some(leader.into());
         reading.progress = Some(progress);
@@ -33,13 +33,13 @@ fn home() -> Vec<ServerName> {
 }
 
 /// Looks at a consumer that was seen so before and is led by us-0 since, at these seconds.
-fn looks(before: &Progress, looks: &[(u64, Progress)]) -> Proven {
-    let mut proof = Proof::of(before).expect("somebody uses it");
-    let mut last = Proven::NotYet;
+fn looks(before: &Progress, looks: &[(u64, Progress)]) -> ResumeResult {
+    let mut proof = ResumeCheck::of(before).expect("somebody uses it");
+    let mut last = ResumeResult::NotYet;
     for (second, progress) in looks {
-        assert_eq!(last, Proven::NotYet, "before second {second}");
-        let sighting = consumer("us-0", progress.clone());
-        last = proof.look(Some(&sighting), &home(), Duration::from_secs(*second));
+        assert_eq!(last, ResumeResult::NotYet, "before second {second}");
+        let read_result = consumer("us-0", progress.clone());
+        last = proof.look(Some(&read_result), &home(), Duration::from_secs(*second));
     }
     last
 }
@@ -48,9 +48,12 @@ fn looks(before: &Progress, looks: &[(u64, Progress)]) -> Proven {
 fn of_a_consumer_that_nobody_uses_or_that_is_paused_nothing_is_to_be_proven() {
     let unused = changed(|progress| (progress.waiting, progress.ack_pending) = (0, 0));
     let paused = changed(|progress| progress.paused = true);
-    assert!(Proof::of(&unused).is_none());
-    assert!(Proof::of(&paused).is_none());
-    assert_eq!(goes_on(&busy(), &busy(), &paused), Going::NothingToProve);
+    assert!(ResumeCheck::of(&unused).is_none());
+    assert!(ResumeCheck::of(&paused).is_none());
+    assert_eq!(
+        goes_on(&busy(), &busy(), &paused),
+        ConsumerProgress::NothingToProve
+    );
     let uses: [Change; 3] = [
         |progress| progress.waiting = 1,
         |progress| progress.push_bound = true,
@@ -59,7 +62,7 @@ fn of_a_consumer_that_nobody_uses_or_that_is_paused_nothing_is_to_be_proven() {
     for used in uses {
         let mut progress = unused.clone();
         used(&mut progress);
-        assert!(Proof::of(&progress).is_some(), "{progress:?}");
+        assert!(ResumeCheck::of(&progress).is_some(), "{progress:?}");
     }
 }
 
@@ -72,11 +75,11 @@ fn a_consumer_goes_on_when_anything_is_delivered_or_acknowledged_under_its_new_l
         |progress| progress.ack_pending += 1,
     ];
     for sign in signs {
-        assert_eq!(goes_on(&busy(), &busy(), &changed(sign)), Going::Yes);
+        assert_eq!(goes_on(&busy(), &busy(), &changed(sign)), ConsumerProgress::Yes);
         let proven = looks(&busy(), &[(0, busy()), (1, changed(sign))]);
-        assert_eq!(proven, Proven::GoesOn);
+        assert_eq!(proven, ResumeResult::GoesOn);
     }
-    assert_eq!(goes_on(&busy(), &busy(), &busy()), Going::NotYet);
+    assert_eq!(goes_on(&busy(), &busy(), &busy()), ConsumerProgress::NotYet);
 }
 
 #[test]
@@ -84,26 +87,26 @@ fn p9_what_the_old_leader_delivered_up_to_the_end_proves_nothing_of_the_new_one(
     let restored = changed(|progress| (progress.delivered, progress.ack_floor) = (1400, 1300));
     assert_eq!(
         looks(&busy(), &[(0, restored.clone()), (3, restored.clone())]),
-        Proven::NotYet
+        ResumeResult::NotYet
     );
     // A new leader may know of less than the old one did.
     let behind = changed(|progress| progress.delivered = 990);
     let proven = looks(&busy(), &[(0, behind.clone()), (1, behind)]);
-    assert_eq!(proven, Proven::NotYet);
+    assert_eq!(proven, ResumeResult::NotYet);
 }
 
 #[test]
 fn the_state_of_yet_another_leader_proves_nothing_by_being_different() {
-    let mut proof = Proof::of(&busy()).unwrap();
+    let mut proof = ResumeCheck::of(&busy()).unwrap();
     let mut look = |leader: &str, delivered, second| {
         let progress = changed(|progress| progress.delivered = delivered);
-        let sighting = consumer(leader, progress);
-        proof.look(Some(&sighting), &home(), Duration::from_secs(second))
+        let read_result = consumer(leader, progress);
+        proof.look(Some(&read_result), &home(), Duration::from_secs(second))
     };
-    assert_eq!(look("us-0", 1000, 0), Proven::NotYet);
-    assert_eq!(look("us-1", 1001, 1), Proven::NotYet);
-    assert_eq!(look("us-1", 1001, 2), Proven::NotYet);
-    assert_eq!(look("us-1", 1002, 3), Proven::GoesOn);
+    assert_eq!(look("us-0", 1000, 0), ResumeResult::NotYet);
+    assert_eq!(look("us-1", 1001, 1), ResumeResult::NotYet);
+    assert_eq!(look("us-1", 1001, 2), ResumeResult::NotYet);
+    assert_eq!(look("us-1", 1002, 3), ResumeResult::GoesOn);
 }
 
 #[test]
@@ -113,24 +116,24 @@ fn clients_that_wait_while_nothing_is_pending_show_that_it_goes_on() {
             (progress.pending, progress.waiting, progress.push_bound) = (0, waiting, push_bound);
         })
     };
-    assert_eq!(looks(&busy(), &[(0, idle(1, false))]), Proven::GoesOn);
-    assert_eq!(looks(&busy(), &[(0, idle(0, true))]), Proven::GoesOn);
+    assert_eq!(looks(&busy(), &[(0, idle(1, false))]), ResumeResult::GoesOn);
+    assert_eq!(looks(&busy(), &[(0, idle(0, true))]), ResumeResult::GoesOn);
     assert_eq!(
         looks(&busy(), &[(0, idle(0, false)), (4, idle(0, false))]),
-        Proven::NotYet
+        ResumeResult::NotYet
     );
 }
 
 #[test]
 fn clients_that_do_not_come_back_while_nothing_is_pending_are_no_stall() {
     let gone = changed(|progress| (progress.pending, progress.waiting) = (0, 0));
-    let Proven::Quiet(words) = looks(&busy(), &[(0, gone.clone()), (5, gone)]) else {
+    let ResumeResult::Quiet(words) = looks(&busy(), &[(0, gone.clone()), (5, gone)]) else {
         panic!("quiet after five seconds");
     };
     assert_eq!(words, "no message is pending");
     let left_over = changed(|progress| progress.waiting = 0);
     let drained = changed(|progress| (progress.pending, progress.waiting, progress.ack_pending) = (0, 0, 0));
-    assert_eq!(looks(&left_over, &[(0, drained)]), Proven::GoesOn);
+    assert_eq!(looks(&left_over, &[(0, drained)]), ResumeResult::GoesOn);
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn pending_messages_that_nobody_gets_for_a_minute_are_a_stall() {
         ],
     );
     let words = "123 messages pending, none delivered or acknowledged for 60 s since us-0 leads it";
-    assert_eq!(proven, Proven::Stalled(words.to_owned()));
+    assert_eq!(proven, ResumeResult::Stalled(words.to_owned()));
 }
 
 #[test]
@@ -154,22 +157,22 @@ fn a_pull_that_comes_after_the_old_one_expired_is_soon_enough() {
     let lost = changed(|progress| progress.waiting = 0);
     let served = changed(|progress| progress.delivered += 10);
     let proven = looks(&busy(), &[(0, lost.clone()), (30, lost), (31, served)]);
-    assert_eq!(proven, Proven::GoesOn);
+    assert_eq!(proven, ResumeResult::GoesOn);
 }
 
 #[test]
 fn slow_clients_that_ask_for_no_more_are_no_stall() {
     let working = changed(|progress| progress.waiting = 0);
-    let Proven::Quiet(words) = looks(&working, &[(0, working.clone()), (5, working.clone())]) else {
+    let ResumeResult::Quiet(words) = looks(&working, &[(0, working.clone()), (5, working.clone())]) else {
         panic!("nobody asks");
     };
     assert_eq!(words, "its clients hold 5 messages and ask for no more");
     let full = changed(|progress| progress.max_ack_pending = Some(5));
     let proven = looks(&busy(), &[(0, full.clone()), (4, full.clone())]);
-    assert_eq!(proven, Proven::NotYet);
+    assert_eq!(proven, ResumeResult::NotYet);
     assert!(matches!(
         looks(&busy(), &[(0, full.clone()), (6, full)]),
-        Proven::Quiet(_)
+        ResumeResult::Quiet(_)
     ));
     let boundless = changed(|progress| progress.max_ack_pending = None);
     let proven = looks(
@@ -177,7 +180,7 @@ fn slow_clients_that_ask_for_no_more_are_no_stall() {
         &[(0, boundless.clone()), (6, boundless.clone()), (61, boundless)],
     );
     assert!(
-        matches!(proven, Proven::Stalled(_)),
+        matches!(proven, ResumeResult::Stalled(_)),
         "it could deliver more: {proven:?}"
     );
 }
@@ -189,54 +192,62 @@ fn clients_that_ask_only_now_have_to_be_served() {
         &working,
         &[(0, working.clone()), (4, busy()), (59, busy()), (61, busy())],
     );
-    assert!(matches!(proven, Proven::Stalled(_)), "{proven:?}");
+    assert!(matches!(proven, ResumeResult::Stalled(_)), "{proven:?}");
 }
 
 #[test]
 fn a_leader_outside_home_is_seen_at_once() {
-    let mut proof = Proof::of(&busy()).unwrap();
+    let mut proof = ResumeCheck::of(&busy()).unwrap();
     let back = consumer("eu-0", changed(|progress| progress.delivered += 1));
     let proven = proof.look(Some(&back), &home(), Duration::ZERO);
-    assert_eq!(proven, Proven::Left("eu-0".into()));
+    assert_eq!(proven, ResumeResult::Left("eu-0".into()));
 }
 
 #[test]
 fn p6_a_consumer_that_cannot_be_looked_at_is_neither_proven_nor_stalled() {
-    let mut proof = Proof::of(&busy()).unwrap();
-    let mut look = |sighting: Option<&Sighting>, seconds| {
+    let mut proof = ResumeCheck::of(&busy()).unwrap();
+    let mut look = |read_result: Option<&ReadResult>, seconds| {
         let waited = Duration::from_secs(seconds);
-        proof.look(sighting, &home(), waited)
+        proof.look(read_result, &home(), waited)
     };
     let leaderless = seen(|reading| reading.leader = None);
     let blank = seen(|reading| reading.leader = Some("us-0".into()));
-    for sighting in [None, Some(&Sighting::Unanswered), Some(&leaderless), Some(&blank)] {
-        assert_eq!(look(sighting, 59), Proven::NotYet);
+    for read_result in [
+        None,
+        Some(&ReadResult::Unanswered),
+        Some(&leaderless),
+        Some(&blank),
+    ] {
+        assert_eq!(look(read_result, 59), ResumeResult::NotYet);
     }
-    assert_eq!(look(None, 60), Proven::Unseen);
-    assert_eq!(look(Some(&blank), 60), Proven::Unseen);
+    assert_eq!(look(None, 60), ResumeResult::Unseen);
+    assert_eq!(look(Some(&blank), 60), ResumeResult::Unseen);
     let words = "nobody answered for it for 60 s".to_owned();
-    assert_eq!(look(Some(&Sighting::Unanswered), 60), Proven::Stalled(words));
+    assert_eq!(
+        look(Some(&ReadResult::Unanswered), 60),
+        ResumeResult::Stalled(words)
+    );
     let words = "it had no leader for 61 s".to_owned();
-    assert_eq!(look(Some(&leaderless), 61), Proven::Stalled(words));
-    assert_eq!(look(Some(&Sighting::Gone), 1), Proven::GoesOn);
+    assert_eq!(look(Some(&leaderless), 61), ResumeResult::Stalled(words));
+    assert_eq!(look(Some(&ReadResult::Gone), 1), ResumeResult::GoesOn);
 }
 
 #[test]
 fn the_end_of_a_hand_over_says_what_became_of_the_consumer() {
     let cases = [
-        (Proven::GoesOn, ActionResult::Succeeded, "us-0 leads it now"),
+        (ResumeResult::GoesOn, ActionResult::Succeeded, "us-0 leads it now"),
         (
-            Proven::Quiet("no message is pending".into()),
+            ResumeResult::Quiet("no message is pending".into()),
             ActionResult::Succeeded,
             "us-0 leads it now, no message is pending",
         ),
         (
-            Proven::Stalled("7 messages pending".into()),
+            ResumeResult::Stalled("7 messages pending".into()),
             ActionResult::Stalled,
             "us-0 leads it now, but 7 messages pending",
         ),
         (
-            Proven::Unseen,
+            ResumeResult::Unseen,
             ActionResult::TimedOut,
             "us-0 leads it now, but whether it goes on could not be seen",
         ),
@@ -247,7 +258,7 @@ fn the_end_of_a_hand_over_says_what_became_of_the_consumer() {
         assert_eq!(outcome.to, Some("us-0".into()));
         assert_eq!(outcome.reason, None);
     }
-    let left = proven_step_down(led_by("us-0"), &Proven::Left("eu-0".into()));
+    let left = proven_step_down(led_by("us-0"), &ResumeResult::Left("eu-0".into()));
     assert_eq!(
         (left.result, left.to),
         (ActionResult::Missed, Some("eu-0".into()))
@@ -257,11 +268,14 @@ fn the_end_of_a_hand_over_says_what_became_of_the_consumer() {
 
 #[test]
 fn the_end_of_a_move_names_the_consumers_that_do_not_go_on() {
-    let fine = ("fine".into(), Proven::GoesOn);
-    let quiet = ("quiet".into(), Proven::Quiet("no message is pending".into()));
-    let stuck = ("stuck".into(), Proven::Stalled("7 messages pending".into()));
-    let left = ("left".into(), Proven::Left("eu-0".into()));
-    let unseen = ("unseen".into(), Proven::Unseen);
+    let fine = ("fine".into(), ResumeResult::GoesOn);
+    let quiet = (
+        "quiet".into(),
+        ResumeResult::Quiet("no message is pending".into()),
+    );
+    let stuck = ("stuck".into(), ResumeResult::Stalled("7 messages pending".into()));
+    let left = ("left".into(), ResumeResult::Left("eu-0".into()));
+    let unseen = ("unseen".into(), ResumeResult::Unseen);
     assert_eq!(
         proven_move(led_by("us-0"), &[fine.clone(), quiet]),
         led_by("us-0")

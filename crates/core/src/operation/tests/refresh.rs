@@ -12,28 +12,28 @@ fn upstream(stream: &str, heard_before: Option<u64>) -> Upstream {
 }
 
 /// A stream in eu that reads S, which it heard of so many milliseconds ago.
-fn dependent(heard_before: Option<u64>) -> Reading {
-    Reading {
+fn dependent(heard_before: Option<u64>) -> AssetInfo {
+    AssetInfo {
         upstreams: vec![upstream("S", heard_before)],
         ..reading(&["eu-1", "eu-0", "eu-2"])
     }
 }
 
-fn judge(reading: Reading, since: Since) -> Refresh {
-    judge_sighting(&Sighting::Seen(reading), since)
+fn judge(reading: AssetInfo, since: TargetReached) -> Refresh {
+    judge_sighting(&ReadResult::Seen(reading), since)
 }
 
-fn judge_sighting(sighting: &Sighting, since: Since) -> Refresh {
+fn judge_sighting(read_result: &ReadResult, since: TargetReached) -> Refresh {
     let (dependent, moved) = (StreamName::from("D"), StreamName::from("S"));
-    refresh(&dependent, &moved, &target(), sighting, since, MAX_LAG)
+    refresh(&dependent, &moved, &target(), read_result, since, MAX_LAG)
 }
 
-fn handed_over_before(milliseconds: u64) -> Since {
-    Since::HandOver(Duration::from_millis(milliseconds))
+fn handed_over_before(milliseconds: u64) -> TargetReached {
+    TargetReached::HandOver(Duration::from_millis(milliseconds))
 }
 
-fn done_before(milliseconds: u64) -> Since {
-    Since::Done(Duration::from_millis(milliseconds))
+fn done_before(milliseconds: u64) -> TargetReached {
+    TargetReached::Done(Duration::from_millis(milliseconds))
 }
 
 fn steps_down(refresh: &Refresh) -> &Action {
@@ -96,7 +96,10 @@ fn of_several_sources_of_one_stream_the_one_heard_of_least_counts_and_others_do_
 
 #[test]
 fn a_stream_that_is_gone_or_reads_it_no_more_needs_nothing() {
-    assert_eq!(judge_sighting(&Sighting::Gone, done_before(0)), Refresh::Resumed);
+    assert_eq!(
+        judge_sighting(&ReadResult::Gone, done_before(0)),
+        Refresh::Resumed
+    );
     let mut other = dependent(None);
     other.upstreams = vec![upstream("OTHER", None)];
     assert_eq!(judge(other, done_before(0)), Refresh::Resumed);
@@ -108,17 +111,17 @@ fn p4_a_stream_is_handed_to_a_caught_up_peer_on_the_side_of_its_leader() {
         let refresh = judge(reading, done_before(1000));
         let action = steps_down(&refresh).clone();
         assert_eq!(action.asset, asset("D"));
-        let Deed::StepDown(step_down) = action.deed else {
+        let ActionKind::StepDown(step_down) = action.deed else {
             panic!("a step-down");
         };
-        (action.from, step_down.aim, step_down.home_peers.len())
+        (action.from, step_down.successor, step_down.home_peers.len())
     };
-    let aimed_at = |server: &str| Aim::Peer(server.into());
+    let aimed_at = |server: &str| Successor::Peer(server.into());
     assert_eq!(deed(dependent(None)), ("eu-1".into(), aimed_at("eu-0"), 2));
     let mut lagging = dependent(None);
     lagging.peers[1].lag = 1;
     assert_eq!(deed(lagging).1, aimed_at("eu-2"));
-    let stretched = |servers: [&str; 4]| Reading {
+    let stretched = |servers: [&str; 4]| AssetInfo {
         upstreams: dependent(None).upstreams,
         ..reading(&servers)
     };
@@ -138,7 +141,7 @@ fn p4_a_stream_is_handed_to_a_caught_up_peer_on_the_side_of_its_leader() {
 
 #[test]
 fn a_stream_that_cannot_hand_over_safely_is_left_and_says_why() {
-    let single = Reading {
+    let single = AssetInfo {
         upstreams: dependent(None).upstreams,
         ..reading(&["eu-0"])
     };
@@ -177,8 +180,8 @@ fn a_stream_that_nobody_can_ask_now_is_waited_for_until_it_has_resumed_by_itself
     }
     assert_eq!(left(&judge(lagging, late)), Some(FindingReason::TargetLagging));
     assert_eq!(left(&judge(leaderless, late)), Some(FindingReason::NoLeader));
-    assert_eq!(judge_sighting(&Sighting::Unanswered, early), Refresh::Wait);
-    let refresh = judge_sighting(&Sighting::Unanswered, late);
+    assert_eq!(judge_sighting(&ReadResult::Unanswered, early), Refresh::Wait);
+    let refresh = judge_sighting(&ReadResult::Unanswered, late);
     assert_eq!(left(&refresh), Some(FindingReason::NoLeader));
 }
 

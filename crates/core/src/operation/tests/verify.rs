@@ -28,8 +28,8 @@ fn an_aimed_request_that_elected_somebody_else_missed_at_once() {
 fn a_blind_request_is_repeated_for_another_leader_outside_home_until_the_attempts_are_used_up() {
     let elsewhere = seen(|reading| reading.leader = Some("eu-1".into()));
     let judge = |requests| after(&blind(), &elsewhere, &asked(requests), at(1), &limits(3));
-    assert_eq!(judge(1), After::Again);
-    assert_eq!(judge(2), After::Again);
+    assert_eq!(judge(1), Verification::Again);
+    assert_eq!(judge(2), Verification::Again);
     assert_eq!(ended(judge(3)).result, ActionResult::Missed);
 }
 
@@ -38,25 +38,31 @@ fn a_blind_request_is_not_repeated_while_the_leader_that_was_asked_leads() {
     let mut second = asked(2);
     second.of = "eu-1".into();
     let still = seen(|reading| reading.leader = Some("eu-1".into()));
-    assert_eq!(after(&blind(), &still, &second, at(1), &limits(3)), After::Wait);
+    assert_eq!(
+        after(&blind(), &still, &second, at(1), &limits(3)),
+        Verification::Wait
+    );
     let back = seen(|reading| reading.leader = Some("eu-0".into()));
-    assert_eq!(after(&blind(), &back, &second, at(1), &limits(3)), After::Again);
+    assert_eq!(
+        after(&blind(), &back, &second, at(1), &limits(3)),
+        Verification::Again
+    );
 }
 
 #[test]
 fn a_hand_over_is_waited_for_twenty_seconds() {
     let leaderless = seen(|reading| reading.leader = None);
     let still = seen(|_| ());
-    for waiting in [&leaderless, &still, &Sighting::Unanswered] {
-        assert_eq!(after_seconds(&aimed(), waiting, 19), After::Wait);
-        assert_eq!(after_seconds(&blind(), waiting, 19), After::Wait);
+    for waiting in [&leaderless, &still, &ReadResult::Unanswered] {
+        assert_eq!(after_seconds(&aimed(), waiting, 19), Verification::Wait);
+        assert_eq!(after_seconds(&blind(), waiting, 19), Verification::Wait);
     }
     let outcome = ended(after_seconds(&aimed(), &still, 20));
     assert_eq!(
         (outcome.result, outcome.to),
         (ActionResult::Missed, Some("eu-0".into()))
     );
-    for silent in [&leaderless, &Sighting::Unanswered] {
+    for silent in [&leaderless, &ReadResult::Unanswered] {
         let outcome = ended(after_seconds(&aimed(), silent, 20));
         assert_eq!(outcome.result, ActionResult::TimedOut);
         assert_eq!(outcome.reason, Some(FindingReason::NoLeader));
@@ -70,21 +76,21 @@ fn a_clock_that_goes_backwards_only_waits_longer() {
     later.at = at(1000);
     assert_eq!(
         after(&aimed(), &seen(|_| ()), &later, at(0), &limits(3)),
-        After::Wait
+        Verification::Wait
     );
 }
 
 #[test]
 fn what_was_deleted_after_the_request_ends_without_a_judgement() {
     for action in [aimed(), blind(), moving_home()] {
-        let outcome = ended(after_seconds(&action, &Sighting::Gone, 1));
+        let outcome = ended(after_seconds(&action, &ReadResult::Gone, 1));
         assert_eq!((outcome.result, outcome.reason), (ActionResult::Abandoned, None));
     }
 }
 
 #[test]
 fn a_move_is_done_only_when_led_from_the_target_with_all_replicas_there_and_caught_up() {
-    type Flaw = fn(&mut Reading);
+    type Flaw = fn(&mut AssetInfo);
     let unfinished: [(&str, Flaw); 9] = [
         ("flagged", |reading| reading.moving = true),
         ("no leader", |reading| reading.leader = None),
@@ -101,7 +107,7 @@ fn a_move_is_done_only_when_led_from_the_target_with_all_replicas_there_and_caug
     for (what, flaw) in unfinished {
         assert_eq!(
             after_seconds(&moving_home(), &moved(flaw), 299),
-            After::Wait,
+            Verification::Wait,
             "{what}"
         );
         let outcome = overdue(after_seconds(&moving_home(), &moved(flaw), 300));
@@ -119,7 +125,7 @@ fn a_move_is_done_only_when_led_from_the_target_with_all_replicas_there_and_caug
 #[test]
 fn a_move_is_judged_by_its_peers_and_never_by_the_stored_placement() {
     let accepted = abroad(|reading| reading.placement = Some(placement("us")));
-    assert_eq!(after_seconds(&moving_home(), &accepted, 1), After::Wait);
+    assert_eq!(after_seconds(&moving_home(), &accepted, 1), Verification::Wait);
     let unplaced = moved(|reading| reading.placement = None);
     assert_eq!(
         ended(after_seconds(&moving_home(), &unplaced, 1)).result,
@@ -136,10 +142,10 @@ fn a_move_that_is_done_when_its_time_is_over_is_done() {
 #[test]
 fn a_move_that_nobody_sees_is_never_cancelled_and_left_to_the_servers_a_minute_after_its_time() {
     for seconds in [299, 300, 359] {
-        let look = after_seconds(&moving_home(), &Sighting::Unanswered, seconds);
-        assert_eq!(look, After::Wait);
+        let look = after_seconds(&moving_home(), &ReadResult::Unanswered, seconds);
+        assert_eq!(look, Verification::Wait);
     }
-    let outcome = ended(after_seconds(&moving_home(), &Sighting::Unanswered, 360));
+    let outcome = ended(after_seconds(&moving_home(), &ReadResult::Unanswered, 360));
     assert_eq!(outcome.result, ActionResult::TimedOut);
     assert!(outcome.message.contains("left to the servers"), "{outcome:?}");
 }
@@ -148,12 +154,12 @@ fn a_move_that_nobody_sees_is_never_cancelled_and_left_to_the_servers_a_minute_a
 fn a_move_whose_time_has_no_end_is_waited_for() {
     let mut forever = limits(1);
     forever.move_timeout = Duration::MAX;
-    for sighting in [
-        Sighting::Unanswered,
+    for read_result in [
+        ReadResult::Unanswered,
         abroad(|reading| reading.placement = Some(placement("us"))),
     ] {
-        let look = after(&moving_home(), &sighting, &asked(1), at(1_000_000), &forever);
-        assert_eq!(look, After::Wait);
+        let look = after(&moving_home(), &read_result, &asked(1), at(1_000_000), &forever);
+        assert_eq!(look, Verification::Wait);
     }
 }
 
@@ -162,7 +168,7 @@ fn a_move_arrives_with_its_first_caught_up_peer_and_is_handed_over_with_its_lead
     let target = target();
     let mut far = reading(&["eu-0", "eu-1", "eu-2"]);
     assert!(!arrives(&target, &far) && !handed_over(&target, &far));
-    far.peers.push(PeerReading {
+    far.peers.push(PeerInfo {
         current: false,
         ..member("us-0")
     });
@@ -180,7 +186,7 @@ fn an_edit_that_does_not_show_or_was_overwritten_ends_the_move_long_before_its_t
     let kept = abroad(|reading| reading.placement = None);
     assert_eq!(
         after_seconds(&moving_home(), &kept, 29),
-        After::Wait,
+        Verification::Wait,
         "a new leader may not know yet"
     );
     let outcome = ended(after_seconds(&moving_home(), &kept, 30));

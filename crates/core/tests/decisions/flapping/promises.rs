@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_core::admission::selected;
-use leeward_core::budget::{Budget, Most, Selected};
+use leeward_core::budget::{Budget, BudgetLimit, Selected};
 use leeward_core::names::AssetName;
 
 use super::estate::MOVE;
@@ -88,8 +88,8 @@ fn allowed(budget: &Budget, selected: Selected) -> usize {
     use leeward_api::vocabulary::ActionType::{ConsumerStepDown, StreamPlacement, StreamStepDown};
 
     let count = match budget.max {
-        Most::Count(count) => count,
-        Most::Percent(percent) => {
+        BudgetLimit::Count(count) => count,
+        BudgetLimit::Percent(percent) => {
             let about = |actions: &[_]| actions.iter().any(|action| budget.actions.contains(*action));
             let streams = if about(&[StreamPlacement, StreamStepDown]) {
                 selected.streams
@@ -111,7 +111,7 @@ fn selected_of(leeward: &Leeward) -> Selected {
     selected(&evaluate(
         &leeward.estate.view,
         &leeward.world.policy,
-        &leeward.world.circumstances(),
+        &leeward.world.eval_context(),
     ))
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use leeward_core::evaluate::{Cure, Evaluation, Verdict, asset_name, evaluate};
-use leeward_core::history::{Ended, History, Moved};
+use leeward_core::history::{EndedOperation, History, MoveRecord};
 use leeward_core::names::{AssetName, Location};
-use leeward_core::plan::{Action, Aim, Deed, Move, Plan, StepDown, plan};
+use leeward_core::plan::{Action, ActionKind, Move, Plan, StepDown, Successor, plan};
 
 use super::estate::{Deployment, Estate, HAND_OVER, location};
 use super::patterns::{Dice, LOCATIONS, Weather};
@@ -99,9 +99,9 @@ impl Leeward {
 
     fn decide(&mut self) -> (Evaluation, Plan) {
         self.world.now = self.estate.now;
-        let circumstances = self.world.circumstances();
-        let mut evaluation = evaluate(&self.estate.view, &self.world.policy, &circumstances);
-        let plan = plan(&self.estate.view, &self.world.policy, &circumstances, &evaluation);
+        let eval_context = self.world.eval_context();
+        let mut evaluation = evaluate(&self.estate.view, &self.world.policy, &eval_context);
+        let plan = plan(&self.estate.view, &self.world.policy, &eval_context, &evaluation);
         evaluation.hold(&plan.held);
         (evaluation, plan)
     }
@@ -145,15 +145,15 @@ impl Leeward {
             };
             let begun = free.max(*lane);
             match &action.deed {
-                Deed::StepDown(_) if begun + HAND_OVER >= now + self.look => return,
-                Deed::StepDown(step_down) => {
+                ActionKind::StepDown(_) if begun + HAND_OVER >= now + self.look => return,
+                ActionKind::StepDown(step_down) => {
                     *lane = begun + HAND_OVER;
                     streams.push((whole, *lane));
                     self.hand_over(&action, step_down, begun);
                 }
                 // The system's limit: one at a time.
-                Deed::Move(_) if self.something_moves() || begun > now => {}
-                Deed::Move(moving) => {
+                ActionKind::Move(_) if self.something_moves() || begun > now => {}
+                ActionKind::Move(moving) => {
                     *lane = now + self.look;
                     streams.push((whole, *lane));
                     self.begin_move(&action, moving);
@@ -167,7 +167,7 @@ impl Leeward {
     }
 
     fn hand_over(&mut self, action: &Action, step_down: &StepDown, begun: Timestamp) {
-        let Aim::Peer(target) = &step_down.aim else {
+        let Successor::Peer(target) = &step_down.successor else {
             panic!("these servers take aim")
         };
         let ended = begun + HAND_OVER;
@@ -221,7 +221,7 @@ impl Leeward {
             .leader_since
             .unwrap_or(self.estate.now)
             .max(act.begun);
-        let moved = Moved {
+        let moved = MoveRecord {
             to: moving.target.location.clone(),
             bytes: moving.bytes,
             took: Duration::try_from(act.ended.duration_since(act.begun)).unwrap(),
@@ -230,8 +230,8 @@ impl Leeward {
         self.record(&asset, ActionResult::Succeeded, ended, Some(moved));
     }
 
-    fn record(&mut self, asset: &AssetName, result: ActionResult, at: Timestamp, moved: Option<Moved>) {
-        let ended = Ended {
+    fn record(&mut self, asset: &AssetName, result: ActionResult, at: Timestamp, moved: Option<MoveRecord>) {
+        let ended = EndedOperation {
             asset: asset.clone(),
             result,
             reason: None,

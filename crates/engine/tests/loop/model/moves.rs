@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leeward_api::vocabulary::FindingReason;
 use leeward_core::names::{AssetName, ServerName, StreamName};
-use leeward_core::operation::PeerReading;
+use leeward_core::operation::PeerInfo;
 use leeward_core::snapshot::{RaftGroup, Stream};
 use leeward_core::target::MoveTarget;
 use leeward_core::topology::ServerIx;
@@ -63,7 +63,7 @@ impl State {
     }
 
     /// The member that a stream gets first where it moves to.
-    pub(super) fn arriving(&mut self, asset: &AssetName, moving: bool) -> Option<PeerReading> {
+    pub(super) fn arriving(&mut self, asset: &AssetName, moving: bool) -> Option<PeerInfo> {
         if !moving || asset.consumer.is_some() {
             return None;
         }
@@ -71,7 +71,7 @@ impl State {
         if self.lacks.len() > 1 {
             self.lacks.remove(0);
         }
-        Some(PeerReading {
+        Some(PeerInfo {
             server: "n-0".into(),
             current: false,
             offline: false,

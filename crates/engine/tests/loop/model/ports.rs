@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
-use leeward_core::operation::{Reading, Sighting};
-use leeward_core::plan::Aim;
+use leeward_core::operation::{AssetInfo, ReadResult};
+use leeward_core::plan::Successor;
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
 use leeward_engine::permit::Permit;
@@ -25,23 +25,23 @@ impl Observe for FakeSystem {
 }
 
 impl Act for FakeSystem {
-    async fn read(&self, asset: &AssetName) -> Result<Sighting, ActError> {
-        let sighting = self.call(Call::Read(asset.clone()), |state| {
+    async fn read(&self, asset: &AssetName) -> Result<ReadResult, ActError> {
+        let read_result = self.call(Call::Read(asset.clone()), |state| {
             if state.failing_reads > 0 {
                 state.failing_reads -= 1;
                 return Err(ActError::Disconnected);
             }
             Ok(state.read(asset))
         });
-        let sighting = sighting.await;
+        let read_result = read_result.await;
         let told = self.state().on_read;
         if let Some(told) = told {
             told(self);
         }
-        sighting
+        read_result
     }
 
-    async fn confirm(&self, _: &AssetName, reading: &Reading) -> Result<Option<Sighting>, ActError> {
+    async fn confirm(&self, _: &AssetName, reading: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
         let mut reading = reading.clone();
         match self.state().confirms {
             None => return Ok(None),
@@ -58,10 +58,15 @@ impl Act for FakeSystem {
                 }
             }
         }
-        Ok(Some(Sighting::Seen(reading)))
+        Ok(Some(ReadResult::Seen(reading)))
     }
 
-    async fn step_down(&self, permit: Permit, asset: &AssetName, aim: &Aim) -> Result<(), ActError> {
+    async fn step_down(
+        &self,
+        permit: Permit,
+        asset: &AssetName,
+        successor: &Successor,
+    ) -> Result<(), ActError> {
         let at = self.clock.elapsed();
         assert!(
             !matches!(self.state().behaviour_of(asset), Behaviour::Panic),
@@ -71,8 +76,8 @@ impl Act for FakeSystem {
             if !permit.holds(self.clock.now()) {
                 return Err(ActError::PermitExpired);
             }
-            state.ask(asset, Some(aim), at, |state| {
-                state.elected(asset, aim).map(Change::Lead)
+            state.ask(asset, Some(successor), at, |state| {
+                state.elected(asset, successor).map(Change::Lead)
             })
         })
         .await

@@ -75,7 +75,7 @@ async fn p8_a_cancel_that_nobody_is_there_for_is_not_asked_for_again_once_the_po
     let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
     let suspend = async {
         tokio::time::sleep(Duration::from_mins(6)).await;
-        authority.set([Withheld::Suspended]);
+        authority.set([Inhibited::Suspended]);
         fake.state().cancels.len()
     };
     let (finished, asked) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
@@ -93,7 +93,7 @@ async fn p9_a_cancel_that_may_have_been_done_is_looked_after_also_once_the_polic
         while fake.state().cancels.is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        authority.set([Withheld::Suspended]);
+        authority.set([Inhibited::Suspended]);
     };
     let (finished, ()) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
     let message = &finished.outcome.message;
@@ -152,7 +152,7 @@ async fn p8_a_move_whose_policy_was_suspended_meanwhile_is_not_cancelled() {
     let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
     let suspend = async {
         tokio::time::sleep(Duration::from_mins(2)).await;
-        authority.set([Withheld::Suspended]);
+        authority.set([Inhibited::Suspended]);
     };
     let (finished, ()) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
     assert!(

@@ -6,8 +6,8 @@ use super::*;
 async fn p10_nothing_is_asked_before_it_is_written_down_and_then_it_is_looked_at_again() {
     for action in [hand_over(), relocation(&[], &[])] {
         let world = match &action.deed {
-            Deed::StepDown(_) => stretched_of(1, 1),
-            Deed::Move(_) => supercluster(&["S"], 0),
+            ActionKind::StepDown(_) => stretched_of(1, 1),
+            ActionKind::Move(_) => supercluster(&["S"], 0),
         };
         let written = watch::Sender::new(4);
         let mut trial = Trial::new(world);

@@ -7,13 +7,13 @@ fn with_dependent(reader: Reader) -> Trial {
     Trial::new(supercluster(&["D", "S"], 0)).with_reader("D", reader)
 }
 
-fn writes_to(fake: &FakeSystem, stream: &str) -> Vec<Option<Aim>> {
+fn writes_to(fake: &FakeSystem, stream: &str) -> Vec<Option<Successor>> {
     let state = fake.state();
     let of_it = state
         .writes
         .iter()
         .filter(|write| write.asset == stream_asset(stream));
-    of_it.map(|write| write.aim.clone()).collect()
+    of_it.map(|write| write.successor.clone()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +34,7 @@ async fn a_stream_that_reads_a_moved_one_gets_a_new_leader_within_a_second_of_th
         );
         let words = "n-4 leads it now, and it heard of S again after";
         assert!(follow_up.outcome.message.starts_with(words), "{follow_up:?}");
-        assert_eq!(writes_to(&fake, "D"), [Some(Aim::Peer("n-4".into()))]);
+        assert_eq!(writes_to(&fake, "D"), [Some(Successor::Peer("n-4".into()))]);
         let handed_over = fake.state().life.lost(&StreamName::from("D"));
         let asked = fake
             .state()
@@ -121,7 +121,7 @@ async fn servers_that_take_no_aim_are_asked_without_one() {
     );
     assert_eq!(
         writes_to(&fake, "D"),
-        [Some(Aim::Peer("n-4".into())), Some(Aim::Anyone)]
+        [Some(Successor::Peer("n-4".into())), Some(Successor::Anyone)]
     );
 }
 
@@ -180,7 +180,7 @@ async fn p8_nothing_is_refreshed_once_the_right_to_act_is_withheld() {
         while fake.writes() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        authority.set([Withheld::NotActive]);
+        authority.set([Inhibited::NotActive]);
     };
     let (finished, ()) = tokio::join!(trial.run(relocation(&[], &["D"])), suspend);
     let follow_up = &finished.follow_ups[0];

@@ -37,7 +37,7 @@ const FOLLOWS: Duration = Duration::from_secs(5);
 const UNDER_WAY: u64 = RATE as u64 / 2;
 const LOOK: Duration = Duration::from_millis(100);
 
-pub(super) struct Scene {
+pub(super) struct MoveScene {
     load: Load,
     admin: Client,
     clients: Vec<Client>,
@@ -45,7 +45,7 @@ pub(super) struct Scene {
 }
 
 /// What clients felt from the begin of the move until the sourced stream followed again.
-pub(super) struct Felt {
+pub(super) struct ClientImpact {
     pub(super) publish_stall: Duration,
     pub(super) delivery_delay: Duration,
     pub(super) published: u64,
@@ -54,7 +54,7 @@ pub(super) struct Felt {
     pub(super) lost: u64,
 }
 
-impl Scene {
+impl MoveScene {
     /// Starts everything; the load runs.
     pub(super) async fn start(version: NatsVersion, folder: &Path) -> anyhow::Result<Self> {
         let system = System::builder(Layout::supercluster(&[(HOME, 3), (AWAY, 3)]))
@@ -153,7 +153,7 @@ impl Scene {
     }
 
     /// Waits until the sourced stream follows again, ends the load, and tells what was felt.
-    pub(super) async fn felt(&mut self) -> anyhow::Result<Felt> {
+    pub(super) async fn felt(&mut self) -> anyhow::Result<ClientImpact> {
         self.until_follows().await?;
         self.load.stop_publishing().await;
         // What does not arrive is told as lost.
@@ -168,7 +168,7 @@ impl Scene {
         let in_stream = self.load.verify_stream_from(&self.admin, STREAM, first).await?;
         let of = |part: &str| ended.phases.0.get(part).cloned().unwrap_or_default();
         let micros = Duration::from_micros;
-        Ok(Felt {
+        Ok(ClientImpact {
             publish_stall: micros(of("publisher").publish.quantiles().max_micros),
             delivery_delay: micros(of("probe").arrival.quantiles().max_micros),
             published: ended.summary.published(),

@@ -20,15 +20,15 @@ const CHUNK: usize = 64 << 10;
 const CLOSED: Duration = Duration::from_secs(30);
 
 /// A running relay; it ends when it is dropped.
-pub(super) struct Meter {
+pub(super) struct TrafficMeter {
     address: SocketAddr,
-    counts: Arc<Counts>,
+    counts: Arc<ByteCounts>,
     _relay: AbortOnDropHandle<()>,
 }
 
 /// What clients did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Traffic {
+pub(super) struct MeteredTraffic {
     pub(super) connections: u64,
     pub(super) requests: u64,
     pub(super) sent_bytes: u64,
@@ -36,7 +36,7 @@ pub(super) struct Traffic {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct ByteCounts {
     open: AtomicU64,
     connections: AtomicU64,
     requests: AtomicU64,
@@ -44,12 +44,12 @@ struct Counts {
     read_bytes: AtomicU64,
 }
 
-impl Meter {
+impl TrafficMeter {
     /// In front of a server's client port.
     pub(super) async fn start(server: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(ByteCounts::default());
         let relay = tokio::spawn(serve(listener, server, Arc::clone(&counts)));
         Ok(Self {
             address,
@@ -63,7 +63,7 @@ impl Meter {
     }
 
     /// What was counted since the last call, once all connections are closed.
-    pub(super) async fn take(&self) -> anyhow::Result<Traffic> {
+    pub(super) async fn take(&self) -> anyhow::Result<MeteredTraffic> {
         eventually(CLOSED, "all counted connections are closed", || async {
             let open = self.counts.open.load(Ordering::SeqCst);
             ensure!(open == 0, "{open} are open");
@@ -71,7 +71,7 @@ impl Meter {
         })
         .await?;
         let take = |count: &AtomicU64| count.swap(0, Ordering::SeqCst);
-        Ok(Traffic {
+        Ok(MeteredTraffic {
             connections: take(&self.counts.connections),
             requests: take(&self.counts.requests),
             sent_bytes: take(&self.counts.sent_bytes),
@@ -80,7 +80,7 @@ impl Meter {
     }
 }
 
-async fn serve(listener: TcpListener, server: SocketAddr, counts: Arc<Counts>) {
+async fn serve(listener: TcpListener, server: SocketAddr, counts: Arc<ByteCounts>) {
     while let Ok((client, _)) = listener.accept().await {
         let counts = Arc::clone(&counts);
         counts.open.fetch_add(1, Ordering::SeqCst);
@@ -95,7 +95,7 @@ async fn serve(listener: TcpListener, server: SocketAddr, counts: Arc<Counts>) {
 }
 
 /// Until one side closes.
-async fn connection(client: TcpStream, server: SocketAddr, counts: &Counts) -> anyhow::Result<()> {
+async fn connection(client: TcpStream, server: SocketAddr, counts: &ByteCounts) -> anyhow::Result<()> {
     client.set_nodelay(true)?;
     let server = TcpStream::connect(server).await.context("no server")?;
     server.set_nodelay(true)?;
@@ -213,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn both_directions_are_carried_and_counted() {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let meter = Meter::start(server.local_addr().unwrap()).await.unwrap();
+        let meter = TrafficMeter::start(server.local_addr().unwrap()).await.unwrap();
         let address = meter.url().trim_start_matches("nats://").to_owned();
         let mut client = TcpStream::connect(address).await.unwrap();
         let (mut server, _) = server.accept().await.unwrap();
@@ -225,13 +225,13 @@ mod tests {
         server.read_exact(&mut asked).await.unwrap();
         assert_eq!((&said, &asked), (b"INFO {}\r\n", b"PUB a b 1\r\nx\r\n"));
         drop(client);
-        let expected = Traffic {
+        let expected = MeteredTraffic {
             connections: 1,
             requests: 1,
             sent_bytes: 14,
             read_bytes: 9,
         };
         assert_eq!(meter.take().await.unwrap(), expected);
-        assert_eq!(meter.take().await.unwrap(), Traffic::default());
+        assert_eq!(meter.take().await.unwrap(), MeteredTraffic::default());
     }
 }

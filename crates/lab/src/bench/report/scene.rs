@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::meter::Meter;
+use super::meter::TrafficMeter;
 use crate::leeward::binary;
 use crate::nats::{
     Credentials, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, SYSTEM_ACCOUNT, SYSTEM_USER, System, jetstream,
@@ -29,9 +29,9 @@ const CREATED_AT_ONCE: usize = 16;
 const ACCOUNT_CONTEXT: &str = "metered-account";
 const SYSTEM_CONTEXT: &str = "metered-system";
 
-pub(super) struct Scene {
+pub(super) struct ReportScene {
     clients: Vec<Client>,
-    pub(super) meter: Meter,
+    pub(super) meter: TrafficMeter,
     system: System,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum As {
     Tenant,
 }
 
-impl Scene {
+impl ReportScene {
     pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
         let system = System::builder(Layout::supercluster(&[(CLUSTER, SERVERS)]))
             .folder(folder.join("nats"))
@@ -53,7 +53,7 @@ impl Scene {
         let server = system.server_names().into_iter().next().context("a server")?;
         let address = system.url(&server)?;
         let address = address.trim_start_matches("nats://").parse()?;
-        let meter = Meter::start(address).await?;
+        let meter = TrafficMeter::start(address).await?;
         let mut clients = Vec::new();
         for _ in 0..CLIENTS {
             let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Scenario, edits, set};
 use crate::hostile::question::Call::{self, Connz, Gatewayz, Jsz, Statsz, Statz};
-use crate::hostile::script::{Change, Crowd, Edit, Script};
+use crate::hostile::script::{Change, ClientLoad, Edit, Script};
 
 pub(super) fn all() -> Vec<Scenario> {
     let streams = Edit {
@@ -78,7 +78,7 @@ fn clients(on_a_page: usize, total: usize, more: &str) -> [Edit; 3] {
 }
 
 fn crowd(name: &'static str, says: &'static str, servers: usize, calls: Vec<Call>) -> Scenario {
-    let crowd = Crowd {
+    let crowd = ClientLoad {
         servers,
         calls,
         cluster: None,

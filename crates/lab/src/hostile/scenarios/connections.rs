@@ -4,7 +4,7 @@ use fastrand::Rng;
 use serde_json::json;
 
 use super::{ESCAPES, Scenario, delivery, wire};
-use crate::hostile::script::{Delivery, Flow, Manner, Repeated, Wire};
+use crate::hostile::script::{Delivery, Flow, Misbehaviour, Repeated, Wire};
 
 const HUGE_MESSAGE: &str = "MSG a 1 18446744073709551615\r\n";
 const MANY: usize = 100_000;
@@ -220,33 +220,37 @@ fn answers() -> Vec<Scenario> {
         delivery(
             "answers-half",
             "the connection ends in the middle of each answer",
-            manner(Manner::Half),
+            manner(Misbehaviour::Half),
         ),
-        delivery("answers-never", "no request is answered", manner(Manner::Never)),
+        delivery(
+            "answers-never",
+            "no request is answered",
+            manner(Misbehaviour::Never),
+        ),
         delivery(
             "answers-nobody",
             "nobody serves anything",
-            manner(Manner::Status("503")),
+            manner(Misbehaviour::Status("503")),
         ),
         delivery(
             "answers-odd-status",
             "each answer has the status 99999",
-            manner(Manner::Status("99999 odd")),
+            manner(Misbehaviour::Status("99999 odd")),
         ),
         delivery(
             "answers-all-wrong-subject",
             "each answer comes to another subject of the right subscription",
-            manner(Manner::WrongSubject),
+            manner(Misbehaviour::WrongSubject),
         ),
         delivery(
             "answers-announced-longer",
             "each answer is announced with more bytes than it has",
-            manner(Manner::Announced(7)),
+            manner(Misbehaviour::Announced(7)),
         ),
         delivery(
             "answers-announced-shorter",
             "each answer is announced with fewer bytes than it has",
-            manner(Manner::Announced(-7)),
+            manner(Misbehaviour::Announced(-7)),
         ),
     ]
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-const RULES: Rules = Rules {
+const RULES: SoakRules = SoakRules {
     max_concurrent: 2,
     moves: 1,
     cooldown: Duration::from_secs(20),
@@ -9,12 +9,12 @@ const RULES: Rules = Rules {
     largest_status: 1000,
 };
 
-fn at(seconds: u64) -> Moment {
+fn at(seconds: u64) -> Elapsed {
     Duration::from_secs(seconds)
 }
 
-fn step_down(stream: &str, seconds: u64) -> Request {
-    Request {
+fn step_down(stream: &str, seconds: u64) -> RecordedRequest {
+    RecordedRequest {
         at: at(seconds),
         account: "APP".to_owned(),
         subject: format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"),
@@ -22,15 +22,15 @@ fn step_down(stream: &str, seconds: u64) -> Request {
     }
 }
 
-fn evidence(requests: Vec<Request>) -> Evidence {
-    Evidence {
+fn evidence(requests: Vec<RecordedRequest>) -> Recording {
+    Recording {
         account: "APP".to_owned(),
         requests,
-        ..Evidence::default()
+        ..Recording::default()
     }
 }
 
-fn broken(evidence: &Evidence) -> Vec<&'static str> {
+fn broken(evidence: &Recording) -> Vec<&'static str> {
     judge(evidence, &RULES)
         .iter()
         .map(|violation| violation.invariant)

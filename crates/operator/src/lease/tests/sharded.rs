@@ -21,14 +21,14 @@ fn started(api: &Arc<Api>, names: &[&str], shards: u8) -> Vec<Replica> {
 
 /// How many shards each acts in.
 fn counts(replicas: &[Replica]) -> Vec<usize> {
-    let stands = |tenure: &&Tenure| tenure.acts().stands();
-    let count = |replica: &Replica| replica.tenures.each().iter().filter(stands).count();
+    let stands = |leadership: &&Leadership| leadership.acts().stands();
+    let count = |replica: &Replica| replica.leaderships.each().iter().filter(stands).count();
     replicas.iter().map(count).collect()
 }
 
 /// Who acts on a system.
 fn acting(replicas: &[Replica], system: &Key) -> Vec<usize> {
-    let acts = |replica: &Replica| replica.tenures.of(system).acts().stands();
+    let acts = |replica: &Replica| replica.leaderships.of(system).acts().stands();
     let numbered = replicas.iter().enumerate();
     numbered
         .filter(|(_, replica)| acts(replica))
@@ -108,8 +108,8 @@ async fn a_shard_is_given_up_only_after_its_last_words() {
     let api = Arc::new(Api::default());
     let mut replicas = started(&api, &["a"], 2);
     sleep(Duration::from_secs(1)).await;
-    let voice = |tenure: &Tenure| tenure.grant(tenure.term().unwrap()).unwrap().1;
-    let voices: Vec<Voice> = replicas[0].tenures.each().iter().map(voice).collect();
+    let pending = |leadership: &Leadership| leadership.grant(leadership.lease_epoch().unwrap()).unwrap().1;
+    let voices: Vec<PendingWrite> = replicas[0].leaderships.each().iter().map(pending).collect();
     replicas.extend(started(&api, &["b"], 2));
     let given_up = async {
         while counts(&replicas)[0] == 2 {
@@ -119,8 +119,8 @@ async fn a_shard_is_given_up_only_after_its_last_words() {
     tokio::time::timeout(CALM, given_up).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(counts(&replicas), [1, 0], "somebody has something to say still");
-    let speaks = |tenure: &Tenure| tenure.term().is_some();
-    assert!(replicas[0].tenures.each().iter().all(speaks));
+    let speaks = |leadership: &Leadership| leadership.lease_epoch().is_some();
+    assert!(replicas[0].leaderships.each().iter().all(speaks));
     drop(voices);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(counts(&replicas), [1, 1]);
@@ -169,7 +169,7 @@ async fn a_member_that_slept_while_others_with_another_number_acted_begins_a_new
     let api = Arc::new(Api::default());
     let first = started(&api, &["a"], 2);
     sleep(Duration::from_secs(1)).await;
-    let before = first[0].tenure().term().unwrap();
+    let before = first[0].leadership().lease_epoch().unwrap();
     api.set("a", Weather::Silent);
     sleep(DURATION * 2).await;
     let mut other = Replica::start_with(&api, "b", 1);
@@ -181,7 +181,7 @@ async fn a_member_that_slept_while_others_with_another_number_acted_begins_a_new
     other.end().await;
     sleep(CALM).await;
     assert_eq!(counts(&first), [2]);
-    assert_ne!(first[0].tenure().term(), Some(before));
+    assert_ne!(first[0].leadership().lease_epoch(), Some(before));
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +189,14 @@ async fn without_the_api_no_shard_is_acted_on_and_with_it_the_same_terms_go_on()
     let api = Arc::new(Api::default());
     let replicas = started(&api, &["a"], SHARDS);
     sleep(Duration::from_secs(1)).await;
-    let terms = || -> Vec<Option<Term>> { replicas[0].tenures.each().iter().map(Tenure::term).collect() };
+    let terms = || -> Vec<Option<LeaseEpoch>> {
+        replicas[0]
+            .leaderships
+            .each()
+            .iter()
+            .map(Leadership::lease_epoch)
+            .collect()
+    };
     let before = terms();
     api.set("a", Weather::Broken);
     sleep(DURATION * 3).await;
@@ -307,7 +314,7 @@ async fn p8_at_no_moment_do_two_replicas_act_on_one_system() {
                     let mut former = std::mem::replace(&mut replicas[index], replica);
                     names[index] = (started, shards);
                     if what == 9 {
-                        former.tenures.close();
+                        former.leaderships.close();
                         former.end().await;
                     } else {
                         crashed.extend(held.into_iter().map(|system| (name.clone(), system)));

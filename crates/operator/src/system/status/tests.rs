@@ -24,7 +24,7 @@ fn seen() -> SystemStatus {
             server: ServerName::from("east-0"),
             version: "2.11.0".into(),
         },
-        standing: Standing::System,
+        rights: ObserverRights::System,
         servers_expected: 6,
         servers_answered: 6,
         servers_missing: Vec::new(),
@@ -39,8 +39,8 @@ fn seen() -> SystemStatus {
     }
 }
 
-fn outlook(sight: Sight<'_>) -> Outlook<'_> {
-    Outlook {
+fn outlook(sight: SystemObservation<'_>) -> SystemStatusInput<'_> {
+    SystemStatusInput {
         generation: Some(1),
         interval: Duration::from_secs(30),
         policies: 2,
@@ -48,7 +48,7 @@ fn outlook(sight: Sight<'_>) -> Outlook<'_> {
     }
 }
 
-fn built(sight: Sight<'_>) -> NatsSystemStatus {
+fn built(sight: SystemObservation<'_>) -> NatsSystemStatus {
     build(&NatsSystemStatus::default(), &outlook(sight), at(110))
 }
 
@@ -61,7 +61,7 @@ fn reason<'a>(status: &'a NatsSystemStatus, kind: &str) -> (&'a str, &'a str) {
 
 #[test]
 fn a_system_that_answers_completely_is_ready_and_summed_up() {
-    let status = built(Sight::Seen(&seen()));
+    let status = built(SystemObservation::Seen(&seen()));
     assert_eq!(reason(&status, "Connected"), ("True", "Connected"));
     assert_eq!(reason(&status, "Observed"), ("True", "Complete"));
     assert_eq!(reason(&status, "Ready"), ("True", "Ready"));
@@ -78,7 +78,7 @@ fn a_server_that_is_missing_is_named() {
     seen.gaps = vec![Gap::ServerMissing {
         server: ServerName::from("west-2"),
     }];
-    let status = built(Sight::Seen(&seen));
+    let status = built(SystemObservation::Seen(&seen));
     assert_eq!(reason(&status, "Ready"), ("False", "ServersMissing"));
     assert!(status.conditions[1].message.contains("west-2"));
     assert_eq!(status.summary.unwrap().servers, "5/6");
@@ -88,12 +88,12 @@ fn a_server_that_is_missing_is_named() {
 fn a_first_look_that_fails_says_why() {
     let mut seen = seen();
     seen.observed_at = None;
-    let under_way = built(Sight::Seen(&seen));
+    let under_way = built(SystemObservation::Seen(&seen));
     assert_eq!(reason(&under_way, "Observed"), ("False", "WarmingUp"));
     seen.gaps = vec![Gap::Unreadable {
         message: "max payload size exceeded".into(),
     }];
-    let failed = built(Sight::Seen(&seen));
+    let failed = built(SystemObservation::Seen(&seen));
     assert_eq!(reason(&failed, "Ready"), ("False", "ServersMissing"));
     let message = &failed.conditions[1].message;
     assert!(message.contains("max payload size exceeded"), "{message}");
@@ -101,13 +101,13 @@ fn a_first_look_that_fails_says_why() {
 
 #[test]
 fn a_server_that_is_missing_for_a_moment_changes_no_condition() {
-    let complete = built(Sight::Seen(&seen()));
+    let complete = built(SystemObservation::Seen(&seen()));
     let mut missing = seen();
     missing.gaps = vec![Gap::MemberMissing {
         server: ServerName::from("west-2"),
     }];
     missing.incomplete_since = Some(at(100));
-    let later = |second| build(&complete, &outlook(Sight::Seen(&missing)), at(second));
+    let later = |second| build(&complete, &outlook(SystemObservation::Seen(&missing)), at(second));
     assert_eq!(later(150).conditions, complete.conditions);
     let lasting = later(191);
     assert_eq!(reason(&lasting, "Ready"), ("False", "ServersMissing"));
@@ -117,34 +117,34 @@ fn a_server_that_is_missing_for_a_moment_changes_no_condition() {
 #[test]
 fn an_ordinary_user_is_told_that_it_is_no_system_user() {
     let mut seen = seen();
-    seen.standing = Standing::NotSystem {
+    seen.rights = ObserverRights::NotSystem {
         account: Some("ORDERS".into()),
     };
     seen.observed_at = None;
-    let status = built(Sight::Seen(&seen));
+    let status = built(SystemObservation::Seen(&seen));
     assert_eq!(reason(&status, "Connected"), ("False", "InvalidCredentials"));
     assert!(status.conditions[0].message.contains("account ORDERS"));
 }
 
 #[test]
 fn an_old_observation_is_stale_and_what_was_seen_stays_while_nothing_is() {
-    let before = built(Sight::Seen(&seen()));
-    let stale = build(&before, &outlook(Sight::Seen(&seen())), at(300));
+    let before = built(SystemObservation::Seen(&seen()));
+    let stale = build(&before, &outlook(SystemObservation::Seen(&seen())), at(300));
     assert_eq!(reason(&stale, "Observed"), ("False", "Stale"));
-    let gone = Verdict::new(ConnectedReason::SecretNotFound, "no Secret");
-    let blind = build(&before, &outlook(Sight::Unreachable(gone)), at(300));
+    let gone = ReasonMessage::new(ConnectedReason::SecretNotFound, "no Secret");
+    let blind = build(&before, &outlook(SystemObservation::Unreachable(gone)), at(300));
     assert_eq!(reason(&blind, "Ready"), ("False", "SecretNotFound"));
     assert_eq!(blind.clusters, before.clusters);
 }
 
 #[test]
 fn tenant_mode_says_what_is_not_known() {
-    let status = built(Sight::Tenant);
+    let status = built(SystemObservation::Tenant);
     assert_eq!(reason(&status, "Ready"), ("True", "Ready"));
     assert!(status.conditions[1].message.contains("tenant mode"));
     assert_eq!(status.servers, None);
     assert_eq!(
-        outlook(Sight::Tenant).numbers(),
+        outlook(SystemObservation::Tenant).numbers(),
         None,
         "an alert would fire for ever"
     );
@@ -152,18 +152,18 @@ fn tenant_mode_says_what_is_not_known() {
 
 #[test]
 fn p12_time_and_jitter_alone_are_no_news() {
-    let before = built(Sight::Seen(&seen()));
+    let before = built(SystemObservation::Seen(&seen()));
     let mut later = seen();
     later.observed_at = Some(at(130));
     for time in later.round_trips.values_mut() {
         *time = Duration::from_millis(43);
     }
-    let again = build(&before, &outlook(Sight::Seen(&later)), at(131));
+    let again = build(&before, &outlook(SystemObservation::Seen(&later)), at(131));
     assert!(same(&before, &again));
     assert_eq!(again.last_observation_time, before.last_observation_time);
     for time in later.round_trips.values_mut() {
         *time = Duration::from_millis(90);
     }
-    let slower = build(&before, &outlook(Sight::Seen(&later)), at(131));
+    let slower = build(&before, &outlook(SystemObservation::Seen(&later)), at(131));
     assert!(!same(&before, &slower));
 }

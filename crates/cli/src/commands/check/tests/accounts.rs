@@ -178,7 +178,7 @@ fn replies_of_the_api_and_of_monitoring_are_read() {
             "{\"type\": \"io.nats.jetstream.api.v1.stream_list_response\", \"total\": 0, \"offset\": 0, \"streams\": null}",
         ),
     ]);
-    assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
+    assert_eq!(ending(&document), LookOutcome::InPlace, "{document:#?}");
     let subjects: Vec<&str> = document.checked.iter().map(|one| one.subject.as_str()).collect();
     let expected = [
         "Stream A",

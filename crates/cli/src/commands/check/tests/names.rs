@@ -157,7 +157,7 @@ fn small_files_of_others_are_no_definitions() {
     ];
     for text in others {
         let document = of_folder(&[("policy.yaml", WHOLE), ("s.yaml", IN_HOME), ("x.yaml", text)]);
-        assert_eq!(ending(&document), Found::InPlace, "{text}: {document:#?}");
+        assert_eq!(ending(&document), LookOutcome::InPlace, "{text}: {document:#?}");
     }
 }
 

@@ -32,7 +32,7 @@ fn what_no_xml_may_have_and_what_steers_a_terminal_is_in_no_output() {
 #[test]
 fn every_format_has_a_document_where_nothing_is_defined() {
     let document = of_files(&[("a.json", "[]")], &["-f", "@/a.json"]);
-    assert_eq!(ending(&document), Found::Failed);
+    assert_eq!(ending(&document), LookOutcome::Failed);
     assert!(
         errors(&document).starts_with("a.json: --offline and --home are for definitions"),
         "{document:#?}"
@@ -101,5 +101,5 @@ fn two_systems_are_no_matter_for_definitions() {
     let system = "---\napiVersion: leeward.dev/v1alpha1\nkind: NatsSystem\nmetadata: {name: a}\nspec: {servers: [\"nats://a\"]}\n";
     let systems = system.to_owned() + &system.replace("{name: a}", "{name: b}");
     let document = of_folder(&[("policy.yaml", WHOLE), ("a.yaml", IN_HOME), ("s.yaml", &systems)]);
-    assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
+    assert_eq!(ending(&document), LookOutcome::InPlace, "{document:#?}");
 }

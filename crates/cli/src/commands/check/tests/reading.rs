@@ -3,7 +3,7 @@
 use leeward_core::names::ClusterName;
 use leeward_core::snapshot::Placement;
 
-use super::definitions::What;
+use super::definitions::DefinedKind;
 use super::*;
 
 #[test]
@@ -98,7 +98,7 @@ fn files_that_cannot_be_recognised_do_not_make_the_live_system_be_judged() {
         "-f",
         &file.display().to_string(),
     ]);
-    assert_eq!(found.unwrap(), Found::Incomplete);
+    assert_eq!(found.unwrap(), LookOutcome::Incomplete);
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn buckets_and_object_stores_are_streams() {
     let streams: Vec<_> = defined
         .iter()
         .map(|defined| match &defined.what {
-            What::Stream(stream) => stream.clone(),
-            What::Consumer(_) => panic!("{defined:?}"),
+            DefinedKind::Stream(stream) => stream.clone(),
+            DefinedKind::Consumer(_) => panic!("{defined:?}"),
         })
         .collect();
     assert_eq!((streams[0].stream.as_str(), streams[0].replicas), ("KV_a", 1));

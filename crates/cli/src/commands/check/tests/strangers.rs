@@ -90,7 +90,7 @@ fn files_of_other_tools_are_passed_over_and_counted() {
             "apiVersion: placement-policy.scheduling.x-k8s.io/v1alpha1\nkind: PlacementPolicy\nmetadata: {name: x}\n",
         ),
     ]);
-    assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
+    assert_eq!(ending(&document), LookOutcome::InPlace, "{document:#?}");
     assert_eq!(document.checked.len(), 1, "{document:#?}");
     insta::assert_snapshot!(document.notes.join("\n"));
 }
@@ -115,7 +115,7 @@ fn what_is_named_itself_and_cannot_be_recognised_is_undecided() {
         ];
         let document = of_files(&files, &words);
         assert_eq!(document.undecided.len(), 1, "{text}: {document:#?}");
-        assert_eq!(ending(&document), Found::Incomplete);
+        assert_eq!(ending(&document), LookOutcome::Incomplete);
     }
 }
 
@@ -151,7 +151,7 @@ fn what_is_left_out_is_not_read() {
         "old/*.yaml",
     ];
     let document = of_files(&files, &words);
-    assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
+    assert_eq!(ending(&document), LookOutcome::InPlace, "{document:#?}");
     assert!(
         document
             .notes
@@ -176,7 +176,7 @@ fn one_bad_file_hides_no_finding_of_the_others_and_every_format_has_its_error() 
     ];
     let document = of_folder(&files);
     assert_eq!(all_rules(&document), ["LocationNotHome", "Undone"]);
-    assert_eq!(ending(&document), Found::Failed);
+    assert_eq!(ending(&document), LookOutcome::Failed);
     let of: Vec<&str> = document.errors.iter().map(|error| error.file.as_str()).collect();
     assert_eq!(of, ["b.yaml", "z.yaml"]);
     let table = table::render(&document, SCREEN);
@@ -254,7 +254,7 @@ fn near_misses_of_groups_and_kinds_are_errors_that_say_what_is_meant() {
     ] {
         let document = beside("near.yaml", &text);
         assert!(errors(&document).contains(said), "{said}: {document:#?}");
-        assert_eq!(ending(&document), Found::Failed);
+        assert_eq!(ending(&document), LookOutcome::Failed);
     }
 }
 
@@ -377,7 +377,7 @@ fn fields_that_newer_servers_may_know_are_left_alone() {
     let document = of_folder(&[("policy.yaml", WHOLE), ("a.yaml", text), ("c.json", config)]);
     let expected = ["the files were judged alone: their clusters and tags were not looked up"];
     assert_eq!(document.notes, expected);
-    assert_eq!(ending(&document), Found::InPlace);
+    assert_eq!(ending(&document), LookOutcome::InPlace);
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn variables_that_are_not_filled_in_are_told_and_nothing_is_judged_by_them() {
 fn a_variable_in_metadata_matters_where_a_policy_selects_by_it() {
     let stream = IN_HOME.replace("name: A,", "name: A, metadata: {team: \"${TEAM}\"},");
     let document = of_folder(&[("policy.yaml", WHOLE), ("a.yaml", &stream)]);
-    assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
+    assert_eq!(ending(&document), LookOutcome::InPlace, "{document:#?}");
     let policy = WHOLE.replace("{mode: Enforce}", "{streams: {metadata: {team: pay}}}");
     let document = of_folder(&[("policy.yaml", &policy), ("a.yaml", &stream)]);
     assert!(
@@ -209,7 +209,7 @@ fn a_kustomization_that_only_lists_files_changes_nothing() {
             &IN_HOME.replace("{name: a}", "{name: a, namespace: x}"),
         ),
     ]);
-    assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
+    assert_eq!(ending(&document), LookOutcome::InPlace, "{document:#?}");
     assert_eq!(document.undecided, [""; 0]);
 }
 
@@ -239,7 +239,7 @@ fn what_a_kustomization_lists_and_nobody_read_may_be_anything() {
     ];
     let words = ["--home", "us-east", "-f", "@", "--exclude", "prod/old"];
     let document = of_files(&files, &words);
-    assert_eq!(ending(&document), Found::InPlace, "{document:#?}");
+    assert_eq!(ending(&document), LookOutcome::InPlace, "{document:#?}");
 }
 
 #[test]

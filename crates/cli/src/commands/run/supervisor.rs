@@ -1,0 +1,398 @@
+//! All policies of the files at work: each with its runner, its orders and its status.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{join_all, select_all};
+use jiff::Timestamp;
+use leeward_api::policy_status::{Account, PlacementPolicyStatus};
+use leeward_api::vocabulary::ObservedReason;
+use leeward_core::history::History;
+use leeward_core::policy::Policy;
+use leeward_core::snapshot::AccountView;
+use leeward_engine::condition::ReasonMessage;
+use leeward_engine::policy_state::PolicyState;
+use leeward_engine::precedence::{Precedence, accepted, inhibited};
+use leeward_engine::runner::{Runner, RunnerInput, stale_after};
+use leeward_engine::status::{Observation, PolicyStatusInput, build, same};
+use leeward_engine::supervise;
+use leeward_nats::ConnectionState;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use super::status_file::{PolicyName, StatusFile};
+use super::status_input::{conditions, lost, precedence, resolved};
+use crate::commands::drive::{self, SavedPolicy, SystemContext};
+use crate::judge::name_of;
+use crate::look::Session;
+use crate::policies::{LoadedPolicy, SystemRules};
+
+/// All policies, the first in rank first.
+pub(super) struct Supervisor<'a> {
+    session: &'a Session,
+    common: SystemContext,
+    interval: Duration,
+    suspended: bool,
+    record: Option<StatusFile>,
+    members: Vec<SupervisedPolicy>,
+    view: watch::Receiver<Arc<AccountView>>,
+    state: watch::Receiver<ConnectionState>,
+}
+
+/// One policy.
+struct SupervisedPolicy {
+    key: PolicyName,
+    loaded: LoadedPolicy,
+    policy: Arc<Policy>,
+    generation: i64,
+    precedence: Precedence<String>,
+    input: RunnerInput,
+    runner: Option<Runner>,
+    /// Loops of it that broke off, and when the next may begin.
+    failures: u32,
+    again: Option<Instant>,
+    policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
+    status: PlacementPolicyStatus,
+    /// As it is in the file.
+    written: Option<PlacementPolicyStatus>,
+    told: String,
+}
+
+/// Returns when one of them has news, or has ended.
+async fn any_changed<'r, T: 'r>(receivers: impl Iterator<Item = &'r mut watch::Receiver<T>>) {
+    let changes: Vec<_> = receivers.map(|receiver| Box::pin(receiver.changed())).collect();
+    if changes.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    let (_, _, _) = select_all(changes).await;
+}
+
+/// Whether there is nobody left who could publish anything.
+fn has_ended<T>(receiver: &watch::Receiver<T>) -> bool {
+    receiver.has_changed().is_err()
+}
+
+fn key(loaded: &LoadedPolicy) -> PolicyName {
+    PolicyName {
+        namespace: loaded.namespace.clone(),
+        name: loaded.name.clone(),
+    }
+}
+
+impl<'a> Supervisor<'a> {
+    /// Starts all policies, where the status file says that they were.
+    pub(super) fn new(
+        session: &'a Session,
+        interval: Duration,
+        record: Option<StatusFile>,
+        policies: Vec<LoadedPolicy>,
+        rules: SystemRules,
+    ) -> anyhow::Result<Self> {
+        if let Some(record) = &record {
+            let keys: Vec<PolicyName> = policies.iter().map(key).collect();
+            record.must_be_about(&keys, session.account.id.as_str())?;
+        }
+        let mut crew = Self {
+            session,
+            common: SystemContext::new(rules),
+            interval,
+            suspended: rules.suspended,
+            record,
+            members: Vec::new(),
+            view: session.observe.watch(&session.account.id),
+            state: session.client.state(),
+        };
+        for loaded in policies {
+            let member = crew.member(loaded);
+            crew.members.push(member);
+        }
+        Ok(crew)
+    }
+
+    /// Starts a policy; [`Supervisor::direct`] sees to whether it has precedence.
+    fn member(&self, loaded: LoadedPolicy) -> SupervisedPolicy {
+        let key = key(&loaded);
+        let written = self.record.as_ref().and_then(|record| record.past(&key)).cloned();
+        let status = written.clone().unwrap_or_default();
+        let policy = Arc::new(loaded.policy.clone());
+        let generation = status.observed_generation.unwrap_or(1);
+        // Until all are there nobody knows who has precedence.
+        let precedence = Precedence::Undecided;
+        let input = RunnerInput {
+            policy: Arc::clone(&policy),
+            generation,
+            stale_after: stale_after(self.interval),
+            managed: Arc::new(loaded.managed.clone()),
+            inhibited: inhibited(&loaded.spec, self.suspended, &precedence),
+            approved: None,
+        };
+        let token = loaded.spec.reset_token.as_deref();
+        let past = SavedPolicy {
+            status: &status,
+            history: History::restore(&status, token, Timestamp::now()),
+            records: self.record.is_some(),
+        };
+        // What occurs is logged where it occurs.
+        let (runner, _) = drive::start(self.session, &self.common, &loaded, past, input.clone());
+        info!(policy = %key, mode = %loaded.spec.mode, "policy starts");
+        SupervisedPolicy {
+            policy_state: runner.policy_state(),
+            key,
+            loaded,
+            policy,
+            generation,
+            precedence,
+            input,
+            runner: Some(runner),
+            failures: 0,
+            again: None,
+            status,
+            written,
+            told: String::new(),
+        }
+    }
+
+    /// Decides about precedence, and tells each policy what that means for it.
+    pub(super) fn direct(&mut self) {
+        let view = self.view.borrow().clone();
+        let ranked: Vec<(String, &Policy)> = self
+            .members
+            .iter()
+            .map(|member| (name_of(&member.loaded), &*member.policy))
+            .collect();
+        let decided = precedence(&view, &ranked);
+        for (member, precedence) in self.members.iter_mut().zip(decided) {
+            member.precedence = precedence;
+            let inhibited = inhibited(&member.loaded.spec, self.suspended, &member.precedence);
+            if member.input.inhibited != inhibited {
+                member.input.inhibited = inhibited;
+                member.update();
+            }
+        }
+    }
+
+    /// Writes down where policies stand, where that is news; returns whether everything is written.
+    pub(super) fn tell(&mut self) -> bool {
+        let state = self.state.borrow().clone();
+        let account = Account {
+            id: self.session.account.id.to_string(),
+            name: Some(self.session.account.name.clone()),
+        };
+        let mut standings = Vec::new();
+        for member in &mut self.members {
+            let policy_state = member.policy_state.borrow_and_update().clone();
+            member.stand(policy_state.as_deref(), &state, &account);
+            standings.push(policy_state);
+        }
+        let written = self.write();
+        for (member, policy_state) in self.members.iter().zip(standings) {
+            if let (true, Some(policy_state), Some(runner)) =
+                (member.is_written(), policy_state, &member.runner)
+            {
+                runner.recorded(policy_state.sequence);
+            }
+        }
+        written
+    }
+
+    fn write(&mut self) -> bool {
+        let Some(record) = &mut self.record else {
+            return true;
+        };
+        let news: BTreeMap<PolicyName, PlacementPolicyStatus> = self
+            .members
+            .iter()
+            .filter(|member| !member.is_written())
+            .map(|member| (member.key.clone(), member.status.clone()))
+            .collect();
+        if news.is_empty() {
+            return true;
+        }
+        if let Err(error) = record.write(news) {
+            error!(error = format!("{error:#}"), "status not written");
+            return false;
+        }
+        for member in &mut self.members {
+            if !member.is_written() {
+                member.written = Some(member.status.clone());
+            }
+        }
+        true
+    }
+
+    /// Begins anew, after a pause, the loops that ended by themselves, which nothing but a defect does. Returns the pause
+    /// until the next of them may begin.
+    pub(super) async fn mend(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let records = self.record.is_some();
+        let mut rest = None;
+        for member in &mut self.members {
+            if member.runner.is_some() && has_ended(&member.policy_state) {
+                error!(policy = %member.key, "the policy's loop broke off, a defect of Leeward, and begins anew");
+                member.halt().await;
+                member.failures = member.failures.saturating_add(1);
+                member.again = now.checked_add(supervise::pause(member.failures));
+            }
+            match member.again {
+                Some(again) if again > now => rest = rest.min(Some(again - now)).or(Some(again - now)),
+                Some(_) => member.begin_anew(self.session, &self.common, records),
+                None => {}
+            }
+        }
+        rest
+    }
+
+    /// Returns when a policy stands somewhere else, or its loop ended.
+    pub(super) async fn changed(&mut self) {
+        let running = self.members.iter_mut().filter(|member| member.runner.is_some());
+        let standings = running.map(|member| &mut member.policy_state);
+        any_changed(standings).await;
+    }
+
+    /// Goes on with these policies: those that are gone end, those that differ are told so.
+    pub(super) async fn replace(&mut self, policies: Vec<LoadedPolicy>, rules: SystemRules) {
+        self.common.direct(rules);
+        self.suspended = rules.suspended;
+        let wanted: BTreeSet<PolicyName> = policies.iter().map(key).collect();
+        // Those that are gone act no more before others begin.
+        let gone = self
+            .members
+            .iter_mut()
+            .filter(|member| !wanted.contains(&member.key));
+        join_all(gone.map(SupervisedPolicy::halt)).await;
+        self.write();
+        let mut before: BTreeMap<PolicyName, SupervisedPolicy> = std::mem::take(&mut self.members)
+            .into_iter()
+            .map(|member| (member.key.clone(), member))
+            .collect();
+        for loaded in policies {
+            let member = match before.remove(&key(&loaded)) {
+                Some(mut member) => {
+                    member.follow(loaded, self.suspended);
+                    member
+                }
+                None => self.member(loaded),
+            };
+            self.members.push(member);
+        }
+        info!(policies = self.members.len(), "the policy files were read anew");
+    }
+
+    /// Acts no more, and writes down where everything stood at the end.
+    pub(super) async fn end(mut self) {
+        join_all(self.members.iter_mut().map(SupervisedPolicy::halt)).await;
+        self.write();
+    }
+}
+
+impl SupervisedPolicy {
+    /// Takes over where the policy stands.
+    fn stand(&mut self, policy_state: Option<&PolicyState>, state: &ConnectionState, account: &Account) {
+        let status_input = PolicyStatusInput {
+            generation: Some(self.generation),
+            spec: &self.loaded.spec,
+            accepted: accepted(&self.precedence),
+            resolved: resolved(state),
+            account: Some(account.clone()),
+            observation: match policy_state {
+                Some(policy_state) => Observation::State(policy_state),
+                None => Observation::Unavailable(ReasonMessage::new(
+                    ObservedReason::WarmingUp,
+                    "the first look is under way",
+                )),
+            },
+            lost: lost(state),
+        };
+        self.status = build(&self.status, &status_input, Timestamp::now());
+        let conditions = conditions(&self.status);
+        if conditions != self.told {
+            let in_place = self.status.in_place.as_deref();
+            let home = self.status.home.as_ref().map(|home| home.location.as_str());
+            info!(policy = %self.key, home, in_place, %conditions, "policy status");
+            self.told = conditions;
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        let written = self.written.as_ref();
+        written.is_some_and(|written| same(written, &self.status))
+    }
+
+    /// Goes on as the files have it now.
+    fn follow(&mut self, loaded: LoadedPolicy, suspended: bool) {
+        if loaded.spec != self.loaded.spec {
+            self.generation += 1;
+            self.policy = Arc::new(loaded.policy.clone());
+            info!(policy = %self.key, mode = %loaded.spec.mode, "policy changed");
+        }
+        self.loaded = loaded;
+        self.precedence = Precedence::Undecided;
+        self.input = RunnerInput {
+            policy: Arc::clone(&self.policy),
+            generation: self.generation,
+            inhibited: inhibited(&self.loaded.spec, suspended, &self.precedence),
+            ..self.input.clone()
+        };
+        self.update();
+    }
+
+    /// Another loop, from where the last one stood.
+    fn begin_anew(&mut self, session: &Session, common: &SystemContext, records: bool) {
+        let token = self.loaded.spec.reset_token.as_deref();
+        let past = SavedPolicy {
+            status: &self.status,
+            history: History::restore(&self.status, token, Timestamp::now()),
+            records,
+        };
+        let (runner, _) = drive::start(session, common, &self.loaded, past, self.input.clone());
+        self.policy_state = runner.policy_state();
+        (self.runner, self.again) = (Some(runner), None);
+    }
+
+    fn update(&self) {
+        if let Some(runner) = &self.runner {
+            runner.update(self.input.clone());
+        }
+    }
+
+    /// Acts no more from now on. What was done is kept; the conditions stay as they are for the next one to judge.
+    async fn halt(&mut self) {
+        let Some(runner) = self.runner.take() else {
+            return;
+        };
+        info!(policy = %self.key, "policy stops");
+        runner.shutdown().await;
+        if let Some(last) = self.policy_state.borrow_and_update().as_deref() {
+            self.status.recent_actions.clone_from(&last.recent_actions);
+            self.status.operations.clone_from(&last.operations);
+            self.status.breaker.clone_from(&last.limits.breaker);
+            self.status.memory = Some(last.memory.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn news_of_any_policy_and_the_end_of_its_loop_are_heard() {
+        let (first, receiver) = watch::channel(0);
+        let (second, other) = watch::channel(0);
+        let mut receivers = [receiver, other];
+        let limit = Duration::from_mins(1);
+        let silent = tokio::time::timeout(limit, any_changed(receivers.iter_mut()));
+        assert!(silent.await.is_err());
+        second.send_replace(1);
+        let heard = tokio::time::timeout(limit, any_changed(receivers.iter_mut()));
+        assert!(heard.await.is_ok());
+        receivers[1].borrow_and_update();
+        assert!(!receivers.iter().any(has_ended));
+        drop(first);
+        let heard = tokio::time::timeout(limit, any_changed(receivers.iter_mut()));
+        assert!(heard.await.is_ok());
+        assert_eq!(receivers.each_ref().map(has_ended), [true, false]);
+    }
+}

@@ -1,0 +1,53 @@
+//! The pause before the next look: short at first, then longer.
+
+use std::time::Duration;
+
+pub(super) struct Backoff {
+    next: Duration,
+    most: Duration,
+}
+
+impl Backoff {
+    /// Most hand-overs take tens of milliseconds (nats-facts N14).
+    pub(super) fn of_hand_over() -> Self {
+        Self {
+            next: Duration::from_millis(10),
+            most: Duration::from_millis(500),
+        }
+    }
+
+    /// Moves take seconds or minutes.
+    pub(super) fn of_move() -> Self {
+        Self {
+            next: Duration::from_millis(200),
+            most: Duration::from_secs(2),
+        }
+    }
+
+    /// Consumers in use go on within a second, others whenever their clients ask.
+    pub(super) fn of_proof() -> Self {
+        Self {
+            next: Duration::from_millis(100),
+            most: Duration::from_secs(2),
+        }
+    }
+
+    /// Somebody waits for what is looked for.
+    pub(super) fn urgent() -> Self {
+        Self {
+            next: Duration::from_millis(100),
+            most: Duration::from_millis(200),
+        }
+    }
+
+    /// From now on looks are at most this far apart.
+    pub(super) fn at_most(&mut self, most: Duration) {
+        self.most = self.most.min(most);
+        self.next = self.next.min(most);
+    }
+
+    pub(super) async fn rest(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = self.next.mul_f32(1.5).min(self.most);
+    }
+}

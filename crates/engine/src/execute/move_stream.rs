@@ -1,0 +1,133 @@
+//! A move: the placement is edited, and read back until all replicas and consumers are there; the streams that read it
+//! are looked after from the moment on at which its new leader is seen.
+
+use std::time::Duration;
+
+use leeward_api::vocabulary::ActionResult;
+use leeward_core::names::ServerName;
+use leeward_core::operation::{
+    Outcome, Preflight, ReadResult, SentRequest, Verification, arrives, before_consumers, handed_over,
+    proven_move,
+};
+use leeward_core::plan::{Action, Move};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::copying::CopyProgress;
+use super::preflight::PreflightRead;
+use super::prove::Baseline;
+use super::refresh::MoveProgress;
+use super::{FollowUp, StepContext, unlike_sent};
+use crate::in_flight::Copied;
+use crate::ports::{Act, ActError, Clock};
+use crate::record::Recorded;
+
+/// Near the hand-over looks are no further apart: the streams that read the moved one stall from then on.
+const NEAR: Duration = Duration::from_millis(150);
+
+/// People need not know more often how much of a stream is copied.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// A move that was asked for.
+struct StartedMove {
+    asked: SentRequest,
+    lay_on: Vec<ServerName>,
+    consumers: Baseline,
+    contested: Option<ActError>,
+}
+
+impl<A: Act, C: Clock> StepContext<'_, A, C> {
+    pub(super) async fn relocate(
+        self,
+        action: &Action,
+        moving: &Move,
+        recorded: &mut Recorded,
+        requests: &mut u32,
+    ) -> (Outcome, Vec<FollowUp>) {
+        let begun = match self.begin(action, moving, recorded, requests).await {
+            Ok(begun) => begun,
+            Err(outcome) => return (outcome, Vec::new()),
+        };
+        let (reach, reached) = watch::channel(MoveProgress::Abroad);
+        let seeing_through = self.see_through(action, moving, &begun, reach);
+        let refreshing = self.refresh_all(&action.asset.stream, moving, reached);
+        let (outcome, follow_ups) = tokio::join!(seeing_through, refreshing);
+        let outcome = match &begun.contested {
+            Some(error) => unlike_sent(error, outcome),
+            None => outcome,
+        };
+        (outcome, follow_ups)
+    }
+
+    async fn begin(
+        self,
+        action: &Action,
+        moving: &Move,
+        recorded: &mut Recorded,
+        requests: &mut u32,
+    ) -> Result<StartedMove, Outcome> {
+        let look = self.check(action).await?;
+        self.record(recorded).await?;
+        let consumers = self.baseline(&action.asset.stream, &moving.consumers).await;
+        if let Preflight::Stop(outcome) = before_consumers(&consumers, self.limits) {
+            return Err(outcome);
+        }
+        let PreflightRead { reading, leader, .. } = self.fresh(action, look).await?;
+        let contested = self.request(action, requests).await?;
+        Ok(StartedMove {
+            asked: self.asked(leader, *requests),
+            lay_on: reading.peers.into_iter().map(|peer| peer.server).collect(),
+            consumers,
+            contested,
+        })
+    }
+
+    /// Looks until the move is done and its consumers go on, or cancels it when its time is over.
+    async fn see_through(
+        self,
+        action: &Action,
+        moving: &Move,
+        begun: &StartedMove,
+        reach: watch::Sender<MoveProgress>,
+    ) -> Outcome {
+        let target = &moving.target;
+        let mut pace = Backoff::of_move();
+        let (mut copying, mut told) = (CopyProgress::default(), None::<Instant>);
+        let done = loop {
+            pace.rest().await;
+            // A failed look says nothing about the stream: it is one more moment without an answer.
+            let read_result = self.act.read(&action.asset).await;
+            let read_result = read_result.unwrap_or(ReadResult::Unanswered);
+            if let ReadResult::Seen(reading) = &read_result {
+                let copied = copying.look(&target.servers, reading);
+                let due =
+                    |copied: &Copied| copied.is_all() || told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
+                if let Some(copied) = copied.filter(due) {
+                    self.has_copied(copied);
+                    told = Some(Instant::now());
+                }
+                if arrives(target, reading) {
+                    pace.at_most(NEAR);
+                }
+                if handed_over(target, reading) {
+                    MoveProgress::HandedOver(Instant::now()).tell(&reach);
+                }
+            }
+            match self.judge(action, read_result, &begun.asked).await {
+                Verification::Wait | Verification::Again => {}
+                Verification::Done(outcome) => break outcome,
+                Verification::Overdue(overdue) => {
+                    return self.cancel(action, target, &begun.lay_on, overdue).await;
+                }
+            }
+        };
+        if done.result != ActionResult::Succeeded {
+            return done;
+        }
+        MoveProgress::Done(Instant::now()).tell(&reach);
+        let stream = &action.asset.stream;
+        let proven = self.prove_all(stream, &target.servers, &begun.consumers).await;
+        proven_move(done, &proven)
+    }
+}

@@ -1,0 +1,204 @@
+//! The steps up to the request: the last look, the entry in the policy's status, the permit.
+
+use std::time::Duration;
+
+use leeward_api::vocabulary::{ActionResult, FindingReason};
+use leeward_core::names::ServerName;
+use leeward_core::operation::{AssetInfo, Outcome, Preflight, ReadResult, SentRequest, before};
+use leeward_core::plan::{Action, ActionKind};
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::{Stage, StepContext, failure};
+use crate::ports::{Act, ActError, Clock};
+use crate::record::Recorded;
+
+/// A look older than this is not "right before" the request any more (P4).
+const FRESH: Duration = Duration::from_millis(250);
+
+/// What was confirmed this lately need not be confirmed again; it is read again all the same.
+const CONFIRMED: Duration = Duration::from_secs(5);
+
+/// Before each look at what was refused.
+const AFTER_REFUSAL: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+
+/// How often what is read is compared with what is confirmed before they are said to differ.
+const LOOKS: u32 = 3;
+
+/// An asset that may be asked for its deed.
+pub(super) struct PreflightRead {
+    pub(super) reading: AssetInfo,
+    pub(super) leader: ServerName,
+    at: Instant,
+    confirmed: Instant,
+}
+
+impl<A: Act, C: Clock> StepContext<'_, A, C> {
+    /// Reads an asset and judges whether it may be asked, by what is read and by what is confirmed.
+    pub(super) async fn check(self, action: &Action) -> Result<PreflightRead, Outcome> {
+        self.is_at(Stage::Checking);
+        let mut pace = Backoff::urgent();
+        for _ in 1..LOOKS {
+            match self.check_once(action).await {
+                // Its leader may have changed in between.
+                Err(differ) if differ.reason == Some(FindingReason::AnswersDiffer) => pace.rest().await,
+                checked => return checked,
+            }
+        }
+        self.check_once(action).await
+    }
+
+    async fn check_once(self, action: &Action) -> Result<PreflightRead, Outcome> {
+        let look = self.look(action).await?;
+        let confirmed = self.confirm(&action.asset, look.reading.clone()).await;
+        match self.before(action, confirmed) {
+            Preflight::Request => Ok(PreflightRead {
+                confirmed: Instant::now(),
+                ..look
+            }),
+            Preflight::Stop(outcome) => Err(outcome),
+        }
+    }
+
+    /// What to do by what is confirmed. That somebody contradicts the servers has to be told.
+    fn before(self, action: &Action, confirmed: Result<ReadResult, ActError>) -> Preflight {
+        match confirmed {
+            Ok(confirmed) => before(action, &confirmed, self.limits),
+            Err(error @ ActError::AnswersDiffer { .. }) => Preflight::Stop(failure(&error)),
+            Err(_) => before(action, &ReadResult::Unanswered, self.limits),
+        }
+    }
+
+    async fn look(self, action: &Action) -> Result<PreflightRead, Outcome> {
+        let read_result = self.act.read(&action.asset).await;
+        let at = Instant::now();
+        let read_result = read_result.map_err(|error| failure(&error))?;
+        let unseen = |reason, message| Outcome::new(ActionResult::Abandoned, reason, message);
+        match (before(action, &read_result, self.limits), read_result) {
+            (Preflight::Request, ReadResult::Seen(reading)) => match reading.leader.clone() {
+                Some(leader) => Ok(PreflightRead {
+                    reading,
+                    leader,
+                    at,
+                    confirmed: at,
+                }),
+                None => Err(unseen(Some(FindingReason::NoLeader), "it has no leader now")),
+            },
+            // What was read may end an operation that has asked already as a success.
+            (Preflight::Stop(_), ReadResult::Seen(reading)) => {
+                match self.before(action, self.confirm(&action.asset, reading).await) {
+                    Preflight::Stop(outcome) => Err(outcome),
+                    Preflight::Request => Err(unseen(None, "what was read of it is not confirmed")),
+                }
+            }
+            (Preflight::Stop(outcome), _) => Err(outcome),
+            (Preflight::Request, ReadResult::Gone | ReadResult::Unanswered) => {
+                Err(unseen(None, "it was not seen right before the request"))
+            }
+        }
+    }
+
+    /// A look that is no older than it has to be right before the request.
+    pub(super) async fn fresh(self, action: &Action, look: PreflightRead) -> Result<PreflightRead, Outcome> {
+        let look = if look.confirmed.elapsed() > CONFIRMED {
+            self.check(action).await?
+        } else {
+            look
+        };
+        if look.at.elapsed() <= FRESH {
+            return Ok(look);
+        }
+        // To confirm it may have taken longer than that.
+        self.look(action).await
+    }
+
+    /// Waits until the operation is written into the policy's status.
+    pub(super) async fn record(self, recorded: &mut Recorded) -> Result<(), Outcome> {
+        self.is_at(Stage::Recording);
+        let waited = recorded.wait().await;
+        waited.map_err(|error| Outcome::new(ActionResult::Abandoned, None, error.to_string()))
+    }
+
+    /// Sends the request. An error that comes with `Ok` says that the request changed more than it was meant to.
+    pub(super) async fn request(
+        self,
+        action: &Action,
+        requests: &mut u32,
+    ) -> Result<Option<ActError>, Outcome> {
+        self.is_at(Stage::Requested);
+        match self.send(action, requests).await? {
+            Ok(()) => Ok(None),
+            // Only a look can tell what came of it.
+            Err(error) if error.may_have_acted() => {
+                Ok(matches!(error, ActError::StoredDifferently { .. }).then_some(error))
+            }
+            Err(error @ ActError::Refused { .. }) if self.is_done_all_the_same(action).await => {
+                let asset = &action.asset;
+                tracing::warn!(%asset, %error, "it was done all the same: somebody else may be answering in the servers' place");
+                Ok(None)
+            }
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    /// Whether the servers did what was refused: then the refusal was not theirs.
+    async fn is_done_all_the_same(self, action: &Action) -> bool {
+        for pause in AFTER_REFUSAL {
+            tokio::time::sleep(pause).await;
+            let Ok(ReadResult::Seen(reading)) = self.act.read(&action.asset).await else {
+                continue;
+            };
+            let ReadResult::Seen(seen) = self.confirmed(&action.asset, reading).await else {
+                continue;
+            };
+            let is_done = match &action.deed {
+                ActionKind::StepDown(_) => seen.leader.is_some_and(|leader| leader != action.from),
+                ActionKind::Move(moving) => {
+                    !moving.target.is_repair() && seen.placement.as_ref() == Some(&moving.target.placement)
+                }
+            };
+            if is_done {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Sends the request and counts it, if it was or may have been sent. `Err` without a permit.
+    pub(super) async fn send(
+        self,
+        action: &Action,
+        requests: &mut u32,
+    ) -> Result<Result<(), ActError>, Outcome> {
+        let permit = self
+            .authority
+            .issue(self.clock.now())
+            .map_err(|inhibited| Outcome::new(ActionResult::Abandoned, None, inhibited.to_string()))?;
+        let answer = match &action.deed {
+            ActionKind::StepDown(step_down) => {
+                self.act
+                    .step_down(permit, &action.asset, &step_down.successor)
+                    .await
+            }
+            ActionKind::Move(moving) => {
+                let stream = &action.asset.stream;
+                self.act.place(permit, stream, &moving.target).await
+            }
+        };
+        let sent = match &answer {
+            Ok(()) => true,
+            Err(error) => error.may_have_acted() || matches!(error, ActError::Refused { .. }),
+        };
+        *requests = requests.saturating_add(u32::from(sent));
+        Ok(answer)
+    }
+
+    /// What was asked of whom, for the looks that follow.
+    pub(super) fn asked(self, of: ServerName, requests: u32) -> SentRequest {
+        SentRequest {
+            of,
+            at: self.clock.now(),
+            requests,
+        }
+    }
+}

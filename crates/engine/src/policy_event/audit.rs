@@ -1,0 +1,149 @@
+//! The audit trail: one line for each act that ended, on a target of its own, with fields that stay as they are.
+//!
+//! The fields are documented in `docs/metrics.md`; whoever writes the lines lets them through whatever else is logged.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leeward_api::vocabulary::ActionType;
+use leeward_core::demand::elapsed;
+use leeward_core::names::{AccountId, AssetName, StreamName};
+use leeward_core::plan::{Action, ActionKind};
+use tracing::info;
+
+use crate::execute::{Finished, FollowUp};
+use crate::metrics::PolicyLabels;
+
+/// Where the lines go.
+pub const TARGET: &str = "leeward::audit";
+/// The result of an act whose end nobody saw, because the process ended before it.
+const UNWATCHED: &str = "Unwatched";
+
+/// Whom an act was done for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuditSubject<'a> {
+    pub(crate) policy: &'a PolicyLabels,
+    pub(crate) account: &'a AccountId,
+}
+
+/// One line.
+struct AuditEntry<'a> {
+    asset: &'a AssetName,
+    action: ActionType,
+    from: Option<String>,
+    wanted: Option<String>,
+    to: Option<String>,
+    result: &'a str,
+    reason: Option<&'a str>,
+    requests: u32,
+    started: Timestamp,
+    took: Duration,
+    detail: &'a str,
+}
+
+impl AuditSubject<'_> {
+    /// An operation ended, and with it what was done for the streams that read a stream that moved.
+    pub(crate) fn ended(&self, finished: &Finished) {
+        let Finished {
+            action,
+            outcome,
+            requests,
+            started,
+            ended: _,
+            follow_ups,
+        } = finished;
+        self.write(&AuditEntry {
+            asset: &action.asset,
+            action: action.kind(),
+            from: Some(action.from.to_string()),
+            wanted: wanted(action),
+            to: outcome.to.as_ref().map(ToString::to_string),
+            result: outcome.result.as_ref(),
+            reason: outcome.reason.as_ref().map(AsRef::as_ref),
+            requests: *requests,
+            started: *started,
+            took: finished.duration(),
+            detail: &outcome.message,
+        });
+        for follow_up in follow_ups {
+            self.followed(follow_up);
+        }
+    }
+
+    fn followed(&self, follow_up: &FollowUp) {
+        let FollowUp {
+            stream,
+            outcome,
+            requests,
+            started,
+            ended,
+        } = follow_up;
+        self.write(&AuditEntry {
+            asset: &AssetName::stream(StreamName::clone(stream)),
+            action: ActionType::StreamStepDown,
+            from: None,
+            wanted: None,
+            to: outcome.to.as_ref().map(ToString::to_string),
+            result: outcome.result.as_ref(),
+            reason: outcome.reason.as_ref().map(AsRef::as_ref),
+            requests: *requests,
+            started: *started,
+            took: elapsed(*started, *ended),
+            detail: &outcome.message,
+        });
+    }
+
+    /// An operation that had sent its request is watched no more.
+    pub(crate) fn unwatched(&self, action: &Action, started: Timestamp, now: Timestamp) {
+        self.write(&AuditEntry {
+            asset: &action.asset,
+            action: action.kind(),
+            from: Some(action.from.to_string()),
+            wanted: wanted(action),
+            to: None,
+            result: UNWATCHED,
+            reason: None,
+            requests: 1,
+            started,
+            took: elapsed(started, now),
+            detail: "it takes its course in the servers; this process stopped watching it",
+        });
+    }
+
+    /// What asked nothing of NATS was no act.
+    fn write(&self, entry: &AuditEntry<'_>) {
+        if entry.requests == 0 {
+            return;
+        }
+        let AuditEntry {
+            asset,
+            action,
+            from,
+            wanted,
+            to,
+            result,
+            reason,
+            requests,
+            started,
+            took,
+            detail,
+        } = entry;
+        let PolicyLabels { namespace, policy } = self.policy;
+        let (stream, consumer) = (&asset.stream, asset.consumer.as_ref().map(ToString::to_string));
+        let asset = match &consumer {
+            Some(consumer) => format!("{stream}/{consumer}"),
+            None => stream.to_string(),
+        };
+        let (operation, account) = (format!("{asset}@{}", started.as_millisecond()), self.account);
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        info!(target: TARGET, operation, %namespace, %policy, %account, asset, %stream, consumer, %action, from, wanted,
+            to, result, reason, requests, %started, milliseconds, detail, "act");
+    }
+}
+
+fn wanted(action: &Action) -> Option<String> {
+    match &action.deed {
+        ActionKind::StepDown(_) => action.target().map(ToString::to_string),
+        ActionKind::Move(moving) => Some(moving.target.location.to_string()),
+    }
+}

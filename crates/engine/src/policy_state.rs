@@ -1,0 +1,257 @@
+//! Where one policy stands: what the last round said, what is under way, what was done. Published as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use leeward_api::policy_status::{BreakerState, BreakerStatus, Memory, OperationStatus, Proof, RecentAction};
+use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
+use leeward_core::demand::elapsed;
+use leeward_core::limits::Limits;
+use leeward_core::names::AssetName;
+use leeward_core::plan::{Action, ActionKind};
+use leeward_core::report::Report;
+use leeward_core::snapshot::AccountView;
+
+use crate::execute::{Finished, FollowUp, Stage};
+use crate::in_flight::Copied;
+use crate::permit::Inhibited;
+
+/// Where a policy stands.
+#[derive(Clone, Debug)]
+pub struct PolicyState {
+    /// Counts up with each publication; see [`crate::runner::Runner::recorded`].
+    pub sequence: u64,
+    /// The generation of the policy that was evaluated.
+    pub generation: i64,
+    /// When.
+    pub evaluated_at: Timestamp,
+    /// From what.
+    pub view: Arc<AccountView>,
+    /// What it says.
+    pub report: Report,
+    /// What is under way, or why nothing is.
+    pub progressing: (ProgressingReason, String),
+    /// Whether something keeps going wrong.
+    pub degraded: (DegradedReason, String),
+    /// Actions that the account's user was refused.
+    pub denied: Vec<ActionType>,
+    /// Operations under way.
+    pub operations: Vec<OperationStatus>,
+    /// Planned actions that may begin and have not, such as under the limits of the system.
+    pub waiting: usize,
+    /// The last ones that ended, the newest first.
+    pub recent_actions: Vec<RecentAction>,
+    /// What limits in number and time say.
+    pub limits: Limits,
+    /// What must not be forgotten.
+    pub memory: Memory,
+}
+
+/// An operation under way.
+#[derive(Clone, Debug)]
+pub(crate) struct RunningOperation {
+    pub(crate) action: Action,
+    pub(crate) started: Timestamp,
+    pub(crate) deadline: Timestamp,
+    pub(crate) stage: Stage,
+    /// How much of a moving stream's data is there.
+    pub(crate) copied: Option<Copied>,
+    pub(crate) proof: Option<Proof>,
+}
+
+pub(crate) fn operation_status(operation: &RunningOperation) -> OperationStatus {
+    let RunningOperation {
+        action,
+        started,
+        deadline,
+        stage: _,
+        copied: _,
+        proof: _,
+    } = operation;
+    OperationStatus {
+        action: action.kind(),
+        stream: action.asset.stream.to_string(),
+        consumer: action.asset.consumer.as_ref().map(ToString::to_string),
+        from: Some(action.from.to_string()),
+        to: destination(action),
+        start_time: Time(*started),
+        deadline: Some(Time(*deadline)),
+    }
+}
+
+/// Who should lead; of a move, the location.
+fn destination(action: &Action) -> Option<String> {
+    match &action.deed {
+        ActionKind::StepDown(_) => action.target().map(ToString::to_string),
+        ActionKind::Move(moving) => Some(moving.target.location.to_string()),
+    }
+}
+
+/// An operation that ended, as a status has it; what it changed is shown by a later look.
+pub fn recent_action(finished: &Finished) -> RecentAction {
+    let Finished {
+        action,
+        outcome,
+        requests: _,
+        started: _,
+        ended,
+        follow_ups: _,
+    } = finished;
+    RecentAction {
+        time: Time(*ended),
+        action: action.kind(),
+        stream: action.asset.stream.to_string(),
+        consumer: action.asset.consumer.as_ref().map(ToString::to_string),
+        from: Some(action.from.to_string()),
+        to: match &action.deed {
+            ActionKind::StepDown(_) => outcome.to.as_ref().map(ToString::to_string),
+            ActionKind::Move(_) => destination(action),
+        },
+        result: outcome.result,
+        reason: outcome.reason.map(|reason| reason.to_string()),
+        duration_milliseconds: i64::try_from(finished.duration().as_millis()).unwrap_or(i64::MAX),
+        proof: None,
+    }
+}
+
+/// A hand-over of a stream that read one that moved, likewise.
+pub fn refreshed(follow_up: &FollowUp) -> RecentAction {
+    let FollowUp {
+        stream,
+        outcome,
+        requests: _,
+        started,
+        ended,
+    } = follow_up;
+    let took = elapsed(*started, *ended);
+    RecentAction {
+        time: Time(*ended),
+        action: ActionType::StreamStepDown,
+        stream: stream.to_string(),
+        consumer: None,
+        from: None,
+        to: outcome.to.as_ref().map(ToString::to_string),
+        result: outcome.result,
+        reason: outcome.reason.map(|reason| reason.to_string()),
+        duration_milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+        proof: None,
+    }
+}
+
+pub(crate) fn progressing(
+    operations: &BTreeMap<AssetName, RunningOperation>,
+    inhibited: Option<Inhibited>,
+    waiting: usize,
+    limits: Option<(ProgressingReason, String)>,
+) -> (ProgressingReason, String) {
+    let verified = operations.values().filter(|operation| operation.stage.is_proof());
+    let verified = verified.count();
+    if verified > 0 && verified == operations.len() {
+        let text = format!("{verified} done, watched until their clients go on; {waiting} waiting");
+        return (ProgressingReason::Verifying, text);
+    }
+    let of_kind = |wanted: fn(ActionType) -> bool| {
+        operations
+            .values()
+            .filter(|operation| wanted(operation.action.kind()))
+            .count()
+    };
+    let moves = of_kind(|kind| kind == ActionType::StreamPlacement);
+    let step_downs = operations.len() - moves;
+    if moves > 0 {
+        let text = format!("{moves} streams moving, {step_downs} step-downs, {waiting} waiting");
+        return (ProgressingReason::StreamMoving, text);
+    }
+    if step_downs > 0 {
+        return (
+            ProgressingReason::SteppingDown,
+            format!("{step_downs} step-downs, {waiting} waiting"),
+        );
+    }
+    match inhibited {
+        Some(reason @ (Inhibited::Suspended | Inhibited::SystemSuspended)) => {
+            (ProgressingReason::Suspended, reason.to_string())
+        }
+        Some(reason @ Inhibited::NotActive) => (ProgressingReason::FenceHeldElsewhere, reason.to_string()),
+        Some(reason @ (Inhibited::Observing | Inhibited::NotAccepted)) => {
+            (ProgressingReason::Observing, reason.to_string())
+        }
+        None if waiting > 0 => (
+            ProgressingReason::Idle,
+            format!("{waiting} wait for the system's limits"),
+        ),
+        None => limits.unwrap_or_else(|| (ProgressingReason::Idle, "nothing to do".into())),
+    }
+}
+
+/// The asset that an action was about.
+pub(crate) fn asset_of(action: &RecentAction) -> AssetName {
+    AssetName::of(&action.stream, action.consumer.as_deref())
+}
+
+/// The last action on each asset.
+pub(crate) fn last_of_each(recent: &[RecentAction]) -> BTreeMap<AssetName, &RecentAction> {
+    let mut last: BTreeMap<AssetName, &RecentAction> = BTreeMap::new();
+    for action in recent {
+        let newest = last.entry(asset_of(action)).or_insert(action);
+        if action.time > newest.time {
+            *newest = action;
+        }
+    }
+    last
+}
+
+/// Judged by the last operation of each asset that is not in place or gone by now.
+pub(crate) fn degraded(
+    recent: &[RecentAction],
+    cured: &BTreeSet<AssetName>,
+    exhausted: usize,
+    breaker: Option<&BreakerStatus>,
+) -> (DegradedReason, String) {
+    let mut last = last_of_each(recent);
+    last.retain(|asset, _| !cured.contains(asset));
+    let ended = |result: ActionResult, is_move: bool| {
+        last.values()
+            .filter(|action| action.result == result)
+            .filter(|action| (action.action == ActionType::StreamPlacement) == is_move)
+            .count()
+    };
+    let timed_out = ended(ActionResult::TimedOut, true);
+    let missed = ended(ActionResult::Missed, false);
+    let failed = ended(ActionResult::Failed, false) + ended(ActionResult::Failed, true);
+    let stalled = ended(ActionResult::Stalled, false) + ended(ActionResult::Stalled, true);
+    if stalled > 0 {
+        let text = format!("after {stalled} actions consumers did not go on");
+        return (DegradedReason::ConsumerStalled, text);
+    }
+    if timed_out > 0 {
+        return (
+            DegradedReason::MoveTimedOut,
+            format!("{timed_out} moves were not done in time"),
+        );
+    }
+    if missed > 0 && exhausted > 0 {
+        let text = format!("{exhausted} assets used up their attempts, {missed} step-downs missed lately");
+        return (DegradedReason::StepDownsMissed, text);
+    }
+    if let Some(breaker) = breaker.filter(|breaker| breaker.state != BreakerState::Closed) {
+        let text = format!(
+            "{} actions failed, the circuit breaker is {}",
+            breaker.failures.len(),
+            breaker.state
+        );
+        return (DegradedReason::RepeatedFailures, text);
+    }
+    if exhausted > 0 || failed > 2 {
+        return (
+            DegradedReason::RepeatedFailures,
+            format!("{failed} failed lately, {exhausted} gave up"),
+        );
+    }
+    (DegradedReason::Healthy, "no operation keeps failing".into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! Sees what Leeward does from outside: its requests as they arrive at the servers, its policy's status, and the
+//! configuration of every stream, over a whole run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use async_nats::{Client, Message};
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::judge::{Elapsed, RecordedRequest, Recording, Span, StatusSeen, Violation};
+use crate::audit::{ASKED_BY, Audit, is_leeward};
+use crate::kube::Kubectl;
+use crate::nats::{System, jetstream};
+
+const LOOK: Duration = Duration::from_millis(1500);
+/// Servers that do not answer now are asked at the next look.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What changes something, of all accounts.
+const WRITES: [&str; 16] = [
+    "$JS.API.STREAM.CREATE.*",
+    "$JS.API.STREAM.UPDATE.*",
+    "$JS.API.STREAM.DELETE.*",
+    "$JS.API.STREAM.PURGE.*",
+    "$JS.API.STREAM.RESTORE.*",
+    "$JS.API.STREAM.MSG.DELETE.*",
+    "$JS.API.STREAM.PEER.REMOVE.*",
+    "$JS.API.STREAM.CANCEL_MOVE.*",
+    "$JS.API.STREAM.LEADER.STEPDOWN.*",
+    "$JS.API.CONSUMER.CREATE.>",
+    "$JS.API.CONSUMER.DURABLE.CREATE.>",
+    "$JS.API.CONSUMER.DELETE.>",
+    "$JS.API.CONSUMER.PAUSE.>",
+    "$JS.API.CONSUMER.LEADER.STEPDOWN.>",
+    "$JS.API.META.>",
+    "$JS.API.ACCOUNT.>",
+];
+
+/// Whom to watch.
+pub(super) struct WatchedTargets<'a> {
+    pub system: &'a System,
+    pub kubectl: Kubectl,
+    pub namespace: &'a str,
+    pub policy: &'a str,
+    /// A client of the policy's account.
+    pub client: Client,
+    pub account: &'a str,
+    /// A client of an account that no policy is for.
+    pub bystander: Client,
+    pub streams: &'a [String],
+    /// Whether the policy may edit placements.
+    pub edits: bool,
+}
+
+/// Watches until it is dropped.
+pub(super) struct Recorder {
+    begin: Instant,
+    book: Arc<Mutex<RecorderState>>,
+    audits: [Audit; 2],
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct RecorderState {
+    evidence: Recording,
+    /// Each request arrives at listeners in several places.
+    heard: BTreeSet<String>,
+}
+
+impl Recorder {
+    pub(super) async fn start(watched: WatchedTargets<'_>) -> anyhow::Result<Self> {
+        let begin = Instant::now();
+        let book = Arc::new(Mutex::new(RecorderState::default()));
+        watched.account.clone_into(&mut locked(&book).evidence.account);
+        let audits = [
+            Audit::start(watched.system, &watched.client).await?,
+            Audit::start(watched.system, &watched.bystander).await?,
+        ];
+        let mut tasks = JoinSet::new();
+        for location in watched.system.locations() {
+            let credentials = watched.system.system_credentials()?;
+            let listener = watched.system.connect(&location, credentials).await?;
+            listen_everywhere(&listener, begin, &book, &mut tasks).await?;
+        }
+        let look = StatusWatcher {
+            kubectl: watched.kubectl,
+            namespace: watched.namespace.to_owned(),
+            policy: watched.policy.to_owned(),
+        };
+        tasks.spawn(look.statuses(begin, Arc::clone(&book)));
+        let configs = first_configs(&watched.client, watched.streams, watched.edits).await?;
+        tasks.spawn(compare(watched.client, configs, watched.edits, Arc::clone(&book)));
+        Ok(Self {
+            begin,
+            book,
+            audits,
+            _tasks: tasks,
+        })
+    }
+
+    /// The time of the run.
+    pub(super) fn now(&self) -> Elapsed {
+        self.begin.elapsed()
+    }
+
+    pub(super) fn killed(&self) {
+        let now = self.now();
+        locked(&self.book).evidence.kills.push(now);
+    }
+
+    pub(super) fn was_without_kube(&self, from: Elapsed) {
+        let to = self.now();
+        locked(&self.book).evidence.without_kube.push(Span { from, to });
+    }
+
+    /// Call it before the policy is let go on.
+    pub(super) fn was_suspended(&self, from: Elapsed) {
+        let to = self.now();
+        locked(&self.book).evidence.suspended.push(Span { from, to });
+    }
+
+    /// From now on nothing is to be done.
+    pub(super) fn all_done(&self) {
+        let now = self.now();
+        locked(&self.book).evidence.done = Some(now);
+    }
+
+    /// Requests seen until now.
+    pub(super) fn requests(&self) -> usize {
+        locked(&self.book).evidence.requests.len()
+    }
+
+    /// What was seen until now.
+    pub(super) fn evidence(&self) -> Recording {
+        let mut evidence = locked(&self.book).evidence.clone();
+        let [account, bystander] = &self.audits;
+        for request in bystander
+            .requests()
+            .iter()
+            .filter(|request| is_leeward(&request.client))
+        {
+            evidence.seen.push(Violation {
+                invariant: "P11",
+                what: format!("{} in an account without a policy", request.subject),
+            });
+        }
+        if evidence.requests.is_empty() && !account.leeward_writes().is_empty() {
+            evidence.seen.push(Violation {
+                invariant: "the witness",
+                what: "it saw none of the requests that the servers' audit tells of".to_owned(),
+            });
+        }
+        evidence
+    }
+}
+
+async fn listen_everywhere(
+    listener: &Client,
+    begin: Instant,
+    book: &Arc<Mutex<RecorderState>>,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    for subject in WRITES {
+        let asked = listener.subscribe(subject).await?;
+        tasks.spawn(listen(asked, begin, Arc::clone(book)));
+    }
+    listener
+        .flush()
+        .await
+        .context("the subscriptions reach the server")
+}
+
+async fn listen(mut asked: async_nats::Subscriber, begin: Instant, book: Arc<Mutex<RecorderState>>) {
+    while let Some(message) = asked.next().await {
+        let at = begin.elapsed();
+        let Some(request) = request(&message, at) else {
+            continue;
+        };
+        let reply = message.reply.map(|reply| reply.to_string()).unwrap_or_default();
+        let mut book = locked(&book);
+        if book.heard.insert(format!("{} {reply}", request.subject)) {
+            book.evidence.requests.push(request);
+        }
+    }
+}
+
+/// A request of Leeward.
+fn request(message: &Message, at: Elapsed) -> Option<RecordedRequest> {
+    let by = message.headers.as_ref()?.get(ASKED_BY)?;
+    let by: Value = serde_json::from_str(by.as_str()).ok()?;
+    if !by["name"].as_str().is_some_and(is_leeward) {
+        return None;
+    }
+    let subject = message.subject.to_string();
+    let config: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+    Some(RecordedRequest {
+        at,
+        account: by["acc"].as_str().unwrap_or_default().to_owned(),
+        first_half: subject.contains(".STREAM.UPDATE.") && config["placement"].is_null(),
+        subject,
+    })
+}
+
+struct StatusWatcher {
+    kubectl: Kubectl,
+    namespace: String,
+    policy: String,
+}
+
+impl StatusWatcher {
+    /// Looks until it is aborted; without an API there is nothing to see.
+    async fn statuses(self, begin: Instant, book: Arc<Mutex<RecorderState>>) {
+        loop {
+            if let Ok(status) = self.status().await {
+                let at = begin.elapsed();
+                locked(&book).evidence.statuses.push(seen(&status, at));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn status(&self) -> anyhow::Result<Value> {
+        let args = [
+            "--namespace",
+            &self.namespace,
+            "get",
+            "placementpolicy",
+            &self.policy,
+            "--output",
+            "json",
+        ];
+        let policy: Value = serde_json::from_str(&self.kubectl.run(&args).await?)?;
+        policy.get("status").cloned().context("no status yet")
+    }
+}
+
+fn seen(status: &Value, at: Elapsed) -> StatusSeen {
+    let operations = status["operations"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let moves = operations
+        .iter()
+        .filter(|operation| operation["type"] == "StreamPlacement");
+    StatusSeen {
+        at,
+        bytes: status.to_string().len(),
+        operations: operations.len(),
+        moves: moves.count(),
+    }
+}
+
+async fn first_configs(
+    client: &Client,
+    streams: &[String],
+    edits: bool,
+) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut configs = BTreeMap::new();
+    for stream in streams {
+        let info = jetstream::stream_info(client, stream).await?;
+        configs.insert(stream.clone(), unedited(&info["config"], edits));
+    }
+    Ok(configs)
+}
+
+/// Compares every stream's configuration with the first one, again and again; each difference is told once.
+async fn compare(
+    client: Client,
+    first: BTreeMap<String, Value>,
+    edits: bool,
+    book: Arc<Mutex<RecorderState>>,
+) {
+    let mut told = BTreeSet::new();
+    loop {
+        for (stream, first) in &first {
+            let subject = format!("$JS.API.STREAM.INFO.{stream}");
+            let asked = jetstream::request(&client, &subject, &Value::Null);
+            let Ok(Ok(info)) = tokio::time::timeout(PATIENCE, asked).await else {
+                continue;
+            };
+            let now = unedited(&info["config"], edits);
+            if now != *first && told.insert(stream.clone()) {
+                locked(&book).evidence.seen.push(Violation {
+                    invariant: "P7",
+                    what: format!("the configuration of {stream} was {first} and is {now}"),
+                });
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A configuration without what the policy may edit.
+fn unedited(config: &Value, edits: bool) -> Value {
+    let mut rest = config.clone();
+    if let Some(placement) = rest
+        .get_mut("placement")
+        .and_then(Value::as_object_mut)
+        .filter(|_| edits)
+    {
+        placement.remove("cluster");
+    }
+    if rest["placement"]
+        .as_object()
+        .is_some_and(serde_json::Map::is_empty)
+        && let Some(config) = rest.as_object_mut()
+    {
+        config.remove("placement");
+    }
+    rest
+}
+
+fn locked(book: &Mutex<RecorderState>) -> MutexGuard<'_, RecorderState> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,390 @@
+//! What a soak plays on: six servers in two locations, an account under load, a Kubernetes API and the operator.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use async_nats::Client;
+use serde_json::{Value, json};
+
+use super::judge::SoakRules;
+use super::recorder::{Recorder, WatchedTargets};
+use super::say;
+use crate::demo::Shape;
+use crate::kube::{Kind, Kube, Kubectl, Objects};
+use crate::leeward::{Operator, kube_for, manifests, operator_in};
+use crate::load::{Connect, IdleClients, Load, Publisher, PullWorker, PushWorker};
+use crate::nats::{
+    AccountSpec, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, UserSpec, eventually, jetstream,
+};
+
+pub(super) const EAST: &str = "us-east";
+pub(super) const WEST: &str = "eu-west";
+pub(super) const POLICY: &str = "soak";
+const NAMESPACE: &str = "leeward-soak";
+const BYSTANDER: &str = "BYSTANDER";
+const SERVERS: usize = 3;
+const ONE_WAY: Duration = Duration::from_millis(5);
+
+/// Under load, with three replicas.
+const LOADED: [&str; 3] = ["orders", "payments", "shipments"];
+/// Without load and with one replica.
+const SINGLE: &str = "notes";
+const WORK: &str = "work";
+const FEED: &str = "feed";
+/// They make home; the load's own clients are fewer.
+const IDLE: usize = 20;
+/// Messages a second of each publisher.
+const RATE: f64 = 20.0;
+/// Longer than any outage, so that a message is stored once however long its publisher had to try.
+const DUPLICATE_WINDOW: Duration = Duration::from_mins(15);
+const ACK_WAIT: Duration = Duration::from_secs(10);
+/// How long servers may take until all is whole again, and how long Leeward until all is in place.
+const LIMIT: Duration = Duration::from_mins(5);
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(super) struct Testbed {
+    // Dropped in this order.
+    pub load: Load,
+    pub idle: IdleClients,
+    pub witness: Recorder,
+    pub operator: Operator,
+    pub kube: Kube,
+    objects: Objects,
+    pub admin: Client,
+    pub system: System,
+    pub shape: Shape,
+    rules: SoakRules,
+}
+
+impl Testbed {
+    /// Everything runs, everything is led from the wrong side, and the policy may act.
+    pub(super) async fn start(shape: Shape, rules: SoakRules, folder: &Path) -> anyhow::Result<Self> {
+        let (kube, system) = tokio::try_join!(kube_for(NAMESPACE, folder), servers(shape, folder))?;
+        let admin = connect(&system, WEST).await?;
+        create(&admin, shape).await?;
+        let idle = IdleClients::start(idle_connect(&system)?, EAST, "app", IDLE).await?;
+        let mut load = Load::new();
+        start_load(&mut load, &system).await?;
+        let kubectl = Kubectl::new(folder, kube.admin_kubeconfig())?;
+        let witness = witness(&system, &admin, kubectl, shape).await?;
+        let operator = operator_in(NAMESPACE, &kube, folder).await?;
+        let site = Self {
+            load,
+            idle,
+            witness,
+            operator,
+            objects: kube.objects().await?,
+            kube,
+            admin,
+            system,
+            shape,
+            rules,
+        };
+        site.apply_objects().await?;
+        Ok(site)
+    }
+
+    async fn apply_objects(&self) -> anyhow::Result<()> {
+        let system = &self.system;
+        let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
+        let limits = json!({"limits": {"stepDowns": 16, "moves": self.rules.moves}});
+        for object in [
+            manifests::credentials(NAMESPACE, "nats-system", system.system_credentials()?),
+            manifests::credentials(NAMESPACE, "account", account),
+            manifests::nats_system(NAMESPACE, "prod", system, limits)?,
+        ] {
+            self.kube.apply(&object.to_string()).await?;
+        }
+        self.apply_policy(false).await
+    }
+
+    pub(super) async fn apply_policy(&self, suspend: bool) -> anyhow::Result<()> {
+        let rules = &self.rules;
+        let seconds = |time: Duration| format!("{}s", time.as_secs());
+        let mut spec = json!({
+            "suspend": suspend,
+            "home": {"stabilizationWindow": "2s"},
+            "actions": {"streamPlacement": {"maxStall": "5m"}},
+            "disruption": {
+                "maxConcurrent": rules.max_concurrent,
+                "cooldown": seconds(rules.cooldown),
+                // What a killed server spoils is tried until it is well again.
+                "maxAttempts": 1000,
+                "budgets": [{"name": "soak", "max": rules.budget, "per": seconds(rules.per)}],
+                "gates": {"quietAfterLeaderChange": "2s", "quietAfterServerStart": "3s"},
+                "circuitBreaker": {"failures": 5, "within": "1m", "openFor": "10s"},
+            },
+        });
+        if self.shape == Shape::Stretched {
+            spec["topology"] = json!({"key": "ServerTag", "tagPrefix": "region:"});
+            spec["actions"] = json!({"streamPlacement": {"enabled": false}});
+        }
+        let policy = manifests::placement_policy(NAMESPACE, POLICY, spec);
+        self.kube.apply(&policy.to_string()).await
+    }
+
+    pub(super) async fn policy(&self) -> anyhow::Result<Value> {
+        self.objects.get(NAMESPACE, Kind::PlacementPolicy, POLICY).await
+    }
+
+    /// Waits until the operator has judged the policy as it is now.
+    pub(super) async fn until_judged(&self) -> anyhow::Result<()> {
+        eventually(LIMIT, "the operator has seen the policy", || async {
+            let policy = self.policy().await?;
+            ensure!(
+                policy["status"]["observedGeneration"] == policy["metadata"]["generation"],
+                "it has not"
+            );
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until the policy says that something is not in place, or the limit passes.
+    pub(super) async fn until_seen_elsewhere(&self, limit: Duration) {
+        let looking = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let policy = self.policy().await.unwrap_or_default();
+                let seen = condition(&policy["status"], "InPlace");
+                if seen.is_some_and(|(reason, _)| reason == "ActionsPending" || reason == "Held") {
+                    return;
+                }
+            }
+        };
+        // Without it there is less to see, and nothing wrong.
+        let _ = tokio::time::timeout(limit, looking).await;
+    }
+
+    /// Waits until all servers are connected and every replica is caught up.
+    pub(super) async fn until_whole(&self) -> anyhow::Result<()> {
+        self.system.ready(LIMIT).await?;
+        for stream in streams() {
+            eventually(LIMIT, &format!("{stream} is whole"), || async {
+                let info = jetstream::stream_info(&self.admin, stream).await?;
+                ensure!(jetstream::leader_in(&info).is_some(), "no leader");
+                let replicas = info["cluster"]["replicas"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
+                let well = |peer: &Value| peer["current"] == true && peer["offline"] != true;
+                ensure!(replicas.iter().all(well), "replicas: {replicas:?}");
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that can be is led from where the clients are, and the policy says so. Tells what stands
+    /// against it as it changes.
+    pub(super) async fn until_in_place(&self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let mut told = String::new();
+        while let Err(error) = self.in_place().await {
+            let why = format!("{error:#}");
+            if begin.elapsed() > LIMIT {
+                let status = self.policy().await.map(|policy| policy["status"].clone());
+                let log = self.operator.log_tail(20);
+                bail!(
+                    "not in place after {LIMIT:?}: {why}\nstatus: {status:#?}\nthe operator's log ends:\n{log}"
+                );
+            }
+            if why != told {
+                say(&format!("{:7.1} s  {why}", self.witness.now().as_secs_f64()));
+                told = why;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    async fn in_place(&self) -> anyhow::Result<()> {
+        let status = &self.policy().await?["status"];
+        let (reason, message) = condition(status, "Observed").context("no condition yet")?;
+        ensure!(reason == "Complete", "Observed is {reason}: {message}");
+        let (reason, message) = condition(status, "InPlace").context("no condition yet")?;
+        let settled = ["AllInPlace", "Unfixable"].contains(&reason.as_str());
+        ensure!(settled, "InPlace is {reason}: {message}");
+        ensure!(status["operations"].is_null(), "operations are under way");
+        self.led_from(self.idle.location()).await
+    }
+
+    /// As the servers say; one replica cannot be brought anywhere by step-downs.
+    async fn led_from(&self, home: &str) -> anyhow::Result<()> {
+        let can_come = |stream: &&str| self.shape == Shape::Supercluster || *stream != SINGLE;
+        for stream in streams().filter(can_come) {
+            let leader = jetstream::leader_of(&self.admin, stream)
+                .await?
+                .context("no leader")?;
+            ensure!(jetstream::is_in(&leader, home), "{stream} is led by {leader}");
+            for consumer in consumers(stream) {
+                let leader = jetstream::leader_of_consumer(&self.admin, stream, consumer).await?;
+                let leader = leader.context("no leader")?;
+                ensure!(
+                    jetstream::is_in(&leader, home),
+                    "{stream}/{consumer} is led by {leader}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Streams whose messages are accounted for.
+    pub(super) fn loaded() -> [&'static str; 3] {
+        LOADED
+    }
+}
+
+/// The account that no policy is for has a stream of the same name.
+async fn witness(
+    system: &System,
+    admin: &Client,
+    kubectl: Kubectl,
+    shape: Shape,
+) -> anyhow::Result<Recorder> {
+    let credentials = system.credentials(BYSTANDER, DEFAULT_USER)?;
+    let bystander = system.connect(WEST, credentials).await?;
+    let theirs = json!({"subjects": [format!("{}.>", LOADED[0])], "num_replicas": 3});
+    jetstream::create_stream(&bystander, LOADED[0], theirs).await?;
+    let streams: Vec<String> = streams().map(str::to_owned).collect();
+    Recorder::start(WatchedTargets {
+        system,
+        kubectl,
+        namespace: NAMESPACE,
+        policy: POLICY,
+        client: admin.clone(),
+        account: system.account_id(DEFAULT_ACCOUNT)?,
+        bystander,
+        streams: &streams,
+        edits: shape == Shape::Supercluster,
+    })
+    .await
+}
+
+/// Reason and message of a condition in a status.
+pub(super) fn condition(status: &Value, kind: &str) -> Option<(String, String)> {
+    let conditions = status["conditions"].as_array()?;
+    let found = conditions.iter().find(|condition| condition["type"] == kind)?;
+    Some((
+        found["reason"].as_str()?.to_owned(),
+        found["message"].as_str()?.to_owned(),
+    ))
+}
+
+async fn servers(shape: Shape, folder: &Path) -> anyhow::Result<System> {
+    let locations = [(EAST, SERVERS), (WEST, SERVERS)];
+    let layout = match shape {
+        Shape::Supercluster => Layout::supercluster(&locations),
+        Shape::Stretched => Layout::stretched(&locations),
+    };
+    let account = |name: &str| AccountSpec::new(name).user(UserSpec::new(DEFAULT_USER));
+    System::builder(layout)
+        .account(account(DEFAULT_ACCOUNT))
+        .account(account(BYSTANDER))
+        .delay(ONE_WAY)
+        .folder(folder.join("nats"))
+        .start()
+        .await
+}
+
+async fn create(admin: &Client, shape: Shape) -> anyhow::Result<()> {
+    for stream in streams() {
+        let replicas = if stream == SINGLE { 1 } else { 3 };
+        let config = json!({
+            "subjects": [format!("{stream}.>")],
+            "num_replicas": replicas,
+            "duplicate_window": nanos(DUPLICATE_WINDOW),
+            "metadata": {"soak.test/Kept": "as it is ✓"},
+        });
+        match shape {
+            Shape::Stretched if replicas == 3 => {
+                jetstream::create_spread(admin, stream, config, &[EAST, WEST]).await?;
+            }
+            Shape::Stretched => {
+                jetstream::create_stream(admin, stream, config).await?;
+            }
+            Shape::Supercluster => {
+                let placed = manifests::merged(config, json!({"placement": {"cluster": WEST}}));
+                jetstream::create_stream(admin, stream, placed).await?;
+            }
+        }
+        for consumer in consumers(stream) {
+            let mut config = json!({"ack_policy": "explicit", "ack_wait": nanos(ACK_WAIT)});
+            if *consumer == FEED {
+                config["deliver_subject"] = json!(deliver(stream));
+            }
+            jetstream::create_consumer(admin, stream, consumer, config).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Publishers and workers at both locations, each with a connection of its own.
+async fn start_load(load: &mut Load, system: &System) -> anyhow::Result<()> {
+    for (number, stream) in LOADED.into_iter().enumerate() {
+        let [here, there] = if number % 2 == 0 {
+            [EAST, WEST]
+        } else {
+            [WEST, EAST]
+        };
+        let publisher = Publisher::new(
+            connect(system, here).await?,
+            here,
+            stream,
+            &format!("{stream}.new"),
+        );
+        load.publish(Publisher {
+            rate_per_second: RATE,
+            ..publisher
+        });
+        load.pull(PullWorker::new(
+            connect(system, there).await?,
+            there,
+            stream,
+            WORK,
+        ));
+        let client = connect(system, here).await?;
+        load.push(PushWorker::new(client, here, stream, FEED, &deliver(stream)));
+    }
+    Ok(())
+}
+
+fn idle_connect(system: &System) -> anyhow::Result<Connect> {
+    let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
+    let options = system.connect_options(credentials)?;
+    let east = system.urls(EAST)?;
+    let west = system.urls(WEST)?;
+    Ok(Arc::new(move |location: String, name: String| {
+        let urls = if location == EAST {
+            east.clone()
+        } else {
+            west.clone()
+        };
+        let options = options.clone().name(name);
+        Box::pin(async move { Ok(options.connect(urls.split(',').collect::<Vec<_>>()).await?) })
+    }))
+}
+
+async fn connect(system: &System, location: &str) -> anyhow::Result<Client> {
+    let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
+    system.connect(location, credentials).await
+}
+
+fn streams() -> impl Iterator<Item = &'static str> {
+    LOADED.into_iter().chain([SINGLE])
+}
+
+fn consumers(stream: &str) -> &'static [&'static str] {
+    if stream == SINGLE { &[WORK] } else { &[WORK, FEED] }
+}
+
+fn deliver(stream: &str) -> String {
+    format!("deliver.{stream}")
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,128 @@
+//! Acts that hang on the lease: every permit that passes through here ends with it (P8).
+
+use std::sync::Arc;
+
+use leeward_core::names::{AssetName, StreamName};
+use leeward_core::operation::{AssetInfo, ReadResult};
+use leeward_core::plan::Successor;
+use leeward_core::target::MoveTarget;
+use leeward_engine::permit::{Deadline, Permit};
+use leeward_engine::ports::{Act, ActError};
+
+/// Reads freely, and acts while a fence stands.
+#[derive(Debug)]
+pub struct LeaderOnly<A> {
+    act: Arc<A>,
+    lease_deadline: Deadline,
+}
+
+impl<A> LeaderOnly<A> {
+    /// Puts acts behind a fence.
+    pub fn new(act: Arc<A>, lease_deadline: Deadline) -> Self {
+        Self { act, lease_deadline }
+    }
+}
+
+impl<A: Act> Act for LeaderOnly<A> {
+    async fn read(&self, asset: &AssetName) -> Result<ReadResult, ActError> {
+        self.act.read(asset).await
+    }
+
+    async fn confirm(&self, asset: &AssetName, reading: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
+        self.act.confirm(asset, reading).await
+    }
+
+    async fn step_down(
+        &self,
+        permit: Permit,
+        asset: &AssetName,
+        successor: &Successor,
+    ) -> Result<(), ActError> {
+        self.act
+            .step_down(permit.behind(&self.lease_deadline), asset, successor)
+            .await
+    }
+
+    async fn place(&self, permit: Permit, stream: &StreamName, target: &MoveTarget) -> Result<(), ActError> {
+        self.act
+            .place(permit.behind(&self.lease_deadline), stream, target)
+            .await
+    }
+
+    async fn cancel_move(
+        &self,
+        permit: Permit,
+        stream: &StreamName,
+        target: &MoveTarget,
+    ) -> Result<(), ActError> {
+        self.act
+            .cancel_move(permit.behind(&self.lease_deadline), stream, target)
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use leeward_core::names::Location;
+    use leeward_core::snapshot::Placement;
+    use leeward_engine::permit::Authorizer;
+
+    use super::*;
+
+    /// Does what its permit allows.
+    #[derive(Debug)]
+    struct Obedient;
+
+    fn obey(permit: &Permit) -> Result<(), ActError> {
+        let holds = permit.holds(Timestamp::now());
+        holds.then_some(()).ok_or(ActError::PermitExpired)
+    }
+
+    impl Act for Obedient {
+        async fn read(&self, _: &AssetName) -> Result<ReadResult, ActError> {
+            Ok(ReadResult::Gone)
+        }
+
+        async fn confirm(&self, _: &AssetName, _: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
+            Ok(Some(ReadResult::Gone))
+        }
+
+        async fn step_down(&self, permit: Permit, _: &AssetName, _: &Successor) -> Result<(), ActError> {
+            obey(&permit)
+        }
+
+        async fn place(&self, permit: Permit, _: &StreamName, _: &MoveTarget) -> Result<(), ActError> {
+            obey(&permit)
+        }
+
+        async fn cancel_move(&self, permit: Permit, _: &StreamName, _: &MoveTarget) -> Result<(), ActError> {
+            obey(&permit)
+        }
+    }
+
+    #[tokio::test]
+    async fn p8_every_act_needs_the_fence_and_no_look_does() {
+        let lease_deadline = Deadline::open();
+        let fenced = LeaderOnly::new(Arc::new(Obedient), lease_deadline.clone());
+        let permit = || Authorizer::new([]).issue(Timestamp::now()).unwrap();
+        let stream = StreamName::from("ORDERS");
+        let asset = AssetName::stream(stream.clone());
+        let target = MoveTarget {
+            location: Location::from("home"),
+            placement: Placement::default(),
+            replaces: None,
+            servers: Vec::new(),
+        };
+        for allowed in [Ok(()), Err(ActError::PermitExpired)] {
+            assert_eq!(
+                fenced.step_down(permit(), &asset, &Successor::Anyone).await,
+                allowed
+            );
+            assert_eq!(fenced.place(permit(), &stream, &target).await, allowed);
+            assert_eq!(fenced.cancel_move(permit(), &stream, &target).await, allowed);
+            assert!(fenced.read(&asset).await.is_ok());
+            lease_deadline.end();
+        }
+    }
+}
