@@ -19,6 +19,8 @@ mod invariants;
 mod links;
 #[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod names;
 mod sbom;
 mod schemas;
 mod suite;

@@ -14,9 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
 
-pub use actions::{Actions, StepDown, StreamPlacement};
-pub use disruption::{Budget, CircuitBreaker, Disruption, Gates, Report, Window, WindowKind};
-pub use home::{Home, HomeStrategy, OnNoMajority, Topology, TopologyKey, WeightBy};
+pub use actions::{Actions, StepDownSpec, StreamPlacement};
+pub use disruption::{Budget, CircuitBreaker, Disruption, Gates, ReportSpec, Window, WindowKind};
+pub use home::{HomeSpec, HomeStrategy, OnNoMajority, TopologyKey, TopologySpec, WeightBy};
 pub use selection::{ClientKind, Clients, ConsumerSelection, StreamSelection};
 
 use crate::policy_status::PlacementPolicyStatus;
@@ -131,11 +131,11 @@ pub struct PlacementPolicySpec {
 
     /// What a location is.
     #[serde(default)]
-    pub topology: Topology,
+    pub topology: TopologySpec,
 
     /// How the location in which the leaders belong is found.
     #[serde(default)]
-    pub home: Home,
+    pub home: HomeSpec,
 
     /// Which client connections count.
     #[serde(default)]
@@ -159,7 +159,7 @@ pub struct PlacementPolicySpec {
 
     /// What the status reports.
     #[serde(default)]
-    pub report: Report,
+    pub report: ReportSpec,
 
     /// What the `Ready` condition asks: `Evaluated`, that the policy is evaluated completely; `InPlace`, that every
     /// selected leader is in home as well.

@@ -98,7 +98,7 @@ pub struct NatsSystemSpec {
 
     /// Operations that may be under way at once, over all policies of the system.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: LimitsSpec,
 
     /// The halt switch: while it is true, no policy of this system acts. Reports go on.
     #[serde(default)]
@@ -194,7 +194,7 @@ pub enum NamespacesFrom {
 /// Operations that may be under way at once, over all policies of a system.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Limits {
+pub struct LimitsSpec {
     /// Step-downs of streams and consumers.
     #[schemars(range(min = 1))]
     pub step_downs: u32,
@@ -204,7 +204,7 @@ pub struct Limits {
     pub moves: u32,
 }
 
-impl Default for Limits {
+impl Default for LimitsSpec {
     fn default() -> Self {
         Self {
             step_downs: 16,

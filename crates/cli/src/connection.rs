@@ -24,7 +24,7 @@ pub const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
 
 /// How to reach NATS.
 #[derive(Clone, Debug)]
-pub struct Connections {
+pub struct ConnectionOptions {
     /// As a user of the account; `None` where nothing says how.
     pub account: Option<AccountConnection>,
     /// As a user of the system account; without one an account is seen through its own user (tenant mode).
@@ -41,7 +41,7 @@ pub struct AccountConnection {
 }
 
 /// What the arguments mean, with the environment and the files of the `nats` command.
-pub fn resolve(args: &ConnectionArgs) -> anyhow::Result<Connections> {
+pub fn resolve(args: &ConnectionArgs) -> anyhow::Result<ConnectionOptions> {
     resolve_in(args, &Environment::of_process())
 }
 
@@ -65,15 +65,18 @@ pub fn is_told(args: &ConnectionArgs) -> anyhow::Result<bool> {
 }
 
 /// The connections of a policy's references, but with what arguments say that is not where or who, and `--system-context`.
-pub fn over_references(args: &ConnectionArgs, connections: Connections) -> anyhow::Result<Connections> {
+pub fn over_references(
+    args: &ConnectionArgs,
+    connections: ConnectionOptions,
+) -> anyhow::Result<ConnectionOptions> {
     over_references_in(args, connections, &Environment::of_process())
 }
 
 fn over_references_in(
     args: &ConnectionArgs,
-    mut connections: Connections,
+    mut connections: ConnectionOptions,
     environment: &Environment,
-) -> anyhow::Result<Connections> {
+) -> anyhow::Result<ConnectionOptions> {
     let given = tls(&TlsFiles::of_servers(args), environment)?;
     if let Some(account) = &mut connections.account {
         account.domain = args.js_domain.clone().or(account.domain.take());
@@ -90,13 +93,13 @@ fn over_references_in(
     with_valid_inboxes(with_system_in(args, connections, environment)?)
 }
 
-fn resolve_in(args: &ConnectionArgs, environment: &Environment) -> anyhow::Result<Connections> {
+fn resolve_in(args: &ConnectionArgs, environment: &Environment) -> anyhow::Result<ConnectionOptions> {
     let context = match &args.context {
         Some(name) => Some(Context::load(environment, name)?),
         None => Context::selected(environment)?,
     };
     let account = account(args, &context.unwrap_or_default(), environment)?;
-    let connections = Connections {
+    let connections = ConnectionOptions {
         account: Some(account),
         system: None,
     };
@@ -104,7 +107,7 @@ fn resolve_in(args: &ConnectionArgs, environment: &Environment) -> anyhow::Resul
 }
 
 /// The same connections, if their inbox prefixes are what a `NatsSystem` may have there.
-fn with_valid_inboxes(connections: Connections) -> anyhow::Result<Connections> {
+fn with_valid_inboxes(connections: ConnectionOptions) -> anyhow::Result<ConnectionOptions> {
     let account = connections.account.as_ref().map(|account| &account.config);
     let configs = account.into_iter().chain(&connections.system);
     for prefix in configs.filter_map(|config| config.inbox_prefix.as_deref()) {
@@ -149,9 +152,9 @@ fn account(
 /// nothing but, where it names no servers, those of the account and their TLS.
 fn with_system_in(
     args: &ConnectionArgs,
-    connections: Connections,
+    connections: ConnectionOptions,
     environment: &Environment,
-) -> anyhow::Result<Connections> {
+) -> anyhow::Result<ConnectionOptions> {
     let Some(name) = &args.system_context else {
         return Ok(connections);
     };
@@ -174,7 +177,7 @@ fn with_system_in(
         credentials: context.proofs().or(addresses.proofs).credentials(environment)?,
         inbox_prefix: context.inbox_prefix(),
     };
-    Ok(Connections {
+    Ok(ConnectionOptions {
         system: Some(system),
         ..connections
     })

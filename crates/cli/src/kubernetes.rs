@@ -13,7 +13,7 @@ use leeward_operator::lookup::{self, SystemLookup};
 pub use client::{Kubernetes, answered, connect, is_definite, place, problem};
 
 use crate::args::KubernetesArgs;
-use crate::connection::{AccountConnection, Connections};
+use crate::connection::{AccountConnection, ConnectionOptions};
 use crate::policies::{LoadedPolicy, PolicyOrigin, SystemRules};
 
 /// The field manager of what people change through the command line.
@@ -25,7 +25,7 @@ pub struct FromCluster {
     /// The policy.
     pub loaded: LoadedPolicy,
     /// How its references say to connect, if that was asked for.
-    pub connections: Option<Connections>,
+    pub connections: Option<ConnectionOptions>,
     /// Its system, or why that is not known; whoever acts must know it, since it may be suspended.
     pub system: Result<SystemRules, String>,
 }
@@ -70,12 +70,12 @@ async fn connections(
     client: &Client,
     system: &SystemLookup,
     object: &PlacementPolicy,
-) -> anyhow::Result<Connections> {
+) -> anyhow::Result<ConnectionOptions> {
     let access = system.access(client, object).await;
     let access = access.map_err(|error| {
         anyhow::anyhow!("{}: {error}; or say with --context how to connect", title(object))
     })?;
-    Ok(Connections {
+    Ok(ConnectionOptions {
         account: Some(AccountConnection {
             config: access.account,
             domain: object.spec.jet_stream_domain.clone(),

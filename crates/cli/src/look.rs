@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub use self::session::Session;
 use self::views::WatchedLook;
 use crate::args::ConnectionArgs;
-use crate::connection::Connections;
+use crate::connection::ConnectionOptions;
 
 /// How long to look.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ const NO_SWEEP: Duration = Duration::from_mins(1);
 
 /// Looks; an error says why nothing at all could be seen. One account that could not be seen completely is no error.
 pub async fn look(
-    connections: &Connections,
+    connections: &ConnectionOptions,
     whom: &AccountSelector,
     patience: LookTimeouts,
 ) -> anyhow::Result<Vec<Looked>> {
@@ -74,7 +74,7 @@ pub async fn look(
 }
 
 /// Looks at the account of the connection's own user.
-pub async fn look_at_own(connections: &Connections, patience: LookTimeouts) -> anyhow::Result<Looked> {
+pub async fn look_at_own(connections: &ConnectionOptions, patience: LookTimeouts) -> anyhow::Result<Looked> {
     let session = Session::open(connections, patience.interval(), patience.wait).await?;
     let seen = session.look(patience).await;
     session.close().await;

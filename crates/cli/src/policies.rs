@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_api::system::Limits;
+use leeward_api::system::LimitsSpec;
 use leeward_core::evaluate::Managed;
 use leeward_core::policy::Policy;
 use leeward_core::resolve::resolve;
 use serde_json::json;
 
 use crate::args::{self, ConnectionArgs, PolicyArgs};
-use crate::connection::{self, Connections};
+use crate::connection::{self, ConnectionOptions};
 use crate::{input, kubernetes};
 
 pub use files::{FromFiles, from_documents, sound};
@@ -65,7 +65,7 @@ pub enum PolicyOrigin {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SystemRules {
     /// Operations at once, over all policies.
-    pub limits: Limits,
+    pub limits: LimitsSpec,
     /// How often to look, where that is said.
     pub interval: Option<Duration>,
     /// Whether no policy acts.
@@ -78,7 +78,7 @@ pub struct PolicySource {
     /// At least one, ordered by rank: the first wins where two select one stream.
     pub policies: Vec<LoadedPolicy>,
     /// How to reach NATS.
-    pub connections: Connections,
+    pub connections: ConnectionOptions,
     /// What is set for the whole system, or why that is not known; whoever acts must know it.
     pub system: Result<SystemRules, String>,
 }
@@ -120,7 +120,7 @@ async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> an
 fn subject(
     mut policies: Vec<LoadedPolicy>,
     system: Result<SystemRules, String>,
-    mut connections: Connections,
+    mut connections: ConnectionOptions,
 ) -> anyhow::Result<PolicySource> {
     if let Some(account) = &mut connections.account {
         if account.domain.is_none() {
@@ -171,7 +171,7 @@ impl FromFiles {
     }
 
     /// With the connection that goes with them.
-    pub fn with(self, connections: Connections) -> anyhow::Result<PolicySource> {
+    pub fn with(self, connections: ConnectionOptions) -> anyhow::Result<PolicySource> {
         let system = self.system.map_err(|problem| problem.to_string());
         subject(self.policies, system, connections)
     }

@@ -4,7 +4,7 @@ mod limits;
 
 use leeward_api::policy::{
     ClientKind as ApiClientKind, HomeStrategy, Mode as ApiMode, OnNoMajority as ApiOnNoMajority,
-    PlacementPolicySpec, Topology as ApiTopology, TopologyKey as ApiTopologyKey, WeightBy as ApiWeightBy,
+    PlacementPolicySpec, TopologyKey as ApiTopologyKey, TopologySpec, WeightBy as ApiWeightBy,
 };
 
 use crate::names::Location;
@@ -72,7 +72,7 @@ pub fn resolve(spec: &PlacementPolicySpec) -> Result<Policy, InvalidPolicy> {
     })
 }
 
-fn topology(spec: &ApiTopology) -> Result<TopologyKey, InvalidPolicy> {
+fn topology(spec: &TopologySpec) -> Result<TopologyKey, InvalidPolicy> {
     // Servers report their tags in lower case (nats-facts N2).
     let prefix = spec.tag_prefix.as_ref().map(|prefix| prefix.to_lowercase());
     match spec.key {

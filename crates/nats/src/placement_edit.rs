@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::reading::OWN_METADATA;
 
 const PLACEMENT: &str = "placement";
-type Fields<'a> = BTreeMap<String, &'a RawValue>;
+type RawFields<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Why an edit cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,7 @@ pub(crate) fn with_placement(config: &str, placement: &Placement) -> Result<Stri
     let stored = fields(config)?.get(PLACEMENT).copied();
     let stored = match stored.filter(|value| value.get() != "null") {
         Some(value) => fields(value.get())?,
-        None => Fields::new(),
+        None => RawFields::new(),
     };
     replace(config, &placement_text(&stored, placement))
 }
@@ -83,7 +83,7 @@ fn span(text: &str, part: &str) -> (usize, usize) {
     (start, start.saturating_add(part.len()))
 }
 
-fn placement_text(stored: &Fields<'_>, placement: &Placement) -> String {
+fn placement_text(stored: &RawFields<'_>, placement: &Placement) -> String {
     let mut entries = Vec::new();
     if let Some(cluster) = &placement.cluster {
         entries.push(("cluster", Value::from(cluster.as_str()).to_string()));
@@ -151,7 +151,7 @@ fn meaning(name: &str, raw: Option<&RawValue>) -> Value {
     if empty { Value::Null } else { value }
 }
 
-fn fields(text: &str) -> Result<Fields<'_>, EditError> {
+fn fields(text: &str) -> Result<RawFields<'_>, EditError> {
     serde_json::from_str(text).map_err(|error| EditError::NoObject(error.to_string()))
 }
 

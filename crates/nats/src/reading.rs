@@ -10,7 +10,7 @@ use leeward_core::snapshot::{Placement, Storage};
 
 use crate::wire::assets::{
     ConsumerConfig, ConsumerInfo, Group, Replica, SourceInfo, StoredIn, StoredPlacement, StreamConfig,
-    StreamInfo, Text, Value,
+    StreamInfo, Value, WireText,
 };
 
 /// Entries of the servers' own in an asset's metadata.
@@ -123,7 +123,7 @@ impl ConsumerReading {
             .config
             .as_ref()
             .ok_or_else(|| format!("consumer {name} came without its configuration"))?;
-        let pinned = |client: &Text<'_>| !client.is_empty();
+        let pinned = |client: &WireText<'_>| !client.is_empty();
         Ok(Self {
             group: GroupReading::new(info.cluster.as_ref(), speaker),
             replicas: config.num_replicas,
@@ -313,7 +313,7 @@ pub(crate) fn placement(stored: &StoredPlacement<'_>) -> Placement {
     }
 }
 
-fn metadata(entries: &BTreeMap<Text<'_>, Value<'_>>) -> BTreeMap<String, String> {
+fn metadata(entries: &BTreeMap<WireText<'_>, Value<'_>>) -> BTreeMap<String, String> {
     entries
         .iter()
         .filter(|(key, _)| !key.starts_with(OWN_METADATA))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use leeward_api::system::Limits;
+use leeward_api::system::LimitsSpec;
 use leeward_api::{NatsSystem, PlacementPolicy};
 use leeward_core::evaluate::Managed;
 use leeward_engine::limits::SystemLimits;
@@ -75,7 +75,7 @@ impl SystemLookup {
     }
 
     /// Operations at once over all of its policies.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> LimitsSpec {
         self.object.spec.limits
     }
 

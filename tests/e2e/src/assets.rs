@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use async_nats::{Client, ConnectOptions};
 use futures::StreamExt;
 use futures::future::try_join_all;
-use leeward_lab::nats::jetstream::Aim;
+use leeward_lab::nats::jetstream::PreferredLeader;
 use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, eventually, jetstream};
 use serde_json::{Value, json};
 
@@ -150,7 +150,11 @@ pub async fn lead(
     wanted: &str,
     aimed: bool,
 ) -> anyhow::Result<()> {
-    let aim = if aimed { Aim::Aimed } else { Aim::Blind };
+    let aim = if aimed {
+        PreferredLeader::Aimed
+    } else {
+        PreferredLeader::Blind
+    };
     jetstream::lead(client, stream, consumer, wanted, aim).await?;
     Ok(())
 }

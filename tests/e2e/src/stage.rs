@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use leeward_lab::kube::{Kind, Objects};
+use leeward_lab::kube::{Kind, ObjectClient};
 use leeward_lab::leeward::{Operator, OperatorOptions, manifests};
 use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, SystemBuilder, eventually};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub struct Stage {
     pub kube: Arc<SharedKube>,
     /// The test's own namespace.
     pub namespace: String,
-    objects: Objects,
+    objects: ObjectClient,
     kubeconfig: PathBuf,
 }
 

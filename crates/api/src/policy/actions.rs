@@ -15,10 +15,10 @@ use crate::{
 #[serde(rename_all = "camelCase", default)]
 pub struct Actions {
     /// Asking a consumer's leader to step down in favour of a peer in home.
-    pub consumer_step_down: StepDown,
+    pub consumer_step_down: StepDownSpec,
 
     /// Asking a stream's leader to step down in favour of a peer in home.
-    pub stream_step_down: StepDown,
+    pub stream_step_down: StepDownSpec,
 
     /// Editing a stream's placement, so that the servers move its replicas to home. Everything else in the stream's
     /// configuration stays as it is. A move copies the stream's data.
@@ -28,12 +28,12 @@ pub struct Actions {
 /// Whether a kind of step-down may be done.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
-pub struct StepDown {
+pub struct StepDownSpec {
     /// Whether it may be done.
     pub enabled: bool,
 }
 
-impl Default for StepDown {
+impl Default for StepDownSpec {
     fn default() -> Self {
         Self { enabled: true }
     }

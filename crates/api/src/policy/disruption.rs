@@ -268,13 +268,13 @@ impl Default for CircuitBreaker {
 /// What the status reports.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Report {
+pub struct ReportSpec {
     /// Findings that the status lists at most, those with the greatest gain first. The rest is counted.
     #[schemars(range(min = 0, max = 200))]
     pub max_findings: u32,
 }
 
-impl Default for Report {
+impl Default for ReportSpec {
     fn default() -> Self {
         Self { max_findings: 20 }
     }

@@ -9,14 +9,14 @@ use crate::duration::GoDuration;
 
 /// What a location is.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
-#[serde(rename_all = "camelCase", default = "Topology::default")]
+#[serde(rename_all = "camelCase", default = "TopologySpec::default")]
 #[x_kube(
     validation = Rule::new("self.key != 'ServerTag' || has(self.tagPrefix)")
         .message("topology.tagPrefix is required when topology.key is ServerTag: set it to the tag prefix, such as \"region:\"")
         .field_path(".tagPrefix")
         .reason(Reason::FieldValueRequired),
 )]
-pub struct Topology {
+pub struct TopologySpec {
     /// `Cluster`: a location is a NATS cluster, named as the cluster. `ServerTag`: a location is a server tag that
     /// starts with `tagPrefix`, named as the whole tag.
     pub key: TopologyKey,
@@ -46,7 +46,7 @@ pub enum TopologyKey {
 
 /// How the location in which the leaders belong is found.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default = "Home::default")]
+#[serde(rename_all = "camelCase", default = "HomeSpec::default")]
 #[x_kube(
     validation = Rule::new("self.strategy != 'Preferred' || (has(self.preferences) && size(self.preferences) > 0)")
         .message("home.preferences is required when home.strategy is Preferred: list the locations, the best one first")
@@ -63,7 +63,7 @@ pub enum TopologyKey {
         .message("home.preferences names a location twice: keep the first")
         .field_path(".preferences"),
 )]
-pub struct Home {
+pub struct HomeSpec {
     /// `ClientMajority`: where the majority of the live clients is. `Preferred`: the first of `preferences` that is up.
     pub strategy: HomeStrategy,
 
@@ -103,7 +103,7 @@ pub struct Home {
     pub exclude: Vec<String>,
 }
 
-impl Default for Home {
+impl Default for HomeSpec {
     fn default() -> Self {
         Self {
             strategy: HomeStrategy::default(),

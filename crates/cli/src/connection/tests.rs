@@ -43,7 +43,7 @@ impl Home {
         self.write(".config/nats/context.txt", name);
     }
 
-    fn resolve(&self, args: &ConnectionArgs) -> anyhow::Result<Connections> {
+    fn resolve(&self, args: &ConnectionArgs) -> anyhow::Result<ConnectionOptions> {
         resolve_in(args, &self.environment)
     }
 
@@ -414,7 +414,7 @@ fn arguments_add_to_what_a_policy_refers_to() {
         servers: vec!["tls://a:1".into()],
         ..ConnectConfig::default()
     };
-    let references = || Connections {
+    let references = || ConnectionOptions {
         account: Some(AccountConnection {
             config: config.clone(),
             domain: Some("hub".into()),

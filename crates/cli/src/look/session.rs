@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::views::WatchedLook;
 use super::{LookTimeouts, Looked, wording};
-use crate::connection::Connections;
+use crate::connection::ConnectionOptions;
 
 /// A server that is connected says the account at once, if it says it at all.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
@@ -37,7 +37,11 @@ pub struct Session {
 impl Session {
     /// Connects, learns the account and begins to look at it every `interval`; fails after `wait`, and at once where
     /// waiting changes nothing.
-    pub async fn open(connections: &Connections, interval: Duration, wait: Duration) -> anyhow::Result<Self> {
+    pub async fn open(
+        connections: &ConnectionOptions,
+        interval: Duration,
+        wait: Duration,
+    ) -> anyhow::Result<Self> {
         let Some(own) = &connections.account else {
             bail!(wording::no_account());
         };

@@ -210,7 +210,7 @@ fn limits_of_a_system_are_read_and_other_kinds_left_alone() {
     let text = format!("{SYSTEM}{more}{others}{}", named("a", 0));
     let found = read_text(&text).unwrap();
     let expected = SystemRules {
-        limits: Limits {
+        limits: LimitsSpec {
             step_downs: 16,
             moves: 3,
         },

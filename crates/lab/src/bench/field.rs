@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::audit::Audit;
 use crate::load::{Connect, IdleClients};
-use crate::nats::jetstream::{self, Aim};
+use crate::nats::jetstream::{self, PreferredLeader};
 use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System};
 
 pub(super) const CONSUMERS: usize = STREAMS * PER_STREAM;
@@ -143,7 +143,7 @@ impl Testfield {
 
     /// Aims step-downs at a peer in a region until the leader is there; gives how many were sent.
     async fn bring(&self, stream: &str, consumer: Option<&str>, region: &str) -> anyhow::Result<u64> {
-        jetstream::lead(&self.client, stream, consumer, region, Aim::Aimed).await
+        jetstream::lead(&self.client, stream, consumer, region, PreferredLeader::Aimed).await
     }
 
     async fn leader(&self, stream: &str, consumer: Option<&str>) -> anyhow::Result<String> {

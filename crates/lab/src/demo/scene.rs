@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Shape;
 use crate::leeward::manifests;
 use crate::load::{Load, LoadPhase, Publisher, PullWorker};
-use crate::nats::jetstream::Aim;
+use crate::nats::jetstream::PreferredLeader;
 use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, eventually, jetstream};
 
 pub(super) const HOME: &str = "us-east";
@@ -205,7 +205,7 @@ impl DemoScene {
     }
 
     async fn lead_away(&self, client: &Client, stream: &str, consumer: Option<&str>) -> anyhow::Result<()> {
-        jetstream::lead(client, stream, consumer, AWAY, Aim::Aimed).await?;
+        jetstream::lead(client, stream, consumer, AWAY, PreferredLeader::Aimed).await?;
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 pub use kubectl::Kubectl;
-pub use objects::{Kind, Objects};
+pub use objects::{Kind, ObjectClient};
 
 use crate::ports::Port;
 use crate::process::Process;
@@ -89,8 +89,8 @@ impl Kube {
     }
 
     /// Reads objects as the administrator, on the runtime of the caller.
-    pub async fn objects(&self) -> anyhow::Result<Objects> {
-        Objects::new(self.kubectl.kubeconfig()).await
+    pub async fn objects(&self) -> anyhow::Result<ObjectClient> {
+        ObjectClient::new(self.kubectl.kubeconfig()).await
     }
 
     /// Writes a kubeconfig that authenticates with this token, and returns its path.
@@ -129,7 +129,7 @@ impl Kube {
         self.kubectl.with_kubeconfig(kubeconfig).run(args).await
     }
 
-    /// Applies one or more YAML documents, as [`Objects::apply`] does.
+    /// Applies one or more YAML documents, as [`ObjectClient::apply`] does.
     pub async fn apply(&self, yaml: &str) -> anyhow::Result<()> {
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(yaml).context("no YAML that can be applied")?;

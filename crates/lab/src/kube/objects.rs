@@ -26,11 +26,11 @@ const TOKEN_SECONDS: u32 = 24 * 60 * 60;
 
 /// Reads and writes as the administrator. Its connection belongs to the runtime that it was made on.
 #[derive(Clone)]
-pub struct Objects {
+pub struct ObjectClient {
     client: Client,
 }
 
-impl Objects {
+impl ObjectClient {
     pub(super) async fn new(kubeconfig: &Path) -> anyhow::Result<Self> {
         let file = Kubeconfig::read_from(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
@@ -130,7 +130,7 @@ impl Objects {
     }
 }
 
-impl std::fmt::Debug for Objects {
+impl std::fmt::Debug for ObjectClient {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Objects").finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::net::TcpStream;
 
-use super::objects::Objects;
+use super::objects::ObjectClient;
 use super::pki::Pki;
 use crate::ports::Port;
 use crate::process::{Process, ServerCommand};
@@ -143,7 +143,7 @@ async fn await_connection(process: &Process, name: &str, address: SocketAddr) ->
 
 async fn await_ready(process: &Process, kubeconfig: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
-    let objects = Objects::new(kubeconfig).await?;
+    let objects = ObjectClient::new(kubeconfig).await?;
     while let Err(error) = objects.ready().await {
         ensure_still_starting(process, "kube-apiserver", started).with_context(|| format!("{error:#}"))?;
         tokio::time::sleep(READY_INTERVAL).await;

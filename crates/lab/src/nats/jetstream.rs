@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::answered;
 
 pub use super::answered::RefusedRequest;
-pub use super::leading::{Aim, create_spread, is_in, lead, lead_meta_group};
+pub use super::leading::{PreferredLeader, create_spread, is_in, lead, lead_meta_group};
 
 /// Every server has heard of a new stream by then.
 const HEARD_OF: Duration = Duration::from_mins(1);

@@ -19,7 +19,7 @@ const TRIES: usize = 60;
 
 /// How step-downs are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aim {
+pub enum PreferredLeader {
     /// At a peer in the wanted place, which servers take from 2.11 on.
     Aimed,
     /// At nobody, again and again until the wanted place leads by chance.
@@ -87,7 +87,7 @@ pub async fn lead(
     stream: &str,
     consumer: Option<&str>,
     place: &str,
-    aim: Aim,
+    aim: PreferredLeader,
 ) -> anyhow::Result<u64> {
     let begin = Instant::now();
     let mut sent = 0;
@@ -123,15 +123,15 @@ async fn step_down(
     (stream, consumer): (&str, Option<&str>),
     info: &Value,
     place: &str,
-    aim: Aim,
+    aim: PreferredLeader,
 ) -> anyhow::Result<()> {
     let peers = jetstream::peers_in(info);
     let target = peers.iter().find(|peer| is_in(peer, place));
     let target =
         target.with_context(|| format!("{stream} {consumer:?} has no peer in {place}: {peers:?}"))?;
     let body = match aim {
-        Aim::Aimed => json!({"placement": {"preferred": target}}),
-        Aim::Blind => Value::Null,
+        PreferredLeader::Aimed => json!({"placement": {"preferred": target}}),
+        PreferredLeader::Blind => Value::Null,
     };
     let subject = match consumer {
         None => format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"),

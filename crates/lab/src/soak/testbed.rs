@@ -12,7 +12,7 @@ use super::judge::SoakRules;
 use super::recorder::{Recorder, WatchedTargets};
 use super::say;
 use crate::demo::Shape;
-use crate::kube::{Kind, Kube, Kubectl, Objects};
+use crate::kube::{Kind, Kube, Kubectl, ObjectClient};
 use crate::leeward::{Operator, kube_for, manifests, operator_in};
 use crate::load::{Connect, IdleClients, Load, Publisher, PullWorker, PushWorker};
 use crate::nats::{
@@ -51,7 +51,7 @@ pub(super) struct Testbed {
     pub witness: Recorder,
     pub operator: Operator,
     pub kube: Kube,
-    objects: Objects,
+    objects: ObjectClient,
     pub admin: Client,
     pub system: System,
     pub shape: Shape,

@@ -23,7 +23,7 @@ use crate::reading::StreamReading;
 use crate::wire;
 use crate::wire::assets::{RawStreamInfo, StreamInfo};
 use crate::wire::monitor::Envelope;
-use crate::wire::text::Text;
+use crate::wire::text::WireText;
 
 /// A large account takes a server a while (nats-facts N44, N45).
 const LIMIT: Duration = Duration::from_secs(15);
@@ -167,7 +167,7 @@ struct ListedJsz<'a> {
 #[derive(Deserialize)]
 struct ListedAccount<'a> {
     #[serde(borrow)]
-    id: Text<'a>,
+    id: WireText<'a>,
     #[serde(borrow, default)]
     stream_detail: Vec<&'a RawValue>,
 }
@@ -175,7 +175,7 @@ struct ListedAccount<'a> {
 #[derive(Deserialize)]
 struct ListedName<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    name: WireText<'a>,
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::observe::sweep::gap;
 use crate::reading::{ConsumerReading, StreamReading};
 use crate::wire;
 use crate::wire::api::Answer;
-use crate::wire::assets::{Page, Text};
+use crate::wire::assets::{ApiPage, WireText};
 
 /// Consumers are listed one stream a request.
 const STREAMS_AT_ONCE: usize = 8;
@@ -36,7 +36,7 @@ pub(super) struct Lists {
 
 /// Lists everything.
 pub(super) async fn all(client: &AccountClient) -> Lists {
-    let read = |page: &Page<'_>| {
+    let read = |page: &ApiPage<'_>| {
         let streams = page.streams.iter().flatten();
         streams.map(|stream| StreamReading::new(stream, None)).collect()
     };
@@ -45,7 +45,7 @@ pub(super) async fn all(client: &AccountClient) -> Lists {
     first_of_each(&mut streams, |stream| &stream.name);
     let mut with_consumers = futures::stream::iter(streams)
         .map(|mut stream: StreamReading| async move {
-            let read = |page: &Page<'_>| {
+            let read = |page: &ApiPage<'_>| {
                 let consumers = page.consumers.iter().flatten();
                 consumers
                     .map(|consumer| ConsumerReading::new(consumer, None))
@@ -72,7 +72,7 @@ fn first_of_each<T>(items: &mut Vec<T>, name: impl Fn(&T) -> &String) {
     items.retain(|item| names.insert(name(item).clone()));
 }
 
-type ReadPage<'a, T> = &'a (dyn Fn(&Page<'_>) -> Result<Vec<T>, String> + Send + Sync);
+type ReadPage<'a, T> = &'a (dyn Fn(&ApiPage<'_>) -> Result<Vec<T>, String> + Send + Sync);
 
 /// Reads all pages of a list; stops at the first that fails, with a gap.
 async fn pages<T>(
@@ -159,7 +159,7 @@ fn part<T>(answer: &[u8], read: ReadPage<'_, T>) -> Result<Option<ListPart<T>>, 
         Some(error) => return Err(format!("{} ({})", error.description, error.err_code)),
         None => {}
     }
-    let page = wire::read::<Page<'_>>(answer)?;
+    let page = wire::read::<ApiPage<'_>>(answer)?;
     Ok(Some(ListPart {
         limit: limit(&page)?,
         items: read(&page)?,
@@ -169,7 +169,7 @@ fn part<T>(answer: &[u8], read: ReadPage<'_, T>) -> Result<Option<ListPart<T>>, 
 }
 
 /// How many fit on a page; not less than there are on it, or pages would overlap without end.
-fn limit(page: &Page<'_>) -> Result<usize, String> {
+fn limit(page: &ApiPage<'_>) -> Result<usize, String> {
     let limit = page.limit.filter(|limit| *limit > 0);
     let limit = limit.ok_or("a page came without its size")?;
     let streams = page.streams.as_ref().map_or(0, Vec::len);
@@ -180,7 +180,7 @@ fn limit(page: &Page<'_>) -> Result<usize, String> {
     Ok(limit)
 }
 
-fn named(missing: &[Text<'_>]) -> String {
+fn named(missing: &[WireText<'_>]) -> String {
     let shown: Vec<&str> = missing.iter().take(MOST_NAMED).map(|name| &**name).collect();
     match missing.len().saturating_sub(MOST_NAMED) {
         0 => shown.join(", "),
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Option<ListPart<String>>, String> {
-        let names = |page: &Page<'_>| {
+        let names = |page: &ApiPage<'_>| {
             let consumers = page.consumers.iter().flatten();
             Ok(consumers.map(|consumer| consumer.name.to_string()).collect())
         };

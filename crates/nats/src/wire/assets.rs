@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-pub(crate) use super::text::{Text, Value};
+pub(crate) use super::text::{Value, WireText};
 
 /// JSZ of one account.
 #[derive(Debug, Deserialize)]
@@ -24,7 +24,7 @@ pub(crate) struct Jsz<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct MetaGroup<'a> {
     #[serde(borrow)]
-    pub(crate) leader: Option<Text<'a>>,
+    pub(crate) leader: Option<WireText<'a>>,
     #[serde(borrow, default)]
     pub(crate) replicas: Vec<Replica<'a>>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct MetaGroup<'a> {
 pub(crate) struct AccountDetail<'a> {
     /// The account as servers identify it.
     #[serde(borrow)]
-    pub(crate) id: Text<'a>,
+    pub(crate) id: WireText<'a>,
     #[serde(borrow, default)]
     pub(crate) stream_detail: Vec<StreamInfo<'a>>,
 }
@@ -63,7 +63,7 @@ pub(crate) struct StreamInfo<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamConfig<'a> {
     #[serde(borrow)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: WireText<'a>,
     pub(crate) num_replicas: u8,
     pub(crate) storage: StoredIn,
     /// −1 for no limit.
@@ -75,7 +75,7 @@ pub(crate) struct StreamConfig<'a> {
     #[serde(borrow)]
     pub(crate) placement: Option<StoredPlacement<'a>>,
     #[serde(borrow, default)]
-    pub(crate) metadata: BTreeMap<Text<'a>, Value<'a>>,
+    pub(crate) metadata: BTreeMap<WireText<'a>, Value<'a>>,
 }
 
 /// What a stream stores its messages in.
@@ -90,7 +90,7 @@ pub(crate) enum StoredIn {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Source<'a> {
     #[serde(borrow)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: WireText<'a>,
     /// It is of another account or domain.
     pub(crate) external: Option<IgnoredAny>,
 }
@@ -99,7 +99,7 @@ pub(crate) struct Source<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct SourceInfo<'a> {
     #[serde(borrow)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: WireText<'a>,
     pub(crate) external: Option<IgnoredAny>,
     pub(crate) lag: u64,
     /// Nanoseconds since it was heard of; −1 for never.
@@ -110,9 +110,9 @@ pub(crate) struct SourceInfo<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct StoredPlacement<'a> {
     #[serde(borrow)]
-    pub(crate) cluster: Option<Text<'a>>,
+    pub(crate) cluster: Option<WireText<'a>>,
     #[serde(borrow)]
-    pub(crate) tags: Option<Vec<Text<'a>>>,
+    pub(crate) tags: Option<Vec<WireText<'a>>>,
 }
 
 /// A stream's counters.
@@ -126,7 +126,7 @@ pub(crate) struct StreamState {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ConsumerInfo<'a> {
     #[serde(borrow)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: WireText<'a>,
     #[serde(borrow)]
     pub(crate) cluster: Option<Group<'a>>,
     #[serde(borrow)]
@@ -150,13 +150,13 @@ pub(crate) struct ConsumerInfo<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ConsumerConfig<'a> {
     #[serde(borrow)]
-    pub(crate) durable_name: Option<Text<'a>>,
+    pub(crate) durable_name: Option<WireText<'a>>,
     /// 0: as many as its stream.
     pub(crate) num_replicas: u8,
     /// Left out or −1 for no limit.
     pub(crate) max_ack_pending: Option<i64>,
     #[serde(borrow, default)]
-    pub(crate) metadata: BTreeMap<Text<'a>, Value<'a>>,
+    pub(crate) metadata: BTreeMap<WireText<'a>, Value<'a>>,
 }
 
 /// How far a consumer is, by its own count and by the stream's.
@@ -171,14 +171,14 @@ pub(crate) struct Sequences {
 pub(crate) struct PriorityGroup<'a> {
     /// Absent while no client is pinned.
     #[serde(borrow)]
-    pub(crate) pinned_client_id: Option<Text<'a>>,
+    pub(crate) pinned_client_id: Option<WireText<'a>>,
 }
 
 /// A Raft group as one server sees it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Group<'a> {
     #[serde(borrow)]
-    pub(crate) leader: Option<Text<'a>>,
+    pub(crate) leader: Option<WireText<'a>>,
     /// From 2.11.9 on, and only from the leader itself.
     pub(crate) leader_since: Option<Timestamp>,
     /// All members but the one that speaks or leads.
@@ -192,7 +192,7 @@ pub(crate) struct Group<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Replica<'a> {
     #[serde(borrow)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: WireText<'a>,
     pub(crate) current: bool,
     /// Nanoseconds since it was heard of.
     pub(crate) active: Option<u64>,
@@ -206,7 +206,7 @@ pub(crate) struct Replica<'a> {
 
 /// A page of STREAM.LIST or CONSUMER.LIST.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Page<'a> {
+pub(crate) struct ApiPage<'a> {
     pub(crate) total: usize,
     pub(crate) limit: Option<usize>,
     #[serde(borrow)]
@@ -215,7 +215,7 @@ pub(crate) struct Page<'a> {
     pub(crate) consumers: Option<Vec<ConsumerInfo<'a>>>,
     /// Names of assets that did not answer the server that made the list.
     #[serde(borrow)]
-    pub(crate) missing: Option<Vec<Text<'a>>>,
+    pub(crate) missing: Option<Vec<WireText<'a>>>,
 }
 
 /// The configuration of STREAM.INFO as it was written.

@@ -9,7 +9,7 @@ use leeward_core::operation::{Progress, Upstream};
 use leeward_core::snapshot::{Placement, Storage};
 
 use super::api::{Answer, RequestedApi};
-use super::assets::{ConsumerInfo, Jsz, Page, StreamInfo};
+use super::assets::{ApiPage, ConsumerInfo, Jsz, StreamInfo};
 use super::monitor::{AccountStatz, Connz, Envelope, Gatewayz, Statsz, UserInfo};
 use super::{duration, read};
 use crate::observe::merge::merge;
@@ -271,7 +271,7 @@ fn a_field_that_decides_is_not_made_up() {
 #[test]
 fn lists_are_read() {
     for (version, text) in of_each_version!("stream_list") {
-        let page: Page<'_> = read(text.as_bytes()).unwrap();
+        let page: ApiPage<'_> = read(text.as_bytes()).unwrap();
         let streams = page.streams.unwrap();
         assert_eq!(
             (page.total, page.limit, streams.len()),

@@ -17,7 +17,7 @@ pub(crate) const MOST_WORDS: usize = 512;
 
 /// A name that borrows from the reply where it holds no escapes, also inside options and lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+pub(crate) struct WireText<'a>(pub(crate) Cow<'a, str>);
 
 /// A name that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,24 +45,24 @@ fn name_of<E: serde::de::Error>(length: usize) -> Result<(), E> {
 struct TextVisitor;
 
 impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
+    type Value = WireText<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a name")
     }
 
-    fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+    fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<WireText<'de>, E> {
         name_of(text.len())?;
-        Ok(Text(Cow::Borrowed(text)))
+        Ok(WireText(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WireText<'de>, E> {
         name_of(text.len())?;
-        Ok(Text(Cow::Owned(text.to_owned())))
+        Ok(WireText(Cow::Owned(text.to_owned())))
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for WireText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextVisitor)
     }
@@ -105,7 +105,7 @@ impl Name {
     }
 }
 
-impl Deref for Text<'_> {
+impl Deref for WireText<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -166,8 +166,8 @@ mod tests {
         assert!(read::<Name>(json(128).as_bytes()).is_ok());
         let error = read::<Name>(json(129).as_bytes()).unwrap_err();
         assert!(error.contains("a name has 258 bytes"), "{error}");
-        assert!(read::<Text<'_>>(json(129).as_bytes()).is_err());
-        assert!(read::<Vec<Text<'_>>>(b"[\"a\\nb\", \"c\"]").is_ok());
+        assert!(read::<WireText<'_>>(json(129).as_bytes()).is_err());
+        assert!(read::<Vec<WireText<'_>>>(b"[\"a\\nb\", \"c\"]").is_ok());
         let words = read::<Words>(json(10_000).as_bytes()).unwrap();
         assert!(words.len() <= MOST_WORDS + "…".len() && words.ends_with('…'));
         assert_eq!(cut("aé", 2), "a…");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use leeward_e2e::shared_kube::SharedKube;
-use leeward_lab::kube::{Kind, Objects};
+use leeward_lab::kube::{Kind, ObjectClient};
 use leeward_lab::tools::KubeVersion;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ async fn objects_at_an_edge_are_taken(shared: &SharedKube) {
 }
 
 /// As `kubectl apply` does, which validates strictly; nothing stays behind.
-async fn create(objects: &Objects, object: &Value) -> Result<Value, String> {
+async fn create(objects: &ObjectClient, object: &Value) -> Result<Value, String> {
     let kind = match object["kind"].as_str() {
         Some("NatsSystem") => Kind::NatsSystem,
         Some("PlacementPolicy") => Kind::PlacementPolicy,

@@ -15,7 +15,7 @@ use leeward_lab::hostile::honest::SYSTEM_USER;
 use leeward_lab::hostile::question::Call;
 use leeward_lab::hostile::trial::peak_memory;
 use leeward_lab::hostile::{Liar, Scenario, Script, scenarios};
-use leeward_lab::kube::{Kind, Objects};
+use leeward_lab::kube::{Kind, ObjectClient};
 use leeward_lab::leeward::{Operator, manifests};
 use leeward_lab::nats::{Credentials, Layout, System, eventually};
 use serde_json::{Value, json};
@@ -143,7 +143,7 @@ fn chosen() -> Vec<Scenario> {
 
 /// Where lies are told.
 struct World<'a> {
-    objects: &'a Objects,
+    objects: &'a ObjectClient,
     namespace: &'a str,
     operator: &'a Operator,
     /// As they were last seen.

@@ -1,0 +1,142 @@
+//! The names of types: words of the field, and one name for one meaning over the whole workspace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+
+use crate::generated::repository;
+use crate::invariants::rust_files;
+
+/// Words that nobody who knows NATS, Kubernetes and Rust would search for, with the word that says the same.
+const DENIED: [(&str, &str); 40] = [
+    ("Aim", "Successor"),
+    ("Authority", "Authorizer"),
+    ("Blind", "Unavailable"),
+    ("Board", "a table of what"),
+    ("Census", "ServerInventory"),
+    ("Circumstances", "EvaluationContext"),
+    ("Conduct", "OperationContext"),
+    ("Contender", "LeaseCandidate"),
+    ("Contest", "LeaderElection"),
+    ("Course", "Simulation"),
+    ("Crew", "Supervisor"),
+    ("Deed", "ActionKind"),
+    ("Drive", "PolicyRun"),
+    ("Editions", "ResourceVersions"),
+    ("Families", "SourceGraph"),
+    ("Fence", "Deadline"),
+    ("Flight", "FlightEntry"),
+    ("Given", "LoadedPolicy"),
+    ("Grip", "LeaderHandle"),
+    ("Ground", "a context of what"),
+    ("Judged", "Assessment"),
+    ("Learnt", "AccountTracker"),
+    ("Lesson", "AccountUpdate"),
+    ("Mint", "JwtIssuer"),
+    ("Occurrence", "PolicyEvent"),
+    ("Orders", "RunInput"),
+    ("Outlook", "PolicyStatusInput"),
+    ("Pokes", "ReconcileQueue"),
+    ("Rival", "ConflictingReplica"),
+    ("Roll", "InventoryHistory"),
+    ("Scene", "a view of what"),
+    ("Seat", "MemberSlot"),
+    ("Sight", "Observation"),
+    ("Sighting", "ReadResult"),
+    ("Standing", "PolicyState"),
+    ("Tenure", "Leadership"),
+    ("Underway", "OperationInFlight"),
+    ("Voice", "PendingWrite"),
+    ("Whom", "AccountSelector"),
+    ("Withheld", "Inhibited"),
+];
+
+/// Names of several types that mean the same: a custom resource's and its resolved form in core, an arguments type of each
+/// binary, an alias.
+const SAME_MEANING: [&str; 16] = [
+    "Actions",
+    "Args",
+    "Budget",
+    "ClientKind",
+    "ClusterStatus",
+    "Credentials",
+    "Disruption",
+    "Finding",
+    "Float",
+    "Gates",
+    "Mode",
+    "OnNoMajority",
+    "Precedence",
+    "TopologyKey",
+    "WeightBy",
+    "Window",
+];
+
+/// The types that files outside of tests define: the files, by name.
+fn types() -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in rust_files()? {
+        let path = file.strip_prefix(repository())?.display().to_string();
+        let is_test = path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("tests.rs");
+        if is_test || path.contains("/benches/") || path.contains("fixtures") {
+            continue;
+        }
+        let source = fs::read_to_string(&file).with_context(|| path.clone())?;
+        for name in defined(&source) {
+            types.entry(name).or_default().insert(path.clone());
+        }
+    }
+    Ok(types)
+}
+
+/// The names of the types that a source file defines, those of its test modules and associated ones apart.
+fn defined(source: &str) -> Vec<String> {
+    let product = source
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default();
+    let names = product.lines().filter_map(|line| {
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let line = line.strip_prefix("pub(").map_or(line, |rest| {
+            rest.split_once(") ").map_or(rest, |(_, defined)| defined)
+        });
+        let keywords = ["struct ", "enum ", "trait ", "type "];
+        let rest = keywords.iter().find_map(|keyword| line.strip_prefix(keyword))?;
+        let name = rest.split(|end: char| !end.is_alphanumeric()).next()?;
+        Some(name.to_owned())
+    });
+    names.collect()
+}
+
+#[test]
+fn types_are_called_by_words_of_the_field() -> anyhow::Result<()> {
+    let types = types()?;
+    for (word, instead) in DENIED {
+        let files = types.get(word);
+        ensure!(files.is_none(), "{word} in {files:?}: call it {instead}");
+    }
+    Ok(())
+}
+
+#[test]
+fn one_name_of_a_type_has_one_meaning() -> anyhow::Result<()> {
+    let types = types()?;
+    for (name, files) in &types {
+        let several = files.len() > 1;
+        let may_be = SAME_MEANING.contains(&name.as_str());
+        ensure!(
+            !several || may_be,
+            "{name} is defined in each of {files:?}: give them names of their own"
+        );
+        ensure!(several || !may_be, "{name} is defined once: take it off the list");
+    }
+    Ok(())
+}
+
+#[test]
+fn names_are_read_where_types_are_defined() {
+    let source = "pub struct One;\npub(crate) enum Two<T> {\n    type Inner = u8;\n}\ntype Three = u8;\nfn four() {}\n\
+                  trait Five: Send {}\n#[cfg(test)]\nmod tests {\nstruct Six;\n}\n";
+    assert_eq!(defined(source), ["One", "Two", "Three", "Five"]);
+}
