@@ -1,5 +1,7 @@
 //! What cargo says of the workspace and of a build, in JSON. Only what is needed is read.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -10,7 +12,27 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::generated::repository;
-use crate::image::program;
+
+/// What a variable names, or else the usual program.
+pub fn program(variable: &str, name: &str) -> OsString {
+    env::var_os(variable).unwrap_or_else(|| name.into())
+}
+
+/// What rustc prints.
+pub fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program("RUSTC", "rustc"))
+        .args(arguments)
+        .current_dir(repository())
+        .output()
+        .context("cannot run rustc")?;
+    ensure!(
+        output.status.success(),
+        "rustc {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
 
 /// The public registry, as cargo names it.
 pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -98,6 +120,7 @@ impl Metadata {
 pub struct Locked {
     pub name: String,
     pub version: String,
+
     #[cfg(test)]
     pub source: Option<String>,
     pub checksum: Option<String>,

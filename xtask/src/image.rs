@@ -22,11 +22,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use crate::digest::Digest;
 use crate::{generated::repository, sbom};
-pub use archive::Digest;
 use archive::Image;
 use build::{Built, Platform};
-pub use build::{program, rustc};
 use origin::Origin;
 use paths::Paths;
 use reference::Reference;

@@ -8,6 +8,7 @@ mod commands;
 mod crds;
 #[cfg(test)]
 mod dependencies;
+mod digest;
 mod docs;
 #[cfg(test)]
 mod facts;
@@ -19,6 +20,8 @@ mod invariants;
 mod links;
 #[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod modules;
 #[cfg(test)]
 mod names;
 mod sbom;

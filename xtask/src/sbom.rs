@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    cargo::{CRATES_IO, DependencyKind, DependencyNode, Locked, Metadata, Package, PackageId, locked},
-    image::{Digest, rustc},
+    cargo::{CRATES_IO, DependencyKind, DependencyNode, Locked, Metadata, Package, PackageId, locked, rustc},
+    digest::Digest,
 };
 
 const ROOT: &str = "leeward";

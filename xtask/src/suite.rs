@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::cargo::program;
 use crate::generated::repository;
-use crate::image::program;
 use cost::{Cost, CpuMeter};
 use programs::{Level, TestProgram};
 

@@ -10,10 +10,11 @@ mod policy;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::logs::LogFormat;
 pub use connection::ConnectionArgs;
 pub use loglevel::LogLevelArgs;
-pub use operator::{LogFormat, OperatorArgs, OperatorConfig};
-pub use output::{CheckFormat, Format, OutputArgs};
+pub use operator::{OperatorArgs, OperatorConfig};
+pub use output::{CheckFormat, OutputArgs};
 pub use plugin::{is_plugin, parse};
 pub use policy::{KubernetesArgs, PolicyArgs};
 

@@ -13,8 +13,9 @@ pub mod switch;
 pub mod watch;
 
 use crate::args::{ConnectionArgs, PolicyArgs};
+use crate::loaded_policy::LoadedPolicy;
 use crate::look::{LookTimeouts, Looked, look_at_own};
-use crate::policies::{self, LoadedPolicy};
+use crate::policies::{self};
 
 /// The policies that the arguments mean, and a look at the account that they are about.
 async fn looked(

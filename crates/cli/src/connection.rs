@@ -17,7 +17,7 @@ use self::context::Context;
 use self::environment::{Environment, Setting};
 use self::proof::CredentialOptions;
 use crate::args::ConnectionArgs;
-use crate::policies::schema;
+use crate::schema;
 
 /// Where the `nats` command connects when nothing says where.
 pub const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";

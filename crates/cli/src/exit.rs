@@ -1,12 +1,8 @@
-//! How a command ends: with a code, and with words for the person who started it.
+//! How a command ends: its exit code, and its errors in words for the person who started it.
 
 use std::error::Error;
-use std::io::Write as _;
-use std::process::ExitCode;
 
-use crate::args::{self, Command};
-use crate::logs::panics;
-use crate::{commands, crds, operator, output};
+use crate::output;
 
 /// What a command that looks at something found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +19,7 @@ pub enum LookOutcome {
 
 impl LookOutcome {
     /// The exit code.
-    fn code(self) -> u8 {
+    pub fn code(self) -> u8 {
         match self {
             Self::InPlace => 0,
             Self::Findings => 2,
@@ -39,51 +35,6 @@ impl LookOutcome {
 pub struct NotSeen {
     /// What, and why.
     pub message: String,
-}
-
-/// Runs the command that the arguments name.
-pub fn main() -> ExitCode {
-    panics::of_the_client_are_silent();
-    let args = match args::parse() {
-        Ok(args) => args,
-        Err(error) => {
-            // Help and the version are no errors; everything else is 1, since clap's own 2 means findings here.
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
-        }
-    };
-    match dispatch(args.command) {
-        Ok(found) => ExitCode::from(found.code()),
-        Err(error) => {
-            // Nobody is left to tell if this fails.
-            let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(&words(error.chain())));
-            match error.downcast_ref::<NotSeen>() {
-                Some(NotSeen { .. }) => ExitCode::from(LookOutcome::Incomplete.code()),
-                None => ExitCode::FAILURE,
-            }
-        }
-    }
-}
-
-fn dispatch(command: Command) -> anyhow::Result<LookOutcome> {
-    let done = |()| LookOutcome::InPlace;
-    match command {
-        Command::Report(args) => commands::report::run(args),
-        Command::Plan(args) => commands::plan::run(args),
-        Command::Apply(args) => commands::apply::run(args),
-        Command::Run(args) => commands::run::run(args).map(done),
-        Command::Explain(args) => commands::explain::run(args),
-        Command::Check(args) => commands::check::run(args),
-        Command::Watch(args) => commands::watch::run(&args).map(done),
-        Command::Suspend(args) => commands::switch::suspend(&args).map(done),
-        Command::Resume(args) => commands::switch::resume(&args).map(done),
-        Command::Operator(args) => operator::run(args.resolve()).map(done),
-        Command::LogLevel(args) => commands::loglevel::run(&args).map(done),
-        Command::Crds => crds::print().map(done),
-        Command::Completion { shell } => commands::shell::completion(shell).map(done),
-        Command::Man { folder } => commands::shell::man(&folder).map(done),
-        Command::Version => crds::print_version().map(done),
-    }
 }
 
 /// Errors may hold what strangers wrote, and any amount of it; their lines stay.

@@ -23,24 +23,24 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_api::vocabulary::ActionType;
+use leeward_core::action::{Action, ActionKind};
 use leeward_core::conflict::outranked;
+use leeward_core::context::EvaluationContext;
 use leeward_core::demand::Home;
-use leeward_core::evaluate::{
-    AssetIx, Cure, Evaluation, EvaluationContext, Finding, Verdict, asset_name, evaluate,
-};
+use leeward_core::evaluate::{AssetIx, Cure, Evaluation, Finding, Verdict, asset_name, evaluate};
 use leeward_core::forecast::{Forecast, forecast};
 use leeward_core::history::History;
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
-use leeward_core::plan::{Action, ActionKind, plan};
+use leeward_core::plan::plan;
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::report::{Report, report};
 use leeward_nats::AccountInfo;
 
 use crate::document::{ActionPart, DocumentHeader, FindingPart, ReasonText};
 use crate::exit::LookOutcome;
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, name_of};
 use crate::look::Looked;
-use crate::policies::{LoadedPolicy, PolicyOrigin};
 
 /// A look decides this long after it began: its servers may have been waited for.
 const STALE_AFTER: Duration = Duration::from_mins(5);
@@ -154,15 +154,6 @@ fn history(past: &PlacementPolicyStatus, policy: &Policy, seen: &Looked, now: Ti
     history.prune(&policy.disruption, now);
     history.forget_deleted(&seen.view);
     history
-}
-
-/// A policy's name for people.
-pub fn name_of(loaded: &LoadedPolicy) -> String {
-    if loaded.namespace.is_empty() {
-        loaded.name.clone()
-    } else {
-        format!("{}/{}", loaded.namespace, loaded.name)
-    }
 }
 
 impl Assessment<'_> {

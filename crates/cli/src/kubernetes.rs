@@ -14,7 +14,7 @@ pub use client::{Kubernetes, answered, connect, is_definite, place, problem};
 
 use crate::args::KubernetesArgs;
 use crate::connection::{AccountConnection, ConnectionOptions};
-use crate::policies::{LoadedPolicy, PolicyOrigin, SystemRules};
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules};
 
 /// The field manager of what people change through the command line.
 const FIELD_MANAGER: &str = "leeward-cli";

@@ -14,11 +14,14 @@ mod exit;
 mod input;
 mod judge;
 mod kubernetes;
+mod loaded_policy;
 mod logs;
 mod look;
 mod operator;
 mod output;
 mod policies;
+mod program;
 mod runtime;
+mod schema;
 
-pub use exit::main;
+pub use program::main;

@@ -2,6 +2,7 @@
 //! from them the audit trail, one JSON line for each act, and traces, both of which no filter takes away.
 
 pub mod admin;
+mod format;
 pub mod panics;
 mod traces;
 
@@ -13,8 +14,8 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+pub use self::format::LogFormat;
 pub use self::traces::Traces;
-use crate::args::LogFormat;
 use crate::output::Screen;
 
 /// What these say of every failed attempt, Leeward says better once; whoever wants their lines names them.

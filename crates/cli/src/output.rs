@@ -4,6 +4,7 @@
 //! the screen, and no name is ever cut. Where a document comes from is its command's matter.
 
 pub mod amount;
+mod format;
 mod page;
 pub mod part;
 mod screen;
@@ -16,12 +17,11 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 use serde::Serialize;
 
+pub use format::Format;
 pub use page::Page;
 pub use screen::Screen;
 pub use table::{Column, Table};
 pub use text::{Emphasis, Text, harmless, shortened};
-
-use crate::args::Format;
 
 /// Writes one document in the format that was asked for. A table is made from the document only, so that all formats say
 /// the same.

@@ -5,72 +5,20 @@
 
 mod files;
 mod object;
-pub mod schema;
-
-use std::time::Duration;
 
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_api::system::LimitsSpec;
-use leeward_core::evaluate::Managed;
-use leeward_core::policy::Policy;
+use leeward_core::context::Managed;
 use leeward_core::resolve::resolve;
 use serde_json::json;
 
 use crate::args::{self, ConnectionArgs, PolicyArgs};
 use crate::connection::{self, ConnectionOptions};
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules};
 use crate::{input, kubernetes};
 
 pub use files::{FromFiles, from_documents, sound};
 pub use object::{NO_REFERENCE, is_kind, is_ours};
-
-/// A policy with what is known around it.
-#[derive(Clone, Debug)]
-pub struct LoadedPolicy {
-    /// Its namespace; empty where there is none.
-    pub namespace: String,
-    /// Its name; `defaults` where no policy was given.
-    pub name: String,
-    /// Its generation, in Kubernetes.
-    pub generation: i64,
-    /// As it is written.
-    pub spec: PlacementPolicySpec,
-    /// As decisions need it.
-    pub policy: Policy,
-    /// What is known of the past: its status in Kubernetes or in the status file.
-    pub past: PlacementPolicyStatus,
-    /// Streams that somebody else's controller configures, as far as Kubernetes was asked.
-    pub managed: Managed,
-    /// Where the object was read.
-    pub origin: PolicyOrigin,
-}
-
-/// Where a policy was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicyOrigin {
-    /// No policy was given.
-    Defaults,
-    /// From a file, at this line.
-    File {
-        /// The file, or `-`.
-        path: String,
-        /// The line of the document.
-        line: u64,
-    },
-    /// From the Kubernetes API.
-    Kubernetes,
-}
-
-/// What is set for a whole system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SystemRules {
-    /// Operations at once, over all policies.
-    pub limits: LimitsSpec,
-    /// How often to look, where that is said.
-    pub interval: Option<Duration>,
-    /// Whether no policy acts.
-    pub suspended: bool,
-}
 
 /// Policies, and how to reach the system that they are about.
 #[derive(Clone, Debug)]

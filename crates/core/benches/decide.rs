@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use leeward_api::policy::PlacementPolicySpec;
-use leeward_core::evaluate::{EvaluationContext, Managed, evaluate};
+use leeward_core::context::{EvaluationContext, Managed};
+use leeward_core::evaluate::evaluate;
 use leeward_core::history::History;
 use leeward_core::names::{AccountId, ClusterName, ConsumerName, ServerName, StreamName, Tag};
 use leeward_core::plan::plan;
 use leeward_core::resolve::resolve;
-use leeward_core::snapshot::{
-    AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Storage, Stream,
-};
+use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Stream};
+use leeward_core::topology::Storage;
 use leeward_core::topology::{Server, ServerDetails, ServerIx, Topology, Version};
 
 const ACCOUNTS: usize = 1_000;

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use leeward_api::vocabulary::{ActionType, FindingReason};
 
+use crate::action::{Action, ActionKind, Plan};
 use crate::breaker::BreakerPhase;
 use crate::budget::{Allowance, Selected};
-use crate::evaluate::{AssetIx, Cure, Evaluation, EvaluationContext, Verdict, asset_index};
-use crate::plan::{Action, ActionKind, Plan};
+use crate::context::EvaluationContext;
+use crate::evaluate::{AssetIx, Cure, Evaluation, Verdict, asset_index};
 use crate::policy::Policy;
 use crate::safety::while_stream_held;
 use crate::snapshot::AccountView;

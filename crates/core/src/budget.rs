@@ -12,9 +12,9 @@ use leeward_api::vocabulary::ActionType;
 use serde::{Deserialize, Serialize};
 
 use crate::action_set::ActionSet;
-use crate::demand::later;
 use crate::names::AssetName;
 use crate::schedule::Schedule;
+use crate::time::later;
 
 /// Entries that a status tells at most.
 pub const MAX_SPENT: usize = 100;

@@ -15,6 +15,7 @@ pub use self::no_majority::NoMajority;
 use crate::names::Location;
 use crate::policy::{ClientSelector, HomeRules, OnNoMajority, Strategy, WeightBy};
 use crate::snapshot::{AccountView, ClientGroup};
+use crate::time::{elapsed, later};
 use crate::topology::LocationMap;
 
 /// Client weight per location.
@@ -392,16 +393,6 @@ fn settle(
             challenger: Some(challenger),
         },
     )
-}
-
-/// Time from one moment to a later one; zero when the clock went backwards.
-pub fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
-}
-
-/// A moment after another; the end of time when it would lie beyond.
-pub fn later(from: Timestamp, span: Duration) -> Timestamp {
-    from.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

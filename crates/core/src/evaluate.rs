@@ -1,61 +1,20 @@
 //! Snapshot + home → findings: for every selected asset whether it is in place, what cures it, or what stands
 //! against that. Nothing here acts or chooses an order.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use leeward_api::vocabulary::{ActionType, FindingReason};
+use leeward_api::vocabulary::FindingReason;
 use serde::{Deserialize, Serialize};
 
-use crate::demand::{Home, HomeHistory, Tally, decide, elapsed};
-use crate::history::History;
-use crate::names::{AssetName, Location, StreamName};
+use crate::context::EvaluationContext;
+use crate::demand::{Home, HomeHistory, Tally, decide};
+use crate::names::{AssetName, Location};
 use crate::policy::{Policy, opted_out};
 use crate::safety::{self, SafetyContext};
 use crate::score;
 use crate::snapshot::{AccountView, Consumer, Gap, Stream};
+use crate::time::elapsed;
 use crate::topology::{LocationMap, ServerIx};
-
-/// Everything besides snapshot and policy that a decision depends on.
-#[derive(Clone, Debug)]
-pub struct EvaluationContext<'a> {
-    /// The moment of the decision.
-    pub now: Timestamp,
-    /// A view older than this decides nothing.
-    pub stale_after: Duration,
-    /// What is remembered.
-    pub history: &'a History,
-    /// Streams that somebody else's controller configures.
-    pub managed: &'a Managed,
-    /// Actions that the account's user was refused.
-    pub denied: &'a BTreeSet<ActionType>,
-}
-
-/// Streams whose configuration belongs to another controller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Managed {
-    /// These, each with its owner's name; all others are free.
-    Streams(BTreeMap<StreamName, String>),
-    /// Nobody could tell, for this reason: every stream may be owned (P6).
-    Unknown(String),
-}
-
-impl Default for Managed {
-    fn default() -> Self {
-        Self::Streams(BTreeMap::new())
-    }
-}
-
-impl Managed {
-    /// Who owns a stream's configuration, as far as that stands against an edit.
-    pub fn owner(&self, stream: &StreamName) -> Option<String> {
-        match self {
-            Self::Streams(owners) => owners.get(stream).cloned(),
-            Self::Unknown(why) => Some(format!("somebody unknown ({why})")),
-        }
-    }
-}
 
 /// An asset by its position in a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

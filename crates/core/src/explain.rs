@@ -4,8 +4,9 @@ pub mod amounts;
 mod held;
 
 use self::held::HeldAsset;
+use crate::context::EvaluationContext;
 use crate::demand::Home;
-use crate::evaluate::{Cure, Evaluation, EvaluationContext, Finding, Verdict};
+use crate::evaluate::{Cure, Evaluation, Finding, Verdict};
 use crate::names::ClusterName;
 use crate::policy::Policy;
 use crate::refusal::may_not;

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::names::{AccountId, AssetName, ClusterName, ConsumerName, ServerName, StreamName, Tag};
 use crate::policy::Policy;
 use crate::resolve::resolve;
-use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Storage, Stream};
+use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Stream};
+use crate::topology::Storage;
 use crate::topology::{Server, ServerDetails, ServerIx, Topology, Version};
 
 /// So many seconds after noon of new year's day.

@@ -15,8 +15,9 @@ use leeward_api::vocabulary::FindingReason;
 use serde::Serialize;
 
 use self::simulation::Simulation;
-use crate::evaluate::{AssetIx, Evaluation, EvaluationContext};
-use crate::plan::Action;
+use crate::action::Action;
+use crate::context::EvaluationContext;
+use crate::evaluate::{AssetIx, Evaluation};
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
 

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::breaker::{Breaker, BreakerRules};
 use crate::budget::Ledger;
-use crate::demand::{HomeHistory, elapsed, later};
+use crate::demand::HomeHistory;
 use crate::names::{AssetName, Location};
 use crate::policy::Disruption;
 use crate::snapshot::AccountView;
+use crate::time::{elapsed, later};
 
 /// Everything that one policy remembers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -5,11 +5,13 @@
 
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 
+pub mod action;
 pub mod action_set;
 pub mod admission;
 pub mod breaker;
 pub mod budget;
 pub mod conflict;
+pub mod context;
 pub mod definition;
 pub mod demand;
 pub mod evaluate;
@@ -32,5 +34,6 @@ pub mod score;
 pub mod snapshot;
 pub mod spread;
 pub mod target;
+pub mod time;
 pub mod topology;
 pub mod window;

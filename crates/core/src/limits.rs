@@ -10,10 +10,10 @@ use leeward_api::vocabulary::{ActionType, FindingReason, ProgressingReason};
 use crate::admission::selected;
 use crate::breaker::BreakerPhase;
 use crate::budget::{BudgetState, states};
-use crate::demand::elapsed;
 use crate::evaluate::{Evaluation, Verdict};
 use crate::history::History;
 use crate::policy::{Actions, Policy};
+use crate::time::elapsed;
 use crate::window::{Opening, opening};
 
 /// The limits of one policy at one moment.

@@ -12,10 +12,9 @@ use leeward_api::policy_status::{
 use leeward_api::vocabulary::{Check, FindingReason, InPlaceReason, ObservedReason, ReasonClass, Remedy};
 
 use self::general::{advice, gateway, general_findings};
+use crate::context::EvaluationContext;
 use crate::demand::Home;
-use crate::evaluate::{
-    AssetIx, Counts, Cure, Evaluation, EvaluationContext, Finding, LeaderCounts, Verdict, asset_name,
-};
+use crate::evaluate::{AssetIx, Counts, Cure, Evaluation, Finding, LeaderCounts, Verdict, asset_name};
 use crate::explain::{explain, gap_text};
 use crate::names::{AssetName, Location};
 use crate::policy::{Mode, Policy};

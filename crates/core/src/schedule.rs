@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 
-use crate::demand::later;
+use crate::time::later;
 
 /// How far ahead the next opening is looked for: the next 29 February may be eight years away. A longer duration
 /// counts as this one.

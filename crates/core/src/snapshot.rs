@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{AccountId, AssetName, ClusterName, ConsumerName, ServerName, StreamName, Tag};
-use crate::topology::{ServerIx, Topology};
+use crate::topology::{ServerIx, Storage, Topology};
 
 /// Everything seen of a system: one view per watched account.
 pub type Snapshot = BTreeMap<AccountId, Arc<AccountView>>;
@@ -225,16 +225,6 @@ pub struct Stream {
     pub message_rate: Option<f32>,
     /// Sorted by name.
     pub consumers: Vec<Consumer>,
-}
-
-/// Where a stream keeps its messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Storage {
-    /// On disk.
-    #[default]
-    File,
-    /// In memory.
-    Memory,
 }
 
 /// A consumer.

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{ClusterName, Location, ServerName, Tag};
-use crate::snapshot::Storage;
 
 /// A server's index in [`Topology::servers`]; small, for the hot structures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,6 +84,16 @@ pub struct ServerDetails {
     pub started: Option<Timestamp>,
     /// What JetStream may use there and does; `None` when it cannot be seen.
     pub room: Option<JetStreamCapacity>,
+}
+
+/// Where a stream keeps its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Storage {
+    /// On disk.
+    #[default]
+    File,
+    /// In memory.
+    Memory,
 }
 
 /// Resources of JetStream on one server, as it tells them.

@@ -26,15 +26,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionResult;
-use leeward_core::demand::elapsed;
+use leeward_core::action::{Action, ActionKind};
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{
     AssetInfo, Outcome, ReadResult, SentRequest, Verification, VerifyLimits, after,
 };
-use leeward_core::plan::{Action, ActionKind};
+use leeward_core::time::elapsed;
 use tokio::sync::watch;
 
-use crate::in_flight::Copied;
 use crate::permit::Authorizer;
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
@@ -127,6 +126,22 @@ impl OperationProgress {
 impl Default for OperationProgress {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Data of a moving stream on the servers where it is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes there.
+    pub done_bytes: u64,
+    /// Bytes to be there: what the stream stores, for each of its replicas.
+    pub total_bytes: u64,
+}
+
+impl Copied {
+    /// Whether everything is there.
+    pub fn is_all(self) -> bool {
+        self.done_bytes >= self.total_bytes
     }
 }
 

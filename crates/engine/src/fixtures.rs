@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, FindingReason};
+use leeward_core::action::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::names::AssetName;
 use leeward_core::operation::Outcome;
-use leeward_core::plan::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;

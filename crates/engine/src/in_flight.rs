@@ -1,9 +1,9 @@
 //! What is in flight, for whoever watches an operation: its stage, and how much of a moving stream has been copied.
 
 use jiff::Timestamp;
-use leeward_core::plan::Action;
+use leeward_core::action::Action;
 
-use crate::execute::Stage;
+use crate::execute::{Copied, Stage};
 use crate::policy_state::RunningOperation;
 
 /// An operation in flight.
@@ -19,22 +19,6 @@ pub struct OperationInFlight {
     pub stage: Stage,
     /// How much of a moving stream's data is there; `None` for a step-down, and while nothing can be measured.
     pub copied: Option<Copied>,
-}
-
-/// Data of a moving stream on the servers where it is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copied {
-    /// Bytes there.
-    pub done_bytes: u64,
-    /// Bytes to be there: what the stream stores, for each of its replicas.
-    pub total_bytes: u64,
-}
-
-impl Copied {
-    /// Whether everything is there.
-    pub fn is_all(self) -> bool {
-        self.done_bytes >= self.total_bytes
-    }
 }
 
 impl OperationInFlight {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leeward_api::vocabulary::ActionType;
+use leeward_core::action::Action;
 use leeward_core::names::{AccountId, ServerName, StreamName};
-use leeward_core::plan::Action;
 use tokio::sync::watch;
 
 /// Hand-overs towards one server at once: each means state to take over and clients to serve.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_core::demand::later;
+use leeward_core::time::later;
 use tokio::time::Instant;
 
 /// How long a permit is good for: one request.

@@ -8,9 +8,9 @@ use std::fmt;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, ActionType, EventReason, FindingReason};
+use leeward_core::action::{Action, ActionKind, Move};
 use leeward_core::history::MOST_UNDONE;
 use leeward_core::names::{AssetName, Location};
-use leeward_core::plan::{Action, ActionKind, Move};
 use tracing::{info, warn};
 
 use crate::execute::Finished;

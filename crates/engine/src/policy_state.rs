@@ -7,15 +7,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{BreakerState, BreakerStatus, Memory, OperationStatus, Proof, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
-use leeward_core::demand::elapsed;
+use leeward_core::action::{Action, ActionKind};
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
-use leeward_core::plan::{Action, ActionKind};
 use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
+use leeward_core::time::elapsed;
 
-use crate::execute::{Finished, FollowUp, Stage};
-use crate::in_flight::Copied;
+use crate::execute::{Copied, Finished, FollowUp, Stage};
 use crate::permit::Inhibited;
 
 /// Where a policy stands.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::FindingReason;
+use leeward_core::action::Successor;
 use leeward_core::names::{AccountId, AssetName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
-use leeward_core::plan::Successor;
 use leeward_core::refusal::may_not;
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;

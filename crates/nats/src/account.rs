@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use leeward_core::names::AccountId;
 use secrecy::ExposeSecret as _;
@@ -21,24 +20,14 @@ use tokio::sync::watch;
 use crate::connect::{ConnectionEpoch, LOOK_AGAIN, Link};
 use crate::credentials::Credentials;
 use crate::observe::witness::{Unseen, Witness};
-use crate::request::{Enough, Gather, Gathered, REQUEST_LIMIT, RequestError, first};
-use crate::wire;
-use crate::wire::monitor::{Envelope, UserInfo};
+use crate::request::{Enough, Gather, Gathered, REQUEST_LIMIT, first};
+use crate::request_error::RequestError;
+use crate::user_info::{self, AccountInfo, USER_INFO};
 
-const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 /// After a first failure, which may be a hiccup.
 const SOON_AGAIN: Duration = Duration::from_secs(2);
 /// For a second answer after the first: the server's own may be the later one.
 const SECOND_ANSWER: Duration = Duration::from_millis(500);
-
-/// The account of a user, as the servers tell it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountInfo {
-    /// As servers identify it: a public key in operator mode, its name otherwise.
-    pub id: AccountId,
-    /// For people.
-    pub name: String,
-}
 
 /// Why the account of a user is not known, in words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,27 +165,6 @@ pub(crate) fn issuer(credentials: &Credentials) -> Option<String> {
     Some(account.unwrap_or(claims.iss))
 }
 
-/// The first answer, of whomever.
-pub(crate) async fn user_info(link: &Link) -> Result<AccountInfo, Unknown> {
-    let answer = link
-        .request(USER_INFO, Bytes::new(), REQUEST_LIMIT)
-        .await
-        .map_err(Unknown::Unanswered)?;
-    read(&answer).map_err(Unknown::NotUnderstood)
-}
-
-fn read(answer: &[u8]) -> Result<AccountInfo, String> {
-    let (_, user) = wire::read::<Envelope<UserInfo>>(answer)?.content()?;
-    Ok(AccountInfo {
-        name: user
-            .account_name
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| user.account.clone())
-            .into(),
-        id: AccountId::from(user.account.as_str()),
-    })
-}
-
 /// The account, by whoever can be relied on most.
 async fn agreed(link: &Link, source: &AccountSource) -> Result<AccountInfo, Unknown> {
     match source {
@@ -237,7 +205,7 @@ async fn only_answer(link: &Link) -> Result<AccountInfo, Unknown> {
         payload: String::new(),
         limit: REQUEST_LIMIT,
         // One that came twice is one (nats-facts N41).
-        read: &|answer| Ok(Some((answer.to_vec(), read(answer)))),
+        read: &|answer| Ok(Some((answer.to_vec(), user_info::read(answer)))),
         prefer: &first,
         enough: &|_| Enough::IfQuietFor(SECOND_ANSWER),
     };

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
-use leeward_core::plan::Successor;
 use leeward_core::target::MoveTarget;
 use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError};
@@ -19,12 +19,14 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::account::{AccountInfo, AccountProblem, AccountSource, Told, issuer, learn};
-use crate::connect::{ConnectConfig, ConnectionState, Link};
+use crate::account::{AccountProblem, AccountSource, Told, issuer, learn};
+use crate::connect::{ConnectionState, Link};
+use crate::connect_config::ConnectConfig;
 use crate::jetstream_api::{InfoResult, JetStreamApi, malformed};
 use crate::observe::witness::Witness;
 use crate::reading::{ConsumerReading, StreamReading};
 use crate::request::REQUEST_LIMIT;
+use crate::user_info::AccountInfo;
 use crate::wire;
 use crate::wire::api::{Answer, RequestedApi};
 use crate::wire::assets::{ConsumerInfo, StreamInfo};

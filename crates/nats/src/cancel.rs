@@ -247,7 +247,7 @@ fn half_done(why: &str) -> ActError {
 mod tests {
     use leeward_core::names::{ClusterName, Location, ServerName, Tag};
     use leeward_core::operation::PeerInfo;
-    use leeward_core::snapshot::Storage;
+    use leeward_core::topology::Storage;
 
     use super::*;
     use crate::reading::GroupReading;

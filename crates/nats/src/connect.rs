@@ -19,12 +19,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff;
 use crate::client_runtime::ClientRuntime;
+use crate::connect_config::ConnectConfig;
 use crate::connection_name::ConnectionName;
 use crate::credentials::Credentials;
 use crate::denials::{Denials, note, server_words};
 use crate::servers::{addresses, needs_tls, places};
 use crate::state::{ConnectError, speaks_of_credentials};
-use crate::tls::{TlsConfig, client_config};
+use crate::tls::client_config;
 use crate::watchdog::{growth, too_large, too_much_at_once};
 use crate::wire::text::{MOST_NAME, MOST_WORDS, cut};
 
@@ -45,40 +46,6 @@ const EVENTS: usize = 64;
 /// Between looks whether something that permissions forbid is allowed by now.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const DEFAULT_INBOX: &str = "_INBOX";
-
-/// How to connect.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectConfig {
-    /// URLs with the schemes nats, tls, ws or wss; no other server is ever connected to. Where one of them is tls or wss, all
-    /// connections have TLS.
-    pub servers: Vec<String>,
-    /// TLS, for all connections; without it a server that asks for TLS is trusted by the machine's roots.
-    pub tls: Option<TlsConfig>,
-    /// What the user proves itself with.
-    pub credentials: Option<Credentials>,
-    /// The first part of inbox subjects, for users whose permissions name it; `_INBOX` otherwise.
-    pub inbox_prefix: Option<String>,
-}
-
-impl ConnectConfig {
-    /// The same servers and how they are trusted, for another user: nothing that this one proves itself with, its client
-    /// certificate included, and not its inbox.
-    #[must_use]
-    pub fn for_another_user(&self) -> Self {
-        let tls = self.tls.as_ref().map(|tls| TlsConfig {
-            ca_pem: tls.ca_pem.clone(),
-            client_cert_pem: None,
-            client_key_pem: None,
-            handshake_first: tls.handshake_first,
-        });
-        Self {
-            servers: self.servers.clone(),
-            tls,
-            credentials: None,
-            inbox_prefix: None,
-        }
-    }
-}
 
 /// A connection that keeps itself; it ends with this value.
 #[derive(Debug)]

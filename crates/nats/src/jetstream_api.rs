@@ -13,10 +13,11 @@ use leeward_core::names::{AccountId, AssetName};
 use leeward_engine::ports::ActError;
 use tokio::sync::watch;
 
-use crate::account::AccountInfo;
 use crate::connect::{ConnectionEpoch, Link};
 use crate::observe::witness::Witness;
-use crate::request::{Guard, RequestError};
+use crate::request::Guard;
+use crate::request_error::RequestError;
+use crate::user_info::AccountInfo;
 use crate::wire;
 use crate::wire::api::{Answer, ApiError, RequestedApi};
 

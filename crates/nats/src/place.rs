@@ -23,10 +23,8 @@ use crate::placement_edit::{
     EditError, differences, stored_placement, with_placement, with_stored, without_placement,
 };
 use crate::request::Guard;
-use crate::stored::Stored;
-use crate::wire;
+use crate::stored::{Stored, config_text};
 use crate::wire::api::RequestedApi;
-use crate::wire::assets::RawStreamInfo;
 
 /// An update waits for the meta leader and for the stream's own leader.
 const UPDATE_LIMIT: Duration = Duration::from_secs(8);
@@ -264,11 +262,6 @@ fn half_done(why: &str) -> ActError {
 
 pub(crate) fn edit(stream: &StreamName, error: &EditError) -> ActError {
     changed(format!("stream {stream}: {error}"))
-}
-
-pub(crate) fn config_text(subject: &str, answer: &[u8]) -> Result<String, ActError> {
-    let read = wire::read::<RawStreamInfo<'_>>(answer).map_err(|message| malformed(subject, message))?;
-    Ok(read.config.get().to_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_core::names::{ClusterName, ServerName, StreamName, Tag};
 use leeward_core::operation::{AssetInfo, PeerInfo, Progress, Upstream};
-use leeward_core::snapshot::{Placement, Storage};
+use leeward_core::snapshot::Placement;
+use leeward_core::topology::Storage;
 
 use crate::wire::assets::{
     ConsumerConfig, ConsumerInfo, Group, Replica, SourceInfo, StoredIn, StoredPlacement, StreamConfig,

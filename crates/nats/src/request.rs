@@ -16,6 +16,7 @@ use tokio::time::timeout_at;
 use crate::connect::{ConnectionState, Link};
 use crate::denials::Listener;
 use crate::moments::ahead;
+use crate::request_error::RequestError;
 use crate::requests::{count, most_bytes};
 use crate::wire::text::{MOST_WORDS, cut};
 
@@ -24,31 +25,6 @@ pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 /// The most replies that one request may collect, and what they may unpack to together.
 const MAX_REPLIES: usize = 4096;
 const MOST_TOGETHER: usize = 64 << 20;
-
-/// Why a request has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RequestError {
-    #[error("{subject} may not be used by this user")]
-    Denied { subject: String },
-    #[error("nobody serves {subject}")]
-    NoResponders { subject: String },
-    #[error("no answer from {subject} in time")]
-    Timeout { subject: String },
-    /// Sent, and then the connection was lost.
-    #[error("the connection was lost while waiting for {subject}")]
-    Interrupted { subject: String },
-    /// Not sent.
-    #[error("not connected to NATS")]
-    Disconnected,
-    /// Not sent: the right to send it ended.
-    #[error("the right to send {subject} ended")]
-    Withheld { subject: String },
-    /// Not sent: async-nats does not take it.
-    #[error("{subject} cannot be sent: {message}")]
-    Unsendable { subject: String, message: String },
-    #[error("the answer from {subject} cannot be unpacked: {message}")]
-    Unpackable { subject: String, message: String },
-}
 
 /// Asked right before a request is handed over; `false` keeps it back.
 pub(crate) type Guard<'a> = &'a (dyn Fn() -> bool + Send + Sync);

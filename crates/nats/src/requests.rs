@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::request::RequestError;
+use crate::request_error::RequestError;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;

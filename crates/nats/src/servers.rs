@@ -2,7 +2,7 @@
 
 use async_nats::ServerAddr;
 
-use crate::connect::ConnectConfig;
+use crate::connect_config::ConnectConfig;
 use crate::state::ConnectError;
 
 /// Servers that an error names.

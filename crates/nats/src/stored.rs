@@ -15,11 +15,12 @@ use leeward_engine::ports::ActError;
 use crate::jetstream_api::{InfoResult, JetStreamApi, READ_AGAIN, answered, malformed, not_sent};
 use crate::observe::listings::{ListedAssets, StoredStream};
 use crate::observe::witness::{Unseen, Witness};
-use crate::place::config_text;
 use crate::placement_edit::{EditError, differences};
 use crate::reading::{GroupReading, StreamReading};
-use crate::request::{Enough, Gather, Gathered, RequestError, first};
+use crate::request::{Enough, Gather, Gathered, first};
+use crate::request_error::RequestError;
 use crate::wire;
+use crate::wire::assets::RawStreamInfo;
 use crate::wire::assets::StreamInfo;
 
 /// For the first answer and the time after it.
@@ -179,4 +180,9 @@ fn read(subject: &str, answer: &Bytes) -> Result<StoredStream, ActError> {
         reading: StreamReading::new(&info, None).map_err(of)?,
         config: config_text(subject, answer)?,
     })
+}
+/// A stream's configuration in an answer, word for word.
+pub(crate) fn config_text(subject: &str, answer: &[u8]) -> Result<String, ActError> {
+    let read = wire::read::<RawStreamInfo<'_>>(answer).map_err(|message| malformed(subject, message))?;
+    Ok(read.config.get().to_owned())
 }

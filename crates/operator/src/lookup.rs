@@ -8,7 +8,7 @@ use std::time::Duration;
 use kube::Client;
 use leeward_api::system::LimitsSpec;
 use leeward_api::{NatsSystem, PlacementPolicy};
-use leeward_core::evaluate::Managed;
+use leeward_core::context::Managed;
 use leeward_engine::limits::SystemLimits;
 use leeward_nats::ConnectConfig;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use kube::api::{Api, ListParams, Object};
 use kube::core::{ApiResource, GroupVersionKind, NotUsed};
 use kube::{Client, ResourceExt as _};
-use leeward_core::evaluate::Managed;
+use leeward_core::context::Managed;
 use leeward_core::names::StreamName;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::Client;
 use leeward_api::{NatsSystem, PlacementPolicy};
-use leeward_core::evaluate::Managed;
+use leeward_core::context::Managed;
 use leeward_engine::metrics::Metrics;
 use leeward_engine::supervise::{self, SupervisedTask};
 use tokio::net::TcpListener;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leeward_api::{NatsSystem, PlacementPolicy};
-use leeward_core::evaluate::Managed;
+use leeward_core::context::Managed;
 use leeward_engine::metrics::Metrics;
 use serde::Serialize;
 use tokio::sync::watch;

@@ -2,12 +2,12 @@
 //!
 //! It carries Docker's `manifest.json` too, for the sake of `docker load` without the containerd image store, which reads nothing else.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use data_encoding::HEXLOWER;
 use jiff::Timestamp;
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
+
+use crate::digest::Digest;
 
 use super::{
     content::{BINARY, CERTIFICATES, File, USER},
@@ -27,27 +27,6 @@ pub struct Image {
     pub architecture: &'static str,
     pub time: Timestamp,
     pub files: Vec<File>,
-}
-
-/// SHA-256, in hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Digest(pub String);
-
-impl Digest {
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(HEXLOWER.encode(digest(&SHA256, bytes).as_ref()))
-    }
-
-    /// Where a layout keeps what has this digest.
-    pub fn path(&self) -> String {
-        format!("blobs/sha256/{}", self.0)
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "sha256:{}", self.0)
-    }
 }
 
 /// The archive's bytes, a function of the image.

@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    env,
-    ffi::OsString,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use super::paths::Paths;
-use crate::cargo::{self, Artifact, PackageId};
+use crate::cargo::{self, Artifact, PackageId, program, rustc};
 use crate::generated::repository;
 
 /// What the machine can build and run.
@@ -109,27 +107,6 @@ fn built(artifacts: &[Artifact], triple: &str) -> anyhow::Result<Built> {
         executable: executable.context("cargo built no executable")?,
         packages: artifacts().map(|artifact| artifact.package_id.clone()).collect(),
     })
-}
-
-/// What rustc prints.
-pub fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program("RUSTC", "rustc"))
-        .args(arguments)
-        .current_dir(repository())
-        .output()
-        .context("cannot run rustc")?;
-    ensure!(
-        output.status.success(),
-        "rustc {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-/// What a variable names, or else the usual program.
-pub fn program(variable: &str, name: &str) -> OsString {
-    env::var_os(variable).unwrap_or_else(|| name.into())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::build::rustc;
+use crate::cargo::rustc;
 use crate::generated::repository;
 
 /// Folders and their stand-ins, the deeper one last: of those that fit, compilers take the last.

@@ -7,8 +7,10 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use tar::{Archive, EntryType};
 
+use crate::digest::Digest;
+
 use super::{
-    archive::{self, Digest, Image, MANIFEST_TYPE},
+    archive::{self, Image, MANIFEST_TYPE},
     content::{BINARY, CERTIFICATES, File, write},
 };
 

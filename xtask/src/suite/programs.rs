@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::cargo;
+use crate::cargo::program;
 use crate::generated::repository;
-use crate::image::program;
 
 /// What a test needs, and so about what it costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use leeward_api::duration::GoDuration;
 use leeward_operator::{Config, LeaseConfig};
 
+use crate::logs::LogFormat;
 use crate::logs::admin::AdminAddress;
 
 /// A lease that is shorter leaves no time for a renewal that fails.
@@ -120,15 +120,6 @@ fn shards(text: &str) -> Result<NonZeroU8, String> {
         .ok()
         .filter(|number: &NonZeroU8| number.get() <= MOST_SHARDS);
     number.ok_or_else(|| format!("the number of shards is from 1 to {MOST_SHARDS}"))
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// Text for people.
-    Plain,
 }
 
 /// What `leeward operator` does, resolved.

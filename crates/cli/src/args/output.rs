@@ -1,5 +1,6 @@
 //! How results are written.
 
+use crate::output::Format;
 use clap::ValueEnum;
 
 /// How results are written.
@@ -9,18 +10,6 @@ pub struct OutputArgs {
     /// How results are written; JSON and YAML follow the schemas in docs/schemas.
     #[arg(short = 'o', long = "output", value_enum, default_value = "table")]
     pub format: Format,
-}
-
-/// How results are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Tables for people.
-    #[default]
-    Table,
-    /// One JSON document.
-    Json,
-    /// One YAML document.
-    Yaml,
 }
 
 /// How `leeward check` writes findings.

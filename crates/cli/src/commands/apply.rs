@@ -15,8 +15,8 @@ use std::time::Duration;
 use anyhow::bail;
 use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
+use leeward_core::action::Action;
 use leeward_core::demand::Home;
-use leeward_core::plan::Action;
 use leeward_core::policy::Mode;
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::runner::{ApprovedPlan, RunnerInput, stale_after};
@@ -28,9 +28,10 @@ use super::plan::{is_of_asset, planned};
 use crate::args::{ApplyArgs, ConnectionArgs};
 use crate::document::{ApplyDocument, PlanDocument, PolicyApplied, ReasonText};
 use crate::exit::LookOutcome;
-use crate::judge::{Assessment, judge, name_of};
+use crate::judge::{Assessment, judge};
+use crate::loaded_policy::name_of;
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules};
 use crate::look::{LookTimeouts, Looked, Session};
-use crate::policies::{LoadedPolicy, PolicyOrigin, SystemRules};
 use crate::{output, policies, runtime};
 
 /// Without a sample nothing but ends of operations asks for another look.

@@ -35,9 +35,10 @@ use crate::document::{CheckDocument, CheckError};
 use crate::exit::{LookOutcome, harmless};
 use crate::input::{self, Passed, Problem, SkipReason};
 use crate::judge::judge;
+use crate::loaded_policy::LoadedPolicy;
 use crate::look::{LookTimeouts, look_at_own};
 use crate::output::{self, Screen};
-use crate::policies::{self, FromFiles, LoadedPolicy};
+use crate::policies::{self, FromFiles};
 use crate::runtime;
 
 /// Said where nothing says how to connect and nobody asked for that.

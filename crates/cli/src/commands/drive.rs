@@ -12,8 +12,9 @@ use leeward_engine::ports::SystemClock;
 use leeward_engine::runner::{Runner, RunnerInput, Setup, unfinished_moves};
 use tokio::sync::mpsc;
 
+use crate::loaded_policy::{LoadedPolicy, SystemRules};
 use crate::look::Session;
-use crate::policies::{LoadedPolicy, PolicySource, SystemRules};
+use crate::policies::PolicySource;
 
 /// What all policies of a system share.
 #[derive(Clone, Debug)]

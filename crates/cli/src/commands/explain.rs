@@ -15,8 +15,8 @@ use crate::commands::looked;
 use crate::document::ExplainDocument;
 use crate::exit::{LookOutcome, NotSeen};
 use crate::judge::{Assessment, judge};
+use crate::loaded_policy::LoadedPolicy;
 use crate::look::Looked;
-use crate::policies::LoadedPolicy;
 use crate::{output, runtime};
 
 /// Runs the command.

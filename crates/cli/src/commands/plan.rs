@@ -16,8 +16,8 @@ use crate::commands::looked;
 use crate::document::{CutPart, PlanDocument, PolicyPlan, WavePart};
 use crate::exit::LookOutcome;
 use crate::judge::{Assessment, judge};
+use crate::loaded_policy::LoadedPolicy;
 use crate::look::Looked;
-use crate::policies::LoadedPolicy;
 use crate::{output, runtime};
 
 /// Runs the command.

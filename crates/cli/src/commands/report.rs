@@ -13,8 +13,9 @@ use crate::document::{
 };
 use crate::exit::LookOutcome;
 use crate::judge::{Assessment, judge};
+use crate::loaded_policy::LoadedPolicy;
 use crate::look::{AccountSelector, LookTimeouts, Looked, look};
-use crate::policies::{FromFiles, LoadedPolicy};
+use crate::policies::FromFiles;
 use crate::{connection, output, policies, runtime};
 
 /// Which findings are shown, and in which order.

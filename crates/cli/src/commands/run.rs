@@ -20,8 +20,9 @@ use self::status_file::StatusFile;
 use self::supervisor::Supervisor;
 use super::drive;
 use crate::args::{ConnectionArgs, KubernetesArgs, PolicyArgs, RunArgs};
+use crate::loaded_policy::{LoadedPolicy, SystemRules};
 use crate::look::Session;
-use crate::policies::{LoadedPolicy, PolicySource, SystemRules};
+use crate::policies::PolicySource;
 use crate::{logs, policies, runtime};
 
 /// More often, looking is all that is done.

@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::evaluate::Managed;
+use leeward_core::context::Managed;
 use leeward_core::names::{AccountId, ClusterName, ServerName};
 use leeward_core::resolve::resolve;
-use leeward_core::snapshot::{
-    AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Storage, Stream,
-};
+use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Stream};
+use leeward_core::topology::Storage;
 use leeward_core::topology::{Server, ServerDetails, Topology, Version};
 use leeward_nats::AccountInfo;
 use serde_json::{Value, json};
 
 use super::{Assessment, judge};
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin};
 use crate::look::Looked;
-use crate::policies::{LoadedPolicy, PolicyOrigin};
 
 /// Noon of new year's day.
 pub fn noon() -> Timestamp {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leeward_core::demand::elapsed;
 use leeward_core::names::AccountId;
 use leeward_core::snapshot::{AccountView, Gap};
+use leeward_core::time::elapsed;
 use leeward_engine::ports::Observe;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};

@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::bail;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::evaluate::Managed;
+use leeward_core::context::Managed;
 use leeward_core::policy::Policy;
 use leeward_core::resolve::{InvalidPolicy, resolve};
 
 use super::object::{self, CustomObject, ObjectKind};
-use super::{LoadedPolicy, PolicyOrigin, SystemRules};
 use crate::input::{Document, Problem, Problems};
-use crate::judge::name_of;
+use crate::loaded_policy::name_of;
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules};
 
 /// What the files say of policies and system.
 #[derive(Clone, Debug)]

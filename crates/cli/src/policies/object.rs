@@ -8,8 +8,8 @@ use leeward_api::system::NatsSystemSpec;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::schema::{self, SchemaViolation, ViolationKind};
 use crate::input::{self, Document, Problem};
+use crate::schema::{self, SchemaViolation, ViolationKind};
 
 /// Fills the references that may be left out of a file.
 pub const NO_REFERENCE: &str = "none";

@@ -4,6 +4,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::input::{Document, Problems, parse};
+use std::time::Duration;
+
+use crate::schema;
+use leeward_api::system::LimitsSpec;
 
 #[derive(Deserialize)]
 struct Case {

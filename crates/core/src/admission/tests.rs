@@ -4,7 +4,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::evaluate::{Managed, evaluate};
+use crate::context::Managed;
+use crate::evaluate::evaluate;
 use crate::fixtures::{asset, at, clients, ix, policy, stream, stretched, supercluster, view};
 use crate::history::History;
 use crate::plan::plan;

@@ -3,13 +3,15 @@
 use leeward_api::vocabulary::FindingReason;
 
 use super::amounts;
+use crate::context::EvaluationContext;
 use crate::demand::Home;
-use crate::evaluate::{AssetIx, Cure, Evaluation, EvaluationContext};
+use crate::evaluate::{AssetIx, Cure, Evaluation};
 use crate::policy::Policy;
 use crate::safety::{SafetyContext, is_moving};
-use crate::snapshot::{AccountView, Consumer, Peer, RaftGroup, Storage, Stream};
+use crate::snapshot::{AccountView, Consumer, Peer, RaftGroup, Stream};
 use crate::target::{Shortage, TargetError};
 use crate::topology::ServerIx;
+use crate::topology::Storage;
 
 /// So many servers are named; more only make the sentence longer.
 const MOST_NAMED: usize = 3;

@@ -5,7 +5,8 @@ use leeward_api::vocabulary::FindingReason;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::evaluate::{AssetIx, Managed, evaluate};
+use crate::context::Managed;
+use crate::evaluate::{AssetIx, evaluate};
 use crate::fixtures::{at, clients, consumer, policy, stream, stretched, view};
 use crate::history::History;
 use crate::snapshot::Stream;

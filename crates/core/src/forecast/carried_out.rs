@@ -9,8 +9,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::choice::{choose, fill};
+use crate::action::{Action, ActionKind, Move, StepDown, Successor};
 use crate::names::{AssetName, ServerName};
-use crate::plan::{Action, ActionKind, Move, StepDown, Successor};
 use crate::snapshot::{AccountView, Peer, RaftGroup, Stream};
 use crate::topology::{Server, ServerIx, Topology};
 

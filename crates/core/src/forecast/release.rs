@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 use leeward_api::vocabulary::FindingReason;
 
-use crate::demand::{Home, later};
-use crate::evaluate::{AssetIx, Cure, Evaluation, EvaluationContext, Finding, Verdict, asset_name};
+use crate::context::EvaluationContext;
+use crate::demand::Home;
+use crate::evaluate::{AssetIx, Cure, Evaluation, Finding, Verdict, asset_name};
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
 use crate::spread::group_of;
+use crate::time::later;
 
 /// What the limits of a policy hold.
 const LIMITS: [FindingReason; 3] = [

@@ -8,13 +8,15 @@ use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 
 use super::carried_out::{SimulatedRefusal, carry_out};
 use super::{ActionBatch, Forecast, HORIZON, MOST_WAVES, Truncation, release};
-use crate::demand::later;
-use crate::evaluate::{AssetIx, Evaluation, EvaluationContext, Verdict, asset_index, asset_name, evaluate};
+use crate::action::{Action, ActionKind, Plan};
+use crate::context::EvaluationContext;
+use crate::evaluate::{AssetIx, Evaluation, Verdict, asset_index, asset_name, evaluate};
 use crate::history::{EndedOperation, History, MoveRecord};
 use crate::names::AssetName;
-use crate::plan::{Action, ActionKind, Plan, plan};
+use crate::plan::plan;
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
+use crate::time::later;
 
 /// Moments that are looked at, at most: limits may change often without releasing anything.
 const MOST_LOOKS: usize = 1000;

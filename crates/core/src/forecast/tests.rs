@@ -3,8 +3,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::context::Managed;
 use crate::demand::Challenger;
-use crate::evaluate::{Managed, asset_name, evaluate};
+use crate::evaluate::{asset_name, evaluate};
 use crate::fixtures::{asset, at, clients, ix, policy, stream, stretched, supercluster, view};
 use crate::history::{AssetHistory, History};
 use crate::plan::plan;

@@ -14,9 +14,10 @@ use leeward_api::policy_status::{
 use super::{AssetHistory, History, MOST_UNDONE};
 use crate::breaker::Breaker;
 use crate::budget::{Ledger, SpentEntry};
-use crate::demand::{SettledHome, elapsed, later};
+use crate::demand::SettledHome;
 use crate::names::{AssetName, Location};
 use crate::policy::Disruption;
+use crate::time::{elapsed, later};
 
 /// Times are stored in whole seconds, rounded down: one more, so that nothing ends too early.
 const STORED_IN: Duration = Duration::from_secs(1);

@@ -4,7 +4,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::evaluate::{EvaluationContext, Managed, evaluate};
+use crate::context::{EvaluationContext, Managed};
+use crate::evaluate::evaluate;
 use crate::fixtures::{asset, at, clients, ix, policy, stream, stretched, view};
 use crate::plan::plan;
 

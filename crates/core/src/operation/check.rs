@@ -3,8 +3,8 @@
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 
 use super::{AssetInfo, Outcome, PeerInfo, Preflight, Progress, ReadResult, VerifyLimits};
+use crate::action::{Action, ActionKind, StepDown, Successor};
 use crate::names::{ConsumerName, ServerName};
-use crate::plan::{Action, ActionKind, StepDown, Successor};
 use crate::target::MoveTarget;
 
 /// Judges an asset right before the request.

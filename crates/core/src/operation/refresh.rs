@@ -6,8 +6,8 @@ use std::time::Duration;
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 
 use super::{AssetInfo, Outcome, ReadResult};
+use crate::action::{Action, ActionKind, StepDown, Successor};
 use crate::names::{AssetName, ServerName, StreamName};
-use crate::plan::{Action, ActionKind, StepDown, Successor};
 use crate::target::MoveTarget;
 
 /// A busy stream that reads on is heard to do so within this time. Longer waiting tells no more: a quiet one hears a

@@ -5,9 +5,9 @@ mod refresh;
 mod verify;
 
 use super::*;
+use crate::action::{Action, ActionKind, Move, StepDown, Successor};
 use crate::fixtures::{asset, at};
 use crate::names::{ClusterName, Location};
-use crate::plan::{Action, ActionKind, Move, StepDown, Successor};
 use crate::safety::SMALL_LAG;
 use crate::score::MoveCost;
 use crate::snapshot::Placement;

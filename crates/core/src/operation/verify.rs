@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 
 use super::{AssetInfo, Outcome, ReadResult, STEP_DOWN_TIMEOUT, SentRequest, Verification, VerifyLimits};
-use crate::demand::elapsed;
+use crate::action::{Action, ActionKind, StepDown, Successor};
 use crate::names::ServerName;
-use crate::plan::{Action, ActionKind, StepDown, Successor};
 use crate::safety::SMALL_LAG;
 use crate::target::MoveTarget;
+use crate::time::elapsed;
 
 /// A server that leads a stream shows an edit at acceptance (nats-facts N21); one that just took over, a moment
 /// later.

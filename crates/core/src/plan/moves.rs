@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_api::vocabulary::FindingReason;
 
-use super::{MOST_WATCHED, Move};
+use crate::action::{MOST_WATCHED, Move};
 use crate::evaluate::{AssetIx, Cure, Finding, Verdict};
 use crate::names::{ConsumerName, StreamName};
 use crate::policy::{Policy, opted_out};

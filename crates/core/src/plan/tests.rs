@@ -1,12 +1,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use leeward_api::vocabulary::{ActionType, FindingReason};
 use serde_json::json;
 
 use super::*;
-use crate::evaluate::{Managed, evaluate};
+use crate::context::Managed;
+use crate::evaluate::evaluate;
 use crate::fixtures::{asset, at, clients, consumer, policy, server, stream, stretched, supercluster, view};
 use crate::history::History;
+use crate::names::ConsumerName;
 use crate::topology::Topology;
 
 fn planned(view: &AccountView, key: &serde_json::Value) -> Vec<Action> {

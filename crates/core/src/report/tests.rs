@@ -4,7 +4,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::evaluate::{Managed, evaluate};
+use crate::context::Managed;
+use crate::evaluate::evaluate;
 use crate::fixtures::{at, clients, consumer, policy, server, stream, stretched, supercluster, view};
 use crate::history::{AssetHistory, History};
 use crate::snapshot::Traffic;

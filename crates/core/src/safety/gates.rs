@@ -4,8 +4,8 @@
 use leeward_api::vocabulary::FindingReason;
 
 use super::SafetyContext;
-use crate::demand::elapsed;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
+use crate::time::elapsed;
 
 /// Nobody in home could take over at once.
 pub(super) fn target_lagging(safety_context: &SafetyContext<'_>, group: &RaftGroup) -> Option<FindingReason> {

@@ -8,13 +8,14 @@ use strum::IntoEnumIterator as _;
 
 use super::source_graph::{SourceGraph, position};
 use super::{healthy, is_moving};
-use crate::demand::{Home, elapsed};
-use crate::evaluate::EvaluationContext;
+use crate::context::EvaluationContext;
+use crate::demand::Home;
 use crate::names::{AssetName, ClusterName, Location};
 use crate::policy::{Gates, Policy};
 use crate::score::MoveCost;
 use crate::snapshot::{AccountView, Consumer, Peer, RaftGroup, Stream};
 use crate::target::{Destination, MoveTarget, Reserved, TargetError};
+use crate::time::elapsed;
 use crate::topology::{AIMED_STEP_DOWN, LocationMap, ServerDetails, ServerIx, Version};
 use crate::window::opening;
 

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::context::{EvaluationContext, Managed};
 use crate::demand::SettledHome;
-use crate::evaluate::{AssetIx, Cure, EvaluationContext, Managed, Verdict, evaluate};
+use crate::evaluate::{AssetIx, Cure, Verdict, evaluate};
 use crate::fixtures::{
     asset, at, clients, consumer, ix, long_ago, policy, stream, stretched, supercluster, view,
 };

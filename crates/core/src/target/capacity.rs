@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::names::ServerName;
-use crate::snapshot::{Storage, Stream};
+use crate::snapshot::Stream;
+use crate::topology::Storage;
 use crate::topology::{JetStreamCapacity, ServerIx, Version};
 
 /// The first version that counts consumers, and no groups of one, against `max_ha_assets`.

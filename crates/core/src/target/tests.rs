@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::fixtures::{server, stream, stretched, supercluster};
-use crate::snapshot::Storage;
+use crate::topology::Storage;
 use crate::topology::{JetStreamCapacity, Resource, Server};
 
 fn by_cluster(prefix: Option<&str>) -> TopologyKey {

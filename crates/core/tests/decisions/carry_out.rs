@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use leeward_core::action::Plan;
 use leeward_core::forecast::carried_out;
-use leeward_core::plan::Plan;
 use leeward_core::snapshot::AccountView;
 
 /// Applies every action of a plan to a view; an hour passes.

@@ -50,7 +50,7 @@ fn limited(world: &mut World, limits: &str) {
 }
 
 fn covered(budget: &Budget, wave: &ActionBatch) -> usize {
-    let kinds = wave.actions.iter().map(leeward_core::plan::Action::kind);
+    let kinds = wave.actions.iter().map(leeward_core::action::Action::kind);
     kinds.filter(|kind| budget.actions.contains(*kind)).count()
 }
 

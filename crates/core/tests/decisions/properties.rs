@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use leeward_core::action::{Action, ActionKind, Plan, Successor};
 use leeward_core::demand::{Home, HomeHistory, Tally, TallyRow, decide};
 use leeward_core::evaluate::{asset_name, evaluate};
 use leeward_core::names::{AssetName, Location, StreamName};
-use leeward_core::plan::{Action, ActionKind, Plan, Successor, plan};
+use leeward_core::plan::plan;
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use leeward_core::topology::{LocationMap, Topology};

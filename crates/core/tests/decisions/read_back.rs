@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionResult;
+use leeward_core::action::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::names::{ClusterName, ServerName};
 use leeward_core::operation::{
     AssetInfo, Outcome, PeerInfo, Progress, ReadResult, ResumeCheck, ResumeResult, SentRequest, Verification,
     VerifyLimits, after, proven_step_down,
 };
-use leeward_core::plan::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::safety::SMALL_LAG;
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::Placement;

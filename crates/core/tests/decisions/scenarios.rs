@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use leeward_core::action::{Action, ActionKind, Plan, Successor};
 use leeward_core::evaluate::{Evaluation, Verdict, asset_name, evaluate};
 use leeward_core::names::AssetName;
-use leeward_core::plan::{Action, ActionKind, Plan, Successor, plan};
+use leeward_core::plan::plan;
 use leeward_core::report::report;
 
 use crate::carry_out::carry_out;

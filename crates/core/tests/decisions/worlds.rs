@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use leeward_api::duration::GoDuration;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::vocabulary::ActionType;
+use leeward_core::context::{EvaluationContext, Managed};
 use leeward_core::demand::SettledHome;
-use leeward_core::evaluate::{EvaluationContext, Managed};
 use leeward_core::history::{AssetHistory, History};
 use leeward_core::names::{
     AccountId, AssetName, ClusterName, ConsumerName, Location, ServerName, StreamName, Tag,
@@ -17,8 +17,9 @@ use leeward_core::names::{
 use leeward_core::policy::Policy;
 use leeward_core::resolve::resolve;
 use leeward_core::snapshot::{
-    AccountView, ClientGroup, ClientKind, Consumer, Gap, Peer, Placement, RaftGroup, Storage, Stream, Traffic,
+    AccountView, ClientGroup, ClientKind, Consumer, Gap, Peer, Placement, RaftGroup, Stream, Traffic,
 };
+use leeward_core::topology::Storage;
 use leeward_core::topology::{
     JetStreamCapacity, Resource, Server, ServerDetails, ServerIx, Topology, Version,
 };

@@ -1,8 +1,8 @@
 //! Calls a move off that took too long, and reads back that the stream lies where it lay.
 
+use leeward_core::action::Action;
 use leeward_core::names::ServerName;
 use leeward_core::operation::{CANCEL_TIMEOUT, Outcome, ReadResult, after_cancel, left_to_the_servers};
-use leeward_core::plan::Action;
 use leeward_core::target::MoveTarget;
 use tokio::time::Instant;
 

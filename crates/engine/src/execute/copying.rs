@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use leeward_core::names::ServerName;
 use leeward_core::operation::{AssetInfo, PeerInfo};
 
-use crate::in_flight::Copied;
+use super::Copied;
 
 /// What was seen of the members where a stream is going.
 #[derive(Debug, Default)]

@@ -1,9 +1,9 @@
 //! A step-down: asked once when it is aimed, repeated while the servers choose; a consumer has to go on after it.
 
 use leeward_api::vocabulary::ActionResult;
+use leeward_core::action::{Action, StepDown};
 use leeward_core::names::ServerName;
 use leeward_core::operation::{Outcome, Progress, ReadResult, SentRequest, Verification, proven_step_down};
-use leeward_core::plan::{Action, StepDown};
 
 use super::StepContext;
 use super::backoff::Backoff;

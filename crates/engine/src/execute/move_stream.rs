@@ -4,22 +4,22 @@
 use std::time::Duration;
 
 use leeward_api::vocabulary::ActionResult;
+use leeward_core::action::{Action, Move};
 use leeward_core::names::ServerName;
 use leeward_core::operation::{
     Outcome, Preflight, ReadResult, SentRequest, Verification, arrives, before_consumers, handed_over,
     proven_move,
 };
-use leeward_core::plan::{Action, Move};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Copied;
 use super::backoff::Backoff;
 use super::copying::CopyProgress;
 use super::preflight::PreflightRead;
 use super::prove::Baseline;
 use super::refresh::MoveProgress;
 use super::{FollowUp, StepContext, unlike_sent};
-use crate::in_flight::Copied;
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
 

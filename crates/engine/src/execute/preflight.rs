@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, FindingReason};
+use leeward_core::action::{Action, ActionKind};
 use leeward_core::names::ServerName;
 use leeward_core::operation::{AssetInfo, Outcome, Preflight, ReadResult, SentRequest, before};
-use leeward_core::plan::{Action, ActionKind};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;

@@ -2,11 +2,11 @@
 
 use futures::StreamExt as _;
 use leeward_api::vocabulary::ActionResult;
+use leeward_core::action::{Action, ActionKind, Move, Successor};
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{
     HEARS_AGAIN, Outcome, ReadResult, Refresh, TargetReached, hears, refresh, refreshed,
 };
-use leeward_core::plan::{Action, ActionKind, Move, Successor};
 use leeward_core::target::MoveTarget;
 use tokio::sync::watch;
 use tokio::time::Instant;

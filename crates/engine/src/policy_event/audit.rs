@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
-use leeward_core::demand::elapsed;
+use leeward_core::action::{Action, ActionKind};
 use leeward_core::names::{AccountId, AssetName, StreamName};
-use leeward_core::plan::{Action, ActionKind};
+use leeward_core::time::elapsed;
 use tracing::info;
 
 use crate::execute::{Finished, FollowUp};

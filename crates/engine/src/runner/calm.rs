@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_core::demand::elapsed;
 use leeward_core::evaluate::Evaluation;
 use leeward_core::report::Report;
 use leeward_core::snapshot::Gap;
+use leeward_core::time::elapsed;
 
 /// The last complete report, and since when there has been none.
 #[derive(Debug, Default)]
@@ -46,6 +46,6 @@ impl Calm {
     /// When the report changes although nothing else does.
     pub(super) fn ends(&self, patience: Duration) -> Option<Timestamp> {
         let _ = self.complete.as_ref()?;
-        Some(leeward_core::demand::later(self.incomplete_since?, patience))
+        Some(leeward_core::time::later(self.incomplete_since?, patience))
     }
 }

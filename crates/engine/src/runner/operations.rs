@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use leeward_api::policy_status::{MAX_RECENT_ACTIONS, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
-use leeward_core::demand::later;
+use leeward_core::action::{Action, ActionKind};
 use leeward_core::history::{BreakerTransition, EndedOperation, MoveRecord};
 use leeward_core::names::AssetName;
 use leeward_core::operation::{Outcome, STEP_DOWN_TIMEOUT, VerifyLimits};
-use leeward_core::plan::{Action, ActionKind};
 use leeward_core::policy::Policy;
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Gap, Stream};
+use leeward_core::time::later;
 
 use tokio::sync::{mpsc, watch};
 use tracing::field::Empty;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::policy_status::{Proof, RecentAction};
 use leeward_api::vocabulary::ActionResult;
+use leeward_core::action::{Action, ActionKind, Successor};
 use leeward_core::names::{ClusterName, ServerName};
-use leeward_core::plan::{Action, ActionKind, Successor};
 use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
 

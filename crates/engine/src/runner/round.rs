@@ -7,16 +7,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::policy_status::{MAX_OPERATIONS, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
-use leeward_core::demand::{Home, elapsed, later};
-use leeward_core::evaluate::{
-    AssetIx, Cure, Evaluation, EvaluationContext, Verdict, asset_index, asset_name, evaluate,
-};
+use leeward_core::action::step_down_of;
+use leeward_core::context::EvaluationContext;
+use leeward_core::demand::Home;
+use leeward_core::evaluate::{AssetIx, Cure, Evaluation, Verdict, asset_index, asset_name, evaluate};
 use leeward_core::limits::{Limits, breaker};
 use leeward_core::names::AssetName;
-use leeward_core::plan::{plan, step_down_of};
+use leeward_core::plan::plan;
 use leeward_core::report::{Report, report};
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Consumer, Gap};
+use leeward_core::time::{elapsed, later};
 use tokio::time::Instant;
 
 use super::proof::complete;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use leeward_api::policy_status::{PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, InPlaceReason};
-use leeward_core::evaluate::Managed;
+use leeward_core::context::Managed;
 use leeward_core::history::History;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::AccountView;

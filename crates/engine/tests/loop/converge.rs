@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
-use leeward_core::plan::Successor;
+use leeward_core::action::Successor;
 use leeward_core::topology::Version;
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::policy_event::PolicyEvent;

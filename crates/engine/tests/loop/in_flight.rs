@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_core::names::AssetName;
+use leeward_engine::execute::Copied;
 use leeward_engine::execute::Stage;
-use leeward_engine::in_flight::{Copied, OperationInFlight};
+use leeward_engine::in_flight::OperationInFlight;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{AssetInfo, PeerInfo, ReadResult};
-use leeward_core::plan::Successor;
 use leeward_core::snapshot::{AccountView, Peer, RaftGroup};
 use leeward_core::topology::ServerIx;
 use leeward_engine::ports::{ActError, Clock as _};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, FindingReason};
+use leeward_core::action::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::names::{AssetName, ConsumerName, StreamName};
 use leeward_core::operation::{STALL_AFTER, VerifyLimits};
-use leeward_core::plan::{Action, ActionKind, Move, StepDown, Successor};
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::{AccountView, Placement};
 use leeward_core::target::MoveTarget;

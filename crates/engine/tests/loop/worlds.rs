@@ -7,7 +7,8 @@ use leeward_api::policy::PlacementPolicySpec;
 use leeward_core::names::{AccountId, AssetName, ClusterName, ConsumerName, ServerName, StreamName, Tag};
 use leeward_core::policy::Policy;
 use leeward_core::resolve::resolve;
-use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, RaftGroup, Storage, Stream};
+use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, RaftGroup, Stream};
+use leeward_core::topology::Storage;
 use leeward_core::topology::{Server, ServerDetails, Topology, Version};
 use serde_json::{Value, json};
 

@@ -3,7 +3,9 @@ use leeward_lab::hostile::{Liar, Script, scenarios};
 use secrecy::SecretString;
 
 use super::*;
-use crate::request::{Enough, Gather, RequestError, first};
+use crate::request::{Enough, Gather, first};
+use crate::request_error::RequestError;
+use crate::tls::TlsConfig;
 
 async fn settled(config: ConnectConfig) -> ConnectionState {
     let link = Link::open(config);

@@ -11,9 +11,10 @@ use leeward_core::refusal::may_not;
 use serde_json::json;
 
 use super::connections::{ByServer, read};
-use crate::account::{AccountInfo, user_info};
 use crate::connect::Link;
-use crate::request::{Enough, Gather, RequestError, first};
+use crate::request::{Enough, Gather, first};
+use crate::request_error::RequestError;
+use crate::user_info::{self, AccountInfo};
 use crate::wire::monitor::{AccountStatz, JetStreamAccounts};
 
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
@@ -76,7 +77,7 @@ impl From<RequestError> for AccountsError {
 /// Asks the servers; `servers` is how many there are, as far as that is known.
 pub(super) async fn list(link: &Link, servers: Option<usize>) -> Result<Vec<AccountInfo>, AccountsError> {
     let own = async {
-        let own = user_info(link).await;
+        let own = user_info::ask(link).await;
         own.map_err(|error| AccountsError::Unanswered(error.to_string()))
     };
     let (own, connected, stored) =

@@ -15,7 +15,8 @@ use super::history::{ConnectionKey, Sample, VolumeCount, Volumes, elapsed, since
 use super::leafs::LeafLink;
 use crate::connect::Link;
 use crate::connection_name::ConnectionName;
-use crate::request::{Enough, Gather, RequestError, first};
+use crate::request::{Enough, Gather, first};
+use crate::request_error::RequestError;
 use crate::wire;
 use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, ServerInfo, VolumePart};
 use crate::wire::text::Words;

@@ -176,7 +176,7 @@ mod tests {
     use tokio_util::task::AbortOnDropHandle;
 
     use super::*;
-    use crate::connect::ConnectConfig;
+    use crate::connect_config::ConnectConfig;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn where_events_are_dropped_any_account_may_have_elected() {

@@ -20,7 +20,7 @@ use super::merge::merge;
 use super::server_inventory::{SeenServer, ServerInventory};
 use crate::connect::Link;
 use crate::reading::{StreamReading, server_name};
-use crate::request::RequestError;
+use crate::request_error::RequestError;
 use crate::wire;
 use crate::wire::assets::{AccountDetail, Jsz, MetaGroup};
 use crate::wire::monitor::Envelope;

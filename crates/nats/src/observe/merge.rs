@@ -111,7 +111,7 @@ fn leaderless(groups: &[(ServerName, GroupReading)]) -> GroupReading {
 #[cfg(test)]
 mod tests {
     use leeward_core::operation::Progress;
-    use leeward_core::snapshot::Storage;
+    use leeward_core::topology::Storage;
 
     use super::*;
 

@@ -35,9 +35,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::account::AccountInfo;
-use crate::connect::{ConnectConfig, Link};
+use crate::connect::Link;
+use crate::connect_config::ConnectConfig;
 use crate::status::SystemStatus;
+use crate::user_info::AccountInfo;
 use accounts::AccountsError;
 use events::EventSource;
 use sweep::Sweep;

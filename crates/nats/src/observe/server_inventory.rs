@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::connections::OfServer;
 use super::server_start_times::ServerStartTimes;
 use crate::connect::Link;
-use crate::request::{Enough, Gather, RequestError, first};
+use crate::request::{Enough, Gather, first};
+use crate::request_error::RequestError;
 use crate::wire;
 use crate::wire::monitor::{Envelope, JetStream, ServerInfo, Statsz};
 

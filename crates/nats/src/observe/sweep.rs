@@ -21,10 +21,11 @@ use super::round_trips::RoundTrips;
 use super::server_inventory::{InventoryHistory, SeenServer, ServerInventory};
 use super::watched_accounts::{AccountFilter, WatchedAccounts, broke_off};
 use super::witness::Directory;
-use crate::account::user_info;
 use crate::connect::{ConnectionState, Link};
-use crate::request::{Enough, Gather, RequestError, first};
+use crate::request::{Enough, Gather, first};
+use crate::request_error::RequestError;
 use crate::status::{ClusterStatus, ObserverRights, SystemStatus};
+use crate::user_info;
 use crate::wire::monitor::{AccountStatz, Connz, Gatewayz, ServerInfo};
 
 const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
@@ -116,7 +117,7 @@ impl Sweep {
         let rights = match &error {
             // A user of another account asks a subject that nobody there serves.
             RequestError::NoResponders { subject: _ } => {
-                let account = user_info(&self.link).await.ok().map(|info| info.name);
+                let account = user_info::ask(&self.link).await.ok().map(|info| info.name);
                 Some(ObserverRights::NotSystem { account })
             }
             RequestError::Denied { subject } => Some(ObserverRights::Denied {

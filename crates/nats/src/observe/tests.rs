@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_core::names::{AccountId, ServerName, Tag};
 use leeward_core::operation::PeerInfo;
-use leeward_core::snapshot::{AccountView, ClientKind, Gap, Storage, Traffic};
+use leeward_core::snapshot::{AccountView, ClientKind, Gap, Traffic};
+use leeward_core::topology::Storage;
 use leeward_core::topology::Version;
 
 use super::assemble::{AccountParts, assemble};

@@ -17,11 +17,12 @@ use tokio::sync::watch;
 use super::connections::{ByServer, read};
 use super::listings::{ListedAssets, Listings, StoredStream};
 use super::server_inventory::{SeenServer, ServerInventory};
-use crate::account::AccountInfo;
 use crate::connect::Link;
 use crate::connection_name::ConnectionName;
 use crate::reading::StreamReading;
-use crate::request::{Enough, Gather, RequestError, first};
+use crate::request::{Enough, Gather, first};
+use crate::request_error::RequestError;
+use crate::user_info::AccountInfo;
 use crate::wire::monitor::{AccountStatz, ServerInfo};
 use crate::wire::text::{Name, Words};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use leeward_api::vocabulary::FindingReason;
 use leeward_core::names::{ServerName, StreamName};
 use leeward_core::operation::{Progress, Upstream};
-use leeward_core::snapshot::{Placement, Storage};
+use leeward_core::snapshot::Placement;
+use leeward_core::topology::Storage;
 
 use super::api::{Answer, RequestedApi};
 use super::assets::{ApiPage, ConsumerInfo, Jsz, StreamInfo};

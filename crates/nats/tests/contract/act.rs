@@ -1,9 +1,9 @@
 //! What the account's user does.
 
 use leeward_api::vocabulary::FindingReason;
+use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, ClusterName, ConsumerName, Location, ServerName, StreamName, Tag};
 use leeward_core::operation::{AssetInfo, ReadResult};
-use leeward_core::plan::Successor;
 use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;
 use leeward_engine::permit::{Authorizer, Inhibited};

@@ -1,7 +1,7 @@
 //! How connections come, go and are refused.
 
+use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, StreamName};
-use leeward_core::plan::Successor;
 use leeward_core::snapshot::Gap;
 use leeward_engine::ports::{Act, ActError};
 use leeward_lab::nats::{Auth, Layout, System, eventually};

@@ -220,7 +220,7 @@ mod tests {
             placement: None,
             metadata: BTreeMap::new(),
             bytes: 0,
-            storage: leeward_core::snapshot::Storage::File,
+            storage: leeward_core::topology::Storage::File,
             max_bytes: None,
             upstreams: Vec::new(),
             message_rate: None,

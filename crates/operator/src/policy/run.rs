@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::evaluate::Managed;
+use leeward_core::context::Managed;
 use leeward_core::history::History;
 use leeward_core::names::AccountId;
 use leeward_core::policy::Policy;

@@ -11,10 +11,10 @@ use leeward_api::system_status::{
     SystemSummary,
 };
 use leeward_api::vocabulary::{ConnectedReason, ObservedReason, SystemCondition, SystemReadyReason};
-use leeward_core::demand::elapsed;
 use leeward_core::refusal::may_not;
 use leeward_core::report::unseen;
 use leeward_core::snapshot::Gap;
+use leeward_core::time::elapsed;
 use leeward_engine::condition::{Conditions, ReasonMessage};
 use leeward_engine::runner::stale_after;
 use leeward_nats::{CertificateProblem, ConnectProblem, ConnectionState, ObserverRights, SystemStatus};

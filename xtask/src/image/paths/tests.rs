@@ -2,7 +2,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use super::*;
-use crate::image::build::program;
+use crate::cargo::program;
 
 const RUST: &str = r#"
 #[path = "HOME/registry/dependency.rs"]

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
-use crate::args::Format;
 use crate::commands::plan::table;
 use crate::document::{ActionPart, PlanDocument, PolicyPlan};
+use crate::output::Format;
 use crate::output::{self, Emphasis, Page, Screen, Text, amount, part};
 
 /// How consent is come by.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use leeward_api::vocabulary::ActionResult;
+use leeward_core::action::{Action, ActionKind, Move};
 use leeward_core::names::AssetName;
-use leeward_core::plan::{Action, ActionKind, Move};
 use leeward_engine::execute::Stage;
 use leeward_engine::in_flight::OperationInFlight;
 

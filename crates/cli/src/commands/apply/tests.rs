@@ -11,9 +11,9 @@ use serde_json::json;
 use super::ask::{Consent, begins, is_yes, shown};
 use super::course::{ApplyStage, abandoned, held_up, requested, stage, stopping};
 use super::*;
-use crate::args::Format;
 use crate::document::DonePart;
 use crate::judge::fixtures::{free, judged, loaded, noon, orders, seen};
+use crate::output::Format;
 use crate::output::Screen;
 
 const SCREEN: Screen = Screen {

@@ -9,7 +9,8 @@ use super::definitions::Defined;
 use super::form::NACK;
 use super::part::DocumentPart;
 use crate::input::Document;
-use crate::policies::{LoadedPolicy, NO_REFERENCE};
+use crate::loaded_policy::LoadedPolicy;
+use crate::policies::NO_REFERENCE;
 
 /// What a definition says of its account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

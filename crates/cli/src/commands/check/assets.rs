@@ -11,9 +11,10 @@ use leeward_core::topology::LocationMap;
 use super::judged::{CheckOutcome, location};
 use super::rules;
 use crate::document::{CheckFinding, Checked, DefinitionSource, DocumentHeader};
-use crate::judge::{Assessment, name_of};
+use crate::judge::Assessment;
+use crate::loaded_policy::name_of;
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin};
 use crate::look::Looked;
-use crate::policies::{LoadedPolicy, PolicyOrigin};
 
 /// Every selected asset of a live system, judged by the first policy that selects it.
 pub fn judged(seen: &Looked, judged: &[Assessment<'_>]) -> CheckOutcome {

@@ -19,9 +19,10 @@ use super::part::{escaped, path};
 use super::streams::Streams;
 use crate::document::{CheckFinding, Checked};
 use crate::input::{self, Problem};
-use crate::judge::{Assessment, name_of};
+use crate::judge::Assessment;
+use crate::loaded_policy::LoadedPolicy;
+use crate::loaded_policy::name_of;
 use crate::look::Looked;
-use crate::policies::LoadedPolicy;
 
 /// Said where servers were not asked.
 const JUDGED_ALONE: &str = "the files were judged alone: their clusters and tags were not looked up";

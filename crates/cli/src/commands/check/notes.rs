@@ -6,9 +6,9 @@ use leeward_core::names::StreamName;
 
 use super::definitions::{Defined, DefinedKind, FoundDefinitions};
 use crate::input::{self, Passed, SkipReason};
-use crate::judge::name_of;
+use crate::loaded_policy::name_of;
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin};
 use crate::output::amount;
-use crate::policies::{LoadedPolicy, PolicyOrigin};
 
 /// How many names a note shows.
 const SHOWN: usize = 6;

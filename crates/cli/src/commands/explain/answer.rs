@@ -14,7 +14,8 @@ use leeward_core::topology::LocationMap;
 use super::changes::changes;
 use crate::document::{ActionPart, Decision, ExplainDocument, PeerPart, PeerPlace, Usage};
 use crate::exit::LookOutcome;
-use crate::judge::{Assessment, name_of};
+use crate::judge::Assessment;
+use crate::loaded_policy::name_of;
 
 /// An asset in a judged look.
 #[derive(Clone, Copy, Debug)]

@@ -9,9 +9,9 @@ use leeward_core::names::Location;
 use leeward_core::policy::{HomeRules, Mode, OnNoMajority, Strategy, WeightBy};
 
 use super::answer::{AssessedAsset, AssetStanding};
-use crate::judge::name_of;
+use crate::loaded_policy::PolicyOrigin;
+use crate::loaded_policy::name_of;
 use crate::output::amount;
-use crate::policies::PolicyOrigin;
 
 /// Sentences, the most direct change first.
 pub(super) fn changes(

@@ -25,9 +25,9 @@ use tracing::{error, info};
 use super::status_file::{PolicyName, StatusFile};
 use super::status_input::{conditions, lost, precedence, resolved};
 use crate::commands::drive::{self, SavedPolicy, SystemContext};
-use crate::judge::name_of;
+use crate::loaded_policy::name_of;
+use crate::loaded_policy::{LoadedPolicy, SystemRules};
 use crate::look::Session;
-use crate::policies::{LoadedPolicy, SystemRules};
 
 /// All policies, the first in rank first.
 pub(super) struct Supervisor<'a> {

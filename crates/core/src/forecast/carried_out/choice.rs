@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use super::Refusal;
 use crate::names::{ClusterName, ServerName, Tag};
-use crate::snapshot::{Placement, Storage, Stream};
+use crate::snapshot::{Placement, Stream};
 use crate::target::MoveTarget;
+use crate::topology::Storage;
 use crate::topology::{JetStreamCapacity, Server, ServerDetails, ServerIx, deciding_rooms};
 
 /// Peers for all replicas, cluster by cluster; the first of them leads.

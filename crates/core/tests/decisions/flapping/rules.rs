@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
+use leeward_core::action::{Action, ActionKind, Move, Plan, StepDown, Successor};
 use leeward_core::evaluate::{Cure, Evaluation, Verdict, asset_name, evaluate};
 use leeward_core::history::{EndedOperation, History, MoveRecord};
 use leeward_core::names::{AssetName, Location};
-use leeward_core::plan::{Action, ActionKind, Move, Plan, StepDown, Successor, plan};
+use leeward_core::plan::plan;
 
 use super::estate::{Deployment, Estate, HAND_OVER, location};
 use super::patterns::{Dice, LOCATIONS, Weather};

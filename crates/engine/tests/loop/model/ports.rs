@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use leeward_core::action::Successor;
 use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
-use leeward_core::plan::Successor;
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
 use leeward_engine::permit::Permit;

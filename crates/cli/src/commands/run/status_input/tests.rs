@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::judge::fixtures::{loaded, orders, view};
-use crate::policies::LoadedPolicy;
+use crate::loaded_policy::LoadedPolicy;
 
 fn policies(streams: &[&str]) -> Vec<LoadedPolicy> {
     let one = |name: &&str| loaded(name, json!({"mode": "Enforce", "streams": {"include": [name]}}));

@@ -1,0 +1,66 @@
+//! A policy as it was read, wherever that was, with what is known around it.
+
+use std::time::Duration;
+
+use leeward_api::policy::PlacementPolicySpec;
+use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_api::system::LimitsSpec;
+use leeward_core::context::Managed;
+use leeward_core::policy::Policy;
+
+/// A policy with what is known around it.
+#[derive(Clone, Debug)]
+pub struct LoadedPolicy {
+    /// Its namespace; empty where there is none.
+    pub namespace: String,
+    /// Its name; `defaults` where no policy was given.
+    pub name: String,
+    /// Its generation, in Kubernetes.
+    pub generation: i64,
+    /// As it is written.
+    pub spec: PlacementPolicySpec,
+    /// As decisions need it.
+    pub policy: Policy,
+    /// What is known of the past: its status in Kubernetes or in the status file.
+    pub past: PlacementPolicyStatus,
+    /// Streams that somebody else's controller configures, as far as Kubernetes was asked.
+    pub managed: Managed,
+    /// Where the object was read.
+    pub origin: PolicyOrigin,
+}
+
+/// Where a policy was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyOrigin {
+    /// No policy was given.
+    Defaults,
+    /// From a file, at this line.
+    File {
+        /// The file, or `-`.
+        path: String,
+        /// The line of the document.
+        line: u64,
+    },
+    /// From the Kubernetes API.
+    Kubernetes,
+}
+
+/// What is set for a whole system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SystemRules {
+    /// Operations at once, over all policies.
+    pub limits: LimitsSpec,
+    /// How often to look, where that is said.
+    pub interval: Option<Duration>,
+    /// Whether no policy acts.
+    pub suspended: bool,
+}
+
+/// A policy's name for people.
+pub fn name_of(loaded: &LoadedPolicy) -> String {
+    if loaded.namespace.is_empty() {
+        loaded.name.clone()
+    } else {
+        format!("{}/{}", loaded.namespace, loaded.name)
+    }
+}

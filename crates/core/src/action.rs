@@ -1,0 +1,132 @@
+//! A plan's actions: what is done to which asset, so specific that carrying one out leaves no choice.
+
+use std::collections::BTreeMap;
+
+use leeward_api::vocabulary::{ActionType, FindingReason};
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::AssetIx;
+use crate::names::{AssetName, ConsumerName, ServerName, StreamName};
+use crate::score::MoveCost;
+use crate::target::MoveTarget;
+
+/// What to do, in order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[must_use]
+pub struct Plan {
+    /// The first goes first.
+    pub actions: Vec<Action>,
+    /// Misplaced assets that wait all the same, and what for; the consumers of a stream that waits wait with it.
+    #[serde(with = "held_list", default)]
+    pub held: BTreeMap<AssetIx, FindingReason>,
+}
+
+/// One thing to do to one asset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Action {
+    /// The asset.
+    pub asset: AssetName,
+    /// The leader that was seen; another one by then means that somebody else acted.
+    pub from: ServerName,
+    /// What to do.
+    pub deed: ActionKind,
+}
+
+/// The ways to bring a leader home.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ActionKind {
+    /// Hand the leadership over.
+    StepDown(StepDown),
+    /// Edit the stream's placement.
+    Move(Box<Move>),
+}
+
+/// A move, with what it will cost and whom it concerns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Move {
+    /// Where to.
+    pub target: MoveTarget,
+    /// Bytes that the stream stores.
+    pub bytes: u64,
+    /// What it is expected to cost.
+    pub cost: MoveCost,
+    /// Consumers of the stream that were in use, and must go on after it; those used most, at most [`MOST_WATCHED`].
+    pub consumers: Vec<ConsumerName>,
+    /// Streams of the account that mirror or source this one, which may stall after it (nats-facts N26).
+    pub dependents: Vec<StreamName>,
+}
+
+/// Consumers of a moved stream that are watched after the move.
+pub const MOST_WATCHED: usize = 16;
+
+/// A hand-over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDown {
+    /// Who takes over.
+    pub successor: Successor,
+    /// The asset's peers in home: any of them as leader is a success.
+    pub home_peers: Vec<ServerName>,
+}
+
+/// Who takes a leadership over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Successor {
+    /// This peer (servers from 2.11 on, nats-facts N10).
+    Peer(ServerName),
+    /// Whom the servers choose; repeated until one in home leads or attempts are used up.
+    Anyone,
+}
+
+impl Action {
+    /// What kind of action it is.
+    pub fn kind(&self) -> ActionType {
+        match &self.deed {
+            ActionKind::Move(_) => ActionType::StreamPlacement,
+            ActionKind::StepDown(_) => step_down_of(&self.asset),
+        }
+    }
+
+    /// The server that will lead, where that is known.
+    pub fn target(&self) -> Option<&ServerName> {
+        match &self.deed {
+            ActionKind::StepDown(StepDown {
+                successor: Successor::Peer(server),
+                home_peers: _,
+            }) => Some(server),
+            ActionKind::StepDown(StepDown {
+                successor: Successor::Anyone,
+                home_peers: _,
+            })
+            | ActionKind::Move(_) => None,
+        }
+    }
+}
+
+/// The kind of a step-down of an asset's leader.
+pub fn step_down_of(asset: &AssetName) -> ActionType {
+    match asset.consumer {
+        None => ActionType::StreamStepDown,
+        Some(_) => ActionType::ConsumerStepDown,
+    }
+}
+
+/// Serialises what is held as a list, since JSON has no keys but text.
+mod held_list {
+    use std::collections::BTreeMap;
+
+    use leeward_api::vocabulary::FindingReason;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::evaluate::AssetIx;
+
+    type Held = BTreeMap<AssetIx, FindingReason>;
+
+    pub(super) fn serialize<S: Serializer>(held: &Held, serializer: S) -> Result<S::Ok, S::Error> {
+        held.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Held, D::Error> {
+        let rows = Vec::<(AssetIx, FindingReason)>::deserialize(deserializer)?;
+        Ok(rows.into_iter().collect())
+    }
+}
