@@ -153,7 +153,7 @@ pub struct OperationContext<'a, A, C> {
     /// Tells the time.
     pub clock: &'a C,
     /// Gives permits.
-    pub authority: &'a Authorizer,
+    pub authorizer: &'a Authorizer,
     /// How long to look, how often to ask, what must hold.
     pub limits: VerifyLimits,
     /// Says when the operation is written down.
@@ -170,7 +170,7 @@ pub async fn operate<A: Act, C: Clock>(
     let OperationContext {
         act,
         clock,
-        authority,
+        authorizer,
         limits,
         mut recorded,
         advance,
@@ -178,7 +178,7 @@ pub async fn operate<A: Act, C: Clock>(
     let step_context = StepContext {
         act,
         clock,
-        authority,
+        authorizer,
         limits: &limits,
         advance: &advance,
     };
@@ -208,7 +208,7 @@ pub async fn operate<A: Act, C: Clock>(
 struct StepContext<'a, A, C> {
     act: &'a A,
     clock: &'a C,
-    authority: &'a Authorizer,
+    authorizer: &'a Authorizer,
     limits: &'a VerifyLimits,
     advance: &'a watch::Sender<OperationProgress>,
 }

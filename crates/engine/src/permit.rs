@@ -1,7 +1,7 @@
 //! The right to act: made in one place, checked at the last moment, short-lived (P8).
 //!
 //! Every method of [`crate::ports::Act`] that changes something takes a [`Permit`], so code that only looks cannot
-//! act. An [`Authorizer`] issues permits while nothing withholds them; a [`Deadline`] ends them all when its time is over.
+//! act. An [`Authorizer`] issues permits while nothing inhibits it; a [`Deadline`] ends them all when it passes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,22 +19,23 @@ const LIFETIME: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Permit {
     expires: Timestamp,
-    authority: Authorizer,
+    authorizer: Authorizer,
     lease_deadline: Option<Deadline>,
 }
 
 impl Permit {
-    /// Whether it still holds: not expired, nothing withholds the authority since it was issued, and its fence stands.
+    /// Whether it still holds: not expired, nothing has inhibited the authorizer since it was issued, and its deadline has
+    /// not passed.
     /// Adapters ask right before they publish.
     pub fn holds(&self, now: Timestamp) -> bool {
         now < self.expires
-            && self.authority.inhibited().is_none()
-            && self.lease_deadline.as_ref().is_none_or(Deadline::stands)
+            && self.authorizer.inhibited().is_none()
+            && self.lease_deadline.as_ref().is_none_or(Deadline::holds)
     }
 
-    /// The same permit, which from now on holds only while a fence stands.
+    /// The same permit, which from now on holds only until a deadline.
     #[must_use]
-    pub fn behind(self, lease_deadline: &Deadline) -> Self {
+    pub fn until(self, lease_deadline: &Deadline) -> Self {
         Self {
             lease_deadline: Some(lease_deadline.clone()),
             ..self
@@ -44,77 +45,77 @@ impl Permit {
 
 /// Until when this process may do something at all, on a clock that nobody sets; clones share it.
 ///
-/// It falls by itself when it is not extended, so a process that was asleep finds it fallen before it does anything.
+/// It passes by itself when it is not extended, so a process that was asleep finds it expired before it does anything.
 #[derive(Clone, Debug)]
 pub struct Deadline {
-    line: Arc<Mutex<DeadlineState>>,
+    state: Arc<Mutex<DeadlineState>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum DeadlineState {
     Open,
     Until(Instant),
-    Fallen,
+    Expired,
     Ended,
 }
 
 impl Deadline {
-    /// One that has not stood yet.
-    pub fn fallen() -> Self {
-        Self::at(DeadlineState::Fallen)
+    /// One that has passed, until it is extended.
+    pub fn expired() -> Self {
+        Self::at(DeadlineState::Expired)
     }
 
-    /// One that stands until it is ended.
+    /// One that never passes by itself.
     pub fn open() -> Self {
         Self::at(DeadlineState::Open)
     }
 
-    fn at(line: DeadlineState) -> Self {
+    fn at(state: DeadlineState) -> Self {
         Self {
-            line: Arc::new(Mutex::new(line)),
+            state: Arc::new(Mutex::new(state)),
         }
     }
 
-    /// Whether it stands now.
-    pub fn stands(&self) -> bool {
+    /// Whether it is still ahead.
+    pub fn holds(&self) -> bool {
         match *self.lock() {
             DeadlineState::Open => true,
             DeadlineState::Until(end) => Instant::now() < end,
-            DeadlineState::Fallen | DeadlineState::Ended => false,
+            DeadlineState::Expired | DeadlineState::Ended => false,
         }
     }
 
-    /// When it falls unless it is extended; `None` where nothing can make it fall later: it stands for good, or not.
+    /// When it passes unless it is extended; `None` for one that has passed or never does.
     pub fn expires_at(&self) -> Option<Instant> {
         match *self.lock() {
             DeadlineState::Until(end) => Some(end),
-            DeadlineState::Open | DeadlineState::Fallen | DeadlineState::Ended => None,
+            DeadlineState::Open | DeadlineState::Expired | DeadlineState::Ended => None,
         }
     }
 
-    /// Lets it stand until then; one that was ended stays so.
+    /// Moves it to then; one that was ended stays so.
     pub fn extend(&self, until: Instant) {
-        let mut line = self.lock();
-        if !matches!(*line, DeadlineState::Ended) {
-            *line = DeadlineState::Until(until);
+        let mut state = self.lock();
+        if !matches!(*state, DeadlineState::Ended) {
+            *state = DeadlineState::Until(until);
         }
     }
 
-    /// Lets it fall now; it may be extended again.
-    pub fn fall(&self) {
-        let mut line = self.lock();
-        if !matches!(*line, DeadlineState::Ended) {
-            *line = DeadlineState::Fallen;
+    /// Lets it pass now; it may be extended again.
+    pub fn expire(&self) {
+        let mut state = self.lock();
+        if !matches!(*state, DeadlineState::Ended) {
+            *state = DeadlineState::Expired;
         }
     }
 
-    /// Lets it fall now and for good.
+    /// Lets it pass now and for good.
     pub fn end(&self) {
         *self.lock() = DeadlineState::Ended;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, DeadlineState> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,7 +176,7 @@ impl Authorizer {
             Some(reason) => Err(reason),
             None => Ok(Permit {
                 expires: later(now, LIFETIME),
-                authority: self.clone(),
+                authorizer: self.clone(),
                 lease_deadline: None,
             }),
         }
@@ -196,27 +197,27 @@ mod tests {
 
     #[test]
     fn a_permit_is_issued_only_when_nothing_withholds_it() {
-        let authority = Authorizer::new([Inhibited::Suspended, Inhibited::Observing]);
-        assert_eq!(authority.issue(at(0)).unwrap_err(), Inhibited::Observing);
-        authority.set([]);
-        assert!(authority.issue(at(0)).unwrap().holds(at(1)));
+        let authorizer = Authorizer::new([Inhibited::Suspended, Inhibited::Observing]);
+        assert_eq!(authorizer.issue(at(0)).unwrap_err(), Inhibited::Observing);
+        authorizer.set([]);
+        assert!(authorizer.issue(at(0)).unwrap().holds(at(1)));
     }
 
     #[test]
     fn p8_a_permit_ends_with_its_time_and_with_the_authority() {
-        let authority = Authorizer::new([]);
-        let permit = authority.issue(at(0)).unwrap();
+        let authorizer = Authorizer::new([]);
+        let permit = authorizer.issue(at(0)).unwrap();
         assert!(permit.holds(at(4)));
         assert!(!permit.holds(at(5)), "expired");
-        authority.set([Inhibited::NotActive]);
+        authorizer.set([Inhibited::NotActive]);
         assert!(!permit.holds(at(1)), "withheld after it was issued");
     }
 
     #[tokio::test(start_paused = true)]
     async fn p8_a_permit_behind_a_fence_ends_when_nobody_extends_it() {
-        let lease_deadline = Deadline::fallen();
-        let authority = Authorizer::new([]);
-        let permit = || authority.issue(at(0)).unwrap().behind(&lease_deadline);
+        let lease_deadline = Deadline::expired();
+        let authorizer = Authorizer::new([]);
+        let permit = || authorizer.issue(at(0)).unwrap().until(&lease_deadline);
         assert!(!permit().holds(at(0)), "it never stood");
         lease_deadline.extend(Instant::now() + Duration::from_secs(2));
         let early = permit();
@@ -225,17 +226,17 @@ mod tests {
         assert!(!early.holds(at(0)), "not extended, whatever the wall clock says");
         lease_deadline.extend(Instant::now() + Duration::from_secs(2));
         assert!(early.holds(at(0)), "extended in time for this one");
-        lease_deadline.fall();
+        lease_deadline.expire();
         assert!(!early.holds(at(0)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn p8_a_fence_that_was_ended_never_stands_again() {
-        for lease_deadline in [Deadline::open(), Deadline::fallen()] {
+        for lease_deadline in [Deadline::open(), Deadline::expired()] {
             lease_deadline.end();
             lease_deadline.extend(Instant::now() + Duration::from_mins(1));
-            assert!(!lease_deadline.stands());
+            assert!(!lease_deadline.holds());
         }
-        assert!(Deadline::open().stands());
+        assert!(Deadline::open().holds());
     }
 }

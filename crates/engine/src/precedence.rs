@@ -71,7 +71,7 @@ pub fn inhibited<By>(
     inhibited
 }
 
-/// What people withhold by the objects themselves, known before anything else was read.
+/// What people inhibit by the objects themselves, known before anything else was read.
 pub fn switched_off(spec: &PlacementPolicySpec, system_suspended: bool) -> BTreeSet<Inhibited> {
     let rules = [
         (spec.mode == Mode::Observe, Inhibited::Observing),

@@ -1,4 +1,4 @@
-//! The loop of one policy: a round whenever something changed, operations in between, its standing published.
+//! The loop of one policy: a round whenever something changed, operations in between, its state published.
 //!
 //! Level-triggered: a new view, a changed policy, an ended operation or a moment that was waited for each only make the
 //! next round come. Dropping the loop at any instant loses nothing that the next one would not see again (P10).
@@ -161,7 +161,7 @@ pub struct Runner {
     policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
     underway: watch::Receiver<Arc<[OperationInFlight]>>,
     written: watch::Sender<u64>,
-    authority: Authorizer,
+    authorizer: Authorizer,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -172,7 +172,7 @@ impl Runner {
         setup: Setup<A, C>,
         input: RunnerInput,
     ) -> (Self, mpsc::Receiver<PolicyEvent>) {
-        let authority = Authorizer::new(input.withholding());
+        let authorizer = Authorizer::new(input.withholding());
         let (input_sender, input_receiver) = watch::channel(input);
         let (standing_sender, policy_state) = watch::channel(None);
         let (underway_sender, underway) = watch::channel(Arc::default());
@@ -192,7 +192,7 @@ impl Runner {
             setup: Arc::new(setup),
             input: input_receiver,
             view,
-            authority: authority.clone(),
+            authorizer: authorizer.clone(),
             policy_state: standing_sender,
             underway: underway_sender,
             policy_events,
@@ -224,7 +224,7 @@ impl Runner {
                 policy_state,
                 underway,
                 written,
-                authority,
+                authorizer,
                 stop,
                 task,
             },
@@ -236,7 +236,7 @@ impl Runner {
     pub fn update(&self, input: RunnerInput) {
         // Under the channel's lock: a loop that finds the right to act lifted finds the new input as well.
         self.input.send_modify(|current| {
-            self.authority.set(input.withholding());
+            self.authorizer.set(input.withholding());
             *current = input;
         });
     }
@@ -263,7 +263,7 @@ impl Runner {
 
     /// Acts no more, watches hand-overs under way to their end for a short time, and ends.
     pub async fn shutdown(mut self) {
-        self.authority.set([Inhibited::NotActive]);
+        self.authorizer.set([Inhibited::NotActive]);
         self.stop.cancel();
         if tokio::time::timeout(GRACE + Duration::from_secs(1), &mut self.task)
             .await
@@ -276,7 +276,7 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        self.authority.set([Inhibited::NotActive]);
+        self.authorizer.set([Inhibited::NotActive]);
         self.task.abort();
     }
 }
@@ -286,16 +286,16 @@ struct Loop<A, C: Clock> {
     input: watch::Receiver<RunnerInput>,
     view: watch::Receiver<Arc<AccountView>>,
     freed: watch::Receiver<u64>,
-    authority: Authorizer,
+    authorizer: Authorizer,
     policy_state: watch::Sender<Option<Arc<PolicyState>>>,
     underway: watch::Sender<Arc<[OperationInFlight]>>,
     policy_events: mpsc::Sender<PolicyEvent>,
     history: History,
     findings: Vec<FindingStatus>,
     recent: Vec<RecentAction>,
-    /// The sequence of the standing that was written down last.
+    /// The sequence of the state that was written down last.
     written: watch::Receiver<u64>,
-    /// The sequence of the standing that was published last.
+    /// The sequence of the state that was published last.
     sequence: u64,
     advance_sender: mpsc::Sender<(AssetName, OperationProgress)>,
     advances: mpsc::Receiver<(AssetName, OperationProgress)>,

@@ -59,7 +59,7 @@ pub enum Observation<'a> {
     Unavailable(ReasonMessage<ObservedReason>),
 }
 
-/// The status that follows from an outlook and the status so far.
+/// The status that follows from its inputs and the status so far.
 pub fn build(
     previous: &PlacementPolicyStatus,
     status_input: &PolicyStatusInput<'_>,

@@ -32,7 +32,7 @@ pub struct EventNote {
 }
 
 impl EventNote {
-    /// The event of an occurrence, where it has one.
+    /// The Kubernetes event of a policy event, where it has one.
     pub fn of(policy_event: &PolicyEvent) -> Option<Self> {
         let (reason, note) = policy_event.event()?;
         let subject = match policy_event {

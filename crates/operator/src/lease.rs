@@ -7,7 +7,7 @@
 //! that is held: its holder learns of that with the next renewal.
 //!
 //! [`layout`] says which leases there are, [`member`] whether this process takes part, [`balance`] and [`shards`] which
-//! shards it holds. What a tenure is good for is [`leadership`]'s and its users' matter.
+//! shards it holds. What a leadership is good for is [`leadership`]'s and its users' matter.
 
 mod balance;
 mod layout;
@@ -42,14 +42,14 @@ use timing::Timing;
 
 pub use leadership::{Leadership, LeaseEpoch, PendingWrite};
 
-/// One replica's part in the contest for the leases.
+/// One replica's part in the election of leaders.
 pub struct LeaderElection {
     member: Member,
     shards: Option<Shards>,
 }
 
 impl LeaderElection {
-    /// A part in the contest, and what follows from it. Nothing is held until [`LeaderElection::lease_handle`] runs.
+    /// A part in the election, and what follows from it. Nothing is held until [`LeaderElection::hold`] runs.
     pub fn new(
         client: Client,
         config: &LeaseConfig,
@@ -125,7 +125,7 @@ impl Leaderships {
 
     /// The right to act on a system, and to speak of it and of its policies.
     pub fn of(&self, system: &Key) -> &Leadership {
-        // There is a tenure for each shard of the layout.
+        // There is a leadership for each shard of the layout.
         &self.each[self.shard_of(system)]
     }
 

@@ -117,7 +117,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     };
     info!("shutting down");
     leaderships.close();
-    policies.withhold();
+    policies.inhibit();
     stop.cancel();
     // The controllers first: what they hold is given back, or ended with them.
     let _ = tokio::time::timeout(RECONCILES_END, async {
@@ -136,7 +136,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     outcome
 }
 
-/// Takes part in the contest for the leases, if there is to be one.
+/// Takes part in leader election, if there is to be one.
 fn contend(
     holding: &mut JoinSet<&'static str>,
     client: &Client,
@@ -276,13 +276,13 @@ fn start(
     (systems, policies)
 }
 
-/// Wakes what is in a shard when its term begins or ends, or its acts do. What must not wait for that hangs on the tenure
-/// itself.
+/// Wakes what is in a shard when its lease epoch begins or ends, or its acts do. What must not wait for that hangs on the
+/// leadership itself.
 async fn follow_terms(shared: Shared, policies: Arc<Policies>, shard: usize, mut leadership: Leadership) {
     loop {
         leadership.changed().await;
-        if !leadership.acts().stands() {
-            policies.withhold();
+        if !leadership.acts().holds() {
+            policies.inhibit();
         }
         shared.poke_shard(shard);
     }

@@ -166,7 +166,7 @@ impl Policies {
         if !may_run {
             reasons.insert(Inhibited::NotActive);
         }
-        run.withhold(reasons);
+        run.inhibit(reasons);
     }
 
     /// Between the watch's news and its sweep the entry may be out of the registry, so look again.

@@ -1,6 +1,6 @@
 //! `leeward run`: the operator's loop from policy files, without Kubernetes.
 //!
-//! Each policy has a runner of the engine; here is what it is told and where its standing goes: log lines, and the status
+//! Each policy has a runner of the engine; here is what it is told and where its state goes: log lines, and the status
 //! file. With that file a restart goes on where this process was, also after a kill; without one what is limited is
 //! forgotten with the process. SIGHUP reads the policy files anew, SIGTERM and SIGINT end it.
 

@@ -36,7 +36,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         // An error is one that may have cancelled it all the same.
         let mut answer = Ok(());
         loop {
-            let permit = match self.authority.issue(self.clock.now()) {
+            let permit = match self.authorizer.issue(self.clock.now()) {
                 Ok(permit) => permit,
                 Err(_) if answer.is_err() => break,
                 Err(inhibited) => return left_to_the_servers(overdue, &inhibited.to_string()),

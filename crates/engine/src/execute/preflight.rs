@@ -25,7 +25,7 @@ const AFTER_REFUSAL: [Duration; 2] = [Duration::from_millis(300), Duration::from
 /// How often what is read is compared with what is confirmed before they are said to differ.
 const LOOKS: u32 = 3;
 
-/// An asset that may be asked for its deed.
+/// An asset that was read right before its request and may be acted on.
 pub(super) struct PreflightRead {
     pub(super) reading: AssetInfo,
     pub(super) leader: ServerName,
@@ -171,7 +171,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         requests: &mut u32,
     ) -> Result<Result<(), ActError>, Outcome> {
         let permit = self
-            .authority
+            .authorizer
             .issue(self.clock.now())
             .map_err(|inhibited| Outcome::new(ActionResult::Abandoned, None, inhibited.to_string()))?;
         let answer = match &action.deed {

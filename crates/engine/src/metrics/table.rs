@@ -261,7 +261,7 @@ pub const LEASE_HELD: MetricRow = gauge(
     "Whether this replica holds a lease, and so acts: on all systems, or on those of a shard. With more than one shard there \
      is one more, of the member that it is",
 );
-/// What the contest for it meets.
+/// What leader election meets.
 pub const LEASE_ERRORS: MetricRow = counter(
     "lease_errors",
     &["lease", "reason"],

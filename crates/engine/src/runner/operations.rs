@@ -38,7 +38,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let mut waiting = Vec::new();
         let mut full: BTreeSet<ActionType> = BTreeSet::new();
         let mut started = false;
-        while self.in_flight.len() < most && self.authority.inhibited().is_none() && !self.out_of_date() {
+        while self.in_flight.len() < most && self.authorizer.inhibited().is_none() && !self.out_of_date() {
             let Some(action) = self.queue.pop() else { break };
             if full.contains(&action.kind()) {
                 waiting.push(action);
@@ -127,7 +127,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             self.history.begin(&dependent, ActionType::StreamStepDown);
         }
         let recorded = if self.setup.records {
-            // The standing that is published next shows it.
+            // The state that is published next shows it.
             Recorded::once(self.sequence + 1, self.written.clone())
         } else {
             Recorded::not_needed()
@@ -136,7 +136,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             action: action.clone(),
         })
         .await;
-        let (setup, authority) = (Arc::clone(&self.setup), self.authority.clone());
+        let (setup, authorizer) = (Arc::clone(&self.setup), self.authorizer.clone());
         let (advance, told) = (
             watch::Sender::new(OperationProgress::new()),
             self.advance_sender.clone(),
@@ -150,7 +150,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 let conduct = OperationContext {
                     act: &*setup.act,
                     clock: &setup.clock,
-                    authority: &authority,
+                    authorizer: &authorizer,
                     limits,
                     recorded,
                     advance,

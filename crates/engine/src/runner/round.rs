@@ -203,7 +203,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         };
         let progressing = progressing(
             &self.in_flight,
-            self.authority.inhibited(),
+            self.authorizer.inhibited(),
             self.queue.len(),
             limits.waiting.clone(),
         );

@@ -7,7 +7,7 @@
 )]
 
 mod approved;
-mod authority;
+mod authorizer;
 mod bench;
 mod clock;
 mod converge;

@@ -26,7 +26,7 @@ use crate::worlds::{consumer_asset, stream_asset, stretched_of, supercluster};
 /// One operation on a fake system.
 struct Trial {
     fake: Arc<FakeSystem>,
-    authority: Authorizer,
+    authorizer: Authorizer,
     limits: VerifyLimits,
     recorded: Recorded,
     advance: watch::Sender<OperationProgress>,
@@ -36,7 +36,7 @@ impl Trial {
     fn new(truth: AccountView) -> Self {
         Self {
             fake: FakeSystem::new(truth),
-            authority: Authorizer::new([]),
+            authorizer: Authorizer::new([]),
             limits: VerifyLimits {
                 move_timeout: Duration::from_hours(1),
                 max_requests: 3,
@@ -65,7 +65,7 @@ impl Trial {
         let conduct = OperationContext {
             act: &*self.fake,
             clock: &self.fake.clock,
-            authority: &self.authority,
+            authorizer: &self.authorizer,
             limits: self.limits,
             recorded: self.recorded,
             advance: self.advance,

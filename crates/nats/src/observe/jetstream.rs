@@ -62,7 +62,7 @@ struct JszPart {
     meta_replicas: Vec<ServerName>,
 }
 
-/// Asks all JetStream servers of the census.
+/// Asks all JetStream servers of the inventory.
 pub(crate) async fn ask(link: &Link, server_inventory: &ServerInventory, account: &AccountId) -> Assets {
     let servers: Vec<SeenServer> = server_inventory
         .servers

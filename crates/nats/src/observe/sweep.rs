@@ -112,7 +112,7 @@ impl Sweep {
         })
     }
 
-    /// Why there is no census, for the status and for every account that was to be looked at.
+    /// Why there is no server inventory, for the status and for every account that was to be looked at.
     async fn without_census(&self, accounts: &[AccountId], error: RequestError) {
         let rights = match &error {
             // A user of another account asks a subject that nobody there serves.
@@ -235,7 +235,7 @@ async fn look_at(
     let server_inventory = &common.server_inventory;
     let elections = board.take_elections(account);
     let enough = |replies: &ByServer<_>| all_of(server_inventory, replies);
-    // What is not in the census is of another JetStream, or nobody knows what it is.
+    // What is not in the inventory is of another JetStream, or nobody knows what it is.
     let counts = |id: &str, _: &Connz| server_inventory.servers.contains_key(id);
     let (assets, connections, leaf_links) = tokio::join!(
         jetstream::ask(link, server_inventory, account),
@@ -384,7 +384,7 @@ pub(crate) fn gap(error: RequestError) -> Gap {
     }
 }
 
-/// What the census did not see, and what the meta group says of the system as a whole.
+/// What the inventory did not see, and what the meta group says of the system as a whole.
 fn gaps_of_system(server_inventory: &ServerInventory, views: &[Arc<AccountView>]) -> Vec<Gap> {
     let of_members = |gap: &&Gap| {
         matches!(
@@ -399,7 +399,7 @@ fn gaps_of_system(server_inventory: &ServerInventory, views: &[Arc<AccountView>]
     without_repetition(server_inventory.gaps.iter().cloned().chain(members).collect())
 }
 
-/// Servers that are known to be missing and did not answer the census either.
+/// Servers that are known to be missing and did not answer the inventory either.
 fn unanswered(server_inventory: &ServerInventory, missing: &BTreeSet<ServerName>) -> u32 {
     let answered: BTreeSet<&ServerName> = server_inventory
         .servers

@@ -133,9 +133,9 @@ async fn nothing_is_sent_without_a_permit_that_holds() {
     let (_system, client) = stretched(NatsVersion::Newest).await;
     let asset = stream_asset("S");
     let target = follower(&client, &asset).await;
-    let authority = Authorizer::new([]);
-    let permit = authority.issue(jiff::Timestamp::now()).unwrap();
-    authority.set([Inhibited::NotActive]);
+    let authorizer = Authorizer::new([]);
+    let permit = authorizer.issue(jiff::Timestamp::now()).unwrap();
+    authorizer.set([Inhibited::NotActive]);
     let refused = client
         .step_down(permit, &asset, &Successor::Peer(target.clone()))
         .await;

@@ -1,6 +1,6 @@
 //! What a process may do by a lease, as everything else sees it.
 //!
-//! Two fences, which fall with the lease: one for acts on NATS, one for words to Kubernetes. The first is ended when the
+//! Two deadlines, which pass with the lease: one for acts on NATS, one for writes to Kubernetes. The first is ended when the
 //! lease is about to be given up, and the second a little later, once everything is said.
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl EpochState {
     fn begin(&mut self) {
         self.acts.end();
         self.lease_epoch = Some(LeaseEpoch::next());
-        self.acts = Deadline::fallen();
+        self.acts = Deadline::expired();
         self.voices = TaskTracker::new();
         if self.closed {
             self.acts.end();
@@ -84,7 +84,7 @@ impl Leadership {
     /// The present term; `None` while another replica may hold the lease.
     pub fn lease_epoch(&self) -> Option<LeaseEpoch> {
         let right = self.right.borrow();
-        right.lease_epoch.filter(|_| right.held && self.words.stands())
+        right.lease_epoch.filter(|_| right.held && self.words.holds())
     }
 
     /// What every act of the present term hangs on.
@@ -167,11 +167,11 @@ impl LeaderHandle {
         let right = EpochState {
             lease_epoch: None,
             held: false,
-            acts: Deadline::fallen(),
+            acts: Deadline::expired(),
             voices: TaskTracker::new(),
             closed: false,
         };
-        let leadership = Leadership::with(right, Deadline::fallen());
+        let leadership = Leadership::with(right, Deadline::expired());
         let handle = Self {
             right: Arc::clone(&leadership.sender),
             words: leadership.words.clone(),
@@ -192,11 +192,11 @@ impl LeaderHandle {
         });
     }
 
-    /// Holds no more. The fences fall first.
+    /// Holds no more. The deadlines pass first.
     pub fn lose(&self) {
         self.right.send_if_modified(|right| {
-            right.acts.fall();
-            self.words.fall();
+            right.acts.expire();
+            self.words.expire();
             std::mem::replace(&mut right.held, false)
         });
     }
@@ -207,8 +207,8 @@ impl LeaderHandle {
     }
 
     /// Whether it is held in truth.
-    pub fn stands(&self) -> bool {
-        self.words.stands()
+    pub fn holds(&self) -> bool {
+        self.words.holds()
     }
 
     /// When it ends unless it is extended.
@@ -289,12 +289,12 @@ mod tests {
         let of_first = leadership.acts();
         leadership.end_acts();
         handle.extend(Instant::now() + LONG, false);
-        assert!(!leadership.acts().stands());
+        assert!(!leadership.acts().holds());
         assert!(leadership.lease_epoch().is_some(), "it speaks still");
         handle.lose();
         handle.extend(Instant::now() + LONG, true);
-        assert!(leadership.acts().stands());
-        assert!(!of_first.stands(), "what began in the first term is over");
+        assert!(leadership.acts().holds());
+        assert!(!of_first.holds(), "what began in the first term is over");
     }
 
     #[tokio::test(start_paused = true)]
@@ -303,10 +303,10 @@ mod tests {
         leadership.close();
         for _ in 0..2 {
             handle.extend(Instant::now() + LONG, true);
-            assert!(!leadership.acts().stands());
+            assert!(!leadership.acts().holds());
             assert!(leadership.lease_epoch().is_some());
         }
-        assert!(Leadership::alone().acts().stands());
+        assert!(Leadership::alone().acts().holds());
     }
 
     #[tokio::test(start_paused = true)]

@@ -97,8 +97,8 @@ impl LeaseHandle {
     }
 
     /// Whether it is held in truth.
-    pub fn stands(&self) -> bool {
-        self.handle.stands()
+    pub fn holds(&self) -> bool {
+        self.handle.holds()
     }
 
     /// What hangs on it, for another one.
@@ -178,7 +178,7 @@ impl LeaseHandle {
         let overtaken = matches!(outcome, Err(LeaseError::Conflict { .. }));
         self.report(outcome);
         let timing = self.candidate.timing;
-        if self.handle.is_held() && !self.handle.stands() {
+        if self.handle.is_held() && !self.handle.holds() {
             let seconds = timing.deadline.as_secs_f32();
             error!(lease = %self.key(), "the lease was not renewed for {seconds} s: nothing is done until it is");
             self.lose();
@@ -255,7 +255,7 @@ impl LeaseHandle {
         if !self.trouble.is_news(category) {
             return;
         }
-        if self.handle.stands() {
+        if self.handle.holds() {
             warn!(%lease, category, error = %chain(&error), "the lease was not renewed, trying again");
         } else {
             error!(%lease, category, error = %chain(&error), "nothing is done by this replica without the lease");

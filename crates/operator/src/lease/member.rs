@@ -82,7 +82,7 @@ impl Member {
             return Ok(());
         };
         let until = sent + self.hold.candidate().timing.deadline;
-        if self.hold.stands() {
+        if self.hold.holds() {
             self.hold.extend(until, false);
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl Member {
     /// Looks for a lease to take or to renew; whether there is one.
     async fn find_slot(&mut self) -> Result<bool, LeaseError> {
         let conflict = self.look().await?;
-        if !self.hold.stands()
+        if !self.hold.holds()
             && let Some(conflict) = conflict
         {
             self.tell(conflict);

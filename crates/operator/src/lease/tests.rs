@@ -185,7 +185,7 @@ impl Replica {
     }
 
     fn acts(&self) -> bool {
-        self.leadership().acts().stands()
+        self.leadership().acts().holds()
     }
 
     /// As a SIGTERM would.
@@ -238,7 +238,7 @@ async fn a_lease_that_is_given_up_is_taken_long_before_it_would_have_expired() {
     let second = Replica::start(&api, "second");
     sleep(Duration::from_secs(1)).await;
     first.end().await;
-    assert!(!first.leadership().acts().stands());
+    assert!(!first.leadership().acts().holds());
     sleep(Duration::from_millis(300)).await;
     assert!(second.acts(), "{:?}", api.holder());
     assert_eq!(api.transitions(), Some(1));

@@ -9,7 +9,7 @@ use leeward_core::target::MoveTarget;
 use leeward_engine::permit::{Deadline, Permit};
 use leeward_engine::ports::{Act, ActError};
 
-/// Reads freely, and acts while a fence stands.
+/// Reads freely, and acts only before a deadline.
 #[derive(Debug)]
 pub struct LeaderOnly<A> {
     act: Arc<A>,
@@ -17,7 +17,7 @@ pub struct LeaderOnly<A> {
 }
 
 impl<A> LeaderOnly<A> {
-    /// Puts acts behind a fence.
+    /// Lets acts happen only before a deadline.
     pub fn new(act: Arc<A>, lease_deadline: Deadline) -> Self {
         Self { act, lease_deadline }
     }
@@ -39,13 +39,13 @@ impl<A: Act> Act for LeaderOnly<A> {
         successor: &Successor,
     ) -> Result<(), ActError> {
         self.act
-            .step_down(permit.behind(&self.lease_deadline), asset, successor)
+            .step_down(permit.until(&self.lease_deadline), asset, successor)
             .await
     }
 
     async fn place(&self, permit: Permit, stream: &StreamName, target: &MoveTarget) -> Result<(), ActError> {
         self.act
-            .place(permit.behind(&self.lease_deadline), stream, target)
+            .place(permit.until(&self.lease_deadline), stream, target)
             .await
     }
 
@@ -56,7 +56,7 @@ impl<A: Act> Act for LeaderOnly<A> {
         target: &MoveTarget,
     ) -> Result<(), ActError> {
         self.act
-            .cancel_move(permit.behind(&self.lease_deadline), stream, target)
+            .cancel_move(permit.until(&self.lease_deadline), stream, target)
             .await
     }
 }

@@ -15,10 +15,10 @@ use crate::shared::system_of;
 
 impl Policies {
     /// Withholds the right to act at once from all runners whose acts have ended, or rest.
-    pub fn withhold(&self) {
+    pub fn inhibit(&self) {
         self.entries.each(|entry| {
             if let Some(run) = entry.run.as_mut().filter(|run| !run.may_act()) {
-                run.withhold([Inhibited::NotActive].into());
+                run.inhibit([Inhibited::NotActive].into());
             }
         });
     }
@@ -60,7 +60,7 @@ impl Policies {
 
     /// Whether it may run: not when the lease is about to be given up.
     pub(super) fn may_run(&self, policy: &PlacementPolicy, entry: &RunningPolicy) -> bool {
-        self.is_in_epoch(policy, entry) && self.shared.leadership_of(&system_of(policy)).acts().stands()
+        self.is_in_epoch(policy, entry) && self.shared.leadership_of(&system_of(policy)).acts().holds()
     }
 
     /// Whether its system was read in that term, too: a halt switch must not be overlooked.

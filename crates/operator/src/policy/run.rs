@@ -1,4 +1,4 @@
-//! The runner of one policy, with the tasks that carry its standing and its occurrences on.
+//! The runner of one policy, with the tasks that carry its state and its events on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -175,7 +175,7 @@ impl PolicyRun {
 
     /// Whether the lease lets it act.
     pub fn may_act(&self) -> bool {
-        self.acts.stands()
+        self.acts.holds()
     }
 
     /// Gives new orders where they differ.
@@ -187,7 +187,7 @@ impl PolicyRun {
     }
 
     /// Takes the right to act away at once, without waiting for anything else that new orders need.
-    pub fn withhold(&mut self, reasons: BTreeSet<Inhibited>) {
+    pub fn inhibit(&mut self, reasons: BTreeSet<Inhibited>) {
         let mut run_input = self.run_input.clone();
         run_input.inhibited.extend(reasons);
         self.direct(run_input);

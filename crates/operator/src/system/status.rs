@@ -61,7 +61,7 @@ impl SystemStatusInput<'_> {
     }
 }
 
-/// The status that follows from an outlook and the status so far.
+/// The status that follows from its inputs and the status so far.
 pub fn build(
     previous: &NatsSystemStatus,
     outlook: &SystemStatusInput<'_>,

@@ -72,10 +72,10 @@ async fn p7_a_cancel_is_asked_for_again_while_nobody_is_there_to_do_it() {
 #[tokio::test(start_paused = true)]
 async fn p8_a_cancel_that_nobody_is_there_for_is_not_asked_for_again_once_the_policy_is_suspended() {
     let trial = endless(Cancel::Absent(usize::MAX));
-    let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
+    let (fake, authorizer) = (Arc::clone(&trial.fake), trial.authorizer.clone());
     let suspend = async {
         tokio::time::sleep(Duration::from_mins(6)).await;
-        authority.set([Inhibited::Suspended]);
+        authorizer.set([Inhibited::Suspended]);
         fake.state().cancels.len()
     };
     let (finished, asked) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
@@ -88,12 +88,12 @@ async fn p8_a_cancel_that_nobody_is_there_for_is_not_asked_for_again_once_the_po
 #[tokio::test(start_paused = true)]
 async fn p9_a_cancel_that_may_have_been_done_is_looked_after_also_once_the_policy_is_suspended() {
     let trial = endless(Cancel::Silent);
-    let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
+    let (fake, authorizer) = (Arc::clone(&trial.fake), trial.authorizer.clone());
     let suspend = async {
         while fake.state().cancels.is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        authority.set([Inhibited::Suspended]);
+        authorizer.set([Inhibited::Suspended]);
     };
     let (finished, ()) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
     let message = &finished.outcome.message;
@@ -149,10 +149,10 @@ async fn p7_a_cancel_that_changes_more_than_the_placement_fails() {
 #[tokio::test(start_paused = true)]
 async fn p8_a_move_whose_policy_was_suspended_meanwhile_is_not_cancelled() {
     let trial = endless(Cancel::Obey);
-    let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
+    let (fake, authorizer) = (Arc::clone(&trial.fake), trial.authorizer.clone());
     let suspend = async {
         tokio::time::sleep(Duration::from_mins(2)).await;
-        authority.set([Inhibited::Suspended]);
+        authorizer.set([Inhibited::Suspended]);
     };
     let (finished, ()) = tokio::join!(trial.run(relocation(&[], &[])), suspend);
     assert!(

@@ -175,12 +175,12 @@ async fn a_refresh_that_is_refused_or_elects_nobody_says_so() {
 #[tokio::test(start_paused = true)]
 async fn p8_nothing_is_refreshed_once_the_right_to_act_is_withheld() {
     let trial = with_dependent(Reader::of("S"));
-    let (fake, authority) = (Arc::clone(&trial.fake), trial.authority.clone());
+    let (fake, authorizer) = (Arc::clone(&trial.fake), trial.authorizer.clone());
     let suspend = async {
         while fake.writes() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        authority.set([Inhibited::NotActive]);
+        authorizer.set([Inhibited::NotActive]);
     };
     let (finished, ()) = tokio::join!(trial.run(relocation(&[], &["D"])), suspend);
     let follow_up = &finished.follow_ups[0];

@@ -21,14 +21,14 @@ fn started(api: &Arc<Api>, names: &[&str], shards: u8) -> Vec<Replica> {
 
 /// How many shards each acts in.
 fn counts(replicas: &[Replica]) -> Vec<usize> {
-    let stands = |leadership: &&Leadership| leadership.acts().stands();
-    let count = |replica: &Replica| replica.leaderships.each().iter().filter(stands).count();
+    let holds = |leadership: &&Leadership| leadership.acts().holds();
+    let count = |replica: &Replica| replica.leaderships.each().iter().filter(holds).count();
     replicas.iter().map(count).collect()
 }
 
 /// Who acts on a system.
 fn acting(replicas: &[Replica], system: &Key) -> Vec<usize> {
-    let acts = |replica: &Replica| replica.leaderships.of(system).acts().stands();
+    let acts = |replica: &Replica| replica.leaderships.of(system).acts().holds();
     let numbered = replicas.iter().enumerate();
     numbered
         .filter(|(_, replica)| acts(replica))
