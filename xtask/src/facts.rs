@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::generated::repository;
-use crate::invariants::rust_files;
+use crate::sources::rust_files;
 
 const FILE: &str = "docs/nats-facts.md";
 /// How comments name the file.

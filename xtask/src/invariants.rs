@@ -1,17 +1,11 @@
 //! Every invariant of ARCHITECTURE.md has a test that is named after it: `fn p5_…` for P5.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs};
 
 use anyhow::Context as _;
 
 use crate::generated::repository;
-
-/// Where sources are.
-const FOLDERS: [&str; 3] = ["crates", "tests", "xtask"];
+use crate::sources::rust_files;
 
 /// The names of the tests of each invariant that ARCHITECTURE.md lists.
 fn tests_by_invariant() -> anyhow::Result<BTreeMap<u32, Vec<String>>> {
@@ -30,28 +24,9 @@ fn tests_by_invariant() -> anyhow::Result<BTreeMap<u32, Vec<String>>> {
     Ok(tests)
 }
 
-/// All source files of the workspace.
-pub(crate) fn rust_files() -> anyhow::Result<Vec<PathBuf>> {
-    let folders = FOLDERS.map(|folder| sources(&repository().join(folder)));
-    Ok(folders.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat())
-}
-
 /// The number of a row such as `| P7 | … |`.
 fn invariant(line: &str) -> Option<u32> {
     line.strip_prefix("| P")?.split(' ').next()?.parse().ok()
-}
-
-fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(sources(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    Ok(found)
 }
 
 /// Functions with `test` in their attributes, and the invariant that their name begins with.

@@ -26,6 +26,8 @@ mod modules;
 mod names;
 mod sbom;
 mod schemas;
+#[cfg(test)]
+mod sources;
 mod suite;
 #[cfg(test)]
 mod tools;

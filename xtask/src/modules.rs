@@ -1,12 +1,10 @@
 //! The modules of a crate do not import each other in a circle: each can be read with those that it names and without the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
-use crate::generated::repository;
-use crate::invariants::rust_files;
+use crate::sources::{ProductFile, product_files};
 
 /// By module of a crate's root: those that it names.
 type Imports = BTreeMap<String, BTreeSet<String>>;
@@ -14,19 +12,14 @@ type Imports = BTreeMap<String, BTreeSet<String>>;
 /// By folder of a crate.
 fn imports() -> anyhow::Result<BTreeMap<String, Imports>> {
     let mut crates: BTreeMap<String, Imports> = BTreeMap::new();
-    for file in rust_files()? {
-        let path = file.strip_prefix(repository())?.display().to_string();
+    for ProductFile { path, source } in product_files()? {
         let Some((folder, inner)) = path.split_once("/src/") else {
             continue;
         };
-        if inner.ends_with("tests.rs") || inner.contains("tests/") || inner.contains("fixtures") {
-            continue;
-        }
         let module = inner.split(['/', '.']).next().unwrap_or_default();
         if ["lib", "main"].contains(&module) {
             continue;
         }
-        let source = fs::read_to_string(&file).with_context(|| path.clone())?;
         let of_crate = crates.entry(folder.to_owned()).or_default();
         let named = of_crate.entry(module.to_owned()).or_default();
         named.extend(named_by(&source).into_iter().filter(|other| other != module));
@@ -34,13 +27,9 @@ fn imports() -> anyhow::Result<BTreeMap<String, Imports>> {
     Ok(crates)
 }
 
-/// The modules of the crate's root that a source file names outside of its tests and comments.
+/// The modules of the crate's root that a source file names outside of comments.
 fn named_by(source: &str) -> BTreeSet<String> {
-    let product = source
-        .split("#[cfg(test)]\nmod tests {")
-        .next()
-        .unwrap_or_default();
-    let code: Vec<&str> = product
+    let code: Vec<&str> = source
         .lines()
         .map(|line| line.split("//").next().unwrap_or_default())
         .collect();
@@ -116,8 +105,7 @@ fn no_crate_has_modules_that_import_each_other_in_a_circle() -> anyhow::Result<(
 
 #[test]
 fn modules_are_read_from_paths_and_lists_and_circles_are_found() {
-    let source = "use crate::one::One;\nuse crate::{\n    two::{self, Inner},\n    three,\n};\n// crate::four\nfn f() { crate::five::g(); }\n\
-                  #[cfg(test)]\nmod tests {\n    use crate::six;\n}\n";
+    let source = "use crate::one::One;\nuse crate::{\n    two::{self, Inner},\n    three,\n};\n// crate::four\nfn f() { crate::five::g(); }\n";
     let named: Vec<String> = named_by(source).into_iter().collect();
     assert_eq!(named, ["five", "one", "three", "two"]);
     let imports = |pairs: &[(&str, &str)]| -> Imports {

@@ -1,12 +1,10 @@
 //! The names of types: words of the field, and one name for one meaning over the whole workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
-use crate::generated::repository;
-use crate::invariants::rust_files;
+use crate::sources::product_files;
 
 /// Words that nobody who knows NATS, Kubernetes and Rust would search for, with the word that says the same.
 const DENIED: [(&str, &str); 40] = [
@@ -73,30 +71,20 @@ const SAME_MEANING: [&str; 16] = [
     "Window",
 ];
 
-/// The types that files outside of tests define: the files, by name.
+/// The types that are defined outside of tests: the files, by name.
 fn types() -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
     let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for file in rust_files()? {
-        let path = file.strip_prefix(repository())?.display().to_string();
-        let is_test = path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("tests.rs");
-        if is_test || path.contains("/benches/") || path.contains("fixtures") {
-            continue;
-        }
-        let source = fs::read_to_string(&file).with_context(|| path.clone())?;
-        for name in defined(&source) {
-            types.entry(name).or_default().insert(path.clone());
+    for file in product_files()? {
+        for name in defined(&file.source) {
+            types.entry(name).or_default().insert(file.path.clone());
         }
     }
     Ok(types)
 }
 
-/// The names of the types that a source file defines, those of its test modules and associated ones apart.
+/// The names of the types that a source file defines, associated ones apart.
 fn defined(source: &str) -> Vec<String> {
-    let product = source
-        .split("#[cfg(test)]\nmod tests {")
-        .next()
-        .unwrap_or_default();
-    let names = product.lines().filter_map(|line| {
+    let names = source.lines().filter_map(|line| {
         let line = line.strip_prefix("pub ").unwrap_or(line);
         let line = line.strip_prefix("pub(").map_or(line, |rest| {
             rest.split_once(") ").map_or(rest, |(_, defined)| defined)
@@ -137,6 +125,6 @@ fn one_name_of_a_type_has_one_meaning() -> anyhow::Result<()> {
 #[test]
 fn names_are_read_where_types_are_defined() {
     let source = "pub struct One;\npub(crate) enum Two<T> {\n    type Inner = u8;\n}\ntype Three = u8;\nfn four() {}\n\
-                  trait Five: Send {}\n#[cfg(test)]\nmod tests {\nstruct Six;\n}\n";
+                  trait Five: Send {}\n";
     assert_eq!(defined(source), ["One", "Two", "Three", "Five"]);
 }

@@ -19,7 +19,13 @@ pub fn is_leeward(name: &str) -> bool {
 /// Step-downs as they arrive at the servers.
 const STEP_DOWNS: &str = "$JS.API.*.LEADER.STEPDOWN.>";
 /// The header that tells the system account who asked (nats-facts N62).
-pub(crate) const ASKED_BY: &str = "Nats-Request-Info";
+const ASKED_BY: &str = "Nats-Request-Info";
+
+/// What the servers tell the system account of the client that sent a request.
+pub(crate) fn asked_by(request: &Message) -> Option<Value> {
+    let client = request.headers.as_ref()?.get(ASKED_BY)?;
+    serde_json::from_str(client.as_str()).ok()
+}
 
 /// Collects the API audit advisories of the account from now on.
 ///
@@ -55,9 +61,8 @@ pub struct AuditedRequest {
 
 impl AuditLog {
     fn was_sent(&mut self, message: Message) {
-        let by = message.headers.as_ref().and_then(|headers| headers.get(ASKED_BY));
-        let by = by.and_then(|by| serde_json::from_str::<Value>(by.as_str()).ok());
-        let key = (message.subject.to_string(), connection(&by.unwrap_or_default()));
+        let client = asked_by(&message).unwrap_or_default();
+        let key = (message.subject.to_string(), connection(&client));
         let reply = message.reply.map(|reply| reply.to_string());
         self.sent
             .entry(key)

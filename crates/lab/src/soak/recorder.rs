@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::judge::{Elapsed, RecordedRequest, Recording, Span, StatusSeen, Violation};
-use crate::audit::{ASKED_BY, Audit, is_leeward};
+use crate::audit::{Audit, asked_by, is_leeward};
 use crate::kube::Kubectl;
 use crate::nats::{System, jetstream};
 
@@ -190,8 +190,7 @@ async fn listen(mut asked: async_nats::Subscriber, begin: Instant, book: Arc<Mut
 
 /// A request of Leeward.
 fn request(message: &Message, at: Elapsed) -> Option<RecordedRequest> {
-    let by = message.headers.as_ref()?.get(ASKED_BY)?;
-    let by: Value = serde_json::from_str(by.as_str()).ok()?;
+    let by = asked_by(message)?;
     if !by["name"].as_str().is_some_and(is_leeward) {
         return None;
     }

@@ -14,12 +14,13 @@ use futures::StreamExt;
 use leeward_core::names::{AccountId, ServerName};
 use leeward_core::snapshot::Gap;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::merge::merge;
 use super::server_inventory::{SeenServer, ServerInventory};
 use crate::connect::Link;
 use crate::reading::{StreamReading, server_name};
+use crate::request::Packed;
 use crate::request_error::RequestError;
 use crate::wire;
 use crate::wire::assets::{AccountDetail, Jsz, MetaGroup};
@@ -120,22 +121,8 @@ async fn ask_one(
 ) -> Result<JszPart, Failure> {
     let subject = format!("$SYS.REQ.SERVER.{}.JSZ", server.id);
     let options = json!({ "account": account.as_str(), "streams": true, "consumer": true, "config": true });
-    let request = || async {
-        let packed = link.request_packed(&subject, options.to_string(), LIMIT).await;
-        packed.map_err(|error| failure(&error))
-    };
-    let mut packed = request().await?;
+    let (packed, place) = packed(link, &subject, &options.to_string()).await?;
     let small = packed.len() < LARGE;
-    let mut place = None;
-    if !small {
-        let kibibytes = u32::try_from(packed.len() >> 10).unwrap_or(u32::MAX);
-        place = WAITING.try_acquire_many(kibibytes).ok();
-        if place.is_none() {
-            drop(packed);
-            place = AGAIN.acquire().await.ok();
-            packed = request().await?;
-        }
-    }
     let (server, account) = (server.clone(), account.clone());
     let together = Arc::clone(together);
     let decode = move || {
@@ -155,6 +142,29 @@ async fn ask_one(
         decoding.unwrap_or_else(|error| Err(error.to_string()))
     };
     part.map_err(|message| Failure::Gap(Gap::Unreadable { message }))
+}
+
+/// A reply, with its place among those that wait to be decoded if it is large.
+async fn packed(
+    link: &Link,
+    subject: &str,
+    options: &str,
+) -> Result<(Packed, Option<SemaphorePermit<'static>>), Failure> {
+    let request = || async {
+        let packed = link.request_packed(subject, options.to_owned(), LIMIT).await;
+        packed.map_err(|error| failure(&error))
+    };
+    let packed = request().await?;
+    if packed.len() < LARGE {
+        return Ok((packed, None));
+    }
+    let kibibytes = u32::try_from(packed.len() >> 10).unwrap_or(u32::MAX);
+    if let Ok(place) = WAITING.try_acquire_many(kibibytes) {
+        return Ok((packed, Some(place)));
+    }
+    drop(packed);
+    let place = AGAIN.acquire().await.ok();
+    Ok((request().await?, place))
 }
 
 fn too_much(account: &AccountId) -> String {

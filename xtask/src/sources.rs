@@ -1,0 +1,82 @@
+//! The Rust files of the workspace, and what of them is not tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::generated::repository;
+
+/// Where sources are.
+const FOLDERS: [&str; 3] = ["crates", "tests", "xtask"];
+const TEST_MODULE: &str = "#[cfg(test)]\nmod tests {";
+
+/// A file of the product, or of what builds it.
+pub(crate) struct ProductFile {
+    /// Below the repository.
+    pub(crate) path: String,
+    /// Without the test module at its end.
+    pub(crate) source: String,
+}
+
+/// All source files of the workspace.
+pub(crate) fn rust_files() -> anyhow::Result<Vec<PathBuf>> {
+    let folders = FOLDERS.map(|folder| below(&repository().join(folder)));
+    Ok(folders.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat())
+}
+
+/// Those that are not tests.
+pub(crate) fn product_files() -> anyhow::Result<Vec<ProductFile>> {
+    let mut files = Vec::new();
+    for file in rust_files()? {
+        let path = file.strip_prefix(repository())?.display().to_string();
+        if !is_test(&path) {
+            let source = fs::read_to_string(&file).with_context(|| path.clone())?;
+            let source = without_tests(&source).to_owned();
+            files.push(ProductFile { path, source });
+        }
+    }
+    Ok(files)
+}
+
+fn is_test(path: &str) -> bool {
+    let folders = ["/tests/", "/benches/", "fixtures"];
+    path.starts_with("tests/")
+        || path.ends_with("tests.rs")
+        || folders.iter().any(|folder| path.contains(folder))
+}
+
+fn without_tests(source: &str) -> &str {
+    source
+        .split_once(TEST_MODULE)
+        .map_or(source, |(product, _)| product)
+}
+
+fn below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(below(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn test_modules_and_files_of_tests_are_not_product() {
+    let source = "struct One;\n#[cfg(test)]\nmod tests {\nstruct Six;\nuse crate::six;\n}\n";
+    assert_eq!(without_tests(source), "struct One;\n");
+    assert_eq!(without_tests("struct One;\n"), "struct One;\n");
+    for path in [
+        "tests/e2e/src/a.rs",
+        "crates/a/tests/b.rs",
+        "crates/a/src/b/tests.rs",
+        "crates/a/benches/b.rs",
+    ] {
+        assert!(is_test(path), "{path}");
+    }
+    assert!(!is_test("crates/a/src/b.rs"));
+}
