@@ -7,6 +7,7 @@
 mod conditions;
 mod events;
 mod findings;
+mod reason_behavior;
 pub mod runbook;
 
 pub use conditions::{
@@ -15,7 +16,10 @@ pub use conditions::{
     SystemReadyReason,
 };
 pub use events::EventReason;
-pub use findings::{ActionResult, ActionType, AdviceKind, Check, FindingReason, ReasonClass, Remedy};
+pub use findings::{
+    ActionClass, ActionResult, ActionType, AdviceKind, Check, FindingReason, ReasonClass, Remedy,
+};
+pub use reason_behavior::{ClearedBy, ReasonBehavior};
 
 /// A word of the vocabulary.
 pub trait Word: Copy + AsRef<str> + Into<&'static str> + strum::IntoEnumIterator {

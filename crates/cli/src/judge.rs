@@ -17,25 +17,27 @@
 #[cfg(test)]
 pub mod fixtures;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
-use leeward_api::vocabulary::ActionType;
+use leeward_api::vocabulary::{ActionType, Remedy};
 use leeward_core::action::{Action, ActionKind};
+use leeward_core::asset::{AssetIx, asset_index, asset_name};
 use leeward_core::conflict::outranked;
-use leeward_core::context::EvaluationContext;
+use leeward_core::context::DecisionContext;
+use leeward_core::decide::{Decision, decide};
 use leeward_core::demand::Home;
-use leeward_core::evaluate::{AssetIx, Cure, Evaluation, Finding, Verdict, asset_name, evaluate};
+use leeward_core::evaluate::{Evaluation, Finding, Verdict};
 use leeward_core::forecast::{Forecast, forecast};
 use leeward_core::history::History;
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
-use leeward_core::plan::plan;
 use leeward_core::policy::{Mode, Policy};
-use leeward_core::report::{Report, report};
-use leeward_nats::AccountInfo;
+use leeward_core::report::Report;
+use leeward_engine::policy_worker::past_in;
 
 use crate::document::{ActionPart, DocumentHeader, FindingPart, ReasonText};
 use crate::exit::LookOutcome;
@@ -62,10 +64,10 @@ pub struct Assessment<'a> {
     pub history: History,
     /// Whether nothing is known of the past of home, so that this look alone decided.
     pub home_from_this_look: bool,
-    /// The judgement.
-    pub evaluation: Evaluation,
-    /// What would be done, and when.
-    pub forecast: Forecast,
+    /// The decision.
+    pub decision: Decision,
+    /// What would be done, and when; only made when somebody asks for it.
+    pub forecast: OnceCell<Forecast>,
     /// What budgets, windows and the circuit breaker say now.
     pub limits: Limits,
     /// The judgement in words; all findings.
@@ -95,42 +97,27 @@ fn judge_by<'a>(
     outranked_by: Option<String>,
 ) -> Assessment<'a> {
     let nothing = PlacementPolicyStatus::default();
-    let past = past_of(loaded, &seen.account).unwrap_or(&nothing);
+    let past = past_in(&loaded.past, &seen.account.id).unwrap_or(&nothing);
     let home_from_this_look = past.home.is_none();
     let policy = as_applied(loaded, home_from_this_look);
     let history = history(past, &policy, seen, now);
-    let view = &seen.view;
-    let eval_context = EvaluationContext {
-        now,
-        stale_after: STALE_AFTER,
-        history: &history,
-        managed: &loaded.managed,
-        denied: &NOTHING_DENIED,
-    };
-    let mut evaluation = evaluate(view, &policy, &eval_context);
-    let forecast = forecast(view, &policy, &eval_context, &evaluation);
-    let planned = plan(view, &policy, &eval_context, &evaluation);
-    evaluation.hold(&planned.held);
-    let report = report(view, &policy, &eval_context, &evaluation, &past.findings);
+    let context = context(loaded, &policy, seen, &history, now);
+    let decision = decide(&context);
+    let report = decision.report(&context, &past.findings);
+    let limits = Limits::new(&policy, &history, &decision.evaluation, now);
     Assessment {
         loaded,
-        limits: Limits::new(&policy, &history, &evaluation, now),
+        limits,
         policy,
         seen,
         now,
         history,
         home_from_this_look,
-        evaluation,
-        forecast,
+        decision,
+        forecast: OnceCell::new(),
         report,
         outranked_by,
     }
-}
-
-/// What a policy's status says of this account; what was done in another one says nothing of it.
-fn past_of<'g>(loaded: &'g LoadedPolicy, account: &AccountInfo) -> Option<&'g PlacementPolicyStatus> {
-    let of = loaded.past.account.as_ref()?;
-    (of.id == account.id.as_str()).then_some(&loaded.past)
 }
 
 fn as_applied(loaded: &LoadedPolicy, home_from_this_look: bool) -> Policy {
@@ -156,21 +143,40 @@ fn history(past: &PlacementPolicyStatus, policy: &Policy, seen: &Looked, now: Ti
     history
 }
 
+fn context<'a>(
+    loaded: &'a LoadedPolicy,
+    policy: &'a Policy,
+    seen: &'a Looked,
+    history: &'a History,
+    now: Timestamp,
+) -> DecisionContext<'a> {
+    DecisionContext {
+        view: &seen.view,
+        policy,
+        now,
+        stale_after: STALE_AFTER,
+        history,
+        managed: &loaded.managed,
+        denied: &NOTHING_DENIED,
+        approved: None,
+    }
+}
+
 impl Assessment<'_> {
-    /// What the judgement depends on besides view and policy.
-    pub fn eval_context(&self) -> EvaluationContext<'_> {
-        EvaluationContext {
-            now: self.now,
-            stale_after: STALE_AFTER,
-            history: &self.history,
-            managed: &self.loaded.managed,
-            denied: &NOTHING_DENIED,
-        }
+    /// What the decision depends on.
+    pub fn context(&self) -> DecisionContext<'_> {
+        context(self.loaded, &self.policy, self.seen, &self.history, self.now)
+    }
+
+    /// What would be done, and when.
+    pub fn forecast(&self) -> &Forecast {
+        self.forecast
+            .get_or_init(|| forecast(&self.context(), &self.decision))
     }
 
     /// What the policy's status tells of this account.
     pub fn past(&self) -> Option<&PlacementPolicyStatus> {
-        past_of(self.loaded, &self.seen.account)
+        past_in(&self.loaded.past, &self.seen.account.id)
     }
 
     /// Whom the judgement is about.
@@ -193,8 +199,8 @@ impl Assessment<'_> {
     pub fn found(&self) -> LookOutcome {
         let Evaluation {
             streams, consumers, ..
-        } = &self.evaluation;
-        if !self.evaluation.conclusive() || self.home_is_missing() {
+        } = &self.decision.evaluation;
+        if !self.decision.evaluation.conclusive() || self.home_is_missing() {
             LookOutcome::Incomplete
         } else if [streams, consumers]
             .iter()
@@ -212,18 +218,19 @@ impl Assessment<'_> {
         let Evaluation {
             streams,
             consumers,
-            home,
+            homes,
             ..
-        } = &self.evaluation;
+        } = &self.decision.evaluation;
         let selected = [streams, consumers].iter().any(|of| of.total > of.ignored);
-        let known = home.as_ref().and_then(Home::reference);
-        selected && self.evaluation.conclusive() && known.is_none()
+        let known = homes.account().and_then(Home::reference);
+        selected && self.decision.evaluation.conclusive() && known.is_none()
     }
 
     /// All findings, the greatest gain first, those that are about no asset last.
     pub fn findings(&self) -> Vec<FindingPart> {
         let view = &self.seen.view;
         let gains: BTreeMap<AssetName, f32> = self
+            .decision
             .evaluation
             .findings
             .iter()
@@ -255,19 +262,19 @@ impl Assessment<'_> {
     /// An action with what it costs and gains, that of consumers which come along included.
     pub fn action(&self, action: &Action) -> ActionPart {
         let asset = &action.asset;
-        let moving = match &action.deed {
+        let moving = match &action.kind {
             ActionKind::Move(moving) => Some(moving),
             ActionKind::StepDown(_) => None,
         };
-        let at = leeward_core::evaluate::asset_index(&self.seen.view, asset);
+        let at = asset_index(&self.seen.view, asset);
         let comes_along = |of: AssetIx, verdict: Verdict| {
             let follows = matches!(
                 verdict,
-                Verdict::Misplaced(Cure::FollowStream) | Verdict::Held(Cure::FollowStream, _)
+                Verdict::Misplaced(Remedy::FollowsStream) | Verdict::Held(Remedy::FollowsStream, _)
             );
             moving.is_some() && follows && at.is_some_and(|at| at.stream() == of.stream())
         };
-        let all = self.evaluation.findings.iter();
+        let all = self.decision.evaluation.findings.iter();
         let followers: Vec<&Finding> = all
             .clone()
             .filter(|finding| comes_along(finding.asset, finding.verdict))
@@ -275,7 +282,7 @@ impl Assessment<'_> {
         let own = all.filter(|finding| Some(finding.asset) == at);
         let gains = own.chain(followers.iter().copied());
         ActionPart {
-            action: action.kind(),
+            action: action.action_type(),
             stream: asset.stream.to_string(),
             consumer: asset.consumer.as_ref().map(ToString::to_string),
             from: action.from.to_string(),

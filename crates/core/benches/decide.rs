@@ -19,11 +19,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use leeward_api::policy::PlacementPolicySpec;
-use leeward_core::context::{EvaluationContext, Managed};
-use leeward_core::evaluate::evaluate;
+use leeward_core::context::{DecisionContext, Managed};
+use leeward_core::decide::decide;
 use leeward_core::history::History;
 use leeward_core::names::{AccountId, ClusterName, ConsumerName, ServerName, StreamName, Tag};
-use leeward_core::plan::plan;
 use leeward_core::resolve::resolve;
 use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Stream};
 use leeward_core::topology::Storage;
@@ -44,12 +43,16 @@ fn main() {
     let snapshot = memory("VmRSS") - before;
     let history = History::default();
     let (managed, denied) = (Managed::default(), BTreeSet::new());
-    let eval_context = EvaluationContext {
+    let Some(first) = views.first() else { return };
+    let context = DecisionContext {
+        view: first,
+        policy: &policy,
         now,
         stale_after: Duration::from_mins(1),
         history: &history,
         managed: &managed,
         denied: &denied,
+        approved: None,
     };
 
     let floor = fastest(|| {
@@ -71,8 +74,8 @@ fn main() {
         views
             .iter()
             .map(|view| {
-                let evaluation = evaluate(view, &policy, &eval_context);
-                plan(view, &policy, &eval_context, &evaluation).actions.len()
+                let context = DecisionContext { view, ..context };
+                decide(&context).actions.len()
             })
             .sum()
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use leeward_api::vocabulary::{ActionType, FindingReason};
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::AssetIx;
+use crate::asset::AssetIx;
 use crate::names::{AssetName, ConsumerName, ServerName, StreamName};
 use crate::score::MoveCost;
 use crate::target::MoveTarget;
@@ -29,7 +29,7 @@ pub struct Action {
     /// The leader that was seen; another one by then means that somebody else acted.
     pub from: ServerName,
     /// What to do.
-    pub deed: ActionKind,
+    pub kind: ActionKind,
 }
 
 /// The ways to bring a leader home.
@@ -78,9 +78,9 @@ pub enum Successor {
 }
 
 impl Action {
-    /// What kind of action it is.
-    pub fn kind(&self) -> ActionType {
-        match &self.deed {
+    /// The word for it.
+    pub fn action_type(&self) -> ActionType {
+        match &self.kind {
             ActionKind::Move(_) => ActionType::StreamPlacement,
             ActionKind::StepDown(_) => step_down_of(&self.asset),
         }
@@ -88,7 +88,7 @@ impl Action {
 
     /// The server that will lead, where that is known.
     pub fn target(&self) -> Option<&ServerName> {
-        match &self.deed {
+        match &self.kind {
             ActionKind::StepDown(StepDown {
                 successor: Successor::Peer(server),
                 home_peers: _,
@@ -117,7 +117,7 @@ mod held_list {
     use leeward_api::vocabulary::FindingReason;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::evaluate::AssetIx;
+    use crate::asset::AssetIx;
 
     type Held = BTreeMap<AssetIx, FindingReason>;
 

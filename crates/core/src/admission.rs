@@ -4,16 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use leeward_api::vocabulary::{ActionType, FindingReason};
+use leeward_api::vocabulary::{ActionType, FindingReason, Remedy};
 
 use crate::action::{Action, ActionKind, Plan};
+use crate::asset::{AssetIx, asset_index};
 use crate::breaker::BreakerPhase;
 use crate::budget::{Allowance, Selected};
-use crate::context::EvaluationContext;
-use crate::evaluate::{AssetIx, Cure, Evaluation, Verdict, asset_index};
-use crate::policy::Policy;
+use crate::context::DecisionContext;
+use crate::evaluate::{Evaluation, Verdict};
 use crate::safety::while_stream_held;
-use crate::snapshot::AccountView;
 use crate::window::opening;
 
 /// What percents of a budget are of.
@@ -25,15 +24,9 @@ pub fn selected(evaluation: &Evaluation) -> Selected {
 }
 
 /// Takes out of a plan what may not begin now.
-pub fn admit(
-    view: &AccountView,
-    policy: &Policy,
-    eval_context: &EvaluationContext<'_>,
-    evaluation: &Evaluation,
-    plan: Plan,
-) -> Plan {
+pub fn admit(context: &DecisionContext<'_>, evaluation: &Evaluation, plan: Plan) -> Plan {
     let Plan { actions, mut held } = plan;
-    let (rules, history, now) = (&policy.disruption, eval_context.history, eval_context.now);
+    let (rules, history, now) = (&context.policy.disruption, context.history, context.now);
     let mut allowance = Allowance::new(&rules.budgets, &history.ledger, selected(evaluation), now);
     let mut tries = match history.breaker.phase(&rules.circuit_breaker, now) {
         BreakerPhase::Closed => usize::MAX,
@@ -46,7 +39,7 @@ pub fn admit(
         let against = if tries == 0 {
             Some(FindingReason::BreakerOpen)
         } else {
-            let taken = allowance.take(action.kind());
+            let taken = allowance.take(action.action_type());
             taken.err().map(|_budget| FindingReason::BudgetExhausted)
         };
         match against {
@@ -55,7 +48,9 @@ pub fn admit(
                 admit_dependents(&mut action, &mut allowance, may_refresh);
                 admitted.push(action);
             }
-            Some(reason) => held.extend(asset_index(view, &action.asset).map(|asset| (asset, reason))),
+            Some(reason) => {
+                held.extend(asset_index(context.view, &action.asset).map(|asset| (asset, reason)))
+            }
         }
     }
     Plan {
@@ -67,10 +62,18 @@ pub fn admit(
 /// Leaders of streams that read a moved one are stepped down only as far as the limits allow that too; the others resume
 /// by themselves, later (nats-facts N26).
 fn admit_dependents(action: &mut Action, allowance: &mut Allowance, open: bool) {
-    if let ActionKind::Move(moving) = &mut action.deed {
+    if let ActionKind::Move(moving) = &mut action.kind {
         moving
             .dependents
             .retain(|_| open && allowance.take(ActionType::StreamStepDown).is_ok());
+    }
+}
+
+/// The asset that decides when one is cured: of a consumer that follows its stream, the stream.
+pub fn deciding(asset: AssetIx, remedy: Remedy) -> AssetIx {
+    match remedy {
+        Remedy::ConsumerStepDown | Remedy::StreamStepDown | Remedy::StreamPlacement | Remedy::Advice => asset,
+        Remedy::FollowsStream => AssetIx::Stream(asset.stream()),
     }
 }
 
@@ -82,21 +85,19 @@ impl Evaluation {
             return;
         }
         for finding in &mut self.findings {
-            let Verdict::Misplaced(cure) = finding.verdict else {
+            let Verdict::Misplaced(remedy) = finding.verdict else {
                 continue;
             };
-            let of = match cure {
-                Cure::StepDown | Cure::Move => finding.asset,
-                Cure::FollowStream => AssetIx::Stream(finding.asset.stream()),
-            };
+            let of = deciding(finding.asset, remedy);
             let Some(reason) = held.get(&of).copied() else {
                 continue;
             };
-            let reason = match cure {
-                Cure::StepDown | Cure::Move => reason,
-                Cure::FollowStream => while_stream_held(reason),
+            let reason = if of == finding.asset {
+                reason
+            } else {
+                while_stream_held(reason)
             };
-            finding.verdict = Verdict::Held(cure, reason);
+            finding.verdict = Verdict::Held(remedy, reason);
             let counts = match finding.asset {
                 AssetIx::Stream(_) => &mut self.streams,
                 AssetIx::Consumer(_, _) => &mut self.consumers,

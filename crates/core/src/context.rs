@@ -1,4 +1,4 @@
-//! What a decision depends on besides the view and the policy.
+//! Everything that a decision depends on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,12 +6,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
 
+use crate::approval::ApprovedPlan;
 use crate::history::History;
 use crate::names::StreamName;
+use crate::policy::Policy;
+use crate::snapshot::AccountView;
 
-/// Everything besides snapshot and policy that a decision depends on.
-#[derive(Clone, Debug)]
-pub struct EvaluationContext<'a> {
+/// Everything that a decision depends on: two equal contexts are decided alike (P1).
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionContext<'a> {
+    /// What was observed.
+    pub view: &'a AccountView,
+    /// What is wanted.
+    pub policy: &'a Policy,
     /// The moment of the decision.
     pub now: Timestamp,
     /// A view older than this decides nothing.
@@ -22,6 +29,8 @@ pub struct EvaluationContext<'a> {
     pub managed: &'a Managed,
     /// Actions that the account's user was refused.
     pub denied: &'a BTreeSet<ActionType>,
+    /// Where somebody approved a plan, nothing else is planned; `None` for everything.
+    pub approved: Option<&'a ApprovedPlan>,
 }
 
 /// Streams whose configuration belongs to another controller.

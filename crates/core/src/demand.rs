@@ -164,6 +164,14 @@ pub enum Home {
 }
 
 impl Home {
+    /// The location, where leaders may go there already.
+    pub fn settled(&self) -> Option<&Location> {
+        match self {
+            Self::Settled { location, since: _ } => Some(location),
+            Self::Stabilizing { .. } | Self::NoMajority { .. } => None,
+        }
+    }
+
     /// The location that assets are judged against: the settled one, or the challenger where none is settled.
     pub fn reference(&self) -> Option<&Location> {
         match self {
@@ -211,7 +219,7 @@ pub struct Challenger {
 /// Decides home from one complete look and what is remembered; returns what to remember next.
 ///
 /// `stale_after` is how far two looks may lie apart and still count as an unbroken observation.
-pub fn decide(
+pub fn decide_home(
     tally: &Tally,
     rules: &HomeRules,
     history: &HomeHistory,

@@ -3,63 +3,36 @@
 
 use std::collections::BTreeMap;
 
-use leeward_api::vocabulary::FindingReason;
-use serde::{Deserialize, Serialize};
+use leeward_api::vocabulary::{FindingReason, Remedy};
 
-use crate::context::EvaluationContext;
-use crate::demand::{Home, HomeHistory, Tally, decide};
-use crate::names::{AssetName, Location};
-use crate::policy::{Policy, opted_out};
+use crate::asset::AssetIx;
+use crate::context::DecisionContext;
+use crate::demand::{HomeHistory, Tally, decide_home};
+use crate::homes::Homes;
+use crate::names::Location;
+use crate::policy::opted_out;
 use crate::safety::{self, SafetyContext};
 use crate::score;
-use crate::snapshot::{AccountView, Consumer, Gap, Stream};
+use crate::snapshot::{Consumer, Gap, Stream};
+use crate::target::Destination;
 use crate::time::elapsed;
 use crate::topology::{LocationMap, ServerIx};
 
-/// An asset by its position in a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum AssetIx {
-    /// A stream.
-    Stream(u32),
-    /// A consumer, after its stream.
-    Consumer(u32, u32),
-}
-
-impl AssetIx {
-    /// The position of the stream.
-    pub fn stream(self) -> u32 {
-        match self {
-            Self::Stream(stream) | Self::Consumer(stream, _) => stream,
-        }
-    }
-}
-
-/// What cures a misplaced asset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Cure {
-    /// A peer in home takes the leadership over.
-    StepDown,
-    /// The stream's replicas move to home.
-    Move,
-    /// The consumer follows its stream, which moves.
-    FollowStream,
-}
-
 /// The judgement on one asset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Its leader is home.
     InPlace,
     /// It is not Leeward's to judge.
     Ignored(FindingReason),
     /// Its leader is elsewhere and this cures it.
-    Misplaced(Cure),
+    Misplaced(Remedy),
     /// Its leader is elsewhere and this stands against the cure.
-    Held(Cure, FindingReason),
+    Held(Remedy, FindingReason),
 }
 
 /// An asset that is not in place.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Finding {
     /// Which.
     pub asset: AssetIx,
@@ -72,7 +45,7 @@ pub struct Finding {
 }
 
 /// Assets by judgement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All selected.
     pub total: u32,
@@ -99,7 +72,7 @@ impl Counts {
 }
 
 /// Leaders of selected assets per location.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeaderCounts {
     /// Streams led there.
     pub streams: u32,
@@ -108,7 +81,7 @@ pub struct LeaderCounts {
 }
 
 /// What one look at an account says under one policy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct Evaluation {
     /// Why nothing may be decided; empty when the view is complete and fresh.
@@ -117,9 +90,9 @@ pub struct Evaluation {
     pub stale: bool,
     /// Clients per location.
     pub tally: Tally,
-    /// Home; `None` when it cannot be known from this view.
-    pub home: Option<Home>,
-    /// What to remember of home.
+    /// Which location is home to which asset.
+    pub homes: Homes,
+    /// What to remember of the account's home.
     pub home_history: HomeHistory,
     /// Streams by judgement; without a home only `total` and `ignored` are known.
     pub streams: Counts,
@@ -139,22 +112,19 @@ impl Evaluation {
 }
 
 /// Judges every selected asset of a view.
-pub fn evaluate(view: &AccountView, policy: &Policy, eval_context: &EvaluationContext<'_>) -> Evaluation {
+pub fn evaluate(context: &DecisionContext<'_>) -> Evaluation {
+    let DecisionContext { view, policy, .. } = *context;
     let locations = LocationMap::new(&view.topology, &policy.topology);
     let tally = Tally::new(view, &locations, &policy.clients, &policy.home);
-    let stale = elapsed(view.observed_at, eval_context.now) > eval_context.stale_after;
-    let other_domain = other_domain(view, policy);
-    let (home, home_history) = if view.gaps.is_empty() && other_domain.is_none() && !stale {
-        let (home, history) = decide(
-            &tally,
-            &policy.home,
-            &eval_context.history.home,
-            eval_context.now,
-            eval_context.stale_after,
-        );
-        (Some(home), history)
+    let stale = elapsed(view.observed_at, context.now) > context.stale_after;
+    let other_domain = other_domain(context);
+    let complete = view.gaps.is_empty() && other_domain.is_none() && !stale;
+    let remembered = &context.history.home;
+    let (homes, home_history) = if complete {
+        let (home, history) = decide_home(&tally, &policy.home, remembered, context.now, context.stale_after);
+        (Homes::decided(home), history)
     } else {
-        (None, eval_context.history.home.clone())
+        (Homes::unknown(remembered), remembered.clone())
     };
     let mut evaluation = Evaluation {
         gaps: other_domain
@@ -169,84 +139,50 @@ pub fn evaluate(view: &AccountView, policy: &Policy, eval_context: &EvaluationCo
         consumers: Counts::default(),
         leaders: BTreeMap::new(),
         findings: Vec::new(),
-        home,
+        homes,
     };
     // Its streams may bear the names of those that are meant.
     if other_domain.is_none() {
-        judge_all(view, policy, eval_context, &locations, &mut evaluation);
+        judge_all(context, &locations, &mut evaluation);
     }
     evaluation
 }
 
 /// The JetStream that is seen is not the one that the policy is about. Without a domain the policy is about whatever its
 /// connection reaches.
-fn other_domain(view: &AccountView, policy: &Policy) -> Option<Gap> {
-    let wanted = policy.domain.as_ref()?;
-    let observed = &view.topology.domain;
-    let known = observed.is_some() || view.gaps.is_empty();
+fn other_domain(context: &DecisionContext<'_>) -> Option<Gap> {
+    let wanted = context.policy.domain.as_ref()?;
+    let observed = &context.view.topology.domain;
+    let known = observed.is_some() || context.view.gaps.is_empty();
     (known && observed.as_ref() != Some(wanted)).then(|| Gap::OtherDomain {
         observed: observed.clone(),
         wanted: wanted.clone(),
     })
 }
 
-fn judge_all(
-    view: &AccountView,
-    policy: &Policy,
-    eval_context: &EvaluationContext<'_>,
-    locations: &LocationMap,
-    evaluation: &mut Evaluation,
-) {
-    // With data missing, assets are counted against the last home known, and nothing is decided from that.
-    let settled = evaluation
-        .home_history
-        .settled
-        .as_ref()
-        .map(|home| home.location.clone());
-    let reference = match &evaluation.home {
-        Some(home) => home.reference().cloned(),
-        None => settled,
-    };
-    let safety_context = reference.as_ref().map(|home| {
-        SafetyContext::new(
-            view,
-            policy,
-            eval_context,
-            locations,
-            home,
-            evaluation.home.as_ref(),
-        )
-    });
+fn judge_all(context: &DecisionContext<'_>, locations: &LocationMap, evaluation: &mut Evaluation) {
+    let DecisionContext { view, policy, .. } = *context;
+    let homes = evaluation.homes.clone();
+    let safety_context = SafetyContext::new(context, locations, &homes);
     let mut leaders = vec![LeaderCounts::default(); view.topology.servers().len()];
     for (stream, at) in view.streams.iter().zip(0u32..) {
         if !policy.streams.selects(stream) {
             continue;
         }
-        let verdict = judge_stream(safety_context.as_ref(), stream);
-        count_leader(&mut leaders, stream.group.leader, |row| row.streams += 1);
-        record(
-            evaluation,
-            safety_context.as_ref(),
-            AssetIx::Stream(at),
-            stream.group.leader,
-            stream.message_rate,
-            verdict,
-        );
+        let asset = AssetIx::Stream(at);
+        let verdict = judge_stream(&safety_context, asset, stream);
+        let (leader, rate) = (stream.group.leader, stream.message_rate);
+        count_leader(&mut leaders, leader, |row| row.streams += 1);
+        record(evaluation, &safety_context, asset, leader, rate, verdict);
         for (consumer, nth) in stream.consumers.iter().zip(0u32..) {
             if !policy.selects_consumer(consumer) {
                 continue;
             }
-            let judged = judge_consumer(safety_context.as_ref(), stream, verdict, consumer);
-            count_leader(&mut leaders, consumer.group.leader, |row| row.consumers += 1);
             let asset = AssetIx::Consumer(at, nth);
-            record(
-                evaluation,
-                safety_context.as_ref(),
-                asset,
-                consumer.group.leader,
-                consumer.message_rate,
-                judged,
-            );
+            let judged = judge_consumer(&safety_context, asset, stream, verdict, consumer);
+            let (leader, rate) = (consumer.group.leader, consumer.message_rate);
+            count_leader(&mut leaders, leader, |row| row.consumers += 1);
+            record(evaluation, &safety_context, asset, leader, rate, judged);
         }
     }
     for (index, row) in view.topology.indices().zip(leaders) {
@@ -266,7 +202,7 @@ fn count_leader(leaders: &mut [LeaderCounts], leader: Option<ServerIx>, add: imp
 
 fn record(
     evaluation: &mut Evaluation,
-    safety_context: Option<&SafetyContext<'_>>,
+    safety_context: &SafetyContext<'_>,
     asset: AssetIx,
     leader: Option<ServerIx>,
     rate: Option<f32>,
@@ -276,7 +212,7 @@ fn record(
         AssetIx::Stream(_) => &mut evaluation.streams,
         AssetIx::Consumer(_, _) => &mut evaluation.consumers,
     };
-    let (Some(verdict), Some(safety_context)) = (verdict, safety_context) else {
+    let (Some(verdict), Some(home)) = (verdict, safety_context.destination(asset)) else {
         counts.total += 1;
         return;
     };
@@ -284,7 +220,7 @@ fn record(
     match verdict {
         Verdict::InPlace | Verdict::Ignored(_) => {}
         Verdict::Misplaced(_) | Verdict::Held(_, _) => {
-            let gain = score::gain(rate, safety_context.round_trip_from(leader));
+            let gain = score::gain(rate, safety_context.round_trip(leader, home));
             evaluation.findings.push(Finding {
                 asset,
                 leader,
@@ -295,33 +231,32 @@ fn record(
     }
 }
 
+fn is_led_from(home: &Destination<'_>, leader: Option<ServerIx>) -> bool {
+    leader.is_some_and(|leader| home.contains(leader))
+}
+
 /// `None` when there is no home to judge against.
-fn judge_stream(safety_context: Option<&SafetyContext<'_>>, stream: &Stream) -> Option<Verdict> {
+fn judge_stream(safety_context: &SafetyContext<'_>, asset: AssetIx, stream: &Stream) -> Option<Verdict> {
     if opted_out(&stream.metadata) {
         return Some(Verdict::Ignored(FindingReason::OptedOut));
     }
-    let safety_context = safety_context?;
-    if stream
-        .group
-        .leader
-        .is_some_and(|leader| safety_context.is_home(leader))
-    {
+    let home = safety_context.destination(asset)?;
+    if is_led_from(home, stream.group.leader) {
         return Some(Verdict::InPlace);
     }
-    let cure = if safety_context.has_peer_home(&stream.group) {
-        Cure::StepDown
+    let (remedy, held) = if home.has_peer(&stream.group) {
+        let held = safety::why_stream_step_down_held(safety_context, home, stream);
+        (Remedy::StreamStepDown, held)
     } else {
-        Cure::Move
+        let held = safety::why_move_held(safety_context, home, stream);
+        (Remedy::StreamPlacement, held)
     };
-    let held = match cure {
-        Cure::StepDown => safety::why_stream_step_down_held(safety_context, stream),
-        Cure::Move | Cure::FollowStream => safety::why_move_held(safety_context, stream),
-    };
-    Some(held.map_or(Verdict::Misplaced(cure), |reason| Verdict::Held(cure, reason)))
+    Some(held.map_or(Verdict::Misplaced(remedy), |reason| Verdict::Held(remedy, reason)))
 }
 
 fn judge_consumer(
-    safety_context: Option<&SafetyContext<'_>>,
+    safety_context: &SafetyContext<'_>,
+    asset: AssetIx,
     stream: &Stream,
     of_stream: Option<Verdict>,
     consumer: &Consumer,
@@ -332,63 +267,30 @@ fn judge_consumer(
     if !consumer.durable {
         return Some(Verdict::Ignored(FindingReason::Ephemeral));
     }
-    let safety_context = safety_context?;
-    if consumer
-        .group
-        .leader
-        .is_some_and(|leader| safety_context.is_home(leader))
-    {
+    let home = safety_context.destination(asset)?;
+    if is_led_from(home, consumer.group.leader) {
         return Some(Verdict::InPlace);
     }
+    let follows = Remedy::FollowsStream;
     match of_stream {
-        Some(Verdict::Misplaced(Cure::Move)) => return Some(Verdict::Misplaced(Cure::FollowStream)),
-        Some(Verdict::Held(Cure::Move, reason)) => {
-            return Some(Verdict::Held(
-                Cure::FollowStream,
-                safety::while_stream_held(reason),
-            ));
+        Some(Verdict::Misplaced(Remedy::StreamPlacement)) => return Some(Verdict::Misplaced(follows)),
+        Some(Verdict::Held(Remedy::StreamPlacement, reason)) => {
+            return Some(Verdict::Held(follows, safety::while_stream_held(reason)));
         }
         Some(
             Verdict::InPlace
             | Verdict::Ignored(_)
-            | Verdict::Misplaced(Cure::StepDown | Cure::FollowStream)
-            | Verdict::Held(Cure::StepDown | Cure::FollowStream, _),
+            | Verdict::Misplaced(
+                Remedy::StreamStepDown | Remedy::ConsumerStepDown | Remedy::FollowsStream | Remedy::Advice,
+            )
+            | Verdict::Held(
+                Remedy::StreamStepDown | Remedy::ConsumerStepDown | Remedy::FollowsStream | Remedy::Advice,
+                _,
+            ),
         )
         | None => {}
     }
-    let held = safety::why_consumer_step_down_held(safety_context, stream, consumer);
-    Some(held.map_or(Verdict::Misplaced(Cure::StepDown), |reason| {
-        Verdict::Held(Cure::StepDown, reason)
-    }))
-}
-
-/// The position of an asset in a view; `None` when the view does not show it.
-pub fn asset_index(view: &AccountView, asset: &AssetName) -> Option<AssetIx> {
-    let at = view
-        .streams
-        .binary_search_by(|stream| stream.name.cmp(&asset.stream))
-        .ok()?;
-    let number = u32::try_from(at).ok()?;
-    let Some(name) = &asset.consumer else {
-        return Some(AssetIx::Stream(number));
-    };
-    let nth = view
-        .streams
-        .get(at)?
-        .consumers
-        .iter()
-        .position(|consumer| consumer.name == *name)?;
-    Some(AssetIx::Consumer(number, u32::try_from(nth).ok()?))
-}
-
-/// The name of an asset of a view.
-pub fn asset_name(view: &AccountView, asset: AssetIx) -> Option<AssetName> {
-    let stream = view.streams.get(asset.stream() as usize)?;
-    match asset {
-        AssetIx::Stream(_) => Some(AssetName::stream(stream.name.clone())),
-        AssetIx::Consumer(_, nth) => {
-            let consumer = stream.consumers.get(nth as usize)?;
-            Some(AssetName::consumer(stream.name.clone(), consumer.name.clone()))
-        }
-    }
+    let remedy = Remedy::ConsumerStepDown;
+    let held = safety::why_consumer_step_down_held(safety_context, home, stream, consumer);
+    Some(held.map_or(Verdict::Misplaced(remedy), |reason| Verdict::Held(remedy, reason)))
 }

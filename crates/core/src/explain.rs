@@ -3,16 +3,17 @@
 pub mod amounts;
 mod held;
 
+use leeward_api::vocabulary::Remedy;
+
 use self::held::HeldAsset;
-use crate::context::EvaluationContext;
+use crate::context::DecisionContext;
 use crate::demand::Home;
-use crate::evaluate::{Cure, Evaluation, Finding, Verdict};
+use crate::evaluate::{Evaluation, Finding, Verdict};
 use crate::names::ClusterName;
-use crate::policy::Policy;
 use crate::refusal::may_not;
 use crate::safety::SafetyContext;
 use crate::score::MoveCost;
-use crate::snapshot::{AccountView, Gap};
+use crate::snapshot::Gap;
 use crate::topology::LocationMap;
 
 /// What could not be seen, and what to do about it.
@@ -60,39 +61,29 @@ pub fn gap_text(gap: &Gap) -> String {
 }
 
 /// Why a finding stands as it does.
-pub fn explain(
-    view: &AccountView,
-    policy: &Policy,
-    eval_context: &EvaluationContext<'_>,
-    evaluation: &Evaluation,
-    finding: &Finding,
-) -> String {
-    let home = evaluation.home.as_ref().and_then(Home::reference);
-    let locations = LocationMap::new(&view.topology, &policy.topology);
-    let safety_context = home.map(|location| {
-        let decided = evaluation.home.as_ref();
-        SafetyContext::new(view, policy, eval_context, &locations, location, decided)
-    });
+pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: &Finding) -> String {
+    let homes = &evaluation.homes;
+    let locations = LocationMap::new(&context.view.topology, &context.policy.topology);
+    let safety_context = SafetyContext::new(context, &locations, homes);
+    let home = homes.of(finding.asset).and_then(Home::reference);
     let home = home.map_or_else(|| "home".to_owned(), ToString::to_string);
     match finding.verdict {
         Verdict::InPlace => format!("led from {home}"),
         Verdict::Ignored(reason) => reason.explanation().to_owned(),
-        Verdict::Misplaced(Cure::StepDown) => format!("a caught-up peer in {home} can take over"),
-        Verdict::Misplaced(Cure::Move) => {
-            let stream = view.streams.get(finding.asset.stream() as usize);
-            let cost = safety_context
-                .zip(stream)
-                .map(|(safety_context, stream)| safety_context.move_cost(stream));
-            let cost = cost.map_or_else(String::new, |cost| format!("; {}", cost_text(&cost)));
+        Verdict::Misplaced(Remedy::StreamStepDown | Remedy::ConsumerStepDown) => {
+            format!("a caught-up peer in {home} can take over")
+        }
+        Verdict::Misplaced(Remedy::StreamPlacement) => {
+            let stream = context.view.streams.get(finding.asset.stream() as usize);
+            let cost = stream.map(|stream| cost_text(&safety_context.move_cost(stream)));
+            let cost = cost.map_or_else(String::new, |cost| format!("; {cost}"));
             format!("no peer in {home}: the stream's replicas have to move there{cost}")
         }
-        Verdict::Misplaced(Cure::FollowStream) => format!("moves to {home} with its stream"),
-        Verdict::Held(cure, reason) => {
-            let held = HeldAsset::new(view, policy, eval_context, evaluation, finding.asset, cure);
-            held.map_or_else(
-                || reason.explanation().to_owned(),
-                |held| held.text(safety_context.as_ref(), reason),
-            )
+        Verdict::Misplaced(Remedy::FollowsStream) => format!("moves to {home} with its stream"),
+        Verdict::Misplaced(remedy @ Remedy::Advice) => remedy.explanation().to_owned(),
+        Verdict::Held(remedy, reason) => {
+            let held = HeldAsset::new(&safety_context, evaluation, finding.asset, remedy);
+            held.map_or_else(|| reason.explanation().to_owned(), |held| held.text(reason))
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Small worlds for unit tests.
 
+use crate::context::{DecisionContext, Managed};
+use crate::history::History;
+use leeward_api::vocabulary::ActionType;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,5 +157,27 @@ pub(crate) fn asset(text: &str) -> AssetName {
     match text.split_once('/') {
         Some((stream, consumer)) => AssetName::consumer(stream.into(), consumer.into()),
         None => AssetName::stream(text.into()),
+    }
+}
+
+static UNMANAGED: Managed = Managed::Streams(BTreeMap::new());
+static NOTHING_DENIED: BTreeSet<ActionType> = BTreeSet::new();
+
+/// A decision about a view that is fresh, where nothing but the history stands against anything.
+pub(crate) fn context<'a>(
+    view: &'a AccountView,
+    policy: &'a Policy,
+    history: &'a History,
+    now: Timestamp,
+) -> DecisionContext<'a> {
+    DecisionContext {
+        view,
+        policy,
+        now,
+        stale_after: Duration::from_secs(90),
+        history,
+        managed: &UNMANAGED,
+        denied: &NOTHING_DENIED,
+        approved: None,
     }
 }

@@ -12,14 +12,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::FindingReason;
-use serde::Serialize;
 
 use self::simulation::Simulation;
 use crate::action::Action;
-use crate::context::EvaluationContext;
-use crate::evaluate::{AssetIx, Evaluation};
-use crate::policy::Policy;
-use crate::snapshot::AccountView;
+use crate::asset::AssetIx;
+use crate::context::DecisionContext;
+use crate::decide::Decision;
 
 /// How far is looked ahead.
 pub const HORIZON: Duration = Duration::from_hours(7 * 24);
@@ -27,8 +25,7 @@ pub const HORIZON: Duration = Duration::from_hours(7 * 24);
 pub const MOST_WAVES: usize = 200;
 
 /// What would be done, and when.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct Forecast {
     /// In order, none of them empty. What may begin now is the first one, if that is `at` the moment of the forecast.
@@ -40,7 +37,7 @@ pub struct Forecast {
 }
 
 /// Actions that may begin at one time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ActionBatch {
     /// When. The same as that of the wave before, when that is over in a moment.
     pub at: Timestamp,
@@ -49,8 +46,7 @@ pub struct ActionBatch {
 }
 
 /// The end of a forecast that could go on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Truncation {
     /// Nothing is told of this moment and those after it.
     pub at: Timestamp,
@@ -58,18 +54,13 @@ pub struct Truncation {
     pub waiting: Vec<(AssetIx, FindingReason)>,
 }
 
-/// Plans now, of an evaluation of the same view, and again whenever time may release something. Nothing is told of an
-/// evaluation that is not conclusive.
-pub fn forecast(
-    view: &AccountView,
-    policy: &Policy,
-    eval_context: &EvaluationContext<'_>,
-    evaluation: &Evaluation,
-) -> Forecast {
-    if !evaluation.conclusive() {
+/// What follows from a decision: what it begins now, and what is decided whenever time may release something. Nothing
+/// follows from one that is not conclusive.
+pub fn forecast(context: &DecisionContext<'_>, decision: &Decision) -> Forecast {
+    if !decision.evaluation.conclusive() {
         return Forecast::default();
     }
-    Simulation::new(view, policy, eval_context).run(evaluation)
+    Simulation::new(context).run(decision)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 mod memory;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -157,17 +157,18 @@ impl History {
         }
     }
 
-    /// Notices that streams which were moved lie elsewhere again: somebody undid it. Gives those for which that was once
-    /// too often. Only a complete view that began after the move tells.
+    /// Notices that streams which were moved home lie elsewhere again: somebody undid it. `strayed` are those that lie
+    /// elsewhere, each with its home. Gives those for which that was once too often. Only a complete view that began after
+    /// the move tells.
     pub fn notice_undone(
         &mut self,
-        home: &Location,
-        strayed: &BTreeSet<AssetName>,
+        strayed: &BTreeMap<AssetName, Location>,
         seen: Timestamp,
     ) -> Vec<AssetName> {
         let mut contested = Vec::new();
         for (asset, past) in &mut self.assets {
-            if past.moved_to.as_ref() != Some(home) || past.last >= seen || !strayed.contains(asset) {
+            let home = strayed.get(asset);
+            if home.is_none() || past.moved_to.as_ref() != home || past.last >= seen {
                 continue;
             }
             past.moved_to = None;

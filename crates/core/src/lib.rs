@@ -1,6 +1,6 @@
 //! Pure decisions: where leaders belong, what may move, and in which order.
 //!
-//! Snapshot → [`demand`] (home) → [`evaluate`] (findings) → [`plan`] → [`operation`]. Everything here is a function of
+//! Snapshot → [`demand`] (home) → [`evaluate`] (findings) → [`plan`] → [`operation`]; all but the last in one: [`decide`]. Everything here is a function of
 //! its arguments: no IO, no clock, no randomness, no hash order (P1).
 
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
@@ -8,10 +8,13 @@
 pub mod action;
 pub mod action_set;
 pub mod admission;
+pub mod approval;
+pub mod asset;
 pub mod breaker;
 pub mod budget;
 pub mod conflict;
 pub mod context;
+pub mod decide;
 pub mod definition;
 pub mod demand;
 pub mod evaluate;
@@ -20,6 +23,7 @@ pub mod explain;
 mod fixtures;
 pub mod forecast;
 pub mod history;
+pub mod homes;
 pub mod limits;
 pub mod names;
 pub mod operation;

@@ -190,15 +190,10 @@ fn waiting(
     if let Some(waiting) = count(FindingReason::BudgetExhausted) {
         return Some((ProgressingReason::BudgetExhausted, exhausted(waiting, budgets)));
     }
-    let gates = [
-        FindingReason::TargetLagging,
-        FindingReason::AckPendingHigh,
-        FindingReason::RecentlyElected,
-        FindingReason::ServerJustStarted,
-    ];
-    let closed: Vec<String> = gates
-        .into_iter()
-        .filter_map(|reason| Some(format!("{reason} {}", count(reason)?)))
+    let closed: Vec<String> = held
+        .iter()
+        .filter(|(reason, _)| reason.behavior().is_gate)
+        .map(|(reason, count)| format!("{reason} {count}"))
         .collect();
     if !closed.is_empty() {
         return Some((

@@ -7,70 +7,62 @@ mod moves;
 
 use std::collections::BTreeMap;
 
+use leeward_api::vocabulary::{ActionClass, Remedy};
+
 use crate::action::{Action, ActionKind, Plan, StepDown, Successor};
 use crate::admission::admit;
-use crate::context::EvaluationContext;
-use crate::demand::Home;
-use crate::evaluate::{AssetIx, Cure, Evaluation, Finding, Verdict, asset_name};
+use crate::asset::{AssetIx, asset_name};
+use crate::context::DecisionContext;
+use crate::evaluate::{Evaluation, Finding, Verdict};
 use crate::names::ServerName;
-use crate::policy::Policy;
 use crate::safety::SafetyContext;
 use crate::score::STEP_DOWN_COST;
 use crate::snapshot::AccountView;
 use crate::spread::{Spread, group_of};
+use crate::target::Destination;
 use crate::topology::{LocationMap, ServerIx};
 
-/// Plans all movable findings of an evaluation of the same view; empty unless home is settled.
-pub fn plan(
-    view: &AccountView,
-    policy: &Policy,
-    eval_context: &EvaluationContext<'_>,
-    evaluation: &Evaluation,
-) -> Plan {
-    let Some(Home::Settled { location, since: _ }) = evaluation.home.as_ref() else {
-        return Plan::default();
-    };
-    if !evaluation.conclusive() {
+/// Plans all movable findings of an evaluation of the same view; only those whose home is settled.
+pub fn plan(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Plan {
+    let DecisionContext { view, policy, .. } = *context;
+    let homes = &evaluation.homes;
+    let settled = |finding: &&Finding| homes.is_settled(finding.asset);
+    if !evaluation.conclusive() || !evaluation.findings.iter().any(|finding| settled(&finding)) {
         return Plan::default();
     }
     let locations = LocationMap::new(&view.topology, &policy.topology);
-    let safety_context = SafetyContext::new(
-        view,
-        policy,
-        eval_context,
-        &locations,
-        location,
-        evaluation.home.as_ref(),
-    );
-    let ranked = rank(view, &safety_context, evaluation);
+    let safety_context = SafetyContext::new(context, &locations, homes);
+    let mut ranked = rank(view, &safety_context, evaluation);
+    ranked.retain(settled);
     let held = moves::waiting(view, &safety_context, &ranked);
     let chosen = new_leaders(view, &safety_context, &ranked);
     let actions = ranked
         .iter()
         .filter(|finding| !held.contains_key(&finding.asset))
         .filter_map(|finding| {
-            let deed = match finding.verdict {
-                Verdict::Misplaced(Cure::Move) => {
+            let Verdict::Misplaced(remedy) = finding.verdict else {
+                return None;
+            };
+            let home = safety_context.destination(finding.asset)?;
+            let kind = match remedy {
+                Remedy::StreamPlacement => {
                     let stream = view.streams.get(finding.asset.stream() as usize)?;
-                    ActionKind::Move(Box::new(moves::move_of(view, policy, &safety_context, stream)?))
+                    ActionKind::Move(Box::new(moves::move_of(&safety_context, home, stream)?))
                 }
-                Verdict::Misplaced(Cure::StepDown) => {
+                Remedy::StreamStepDown | Remedy::ConsumerStepDown => {
                     let chosen = chosen.get(&finding.asset).copied();
-                    ActionKind::StepDown(step_down(view, &safety_context, finding, chosen)?)
+                    ActionKind::StepDown(step_down(view, &safety_context, home, finding, chosen)?)
                 }
-                Verdict::Misplaced(Cure::FollowStream)
-                | Verdict::InPlace
-                | Verdict::Ignored(_)
-                | Verdict::Held(_, _) => return None,
+                Remedy::FollowsStream | Remedy::Advice => return None,
             };
             Some(Action {
                 asset: asset_name(view, finding.asset)?,
                 from: server_name(view, finding.leader?)?,
-                deed,
+                kind,
             })
         })
         .collect();
-    admit(view, policy, eval_context, evaluation, Plan { actions, held })
+    admit(context, evaluation, Plan { actions, held })
 }
 
 /// Movable findings by gain per cost; a consumer never ranks before the action on its stream.
@@ -103,7 +95,7 @@ fn rank<'e>(
 /// What consumers gain that come home with their stream, by stream.
 fn gains_of_followers(evaluation: &Evaluation) -> BTreeMap<u32, f32> {
     let mut gains = BTreeMap::new();
-    let follows = |finding: &&Finding| finding.verdict == Verdict::Misplaced(Cure::FollowStream);
+    let follows = |finding: &&Finding| finding.verdict == Verdict::Misplaced(Remedy::FollowsStream);
     for finding in evaluation.findings.iter().filter(follows) {
         *gains.entry(finding.asset.stream()).or_insert(0.0) += finding.gain;
     }
@@ -117,18 +109,18 @@ fn gain_per_cost(
     following: &BTreeMap<u32, f32>,
     finding: &Finding,
 ) -> Option<f32> {
-    match finding.verdict {
-        Verdict::Misplaced(Cure::StepDown) => Some(finding.gain / STEP_DOWN_COST),
-        Verdict::Misplaced(Cure::Move) => {
+    let Verdict::Misplaced(remedy) = finding.verdict else {
+        return None;
+    };
+    match remedy {
+        Remedy::StreamStepDown | Remedy::ConsumerStepDown => Some(finding.gain / STEP_DOWN_COST),
+        Remedy::StreamPlacement => {
             let at = finding.asset.stream();
             let gain = finding.gain + following.get(&at).copied().unwrap_or(0.0);
             let stream = view.streams.get(at as usize)?;
             Some(gain / safety_context.move_cost(stream).weight())
         }
-        Verdict::Misplaced(Cure::FollowStream)
-        | Verdict::InPlace
-        | Verdict::Ignored(_)
-        | Verdict::Held(_, _) => None,
+        Remedy::FollowsStream | Remedy::Advice => None,
     }
 }
 
@@ -139,18 +131,28 @@ fn new_leaders(
 ) -> BTreeMap<AssetIx, ServerIx> {
     let wanting: Vec<(AssetIx, Vec<ServerIx>)> = ranked
         .iter()
-        .filter(|finding| finding.verdict == Verdict::Misplaced(Cure::StepDown))
+        .filter(|finding| is_step_down(finding.verdict))
         .filter_map(|finding| {
             let group = group_of(view, finding.asset)?;
-            Some((finding.asset, safety_context.eligible(group).collect()))
+            let home = safety_context.destination(finding.asset)?;
+            Some((finding.asset, safety_context.eligible(home, group).collect()))
         })
         .collect();
     Spread::new(view).assign(&wanting)
 }
 
+fn is_step_down(verdict: Verdict) -> bool {
+    let action = match verdict {
+        Verdict::Misplaced(remedy) => remedy.action(),
+        Verdict::InPlace | Verdict::Ignored(_) | Verdict::Held(_, _) => None,
+    };
+    action.is_some_and(|action| action.class() == ActionClass::StepDown)
+}
+
 fn step_down(
     view: &AccountView,
     safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
     finding: &Finding,
     chosen: Option<ServerIx>,
 ) -> Option<StepDown> {
@@ -158,7 +160,7 @@ fn step_down(
     let home_peers = group
         .peers
         .iter()
-        .filter(|peer| safety_context.is_home(peer.server))
+        .filter(|peer| home.contains(peer.server))
         .filter_map(|peer| server_name(view, peer.server));
     let successor = if safety_context.takes_aim(group) {
         Successor::Peer(server_name(view, chosen?)?)

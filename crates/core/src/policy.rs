@@ -16,7 +16,7 @@ use crate::window::Window;
 pub const IGNORE_KEY: &str = "leeward.dev/ignore";
 
 /// One policy, resolved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// Whether it may act at all, by its own word.
     pub mode: Mode,
@@ -114,7 +114,7 @@ pub enum OnNoMajority {
 }
 
 /// Include and exclude globs over names (`*` any run, `?` one character).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Globs {
     include: Vec<WildMatch>,
     exclude: Vec<WildMatch>,
@@ -143,7 +143,7 @@ impl Globs {
 }
 
 /// Whose connections count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClientSelector {
     /// What kinds.
     pub kinds: Vec<ClientKind>,
@@ -163,7 +163,7 @@ impl ClientSelector {
 }
 
 /// Which streams a policy is about.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamSelector {
     /// Globs over stream names.
     pub names: Globs,

@@ -12,9 +12,10 @@ use leeward_api::policy_status::{
 use leeward_api::vocabulary::{Check, FindingReason, InPlaceReason, ObservedReason, ReasonClass, Remedy};
 
 use self::general::{advice, gateway, general_findings};
-use crate::context::EvaluationContext;
+use crate::asset::{AssetIx, asset_name};
+use crate::context::DecisionContext;
 use crate::demand::Home;
-use crate::evaluate::{AssetIx, Counts, Cure, Evaluation, Finding, LeaderCounts, Verdict, asset_name};
+use crate::evaluate::{Counts, Evaluation, Finding, LeaderCounts, Verdict};
 use crate::explain::{explain, gap_text};
 use crate::names::{AssetName, Location};
 use crate::policy::{Mode, Policy};
@@ -57,15 +58,10 @@ pub struct Report {
 }
 
 /// Puts an evaluation in words. `previous` lends the findings their `since`.
-pub fn report(
-    view: &AccountView,
-    policy: &Policy,
-    eval_context: &EvaluationContext<'_>,
-    evaluation: &Evaluation,
-    previous: &[FindingStatus],
-) -> Report {
+pub fn report(context: &DecisionContext<'_>, evaluation: &Evaluation, previous: &[FindingStatus]) -> Report {
+    let DecisionContext { view, policy, .. } = *context;
     let locations = locations(view, policy, evaluation);
-    let (findings, findings_omitted) = findings(view, policy, eval_context, evaluation, &locations, previous);
+    let (findings, findings_omitted) = findings(context, evaluation, &locations, previous);
     Report {
         observed: observed(evaluation),
         in_place: in_place(policy, evaluation),
@@ -132,7 +128,7 @@ fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String)
             "no stream or durable consumer is selected".into(),
         );
     }
-    match &evaluation.home {
+    match evaluation.homes.account() {
         None => {
             return (
                 InPlaceReason::NoMajority,
@@ -202,7 +198,7 @@ fn held_reason(evaluation: &Evaluation, held: u32) -> (InPlaceReason, String) {
 }
 
 fn home_status(evaluation: &Evaluation) -> Option<HomeStatus> {
-    let (location, since, stable) = match evaluation.home.as_ref() {
+    let (location, since, stable) = match evaluation.homes.account() {
         Some(Home::Settled { location, since }) => (location.clone(), Some(*since), true),
         Some(Home::Stabilizing {
             challenger,
@@ -317,20 +313,19 @@ fn counts(counts: Counts) -> AssetCounts {
 }
 
 fn in_place_of(evaluation: &Evaluation) -> Option<String> {
-    evaluation.home.as_ref()?.reference()?;
+    evaluation.homes.account()?.reference()?;
     let (streams, consumers) = (evaluation.streams, evaluation.consumers);
     let judged = streams.total + consumers.total - streams.ignored - consumers.ignored;
     Some(format!("{}/{judged}", streams.in_place + consumers.in_place))
 }
 
 fn findings(
-    view: &AccountView,
-    policy: &Policy,
-    eval_context: &EvaluationContext<'_>,
+    context: &DecisionContext<'_>,
     evaluation: &Evaluation,
     locations: &[LocationStatus],
     previous: &[FindingStatus],
 ) -> (Vec<FindingStatus>, usize) {
+    let DecisionContext { view, policy, .. } = *context;
     let map = LocationMap::new(&view.topology, &policy.topology);
     let mut general = general_findings(view, policy, locations);
     let all = evaluation.findings.len() + general.len();
@@ -339,15 +334,7 @@ fn findings(
     order.sort_unstable_by(|a, b| b.gain.total_cmp(&a.gain).then(a.asset.cmp(&b.asset)));
     let assets = order.into_iter().take(policy.max_findings).filter_map(|finding| {
         let asset = asset_name(view, finding.asset)?;
-        Some(finding_status(
-            view,
-            policy,
-            eval_context,
-            evaluation,
-            &map,
-            finding,
-            &asset,
-        ))
+        Some(finding_status(context, evaluation, &map, finding, &asset))
     });
     let mut listed: Vec<FindingStatus> = assets.collect();
     general.truncate(policy.max_findings.saturating_sub(listed.len()));
@@ -360,29 +347,29 @@ fn findings(
                 && before.location == finding.location
         };
         let since = previous.iter().find(same).and_then(|before| before.since.clone());
-        finding.since = since.or(Some(Time(eval_context.now)));
+        finding.since = since.or(Some(Time(context.now)));
     }
     let omitted = all - listed.len();
     (listed, omitted)
 }
 
 fn finding_status(
-    view: &AccountView,
-    policy: &Policy,
-    eval_context: &EvaluationContext<'_>,
+    context: &DecisionContext<'_>,
     evaluation: &Evaluation,
     map: &LocationMap,
     finding: &Finding,
     asset: &AssetName,
 ) -> FindingStatus {
-    let (cure, reason) = match finding.verdict {
-        Verdict::Misplaced(cure) => (Some(cure), None),
-        Verdict::Held(cure, reason) => (Some(cure), Some(reason)),
-        Verdict::InPlace | Verdict::Ignored(_) => (None, None),
+    let (remedy, reason) = match finding.verdict {
+        Verdict::Misplaced(remedy) => (remedy, None),
+        Verdict::Held(remedy, reason) => (remedy, Some(reason)),
+        // No finding is made of these.
+        Verdict::InPlace | Verdict::Ignored(_) => (Remedy::Advice, None),
     };
-    let (history, rules) = (eval_context.history, &policy.disruption);
+    let (history, rules) = (context.history, &context.policy.disruption);
+    let topology = &context.view.topology;
     let remembered = history.assets.get(asset);
-    let cooling = history.stands_against(asset, rules, eval_context.now) == Some(FindingReason::CoolingDown);
+    let cooling = history.stands_against(asset, rules, context.now) == Some(FindingReason::CoolingDown);
     FindingStatus {
         check: match finding.asset {
             AssetIx::Stream(_) => Check::StreamLeaderMisplaced,
@@ -392,30 +379,20 @@ fn finding_status(
         consumer: asset.consumer.as_ref().map(ToString::to_string),
         leader: finding
             .leader
-            .and_then(|leader| Some(view.topology.get(leader)?.name.to_string())),
+            .and_then(|leader| Some(topology.get(leader)?.name.to_string())),
         location: finding
             .leader
             .and_then(|leader| map.of(leader))
             .map(ToString::to_string),
-        remedy: remedy(cure, finding.asset),
+        remedy,
         reason,
-        message: explain(view, policy, eval_context, evaluation, finding),
+        message: explain(context, evaluation, finding),
         since: None,
         attempts: remembered.map_or(0, |past| i32::try_from(past.attempts).unwrap_or(i32::MAX)),
         next_attempt_time: history
-            .cooling_until(asset, rules, eval_context.now)
+            .cooling_until(asset, rules, context.now)
             .filter(|_| cooling)
             .map(Time),
-    }
-}
-
-fn remedy(cure: Option<Cure>, asset: AssetIx) -> Remedy {
-    match (cure, asset) {
-        (None, _) => Remedy::None,
-        (Some(Cure::StepDown), AssetIx::Stream(_)) => Remedy::StreamStepDown,
-        (Some(Cure::StepDown), AssetIx::Consumer(_, _)) => Remedy::ConsumerStepDown,
-        (Some(Cure::Move), _) => Remedy::StreamPlacement,
-        (Some(Cure::FollowStream), _) => Remedy::FollowsStream,
     }
 }
 

@@ -17,6 +17,7 @@ pub use self::safety_context::SafetyContext;
 pub use self::source_graph::SourceGraph;
 use crate::policy::Gates;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
+use crate::target::Destination;
 use crate::topology::SAFE_MOVE;
 
 /// A peer this many Raft entries behind still takes over within milliseconds (nats-facts N12: 55,000 behind took
@@ -46,17 +47,18 @@ pub fn is_moving(stream: &Stream) -> bool {
 /// Why a stream's leadership may not be handed to a peer in home.
 pub fn why_stream_step_down_held(
     safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
     stream: &Stream,
 ) -> Option<FindingReason> {
     no_leader(&stream.group)
         .or_else(|| move_in_progress(stream))
-        .or_else(|| action_disabled(safety_context.policy.actions.stream_step_down))
+        .or_else(|| action_disabled(safety_context.context.policy.actions.stream_step_down))
         .or_else(|| denied(safety_context, ActionType::StreamStepDown))
         .or_else(|| quorum_at_risk(&stream.group))
-        .or_else(|| target_lagging(safety_context, &stream.group))
-        .or_else(|| server_just_started(safety_context, &stream.group))
+        .or_else(|| target_lagging(safety_context, home, &stream.group))
+        .or_else(|| server_just_started(safety_context, home, &stream.group))
         .or_else(|| recently_elected(safety_context, &stream.group))
-        .or_else(|| not_settled(safety_context))
+        .or_else(|| not_settled(home))
         .or_else(|| safety_context.tried_before(stream, None))
         .or_else(|| outside_window(safety_context, ActionType::StreamStepDown))
 }
@@ -64,28 +66,33 @@ pub fn why_stream_step_down_held(
 /// Why a consumer's leadership may not be handed to a peer in home.
 pub fn why_consumer_step_down_held(
     safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
     stream: &Stream,
     consumer: &Consumer,
 ) -> Option<FindingReason> {
     no_leader(&consumer.group)
         .or_else(|| stream_moving(stream))
-        .or_else(|| no_peer_home(safety_context, &consumer.group))
-        .or_else(|| action_disabled(safety_context.policy.actions.consumer_step_down))
+        .or_else(|| no_peer_home(home, &consumer.group))
+        .or_else(|| action_disabled(safety_context.context.policy.actions.consumer_step_down))
         .or_else(|| denied(safety_context, ActionType::ConsumerStepDown))
         .or_else(|| pinned_client(consumer))
         .or_else(|| quorum_at_risk(&consumer.group))
         .or_else(|| quorum_at_risk(&stream.group))
-        .or_else(|| target_lagging(safety_context, &consumer.group))
-        .or_else(|| server_just_started(safety_context, &consumer.group))
+        .or_else(|| target_lagging(safety_context, home, &consumer.group))
+        .or_else(|| server_just_started(safety_context, home, &consumer.group))
         .or_else(|| recently_elected(safety_context, &consumer.group))
         .or_else(|| ack_pending_high(safety_context, consumer))
-        .or_else(|| not_settled(safety_context))
+        .or_else(|| not_settled(home))
         .or_else(|| safety_context.tried_before(stream, Some(consumer)))
         .or_else(|| outside_window(safety_context, ActionType::ConsumerStepDown))
 }
 
 /// Why a stream may not be moved to home.
-pub fn why_move_held(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
+pub fn why_move_held(
+    safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
+    stream: &Stream,
+) -> Option<FindingReason> {
     no_leader(&stream.group)
         .or_else(|| move_in_progress(stream))
         .or_else(|| moves_disabled(safety_context, stream))
@@ -97,12 +104,12 @@ pub fn why_move_held(safety_context: &SafetyContext<'_>, stream: &Stream) -> Opt
         .or_else(|| any_peer_lagging(safety_context, &stream.group))
         .or_else(|| bytes_over_limit(safety_context, stream))
         .or_else(|| stall_too_long(safety_context, stream))
-        .or_else(|| no_room(safety_context, stream))
-        .or_else(|| servers_just_started(safety_context, stream))
+        .or_else(|| no_room(home, stream))
+        .or_else(|| servers_just_started(safety_context, home, stream))
         .or_else(|| relative_moving(safety_context, stream))
         .or_else(|| recently_elected(safety_context, &stream.group))
         .or_else(|| any_consumer(stream, |consumer| ack_pending_high(safety_context, consumer)))
-        .or_else(|| not_settled(safety_context))
+        .or_else(|| not_settled(home))
         .or_else(|| safety_context.tried_before(stream, None))
         .or_else(|| outside_window(safety_context, ActionType::StreamPlacement))
 }
@@ -133,7 +140,10 @@ fn action_disabled(enabled: bool) -> Option<FindingReason> {
 }
 
 fn moves_disabled(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
-    match (&safety_context.policy.actions.stream_placement, stream.replicas) {
+    match (
+        &safety_context.context.policy.actions.stream_placement,
+        stream.replicas,
+    ) {
         (Some(_), _) => None,
         // Only a move could help, and nobody wants moves: what is left to say is that it has one peer.
         (None, 1) => Some(FindingReason::SinglePeer),
@@ -141,8 +151,8 @@ fn moves_disabled(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option
     }
 }
 
-fn no_peer_home(safety_context: &SafetyContext<'_>, group: &RaftGroup) -> Option<FindingReason> {
-    if safety_context.has_peer_home(group) {
+fn no_peer_home(home: &Destination<'_>, group: &RaftGroup) -> Option<FindingReason> {
+    if home.has_peer(group) {
         None
     } else if group.peers.len() <= 1 {
         Some(FindingReason::SinglePeer)
@@ -153,7 +163,7 @@ fn no_peer_home(safety_context: &SafetyContext<'_>, group: &RaftGroup) -> Option
 
 fn denied(safety_context: &SafetyContext<'_>, action: ActionType) -> Option<FindingReason> {
     safety_context
-        .eval_context
+        .context
         .denied
         .contains(&action)
         .then_some(FindingReason::PermissionDenied)
@@ -161,7 +171,7 @@ fn denied(safety_context: &SafetyContext<'_>, action: ActionType) -> Option<Find
 
 fn managed_elsewhere(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
     safety_context
-        .eval_context
+        .context
         .managed
         .owner(&stream.name)
         .map(|_| FindingReason::ManagedElsewhere)
@@ -186,6 +196,7 @@ fn quorum_at_risk(group: &RaftGroup) -> Option<FindingReason> {
 
 fn bytes_over_limit(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
     let limit = safety_context
+        .context
         .policy
         .actions
         .stream_placement
@@ -195,15 +206,18 @@ fn bytes_over_limit(safety_context: &SafetyContext<'_>, stream: &Stream) -> Opti
 }
 
 fn stall_too_long(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
-    let most = safety_context.policy.actions.stream_placement.as_ref()?.max_stall;
+    let most = safety_context
+        .context
+        .policy
+        .actions
+        .stream_placement
+        .as_ref()?
+        .max_stall;
     (safety_context.move_cost(stream).stall > most).then_some(FindingReason::StallTooLong)
 }
 
-fn no_room(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
-    safety_context
-        .move_target(stream)
-        .err()
-        .map(|error| error.reason())
+fn no_room(home: &Destination<'_>, stream: &Stream) -> Option<FindingReason> {
+    home.target(stream).err().map(|error| error.reason())
 }
 
 /// A stream waits while another moves that it reads from or that reads from it, over however many steps.
@@ -219,8 +233,8 @@ fn outside_window(safety_context: &SafetyContext<'_>, action: ActionType) -> Opt
         .then_some(FindingReason::OutsideWindow)
 }
 
-fn not_settled(safety_context: &SafetyContext<'_>) -> Option<FindingReason> {
-    (!safety_context.settled).then_some(FindingReason::Stabilizing)
+fn not_settled(home: &Destination<'_>) -> Option<FindingReason> {
+    (!home.is_settled()).then_some(FindingReason::Stabilizing)
 }
 
 #[cfg(test)]

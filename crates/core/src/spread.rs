@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::evaluate::AssetIx;
+use crate::asset::AssetIx;
 use crate::snapshot::{AccountView, RaftGroup};
 use crate::topology::ServerIx;
 

@@ -12,7 +12,7 @@ pub use capacity::{Need, Reserved, Shortage};
 
 use self::capacity::CandidateServer;
 use crate::names::{ClusterName, Location, ServerName, Tag};
-use crate::snapshot::{Placement, Stream};
+use crate::snapshot::{Placement, RaftGroup, Stream};
 use crate::topology::{
     LocationMap, Server, ServerDetails, ServerIx, Topology, TopologyKey, Version, deciding_rooms,
 };
@@ -86,6 +86,7 @@ pub struct Destination<'a> {
     key: &'a TopologyKey,
     location: &'a Location,
     members: Vec<bool>,
+    settled: bool,
     lowest: Option<Version>,
     /// The prefix that the leader of the meta group asks for, which decides; every prefix that any server asks for, where
     /// it is not seen who leads (nats-facts N2).
@@ -103,12 +104,13 @@ struct Candidate<'a> {
 }
 
 impl<'a> Destination<'a> {
-    /// Gathers what is asked of every stream.
+    /// Gathers what is asked of every stream; `settled` says whether leaders may go there already.
     pub fn new(
         topology: &'a Topology,
         key: &'a TopologyKey,
         locations: &LocationMap,
         location: &'a Location,
+        settled: bool,
     ) -> Self {
         let rooms = deciding_rooms(topology.servers(), topology.meta_leader.as_ref());
         Self {
@@ -116,6 +118,7 @@ impl<'a> Destination<'a> {
             key,
             location,
             members: locations.members(location),
+            settled,
             lowest: topology.version_range().map(|(lowest, _)| lowest),
             unique_tags: rooms
                 .iter()
@@ -128,6 +131,23 @@ impl<'a> Destination<'a> {
     /// Whether a server is in the location.
     pub fn contains(&self, server: ServerIx) -> bool {
         self.members.get(usize::from(server.0)).copied().unwrap_or(false)
+    }
+
+    /// Whether any member of a group is in the location.
+    pub fn has_peer(&self, group: &RaftGroup) -> bool {
+        group.peers.iter().any(|peer| self.contains(peer.server))
+    }
+
+    /// Whether leaders may go there already.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The cluster of its first server that is known.
+    pub fn cluster(&self) -> Option<&'a ClusterName> {
+        self.known()
+            .next()
+            .map(|(candidate, _)| &candidate.details.cluster)
     }
 
     /// Finds the placement that brings a stream here.
@@ -184,6 +204,13 @@ impl<'a> Destination<'a> {
             return Err(TargetError::NoCapacity { with_room, short });
         }
         Ok(roomy.iter().map(|candidate| candidate.index).collect())
+    }
+
+    /// Takes room for a stream that will move here, beside what is reserved already.
+    pub fn reserve(&self, stream: &Stream, reserved: &mut Reserved) -> Result<(), TargetError> {
+        let takers = self.takers(stream, reserved, |_| true)?;
+        reserved.take(takers, self.need(stream));
+        Ok(())
     }
 
     /// All servers of the location.

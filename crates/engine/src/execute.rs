@@ -184,7 +184,7 @@ pub async fn operate<A: Act, C: Clock>(
     };
     let started = clock.now();
     let mut requests = 0;
-    let (outcome, follow_ups) = match &action.deed {
+    let (outcome, follow_ups) = match &action.kind {
         ActionKind::StepDown(step_down) => {
             let handing = step_context.hand_over(&action, step_down, &mut recorded, &mut requests);
             (handing.await, Vec::new())

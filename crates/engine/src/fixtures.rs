@@ -29,7 +29,7 @@ pub(crate) fn step_down(name: &str, towards: Option<&str>) -> Action {
     Action {
         asset: asset(name),
         from: "eu-0".into(),
-        deed: ActionKind::StepDown(StepDown {
+        kind: ActionKind::StepDown(StepDown {
             successor: towards.map_or(Successor::Anyone, |server| Successor::Peer(server.into())),
             home_peers: vec!["us-0".into()],
         }),
@@ -40,7 +40,7 @@ pub(crate) fn stream_move(name: &str) -> Action {
     Action {
         asset: asset(name),
         from: "eu-0".into(),
-        deed: ActionKind::Move(Box::new(Move {
+        kind: ActionKind::Move(Box::new(Move {
             target: MoveTarget {
                 location: "us".into(),
                 placement: Placement::default(),

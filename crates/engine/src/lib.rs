@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod permit;
 pub mod policy_event;
 pub mod policy_state;
+pub mod policy_worker;
 pub mod ports;
 pub mod precedence;
 pub mod record;

@@ -84,7 +84,7 @@ impl SystemLimits {
     /// A place for an action, or what is taken.
     pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
         let mut state = self.lock();
-        let beside = match action.kind() {
+        let beside = match action.action_type() {
             ActionType::StreamPlacement => state.adrift(),
             ActionType::ConsumerStepDown | ActionType::StreamStepDown => 0,
         };
@@ -95,7 +95,7 @@ impl SystemLimits {
             .and_then(|server| state.per_target.get(server))
             .copied()
             .unwrap_or(0);
-        let count = state.count(action.kind());
+        let count = state.count(action.action_type());
         if count.used + beside >= count.most {
             return Err(Busy::System);
         }
@@ -105,14 +105,14 @@ impl SystemLimits {
         if !state.streams.insert(stream.clone()) {
             return Err(Busy::Stream);
         }
-        state.count(action.kind()).used += 1;
+        state.count(action.action_type()).used += 1;
         if let Some(server) = &target {
             *state.per_target.entry(server.clone()).or_default() += 1;
         }
         drop(state);
         Ok(Slot {
             limits: Arc::clone(self),
-            kind: action.kind(),
+            kind: action.action_type(),
             stream,
             target,
         })

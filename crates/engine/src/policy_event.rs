@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
-use leeward_api::vocabulary::{ActionResult, ActionType, EventReason, FindingReason};
+use leeward_api::vocabulary::{ActionClass, ActionResult, EventReason, FindingReason};
 use leeward_core::action::{Action, ActionKind, Move};
 use leeward_core::history::MOST_UNDONE;
 use leeward_core::names::{AssetName, Location};
@@ -134,8 +134,8 @@ impl PolicyEvent {
                 warn!(%namespace, policy = %name, missing = %message, "observation incomplete");
             }
             Self::Started { action } => {
-                metrics.started(policy, action.kind());
-                info!(%namespace, policy = %name, action = %action.kind(), asset = %action.asset,
+                metrics.started(policy, action.action_type());
+                info!(%namespace, policy = %name, action = %action.action_type(), asset = %action.asset,
                     from = %action.from, to = action.target().map(ToString::to_string), "operation started");
             }
             Self::Ended(finished) => {
@@ -148,17 +148,23 @@ impl PolicyEvent {
                     follow_ups: _,
                 } = finished;
                 let reason = outcome.reason.as_ref().map(FindingReason::as_ref);
-                if let (ActionKind::Move(moving), ActionResult::Succeeded) = (&action.deed, outcome.result) {
+                if let (ActionKind::Move(moving), ActionResult::Succeeded) = (&action.kind, outcome.result) {
                     metrics.moved(policy, moving.cost.bytes);
                 }
-                metrics.ended(policy, action.kind(), outcome.result, reason, finished.duration());
-                info!(%namespace, policy = %name, action = %action.kind(), asset = %action.asset,
+                metrics.ended(
+                    policy,
+                    action.action_type(),
+                    outcome.result,
+                    reason,
+                    finished.duration(),
+                );
+                info!(%namespace, policy = %name, action = %action.action_type(), asset = %action.asset,
                     from = %action.from, to = outcome.to.as_ref().map(ToString::to_string),
                     result = %outcome.result, reason, requests, detail = %outcome.message,
                     milliseconds = finished.duration().as_millis(), "operation ended");
             }
             Self::Requested { action } => {
-                info!(%namespace, policy = %name, action = %action.kind(), asset = %action.asset, "operation requested");
+                info!(%namespace, policy = %name, action = %action.action_type(), asset = %action.asset, "operation requested");
             }
             Self::PlanCompleted(completed) => {
                 info!(%namespace, policy = %name, detail = %completed, "plan completed");
@@ -224,7 +230,7 @@ impl PolicyEvent {
 }
 
 fn move_started(action: &Action) -> Option<(EventReason, String)> {
-    let ActionKind::Move(moving) = &action.deed else {
+    let ActionKind::Move(moving) = &action.kind else {
         return None;
     };
     let Move { target, cost, .. } = &**moving;
@@ -246,17 +252,19 @@ fn move_started(action: &Action) -> Option<(EventReason, String)> {
 
 fn ended_event(finished: &Finished) -> Option<(EventReason, String)> {
     let Finished { action, outcome, .. } = finished;
-    let is_move = action.kind() == ActionType::StreamPlacement;
-    let reason = match (outcome.result, is_move, outcome.reason) {
-        (ActionResult::Succeeded, true, _) => EventReason::StreamMoveCompleted,
-        (ActionResult::Succeeded, false, _) => EventReason::LeaderMoved,
-        (ActionResult::TimedOut, true, _) => EventReason::StreamMoveTimedOut,
+    let class = action.action_type().class();
+    let reason = match (outcome.result, class, outcome.reason) {
+        (ActionResult::Succeeded, ActionClass::Move, _) => EventReason::StreamMoveCompleted,
+        (ActionResult::Succeeded, ActionClass::StepDown, _) => EventReason::LeaderMoved,
+        (ActionResult::TimedOut, ActionClass::Move, _) => EventReason::StreamMoveTimedOut,
         (_, _, Some(FindingReason::PermissionDenied)) => EventReason::PermissionDenied,
         (_, _, Some(FindingReason::AnswersDiffer)) => EventReason::AnswersDiffer,
         (_, _, Some(FindingReason::Contested)) => EventReason::PlacementContested,
         (ActionResult::Missed, _, _) => EventReason::StepDownMissed,
         (ActionResult::Stalled, _, _) => EventReason::ConsumerStalled,
-        (ActionResult::Failed, _, _) | (ActionResult::TimedOut, false, _) => EventReason::StepDownFailed,
+        (ActionResult::Failed, _, _) | (ActionResult::TimedOut, ActionClass::StepDown, _) => {
+            EventReason::StepDownFailed
+        }
         (ActionResult::Abandoned, _, _) => return None,
     };
     let milliseconds = finished.duration().as_millis();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{BreakerState, BreakerStatus, Memory, OperationStatus, Proof, RecentAction};
-use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ProgressingReason};
+use leeward_api::vocabulary::{ActionClass, ActionResult, ActionType, DegradedReason, ProgressingReason};
 use leeward_core::action::{Action, ActionKind};
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
@@ -70,7 +70,7 @@ pub(crate) fn operation_status(operation: &RunningOperation) -> OperationStatus 
         proof: _,
     } = operation;
     OperationStatus {
-        action: action.kind(),
+        action: action.action_type(),
         stream: action.asset.stream.to_string(),
         consumer: action.asset.consumer.as_ref().map(ToString::to_string),
         from: Some(action.from.to_string()),
@@ -82,7 +82,7 @@ pub(crate) fn operation_status(operation: &RunningOperation) -> OperationStatus 
 
 /// Who should lead; of a move, the location.
 fn destination(action: &Action) -> Option<String> {
-    match &action.deed {
+    match &action.kind {
         ActionKind::StepDown(_) => action.target().map(ToString::to_string),
         ActionKind::Move(moving) => Some(moving.target.location.to_string()),
     }
@@ -100,11 +100,11 @@ pub fn recent_action(finished: &Finished) -> RecentAction {
     } = finished;
     RecentAction {
         time: Time(*ended),
-        action: action.kind(),
+        action: action.action_type(),
         stream: action.asset.stream.to_string(),
         consumer: action.asset.consumer.as_ref().map(ToString::to_string),
         from: Some(action.from.to_string()),
-        to: match &action.deed {
+        to: match &action.kind {
             ActionKind::StepDown(_) => outcome.to.as_ref().map(ToString::to_string),
             ActionKind::Move(_) => destination(action),
         },
@@ -151,14 +151,14 @@ pub(crate) fn progressing(
         let text = format!("{verified} done, watched until their clients go on; {waiting} waiting");
         return (ProgressingReason::Verifying, text);
     }
-    let of_kind = |wanted: fn(ActionType) -> bool| {
+    let of_class = |wanted: ActionClass| {
         operations
             .values()
-            .filter(|operation| wanted(operation.action.kind()))
+            .filter(|operation| operation.action.action_type().class() == wanted)
             .count()
     };
-    let moves = of_kind(|kind| kind == ActionType::StreamPlacement);
-    let step_downs = operations.len() - moves;
+    let moves = of_class(ActionClass::Move);
+    let step_downs = of_class(ActionClass::StepDown);
     if moves > 0 {
         let text = format!("{moves} streams moving, {step_downs} step-downs, {waiting} waiting");
         return (ProgressingReason::StreamMoving, text);
@@ -211,16 +211,16 @@ pub(crate) fn degraded(
 ) -> (DegradedReason, String) {
     let mut last = last_of_each(recent);
     last.retain(|asset, _| !cured.contains(asset));
-    let ended = |result: ActionResult, is_move: bool| {
-        last.values()
-            .filter(|action| action.result == result)
-            .filter(|action| (action.action == ActionType::StreamPlacement) == is_move)
+    let ended = |result: ActionResult| last.values().filter(move |action| action.result == result);
+    let of_class = |result: ActionResult, class: ActionClass| {
+        ended(result)
+            .filter(|action| action.action.class() == class)
             .count()
     };
-    let timed_out = ended(ActionResult::TimedOut, true);
-    let missed = ended(ActionResult::Missed, false);
-    let failed = ended(ActionResult::Failed, false) + ended(ActionResult::Failed, true);
-    let stalled = ended(ActionResult::Stalled, false) + ended(ActionResult::Stalled, true);
+    let timed_out = of_class(ActionResult::TimedOut, ActionClass::Move);
+    let missed = of_class(ActionResult::Missed, ActionClass::StepDown);
+    let failed = ended(ActionResult::Failed).count();
+    let stalled = ended(ActionResult::Stalled).count();
     if stalled > 0 {
         let text = format!("after {stalled} actions consumers did not go on");
         return (DegradedReason::ConsumerStalled, text);

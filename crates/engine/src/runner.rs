@@ -16,9 +16,10 @@ use jiff::Timestamp;
 use leeward_api::policy_status::{Finding as FindingStatus, PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::ActionType;
 use leeward_core::action::Action;
+use leeward_core::approval::ApprovedPlan;
 use leeward_core::context::Managed;
 use leeward_core::history::History;
-use leeward_core::names::{AccountId, AssetName, Location, StreamName};
+use leeward_core::names::{AccountId, AssetName, StreamName};
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::snapshot::AccountView;
 use tokio::sync::{mpsc, watch};
@@ -97,13 +98,13 @@ pub fn stale_after(interval: Duration) -> Duration {
 pub fn unfinished_moves(past: &PlacementPolicyStatus) -> BTreeSet<StreamName> {
     let moves = past.operations.iter();
     moves
-        .filter(|operation| operation.action == ActionType::StreamPlacement)
+        .filter(|operation| operation.action.is_move())
         .map(|operation| StreamName::from(operation.stream.as_str()))
         .collect()
 }
 
 /// What may change while a loop runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunnerInput {
     /// The policy.
     pub policy: Arc<Policy>,
@@ -120,22 +121,6 @@ pub struct RunnerInput {
     pub approved: Option<Arc<ApprovedPlan>>,
 }
 
-/// A plan that somebody approved.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ApprovedPlan {
-    /// Where leaders go: while another location is home nothing of it is begun.
-    pub home: Option<Location>,
-    /// What may be done to which asset: who approved a step-down approved no copy of a stream.
-    pub deeds: BTreeMap<AssetName, ActionType>,
-}
-
-impl ApprovedPlan {
-    /// Whether it is approved to do that to the asset while this is home.
-    fn allows(&self, home: Option<&Location>, asset: &AssetName, kind: ActionType) -> bool {
-        self.home.as_ref() == home && self.deeds.get(asset) == Some(&kind)
-    }
-}
-
 impl RunnerInput {
     /// All that withholds the right to act: a policy that does not enforce never acts, whatever the caller forgot (P8).
     fn withholding(&self) -> impl Iterator<Item = Inhibited> {
@@ -145,12 +130,6 @@ impl RunnerInput {
             Mode::Enforce => None,
         };
         self.inhibited.iter().copied().chain(mode)
-    }
-
-    fn is_approved(&self, home: Option<&Location>, action: &Action) -> bool {
-        self.approved
-            .as_ref()
-            .is_none_or(|approved| approved.allows(home, &action.asset, action.kind()))
     }
 }
 
@@ -382,7 +361,7 @@ impl<A, C: Clock> Drop for Loop<A, C> {
     /// Operations that nobody watches any more are not in flight any more, as far as the metrics say.
     fn drop(&mut self) {
         for operation in self.in_flight.values() {
-            let kind = operation.action.kind();
+            let kind = operation.action.action_type();
             self.setup.metrics.dropped(&self.setup.labels, kind);
             if operation.stage >= Stage::Requested {
                 let now = self.setup.clock.now();

@@ -152,6 +152,27 @@ pub fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
 }
 
+/// The pauses of something that breaks off again and again, for who begins it anew himself.
+#[derive(Debug, Default)]
+pub struct RestartBackoff {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl RestartBackoff {
+    /// It broke off. What recovers in between is not told apart from what does not: pauses are short, and defects are few.
+    pub fn begin(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.until = now.checked_add(pause(self.failures));
+    }
+
+    /// How long the pause still is; `None` when it is over.
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        let remaining = self.until?.saturating_duration_since(now);
+        (!remaining.is_zero()).then_some(remaining)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;

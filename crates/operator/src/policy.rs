@@ -22,7 +22,7 @@ mod link;
 mod run;
 mod validate;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -33,9 +33,10 @@ use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason};
 use leeward_engine::condition::{Conditions, ReasonMessage};
 use leeward_engine::permit::Inhibited;
 use leeward_engine::precedence::{accepted, inhibited, switched_off};
-use leeward_engine::runner::stale_after;
+use leeward_engine::runner::{RunnerInput, stale_after};
 use leeward_engine::status::{Observation, PolicyStatusInput, build, same};
 use serde_json::json;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::cluster::ClusterError;
@@ -51,7 +52,7 @@ use dereference::dereference;
 use entry::RunningPolicy;
 use findings::{Findings, findings};
 use link::{AccountLink, account_status};
-use run::{PolicyRun, RunInput, Start};
+use run::{PolicyRun, Start};
 use validate::{Refs, accept};
 
 pub use dereference::{SystemResolution, gather};
@@ -149,7 +150,7 @@ impl Policies {
     /// to another system or user.
     async fn apply_suspend(&self, key: &Key, policy: &PlacementPolicy, entry: &mut RunningPolicy) {
         let may_run = self.may_run(policy, entry);
-        if entry.run.as_ref().is_some_and(PolicyRun::broke_off) {
+        if entry.run.as_ref().is_some_and(|run| run.worker.broke_off()) {
             self.halt(key, entry).await;
             entry.broke_off();
         }
@@ -166,7 +167,7 @@ impl Policies {
         if !may_run {
             reasons.insert(Inhibited::NotActive);
         }
-        run.inhibit(reasons);
+        run.worker.inhibit(reasons);
     }
 
     /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
@@ -308,19 +309,19 @@ impl Policies {
         findings.undecided = precedence == Precedence::Undecided;
         findings.accepted = accepted(&precedence);
         self.tell_conflict(policy, &mut entry.outranked_by, &precedence, &findings.accepted);
-        let run_input = RunInput {
-            spec: policy.spec.clone(),
+        let input = RunnerInput {
             policy: resolved,
             generation: policy.metadata.generation.unwrap_or_default(),
             inhibited: inhibited(&policy.spec, system.suspended, &precedence),
             managed: self.shared.managed.borrow().clone(),
             stale_after: stale_after(system.interval),
+            approved: None,
         };
         if let Some(run) = &mut entry.run {
-            run.direct(run_input);
+            run.direct(&policy.spec, input);
             return;
         }
-        if !entry.rest.is_over(Instant::now()) {
+        if entry.restart.remaining(Instant::now()).is_some() {
             let text = "the policy's loop broke off, a defect of Leeward (see its log), and begins anew soon";
             findings.blind = ReasonMessage::new(ObservedReason::WarmingUp, text);
             return;
@@ -332,6 +333,7 @@ impl Policies {
         let start = Start {
             key,
             object: policy.object_ref(&()),
+            spec: &policy.spec,
             account,
             past: &entry.status,
             system,
@@ -343,7 +345,7 @@ impl Policies {
             leadership: leadership.clone(),
         };
         entry.pending = Some(pending);
-        entry.run = Some(PolicyRun::start(start, run_input));
+        entry.run = Some(PolicyRun::start(start, input));
     }
 
     fn tell_conflict(

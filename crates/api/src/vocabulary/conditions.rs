@@ -65,8 +65,6 @@ vocabulary! {
         InvalidTimeZone,
         /// Another policy with precedence selects the same assets; narrow one of them, or raise this one's priority.
         Conflicted,
-        /// The servers are too old for what the policy asks; upgrade them to the version in the message.
-        UnsupportedServerVersion,
     }
 }
 
@@ -117,8 +115,6 @@ vocabulary! {
         NothingSelected,
         /// Leaders are outside home, and there are actions that will cure it.
         ActionsPending,
-        /// Leaders are outside home, and the plan waits for a person's approval.
-        AwaitingApproval,
         /// Leaders are outside home and held there for now; the findings say why.
         Held,
         /// No location has a majority of the clients, so there is no home to be in.
@@ -198,9 +194,7 @@ impl ConditionReason for AcceptedReason {
     fn status(self) -> ConditionStatus {
         match self {
             Self::Accepted => ConditionStatus::True,
-            Self::Invalid | Self::InvalidTimeZone | Self::Conflicted | Self::UnsupportedServerVersion => {
-                ConditionStatus::False
-            }
+            Self::Invalid | Self::InvalidTimeZone | Self::Conflicted => ConditionStatus::False,
         }
     }
 }
@@ -237,11 +231,7 @@ impl ConditionReason for InPlaceReason {
         match self {
             Self::AllInPlace | Self::NothingSelected => ConditionStatus::True,
             Self::NoMajority => ConditionStatus::Unknown,
-            Self::ActionsPending
-            | Self::AwaitingApproval
-            | Self::Held
-            | Self::Unfixable
-            | Self::Contested => ConditionStatus::False,
+            Self::ActionsPending | Self::Held | Self::Unfixable | Self::Contested => ConditionStatus::False,
         }
     }
 }

@@ -13,14 +13,8 @@ vocabulary! {
         StreamMoveStarted,
         /// A stream's move finished.
         StreamMoveCompleted,
-        /// A plan waits for approval.
-        PlanProposed,
-        /// A plan was approved.
-        PlanApproved,
         /// A plan was carried out.
         PlanCompleted,
-        /// The placement that a stream had before was restored.
-        PlacementRestored,
         /// The circuit breaker closed: actions go on.
         BreakerClosed,
         /// Some servers did not answer, so that what depends on them is not done.
@@ -35,8 +29,6 @@ vocabulary! {
         StreamMoveTimedOut,
         /// Something else keeps changing a placement back.
         PlacementContested,
-        /// Another tool owns a stream's configuration, so it is not edited.
-        ManagedElsewhere,
         /// An asset was tried as often as allowed without success.
         AttemptsExhausted,
         /// The circuit breaker opened: nothing is done for a while.
@@ -58,10 +50,7 @@ impl EventReason {
             | Self::LeaderMoved
             | Self::StreamMoveStarted
             | Self::StreamMoveCompleted
-            | Self::PlanProposed
-            | Self::PlanApproved
             | Self::PlanCompleted
-            | Self::PlacementRestored
             | Self::BreakerClosed => false,
             Self::ObservationIncomplete
             | Self::StepDownMissed
@@ -69,7 +58,6 @@ impl EventReason {
             | Self::ConsumerStalled
             | Self::StreamMoveTimedOut
             | Self::PlacementContested
-            | Self::ManagedElsewhere
             | Self::AttemptsExhausted
             | Self::BreakerOpened
             | Self::AnswersDiffer

@@ -31,8 +31,6 @@ vocabulary! {
         FollowsStream,
         /// Only a person can cure it; the advice in the status says how.
         Advice,
-        /// There is nothing to cure, or nothing that can cure it.
-        None,
     }
 }
 
@@ -45,6 +43,42 @@ vocabulary! {
         StreamStepDown,
         /// A stream's placement was edited, so that the servers move its replicas.
         StreamPlacement,
+    }
+}
+
+/// What an action is to the servers: what it costs, how long it takes and how it is proven depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionClass {
+    /// Another peer of the group takes the leadership over, within moments.
+    StepDown,
+    /// The stream's data is copied to other servers, its consumers come along.
+    Move,
+}
+
+impl ActionType {
+    /// What it is to the servers.
+    pub const fn class(self) -> ActionClass {
+        match self {
+            Self::ConsumerStepDown | Self::StreamStepDown => ActionClass::StepDown,
+            Self::StreamPlacement => ActionClass::Move,
+        }
+    }
+
+    /// Whether the stream's data is copied.
+    pub const fn is_move(self) -> bool {
+        matches!(self.class(), ActionClass::Move)
+    }
+}
+
+impl Remedy {
+    /// The action that cures the asset itself; `None` where it comes along with another, or where only a person can help.
+    pub const fn action(self) -> Option<ActionType> {
+        match self {
+            Self::ConsumerStepDown => Some(ActionType::ConsumerStepDown),
+            Self::StreamStepDown => Some(ActionType::StreamStepDown),
+            Self::StreamPlacement => Some(ActionType::StreamPlacement),
+            Self::FollowsStream | Self::Advice => None,
+        }
     }
 }
 
@@ -71,10 +105,6 @@ vocabulary! {
     pub enum AdviceKind {
         /// A mirror of the stream near its readers.
         Mirror,
-        /// A stream near its publishers that the present stream sources. Not produced by this version.
-        Source,
-        /// One stream per location instead of one for all. Not produced by this version.
-        Partition,
     }
 }
 
@@ -95,8 +125,6 @@ vocabulary! {
 vocabulary! {
     /// Why a stream or a consumer is fine where it is, or why nothing is being done about it now.
     pub enum FindingReason {
-        /// The leader is in home; there is nothing to do.
-        InHome,
         /// The owner opted out with the metadata leeward.dev/ignore: "true"; remove it to have the asset kept in place.
         OptedOut,
         /// The consumer is ephemeral and is never moved; make it durable if its place matters.
@@ -110,8 +138,6 @@ vocabulary! {
         OutsideWindow,
         /// The circuit breaker is open after repeated failures; it is tried again when the breaker lets one action through.
         BreakerOpen,
-        /// The plan waits for a person; set approval.approvedPlan to the plan's id to let it run.
-        AwaitingApproval,
         /// Home has not been stable for home.stabilizationWindow yet; it is tried again once it is.
         Stabilizing,
         /// The peer in home has not caught up with the leader; it is tried again once it has.
@@ -139,8 +165,6 @@ vocabulary! {
         PinnedClient,
         /// Another policy or another tool keeps changing it back; leave it to one of them.
         Contested,
-        /// The policy or its system is suspended; set suspend to false to go on.
-        Suspended,
 
         /// There is one replica only, so no other peer can lead; raise the replicas, or enable actions.streamPlacement.
         SinglePeer,
@@ -166,45 +190,5 @@ vocabulary! {
         MixedVersions,
         /// It was tried disruption.maxAttempts times without success; find out why, then change resetToken.
         AttemptsExhausted,
-    }
-}
-
-impl FindingReason {
-    /// How the reason behaves over time, and who can change it.
-    pub const fn class(self) -> ReasonClass {
-        match self {
-            Self::InHome | Self::OptedOut | Self::Ephemeral => ReasonClass::Fine,
-            Self::CoolingDown
-            | Self::BudgetExhausted
-            | Self::OutsideWindow
-            | Self::BreakerOpen
-            | Self::AwaitingApproval
-            | Self::Stabilizing
-            | Self::TargetLagging
-            | Self::AckPendingHigh
-            | Self::RecentlyElected
-            | Self::ServerJustStarted
-            | Self::MoveInProgress
-            | Self::StreamMoving => ReasonClass::Soft,
-            Self::ActionDisabled
-            | Self::ManagedElsewhere
-            | Self::BytesOverLimit
-            | Self::StallTooLong
-            | Self::PinnedClient
-            | Self::Contested
-            | Self::Suspended => ReasonClass::Policy,
-            Self::SinglePeer
-            | Self::NoPeerInHome
-            | Self::NoServersMatch
-            | Self::NotEnoughServers
-            | Self::NoCapacity
-            | Self::NoLeader
-            | Self::QuorumAtRisk
-            | Self::PermissionDenied
-            | Self::AnswersDiffer
-            | Self::ServerTooOld
-            | Self::MixedVersions
-            | Self::AttemptsExhausted => ReasonClass::Hard,
-        }
     }
 }

@@ -14,9 +14,6 @@ use super::{
     DegradedReason, EventReason, FindingReason, InPlaceReason, ObservedReason, PolicyCondition,
     ProgressingReason, ReasonClass, Remedy, ResolvedRefsReason, SystemCondition, Word,
 };
-
-/// How to see a word of the vocabulary that nothing says yet: such a text begins with this.
-pub const NOT_PRODUCED: &str = "Not produced by this version.";
 /// What to do where all is well.
 const NOTHING: &str = "Nothing.";
 

@@ -31,18 +31,17 @@ fn findings_use_exactly_the_words_of_the_contract() {
     holds::<Check>(
         "StreamLeaderMisplaced ConsumerLeaderMisplaced NoLocalLeader HighGatewayShare SeveralLocations",
     );
-    holds::<Remedy>("ConsumerStepDown StreamStepDown StreamPlacement FollowsStream Advice None");
+    holds::<Remedy>("ConsumerStepDown StreamStepDown StreamPlacement FollowsStream Advice");
     holds::<ActionType>("ConsumerStepDown StreamStepDown StreamPlacement");
     holds::<ActionResult>("Succeeded Missed Stalled Failed TimedOut Abandoned");
-    holds::<AdviceKind>("Mirror Source Partition");
+    holds::<AdviceKind>("Mirror");
     holds::<FindingReason>(&[FINE, SOFT, POLICY, HARD].join(" "));
 }
 
-const FINE: &str = "InHome OptedOut Ephemeral";
-const SOFT: &str = "CoolingDown BudgetExhausted OutsideWindow BreakerOpen AwaitingApproval Stabilizing TargetLagging \
+const FINE: &str = "OptedOut Ephemeral";
+const SOFT: &str = "CoolingDown BudgetExhausted OutsideWindow BreakerOpen Stabilizing TargetLagging \
     AckPendingHigh RecentlyElected ServerJustStarted MoveInProgress StreamMoving";
-const POLICY: &str =
-    "ActionDisabled ManagedElsewhere BytesOverLimit StallTooLong PinnedClient Contested Suspended";
+const POLICY: &str = "ActionDisabled ManagedElsewhere BytesOverLimit StallTooLong PinnedClient Contested";
 const HARD: &str = "SinglePeer NoPeerInHome NoServersMatch NotEnoughServers NoCapacity NoLeader QuorumAtRisk \
     PermissionDenied AnswersDiffer ServerTooOld MixedVersions AttemptsExhausted";
 
@@ -87,15 +86,13 @@ fn conditions_use_exactly_the_words_of_the_contract() {
     holds::<ConditionStatus>("True False Unknown");
     holds::<PolicyCondition>("Accepted ResolvedRefs Observed InPlace Progressing Degraded Ready");
     holds::<SystemCondition>("Connected Observed Ready");
-    holds::<AcceptedReason>("Accepted Invalid InvalidTimeZone Conflicted UnsupportedServerVersion");
+    holds::<AcceptedReason>("Accepted Invalid InvalidTimeZone Conflicted");
     holds::<ResolvedRefsReason>(
         "ResolvedRefs SystemNotFound RefNotPermitted SecretNotFound InvalidCredentials AccountUnconfirmed \
          PermissionDenied",
     );
     holds::<ObservedReason>("Complete ServersMissing DomainDiffers WarmingUp Disconnected Stale");
-    holds::<InPlaceReason>(
-        "AllInPlace NothingSelected ActionsPending AwaitingApproval Held NoMajority Unfixable Contested",
-    );
+    holds::<InPlaceReason>("AllInPlace NothingSelected ActionsPending Held NoMajority Unfixable Contested");
     holds::<ProgressingReason>(
         "SteppingDown StreamMoving Verifying Idle Observing Suspended OutsideWindow BudgetExhausted GateClosed \
          BreakerOpen FenceHeldElsewhere",
@@ -171,10 +168,10 @@ fn ready_takes_the_reason_of_what_fails() {
 
 #[test]
 fn events_use_exactly_the_words_of_the_contract() {
-    let normal = "HomeChanged LeaderMoved StreamMoveStarted StreamMoveCompleted PlanProposed PlanApproved \
-        PlanCompleted PlacementRestored BreakerClosed";
+    let normal = "HomeChanged LeaderMoved StreamMoveStarted StreamMoveCompleted \
+        PlanCompleted BreakerClosed";
     let warning = "ObservationIncomplete StepDownMissed StepDownFailed ConsumerStalled StreamMoveTimedOut \
-        PlacementContested ManagedElsewhere AttemptsExhausted BreakerOpened AnswersDiffer PermissionDenied \
+        PlacementContested AttemptsExhausted BreakerOpened AnswersDiffer PermissionDenied \
         PolicyConflicted";
     holds::<EventReason>(&[normal, warning].join(" "));
     for event in EventReason::iter() {

@@ -16,14 +16,15 @@ use anyhow::bail;
 use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_core::action::Action;
-use leeward_core::demand::Home;
+use leeward_core::approval::{ApprovedAction, ApprovedPlan};
+use leeward_core::asset::asset_index;
 use leeward_core::policy::Mode;
 use leeward_engine::policy_state::PolicyState;
-use leeward_engine::runner::{ApprovedPlan, RunnerInput, stale_after};
+use leeward_engine::runner::{RunnerInput, stale_after};
 
 use self::course::{ApplyResult, PolicyApply};
 use self::progress::ApplyProgress;
-use super::drive::{self, SavedPolicy, SystemContext};
+use super::drive::{self, SystemContext};
 use super::plan::{is_of_asset, planned};
 use crate::args::{ApplyArgs, ConnectionArgs};
 use crate::document::{ApplyDocument, PlanDocument, PolicyApplied, ReasonText};
@@ -59,7 +60,9 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<LookOutcome> {
         format: output.format,
         yes,
     };
-    let conclusive = judged.iter().all(|judged| judged.evaluation.conclusive());
+    let conclusive = judged
+        .iter()
+        .all(|judged| judged.decision.evaluation.conclusive());
     let (document, found) = if consent.loaded(&plan_of(&judged), conclusive)? {
         let ended = carry_out(&session, rules, &judged, &connection).await?;
         conclude(&session, &subject.policies, &judged, ended)
@@ -131,19 +134,25 @@ fn now<'a>(judged: &'a Assessment<'_>) -> Vec<&'a Action> {
     if judged.outranked_by.is_some() {
         return Vec::new();
     }
-    let waves = judged.forecast.waves.iter();
+    let waves = judged.forecast().waves.iter();
     let begins = waves.take_while(|wave| wave.at <= judged.now);
     begins.flat_map(|wave| &wave.actions).collect()
 }
 
-/// What the engine may do: what was shown, towards the home that was shown.
+/// What the engine may do: what was shown, towards the homes that were shown.
 fn approval(judged: &Assessment<'_>) -> ApprovedPlan {
-    let deeds = now(judged).into_iter();
+    let (view, homes) = (&judged.seen.view, &judged.decision.evaluation.homes);
+    let approved = |action: &Action| {
+        let home = homes.reference(asset_index(view, &action.asset)?)?.clone();
+        let action_type = action.action_type();
+        let approved = ApprovedAction {
+            action: action_type,
+            home,
+        };
+        Some((action.asset.clone(), approved))
+    };
     ApprovedPlan {
-        home: judged.evaluation.home.as_ref().and_then(Home::reference).cloned(),
-        deeds: deeds
-            .map(|action| (action.asset.clone(), action.kind()))
-            .collect(),
+        actions: now(judged).into_iter().filter_map(approved).collect(),
     }
 }
 
@@ -168,14 +177,9 @@ async fn carry_out(
             inhibited: BTreeSet::new(),
             approved: Some(Arc::new(approval(judged))),
         };
-        let nothing = PlacementPolicyStatus::default();
-        let past = SavedPolicy {
-            status: judged.past().unwrap_or(&nothing),
-            history: judged.history.clone(),
-            records: false,
-        };
-        let started = drive::start(session, &common, judged.loaded, past, input.clone());
-        PolicyApply::new(started, input, progress.of(&actions))
+        let past = &judged.loaded.past;
+        let started = drive::start(session, &common, judged.loaded, past, false, input);
+        PolicyApply::new(started, progress.of(&actions))
     });
     let outside = course::Surroundings {
         state: session.client.state(),

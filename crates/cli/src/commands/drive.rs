@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::history::History;
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::policy_event::PolicyEvent;
+use leeward_engine::policy_worker::{PolicyWorker, WorkerSetup};
 use leeward_engine::ports::SystemClock;
-use leeward_engine::runner::{Runner, RunnerInput, Setup, unfinished_moves};
+use leeward_engine::runner::RunnerInput;
 use tokio::sync::mpsc;
 
 use crate::loaded_policy::{LoadedPolicy, SystemRules};
@@ -53,31 +53,17 @@ impl SystemContext {
     }
 }
 
-/// What is known of a policy's past.
-#[derive(Clone, Debug)]
-pub struct SavedPolicy<'a> {
-    /// As its status has it.
-    pub status: &'a PlacementPolicyStatus,
-    /// What of it limits.
-    pub history: History,
-    /// Whether somebody goes on writing it down, before anything is asked for.
-    pub records: bool,
-}
-
-/// Starts the loop of one policy.
+/// Starts the worker of one policy, where its status says that it stood. With `records` its status is written down before
+/// anything is asked for.
 pub fn start(
     session: &Session,
     common: &SystemContext,
     loaded: &LoadedPolicy,
-    past: SavedPolicy<'_>,
+    past: &PlacementPolicyStatus,
+    records: bool,
     input: RunnerInput,
-) -> (Runner, mpsc::Receiver<PolicyEvent>) {
-    let SavedPolicy {
-        status,
-        history,
-        records,
-    } = past;
-    let setup = Setup {
+) -> (PolicyWorker, mpsc::Receiver<PolicyEvent>) {
+    let setup = WorkerSetup {
         labels: PolicyLabels {
             namespace: loaded.namespace.clone(),
             policy: loaded.name.clone(),
@@ -88,11 +74,8 @@ pub fn start(
         clock: SystemClock,
         limits: Arc::clone(&common.limits),
         metrics: Arc::clone(&common.metrics),
-        history,
-        findings: status.findings.clone(),
-        recent_actions: status.recent_actions.clone(),
-        unfinished_moves: unfinished_moves(status),
+        past,
         records,
     };
-    Runner::start(setup, input)
+    PolicyWorker::start(setup, input)
 }

@@ -80,7 +80,9 @@ fn unknown(seen: &Looked, judged: &[Assessment<'_>], asset: &AssetName) -> anyho
         ([], count) => format!("none of its {count} {what} has a name like it"),
         (found, _) => format!("did you mean {}?", found.join(", ")),
     };
-    let incomplete = judged.first().filter(|judged| !judged.evaluation.conclusive());
+    let incomplete = judged
+        .first()
+        .filter(|judged| !judged.decision.evaluation.conclusive());
     match incomplete {
         // What is only not seen is not denied.
         Some(judged) => NotSeen {

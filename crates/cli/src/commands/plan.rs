@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use leeward_api::policy_status::Finding;
 use leeward_api::vocabulary::{Check, FindingReason, Remedy};
-use leeward_core::evaluate::asset_name;
+use leeward_core::asset::asset_name;
 use leeward_core::forecast::Forecast;
 use leeward_core::names::AssetName;
 
@@ -51,7 +51,7 @@ fn document(policies: &[LoadedPolicy], seen: &Looked, now: Timestamp) -> (PlanDo
 /// The plan of one policy.
 pub(super) fn planned(judged: &Assessment<'_>) -> PolicyPlan {
     let waves: Vec<WavePart> = judged
-        .forecast
+        .forecast()
         .waves
         .iter()
         .map(|wave| WavePart {
@@ -59,7 +59,7 @@ pub(super) fn planned(judged: &Assessment<'_>) -> PolicyPlan {
             actions: wave.actions.iter().map(|action| judged.action(action)).collect(),
         })
         .collect();
-    let cut = judged.forecast.cut.as_ref();
+    let cut = judged.forecast().cut.as_ref();
     PolicyPlan {
         about: judged.about(),
         home: judged.report.home.clone(),
@@ -77,7 +77,7 @@ pub(super) fn planned(judged: &Assessment<'_>) -> PolicyPlan {
 
 /// Assets that are not where they belong and that nothing of the plan brings home, however far it looked.
 fn stays(judged: &Assessment<'_>) -> Vec<Finding> {
-    let Forecast { waves, never, cut } = &judged.forecast;
+    let Forecast { waves, never, cut } = judged.forecast();
     let view = &judged.seen.view;
     let actions = waves.iter().flat_map(|wave| &wave.actions);
     let planned: BTreeSet<AssetName> = actions.map(|action| action.asset.clone()).collect();

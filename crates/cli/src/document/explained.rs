@@ -28,7 +28,7 @@ pub struct ExplainDocument {
     /// Who uses it.
     pub usage: Usage,
     /// What was decided, and why.
-    pub decision: Decision,
+    pub decision: ExplainedDecision,
 }
 
 /// Where an asset is.
@@ -101,7 +101,8 @@ pub struct Usage {
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Decision {
+#[schemars(rename = "Decision")]
+pub struct ExplainedDecision {
     /// `InPlace`, `Misplaced`, `Held`, `Ignored`, `NotSelected` or `Undecided`.
     pub verdict: String,
     /// The reason code, where one stands against the remedy.

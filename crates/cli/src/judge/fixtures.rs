@@ -1,5 +1,7 @@
 //! A small supercluster for unit tests: `us-east` with three servers, `eu-west` with three, `ap-south` with one.
 
+use leeward_core::forecast::ActionBatch;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,4 +209,11 @@ pub fn free() -> Value {
         "actions": {"streamPlacement": {"maxStall": "1h"}},
         "disruption": {"budgets": [{"name": "all", "max": "100%"}]},
     })
+}
+
+/// Changes what would be done, and when.
+pub fn foretell(judged: &mut Assessment<'_>, change: impl FnOnce(&mut Vec<ActionBatch>)) {
+    let mut forecast = judged.forecast().clone();
+    change(&mut forecast.waves);
+    judged.forecast = OnceCell::from(forecast);
 }

@@ -46,8 +46,11 @@ fn with_a_past_a_new_home_has_to_last_as_the_policy_says() {
     let seen = seen(orders());
     let judged = judged(&loaded, &seen);
     assert!(!judged.home_from_this_look);
-    assert!(matches!(judged.evaluation.home, Some(Home::Stabilizing { .. })));
-    let first = judged.forecast.waves.first().unwrap();
+    assert!(matches!(
+        judged.decision.evaluation.homes.account(),
+        Some(Home::Stabilizing { .. })
+    ));
+    let first = judged.forecast().waves.first().unwrap();
     assert!(first.at >= noon() + Duration::from_mins(10), "{}", first.at);
 }
 
@@ -65,7 +68,7 @@ fn the_past_of_another_account_says_nothing() {
 fn a_move_is_planned_with_its_cost_and_the_gain_of_those_who_come_along() {
     let (loaded, seen) = (loaded("orders", free()), seen(orders()));
     let judged = judged(&loaded, &seen);
-    let actions: Vec<ActionPart> = judged.forecast.waves[0]
+    let actions: Vec<ActionPart> = judged.forecast().waves[0]
         .actions
         .iter()
         .map(|action| judged.action(action))
@@ -98,7 +101,7 @@ fn a_gain_is_told_only_where_a_message_rate_is_known() {
     let (loaded, mut seen) = (loaded("orders", free()), seen(view.clone()));
     let gains = |seen: &Looked| {
         let judged = judged(&loaded, seen);
-        let action = judged.action(&judged.forecast.waves[0].actions[0]);
+        let action = judged.action(&judged.forecast().waves[0].actions[0]);
         let findings = judged.findings().into_iter();
         (action.gain, findings.filter_map(|part| part.gain).count())
     };
@@ -169,7 +172,7 @@ fn p6_an_incomplete_look_decides_nothing_and_wins_over_findings() {
     let (loaded, seen) = (loaded("orders", free()), seen(view));
     let judged = judged(&loaded, &seen);
     assert_eq!(judged.found(), LookOutcome::Incomplete);
-    assert!(judged.forecast.waves.is_empty());
+    assert!(judged.forecast().waves.is_empty());
     assert_eq!(judged.about().observed.reason, "ServersMissing");
 }
 

@@ -1,12 +1,12 @@
-use std::collections::BTreeSet;
+use crate::policy::Policy;
+use crate::snapshot::AccountView;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::context::Managed;
 use crate::evaluate::evaluate;
-use crate::fixtures::{asset, at, clients, ix, policy, stream, stretched, supercluster, view};
+use crate::fixtures::{asset, at, clients, context, ix, policy, stream, stretched, supercluster, view};
 use crate::history::History;
 use crate::plan::plan;
 
@@ -29,16 +29,9 @@ fn limited(disruption: &Value) -> Policy {
 }
 
 fn planned(view: &AccountView, policy: &Policy, history: &History) -> (Evaluation, Plan) {
-    let (managed, denied) = (Managed::default(), BTreeSet::new());
-    let eval_context = EvaluationContext {
-        now: at(0),
-        stale_after: Duration::from_secs(90),
-        history,
-        managed: &managed,
-        denied: &denied,
-    };
-    let mut evaluation = evaluate(view, policy, &eval_context);
-    let plan = plan(view, policy, &eval_context, &evaluation);
+    let context = context(view, policy, history, at(0));
+    let mut evaluation = evaluate(&context);
+    let plan = plan(&context, &evaluation);
     evaluation.hold(&plan.held);
     (evaluation, plan)
 }
@@ -126,7 +119,7 @@ fn dependents_with(disruption: &Value) -> Vec<String> {
     let [action] = &plan.actions[..] else {
         panic!("one action: {plan:?}");
     };
-    let ActionKind::Move(moving) = &action.deed else {
+    let ActionKind::Move(moving) = &action.kind else {
         panic!("a move: {plan:?}");
     };
     moving.dependents.iter().map(ToString::to_string).collect()

@@ -42,7 +42,7 @@ fn settled_in(name: &str) -> HomeHistory {
 fn judge(rows: &[(&str, u32)], home: Value, history: &HomeHistory) -> Home {
     let mut rules = rules(home);
     rules.stabilization_window = Duration::ZERO;
-    decide(&tally(rows), &rules, history, at(1000), STALE_AFTER).0
+    decide_home(&tally(rows), &rules, history, at(1000), STALE_AFTER).0
 }
 
 fn home_of(home: &Home) -> &str {
@@ -101,7 +101,7 @@ fn clients_on_servers_without_a_location_count_against_any_majority() {
     assert_eq!(tally.total.connections, 12);
     assert_eq!(tally.percent(&"region:us-east".into()), 50);
     let rules = rules(json!({}));
-    let (home, _) = decide(&tally, &rules, &HomeHistory::default(), at(0), STALE_AFTER);
+    let (home, _) = decide_home(&tally, &rules, &HomeHistory::default(), at(0), STALE_AFTER);
     assert!(matches!(
         why_none(home),
         NoMajority::ShareTooSmall { percent: 50, .. }
@@ -216,7 +216,7 @@ fn clients_without_traffic_make_no_majority_by_traffic() {
     let mut tally = tally(&[("us", 0), ("eu", 0)]);
     tally.total.connections = 50;
     let rules = rules(json!({"weightBy": "Messages"}));
-    let (home, _) = decide(&tally, &rules, &HomeHistory::default(), at(0), STALE_AFTER);
+    let (home, _) = decide_home(&tally, &rules, &HomeHistory::default(), at(0), STALE_AFTER);
     assert_eq!(why_none(home), NoMajority::NoTraffic);
 }
 
@@ -244,7 +244,7 @@ fn a_challenger_needs_its_lead_exactly() {
     let mut rules = rules(home);
     rules.stabilization_window = Duration::ZERO;
     assert_eq!(
-        home_of(&decide(&close, &rules, &history, at(0), STALE_AFTER).0),
+        home_of(&decide_home(&close, &rules, &history, at(0), STALE_AFTER).0),
         "eu"
     );
 }
@@ -341,7 +341,7 @@ fn looks(window: u64, history: HomeHistory, looks: &[(u64, &str)]) -> (Home, Hom
     for (second, leading) in looks {
         let other = if *leading == "us" { "eu" } else { "us" };
         let rows = tally(&[(leading, 90), (other, 10)]);
-        let (home, next) = decide(&rows, &rules, &history, at(*second), STALE_AFTER);
+        let (home, next) = decide_home(&rows, &rules, &history, at(*second), STALE_AFTER);
         history = next;
         last = Some(home);
     }
@@ -439,7 +439,7 @@ fn without_a_majority_the_home_before_is_remembered_and_the_challenger_is_not() 
     assert!(challenged.challenger.is_some());
     let rules = rules(json!({}));
     let tie = tally(&[("us", 10), ("eu", 10)]);
-    let (home, history) = decide(&tie, &rules, &challenged, at(10), STALE_AFTER);
+    let (home, history) = decide_home(&tie, &rules, &challenged, at(10), STALE_AFTER);
     assert!(matches!(&home, Home::NoMajority { settled: Some(home), .. } if home.as_str() == "eu"));
     assert_eq!(home.reference(), None, "nothing is judged against it");
     assert_eq!(history, settled_in("eu"));

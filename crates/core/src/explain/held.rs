@@ -1,15 +1,15 @@
 //! What exactly stands against an asset: names and numbers, before what the reason means.
 
-use leeward_api::vocabulary::FindingReason;
+use leeward_api::vocabulary::{FindingReason, Remedy};
 
 use super::amounts;
-use crate::context::EvaluationContext;
+use crate::asset::AssetIx;
+use crate::context::DecisionContext;
 use crate::demand::Home;
-use crate::evaluate::{AssetIx, Cure, Evaluation};
-use crate::policy::Policy;
+use crate::evaluate::Evaluation;
 use crate::safety::{SafetyContext, is_moving};
-use crate::snapshot::{AccountView, Consumer, Peer, RaftGroup, Stream};
-use crate::target::{Shortage, TargetError};
+use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
+use crate::target::{Destination, Shortage, TargetError};
 use crate::topology::ServerIx;
 use crate::topology::Storage;
 
@@ -18,10 +18,10 @@ const MOST_NAMED: usize = 3;
 
 /// A held asset, and what its reason is about: of a consumer that follows its stream, the stream.
 pub(super) struct HeldAsset<'a> {
-    view: &'a AccountView,
-    policy: &'a Policy,
-    eval_context: &'a EvaluationContext<'a>,
+    context: &'a DecisionContext<'a>,
+    safety_context: &'a SafetyContext<'a>,
     evaluation: &'a Evaluation,
+    asset: AssetIx,
     stream: &'a Stream,
     consumer: Option<&'a Consumer>,
     moves: bool,
@@ -29,31 +29,34 @@ pub(super) struct HeldAsset<'a> {
 
 impl<'a> HeldAsset<'a> {
     pub(super) fn new(
-        view: &'a AccountView,
-        policy: &'a Policy,
-        eval_context: &'a EvaluationContext<'a>,
+        safety_context: &'a SafetyContext<'a>,
         evaluation: &'a Evaluation,
         asset: AssetIx,
-        cure: Cure,
+        remedy: Remedy,
     ) -> Option<Self> {
-        let stream = view.streams.get(asset.stream() as usize)?;
-        let consumer = match (cure, asset) {
-            (Cure::StepDown, AssetIx::Consumer(_, nth)) => stream.consumers.get(nth as usize),
-            (Cure::StepDown, AssetIx::Stream(_)) | (Cure::Move | Cure::FollowStream, _) => None,
+        let context = safety_context.context();
+        let stream = context.view.streams.get(asset.stream() as usize)?;
+        let (moves, consumer) = match remedy {
+            Remedy::ConsumerStepDown | Remedy::StreamStepDown => (false, asset.consumer_of(stream)),
+            Remedy::StreamPlacement | Remedy::FollowsStream | Remedy::Advice => (true, None),
         };
         Some(Self {
-            view,
-            policy,
-            eval_context,
+            context,
+            safety_context,
             evaluation,
+            asset,
             stream,
             consumer,
-            moves: cure != Cure::StepDown,
+            moves,
         })
     }
 
+    fn home(&self) -> Option<&'a Destination<'a>> {
+        self.safety_context.destination(self.asset)
+    }
+
     /// The reason, in this case and in general.
-    pub(super) fn text(&self, safety_context: Option<&SafetyContext<'_>>, reason: FindingReason) -> String {
+    pub(super) fn text(&self, reason: FindingReason) -> String {
         let waits_for_family = self.moves
             && matches!(
                 reason,
@@ -61,10 +64,10 @@ impl<'a> HeldAsset<'a> {
             )
             && !is_moving(self.stream);
         if waits_for_family {
-            return self.waits_for(safety_context);
+            return self.waits_for();
         }
         let meaning = reason.explanation();
-        match self.detail(safety_context, reason) {
+        match self.detail(reason) {
             Some(detail) => format!("{detail}. {meaning}"),
             None => meaning.to_owned(),
         }
@@ -74,24 +77,23 @@ impl<'a> HeldAsset<'a> {
         clippy::wildcard_enum_match_arm,
         reason = "a reason without details of its own is explained by its meaning"
     )]
-    fn detail(&self, safety_context: Option<&SafetyContext<'_>>, reason: FindingReason) -> Option<String> {
+    fn detail(&self, reason: FindingReason) -> Option<String> {
         match reason {
             FindingReason::TargetLagging => {
-                let safety_context = safety_context?;
-                self.name_peers("not caught up", |peer| !safety_context.healthy(peer))
+                self.name_peers("not caught up", |peer| !self.safety_context.healthy(peer))
             }
             FindingReason::QuorumAtRisk => self.name_peers("offline", |peer| peer.offline),
             FindingReason::ManagedElsewhere => {
-                let owner = self.eval_context.managed.owner(&self.stream.name)?;
+                let owner = self.context.managed.owner(&self.stream.name)?;
                 Some(format!("its configuration belongs to {owner}"))
             }
             FindingReason::BytesOverLimit => self.bytes_over_limit(),
-            FindingReason::StallTooLong => self.stall_too_long(safety_context?),
+            FindingReason::StallTooLong => self.stall_too_long(),
             FindingReason::AckPendingHigh => self.ack_pending_high(),
             FindingReason::PinnedClient => self.pinned_client(),
             FindingReason::RecentlyElected => Some(self.recently_elected()),
-            FindingReason::ServerJustStarted => self.server_just_started(safety_context?),
-            FindingReason::NotEnoughServers | FindingReason::NoCapacity => self.no_target(safety_context?),
+            FindingReason::ServerJustStarted => self.server_just_started(),
+            FindingReason::NotEnoughServers | FindingReason::NoCapacity => self.no_target(),
             FindingReason::Stabilizing => self.stabilizing(),
             _ => None,
         }
@@ -103,7 +105,7 @@ impl<'a> HeldAsset<'a> {
     }
 
     fn name(&self, server: ServerIx) -> Option<&'a str> {
-        Some(self.view.topology.get(server)?.name.as_str())
+        Some(self.context.view.topology.get(server)?.name.as_str())
     }
 
     fn name_peers(&self, what: &str, wanted: impl Fn(&Peer) -> bool) -> Option<String> {
@@ -118,18 +120,18 @@ impl<'a> HeldAsset<'a> {
     }
 
     fn bytes_over_limit(&self) -> Option<String> {
-        let limit = self.policy.actions.stream_placement.as_ref()?.max_bytes?;
+        let limit = self.context.policy.actions.stream_placement.as_ref()?.max_bytes?;
         let stored = self.stream.bytes;
         Some(format!(
             "{stored} bytes stored, actions.streamPlacement.maxBytes is {limit}"
         ))
     }
 
-    fn stall_too_long(&self, safety_context: &SafetyContext<'_>) -> Option<String> {
-        let most = self.policy.actions.stream_placement.as_ref()?.max_stall;
+    fn stall_too_long(&self) -> Option<String> {
+        let most = self.context.policy.actions.stream_placement.as_ref()?.max_stall;
         Some(format!(
             "a move blocks writes for about {} ({}), actions.streamPlacement.maxStall is {}",
-            amounts::about(safety_context.move_cost(self.stream).stall),
+            amounts::about(self.safety_context.move_cost(self.stream).stall),
             amounts::stalling_servers(),
             amounts::about(most),
         ))
@@ -145,7 +147,7 @@ impl<'a> HeldAsset<'a> {
     }
 
     fn ack_pending_high(&self) -> Option<String> {
-        let most = self.policy.disruption.gates.max_ack_pending?;
+        let most = self.context.policy.disruption.gates.max_ack_pending?;
         let over = self.consumers(|consumer| consumer.durable && consumer.ack_pending > most);
         let worst = over.max_by_key(|consumer| consumer.ack_pending)?;
         Some(format!(
@@ -160,7 +162,7 @@ impl<'a> HeldAsset<'a> {
     }
 
     fn recently_elected(&self) -> String {
-        let quiet = amounts::about(self.policy.disruption.gates.quiet_after_leader_change);
+        let quiet = amounts::about(self.context.policy.disruption.gates.quiet_after_leader_change);
         let limit = format!("disruption.gates.quietAfterLeaderChange is {quiet}");
         match self.group().leader_since {
             Some(since) => format!("its leader leads since {since}, {limit}"),
@@ -168,34 +170,35 @@ impl<'a> HeldAsset<'a> {
         }
     }
 
-    fn server_just_started(&self, safety_context: &SafetyContext<'_>) -> Option<String> {
+    fn server_just_started(&self) -> Option<String> {
+        let home = self.home()?;
+        let young = |server: &ServerIx| home.contains(*server) && self.safety_context.just_started(*server);
         let young: Vec<&str> = if self.moves {
-            let all = self.view.topology.indices();
-            let home =
-                all.filter(|server| safety_context.is_home(*server) && safety_context.just_started(*server));
-            home.filter_map(|server| self.name(server)).collect()
+            let all = self.context.view.topology.indices();
+            all.filter(young).filter_map(|server| self.name(server)).collect()
         } else {
             let peers = self.group().peers.iter().map(|peer| peer.server);
-            let home = peers
-                .filter(|server| safety_context.is_home(*server) && safety_context.just_started(*server));
-            home.filter_map(|server| self.name(server)).collect()
+            peers
+                .filter(young)
+                .filter_map(|server| self.name(server))
+                .collect()
         };
-        let quiet = amounts::about(self.policy.disruption.gates.quiet_after_server_start);
+        let quiet = amounts::about(self.context.policy.disruption.gates.quiet_after_server_start);
         (!young.is_empty()).then(|| {
             let names = young.join(", ");
             format!("started a moment ago: {names}; disruption.gates.quietAfterServerStart is {quiet}")
         })
     }
 
-    fn no_target(&self, safety_context: &SafetyContext<'_>) -> Option<String> {
+    fn no_target(&self) -> Option<String> {
         let replicas = self.stream.replicas;
-        match safety_context.move_target(self.stream) {
+        match self.home()?.target(self.stream) {
             Ok(_) => Some("what moves before it takes the room".to_owned()),
             Err(TargetError::NoServersMatch) => None,
             Err(TargetError::NotEnoughServers { matching, unique_tag }) => {
                 let by = unique_tag.as_ref();
                 let by = by.map_or_else(String::new, |prefix| format!(" of different {prefix:?} tags"));
-                let whose = match (unique_tag, &self.view.topology.meta_leader) {
+                let whose = match (unique_tag, &self.context.view.topology.meta_leader) {
                     (None, _) => String::new(),
                     (Some(_), Some(leader)) => {
                         format!(" (unique_tag of {leader}, which leads the meta group)")
@@ -219,10 +222,10 @@ impl<'a> HeldAsset<'a> {
         }
     }
 
-    fn waits_for(&self, safety_context: Option<&SafetyContext<'_>>) -> String {
-        let moving: Vec<&str> = safety_context
-            .into_iter()
-            .flat_map(|safety_context| safety_context.moving_relatives(self.stream))
+    fn waits_for(&self) -> String {
+        let moving: Vec<&str> = self
+            .safety_context
+            .moving_relatives(self.stream)
             .take(MOST_NAMED)
             .map(|stream| stream.name.as_str())
             .collect();
@@ -235,7 +238,7 @@ impl<'a> HeldAsset<'a> {
     }
 
     fn stabilizing(&self) -> Option<String> {
-        match self.evaluation.home.as_ref()? {
+        match self.evaluation.homes.of(self.asset)? {
             Home::Stabilizing {
                 challenger,
                 until,

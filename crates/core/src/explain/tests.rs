@@ -1,13 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use leeward_api::vocabulary::FindingReason;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::asset::AssetIx;
 use crate::context::Managed;
-use crate::evaluate::{AssetIx, evaluate};
-use crate::fixtures::{at, clients, consumer, policy, stream, stretched, view};
+use crate::evaluate::evaluate;
+use crate::fixtures::{at, clients, consumer, context, policy, stream, stretched, view};
 use crate::history::History;
 use crate::snapshot::Stream;
 use crate::topology::{JetStreamCapacity, Resource, ServerIx, Topology, Version};
@@ -39,26 +39,24 @@ impl Said {
         let mut spec = self.policy;
         spec["topology"] = json!({"key": "ServerTag", "tagPrefix": "region:"});
         let policy = policy(spec);
-        let eval_context = EvaluationContext {
-            now: at(0),
-            stale_after: Duration::from_secs(90),
-            history: &History::default(),
+        let history = History::default();
+        let context = DecisionContext {
             managed: &self.managed,
-            denied: &BTreeSet::new(),
+            ..context(&view, &policy, &history, at(0))
         };
-        let evaluation = evaluate(&view, &policy, &eval_context);
+        let evaluation = evaluate(&context);
         let finding = Finding {
             asset: self.asset,
             leader: Some(ServerIx(3)),
             verdict: self.verdict,
             gain: 0.0,
         };
-        explain(&view, &policy, &eval_context, &evaluation, &finding)
+        explain(&context, &evaluation, &finding)
     }
 }
 
 fn held(reason: FindingReason) -> Said {
-    said(Verdict::Held(Cure::StepDown, reason))
+    said(Verdict::Held(Remedy::StreamStepDown, reason))
 }
 
 #[test]
@@ -66,12 +64,15 @@ fn a_cure_is_told_with_the_home_it_leads_to() {
     for (verdict, part) in [
         (Verdict::InPlace, "led from region:us-east"),
         (
-            Verdict::Misplaced(Cure::StepDown),
+            Verdict::Misplaced(Remedy::StreamStepDown),
             "a caught-up peer in region:us-east can take over",
         ),
-        (Verdict::Misplaced(Cure::Move), "no peer in region:us-east"),
         (
-            Verdict::Misplaced(Cure::FollowStream),
+            Verdict::Misplaced(Remedy::StreamPlacement),
+            "no peer in region:us-east",
+        ),
+        (
+            Verdict::Misplaced(Remedy::FollowsStream),
             "moves to region:us-east with its stream",
         ),
         (Verdict::Ignored(FindingReason::OptedOut), "leeward.dev/ignore"),
@@ -169,7 +170,7 @@ fn every_gap_says_what_is_missing() {
 }
 
 fn held_move(reason: FindingReason) -> Said {
-    said(Verdict::Held(Cure::Move, reason))
+    said(Verdict::Held(Remedy::StreamPlacement, reason))
 }
 
 fn changed(change: impl Fn(&mut crate::topology::ServerDetails)) -> Topology {
@@ -188,9 +189,9 @@ fn abroad(stream: &mut Stream) {
 #[test]
 fn a_move_is_told_with_its_cost_and_on_old_servers_with_its_stall() {
     let large = |stream: &mut Stream| stream.bytes = 100 << 20;
-    let text = said(Verdict::Misplaced(Cure::Move)).of(large);
+    let text = said(Verdict::Misplaced(Remedy::StreamPlacement)).of(large);
     assert!(text.ends_with("; a move copies 300 MiB in about 15 s"), "{text}");
-    let mut old = said(Verdict::Misplaced(Cure::Move));
+    let mut old = said(Verdict::Misplaced(Remedy::StreamPlacement));
     old.topology = changed(|details| details.version = Version::new(2, 14, 5));
     let text = old.of(large);
     assert!(
@@ -329,9 +330,12 @@ fn a_consumer_is_told_of_itself_or_where_it_follows_of_its_stream() {
     };
     // n-3 is the stream's first peer and leads: its own lag says nothing.
     assert!(
-        of(Cure::StepDown).starts_with("not caught up: n-0. "),
+        of(Remedy::StreamStepDown).starts_with("not caught up: n-0. "),
         "{}",
-        of(Cure::StepDown)
+        of(Remedy::StreamStepDown)
     );
-    assert_eq!(of(Cure::FollowStream), FindingReason::TargetLagging.explanation());
+    assert_eq!(
+        of(Remedy::FollowsStream),
+        FindingReason::TargetLagging.explanation()
+    );
 }

@@ -55,7 +55,7 @@ pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestam
     let mut servers: Option<Vec<Server>> = None;
     let mut refused = Vec::new();
     for action in actions {
-        let done = match (stream_of(view, &action.asset), &action.deed) {
+        let done = match (stream_of(view, &action.asset), &action.kind) {
             (None, _) => Err(Refusal::NoAsset),
             (Some(stream), ActionKind::StepDown(step_down)) => {
                 let group = group_of(stream, &action.asset);

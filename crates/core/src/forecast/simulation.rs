@@ -1,6 +1,6 @@
 //! The course of time in a forecast: plan, carry out, let time pass, plan again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,13 +8,13 @@ use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 
 use super::carried_out::{SimulatedRefusal, carry_out};
 use super::{ActionBatch, Forecast, HORIZON, MOST_WAVES, Truncation, release};
-use crate::action::{Action, ActionKind, Plan};
-use crate::context::EvaluationContext;
-use crate::evaluate::{AssetIx, Evaluation, Verdict, asset_index, asset_name, evaluate};
+use crate::action::{Action, ActionKind};
+use crate::asset::{AssetIx, asset_index, asset_name};
+use crate::context::DecisionContext;
+use crate::decide::{Decision, decide};
+use crate::evaluate::{Evaluation, Verdict};
 use crate::history::{EndedOperation, History, MoveRecord};
 use crate::names::AssetName;
-use crate::plan::plan;
-use crate::policy::Policy;
 use crate::snapshot::AccountView;
 use crate::time::later;
 
@@ -25,8 +25,7 @@ const GATES_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything as it will be at one moment.
 pub(super) struct Simulation<'a> {
-    policy: &'a Policy,
-    given: &'a EvaluationContext<'a>,
+    given: &'a DecisionContext<'a>,
     view: AccountView,
     history: History,
     now: Timestamp,
@@ -36,55 +35,47 @@ pub(super) struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    pub(super) fn new(
-        view: &AccountView,
-        policy: &'a Policy,
-        eval_context: &'a EvaluationContext<'a>,
-    ) -> Self {
+    pub(super) fn new(context: &'a DecisionContext<'a>) -> Self {
         Self {
-            policy,
-            given: eval_context,
-            view: view.clone(),
-            history: eval_context.history.clone(),
-            now: eval_context.now,
-            gates_from: eval_context.now,
+            given: context,
+            view: context.view.clone(),
+            history: context.history.clone(),
+            now: context.now,
+            gates_from: context.now,
             waves: Vec::new(),
             acted: BTreeSet::new(),
         }
     }
 
-    pub(super) fn run(mut self, evaluation: &Evaluation) -> Forecast {
+    pub(super) fn run(mut self, first: &Decision) -> Forecast {
         let horizon = later(self.now, HORIZON);
-        let mut evaluation = evaluation.clone();
+        let mut decision = first.clone();
         for _ in 0..MOST_LOOKS {
-            let Plan { actions, held } = plan(&self.view, self.policy, &self.eval_context(), &evaluation);
-            evaluation.hold(&held);
-            self.history.settle(evaluation.home_history.clone());
-            if !actions.is_empty() {
+            self.history.settle(decision.evaluation.home_history.clone());
+            if !decision.actions.is_empty() {
                 if self.waves.len() == MOST_WAVES {
-                    return self.cut(&evaluation, &held, &actions);
+                    return self.cut(&decision);
                 }
-                self.carry_out(actions);
-            } else if let Some(next) = self.released(&evaluation) {
+                self.carry_out(decision.actions);
+            } else if let Some(next) = self.released(&decision.evaluation) {
                 if next > horizon {
                     self.now = horizon;
-                    return self.cut(&evaluation, &held, &[]);
+                    return self.cut(&decision);
                 }
                 self.now = next;
                 self.gates_from = later(next, GATES_EVERY);
             } else {
-                let never = self.held(&evaluation);
+                let never = self.held(&decision.evaluation);
                 return self.forecast(never, None);
             }
-            evaluation = self.look();
+            decision = self.look();
         }
-        let held = plan(&self.view, self.policy, &self.eval_context(), &evaluation).held;
-        evaluation.hold(&held);
-        self.cut(&evaluation, &held, &[])
+        self.cut(&decision)
     }
 
-    fn eval_context(&self) -> EvaluationContext<'_> {
-        EvaluationContext {
+    fn context(&self) -> DecisionContext<'_> {
+        DecisionContext {
+            view: &self.view,
             now: self.now,
             history: &self.history,
             ..*self.given
@@ -92,29 +83,26 @@ impl<'a> Simulation<'a> {
     }
 
     /// A look at what is then: never stale, and unbroken since the one before.
-    fn look(&mut self) -> Evaluation {
+    fn look(&mut self) -> Decision {
         self.view.observed_at = self.now;
         if let Some(challenger) = &mut self.history.home.challenger {
             challenger.confirmed = self.now;
         }
-        self.history.prune(&self.policy.disruption, self.now);
-        evaluate(&self.view, self.policy, &self.eval_context())
+        self.history.prune(&self.given.policy.disruption, self.now);
+        decide(&self.context())
     }
 
     fn released(&self, evaluation: &Evaluation) -> Option<Timestamp> {
-        release::next(
-            &self.view,
-            self.policy,
-            &self.eval_context(),
-            evaluation,
-            self.gates_from,
-        )
+        release::next(&self.context(), evaluation, self.gates_from)
     }
 
     /// All actions of a wave count as ended when the last of them has: no budget frees too early.
     fn carry_out(&mut self, actions: Vec<Action>) {
         let at = self.now;
-        self.now = later(at, duration(&actions, self.policy.disruption.max_concurrent));
+        self.now = later(
+            at,
+            duration(&actions, self.given.policy.disruption.max_concurrent),
+        );
         let refused: BTreeSet<AssetName> = carry_out(&mut self.view, &actions, self.now)
             .into_iter()
             .map(|SimulatedRefusal { asset, why: _ }| asset)
@@ -127,8 +115,8 @@ impl<'a> Simulation<'a> {
     }
 
     fn remember(&mut self, action: &Action, refused: bool) {
-        let rules = &self.policy.disruption;
-        self.history.begin(&action.asset, action.kind());
+        let rules = &self.given.policy.disruption;
+        self.history.begin(&action.asset, action.action_type());
         let (result, requests) = if refused {
             // As often as it may be tried: it is not planned again.
             (ActionResult::Missed, rules.max_attempts.max(1))
@@ -136,7 +124,7 @@ impl<'a> Simulation<'a> {
             (ActionResult::Succeeded, 1)
         };
         let mut moved = None;
-        if let ActionKind::Move(moving) = &action.deed {
+        if let ActionKind::Move(moving) = &action.kind {
             moved = (!refused).then(|| MoveRecord {
                 to: moving.target.location.clone(),
                 // Nothing is measured here.
@@ -175,32 +163,31 @@ impl<'a> Simulation<'a> {
             .collect()
     }
 
-    fn cut(
-        self,
-        evaluation: &Evaluation,
-        held: &BTreeMap<AssetIx, FindingReason>,
-        planned: &[Action],
-    ) -> Forecast {
+    fn cut(self, decision: &Decision) -> Forecast {
         // What only waits for others waits as long as they do.
         let waits = |(asset, reason): &(AssetIx, FindingReason)| {
-            release::passes(*reason) || held.contains_key(&AssetIx::Stream(asset.stream()))
+            let stream = AssetIx::Stream(asset.stream());
+            release::passes(*reason) || decision.waiting.contains_key(&stream)
         };
-        let (mut waiting, never): (Vec<_>, Vec<_>) = self.held(evaluation).into_iter().partition(waits);
-        waiting.extend(self.next_in_turn(evaluation, planned));
+        let held = self.held(&decision.evaluation);
+        let (mut waiting, never): (Vec<_>, Vec<_>) = held.into_iter().partition(waits);
+        waiting.extend(self.next_in_turn(decision));
         waiting.sort_unstable();
         let at = self.now;
         self.forecast(never, Some(Truncation { at, waiting }))
     }
 
     /// What would go next: it waited for those before it.
-    fn next_in_turn(&self, evaluation: &Evaluation, planned: &[Action]) -> Vec<(AssetIx, FindingReason)> {
-        let planned: BTreeSet<AssetIx> = planned
+    fn next_in_turn(&self, decision: &Decision) -> Vec<(AssetIx, FindingReason)> {
+        let planned: BTreeSet<AssetIx> = decision
+            .actions
             .iter()
             .filter_map(|action| asset_index(&self.view, &action.asset))
             .collect();
         let goes =
             |asset: &AssetIx| planned.contains(asset) || planned.contains(&AssetIx::Stream(asset.stream()));
-        let findings = evaluation
+        let findings = decision
+            .evaluation
             .findings
             .iter()
             .filter(|finding| match finding.verdict {
@@ -225,7 +212,7 @@ impl<'a> Simulation<'a> {
 /// time.
 fn duration(actions: &[Action], at_once: usize) -> Duration {
     let times = || {
-        actions.iter().filter_map(|action| match &action.deed {
+        actions.iter().filter_map(|action| match &action.kind {
             ActionKind::Move(moving) => Some(moving.cost.time),
             ActionKind::StepDown(_) => None,
         })

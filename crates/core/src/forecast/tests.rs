@@ -1,14 +1,14 @@
-use std::collections::BTreeSet;
+use crate::decide::decide;
+use crate::policy::Policy;
+use crate::snapshot::AccountView;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::context::Managed;
+use crate::asset::asset_name;
 use crate::demand::Challenger;
-use crate::evaluate::{asset_name, evaluate};
-use crate::fixtures::{asset, at, clients, ix, policy, stream, stretched, supercluster, view};
+use crate::fixtures::{asset, at, clients, context, ix, policy, stream, stretched, supercluster, view};
 use crate::history::{AssetHistory, History};
-use crate::plan::plan;
 use leeward_api::vocabulary::ActionType;
 
 const STALE_AFTER: Duration = Duration::from_secs(90);
@@ -51,16 +51,10 @@ fn by_cluster(disruption: Value) -> Policy {
 }
 
 fn foretold_with(view: &AccountView, policy: &Policy, history: &History) -> Forecast {
-    let eval_context = EvaluationContext {
-        now: at(0),
-        stale_after: STALE_AFTER,
-        history,
-        managed: &Managed::default(),
-        denied: &BTreeSet::new(),
-    };
-    let evaluation = evaluate(view, policy, &eval_context);
-    let forecast = forecast(view, policy, &eval_context, &evaluation);
-    let planned = plan(view, policy, &eval_context, &evaluation).actions;
+    let context = context(view, policy, history, at(0));
+    let decision = decide(&context);
+    let forecast = forecast(&context, &decision);
+    let planned = decision.actions;
     if !planned.is_empty() {
         assert_eq!(planned, forecast.waves[0].actions);
         assert_eq!(at(0), forecast.waves[0].at);

@@ -64,8 +64,8 @@ fn settled(location: &str, second: u64) -> HomeHistory {
     }
 }
 
-fn strayed(names: &[&str]) -> BTreeSet<AssetName> {
-    names.iter().map(|name| asset(name)).collect()
+fn strayed(names: &[&str], home: &str) -> BTreeMap<AssetName, Location> {
+    names.iter().map(|name| (asset(name), home.into())).collect()
 }
 
 #[test]
@@ -335,12 +335,11 @@ fn assets_that_are_gone_are_forgotten_but_never_because_of_a_gap() {
 #[test]
 fn an_edit_that_somebody_undoes_twice_is_contested() {
     let mut history = History::default();
-    let home = "us".into();
     for (round, contested) in [(0, vec![]), (10_000, vec![asset("S")])] {
         history.record(&moved("S", "us", 0, Duration::ZERO, round), &rules());
         assert_eq!(history.assets[&asset("S")].moved_to, Some("us".into()));
         let told = |history: &mut History, names: &[&str], seen: u64| {
-            history.notice_undone(&home, &strayed(names), at(round + seen))
+            history.notice_undone(&strayed(names, "us"), at(round + seen))
         };
         assert!(
             told(&mut history, &["T"], 5).is_empty(),
@@ -370,7 +369,7 @@ fn an_edit_that_somebody_undoes_twice_is_contested() {
 #[test]
 fn a_stream_that_lies_elsewhere_because_home_changed_was_undone_by_nobody() {
     let mut history = after(&[moved("S", "us", 0, Duration::ZERO, 0)]);
-    let contested = history.notice_undone(&"eu".into(), &strayed(&["S"]), at(5));
+    let contested = history.notice_undone(&strayed(&["S"], "eu"), at(5));
     assert!(contested.is_empty());
     assert_eq!(history.assets[&asset("S")].undone, 0);
 }

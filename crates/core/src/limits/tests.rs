@@ -1,13 +1,10 @@
-use std::collections::BTreeSet;
+use crate::decide::decide;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::context::{EvaluationContext, Managed};
-use crate::evaluate::evaluate;
-use crate::fixtures::{asset, at, clients, ix, policy, stream, stretched, view};
-use crate::plan::plan;
+use crate::fixtures::{asset, at, clients, context, ix, policy, stream, stretched, view};
 
 /// The limits of a policy over ten streams that could come home by step-downs, at noon.
 fn limits(disruption: &Value, history: &History) -> Limits {
@@ -22,18 +19,9 @@ fn limits(disruption: &Value, history: &History) -> Limits {
         "home": {"stabilizationWindow": "0s"},
         "disruption": disruption,
     }));
-    let (managed, denied) = (Managed::default(), BTreeSet::new());
-    let eval_context = EvaluationContext {
-        now: at(0),
-        stale_after: Duration::from_secs(90),
-        history,
-        managed: &managed,
-        denied: &denied,
-    };
-    let mut evaluation = evaluate(&view, &policy, &eval_context);
-    let plan = plan(&view, &policy, &eval_context, &evaluation);
-    evaluation.hold(&plan.held);
-    Limits::new(&policy, history, &evaluation, at(0))
+    let context = context(&view, &policy, history, at(0));
+    let decision = decide(&context);
+    Limits::new(&policy, history, &decision.evaluation, at(0))
 }
 
 fn spent(count: usize, seconds_ago: u64) -> History {

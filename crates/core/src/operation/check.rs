@@ -24,7 +24,7 @@ pub fn before(action: &Action, read_result: &ReadResult, limits: &VerifyLimits) 
         let message = format!("its peer {} is offline", offline.server);
         return abandon(Some(FindingReason::QuorumAtRisk), message);
     }
-    let stopped = match &action.deed {
+    let stopped = match &action.kind {
         ActionKind::StepDown(step_down) => why_no_step_down(action, step_down, reading, leader, limits),
         ActionKind::Move(moving) => why_no_move(action, &moving.target, reading, leader, limits),
     };

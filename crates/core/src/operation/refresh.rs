@@ -155,7 +155,7 @@ fn hand_over(
     Some(Action {
         asset: AssetName::stream(dependent.clone()),
         from: leader.clone(),
-        deed: ActionKind::StepDown(StepDown {
+        kind: ActionKind::StepDown(StepDown {
             successor: Successor::Peer(next.clone()),
             home_peers: others().cloned().collect(),
         }),

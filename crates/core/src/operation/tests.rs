@@ -46,7 +46,7 @@ fn step_down(successor: Successor) -> Action {
     Action {
         asset: asset("S"),
         from: "eu-0".into(),
-        deed: ActionKind::StepDown(StepDown {
+        kind: ActionKind::StepDown(StepDown {
             successor,
             home_peers: vec!["us-0".into(), "us-1".into()],
         }),
@@ -81,7 +81,7 @@ fn moving_home() -> Action {
     Action {
         asset: asset("S"),
         from: "eu-0".into(),
-        deed: ActionKind::Move(Box::new(Move {
+        kind: ActionKind::Move(Box::new(Move {
             target: target(),
             bytes: 0,
             cost: MoveCost::default(),

@@ -36,7 +36,7 @@ pub fn after(
         ReadResult::Unanswered => None,
     };
     let waited = elapsed(asked.at, now);
-    match &action.deed {
+    match &action.kind {
         ActionKind::StepDown(step_down) => {
             let may_repeat = asked.requests < limits.max_requests;
             after_step_down(&asked.of, step_down, reading, waited, may_repeat)

@@ -3,14 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leeward_api::vocabulary::FindingReason;
+use leeward_api::vocabulary::{FindingReason, Remedy};
 
 use crate::action::{MOST_WATCHED, Move};
-use crate::evaluate::{AssetIx, Cure, Finding, Verdict};
+use crate::asset::AssetIx;
+use crate::context::DecisionContext;
+use crate::evaluate::{Finding, Verdict};
 use crate::names::{ConsumerName, StreamName};
-use crate::policy::{Policy, opted_out};
+use crate::policy::opted_out;
 use crate::safety::SafetyContext;
 use crate::snapshot::{AccountView, Consumer, Stream};
+use crate::target::Destination;
 
 /// The streams that do not move now although nothing stands against them alone, and what they wait for.
 pub(super) fn waiting(
@@ -20,7 +23,7 @@ pub(super) fn waiting(
 ) -> BTreeMap<AssetIx, FindingReason> {
     let wanted: Vec<(usize, AssetIx)> = ranked
         .iter()
-        .filter(|finding| finding.verdict == Verdict::Misplaced(Cure::Move))
+        .filter(|finding| finding.verdict == Verdict::Misplaced(Remedy::StreamPlacement))
         .map(|finding| (finding.asset.stream() as usize, finding.asset))
         .collect();
     let mut held = BTreeMap::new();
@@ -37,13 +40,12 @@ pub(super) fn waiting(
         };
         let family = families.of(at);
         let waits = after_others.contains(&at) || family.is_some_and(|family| busy.contains(&family));
+        let home = safety_context.destination(asset);
         let against = if waits {
             Some(FindingReason::MoveInProgress)
         } else {
-            safety_context
-                .reserve(stream, &mut reserved)
-                .err()
-                .map(|error| error.reason())
+            let room = home.map(|home| home.reserve(stream, &mut reserved));
+            room.and_then(Result::err).map(|error| error.reason())
         };
         match against {
             Some(reason) => {
@@ -57,17 +59,16 @@ pub(super) fn waiting(
 
 /// The move of a stream; `None` where no placement brings it home.
 pub(super) fn move_of(
-    view: &AccountView,
-    policy: &Policy,
     safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
     stream: &Stream,
 ) -> Option<Move> {
     Some(Move {
-        target: safety_context.move_target(stream).ok()?,
+        target: home.target(stream).ok()?,
         bytes: stream.bytes,
         cost: safety_context.move_cost(stream),
         consumers: watched(stream),
-        dependents: dependents(view, policy, safety_context, stream),
+        dependents: dependents(safety_context, stream),
     })
 }
 
@@ -89,12 +90,8 @@ fn watched(stream: &Stream) -> Vec<ConsumerName> {
 }
 
 /// Streams that opted out are left alone, whatever becomes of them.
-fn dependents(
-    view: &AccountView,
-    policy: &Policy,
-    safety_context: &SafetyContext<'_>,
-    stream: &Stream,
-) -> Vec<StreamName> {
+fn dependents(safety_context: &SafetyContext<'_>, stream: &Stream) -> Vec<StreamName> {
+    let DecisionContext { view, policy, .. } = *safety_context.context();
     let rules = policy.actions.stream_placement.as_ref();
     if !rules.is_some_and(|rules| rules.refresh_dependents) {
         return Vec::new();

@@ -1,13 +1,13 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionType, FindingReason};
 use serde_json::json;
 
 use super::*;
-use crate::context::Managed;
 use crate::evaluate::evaluate;
-use crate::fixtures::{asset, at, clients, consumer, policy, server, stream, stretched, supercluster, view};
+use crate::fixtures::{
+    asset, at, clients, consumer, context, policy, server, stream, stretched, supercluster, view,
+};
 use crate::history::History;
 use crate::names::ConsumerName;
 use crate::topology::Topology;
@@ -24,15 +24,9 @@ fn planned_with(view: &AccountView, key: &serde_json::Value, actions: &serde_jso
         "disruption": {"budgets": []},
     }));
     let history = History::default();
-    let eval_context = EvaluationContext {
-        now: at(0),
-        stale_after: Duration::from_secs(90),
-        history: &history,
-        managed: &Managed::default(),
-        denied: &BTreeSet::new(),
-    };
-    let evaluation = evaluate(view, &policy, &eval_context);
-    plan(view, &policy, &eval_context, &evaluation).actions
+    let context = context(view, &policy, &history, at(0));
+    let evaluation = evaluate(&context);
+    plan(&context, &evaluation).actions
 }
 
 fn by_region(view: &AccountView) -> Vec<Action> {
@@ -87,7 +81,7 @@ fn a_cheap_hand_over_goes_before_a_move_and_a_small_move_before_a_large_one() {
     let view = view(topology.clone(), vec![clients(home, 9)], streams);
     let actions = planned(&view, &json!({"key": "Cluster"}));
     assert_eq!(order(&actions), ["stream SMALL", "stream LARGE"]);
-    assert_eq!(actions[0].kind(), ActionType::StreamPlacement);
+    assert_eq!(actions[0].action_type(), ActionType::StreamPlacement);
     assert_eq!(actions[0].target(), None);
 }
 
@@ -104,21 +98,21 @@ fn old_leaders_are_asked_blindly_and_new_ones_with_an_aim() {
         .push(consumer(&topology, "c", &["n-3", "n-0", "n-1"]));
     let view = view(topology, vec![clients(ServerIx(0), 9)], vec![led_by_old]);
     let actions = by_region(&view);
-    let kinds: Vec<ActionType> = actions.iter().map(Action::kind).collect();
+    let kinds: Vec<ActionType> = actions.iter().map(Action::action_type).collect();
     assert_eq!(kinds, [ActionType::StreamStepDown, ActionType::ConsumerStepDown]);
-    let deeds: Vec<&StepDown> = actions
+    let step_downs: Vec<&StepDown> = actions
         .iter()
-        .map(|action| match &action.deed {
+        .map(|action| match &action.kind {
             ActionKind::StepDown(step_down) => step_down,
             ActionKind::Move(_) => panic!("a step-down"),
         })
         .collect();
-    assert_eq!(deeds[0].successor, Successor::Anyone);
-    assert!(matches!(&deeds[1].successor, Successor::Peer(_)));
+    assert_eq!(step_downs[0].successor, Successor::Anyone);
+    assert!(matches!(&step_downs[1].successor, Successor::Peer(_)));
     assert_eq!(actions[0].target(), None);
     assert!(actions[1].target().is_some());
-    for deed in deeds {
-        assert_eq!(deed.home_peers, ["n-0".into(), "n-1".into()]);
+    for step_down in step_downs {
+        assert_eq!(step_down.home_peers, ["n-0".into(), "n-1".into()]);
     }
 }
 
@@ -155,7 +149,7 @@ fn a_move_tells_what_it_costs_whom_it_takes_along_and_who_reads_from_it() {
         let placement = json!({"streamPlacement": {"refreshDependents": refresh}});
         let actions = planned_with(&view, &json!({"key": "Cluster"}), &placement);
         let [action] = <[Action; 1]>::try_from(actions).unwrap();
-        let ActionKind::Move(moving) = action.deed else {
+        let ActionKind::Move(moving) = action.kind else {
             panic!("a move");
         };
         *moving

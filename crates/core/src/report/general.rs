@@ -103,8 +103,8 @@ pub(super) fn advice(
     });
     let Some(stream) = busiest else { return Vec::new() };
     let home = evaluation
-        .home
-        .as_ref()
+        .homes
+        .account()
         .and_then(Home::reference)
         .map(Location::as_str);
     let lonely = locations.iter().filter(|location| location.no_local_leader);

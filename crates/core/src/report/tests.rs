@@ -1,12 +1,10 @@
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::*;
-use crate::context::Managed;
 use crate::evaluate::evaluate;
-use crate::fixtures::{at, clients, consumer, policy, server, stream, stretched, supercluster, view};
+use crate::fixtures::{
+    at, clients, consumer, context, policy, server, stream, stretched, supercluster, view,
+};
 use crate::history::{AssetHistory, History};
 use crate::snapshot::Traffic;
 use crate::topology::{ServerIx, Topology};
@@ -27,15 +25,9 @@ fn reported(
         spec[key] = value.clone();
     }
     let policy = policy(spec);
-    let eval_context = EvaluationContext {
-        now: at(now),
-        stale_after: Duration::from_secs(90),
-        history,
-        managed: &Managed::default(),
-        denied: &BTreeSet::new(),
-    };
-    let evaluation = evaluate(view, &policy, &eval_context);
-    report(view, &policy, &eval_context, &evaluation, previous)
+    let context = context(view, &policy, history, at(now));
+    let evaluation = evaluate(&context);
+    report(&context, &evaluation, previous)
 }
 
 fn plainly(view: &AccountView, changes: &Value) -> Report {
@@ -421,10 +413,5 @@ fn every_cure_has_its_remedy() {
     assert_eq!(
         remedies,
         [Remedy::StreamPlacement, Remedy::FollowsStream, Remedy::Advice]
-    );
-    assert_eq!(remedy(None, AssetIx::Stream(0)), Remedy::None);
-    assert_eq!(
-        remedy(Some(Cure::StepDown), AssetIx::Consumer(0, 0)),
-        Remedy::ConsumerStepDown
     );
 }

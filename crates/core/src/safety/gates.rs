@@ -5,11 +5,16 @@ use leeward_api::vocabulary::FindingReason;
 
 use super::SafetyContext;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
+use crate::target::Destination;
 use crate::time::elapsed;
 
 /// Nobody in home could take over at once.
-pub(super) fn target_lagging(safety_context: &SafetyContext<'_>, group: &RaftGroup) -> Option<FindingReason> {
-    let nobody = safety_context.caught_up(group).next().is_none();
+pub(super) fn target_lagging(
+    safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
+    group: &RaftGroup,
+) -> Option<FindingReason> {
+    let nobody = safety_context.caught_up(home, group).next().is_none();
     nobody.then_some(FindingReason::TargetLagging)
 }
 
@@ -29,18 +34,20 @@ pub(super) fn any_peer_lagging(
 /// Whoever could take over has not settled itself.
 pub(super) fn server_just_started(
     safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
     group: &RaftGroup,
 ) -> Option<FindingReason> {
-    let nobody = safety_context.eligible(group).next().is_none();
+    let nobody = safety_context.eligible(home, group).next().is_none();
     nobody.then_some(FindingReason::ServerJustStarted)
 }
 
 /// Without servers that have not settled, too few are left to move to.
 pub(super) fn servers_just_started(
     safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
     stream: &Stream,
 ) -> Option<FindingReason> {
-    (!safety_context.fits_settled_servers(stream)).then_some(FindingReason::ServerJustStarted)
+    (!safety_context.fits_settled_servers(home, stream)).then_some(FindingReason::ServerJustStarted)
 }
 
 /// Unknown counts as just now, except of a single peer, which elects nobody (P6).
@@ -50,7 +57,7 @@ pub(super) fn recently_elected(
 ) -> Option<FindingReason> {
     let quiet = safety_context.gates().quiet_after_leader_change;
     let settled = match group.leader_since {
-        Some(since) => elapsed(since, safety_context.eval_context.now) >= quiet,
+        Some(since) => elapsed(since, safety_context.context.now) >= quiet,
         None => quiet.is_zero() || group.peers.len() <= 1,
     };
     (!settled).then_some(FindingReason::RecentlyElected)

@@ -1,20 +1,23 @@
 //! What the checks of one evaluation share, gathered once, so that a check costs a few table look-ups.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionType, FindingReason};
 use strum::IntoEnumIterator as _;
 
 use super::source_graph::{SourceGraph, position};
 use super::{healthy, is_moving};
-use crate::context::EvaluationContext;
-use crate::demand::Home;
+use crate::asset::AssetIx;
+use crate::context::DecisionContext;
+use crate::homes::Homes;
 use crate::names::{AssetName, ClusterName, Location};
-use crate::policy::{Gates, Policy};
+use crate::policy::Gates;
 use crate::score::MoveCost;
-use crate::snapshot::{AccountView, Consumer, Peer, RaftGroup, Stream};
-use crate::target::{Destination, MoveTarget, Reserved, TargetError};
+use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
+use crate::target::{Destination, Reserved};
 use crate::time::elapsed;
 use crate::topology::{AIMED_STEP_DOWN, LocationMap, ServerDetails, ServerIx, Version};
 use crate::window::opening;
@@ -22,85 +25,65 @@ use crate::window::opening;
 /// What the checks of one evaluation share.
 #[derive(Debug)]
 pub struct SafetyContext<'a> {
-    pub(super) view: &'a AccountView,
-    pub(super) policy: &'a Policy,
-    pub(super) eval_context: &'a EvaluationContext<'a>,
-    pub(super) settled: bool,
+    pub(super) context: &'a DecisionContext<'a>,
     pub(super) versions: Option<(Version, Version)>,
     /// Actions that no window lets be done now.
     pub(super) closed: Vec<ActionType>,
-    destination: Destination<'a>,
+    homes: &'a Homes,
+    /// Every location that is home to something, with whether leaders may go there already.
+    destinations: BTreeMap<(&'a Location, bool), Destination<'a>>,
     clusters: Vec<Option<&'a ClusterName>>,
-    home_cluster: Option<&'a ClusterName>,
     just_started: Vec<bool>,
     /// Only moves and their explanations ask for it.
     families: OnceCell<SourceGraph>,
 }
 
-fn closed(policy: &Policy, eval_context: &EvaluationContext<'_>) -> Vec<ActionType> {
-    let windows = &policy.disruption.windows;
+fn closed(context: &DecisionContext<'_>) -> Vec<ActionType> {
+    let windows = &context.policy.disruption.windows;
     ActionType::iter()
-        .filter(|action| !opening(windows, *action, eval_context.now).open)
+        .filter(|action| !opening(windows, *action, context.now).open)
         .collect()
 }
 
 impl<'a> SafetyContext<'a> {
-    /// Gathers what the checks need for one home.
-    pub fn new(
-        view: &'a AccountView,
-        policy: &'a Policy,
-        eval_context: &'a EvaluationContext<'a>,
-        locations: &LocationMap,
-        location: &'a Location,
-        home: Option<&Home>,
-    ) -> Self {
+    /// Gathers what the checks need.
+    pub fn new(context: &'a DecisionContext<'a>, locations: &LocationMap, homes: &'a Homes) -> Self {
+        let DecisionContext { view, policy, .. } = *context;
         let topology = &view.topology;
-        let destination = Destination::new(topology, &policy.topology, locations, location);
-        let clusters: Vec<Option<&ClusterName>> = topology
-            .indices()
-            .map(|index| topology.details(index).map(|details| &details.cluster))
-            .collect();
-        let home_cluster = destination
-            .members()
-            .find_map(|index| clusters.get(usize::from(index.0)).copied().flatten());
+        let destination = |(location, settled)| {
+            let destination = Destination::new(topology, &policy.topology, locations, location, settled);
+            ((location, settled), destination)
+        };
+        let cluster = |index| topology.details(index).map(|details| &details.cluster);
         let quiet = policy.disruption.gates.quiet_after_server_start;
-        let young = |index| is_young(topology.details(index), quiet, eval_context);
+        let young = |index| is_young(topology.details(index), quiet, context.now);
         Self {
-            view,
-            policy,
-            eval_context,
-            settled: matches!(
-                home,
-                Some(Home::Settled {
-                    location: _,
-                    since: _
-                })
-            ),
+            context,
             versions: topology.version_range(),
-            closed: closed(policy, eval_context),
-            destination,
-            home_cluster,
-            clusters,
+            closed: closed(context),
+            homes,
+            destinations: homes.destinations().map(destination).collect(),
+            clusters: topology.indices().map(cluster).collect(),
             just_started: topology.indices().map(young).collect(),
             families: OnceCell::new(),
         }
     }
 
-    /// Whether a server is in home.
-    pub fn is_home(&self, server: ServerIx) -> bool {
-        self.destination.contains(server)
+    /// What all of it is gathered from.
+    pub fn context(&self) -> &'a DecisionContext<'a> {
+        self.context
     }
 
-    /// Whether any member of a group is in home.
-    pub fn has_peer_home(&self, group: &RaftGroup) -> bool {
-        group.peers.iter().any(|peer| self.is_home(peer.server))
+    /// Where the leader of an asset belongs; `None` when that is not known.
+    pub fn destination(&self, asset: AssetIx) -> Option<&Destination<'a>> {
+        let location = self.homes.reference(asset)?;
+        self.destinations.get(&(location, self.homes.is_settled(asset)))
     }
 
     /// The measured round trip between a leader's cluster and home's.
-    pub fn round_trip_from(&self, leader: Option<ServerIx>) -> Option<Duration> {
+    pub fn round_trip(&self, leader: Option<ServerIx>, home: &Destination<'_>) -> Option<Duration> {
         let from = self.clusters.get(usize::from(leader?.0)).copied().flatten()?;
-        let to = self.home_cluster?;
-        self.view.topology.round_trip(from, to)
+        self.context.view.topology.round_trip(from, home.cluster()?)
     }
 
     /// Whether a server started a moment ago, or nobody knows when: it gets no leaders.
@@ -117,67 +100,72 @@ impl<'a> SafetyContext<'a> {
     }
 
     /// The members of a group in home that are up and caught up, besides the leader.
-    pub(super) fn caught_up<'g>(&'g self, group: &'g RaftGroup) -> impl Iterator<Item = ServerIx> + 'g {
+    pub(super) fn caught_up<'g>(
+        &'g self,
+        home: &'g Destination<'_>,
+        group: &'g RaftGroup,
+    ) -> impl Iterator<Item = ServerIx> + 'g {
         let takes = |peer: &&Peer| {
-            self.is_home(peer.server) && Some(peer.server) != group.leader && self.healthy(peer)
+            home.contains(peer.server) && Some(peer.server) != group.leader && self.healthy(peer)
         };
         group.peers.iter().filter(takes).map(|peer| peer.server)
     }
 
     /// The members of a group that may take the leadership over: in home, up, caught up, and not started a moment ago.
-    pub fn eligible<'g>(&'g self, group: &'g RaftGroup) -> impl Iterator<Item = ServerIx> + 'g {
-        self.caught_up(group).filter(|server| !self.just_started(*server))
+    pub fn eligible<'g>(
+        &'g self,
+        home: &'g Destination<'_>,
+        group: &'g RaftGroup,
+    ) -> impl Iterator<Item = ServerIx> + 'g {
+        self.caught_up(home, group)
+            .filter(|server| !self.just_started(*server))
     }
 
     /// Whether the leader of a group takes a preferred peer.
     pub fn takes_aim(&self, group: &RaftGroup) -> bool {
-        let details = group.leader.and_then(|leader| self.view.topology.details(leader));
+        let details = group
+            .leader
+            .and_then(|leader| self.context.view.topology.details(leader));
         details.is_some_and(|details| details.version >= AIMED_STEP_DOWN)
-    }
-
-    /// Where a stream would move to.
-    pub fn move_target(&self, stream: &Stream) -> Result<MoveTarget, TargetError> {
-        self.destination.target(stream)
     }
 
     /// What moving a stream is expected to cost.
     pub fn move_cost(&self, stream: &Stream) -> MoveCost {
         let lowest = self.versions.map(|(lowest, _)| lowest);
-        MoveCost::estimate(stream, lowest, self.eval_context.history.move_bytes_per_second)
+        MoveCost::estimate(stream, lowest, self.context.history.move_bytes_per_second)
     }
 
-    /// Takes room for a stream that will move, beside what is reserved already.
-    pub fn reserve(&self, stream: &Stream, reserved: &mut Reserved) -> Result<(), TargetError> {
-        let takers = self.destination.takers(stream, reserved, |_| true)?;
-        reserved.take(takers, self.destination.need(stream));
-        Ok(())
-    }
-
-    /// The room that streams take which are moving now. Where to is not known: it may be home.
+    /// The room that streams take which are moving now. Where to is not known: it may be any home.
     pub fn reserved_by_moving(&self) -> Reserved {
         let mut reserved = Reserved::default();
-        for stream in self.view.streams.iter().filter(|stream| is_moving(stream)) {
-            reserved.take(self.destination.members(), self.destination.need(stream));
+        for stream in self
+            .context
+            .view
+            .streams
+            .iter()
+            .filter(|stream| is_moving(stream))
+        {
+            for home in self.destinations.values() {
+                reserved.take(home.members(), home.need(stream));
+            }
         }
         reserved
     }
 
-    /// Whether enough servers would take a stream without those that started a moment ago.
-    pub(super) fn fits_settled_servers(&self, stream: &Stream) -> bool {
+    /// Whether enough servers of home would take a stream without those that started a moment ago.
+    pub(super) fn fits_settled_servers(&self, home: &Destination<'_>, stream: &Stream) -> bool {
         let settled = |server| !self.just_started(server);
-        self.destination
-            .takers(stream, &Reserved::default(), settled)
-            .is_ok()
+        home.takers(stream, &Reserved::default(), settled).is_ok()
     }
 
     /// The streams that mirror or source each other.
     pub fn families(&self) -> &SourceGraph {
-        self.families.get_or_init(|| SourceGraph::new(self.view))
+        self.families.get_or_init(|| SourceGraph::new(self.context.view))
     }
 
     /// The others of a stream's family that are moving now.
     pub fn moving_relatives(&self, stream: &Stream) -> impl Iterator<Item = &'a Stream> {
-        let view = self.view;
+        let view = self.context.view;
         let relatives = position(view, &stream.name).map(|at| self.families().moving_relatives(at));
         relatives
             .into_iter()
@@ -187,7 +175,7 @@ impl<'a> SafetyContext<'a> {
 
     /// The positions of the streams that mirror or source one.
     pub fn dependents(&self, stream: &Stream) -> impl Iterator<Item = usize> {
-        let at = position(self.view, &stream.name);
+        let at = position(self.context.view, &stream.name);
         at.map(|at| self.families().dependents(at))
             .unwrap_or_default()
             .iter()
@@ -195,11 +183,11 @@ impl<'a> SafetyContext<'a> {
     }
 
     pub(super) fn gates(&self) -> &Gates {
-        &self.policy.disruption.gates
+        &self.context.policy.disruption.gates
     }
 
     pub(super) fn tried_before(&self, stream: &Stream, consumer: Option<&Consumer>) -> Option<FindingReason> {
-        let history = self.eval_context.history;
+        let history = self.context.history;
         if history.is_blank() {
             return None;
         }
@@ -207,12 +195,12 @@ impl<'a> SafetyContext<'a> {
             stream: stream.name.clone(),
             consumer: consumer.map(|consumer| consumer.name.clone()),
         };
-        history.stands_against(&asset, &self.policy.disruption, self.eval_context.now)
+        history.stands_against(&asset, &self.context.policy.disruption, self.context.now)
     }
 }
 
 /// Never seen is young: nothing says that it has settled (P6).
-fn is_young(server: Option<&ServerDetails>, quiet: Duration, eval_context: &EvaluationContext<'_>) -> bool {
+fn is_young(server: Option<&ServerDetails>, quiet: Duration, now: Timestamp) -> bool {
     let started = server.and_then(|details| details.started);
-    !quiet.is_zero() && started.is_none_or(|started| elapsed(started, eval_context.now) < quiet)
+    !quiet.is_zero() && started.is_none_or(|started| elapsed(started, now) < quiet)
 }

@@ -1,15 +1,18 @@
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::context::{EvaluationContext, Managed};
+use crate::asset::AssetIx;
+use crate::context::Managed;
 use crate::demand::SettledHome;
-use crate::evaluate::{AssetIx, Cure, Verdict, evaluate};
+use leeward_api::vocabulary::Remedy;
+
+use crate::context::DecisionContext;
+use crate::evaluate::{Verdict, evaluate};
 use crate::fixtures::{
-    asset, at, clients, consumer, ix, long_ago, policy, stream, stretched, supercluster, view,
+    asset, at, clients, consumer, context, ix, long_ago, policy, stream, stretched, supercluster, view,
 };
 use crate::history::{AssetHistory, History};
 use crate::snapshot::AccountView;
@@ -133,21 +136,19 @@ impl Case {
                 since: at(0),
             });
         }
-        let eval_context = EvaluationContext {
-            now: at(60),
-            stale_after: Duration::from_secs(90),
-            history: &history,
+        let context = DecisionContext {
             managed: &self.managed,
             denied: &self.denied,
+            ..context(&self.view, &policy, &history, at(60))
         };
-        let evaluation = evaluate(&self.view, &policy, &eval_context);
+        let evaluation = evaluate(&context);
         let found = evaluation.findings.iter().find(|finding| finding.asset == wanted);
         found.map(|finding| finding.verdict)
     }
 
     #[track_caller]
-    fn held(&self, wanted: AssetIx, cure: Cure, reason: FindingReason) {
-        assert_eq!(self.verdict(wanted), Some(Verdict::Held(cure, reason)));
+    fn held(&self, wanted: AssetIx, remedy: Remedy, reason: FindingReason) {
+        assert_eq!(self.verdict(wanted), Some(Verdict::Held(remedy, reason)));
     }
 }
 
@@ -169,30 +170,33 @@ fn reasons_against_a_streams_step_down_are_told_in_their_order() {
     case.settled = false;
     case.tried("S", 3);
 
-    case.held(STREAM, Cure::StepDown, FindingReason::NoLeader);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::NoLeader);
     case.stream().group.leader = leader;
-    case.held(STREAM, Cure::StepDown, FindingReason::MoveInProgress);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::MoveInProgress);
     case.stream().moving = false;
-    case.held(STREAM, Cure::StepDown, FindingReason::ActionDisabled);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::ActionDisabled);
     case.policy["actions"] = json!({});
-    case.held(STREAM, Cure::StepDown, FindingReason::PermissionDenied);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::PermissionDenied);
     case.denied.clear();
-    case.held(STREAM, Cure::StepDown, FindingReason::QuorumAtRisk);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::QuorumAtRisk);
     case.peer("n-0").offline = false;
     case.peer("n-0").current = false;
-    case.held(STREAM, Cure::StepDown, FindingReason::TargetLagging);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::TargetLagging);
     case.peer("n-1").lag = SMALL_LAG;
-    case.held(STREAM, Cure::StepDown, FindingReason::ServerJustStarted);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::ServerJustStarted);
     case.started("n-1", Some(long_ago()));
-    case.held(STREAM, Cure::StepDown, FindingReason::RecentlyElected);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::RecentlyElected);
     case.stream().group.leader_since = Some(at(0));
-    case.held(STREAM, Cure::StepDown, FindingReason::Stabilizing);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::Stabilizing);
     case.settled = true;
-    case.held(STREAM, Cure::StepDown, FindingReason::AttemptsExhausted);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::AttemptsExhausted);
     case.tried("S", 2);
-    case.held(STREAM, Cure::StepDown, FindingReason::CoolingDown);
+    case.held(STREAM, Remedy::StreamStepDown, FindingReason::CoolingDown);
     case.history = History::default();
-    assert_eq!(case.verdict(STREAM), Some(Verdict::Misplaced(Cure::StepDown)));
+    assert_eq!(
+        case.verdict(STREAM),
+        Some(Verdict::Misplaced(Remedy::StreamStepDown))
+    );
 }
 
 #[test]
@@ -212,37 +216,52 @@ fn reasons_against_a_consumers_step_down_are_told_in_their_order() {
     case.settled = false;
     case.tried("S/c", 3);
 
-    case.held(CONSUMER, Cure::StepDown, FindingReason::NoLeader);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::NoLeader);
     case.consumer().group.leader = leader;
-    case.held(CONSUMER, Cure::StepDown, FindingReason::StreamMoving);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::StreamMoving);
     case.stream().moving = false;
-    case.held(CONSUMER, Cure::StepDown, FindingReason::ActionDisabled);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::ActionDisabled);
     case.policy["actions"] = json!({});
     case.policy["disruption"] = json!({"gates": {"maxAckPending": 100}});
-    case.held(CONSUMER, Cure::StepDown, FindingReason::PermissionDenied);
+    case.held(
+        CONSUMER,
+        Remedy::ConsumerStepDown,
+        FindingReason::PermissionDenied,
+    );
     case.denied.clear();
-    case.held(CONSUMER, Cure::StepDown, FindingReason::PinnedClient);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::PinnedClient);
     case.consumer().pinned = false;
-    case.held(CONSUMER, Cure::StepDown, FindingReason::QuorumAtRisk);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::QuorumAtRisk);
     case.consumer_peer("n-0").offline = false;
     case.consumer_peer("n-0").current = false;
-    case.held(CONSUMER, Cure::StepDown, FindingReason::QuorumAtRisk);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::QuorumAtRisk);
     case.peer("n-3").offline = false;
-    case.held(CONSUMER, Cure::StepDown, FindingReason::TargetLagging);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::TargetLagging);
     case.consumer_peer("n-0").current = true;
-    case.held(CONSUMER, Cure::StepDown, FindingReason::ServerJustStarted);
+    case.held(
+        CONSUMER,
+        Remedy::ConsumerStepDown,
+        FindingReason::ServerJustStarted,
+    );
     case.started("n-0", Some(long_ago()));
-    case.held(CONSUMER, Cure::StepDown, FindingReason::RecentlyElected);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::RecentlyElected);
     case.consumer().group.leader_since = Some(at(0));
-    case.held(CONSUMER, Cure::StepDown, FindingReason::AckPendingHigh);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::AckPendingHigh);
     case.consumer().ack_pending = 100;
-    case.held(CONSUMER, Cure::StepDown, FindingReason::Stabilizing);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::Stabilizing);
     case.settled = true;
-    case.held(CONSUMER, Cure::StepDown, FindingReason::AttemptsExhausted);
+    case.held(
+        CONSUMER,
+        Remedy::ConsumerStepDown,
+        FindingReason::AttemptsExhausted,
+    );
     case.tried("S/c", 0);
-    case.held(CONSUMER, Cure::StepDown, FindingReason::CoolingDown);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::CoolingDown);
     case.history = History::default();
-    assert_eq!(case.verdict(CONSUMER), Some(Verdict::Misplaced(Cure::StepDown)));
+    assert_eq!(
+        case.verdict(CONSUMER),
+        Some(Verdict::Misplaced(Remedy::ConsumerStepDown))
+    );
 }
 
 #[test]
@@ -267,49 +286,52 @@ fn reasons_against_a_move_are_told_in_their_order() {
     case.settled = false;
     case.tried("S", 3);
 
-    case.held(STREAM, Cure::Move, FindingReason::NoLeader);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::NoLeader);
     case.stream().group.leader = leader;
-    case.held(STREAM, Cure::Move, FindingReason::MoveInProgress);
-    case.held(CONSUMER, Cure::FollowStream, FindingReason::StreamMoving);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::MoveInProgress);
+    case.held(CONSUMER, Remedy::FollowsStream, FindingReason::StreamMoving);
     case.stream().replicas = 3;
-    case.held(STREAM, Cure::Move, FindingReason::ActionDisabled);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::ActionDisabled);
     case.policy["actions"] = json!({"streamPlacement": {"maxBytes": "1M"}});
-    case.held(STREAM, Cure::Move, FindingReason::PermissionDenied);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::PermissionDenied);
     case.denied.clear();
-    case.held(STREAM, Cure::Move, FindingReason::ManagedElsewhere);
-    case.held(CONSUMER, Cure::FollowStream, FindingReason::ManagedElsewhere);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::ManagedElsewhere);
+    case.held(CONSUMER, Remedy::FollowsStream, FindingReason::ManagedElsewhere);
     case.managed = Managed::default();
-    case.held(STREAM, Cure::Move, FindingReason::ServerTooOld);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::ServerTooOld);
     case.server("us-east-1", |server| {
         server.details.as_mut().unwrap().version = Version::new(2, 15, 0);
     });
-    case.held(STREAM, Cure::Move, FindingReason::MixedVersions);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::MixedVersions);
     case.server("us-east-1", |server| {
         server.details.as_mut().unwrap().version = Version::new(2, 15, 1);
     });
-    case.held(STREAM, Cure::Move, FindingReason::PinnedClient);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::PinnedClient);
     case.consumer().pinned = false;
-    case.held(STREAM, Cure::Move, FindingReason::QuorumAtRisk);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::QuorumAtRisk);
     case.peer("eu-west-1").offline = false;
-    case.held(STREAM, Cure::Move, FindingReason::TargetLagging);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::TargetLagging);
     case.peer("eu-west-2").lag = 0;
-    case.held(STREAM, Cure::Move, FindingReason::BytesOverLimit);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::BytesOverLimit);
     case.stream().bytes = 1_000_000;
-    case.held(STREAM, Cure::Move, FindingReason::NotEnoughServers);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::NotEnoughServers);
     case.server("us-east-0", |server| {
         server.details.as_mut().unwrap().jetstream = true;
     });
-    case.held(STREAM, Cure::Move, FindingReason::Stabilizing);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::Stabilizing);
     case.settled = true;
-    case.held(STREAM, Cure::Move, FindingReason::AttemptsExhausted);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::AttemptsExhausted);
     case.tried("S", 1);
-    case.held(STREAM, Cure::Move, FindingReason::CoolingDown);
-    case.held(CONSUMER, Cure::FollowStream, FindingReason::CoolingDown);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::CoolingDown);
+    case.held(CONSUMER, Remedy::FollowsStream, FindingReason::CoolingDown);
     case.history = History::default();
-    assert_eq!(case.verdict(STREAM), Some(Verdict::Misplaced(Cure::Move)));
+    assert_eq!(
+        case.verdict(STREAM),
+        Some(Verdict::Misplaced(Remedy::StreamPlacement))
+    );
     assert_eq!(
         case.verdict(CONSUMER),
-        Some(Verdict::Misplaced(Cure::FollowStream))
+        Some(Verdict::Misplaced(Remedy::FollowsStream))
     );
 
     let mut peers = case.stream().group.peers.to_vec();
@@ -325,7 +347,7 @@ fn where_only_a_move_could_help_and_moves_are_disabled_a_single_peer_is_what_is_
     let leader = case.stream().group.leader.unwrap();
     case.stream().replicas = 1;
     case.stream().group.peers = Box::new([crate::fixtures::peer(leader)]);
-    case.held(STREAM, Cure::Move, FindingReason::SinglePeer);
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::SinglePeer);
 }
 
 #[test]
@@ -335,10 +357,10 @@ fn a_consumer_of_a_stream_at_home_that_has_no_peer_there_says_so() {
     let abroad = ix(&stretched(), "n-3");
     case.stream().group.leader = Some(home);
     case.consumer().group.peers = Box::new([crate::fixtures::peer(abroad)]);
-    case.held(CONSUMER, Cure::StepDown, FindingReason::SinglePeer);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::SinglePeer);
     let both = [abroad, ix(&stretched(), "n-4")].map(crate::fixtures::peer);
     case.consumer().group.peers = Box::new(both);
-    case.held(CONSUMER, Cure::StepDown, FindingReason::NoPeerInHome);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::NoPeerInHome);
     assert_eq!(case.verdict(STREAM), None, "the stream is in place");
 }
 

@@ -32,7 +32,7 @@ fn towards(
 ) -> Result<MoveTarget, TargetError> {
     let location = Location::from(location);
     let locations = LocationMap::new(topology, key);
-    Destination::new(topology, key, &locations, &location).target(stream)
+    Destination::new(topology, key, &locations, &location, true).target(stream)
 }
 
 fn too_few(matching: usize) -> TargetError {
@@ -379,7 +379,7 @@ fn what_is_reserved_is_not_free_for_another_stream() {
     let key = by_cluster(None);
     let location = Location::from("us-east");
     let locations = LocationMap::new(&topology, &key);
-    let destination = Destination::new(&topology, &key, &locations, &location);
+    let destination = Destination::new(&topology, &key, &locations, &location, true);
     let mut stream = abroad(&topology, None);
     stream.bytes = 40;
     let mut reserved = Reserved::default();
@@ -404,7 +404,7 @@ fn servers_that_are_not_wanted_do_not_count() {
     let key = by_cluster(None);
     let location = Location::from("us-east");
     let locations = LocationMap::new(&topology, &key);
-    let destination = Destination::new(&topology, &key, &locations, &location);
+    let destination = Destination::new(&topology, &key, &locations, &location, true);
     let stream = abroad(&topology, None);
     let without = |name: &'static str| {
         let server = crate::fixtures::ix(&topology, name);

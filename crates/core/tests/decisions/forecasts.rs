@@ -1,14 +1,16 @@
 //! Properties of forecasts over generated worlds and limits.
 
+use leeward_core::decide::decide;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
 use leeward_core::admission::selected;
+use leeward_core::asset::asset_name;
 use leeward_core::budget::{Budget, BudgetLimit};
 use leeward_core::demand::Home;
-use leeward_core::evaluate::{asset_name, evaluate};
+use leeward_core::evaluate::evaluate;
 use leeward_core::forecast::{ActionBatch, Forecast, forecast};
 use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
@@ -19,9 +21,8 @@ use crate::sketch::sketch;
 use crate::worlds::{World, policy_from};
 
 fn foretold(world: &World) -> Forecast {
-    let eval_context = world.eval_context();
-    let evaluation = evaluate(&world.view, &world.policy, &eval_context);
-    forecast(&world.view, &world.policy, &eval_context, &evaluation)
+    let context = world.context();
+    forecast(&context, &decide(&context))
 }
 
 /// Limits by the day, the minute and the moment.
@@ -50,7 +51,7 @@ fn limited(world: &mut World, limits: &str) {
 }
 
 fn covered(budget: &Budget, wave: &ActionBatch) -> usize {
-    let kinds = wave.actions.iter().map(leeward_core::action::Action::kind);
+    let kinds = wave.actions.iter().map(leeward_core::action::Action::action_type);
     kinds.filter(|kind| budget.actions.contains(*kind)).count()
 }
 
@@ -64,9 +65,8 @@ proptest! {
         let mut world = sketch.world();
         limited(&mut world, &limits);
         let forecast = foretold(&world);
-        let eval_context = world.eval_context();
-        let evaluation = evaluate(&world.view, &world.policy, &eval_context);
-        let planned = plan(&world.view, &world.policy, &eval_context, &evaluation).actions;
+        let context = world.context();
+        let planned = plan(&context, &evaluate(&context)).actions;
         let now = forecast.waves.first().filter(|wave| wave.at == world.now);
         prop_assert_eq!(&planned, &now.map(|wave| wave.actions.clone()).unwrap_or_default());
         let mut acted: BTreeSet<AssetName> = BTreeSet::new();
@@ -89,9 +89,9 @@ proptest! {
         let mut world = sketch.world();
         limited(&mut world, &limits);
         let forecast = foretold(&world);
-        let evaluation = evaluate(&world.view, &world.policy, &world.eval_context());
+        let evaluation = evaluate(&world.context());
         // Another home would be another judgement.
-        let settled = matches!(evaluation.home, Some(Home::Settled { .. }));
+        let settled = matches!(evaluation.homes.account(), Some(Home::Settled { .. }));
         if !settled {
             return Ok(());
         }
@@ -106,7 +106,7 @@ proptest! {
         let acted: BTreeSet<&AssetName> = actions.iter().map(|action| &action.asset).collect();
         let moved: BTreeSet<_> = actions
             .iter()
-            .filter(|action| action.kind() == ActionType::StreamPlacement)
+            .filter(|action| action.action_type() == ActionType::StreamPlacement)
             .map(|action| &action.asset.stream)
             .collect();
         for finding in &evaluation.findings {
@@ -120,7 +120,7 @@ proptest! {
     fn no_span_of_a_budget_sees_more_actions_than_it_allows(sketch in sketch(), limits in limits()) {
         let mut world = sketch.world();
         limited(&mut world, &limits);
-        let evaluation = evaluate(&world.view, &world.policy, &world.eval_context());
+        let evaluation = evaluate(&world.context());
         let selected = selected(&evaluation);
         let waves = foretold(&world).waves;
         for budget in &world.policy.disruption.budgets {

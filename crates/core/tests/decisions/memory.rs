@@ -1,6 +1,7 @@
 //! What a status remembers: after a restart at any instant nothing is allowed that was not before (P10), and however much
 //! there is to remember, it stays small (P12).
 
+use leeward_core::context::DecisionContext;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,8 +34,13 @@ pub fn status_of(world: &World, under_way: &[(AssetName, ActionType)]) -> Placem
         now,
         ..
     } = world;
-    let evaluation = evaluate(view, policy, &world.eval_context());
-    let report = report(view, policy, &world.eval_context(), &evaluation, &[]);
+    let context = DecisionContext {
+        view,
+        policy,
+        ..world.context()
+    };
+    let evaluation = evaluate(&context);
+    let report = report(&context, &evaluation, &[]);
     let operation = |(asset, action): &(AssetName, ActionType)| OperationStatus {
         action: *action,
         stream: asset.stream.to_string(),

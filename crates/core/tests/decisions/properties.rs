@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_core::action::{Action, ActionKind, Plan, Successor};
-use leeward_core::demand::{Home, HomeHistory, Tally, TallyRow, decide};
-use leeward_core::evaluate::{asset_name, evaluate};
+use leeward_core::asset::asset_name;
+use leeward_core::demand::{Home, HomeHistory, Tally, TallyRow, decide_home};
+use leeward_core::evaluate::evaluate;
 use leeward_core::names::{AssetName, Location, StreamName};
 use leeward_core::plan::plan;
 use leeward_core::safety::is_moving;
@@ -21,7 +22,7 @@ use crate::worlds::{STALE_AFTER, World, policy_from};
 /// The consumers that an action hands over.
 fn consumers_touched<'w>(world: &'w World, action: &Action) -> Vec<&'w Consumer> {
     let stream = world.view.stream(&action.asset.stream).unwrap();
-    let moves = matches!(action.deed, ActionKind::Move(_));
+    let moves = matches!(action.kind, ActionKind::Move(_));
     let touched = |consumer: &&Consumer| moves || Some(&consumer.name) == action.asset.consumer.as_ref();
     stream.consumers.iter().filter(touched).collect()
 }
@@ -55,9 +56,8 @@ fn reached(
 }
 
 fn planned(world: &World) -> Plan {
-    let eval_context = world.eval_context();
-    let evaluation = evaluate(&world.view, &world.policy, &eval_context);
-    plan(&world.view, &world.policy, &eval_context, &evaluation)
+    let context = world.context();
+    plan(&context, &evaluate(&context))
 }
 
 proptest! {
@@ -115,7 +115,7 @@ proptest! {
             let quiet_enough =
                 |consumer: &&Consumer| gates.max_ack_pending.is_none_or(|most| consumer.ack_pending <= most);
             prop_assert!(touched.iter().filter(durable).all(quiet_enough));
-            match &action.deed {
+            match &action.kind {
                 ActionKind::StepDown(step_down) => {
                     let Successor::Peer(target) = &step_down.successor else { continue };
                     prop_assert!(step_down.home_peers.contains(target));
@@ -148,7 +148,7 @@ proptest! {
         let moves: BTreeSet<&StreamName> = plan
             .actions
             .iter()
-            .filter(|action| matches!(action.deed, ActionKind::Move(_)))
+            .filter(|action| matches!(action.kind, ActionKind::Move(_)))
             .map(|action| &action.asset.stream)
             .collect();
         let waits: BTreeSet<StreamName> = plan
@@ -178,9 +178,8 @@ proptest! {
             world.view.gaps.push(Gap::Unreadable { message: "a page was cut short".into() });
         }
         let before = world.history.home.clone();
-        let eval_context = world.eval_context();
-        let evaluation = evaluate(&world.view, &world.policy, &eval_context);
-        prop_assert_eq!(&evaluation.home, &None);
+        let evaluation = evaluate(&world.context());
+        prop_assert_eq!(evaluation.homes.account(), None);
         prop_assert_eq!(&evaluation.home_history, &before, "and home is neither changed nor forgotten");
         prop_assert!(planned(&world).actions.is_empty());
     }
@@ -199,7 +198,7 @@ proptest! {
         for (east, west, pause) in shares {
             now += Duration::from_secs(pause.unsigned_abs());
             let tally = two_locations(east, west);
-            let (home, next) = decide(&tally, &policy.home, &history, now, Duration::from_mins(5));
+            let (home, next) = decide_home(&tally, &policy.home, &history, now, Duration::from_mins(5));
             leading = match (majority_of(&tally), leading) {
                 (Some(now_leading), Some((before, since))) if now_leading == before => Some((before, since)),
                 (Some(now_leading), _) => Some((now_leading, now)),
@@ -271,7 +270,7 @@ fn generated_worlds_give_the_planner_something_to_do() {
     let count = |what: fn(&Plan) -> bool| plans.iter().filter(|plan| what(plan)).count();
     let moves = |plan: &Plan| {
         let mut actions = plan.actions.iter();
-        actions.any(|action| matches!(action.deed, ActionKind::Move(_)))
+        actions.any(|action| matches!(action.kind, ActionKind::Move(_)))
     };
     let busy = count(|plan| !plan.actions.is_empty());
     let (moving, waiting) = (count(moves), count(|plan| !plan.held.is_empty()));

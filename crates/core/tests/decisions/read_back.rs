@@ -56,15 +56,15 @@ fn actions() -> impl Strategy<Value = Action> {
         consumers: Vec::new(),
         dependents: Vec::new(),
     }));
-    let deeds = vec![
+    let kinds = vec![
         step_down(Successor::Peer("us-0".into())),
         step_down(Successor::Anyone),
         moving,
     ];
-    select(deeds).prop_map(|deed| Action {
+    select(kinds).prop_map(|kind| Action {
         asset: leeward_core::names::AssetName::stream("S".into()),
         from: "eu-0".into(),
-        deed,
+        kind,
     })
 }
 
@@ -128,7 +128,7 @@ fn shows_success(action: &Action, read_result: &ReadResult) -> bool {
     };
     let home = |server: &ServerName| HOME.contains(&server.as_str());
     let led_from_home = reading.leader.as_ref().is_some_and(home);
-    match action.deed {
+    match action.kind {
         ActionKind::StepDown(_) => led_from_home,
         ActionKind::Move(_) => {
             let caught_up = |peer: &PeerInfo| {

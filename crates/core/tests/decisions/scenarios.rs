@@ -1,11 +1,13 @@
 //! Text scenarios → findings, plan and report as text. Every scenario also shows what is planned once its plan was
 //! carried out: nothing, but for what waited for others (P2).
 
+use leeward_api::vocabulary::Remedy;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use leeward_core::action::{Action, ActionKind, Plan, Successor};
-use leeward_core::evaluate::{Evaluation, Verdict, asset_name, evaluate};
+use leeward_core::asset::asset_name;
+use leeward_core::evaluate::{Evaluation, Verdict, evaluate};
 use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
 use leeward_core::report::report;
@@ -58,17 +60,16 @@ fn waiting(world: &World, planned: &Plan) -> BTreeSet<leeward_core::names::Strea
 }
 
 fn plan_of(world: &World) -> (Evaluation, Plan) {
-    let eval_context = world.eval_context();
-    let mut evaluation = evaluate(&world.view, &world.policy, &eval_context);
-    let plan = plan(&world.view, &world.policy, &eval_context, &evaluation);
+    let context = world.context();
+    let mut evaluation = evaluate(&context);
+    let plan = plan(&context, &evaluation);
     evaluation.hold(&plan.held);
     (evaluation, plan)
 }
 
 fn decide(world: &World) -> String {
-    let eval_context = world.eval_context();
     let (evaluation, planned) = plan_of(world);
-    let report = report(&world.view, &world.policy, &eval_context, &evaluation, &[]);
+    let report = report(&world.context(), &evaluation, &[]);
     let mut said = String::new();
     let _ = writeln!(said, "observed: {} - {}", report.observed.0, report.observed.1);
     let _ = match &report.home {
@@ -90,7 +91,7 @@ fn decide(world: &World) -> String {
         let verdict = match finding.verdict {
             Verdict::InPlace => "in place".to_owned(),
             Verdict::Ignored(reason) => format!("ignored {reason}"),
-            Verdict::Misplaced(cure) => format!("misplaced, cure {cure:?}"),
+            Verdict::Misplaced(remedy) => format!("misplaced, cure {}", cure(remedy)),
             Verdict::Held(_, reason) => format!("held {reason}"),
         };
         let _ = writeln!(said, "finding: {asset}: {verdict}");
@@ -120,8 +121,17 @@ fn decide(world: &World) -> String {
     said
 }
 
+fn cure(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::StreamStepDown | Remedy::ConsumerStepDown => "StepDown",
+        Remedy::StreamPlacement => "Move",
+        Remedy::FollowsStream => "FollowStream",
+        Remedy::Advice => "Advice",
+    }
+}
+
 fn deed(action: &Action) -> String {
-    let moving = match &action.deed {
+    let moving = match &action.kind {
         ActionKind::StepDown(step_down) => {
             return match &step_down.successor {
                 Successor::Peer(server) => format!("step down, {server} takes over"),

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use leeward_api::duration::GoDuration;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::vocabulary::ActionType;
-use leeward_core::context::{EvaluationContext, Managed};
+use leeward_core::context::{DecisionContext, Managed};
 use leeward_core::demand::SettledHome;
 use leeward_core::history::{AssetHistory, History};
 use leeward_core::names::{
@@ -37,13 +37,16 @@ pub struct World {
 }
 
 impl World {
-    pub fn eval_context(&self) -> EvaluationContext<'_> {
-        EvaluationContext {
+    pub fn context(&self) -> DecisionContext<'_> {
+        DecisionContext {
+            view: &self.view,
+            policy: &self.policy,
             now: self.now,
             stale_after: STALE_AFTER,
             history: &self.history,
             managed: &self.managed,
             denied: &self.denied,
+            approved: None,
         }
     }
 

@@ -151,7 +151,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             let ReadResult::Seen(seen) = self.confirmed(&action.asset, reading).await else {
                 continue;
             };
-            let is_done = match &action.deed {
+            let is_done = match &action.kind {
                 ActionKind::StepDown(_) => seen.leader.is_some_and(|leader| leader != action.from),
                 ActionKind::Move(moving) => {
                     !moving.target.is_repair() && seen.placement.as_ref() == Some(&moving.target.placement)
@@ -174,7 +174,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             .authorizer
             .issue(self.clock.now())
             .map_err(|inhibited| Outcome::new(ActionResult::Abandoned, None, inhibited.to_string()))?;
-        let answer = match &action.deed {
+        let answer = match &action.kind {
             ActionKind::StepDown(step_down) => {
                 self.act
                     .step_down(permit, &action.asset, &step_down.successor)

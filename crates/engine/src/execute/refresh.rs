@@ -181,7 +181,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
                 code: TAKES_NO_AIM, ..
             }),
             ActionKind::StepDown(step_down),
-        ) = (&answer, &mut action.deed)
+        ) = (&answer, &mut action.kind)
         {
             step_down.successor = Successor::Anyone;
             answer = self.send(action, requests).await?;

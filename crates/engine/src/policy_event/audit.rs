@@ -54,7 +54,7 @@ impl AuditSubject<'_> {
         } = finished;
         self.write(&AuditEntry {
             asset: &action.asset,
-            action: action.kind(),
+            action: action.action_type(),
             from: Some(action.from.to_string()),
             wanted: wanted(action),
             to: outcome.to.as_ref().map(ToString::to_string),
@@ -97,7 +97,7 @@ impl AuditSubject<'_> {
     pub(crate) fn unwatched(&self, action: &Action, started: Timestamp, now: Timestamp) {
         self.write(&AuditEntry {
             asset: &action.asset,
-            action: action.kind(),
+            action: action.action_type(),
             from: Some(action.from.to_string()),
             wanted: wanted(action),
             to: None,
@@ -142,7 +142,7 @@ impl AuditSubject<'_> {
 }
 
 fn wanted(action: &Action) -> Option<String> {
-    match &action.deed {
+    match &action.kind {
         ActionKind::StepDown(_) => action.target().map(ToString::to_string),
         ActionKind::Move(moving) => Some(moving.target.location.to_string()),
     }

@@ -79,7 +79,7 @@ fn the_first_request_is_an_event_only_for_a_move_and_says_what_it_costs() {
         )
     );
     let mut slow = stream_move("S");
-    let ActionKind::Move(moving) = &mut slow.deed else {
+    let ActionKind::Move(moving) = &mut slow.kind else {
         panic!("a move");
     };
     moving.cost.stall = Duration::from_secs(9);

@@ -40,7 +40,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let mut started = false;
         while self.in_flight.len() < most && self.authorizer.inhibited().is_none() && !self.out_of_date() {
             let Some(action) = self.queue.pop() else { break };
-            if full.contains(&action.kind()) {
+            if full.contains(&action.action_type()) {
                 waiting.push(action);
                 continue;
             }
@@ -51,7 +51,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 }
                 Err(busy) => {
                     if busy == Busy::System {
-                        full.insert(action.kind());
+                        full.insert(action.action_type());
                     }
                     waiting.push(action);
                 }
@@ -101,7 +101,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 .as_ref()
                 .is_some_and(|rules| rules.refresh_dependents),
         };
-        let deadline = match &action.deed {
+        let deadline = match &action.kind {
             ActionKind::StepDown(_) => later(now, STEP_DOWN_TIMEOUT),
             ActionKind::Move(_) => later(now, move_timeout),
         };
@@ -122,7 +122,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         };
         self.in_flight.insert(action.asset.clone(), operation);
         self.publish_underway();
-        self.history.begin(&action.asset, action.kind());
+        self.history.begin(&action.asset, action.action_type());
         for dependent in dependents(&action) {
             self.history.begin(&dependent, ActionType::StreamStepDown);
         }
@@ -143,7 +143,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         );
         let PolicyLabels { namespace, policy } = self.setup.labels.clone();
         let span = info_span!(target: SPANS, "operation", namespace, policy, account = %self.setup.account,
-            asset = %action.asset, action = %action.kind(), from = %action.from, to = Empty, result = Empty, requests = Empty);
+            asset = %action.asset, action = %action.action_type(), from = %action.from, to = Empty, result = Empty, requests = Empty);
         let telling = tell_advances(action.asset.clone(), advance.subscribe(), told);
         self.tasks.spawn(
             async move {
@@ -190,7 +190,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let view = Arc::clone(&self.view.borrow());
         self.tell_moves(&view);
         if finished.outcome.reason == Some(FindingReason::PermissionDenied) {
-            self.denied.insert(finished.action.kind(), finished.ended);
+            self.denied.insert(finished.action.action_type(), finished.ended);
             // Nothing else of its kind is worth a try.
             self.due = true;
         }
@@ -295,7 +295,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let underway = self.in_flight.values().map(OperationInFlight::of).collect();
         self.underway.send_replace(underway);
         let operations = self.in_flight.values();
-        let began = operations.map(|operation| (operation.action.kind(), operation.started));
+        let began = operations.map(|operation| (operation.action.action_type(), operation.started));
         self.setup.metrics.underway(&self.setup.labels, began);
     }
 
@@ -305,7 +305,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         while self
             .in_flight
             .values()
-            .any(|operation| matches!(operation.action.deed, ActionKind::StepDown(_)))
+            .any(|operation| matches!(operation.action.kind, ActionKind::StepDown(_)))
         {
             match tokio::time::timeout_at(until, self.tasks.join_next()).await {
                 Ok(Some(Ok((finished, _slot)))) => self.finish(finished).await,
@@ -342,14 +342,14 @@ async fn tell_advances(
 
 /// The streams whose leader an action may ask to step down besides its own.
 fn dependents(action: &Action) -> Vec<AssetName> {
-    match &action.deed {
+    match &action.kind {
         ActionKind::StepDown(_) => Vec::new(),
         ActionKind::Move(moving) => moving.dependents.iter().cloned().map(AssetName::stream).collect(),
     }
 }
 
 fn ended(finished: &Finished) -> EndedOperation {
-    let moved = match &finished.action.deed {
+    let moved = match &finished.action.kind {
         ActionKind::StepDown(_) => None,
         ActionKind::Move(moving) => Some(MoveRecord {
             to: moving.target.location.clone(),

@@ -53,7 +53,7 @@ fn round_trip(view: &AccountView, action: &Action) -> Option<Duration> {
     let cluster = |server: &ServerName| -> Option<&ClusterName> {
         Some(&topology.details(topology.find(server.as_str())?)?.cluster)
     };
-    let to = match &action.deed {
+    let to = match &action.kind {
         ActionKind::StepDown(step_down) => match &step_down.successor {
             Successor::Peer(server) => Some(server),
             Successor::Anyone => step_down.home_peers.first(),

@@ -7,21 +7,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::policy_status::{MAX_OPERATIONS, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
-use leeward_core::action::step_down_of;
-use leeward_core::context::EvaluationContext;
+use leeward_core::asset::{AssetIx, asset_index, asset_name};
+use leeward_core::context::DecisionContext;
+use leeward_core::decide::{Decision, decide};
 use leeward_core::demand::Home;
-use leeward_core::evaluate::{AssetIx, Cure, Evaluation, Verdict, asset_index, asset_name, evaluate};
+use leeward_core::evaluate::{Evaluation, Verdict};
 use leeward_core::limits::{Limits, breaker};
 use leeward_core::names::AssetName;
-use leeward_core::plan::plan;
-use leeward_core::report::{Report, report};
+use leeward_core::report::Report;
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use leeward_core::time::{elapsed, later};
 use tokio::time::Instant;
 
 use super::proof::complete;
-use super::{ApprovedPlan, Loop, RunnerInput};
+use super::{Loop, RunnerInput};
 use crate::metrics::{Evaluated, RoundNumbers};
 use crate::policy_event::PolicyEvent;
 use crate::policy_state::{PolicyState, asset_of, degraded, last_of_each, operation_status, progressing};
@@ -42,25 +42,25 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let began = std::time::Instant::now();
         self.prepare(&input, &view, now);
         let denied: BTreeSet<ActionType> = self.denied.keys().copied().collect();
-        let (evaluation, actions, report) = {
-            let eval_context = EvaluationContext {
+        let (
+            Decision {
+                evaluation, actions, ..
+            },
+            report,
+        ) = {
+            let context = DecisionContext {
+                view: &view,
+                policy: &input.policy,
                 now,
                 stale_after: input.stale_after,
                 history: &self.history,
                 managed: &input.managed,
                 denied: &denied,
+                approved: input.approved.as_deref(),
             };
-            let mut evaluation = evaluate(&view, &input.policy, &eval_context);
-            let plan = match &input.approved {
-                None => plan(&view, &input.policy, &eval_context, &evaluation),
-                Some(approved) => {
-                    let approved = only(approved, &view, &evaluation);
-                    plan(&view, &input.policy, &eval_context, &approved)
-                }
-            };
-            evaluation.hold(&plan.held);
-            let report = report(&view, &input.policy, &eval_context, &evaluation, &self.findings);
-            (evaluation, plan.actions, report)
+            let decision = decide(&context);
+            let report = decision.report(&context, &self.findings);
+            (decision, report)
         };
         let age = elapsed(view.observed_at, now);
         let limits = Limits::new(&input.policy, &self.history, &evaluation, now);
@@ -82,14 +82,11 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.history.settle(evaluation.home_history.clone());
         self.tell_moves(&view);
         self.notice_undone(&view, &evaluation).await;
-        let home = evaluation.home.as_ref().and_then(Home::reference);
         self.queue = actions
             .into_iter()
             .filter(|action| {
                 // The view may be older than what was done to these.
-                input.is_approved(home, action)
-                    && !self.ended.contains_key(&action.asset)
-                    && !self.in_flight.contains_key(&action.asset)
+                !self.ended.contains_key(&action.asset) && !self.in_flight.contains_key(&action.asset)
             })
             .collect();
         self.queue.reverse();
@@ -118,7 +115,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     }
 
     async fn announce(&mut self, evaluation: &Evaluation, report: &Report) {
-        if let Some(Home::Settled { location, since: _ }) = &evaluation.home {
+        if let Some(location) = evaluation.homes.account().and_then(Home::settled) {
             let before = self
                 .history
                 .home
@@ -148,23 +145,20 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
 
     /// Streams that lie elsewhere again after they were moved: somebody undid it.
     async fn notice_undone(&mut self, view: &AccountView, evaluation: &Evaluation) {
-        let Some(Home::Settled { location, since: _ }) = &evaluation.home else {
-            return;
-        };
-        let strayed: BTreeSet<AssetName> = evaluation
+        let strayed = evaluation
             .findings
             .iter()
-            .filter(|finding| match finding.verdict {
-                Verdict::Misplaced(cure) | Verdict::Held(cure, _) => cure == Cure::Move,
-                Verdict::InPlace | Verdict::Ignored(_) => false,
-            })
+            .filter(|finding| needs_a_move(finding.verdict))
             .filter(|finding| {
                 let stream = view.streams.get(finding.asset.stream() as usize);
                 stream.is_some_and(|stream| !is_moving(stream))
             })
-            .filter_map(|finding| asset_name(view, finding.asset))
+            .filter_map(|finding| {
+                let home = evaluation.homes.of(finding.asset)?.settled()?;
+                Some((asset_name(view, finding.asset)?, home.clone()))
+            })
             .collect();
-        let contested = self.history.notice_undone(location, &strayed, view.observed_at);
+        let contested = self.history.notice_undone(&strayed, view.observed_at);
         for asset in contested {
             // The plan was made before it was known.
             self.due = true;
@@ -249,7 +243,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         limits_change: Option<Timestamp>,
         now: Timestamp,
     ) -> Duration {
-        let settles = match &evaluation.home {
+        let settles = match evaluation.homes.account() {
             Some(Home::Stabilizing { until, .. }) => Some(*until),
             Some(Home::Settled { .. } | Home::NoMajority { .. }) | None => None,
         };
@@ -270,23 +264,14 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     }
 }
 
-/// An evaluation as if nothing else were misplaced than what was approved: budgets and room are for that alone. What comes
-/// home with a stream is part of its gain.
-fn only(approved: &ApprovedPlan, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
-    let home = evaluation.home.as_ref().and_then(Home::reference);
-    let allowed = |ix, kind: fn(&AssetName) -> ActionType| {
-        asset_name(view, ix).is_some_and(|asset| approved.allows(home, &asset, kind(&asset)))
-    };
-    let mut only = evaluation.clone();
-    only.findings.retain(|finding| match finding.verdict {
-        Verdict::Misplaced(Cure::FollowStream) => true,
-        Verdict::Misplaced(Cure::StepDown) => allowed(finding.asset, step_down_of),
-        Verdict::Misplaced(Cure::Move) => allowed(finding.asset, |_| ActionType::StreamPlacement),
-        Verdict::InPlace | Verdict::Ignored(_) | Verdict::Held(_, _) => {
-            asset_name(view, finding.asset).is_some_and(|asset| approved.deeds.contains_key(&asset))
+/// Whether a stream lies elsewhere altogether.
+fn needs_a_move(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Misplaced(remedy) | Verdict::Held(remedy, _) => {
+            remedy.action().is_some_and(ActionType::is_move)
         }
-    });
-    only
+        Verdict::InPlace | Verdict::Ignored(_) => false,
+    }
 }
 
 /// Assets that were acted on lately and need nothing any more; only a complete view tells (P6).

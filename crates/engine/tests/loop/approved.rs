@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::vocabulary::ActionType;
+use leeward_core::approval::{ApprovedAction, ApprovedPlan};
 use leeward_core::names::AssetName;
 use leeward_core::policy::Policy;
-use leeward_engine::runner::{ApprovedPlan, RunnerInput};
+use leeward_engine::runner::RunnerInput;
 use serde_json::json;
 
 use crate::bench::{Bench, Running, input};
@@ -28,12 +29,19 @@ fn step_downs(assets: impl IntoIterator<Item = AssetName>) -> ApprovedPlan {
         None => ActionType::StreamStepDown,
         Some(_) => ActionType::ConsumerStepDown,
     };
+    let actions = assets.into_iter().map(|asset| {
+        let action = kind(&asset);
+        (asset, towards("region:us-east", action))
+    });
     ApprovedPlan {
-        home: Some("region:us-east".into()),
-        deeds: assets
-            .into_iter()
-            .map(|asset| (asset.clone(), kind(&asset)))
-            .collect(),
+        actions: actions.collect(),
+    }
+}
+
+fn towards(home: &str, action: ActionType) -> ApprovedAction {
+    ApprovedAction {
+        action,
+        home: home.into(),
     }
 }
 
@@ -80,19 +88,13 @@ async fn p8_whatever_was_approved_nothing_else_is_ever_acted_on_and_all_of_it_is
 #[tokio::test(start_paused = true)]
 async fn p8_what_was_approved_is_not_done_towards_another_home_nor_by_another_deed() {
     let stream = stream_asset("S00");
-    let elsewhere = ApprovedPlan {
-        home: Some("region:eu-west".into()),
-        ..step_downs([stream.clone()])
-    };
-    let unknown = ApprovedPlan {
-        home: None,
-        ..step_downs([stream.clone()])
-    };
-    let otherwise = ApprovedPlan {
-        deeds: [(stream.clone(), ActionType::StreamPlacement)].into(),
-        ..step_downs([])
-    };
-    for approved in [elsewhere, unknown, otherwise] {
+    let elsewhere = towards("region:eu-west", ActionType::StreamStepDown);
+    let nowhere = towards("region:ap-south", ActionType::StreamStepDown);
+    let otherwise = towards("region:us-east", ActionType::StreamPlacement);
+    for approved in [elsewhere, nowhere, otherwise] {
+        let approved = ApprovedPlan {
+            actions: [(stream.clone(), approved)].into(),
+        };
         let bench = Bench::new(stretched_of(1, 0));
         let input = deciding(&policy(json!({})), approved);
         let running = bench.start_with(input, &PlacementPolicyStatus::default());
@@ -156,8 +158,7 @@ async fn streams_that_read_a_stream_whose_move_was_approved_are_looked_after() {
     bench.fake.state().life.readers.insert("S01".into(), reader);
     let moved = stream_asset("S00");
     let approved = ApprovedPlan {
-        home: Some("us-east".into()),
-        deeds: [(moved.clone(), ActionType::StreamPlacement)].into(),
+        actions: [(moved.clone(), towards("us-east", ActionType::StreamPlacement))].into(),
     };
     let input = deciding(&policy(json!({"topology": {"key": "Cluster"}})), approved);
     let running = bench.start_with(input, &PlacementPolicyStatus::default());

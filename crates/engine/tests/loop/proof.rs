@@ -79,7 +79,7 @@ fn hand_over() -> Action {
     Action {
         asset: consumer_asset("S00", "c0"),
         from: "n-3".into(),
-        deed: ActionKind::StepDown(StepDown {
+        kind: ActionKind::StepDown(StepDown {
             successor: Successor::Peer("n-0".into()),
             home_peers: vec!["n-0".into(), "n-1".into()],
         }),
@@ -103,7 +103,7 @@ fn relocation(consumers: &[&str], dependents: &[&str]) -> Action {
     Action {
         asset: stream_asset("S"),
         from: "n-3".into(),
-        deed: ActionKind::Move(Box::new(Move {
+        kind: ActionKind::Move(Box::new(Move {
             target: target(),
             bytes: 0,
             cost: MoveCost::default(),

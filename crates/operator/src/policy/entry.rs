@@ -1,12 +1,14 @@
 //! What runs for one policy, and what its status says.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use leeward_api::PlacementPolicy;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_engine::policy_state::PolicyState;
-use leeward_engine::supervise;
+use leeward_engine::policy_worker::keep_what_was_done;
+use leeward_engine::supervise::RestartBackoff;
+
+use tokio::time::Instant;
 
 use super::link::AccountLink;
 use super::run::PolicyRun;
@@ -14,26 +16,6 @@ use crate::key::Key;
 use crate::lease::{LeaseEpoch, PendingWrite};
 use crate::shared::system_of;
 use crate::systems::SystemHandle;
-
-/// The pauses of a loop that breaks off.
-#[derive(Debug, Default)]
-pub struct RestartBackoff {
-    failures: u32,
-    until: Option<Instant>,
-}
-
-impl RestartBackoff {
-    /// One that recovers is not told apart from one that does not: pauses are short, and defects are few.
-    fn begin(&mut self, now: Instant) {
-        self.failures = self.failures.saturating_add(1);
-        self.until = now.checked_add(supervise::pause(self.failures));
-    }
-
-    /// Whether it is over.
-    pub fn is_over(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| until <= now)
-    }
-}
 
 /// One policy at work.
 #[derive(Debug)]
@@ -57,7 +39,7 @@ pub struct RunningPolicy {
     /// Kept while something was or is done that is not written yet.
     pub pending: Option<PendingWrite>,
     /// When the loop may begin anew that broke off.
-    pub rest: RestartBackoff,
+    pub restart: RestartBackoff,
     /// The newest status.
     pub status: PlacementPolicyStatus,
     /// The status that is stored.
@@ -78,7 +60,7 @@ impl RunningPolicy {
             outranked_by: None,
             lease_epoch: None,
             pending: None,
-            rest: RestartBackoff::default(),
+            restart: RestartBackoff::default(),
             written: status.clone(),
             status,
         }
@@ -94,7 +76,7 @@ impl RunningPolicy {
 
     /// Where the policy stands.
     pub fn policy_state(&self) -> Option<Arc<PolicyState>> {
-        self.run.as_ref().and_then(PolicyRun::policy_state)
+        self.run.as_ref().and_then(|run| run.worker.policy_state())
     }
 
     /// The system that the connection goes to.
@@ -105,22 +87,19 @@ impl RunningPolicy {
     /// Where the policy stood is in its status now.
     pub fn recorded(&self, policy_state: Option<&PolicyState>) {
         if let (Some(run), Some(policy_state)) = (&self.run, policy_state) {
-            run.recorded(policy_state.sequence);
+            run.worker.recorded(policy_state.sequence);
         }
     }
 
     /// A loop that broke off: what it wrote down is kept, and another begins from there after a pause.
     pub fn broke_off(&mut self) {
-        self.rest.begin(Instant::now());
+        self.restart.begin(Instant::now());
     }
 
     /// Keeps what was done, for the status and for the next runner.
     pub fn remember(&mut self, last: Option<&PolicyState>) {
         if let Some(last) = last {
-            self.status.recent_actions.clone_from(&last.recent_actions);
-            self.status.operations.clone_from(&last.operations);
-            self.status.breaker.clone_from(&last.limits.breaker);
-            self.status.memory = Some(last.memory.clone());
+            keep_what_was_done(&mut self.status, last);
         }
     }
 }

@@ -18,7 +18,7 @@ impl Policies {
     pub fn inhibit(&self) {
         self.entries.each(|entry| {
             if let Some(run) = entry.run.as_mut().filter(|run| !run.may_act()) {
-                run.inhibit([Inhibited::NotActive].into());
+                run.worker.inhibit([Inhibited::NotActive].into());
             }
         });
     }

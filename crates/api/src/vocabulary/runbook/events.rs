@@ -1,6 +1,6 @@
 //! Runbooks of events. Most happen to something that has a word of its own, which says more.
 
-use super::{Explained, NOT_PRODUCED, NOTHING, Runbook};
+use super::{Explained, NOTHING, Runbook};
 use crate::vocabulary::EventReason;
 
 impl Explained for EventReason {
@@ -28,18 +28,10 @@ impl Explained for EventReason {
                 see: "The event has the stream and how long it took; `status.recentActions` has the same.",
                 act: NOTHING,
             },
-            Self::PlanProposed | Self::PlanApproved => Runbook {
-                see: NOT_PRODUCED,
-                act: NOTHING,
-            },
             Self::PlanCompleted => Runbook {
                 see: "The event counts the actions by result and has what they changed: leaders in place and \
                       the share of bytes that crosses gateways, before and after.",
                 act: "Nothing. If less is in place than you expect, `status.findings` says why.",
-            },
-            Self::PlacementRestored => Runbook {
-                see: NOT_PRODUCED,
-                act: "Nothing: a policy that is deleted leaves every placement as it is.",
             },
             Self::BreakerClosed => Runbook {
                 see: "One action has succeeded, and all others go on; `status.breaker` is gone or its \
@@ -73,10 +65,6 @@ impl Explained for EventReason {
                 see: "The event names the stream; somebody else undid its move twice, or wrote another \
                       placement while it moved.",
                 act: "See [Contested](#contested).",
-            },
-            Self::ManagedElsewhere => Runbook {
-                see: "Not produced by this version. The finding of the same name says it.",
-                act: "See [ManagedElsewhere](#managedelsewhere).",
             },
             Self::AttemptsExhausted => Runbook {
                 see: "The event names the stream or consumer and the number of attempts.",

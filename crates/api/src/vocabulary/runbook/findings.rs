@@ -1,17 +1,11 @@
 //! Runbooks of what a finding says: its reason and its check; and of how an action ended.
 
-use super::{Explained, NOT_PRODUCED, NOTHING, Runbook};
+use super::{Explained, NOTHING, Runbook};
 use crate::vocabulary::{ActionResult, Check, FindingReason};
 
 impl Explained for FindingReason {
     fn runbook(self) -> Runbook {
         match self {
-            Self::InHome => Runbook {
-                see: "Counted in `status.streams.inPlace` and `status.consumers.inPlace`, and in the In-Place \
-                     column of `kubectl get plp NAME`; it is never listed in `status.findings`. `nats stream \
-                     info S` shows a leader that is one of home's servers.",
-                act: NOTHING,
-            },
             Self::OptedOut => Runbook {
                 see: "Counted in `status.streams.ignored` or `status.consumers.ignored`; it is not listed in \
                      `status.findings`. `nats stream info S` or `nats consumer info S C` shows \
@@ -56,10 +50,6 @@ impl Explained for FindingReason {
                 act: "Find out why they failed, and cure that. Then wait for `retryTime`, or change \
                      `resetToken` to close the breaker at once. By default 3 failures within 30m open it for \
                      1h (`disruption.circuitBreaker`).",
-            },
-            Self::AwaitingApproval => Runbook {
-                see: NOT_PRODUCED,
-                act: "Nothing: a policy's mode is `Observe` or `Enforce`, and neither waits for an approval.",
             },
             Self::Stabilizing => Runbook {
                 see: "`status.home.stable` is false, and the finding's message names the location that \
@@ -161,11 +151,6 @@ impl Explained for FindingReason {
                      policy (`streams.exclude`, or metadata `leeward.dev/ignore: \"true\"` on it), or take \
                      the placement out of the other tool. Then change `resetToken`; until then nothing is \
                      done about the stream.",
-            },
-            Self::Suspended => Runbook {
-                see: "Not produced by this version. Findings keep their own reason, and the condition \
-                     `Progressing` says `Suspended`.",
-                act: "See [Suspended](#progressing-suspended).",
             },
             Self::SinglePeer => Runbook {
                 see: "`nats stream info S` or `nats consumer info S C` shows one replica, on a server outside \

@@ -1,6 +1,6 @@
 //! Runbooks of the conditions that only a `PlacementPolicy` has.
 
-use super::{Explained, NOT_PRODUCED, NOTHING, Runbook};
+use super::{Explained, NOTHING, Runbook};
 use crate::vocabulary::{
     AcceptedReason, DegradedReason, InPlaceReason, ProgressingReason, ResolvedRefsReason,
 };
@@ -30,11 +30,6 @@ impl Explained for AcceptedReason {
                      lists all policies; the higher `priority` wins, then the older policy, then the name.",
                 act: "Narrow `streams` in one of the two, or raise the `priority` of the one that should act. \
                      The loser goes on reporting and does nothing.",
-            },
-            Self::UnsupportedServerVersion => Runbook {
-                see: NOT_PRODUCED,
-                act: "Nothing: what a server is too old for is held stream by stream, see \
-                     [ServerTooOld](#servertooold).",
             },
         }
     }
@@ -112,10 +107,6 @@ impl Explained for InPlaceReason {
                      policy is suspended, so that nothing is done.",
                 act: "Nothing in mode `Enforce`: `Progressing` says what is being done or waited for. In mode \
                      `Observe`, set `mode: Enforce` to have it cured.",
-            },
-            Self::AwaitingApproval => Runbook {
-                see: NOT_PRODUCED,
-                act: "Nothing: a policy's mode is `Observe` or `Enforce`, and neither waits for an approval.",
             },
             Self::Held => Runbook {
                 see: "The message counts the reasons, such as `3 held: CoolingDown 2, TargetLagging 1`; \

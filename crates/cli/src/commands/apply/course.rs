@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use leeward_api::vocabulary::{ActionType, ObservedReason};
+use leeward_api::vocabulary::ObservedReason;
 use leeward_core::action::Action;
+use leeward_core::approval::ApprovedPlan;
 use leeward_core::names::AssetName;
 use leeward_core::safety::is_moving;
 use leeward_engine::execute::Finished;
 use leeward_engine::in_flight::OperationInFlight;
 use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::{PolicyState, recent_action, refreshed};
-use leeward_engine::runner::{ApprovedPlan, Runner, RunnerInput};
+use leeward_engine::policy_worker::PolicyWorker;
 use leeward_nats::ConnectionState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -58,11 +59,10 @@ pub(super) struct Surroundings {
 
 /// One policy on its way.
 pub(super) struct PolicyApply {
-    runner: Runner,
+    worker: PolicyWorker,
     policy_events: mpsc::Receiver<PolicyEvent>,
     policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
     underway: watch::Receiver<Arc<[OperationInFlight]>>,
-    input: RunnerInput,
     progress: ApplyProgress,
     /// Assets for which a request was sent.
     sent: watch::Sender<BTreeSet<AssetName>>,
@@ -107,10 +107,9 @@ pub(super) fn held_up(
     ended: &ApplyResult,
     most: u32,
 ) -> Option<String> {
-    let moves = |kind: ActionType| kind == ActionType::StreamPlacement;
     let operations = policy_state.operations.iter();
     let own: BTreeSet<&str> = operations
-        .filter(|operation| moves(operation.action))
+        .filter(|operation| operation.action.is_move())
         .map(|operation| operation.stream.as_str())
         .collect();
     let is_own = |stream: &str| {
@@ -125,8 +124,9 @@ pub(super) fn held_up(
         .map(|stream| stream.name.as_str())
         .filter(|stream| !is_own(stream))
         .collect();
-    let mut left = approved.deeds.iter();
-    let waits = left.any(|(asset, kind)| moves(*kind) && !own.contains(asset.stream.as_str()));
+    let mut left = approved.actions.iter();
+    let waits =
+        left.any(|(asset, approved)| approved.action.is_move() && !own.contains(asset.stream.as_str()));
     let full = u64::try_from(own.len() + others.len()).is_ok_and(|now| now >= u64::from(most));
     let held_up = policy_state.waiting > 0 && waits && full && !others.is_empty();
     held_up.then(|| waiting_for(&others, most))
@@ -194,7 +194,7 @@ pub(super) fn requested(mut in_flight: Vec<Action>, sent: &BTreeSet<AssetName>) 
 }
 
 fn names(actions: &[Action]) -> Vec<String> {
-    let name = |action: &Action| format!("{} {}", action.kind(), short(&action.asset));
+    let name = |action: &Action| format!("{} {}", action.action_type(), short(&action.asset));
     actions.iter().map(name).collect()
 }
 
@@ -221,16 +221,14 @@ pub(super) fn abandoned(asked_for: &[String]) -> String {
 
 impl PolicyApply {
     pub(super) fn new(
-        (runner, policy_events): (Runner, mpsc::Receiver<PolicyEvent>),
-        input: RunnerInput,
+        (worker, policy_events): (PolicyWorker, mpsc::Receiver<PolicyEvent>),
         progress: ApplyProgress,
     ) -> Self {
         Self {
-            policy_state: runner.policy_state(),
-            underway: runner.underway(),
-            runner,
+            policy_state: worker.watch(),
+            underway: worker.underway(),
+            worker,
             policy_events,
-            input,
             progress,
             sent: watch::Sender::new(BTreeSet::new()),
             held_up: None,
@@ -252,7 +250,7 @@ impl PolicyApply {
                 self.ended.seen = true;
                 break;
             }
-            if self.policy_state.has_changed().is_err() {
+            if self.worker.broke_off() {
                 self.progress
                     .say("The engine broke off, a defect of Leeward: nothing else is begun.");
                 break;
@@ -272,7 +270,7 @@ impl PolicyApply {
                 }
                 Some(policy_event) = self.policy_events.recv() => self.take_in(policy_event),
                 _ = outside.state.changed() => {}
-                Ok(()) = stop.changed() => self.approve(ApprovedPlan::default()),
+                Ok(()) = stop.changed() => self.worker.approve(ApprovedPlan::default()),
                 () = until(limit) => {}
             }
         }
@@ -281,7 +279,7 @@ impl PolicyApply {
 
     /// Once for each reason to wait.
     fn tell_what_holds_up(&mut self, policy_state: Option<&PolicyState>, most: u32) {
-        let approved = self.input.approved.as_deref();
+        let approved = self.worker.input().approved.as_deref();
         let held_up = policy_state
             .zip(approved)
             .and_then(|(policy_state, approved)| held_up(policy_state, approved, &self.ended, most));
@@ -312,25 +310,20 @@ impl PolicyApply {
             self.ended.done.push(part);
         }
         // Once is enough, whatever came of it.
-        let mut approved = self.input.approved.as_deref().cloned().unwrap_or_default();
-        approved.deeds.remove(&asset);
+        let approved = self.worker.input().approved.as_deref();
+        let mut approved = approved.cloned().unwrap_or_default();
+        approved.actions.remove(&asset);
         self.ended.tried.insert(asset);
-        self.approve(approved);
-    }
-
-    fn approve(&mut self, approved: ApprovedPlan) {
-        self.input.approved = Some(Arc::new(approved));
-        self.runner.update(self.input.clone());
+        self.worker.approve(approved);
     }
 
     /// Ends the engine's loop, and takes in what it says last.
     async fn end(self) -> ApplyResult {
         let Self {
-            runner,
+            worker,
             mut policy_events,
-            policy_state,
+            policy_state: _,
             underway,
-            input: _,
             progress,
             sent,
             held_up: _,
@@ -338,7 +331,7 @@ impl PolicyApply {
             last_end: _,
         } = self;
         let in_flight = underway.borrow().clone();
-        runner.shutdown().await;
+        let policy_state = worker.end().await;
         while let Ok(policy_event) = policy_events.try_recv() {
             note_request(&sent, &policy_event);
             if let PolicyEvent::Ended(finished) = policy_event {
@@ -350,7 +343,7 @@ impl PolicyApply {
         ended
             .unwatched
             .retain(|action| !ended.tried.contains(&action.asset));
-        ended.policy_state.clone_from(&policy_state.borrow());
+        ended.policy_state = policy_state;
         progress.finish();
         ended
     }

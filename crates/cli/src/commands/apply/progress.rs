@@ -150,7 +150,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 fn moving(action: &Action) -> Option<&Move> {
-    match &action.deed {
+    match &action.kind {
         ActionKind::Move(moving) => Some(moving),
         ActionKind::StepDown(_) => None,
     }

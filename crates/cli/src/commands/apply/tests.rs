@@ -3,16 +3,16 @@ use jiff::ToSpan as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{Memory, OperationStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ObservedReason, ProgressingReason};
+use leeward_core::demand::Home;
 use leeward_core::forecast::ActionBatch;
 use leeward_core::names::AssetName;
-use leeward_core::plan::plan;
 use serde_json::json;
 
 use super::ask::{Consent, begins, is_yes, shown};
 use super::course::{ApplyStage, abandoned, held_up, requested, stage, stopping};
 use super::*;
 use crate::document::DonePart;
-use crate::judge::fixtures::{free, judged, loaded, noon, orders, seen};
+use crate::judge::fixtures::{foretell, free, judged, loaded, noon, orders, seen};
 use crate::output::Format;
 use crate::output::Screen;
 
@@ -24,17 +24,14 @@ const SCREEN: Screen = Screen {
 /// With everything that can be done now, and once more ten minutes later.
 fn planned_twice<'a>(loaded: &'a LoadedPolicy, seen: &'a Looked) -> Assessment<'a> {
     let mut judged = judged(loaded, seen);
-    let plan = plan(
-        &seen.view,
-        &judged.policy,
-        &judged.eval_context(),
-        &judged.evaluation,
-    );
+    let actions = judged.decision.actions.clone();
     let wave = |at| ActionBatch {
         at,
-        actions: plan.actions.clone(),
+        actions: actions.clone(),
     };
-    judged.forecast.waves = vec![wave(noon()), wave(noon() + 10.minutes())];
+    foretell(&mut judged, |waves| {
+        *waves = vec![wave(noon()), wave(noon() + 10.minutes())];
+    });
     judged
 }
 
@@ -101,7 +98,7 @@ fn only_what_may_begin_now_is_asked_about() {
 fn what_follows_at_once_is_asked_about_as_well() {
     let (loaded, seen) = (loaded("orders", free()), seen(orders()));
     let mut judged = planned_twice(&loaded, &seen);
-    judged.forecast.waves[1].at = noon();
+    foretell(&mut judged, |waves| waves[1].at = noon());
     let plan = plan_of(std::slice::from_ref(&judged));
     assert_eq!(begins(&plan.plans[0], plan.time).len(), 2);
     assert_eq!(now(&judged).len(), 2);
@@ -111,7 +108,9 @@ fn what_follows_at_once_is_asked_about_as_well() {
 fn a_wave_that_begins_later_is_not_applied() {
     let (loaded, seen) = (loaded("orders", free()), seen(orders()));
     let mut judged = planned_twice(&loaded, &seen);
-    judged.forecast.waves.remove(0);
+    foretell(&mut judged, |waves| {
+        waves.remove(0);
+    });
     let plan = plan_of(std::slice::from_ref(&judged));
     assert!(now(&judged).is_empty() && begins(&plan.plans[0], plan.time).is_empty());
     assert!(shown(&plan, SCREEN).contains("Nothing may be done now."));
@@ -151,7 +150,11 @@ fn a_policy_without_a_home_is_not_applied_and_keeps_the_others_from_nothing() {
     let policies = [loaded("homeless", homeless), loaded("orders", spec)];
     let seen = seen(orders());
     let judged = judge(&policies, &seen, noon());
-    assert!(judged.iter().all(|judged| judged.evaluation.conclusive()));
+    assert!(
+        judged
+            .iter()
+            .all(|judged| judged.decision.evaluation.conclusive())
+    );
     assert_eq!(worst(&judged), LookOutcome::Incomplete);
     let begins: Vec<usize> = judged.iter().map(|judged| now(judged).len()).collect();
     assert_eq!(begins, [0, 1]);
@@ -274,8 +277,14 @@ fn moves_that_wait_for_moves_of_others_say_so() {
         ..policy_state(&judged)
     };
     let approved = ApprovedPlan {
-        home: None,
-        deeds: [(AssetName::stream("ORDERS".into()), ActionType::StreamPlacement)].into(),
+        actions: [(
+            AssetName::stream("ORDERS".into()),
+            ApprovedAction {
+                action: ActionType::StreamPlacement,
+                home: "us-east".into(),
+            },
+        )]
+        .into(),
     };
     let nothing = ApplyResult::default();
     let line = held_up(&waiting, &approved, &nothing, 1).unwrap();
@@ -378,7 +387,15 @@ fn what_is_approved_is_what_was_shown_with_its_home() {
     let judged = planned_twice(&loaded, &seen);
     let approval = approval(&judged);
     let action = now(&judged)[0];
-    let home = judged.evaluation.home.as_ref().and_then(Home::reference);
-    assert!(home.is_some() && approval.home.as_ref() == home);
-    assert_eq!(approval.deeds, [(action.asset.clone(), action.kind())].into());
+    let home = judged
+        .decision
+        .evaluation
+        .homes
+        .account()
+        .and_then(Home::reference);
+    let approved = ApprovedAction {
+        action: action.action_type(),
+        home: home.unwrap().clone(),
+    };
+    assert_eq!(approval.actions, [(action.asset.clone(), approved)].into());
 }

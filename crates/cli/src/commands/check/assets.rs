@@ -59,7 +59,9 @@ pub fn judged(seen: &Looked, judged: &[Assessment<'_>]) -> CheckOutcome {
 
 /// What could not be seen of a live system, by policy.
 pub fn unseen(judged: &[Assessment<'_>]) -> Vec<String> {
-    let inconclusive = judged.iter().filter(|judged| !judged.evaluation.conclusive());
+    let inconclusive = judged
+        .iter()
+        .filter(|judged| !judged.decision.evaluation.conclusive());
     let text = |judged: &Assessment<'_>| {
         let DocumentHeader { policy, observed, .. } = judged.about();
         format!("policy {policy}: {}: {}", observed.reason, observed.message)
@@ -89,7 +91,12 @@ fn written_in(loaded: &LoadedPolicy) -> Option<DefinitionSource> {
 }
 
 fn misplaced(judged: &Assessment<'_>) -> BTreeMap<(String, Option<String>), CheckFinding> {
-    let home = judged.evaluation.home.as_ref().and_then(Home::reference);
+    let home = judged
+        .decision
+        .evaluation
+        .homes
+        .account()
+        .and_then(Home::reference);
     let findings = judged.report.findings.iter();
     let findings = findings.filter(|finding| rules::ASSETS.contains(&finding.check));
     findings

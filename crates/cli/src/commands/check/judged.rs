@@ -58,7 +58,7 @@ impl CheckContext<'_> {
             Some((seen, judged)) => KnownSystem {
                 home: judged
                     .get(at)
-                    .and_then(|judged| judged.evaluation.home.as_ref())
+                    .and_then(|judged| judged.decision.evaluation.homes.account())
                     .and_then(Home::reference)
                     .cloned(),
                 topology: Some(&seen.view.topology),

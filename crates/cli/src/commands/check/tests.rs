@@ -247,7 +247,7 @@ fn a_live_system_is_judged_asset_by_asset() {
         .map(|stream| stream.consumers.len())
         .sum();
     assert_eq!(document.checked.len(), seen.view.streams.len() + consumers);
-    let counts = &judged[0].evaluation;
+    let counts = &judged[0].decision.evaluation;
     let expected =
         counts.streams.misplaced + counts.streams.held + counts.consumers.misplaced + counts.consumers.held;
     let found: usize = document

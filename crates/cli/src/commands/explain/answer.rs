@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use leeward_api::policy_status::RecentAction;
 use leeward_api::vocabulary::{FindingReason, Remedy};
-use leeward_core::evaluate::{Cure, Finding, Verdict, asset_index};
+use leeward_core::asset::asset_index;
+use leeward_core::evaluate::{Finding, Verdict};
 use leeward_core::explain::explain;
 use leeward_core::names::{AssetName, ConsumerName, StreamName};
 use leeward_core::policy::opted_out;
@@ -12,7 +13,7 @@ use leeward_core::snapshot::{Consumer, RaftGroup, Stream};
 use leeward_core::topology::LocationMap;
 
 use super::changes::changes;
-use crate::document::{ActionPart, Decision, ExplainDocument, PeerPart, PeerPlace, Usage};
+use crate::document::{ActionPart, ExplainDocument, ExplainedDecision, PeerPart, PeerPlace, Usage};
 use crate::exit::LookOutcome;
 use crate::judge::Assessment;
 use crate::loaded_policy::name_of;
@@ -38,9 +39,9 @@ pub(super) enum AssetStanding<'a> {
     /// Led from home.
     InPlace,
     /// Led from elsewhere, and movable.
-    Misplaced(&'a Finding, Cure),
+    Misplaced(&'a Finding, Remedy),
     /// Led from elsewhere, and not movable now.
-    Held(&'a Finding, Cure, FindingReason),
+    Held(&'a Finding, Remedy, FindingReason),
 }
 
 /// The document, by the first policy that selects the asset; `None` without a policy or without such an asset.
@@ -80,9 +81,8 @@ impl<'a> AssessedAsset<'a> {
     }
 
     pub(super) fn stands(&self) -> AssetStanding<'a> {
-        let Assessment {
-            policy, evaluation, ..
-        } = self.judged;
+        let Assessment { policy, decision, .. } = self.judged;
+        let evaluation = &decision.evaluation;
         let (stream, consumer) = (self.stream, self.consumer);
         if !policy.streams.selects(stream)
             || consumer.is_some_and(|consumer| !policy.selects_consumer(consumer))
@@ -95,13 +95,14 @@ impl<'a> AssessedAsset<'a> {
         if consumer.is_some_and(|consumer| !consumer.durable) {
             return AssetStanding::Ignored(FindingReason::Ephemeral);
         }
-        let home = evaluation.home.as_ref().and_then(|home| home.reference());
+        let at = asset_index(&self.judged.seen.view, self.asset);
+        let home = at.and_then(|at| evaluation.homes.of(at)?.reference());
         if !evaluation.conclusive() || home.is_none() {
             return AssetStanding::Undecided;
         }
         match self.finding().map(|finding| (finding, finding.verdict)) {
-            Some((finding, Verdict::Misplaced(cure))) => AssetStanding::Misplaced(finding, cure),
-            Some((finding, Verdict::Held(cure, reason))) => AssetStanding::Held(finding, cure, reason),
+            Some((finding, Verdict::Misplaced(remedy))) => AssetStanding::Misplaced(finding, remedy),
+            Some((finding, Verdict::Held(remedy, reason))) => AssetStanding::Held(finding, remedy, reason),
             Some((_, Verdict::Ignored(reason))) => AssetStanding::Ignored(reason),
             Some((_, Verdict::InPlace)) | None => AssetStanding::InPlace,
         }
@@ -109,13 +110,13 @@ impl<'a> AssessedAsset<'a> {
 
     fn finding(&self) -> Option<&'a Finding> {
         let at = asset_index(&self.judged.seen.view, self.asset)?;
-        let mut all = self.judged.evaluation.findings.iter();
+        let mut all = self.judged.decision.evaluation.findings.iter();
         all.find(|finding| finding.asset == at)
     }
 
     fn found(&self) -> LookOutcome {
         match self.stands() {
-            _ if !self.judged.evaluation.conclusive() => LookOutcome::Incomplete,
+            _ if !self.judged.decision.evaluation.conclusive() => LookOutcome::Incomplete,
             AssetStanding::Undecided => LookOutcome::Incomplete,
             AssetStanding::Misplaced(_, _) | AssetStanding::Held(_, _, _) => LookOutcome::Findings,
             AssetStanding::NotSelected | AssetStanding::Ignored(_) | AssetStanding::InPlace => {
@@ -200,7 +201,7 @@ impl<'a> AssessedAsset<'a> {
         }
     }
 
-    fn decision(&self) -> Decision {
+    fn decision(&self) -> ExplainedDecision {
         let stands = self.stands();
         let (verdict, reason, finding) = match stands {
             AssetStanding::NotSelected => ("NotSelected", None, None),
@@ -211,7 +212,7 @@ impl<'a> AssessedAsset<'a> {
             AssetStanding::Held(finding, _, reason) => ("Held", Some(reason), Some(finding)),
         };
         let (action, action_time) = self.forecast(stands).unzip();
-        Decision {
+        ExplainedDecision {
             verdict: verdict.to_owned(),
             reason: reason.map(|reason| reason.to_string()),
             remedy: self.remedy(stands),
@@ -226,19 +227,13 @@ impl<'a> AssessedAsset<'a> {
     }
 
     fn remedy(&self, stands: AssetStanding<'_>) -> Option<Remedy> {
-        let cure = match stands {
-            AssetStanding::Misplaced(_, cure) | AssetStanding::Held(_, cure, _) => cure,
+        match stands {
+            AssetStanding::Misplaced(_, remedy) | AssetStanding::Held(_, remedy, _) => Some(remedy),
             AssetStanding::NotSelected
             | AssetStanding::Ignored(_)
             | AssetStanding::Undecided
-            | AssetStanding::InPlace => return None,
-        };
-        Some(match (cure, self.consumer) {
-            (Cure::StepDown, None) => Remedy::StreamStepDown,
-            (Cure::StepDown, Some(_)) => Remedy::ConsumerStepDown,
-            (Cure::Move, _) => Remedy::StreamPlacement,
-            (Cure::FollowStream, _) => Remedy::FollowsStream,
-        })
+            | AssetStanding::InPlace => None,
+        }
     }
 
     fn because(&self, stands: AssetStanding<'_>) -> String {
@@ -257,16 +252,14 @@ impl<'a> AssessedAsset<'a> {
                 }
             }
             AssetStanding::Ignored(reason) => reason.explanation().to_owned(),
-            AssetStanding::Undecided if judged.evaluation.conclusive() => judged.report.in_place.1.clone(),
+            AssetStanding::Undecided if judged.decision.evaluation.conclusive() => {
+                judged.report.in_place.1.clone()
+            }
             AssetStanding::Undecided => format!("not everything could be seen: {}", judged.report.observed.1),
             AssetStanding::InPlace => self.led_from(),
-            AssetStanding::Misplaced(finding, _) | AssetStanding::Held(finding, _, _) => explain(
-                &judged.seen.view,
-                &judged.policy,
-                &judged.eval_context(),
-                &judged.evaluation,
-                finding,
-            ),
+            AssetStanding::Misplaced(finding, _) | AssetStanding::Held(finding, _, _) => {
+                explain(&judged.context(), &judged.decision.evaluation, finding)
+            }
         }
     }
 
@@ -287,14 +280,15 @@ impl<'a> AssessedAsset<'a> {
     fn forecast(&self, stands: AssetStanding<'_>) -> Option<(ActionPart, Timestamp)> {
         let follows = matches!(
             stands,
-            AssetStanding::Misplaced(_, Cure::FollowStream) | AssetStanding::Held(_, Cure::FollowStream, _)
+            AssetStanding::Misplaced(_, Remedy::FollowsStream)
+                | AssetStanding::Held(_, Remedy::FollowsStream, _)
         );
         let wanted = if follows {
             AssetName::stream(self.asset.stream.clone())
         } else {
             self.asset.clone()
         };
-        self.judged.forecast.waves.iter().find_map(|wave| {
+        self.judged.forecast().waves.iter().find_map(|wave| {
             let action = wave.actions.iter().find(|action| action.asset == wanted)?;
             Some((self.judged.action(action), wave.at))
         })

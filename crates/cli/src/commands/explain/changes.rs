@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::runbook::Explained;
-use leeward_api::vocabulary::{FindingReason, InPlaceReason};
+use leeward_api::vocabulary::{FindingReason, InPlaceReason, Remedy};
 use leeward_core::demand::{Home, Tally};
-use leeward_core::evaluate::Cure;
 use leeward_core::names::Location;
 use leeward_core::policy::{HomeRules, Mode, OnNoMajority, Strategy, WeightBy};
 
@@ -25,12 +24,12 @@ pub(super) fn changes(
         AssetStanding::Ignored(reason) => told.push(reason.runbook().act.to_owned()),
         AssetStanding::Undecided => told.push(undecided(subject)),
         AssetStanding::InPlace => {}
-        AssetStanding::Misplaced(_, cure) => {
-            told.extend(following(subject, cure));
+        AssetStanding::Misplaced(_, remedy) => {
+            told.extend(following(subject, remedy));
             told.push(order(subject));
         }
-        AssetStanding::Held(_, cure, reason) => {
-            told.extend(following(subject, cure));
+        AssetStanding::Held(_, remedy, reason) => {
+            told.extend(following(subject, remedy));
             told.extend(waiting(subject, reason, action_time));
             told.push(reason.runbook().act.to_owned());
         }
@@ -64,7 +63,7 @@ fn selection(subject: &AssessedAsset<'_>) -> String {
 
 fn undecided(subject: &AssessedAsset<'_>) -> String {
     let judged = subject.judged;
-    let runbook = if judged.evaluation.conclusive() {
+    let runbook = if judged.decision.evaluation.conclusive() {
         InPlaceReason::NoMajority.runbook()
     } else {
         judged.report.observed.0.runbook()
@@ -73,8 +72,8 @@ fn undecided(subject: &AssessedAsset<'_>) -> String {
 }
 
 /// A consumer that goes where its stream goes.
-fn following(subject: &AssessedAsset<'_>, cure: Cure) -> Option<String> {
-    (cure == Cure::FollowStream).then(|| {
+fn following(subject: &AssessedAsset<'_>, remedy: Remedy) -> Option<String> {
+    (remedy == Remedy::FollowsStream).then(|| {
         let stream = &subject.stream.name;
         format!("It comes along when its stream moves: leeward explain {stream}")
     })
@@ -108,7 +107,7 @@ fn waiting(
     action_time: Option<Timestamp>,
 ) -> Option<String> {
     let judged = subject.judged;
-    let becomes_home = match (reason, &judged.evaluation.home) {
+    let becomes_home = match (reason, judged.decision.evaluation.homes.account()) {
         (FindingReason::Stabilizing, Some(Home::Stabilizing { until, .. })) => Some(*until),
         _ => None,
     };
@@ -123,7 +122,7 @@ fn waiting(
 /// By how much clients have to move for another location to become home.
 fn another_home(subject: &AssessedAsset<'_>) -> Option<String> {
     let judged = subject.judged;
-    let home = judged.evaluation.home.as_ref()?.reference()?;
+    let home = judged.decision.evaluation.homes.account()?.reference()?;
     // As the policy is written, with the time that a home needs.
     let rules = &judged.loaded.policy.home;
     let preferred = rules.on_no_majority == OnNoMajority::UsePreferences;
@@ -141,7 +140,7 @@ fn another_home(subject: &AssessedAsset<'_>) -> Option<String> {
             } else {
                 String::new()
             };
-            Some(majority(rules, &judged.evaluation.tally, home) + &fallback)
+            Some(majority(rules, &judged.decision.evaluation.tally, home) + &fallback)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use leeward_api::policy_status::RecentAction;
 
-use crate::document::{ActionPart, Decision, ExplainDocument, PeerPart, PeerPlace, Usage};
+use crate::document::{ActionPart, ExplainDocument, ExplainedDecision, PeerPart, PeerPlace, Usage};
 use crate::output::{Column, Emphasis, Page, Screen, Table, Text, amount, part};
 
 /// So many names are listed; JSON has all.
@@ -45,7 +45,7 @@ pub fn render(document: &ExplainDocument, screen: Screen) -> String {
     page.finish()
 }
 
-fn verdict(decision: &Decision) -> Text {
+fn verdict(decision: &ExplainedDecision) -> Text {
     let tone = match decision.verdict.as_str() {
         "InPlace" => Emphasis::Good,
         "NotSelected" | "Ignored" => Emphasis::Plain,

@@ -1,11 +1,10 @@
 use insta::assert_snapshot;
 use leeward_core::forecast::ActionBatch;
-use leeward_core::plan::plan;
 use serde_json::json;
 
 use super::table::render;
 use super::*;
-use crate::judge::fixtures::{free, judged, loaded, noon, orders, seen};
+use crate::judge::fixtures::{foretell, free, judged, loaded, noon, orders, seen};
 use crate::output::Screen;
 
 const SCREEN: Screen = Screen {
@@ -80,16 +79,10 @@ fn a_gain_that_is_not_known_is_a_dash() {
 fn nothing_is_planned_and_held_at_once() {
     let (loaded, seen) = (loaded("orders", free()), seen(orders()));
     let mut judged = judged(&loaded, &seen);
-    let plan = plan(
-        &seen.view,
-        &judged.policy,
-        &judged.eval_context(),
-        &judged.evaluation,
-    );
-    judged.forecast.waves = vec![ActionBatch {
-        at: noon(),
-        actions: plan.actions,
-    }];
+    let actions = judged.decision.actions.clone();
+    foretell(&mut judged, |waves| {
+        *waves = vec![ActionBatch { at: noon(), actions }];
+    });
     let part = planned(&judged);
     assert_eq!(part.waves[0].actions[0].stream, "ORDERS");
     assert_eq!(part.waves[0].actions[0].followers, Some(2));

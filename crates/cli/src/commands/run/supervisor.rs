@@ -8,15 +8,15 @@ use futures::future::{join_all, select_all};
 use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_api::vocabulary::ObservedReason;
-use leeward_core::history::History;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::condition::ReasonMessage;
 use leeward_engine::policy_state::PolicyState;
+use leeward_engine::policy_worker::{PolicyWorker, keep_what_was_done};
 use leeward_engine::precedence::{Precedence, accepted, inhibited};
-use leeward_engine::runner::{Runner, RunnerInput, stale_after};
+use leeward_engine::runner::{RunnerInput, stale_after};
 use leeward_engine::status::{Observation, PolicyStatusInput, build, same};
-use leeward_engine::supervise;
+use leeward_engine::supervise::RestartBackoff;
 use leeward_nats::ConnectionState;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use tracing::{error, info};
 
 use super::status_file::{PolicyName, StatusFile};
 use super::status_input::{conditions, lost, precedence, resolved};
-use crate::commands::drive::{self, SavedPolicy, SystemContext};
+use crate::commands::drive::{self, SystemContext};
 use crate::loaded_policy::name_of;
 use crate::loaded_policy::{LoadedPolicy, SystemRules};
 use crate::look::Session;
@@ -49,10 +49,8 @@ struct SupervisedPolicy {
     generation: i64,
     precedence: Precedence<String>,
     input: RunnerInput,
-    runner: Option<Runner>,
-    /// Loops of it that broke off, and when the next may begin.
-    failures: u32,
-    again: Option<Instant>,
+    worker: Option<PolicyWorker>,
+    restart: RestartBackoff,
     policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
     status: PlacementPolicyStatus,
     /// As it is in the file.
@@ -67,11 +65,6 @@ async fn any_changed<'r, T: 'r>(receivers: impl Iterator<Item = &'r mut watch::R
         std::future::pending::<()>().await;
     }
     let (_, _, _) = select_all(changes).await;
-}
-
-/// Whether there is nobody left who could publish anything.
-fn has_ended<T>(receiver: &watch::Receiver<T>) -> bool {
-    receiver.has_changed().is_err()
 }
 
 fn key(loaded: &LoadedPolicy) -> PolicyName {
@@ -128,26 +121,27 @@ impl<'a> Supervisor<'a> {
             inhibited: inhibited(&loaded.spec, self.suspended, &precedence),
             approved: None,
         };
-        let token = loaded.spec.reset_token.as_deref();
-        let past = SavedPolicy {
-            status: &status,
-            history: History::restore(&status, token, Timestamp::now()),
-            records: self.record.is_some(),
-        };
+        let records = self.record.is_some();
         // What occurs is logged where it occurs.
-        let (runner, _) = drive::start(self.session, &self.common, &loaded, past, input.clone());
+        let (worker, _) = drive::start(
+            self.session,
+            &self.common,
+            &loaded,
+            &status,
+            records,
+            input.clone(),
+        );
         info!(policy = %key, mode = %loaded.spec.mode, "policy starts");
         SupervisedPolicy {
-            policy_state: runner.policy_state(),
+            policy_state: worker.watch(),
             key,
             loaded,
             policy,
             generation,
             precedence,
             input,
-            runner: Some(runner),
-            failures: 0,
-            again: None,
+            worker: Some(worker),
+            restart: RestartBackoff::default(),
             status,
             written,
             told: String::new(),
@@ -188,10 +182,10 @@ impl<'a> Supervisor<'a> {
         }
         let written = self.write();
         for (member, policy_state) in self.members.iter().zip(standings) {
-            if let (true, Some(policy_state), Some(runner)) =
-                (member.is_written(), policy_state, &member.runner)
+            if let (true, Some(policy_state), Some(worker)) =
+                (member.is_written(), policy_state, &member.worker)
             {
-                runner.recorded(policy_state.sequence);
+                worker.recorded(policy_state.sequence);
             }
         }
         written
@@ -229,16 +223,17 @@ impl<'a> Supervisor<'a> {
         let records = self.record.is_some();
         let mut rest = None;
         for member in &mut self.members {
-            if member.runner.is_some() && has_ended(&member.policy_state) {
+            if member.worker.as_ref().is_some_and(PolicyWorker::broke_off) {
                 error!(policy = %member.key, "the policy's loop broke off, a defect of Leeward, and begins anew");
                 member.halt().await;
-                member.failures = member.failures.saturating_add(1);
-                member.again = now.checked_add(supervise::pause(member.failures));
+                member.restart.begin(now);
             }
-            match member.again {
-                Some(again) if again > now => rest = rest.min(Some(again - now)).or(Some(again - now)),
-                Some(_) => member.begin_anew(self.session, &self.common, records),
-                None => {}
+            if member.worker.is_some() {
+                continue;
+            }
+            match member.restart.remaining(now) {
+                Some(remaining) => rest = rest.min(Some(remaining)).or(Some(remaining)),
+                None => member.begin_anew(self.session, &self.common, records),
             }
         }
         rest
@@ -246,7 +241,7 @@ impl<'a> Supervisor<'a> {
 
     /// Returns when a policy stands somewhere else, or its loop ended.
     pub(super) async fn changed(&mut self) {
-        let running = self.members.iter_mut().filter(|member| member.runner.is_some());
+        let running = self.members.iter_mut().filter(|member| member.worker.is_some());
         let standings = running.map(|member| &mut member.policy_state);
         any_changed(standings).await;
     }
@@ -340,35 +335,26 @@ impl SupervisedPolicy {
 
     /// Another loop, from where the last one stood.
     fn begin_anew(&mut self, session: &Session, common: &SystemContext, records: bool) {
-        let token = self.loaded.spec.reset_token.as_deref();
-        let past = SavedPolicy {
-            status: &self.status,
-            history: History::restore(&self.status, token, Timestamp::now()),
-            records,
-        };
-        let (runner, _) = drive::start(session, common, &self.loaded, past, self.input.clone());
-        self.policy_state = runner.policy_state();
-        (self.runner, self.again) = (Some(runner), None);
+        let input = self.input.clone();
+        let (worker, _) = drive::start(session, common, &self.loaded, &self.status, records, input);
+        self.policy_state = worker.watch();
+        self.worker = Some(worker);
     }
 
-    fn update(&self) {
-        if let Some(runner) = &self.runner {
-            runner.update(self.input.clone());
+    fn update(&mut self) {
+        if let Some(worker) = &mut self.worker {
+            worker.update(self.input.clone());
         }
     }
 
     /// Acts no more from now on. What was done is kept; the conditions stay as they are for the next one to judge.
     async fn halt(&mut self) {
-        let Some(runner) = self.runner.take() else {
+        let Some(worker) = self.worker.take() else {
             return;
         };
         info!(policy = %self.key, "policy stops");
-        runner.shutdown().await;
-        if let Some(last) = self.policy_state.borrow_and_update().as_deref() {
-            self.status.recent_actions.clone_from(&last.recent_actions);
-            self.status.operations.clone_from(&last.operations);
-            self.status.breaker.clone_from(&last.limits.breaker);
-            self.status.memory = Some(last.memory.clone());
+        if let Some(last) = worker.end().await.as_deref() {
+            keep_what_was_done(&mut self.status, last);
         }
     }
 }
@@ -389,6 +375,7 @@ mod tests {
         let heard = tokio::time::timeout(limit, any_changed(receivers.iter_mut()));
         assert!(heard.await.is_ok());
         receivers[1].borrow_and_update();
+        let has_ended = |receiver: &watch::Receiver<i32>| receiver.has_changed().is_err();
         assert!(!receivers.iter().any(has_ended));
         drop(first);
         let heard = tokio::time::timeout(limit, any_changed(receivers.iter_mut()));

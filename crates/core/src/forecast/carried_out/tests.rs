@@ -21,7 +21,7 @@ fn step_down(name: &str, to: &str) -> Action {
     Action {
         asset: asset(name),
         from: "us-east-0".into(),
-        deed: ActionKind::StepDown(StepDown {
+        kind: ActionKind::StepDown(StepDown {
             home_peers: vec![server.clone()],
             successor: Successor::Peer(server),
         }),
@@ -32,7 +32,7 @@ fn relocation(cluster: &str, servers: &[&str]) -> Action {
     Action {
         asset: asset("ORDERS"),
         from: "us-east-0".into(),
-        deed: ActionKind::Move(Box::new(Move {
+        kind: ActionKind::Move(Box::new(Move {
             target: MoveTarget {
                 location: cluster.into(),
                 placement: Placement {

@@ -114,7 +114,7 @@ fn p7_a_placement_that_is_not_the_one_planned_for_is_not_overwritten() {
         "its placement was changed meanwhile"
     );
     let mut planned_for_it = moving_home();
-    let ActionKind::Move(moving) = &mut planned_for_it.deed else {
+    let ActionKind::Move(moving) = &mut planned_for_it.kind else {
         panic!("a move");
     };
     moving.target.replaces = Some(placement("ap"));
@@ -129,7 +129,7 @@ fn p7_a_placement_that_is_not_the_one_planned_for_is_not_overwritten() {
 #[test]
 fn a_drifted_stream_is_moved_although_its_placement_says_home() {
     let mut repair = moving_home();
-    let ActionKind::Move(moving) = &mut repair.deed else {
+    let ActionKind::Move(moving) = &mut repair.kind else {
         panic!("a move");
     };
     moving.target.replaces = Some(placement("us"));

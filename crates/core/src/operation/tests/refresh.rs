@@ -111,7 +111,7 @@ fn p4_a_stream_is_handed_to_a_caught_up_peer_on_the_side_of_its_leader() {
         let refresh = judge(reading, done_before(1000));
         let action = steps_down(&refresh).clone();
         assert_eq!(action.asset, asset("D"));
-        let ActionKind::StepDown(step_down) = action.deed else {
+        let ActionKind::StepDown(step_down) = action.kind else {
             panic!("a step-down");
         };
         (action.from, step_down.successor, step_down.home_peers.len())

@@ -108,11 +108,7 @@ fn allowed(budget: &Budget, selected: Selected) -> usize {
 }
 
 fn selected_of(leeward: &Leeward) -> Selected {
-    selected(&evaluate(
-        &leeward.estate.view,
-        &leeward.world.policy,
-        &leeward.world.eval_context(),
-    ))
+    selected(&evaluate(&leeward.context()))
 }
 
 fn too_many_at_once(leeward: &Leeward) -> Option<String> {

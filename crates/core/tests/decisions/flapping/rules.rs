@@ -1,12 +1,14 @@
 //! Who acts in the model: Leeward, exactly as its loop decides, and the naive rule that it is compared with.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
+use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason, Remedy};
 use leeward_core::action::{Action, ActionKind, Move, Plan, StepDown, Successor};
-use leeward_core::evaluate::{Cure, Evaluation, Verdict, asset_name, evaluate};
+use leeward_core::asset::asset_name;
+use leeward_core::context::DecisionContext;
+use leeward_core::evaluate::{Evaluation, Verdict, evaluate};
 use leeward_core::history::{EndedOperation, History, MoveRecord};
 use leeward_core::names::{AssetName, Location};
 use leeward_core::plan::plan;
@@ -100,11 +102,18 @@ impl Leeward {
 
     fn decide(&mut self) -> (Evaluation, Plan) {
         self.world.now = self.estate.now;
-        let eval_context = self.world.eval_context();
-        let mut evaluation = evaluate(&self.estate.view, &self.world.policy, &eval_context);
-        let plan = plan(&self.estate.view, &self.world.policy, &eval_context, &evaluation);
+        let context = self.context();
+        let mut evaluation = evaluate(&context);
+        let plan = plan(&context, &evaluation);
         evaluation.hold(&plan.held);
         (evaluation, plan)
+    }
+
+    pub fn context(&self) -> DecisionContext<'_> {
+        DecisionContext {
+            view: &self.estate.view,
+            ..self.world.context()
+        }
     }
 
     fn settle(&mut self, evaluation: &Evaluation) {
@@ -119,8 +128,8 @@ impl Leeward {
         let Some(home) = settled(&self.world.history.home).filter(|_| evaluation.conclusive()) else {
             return;
         };
-        let strayed = strayed(&self.estate, evaluation);
-        let contested = self.world.history.notice_undone(&home, &strayed, self.estate.now);
+        let strayed = strayed(&self.estate, evaluation, &home);
+        let contested = self.world.history.notice_undone(&strayed, self.estate.now);
         assert!(
             contested.is_empty(),
             "nobody else acts in the model: {contested:?}"
@@ -145,7 +154,7 @@ impl Leeward {
                 return;
             };
             let begun = free.max(*lane);
-            match &action.deed {
+            match &action.kind {
                 ActionKind::StepDown(_) if begun + HAND_OVER >= now + self.look => return,
                 ActionKind::StepDown(step_down) => {
                     *lane = begun + HAND_OVER;
@@ -172,7 +181,7 @@ impl Leeward {
             panic!("these servers take aim")
         };
         let ended = begun + HAND_OVER;
-        self.world.history.begin(&action.asset, action.kind());
+        self.world.history.begin(&action.asset, action.action_type());
         let result = self.chance(&[ActionResult::Missed, ActionResult::Failed, ActionResult::TimedOut]);
         if result == ActionResult::Succeeded {
             self.estate
@@ -180,7 +189,7 @@ impl Leeward {
         }
         self.acts.push(Act {
             asset: action.asset.clone(),
-            kind: action.kind(),
+            kind: action.action_type(),
             begun,
             ended,
         });
@@ -196,11 +205,11 @@ impl Leeward {
             .position(|stream| stream.name == action.asset.stream);
         let to = (0..LOCATIONS).find(|to| self.deployment.location(*to) == moving.target.location.as_str());
         self.estate.begin_move(stream.unwrap(), to.unwrap());
-        self.world.history.begin(&action.asset, action.kind());
+        self.world.history.begin(&action.asset, action.action_type());
         self.moving = Some((self.acts.len(), moving.clone()));
         self.acts.push(Act {
             asset: action.asset.clone(),
-            kind: action.kind(),
+            kind: action.action_type(),
             begun: self.estate.now,
             ended: Timestamp::MAX,
         });
@@ -254,15 +263,17 @@ impl Leeward {
 }
 
 /// Streams that lie elsewhere than home, as the loop finds them.
-fn strayed(estate: &Estate, evaluation: &Evaluation) -> BTreeSet<AssetName> {
+fn strayed(estate: &Estate, evaluation: &Evaluation, home: &Location) -> BTreeMap<AssetName, Location> {
     let lies = |verdict: Verdict| match verdict {
-        Verdict::Misplaced(cure) => cure == Cure::Move,
-        Verdict::Held(cure, reason) => cure == Cure::Move && reason != FindingReason::MoveInProgress,
+        Verdict::Misplaced(remedy) => remedy == Remedy::StreamPlacement,
+        Verdict::Held(remedy, reason) => {
+            remedy == Remedy::StreamPlacement && reason != FindingReason::MoveInProgress
+        }
         Verdict::InPlace | Verdict::Ignored(_) => false,
     };
     let findings = evaluation.findings.iter().filter(|finding| lies(finding.verdict));
     findings
-        .filter_map(|finding| asset_name(&estate.view, finding.asset))
+        .filter_map(|finding| Some((asset_name(&estate.view, finding.asset)?, home.clone())))
         .collect()
 }
 

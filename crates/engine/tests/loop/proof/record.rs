@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn p10_nothing_is_asked_before_it_is_written_down_and_then_it_is_looked_at_again() {
     for action in [hand_over(), relocation(&[], &[])] {
-        let world = match &action.deed {
+        let world = match &action.kind {
             ActionKind::StepDown(_) => stretched_of(1, 1),
             ActionKind::Move(_) => supercluster(&["S"], 0),
         };

@@ -1,0 +1,70 @@
+//! View + policy + memory → what to do: evaluate, plan, and hold what the plan leaves out. The engine's rounds, the
+//! commands that only look, and the forecast decide by this one function.
+
+use std::collections::BTreeMap;
+
+use leeward_api::policy_status::Finding as FindingStatus;
+use leeward_api::vocabulary::{ActionType, FindingReason};
+
+use crate::action::{Action, Plan};
+use crate::approval::ApprovedPlan;
+use crate::asset::{AssetIx, asset_name};
+use crate::context::DecisionContext;
+use crate::evaluate::{Evaluation, Verdict, evaluate};
+use crate::plan::plan;
+use crate::report::{Report, report};
+use crate::snapshot::AccountView;
+
+/// What was decided.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Decision {
+    /// The judgement of every asset; what the plan leaves out is held.
+    pub evaluation: Evaluation,
+    /// What to do, in order. Everything that is misplaced and not held is in it, or comes along with its stream, but where
+    /// only an approved plan may be begun.
+    pub actions: Vec<Action>,
+    /// What only waits for others, for budgets or for the circuit breaker.
+    pub waiting: BTreeMap<AssetIx, FindingReason>,
+}
+
+/// Decides.
+pub fn decide(context: &DecisionContext<'_>) -> Decision {
+    let mut evaluation = evaluate(context);
+    let Plan { actions, held } = match context.approved {
+        None => plan(context, &evaluation),
+        Some(approved) => plan(context, &only(approved, context.view, &evaluation)),
+    };
+    evaluation.hold(&held);
+    Decision {
+        evaluation,
+        actions,
+        waiting: held,
+    }
+}
+
+/// An evaluation as if nothing else were misplaced than what was approved: budgets and room are for that alone. What
+/// comes home with a stream is part of its gain.
+fn only(approved: &ApprovedPlan, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
+    let allowed = |ix: AssetIx, action: ActionType| {
+        let home = evaluation.homes.reference(ix);
+        asset_name(view, ix).is_some_and(|asset| approved.allows(&asset, action, home))
+    };
+    let mut only = evaluation.clone();
+    only.findings.retain(|finding| match finding.verdict {
+        Verdict::Misplaced(remedy) => remedy
+            .action()
+            .is_none_or(|action| allowed(finding.asset, action)),
+        Verdict::InPlace | Verdict::Ignored(_) | Verdict::Held(_, _) => {
+            asset_name(view, finding.asset).is_some_and(|asset| approved.actions.contains_key(&asset))
+        }
+    });
+    only
+}
+
+impl Decision {
+    /// The decision in words; the `previous` findings lend theirs their `since`.
+    pub fn report(&self, context: &DecisionContext<'_>, previous: &[FindingStatus]) -> Report {
+        report(context, &self.evaluation, previous)
+    }
+}

@@ -1,0 +1,163 @@
+//! One policy at work, as the operator, `leeward run` and `leeward apply` have it: it starts from a status, takes input,
+//! says where it stands, and ends with what the next one has to know.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_core::approval::ApprovedPlan;
+use leeward_core::history::History;
+use leeward_core::names::AccountId;
+use tokio::sync::{mpsc, watch};
+
+use crate::in_flight::OperationInFlight;
+use crate::limits::SystemLimits;
+use crate::metrics::{Metrics, PolicyLabels};
+use crate::permit::Inhibited;
+use crate::policy_event::PolicyEvent;
+use crate::policy_state::PolicyState;
+use crate::ports::{Act, Clock, Observe};
+use crate::runner::{Runner, RunnerInput, Setup, unfinished_moves};
+
+/// One policy at work.
+#[derive(Debug)]
+pub struct PolicyWorker {
+    runner: Runner,
+    input: RunnerInput,
+    policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
+}
+
+/// What a worker works with for its whole life, and what it starts from.
+pub struct WorkerSetup<'a, A, C> {
+    /// Names the policy in logs and metrics.
+    pub labels: PolicyLabels,
+    /// The account that the policy is about.
+    pub account: AccountId,
+    /// Sees the account.
+    pub observe: Arc<dyn Observe>,
+    /// Acts in it.
+    pub act: Arc<A>,
+    /// Tells the time.
+    pub clock: C,
+    /// Limits over all policies of the system.
+    pub limits: Arc<SystemLimits>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The policy's status so far.
+    pub past: &'a PlacementPolicyStatus,
+    /// Whether its status is written down before anything is asked for, see [`PolicyWorker::recorded`].
+    pub records: bool,
+}
+
+/// What a status says of this account; what was done in another one says nothing of it.
+pub fn past_in<'a>(
+    status: &'a PlacementPolicyStatus,
+    account: &AccountId,
+) -> Option<&'a PlacementPolicyStatus> {
+    let of = status.account.as_ref()?;
+    (of.id == account.as_str()).then_some(status)
+}
+
+impl PolicyWorker {
+    /// Starts where the status says that the policy stood. What happens arrives at the receiver, each once; a receiver
+    /// that is dropped is no harm.
+    pub fn start<A: Act, C: Clock + Clone>(
+        setup: WorkerSetup<'_, A, C>,
+        input: RunnerInput,
+    ) -> (Self, mpsc::Receiver<PolicyEvent>) {
+        let nothing = PlacementPolicyStatus::default();
+        let past = past_in(setup.past, &setup.account).unwrap_or(&nothing);
+        let token = input.policy.reset_token.as_deref();
+        let setup = Setup {
+            history: History::restore(past, token, setup.clock.now()),
+            findings: past.findings.clone(),
+            recent_actions: past.recent_actions.clone(),
+            unfinished_moves: unfinished_moves(past),
+            labels: setup.labels,
+            account: setup.account,
+            observe: setup.observe,
+            act: setup.act,
+            clock: setup.clock,
+            limits: setup.limits,
+            metrics: setup.metrics,
+            records: setup.records,
+        };
+        let (runner, policy_events) = Runner::start(setup, input.clone());
+        let worker = Self {
+            policy_state: runner.policy_state(),
+            runner,
+            input,
+        };
+        (worker, policy_events)
+    }
+
+    /// The input that it works by.
+    pub fn input(&self) -> &RunnerInput {
+        &self.input
+    }
+
+    /// Replaces the input where it differs; what withholds the right to act takes effect at once, for permits already issued
+    /// too.
+    pub fn update(&mut self, input: RunnerInput) {
+        if self.input != input {
+            self.runner.update(input.clone());
+            self.input = input;
+        }
+    }
+
+    /// Takes the right to act away at once, without waiting for anything else that a new input needs.
+    pub fn inhibit(&mut self, reasons: BTreeSet<Inhibited>) {
+        let mut input = self.input.clone();
+        input.inhibited.extend(reasons);
+        self.update(input);
+    }
+
+    /// Replaces the plan that is approved.
+    pub fn approve(&mut self, approved: ApprovedPlan) {
+        let approved = Some(Arc::new(approved));
+        self.update(RunnerInput {
+            approved,
+            ..self.input.clone()
+        });
+    }
+
+    /// Where the policy stands; `None` before the first round.
+    pub fn policy_state(&self) -> Option<Arc<PolicyState>> {
+        self.policy_state.borrow().clone()
+    }
+
+    /// Where the policy stands, for whoever waits for news of it.
+    pub fn watch(&self) -> watch::Receiver<Option<Arc<PolicyState>>> {
+        self.runner.policy_state()
+    }
+
+    /// What is in flight, see [`Runner::underway`].
+    pub fn underway(&self) -> watch::Receiver<Arc<[OperationInFlight]>> {
+        self.runner.underway()
+    }
+
+    /// Where the policy stood with this sequence, or a later one, is written down.
+    pub fn recorded(&self, sequence: u64) {
+        self.runner.recorded(sequence);
+    }
+
+    /// Whether its loop ended although nobody asked for that, which nothing but a defect does.
+    pub fn broke_off(&self) -> bool {
+        self.policy_state.has_changed().is_err()
+    }
+
+    /// Acts no more from now on, and ends; returns where the policy stood at the end.
+    pub async fn end(self) -> Option<Arc<PolicyState>> {
+        self.runner.shutdown().await;
+        self.policy_state.borrow().clone()
+    }
+}
+
+/// Keeps in a status what was done, for people and for the next worker. The conditions stay as they are, for that one to
+/// judge.
+pub fn keep_what_was_done(status: &mut PlacementPolicyStatus, last: &PolicyState) {
+    status.recent_actions.clone_from(&last.recent_actions);
+    status.operations.clone_from(&last.operations);
+    status.breaker.clone_from(&last.limits.breaker);
+    status.memory = Some(last.memory.clone());
+}
