@@ -7,11 +7,11 @@ use leeward_api::PlacementPolicy;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::supervise;
+use leeward_lease::{LeaseEpoch, PendingWrite};
 
 use super::link::AccountLink;
 use super::run::PolicyRun;
 use crate::key::Key;
-use crate::lease::{LeaseEpoch, PendingWrite};
 use crate::shared::system_of;
 use crate::systems::SystemHandle;
 

@@ -13,11 +13,12 @@ use leeward_core::history::History;
 use leeward_core::names::AccountId;
 use leeward_core::policy::Policy;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
-use leeward_engine::permit::{Deadline, Inhibited};
+use leeward_engine::permit::Inhibited;
 use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::ports::SystemClock;
 use leeward_engine::runner::{Runner, RunnerInput, Setup, unfinished_moves};
+use leeward_lease::{Deadline, Leadership};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -25,7 +26,6 @@ use super::leader_only::LeaderOnly;
 use super::link::AccountLink;
 use crate::events::{EventNote, EventSink};
 use crate::key::Key;
-use crate::lease::Leadership;
 use crate::reconcile_queue::{ReconcileQueue, poke_on};
 use crate::systems::SystemHandle;
 
