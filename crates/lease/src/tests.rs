@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{LeaderElection, Leadership, Leaderships, LeaseConfig, LeaseMetrics};
 
+mod model;
 mod sharded;
 
 const DURATION: Duration = Duration::from_secs(6);
