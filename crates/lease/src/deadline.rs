@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Until when this process may act, on the monotonic clock; clones share it.
 ///
-/// A deadline passes unless it is extended, so a process that was suspended finds that it has passed before it acts again.
+/// A deadline passes unless it is extended, so a process that was stopped finds that it has passed before it acts again.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     state: Arc<Mutex<DeadlineState>>,
