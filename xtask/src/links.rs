@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use crate::{docs::anchor, generated::repository};
 
 /// Where documents are, besides the root.
-const FOLDERS: [&str; 4] = ["charts", "docs", "examples", "tools"];
+const FOLDERS: [&str; 5] = ["charts", "crates", "docs", "examples", "tools"];
 /// Where the paths begin that are named in `code`.
 const ROOTS: [&str; 7] = [
     "charts/",

@@ -1,7 +1,8 @@
 //! The right to act: made in one place, checked at the last moment, short-lived (P8).
 //!
 //! Every method of [`crate::ports::Act`] that changes something takes a [`Permit`], so code that only looks cannot
-//! act. An [`Authorizer`] issues permits while nothing inhibits it; a [`Deadline`] ends them all when it passes.
+//! act. An [`Authorizer`] issues permits while nothing inhibits it. A permit may depend on a condition besides, such as that
+//! this replica is the leader.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,112 +11,44 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_core::time::later;
-use tokio::time::Instant;
 
 /// How long a permit is good for: one request.
 const LIFETIME: Duration = Duration::from_secs(5);
 
 /// The right to send one request that changes something.
-#[derive(Debug)]
 pub struct Permit {
     expires: Timestamp,
     authorizer: Authorizer,
-    lease_deadline: Option<Deadline>,
+    condition: Option<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl Permit {
-    /// Whether it still holds: not expired, nothing has inhibited the authorizer since it was issued, and its deadline has
-    /// not passed.
+    /// Whether it still holds: not expired, nothing has inhibited the authorizer since it was issued, and its condition is
+    /// true.
     /// Adapters ask right before they publish.
     pub fn holds(&self, now: Timestamp) -> bool {
         now < self.expires
             && self.authorizer.inhibited().is_none()
-            && self.lease_deadline.as_ref().is_none_or(Deadline::holds)
+            && self.condition.as_ref().is_none_or(|condition| condition())
     }
 
-    /// The same permit, which from now on holds only until a deadline.
+    /// The same permit, which from now on holds only while this condition is true.
     #[must_use]
-    pub fn until(self, lease_deadline: &Deadline) -> Self {
+    pub fn only_while(self, condition: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self {
-            lease_deadline: Some(lease_deadline.clone()),
+            condition: Some(Box::new(condition)),
             ..self
         }
     }
 }
 
-/// Until when this process may do something at all, on a clock that nobody sets; clones share it.
-///
-/// It passes by itself when it is not extended, so a process that was asleep finds it expired before it does anything.
-#[derive(Clone, Debug)]
-pub struct Deadline {
-    state: Arc<Mutex<DeadlineState>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum DeadlineState {
-    Open,
-    Until(Instant),
-    Expired,
-    Ended,
-}
-
-impl Deadline {
-    /// One that has passed, until it is extended.
-    pub fn expired() -> Self {
-        Self::at(DeadlineState::Expired)
-    }
-
-    /// One that never passes by itself.
-    pub fn open() -> Self {
-        Self::at(DeadlineState::Open)
-    }
-
-    fn at(state: DeadlineState) -> Self {
-        Self {
-            state: Arc::new(Mutex::new(state)),
-        }
-    }
-
-    /// Whether it is still ahead.
-    pub fn holds(&self) -> bool {
-        match *self.lock() {
-            DeadlineState::Open => true,
-            DeadlineState::Until(end) => Instant::now() < end,
-            DeadlineState::Expired | DeadlineState::Ended => false,
-        }
-    }
-
-    /// When it passes unless it is extended; `None` for one that has passed or never does.
-    pub fn expires_at(&self) -> Option<Instant> {
-        match *self.lock() {
-            DeadlineState::Until(end) => Some(end),
-            DeadlineState::Open | DeadlineState::Expired | DeadlineState::Ended => None,
-        }
-    }
-
-    /// Moves it to then; one that was ended stays so.
-    pub fn extend(&self, until: Instant) {
-        let mut state = self.lock();
-        if !matches!(*state, DeadlineState::Ended) {
-            *state = DeadlineState::Until(until);
-        }
-    }
-
-    /// Lets it pass now; it may be extended again.
-    pub fn expire(&self) {
-        let mut state = self.lock();
-        if !matches!(*state, DeadlineState::Ended) {
-            *state = DeadlineState::Expired;
-        }
-    }
-
-    /// Lets it pass now and for good.
-    pub fn end(&self) {
-        *self.lock() = DeadlineState::Ended;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, DeadlineState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl fmt::Debug for Permit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Permit");
+        shown
+            .field("expires", &self.expires)
+            .field("authorizer", &self.authorizer);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -177,7 +110,7 @@ impl Authorizer {
             None => Ok(Permit {
                 expires: later(now, LIFETIME),
                 authorizer: self.clone(),
-                lease_deadline: None,
+                condition: None,
             }),
         }
     }
@@ -189,6 +122,8 @@ impl Authorizer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -213,30 +148,24 @@ mod tests {
         assert!(!permit.holds(at(1)), "withheld after it was issued");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn p8_a_permit_behind_a_fence_ends_when_nobody_extends_it() {
-        let lease_deadline = Deadline::expired();
+    #[test]
+    fn p8_a_permit_holds_only_while_its_condition_is_true() {
+        let is_leader = Arc::new(AtomicBool::new(false));
         let authorizer = Authorizer::new([]);
-        let permit = || authorizer.issue(at(0)).unwrap().until(&lease_deadline);
-        assert!(!permit().holds(at(0)), "it never stood");
-        lease_deadline.extend(Instant::now() + Duration::from_secs(2));
+        let permit = || {
+            let is_leader = Arc::clone(&is_leader);
+            let permit = authorizer.issue(at(0)).unwrap();
+            permit.only_while(move || is_leader.load(Ordering::Relaxed))
+        };
+        assert!(!permit().holds(at(0)), "it was not true yet");
+        is_leader.store(true, Ordering::Relaxed);
         let early = permit();
         assert!(early.holds(at(0)));
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(!early.holds(at(0)), "not extended, whatever the wall clock says");
-        lease_deadline.extend(Instant::now() + Duration::from_secs(2));
-        assert!(early.holds(at(0)), "extended in time for this one");
-        lease_deadline.expire();
-        assert!(!early.holds(at(0)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn p8_a_fence_that_was_ended_never_stands_again() {
-        for lease_deadline in [Deadline::open(), Deadline::expired()] {
-            lease_deadline.end();
-            lease_deadline.extend(Instant::now() + Duration::from_mins(1));
-            assert!(!lease_deadline.holds());
-        }
-        assert!(Deadline::open().holds());
+        assert!(!early.holds(at(5)), "expired, whatever the condition is");
+        is_leader.store(false, Ordering::Relaxed);
+        assert!(!early.holds(at(0)), "it is asked at the last moment");
+        is_leader.store(true, Ordering::Relaxed);
+        authorizer.set([Inhibited::NotActive]);
+        assert!(!early.holds(at(0)), "inhibited, whatever the condition is");
     }
 }

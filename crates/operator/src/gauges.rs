@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use leeward_api::vocabulary::PolicyCondition;
 use leeward_engine::metrics::{Metrics, table};
 use leeward_engine::supervise;
+use leeward_lease::LeaseMetrics;
 use leeward_nats::requests::{self, RequestCount};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -107,30 +108,6 @@ pub struct Gauges {
     lease_errors: Family<LeaseErrorLabels, Counter>,
 }
 
-/// The numbers of one lease.
-#[derive(Clone, Debug)]
-pub struct LeaseGauges {
-    name: String,
-    held: Gauge,
-    errors: Family<LeaseErrorLabels, Counter>,
-}
-
-impl LeaseGauges {
-    /// Sets whether this replica holds it.
-    pub fn hold(&self, held: bool) {
-        self.held.set(held.into());
-    }
-
-    /// Counts a call that failed.
-    pub fn fail(&self, reason: &'static str) {
-        let labels = LeaseErrorLabels {
-            lease: self.name.clone(),
-            reason,
-        };
-        self.errors.get_or_create(&labels).inc();
-    }
-}
-
 impl Gauges {
     /// Adds them to the page, with the version of this build.
     pub fn register(metrics: &Metrics) -> Self {
@@ -152,20 +129,6 @@ impl Gauges {
             table::BUILD.register(registry, build);
         });
         gauges
-    }
-
-    /// The numbers of a lease, which is not held yet.
-    pub fn lease(&self, name: &str) -> LeaseGauges {
-        let labels = LeaseLabels {
-            lease: name.to_owned(),
-        };
-        let held = self.lease_held.get_or_create(&labels).clone();
-        held.set(0);
-        LeaseGauges {
-            name: name.to_owned(),
-            held,
-            errors: self.lease_errors.clone(),
-        }
     }
 
     /// Sets the numbers of a system.
@@ -209,6 +172,20 @@ impl Gauges {
     }
 }
 
+impl LeaseMetrics for Gauges {
+    fn set_held(&self, lease: &str, is_held: bool) {
+        let lease = lease.to_owned();
+        let labels = LeaseLabels { lease };
+        self.lease_held.get_or_create(&labels).set(is_held.into());
+    }
+
+    fn count_error(&self, lease: &str, reason: &'static str) {
+        let lease = lease.to_owned();
+        let labels = LeaseErrorLabels { lease, reason };
+        self.lease_errors.get_or_create(&labels).inc();
+    }
+}
+
 fn condition_labels(policy: &Key, condition: PolicyCondition) -> ConditionLabels {
     ConditionLabels {
         namespace: policy.namespace.clone(),
@@ -249,7 +226,8 @@ mod tests {
         let metrics = Metrics::new();
         let gauges = Gauges::register(&metrics);
         gauges.set(&Key::new("nats", "prod"), true, 6, 5);
-        gauges.lease("leeward").fail("forbidden");
+        gauges.set_held("leeward", false);
+        gauges.count_error("leeward", "forbidden");
         let page = metrics.classic_page().unwrap();
         let described: BTreeSet<String> = table::ALL.iter().map(|row| row.full_name()).collect();
         let helps = page
@@ -297,12 +275,13 @@ mod tests {
     #[test]
     fn a_lease_is_on_the_page_before_it_is_held() {
         let metrics = Metrics::new();
-        let lease = Gauges::register(&metrics).lease("leeward");
+        let gauges = Gauges::register(&metrics);
         let has = |line: &str| metrics.page().unwrap().contains(line);
+        gauges.set_held("leeward", false);
         assert!(has("leeward_lease_held{lease=\"leeward\"} 0"));
-        lease.hold(true);
+        gauges.set_held("leeward", true);
         assert!(has("leeward_lease_held{lease=\"leeward\"} 1"));
-        lease.fail("forbidden");
+        gauges.count_error("leeward", "forbidden");
         assert!(has(
             "leeward_lease_errors_total{lease=\"leeward\",reason=\"forbidden\"} 1"
         ));

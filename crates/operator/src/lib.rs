@@ -12,7 +12,6 @@ mod error;
 mod events;
 mod gauges;
 mod key;
-mod lease;
 pub mod lookup;
 mod managed;
 mod objects;
@@ -26,5 +25,6 @@ mod system;
 mod systems;
 mod watch;
 
-pub use config::{Config, LeaseConfig};
+pub use config::Config;
+pub use leeward_lease::LeaseConfig;
 pub use operator::{OperatorError, run};

@@ -9,6 +9,7 @@ use leeward_api::{NatsSystem, PlacementPolicy};
 use leeward_core::context::Managed;
 use leeward_engine::metrics::Metrics;
 use leeward_engine::supervise::{self, SupervisedTask};
+use leeward_lease::{LeaderElection, Leadership, Leaderships, LeaseMetrics};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch as value};
 use tokio::task::{JoinError, JoinSet};
@@ -21,7 +22,6 @@ use crate::endpoint::{metrics_page, probes, serve};
 use crate::error::chain;
 use crate::events::{EventRecorder, EventSink};
 use crate::gauges::Gauges;
-use crate::lease::{LeaderElection, Leadership, Leaderships};
 use crate::managed;
 use crate::objects::Objects;
 use crate::policy::Policies;
@@ -148,9 +148,10 @@ fn contend(
         warn!("there is no lease: nothing stops another replica from acting at the same time");
         return Leaderships::alone();
     };
+    let metrics: Arc<dyn LeaseMetrics> = Arc::new(gauges.clone());
     let (election, leaderships) =
-        LeaderElection::new(client.clone(), election, config.instance.as_deref(), gauges);
-    holding.spawn(named("the keeper of the leases", election.hold(leave.clone())));
+        LeaderElection::new(client.clone(), election, config.instance.as_deref(), &metrics);
+    holding.spawn(named("the keeper of the leases", election.run(leave.clone())));
     leaderships
 }
 
@@ -255,7 +256,7 @@ fn start(
         parts.spawn(named("the controller of PlacementPolicies", run));
     }
     serve_http(parts, &shared, listeners, stop);
-    for (shard, leadership) in shared.leaderships.each().iter().enumerate() {
+    for (shard, leadership) in shared.leaderships.by_shard().iter().enumerate() {
         let (shared, policies, leadership) = (shared.clone(), Arc::clone(&policies), leadership.clone());
         let follow = move || follow_terms(shared.clone(), Arc::clone(&policies), shard, leadership.clone());
         let stopped = stop.clone();
@@ -281,7 +282,7 @@ fn start(
 async fn follow_terms(shared: Shared, policies: Arc<Policies>, shard: usize, mut leadership: Leadership) {
     loop {
         leadership.changed().await;
-        if !leadership.acts().holds() {
+        if !leadership.act_deadline().holds() {
             policies.inhibit();
         }
         shared.poke_shard(shard);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leeward_api::{NatsSystem, PlacementPolicy};
 use leeward_core::context::Managed;
 use leeward_engine::metrics::Metrics;
+use leeward_lease::{Leadership, Leaderships};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -12,7 +13,6 @@ use crate::cluster::{Cluster, ClusterError, HasStatus};
 use crate::events::EventSink;
 use crate::gauges::Gauges;
 use crate::key::Key;
-use crate::lease::{Leadership, Leaderships};
 use crate::objects::Objects;
 use crate::reconcile_queue::ReconcileQueue;
 use crate::systems::SystemHandles;
@@ -59,7 +59,12 @@ impl Shared {
 
     /// The right to act on a system, and to speak of it and of its policies.
     pub fn leadership_of(&self, system: &Key) -> &Leadership {
-        self.leaderships.of(system)
+        self.leaderships.of(&system.to_string())
+    }
+
+    /// The shard of a system, by the namespace and name that identify it in every release.
+    pub fn shard_of(&self, system: &Key) -> usize {
+        self.leaderships.shard_of(&system.to_string())
     }
 
     /// Writes the status of a system or of one of its policies, as long as this replica may speak; whether it is stored now.
@@ -81,10 +86,10 @@ impl Shared {
     /// Wakes everything of a shard, systems first: policies wait for theirs.
     pub fn poke_shard(&self, shard: usize) {
         let mut systems = self.systems.keys();
-        systems.retain(|system| self.leaderships.shard_of(system) == shard);
+        systems.retain(|system| self.shard_of(system) == shard);
         self.system_queue.poke_all(systems);
         self.policies.each(|policy| {
-            if self.leaderships.shard_of(&system_of(policy)) == shard {
+            if self.shard_of(&system_of(policy)) == shard {
                 self.policy_queue.poke(Key::of(policy));
             }
         });

@@ -130,7 +130,7 @@ impl Systems {
         }
         let system: NatsSystem = self.shared.cluster.read(key).await?;
         if system.metadata.uid.as_deref() == Some(&entry.uid) {
-            let shard = self.shared.leaderships.shard_of(key);
+            let shard = self.shared.shard_of(key);
             info!(system = %key, shard, "this replica acts on the system");
             entry.enter(lease_epoch, &system);
             return Ok(Some(system));

@@ -8,10 +8,10 @@ use leeward_api::system::AllowedNamespaces;
 use leeward_api::vocabulary::ConnectedReason;
 use leeward_engine::condition::ReasonMessage;
 use leeward_engine::limits::SystemLimits;
+use leeward_lease::LeaseEpoch;
 use leeward_nats::{ConnectConfig, SystemObserver};
 
 use crate::key::Key;
-use crate::lease::LeaseEpoch;
 
 /// One system, ready to be used or not.
 #[derive(Clone, Debug)]

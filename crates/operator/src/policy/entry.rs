@@ -7,13 +7,12 @@ use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::policy_worker::keep_what_was_done;
 use leeward_engine::supervise::RestartBackoff;
-
+use leeward_lease::{LeaseEpoch, PendingWrite};
 use tokio::time::Instant;
 
 use super::link::AccountLink;
 use super::run::PolicyRun;
 use crate::key::Key;
-use crate::lease::{LeaseEpoch, PendingWrite};
 use crate::shared::system_of;
 use crate::systems::SystemHandle;
 

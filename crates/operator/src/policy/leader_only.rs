@@ -1,4 +1,4 @@
-//! Acts that hang on the lease: every permit that passes through here ends with it (P8).
+//! Acts of the leader only: every permit that passes through here ends with the lease (P8).
 
 use std::sync::Arc;
 
@@ -6,8 +6,9 @@ use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::target::MoveTarget;
-use leeward_engine::permit::{Deadline, Permit};
+use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError};
+use leeward_lease::Deadline;
 
 /// Reads freely, and acts only before a deadline.
 #[derive(Debug)]
@@ -20,6 +21,11 @@ impl<A> LeaderOnly<A> {
     /// Lets acts happen only before a deadline.
     pub fn new(act: Arc<A>, lease_deadline: Deadline) -> Self {
         Self { act, lease_deadline }
+    }
+
+    fn bounded(&self, permit: Permit) -> Permit {
+        let lease_deadline = self.lease_deadline.clone();
+        permit.only_while(move || lease_deadline.holds())
     }
 }
 
@@ -38,15 +44,11 @@ impl<A: Act> Act for LeaderOnly<A> {
         asset: &AssetName,
         successor: &Successor,
     ) -> Result<(), ActError> {
-        self.act
-            .step_down(permit.until(&self.lease_deadline), asset, successor)
-            .await
+        self.act.step_down(self.bounded(permit), asset, successor).await
     }
 
     async fn place(&self, permit: Permit, stream: &StreamName, target: &MoveTarget) -> Result<(), ActError> {
-        self.act
-            .place(permit.until(&self.lease_deadline), stream, target)
-            .await
+        self.act.place(self.bounded(permit), stream, target).await
     }
 
     async fn cancel_move(
@@ -55,9 +57,7 @@ impl<A: Act> Act for LeaderOnly<A> {
         stream: &StreamName,
         target: &MoveTarget,
     ) -> Result<(), ActError> {
-        self.act
-            .cancel_move(permit.until(&self.lease_deadline), stream, target)
-            .await
+        self.act.cancel_move(self.bounded(permit), stream, target).await
     }
 }
 
@@ -102,9 +102,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn p8_every_act_needs_the_fence_and_no_look_does() {
+    async fn p8_every_act_needs_the_deadline_and_no_read_does() {
         let lease_deadline = Deadline::open();
-        let fenced = LeaderOnly::new(Arc::new(Obedient), lease_deadline.clone());
+        let bounded = LeaderOnly::new(Arc::new(Obedient), lease_deadline.clone());
         let permit = || Authorizer::new([]).issue(Timestamp::now()).unwrap();
         let stream = StreamName::from("ORDERS");
         let asset = AssetName::stream(stream.clone());
@@ -116,12 +116,12 @@ mod tests {
         };
         for allowed in [Ok(()), Err(ActError::PermitExpired)] {
             assert_eq!(
-                fenced.step_down(permit(), &asset, &Successor::Anyone).await,
+                bounded.step_down(permit(), &asset, &Successor::Anyone).await,
                 allowed
             );
-            assert_eq!(fenced.place(permit(), &stream, &target).await, allowed);
-            assert_eq!(fenced.cancel_move(permit(), &stream, &target).await, allowed);
-            assert!(fenced.read(&asset).await.is_ok());
+            assert_eq!(bounded.place(permit(), &stream, &target).await, allowed);
+            assert_eq!(bounded.cancel_move(permit(), &stream, &target).await, allowed);
+            assert!(bounded.read(&asset).await.is_ok());
             lease_deadline.end();
         }
     }

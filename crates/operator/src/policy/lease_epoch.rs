@@ -60,7 +60,12 @@ impl Policies {
 
     /// Whether it may run: not when the lease is about to be given up.
     pub(super) fn may_run(&self, policy: &PlacementPolicy, entry: &RunningPolicy) -> bool {
-        self.is_in_epoch(policy, entry) && self.shared.leadership_of(&system_of(policy)).acts().holds()
+        self.is_in_epoch(policy, entry)
+            && self
+                .shared
+                .leadership_of(&system_of(policy))
+                .act_deadline()
+                .holds()
     }
 
     /// Whether its system was read in that term, too: a halt switch must not be overlooked.

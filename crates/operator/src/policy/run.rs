@@ -8,12 +8,12 @@ use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_core::names::AccountId;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
-use leeward_engine::permit::Deadline;
 use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::policy_worker::{PolicyWorker, WorkerSetup};
 use leeward_engine::ports::SystemClock;
 use leeward_engine::runner::RunnerInput;
+use leeward_lease::{Deadline, Leadership};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -21,7 +21,6 @@ use super::leader_only::LeaderOnly;
 use super::link::AccountLink;
 use crate::events::{EventNote, EventSink};
 use crate::key::Key;
-use crate::lease::Leadership;
 use crate::reconcile_queue::{ReconcileQueue, poke_on};
 use crate::systems::SystemHandle;
 

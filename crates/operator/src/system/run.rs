@@ -8,13 +8,13 @@ use leeward_api::system_status::NatsSystemStatus;
 use leeward_api::vocabulary::ConnectedReason;
 use leeward_engine::condition::ReasonMessage;
 use leeward_engine::limits::SystemLimits;
+use leeward_lease::LeaseEpoch;
 use leeward_nats::{ConnectConfig, SystemObserver, SystemStatus};
 use tokio::task::JoinSet;
 use tracing::info;
 
 use super::dereference::ObserverInput;
 use crate::key::Key;
-use crate::lease::LeaseEpoch;
 use crate::reconcile_queue::{ReconcileQueue, poke_on};
 use crate::systems::Route;
 

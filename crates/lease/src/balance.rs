@@ -1,48 +1,49 @@
-//! Which shards a member takes and gives up. Pure.
+//! Which shards a member acquires and releases. Pure.
 //!
-//! All members see the same leases, so each tells by itself who takes what: a free shard is for the member that has the
-//! fewest. Where two see different things they contend for a lease, which decides. Shards are given up one at a time over
-//! all members, and only while one has two more than another, so nothing moves where nothing is gained.
+//! All members read the same Leases, so each decides by itself who acquires which shard: a free shard is assigned to the
+//! member that holds the fewest. Where two members have read different things, both try to acquire a shard, and the write
+//! of one is refused. Shards are released one at a time over all members, and only while one member holds two more than
+//! another, so nothing moves where nothing is gained.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a member sees.
+/// What a member knows.
 #[derive(Clone, Debug)]
 pub struct BalanceView<'a> {
-    /// Who looks.
+    /// The member that decides.
     pub me: &'a str,
-    /// All members that live, with how many shards each has.
+    /// All members that are alive, with the number of shards that each holds.
     pub members: &'a BTreeMap<String, usize>,
-    /// What this one has.
+    /// The shards that this member holds.
     pub mine: &'a BTreeSet<usize>,
-    /// What nobody has.
+    /// The shards that nobody holds.
     pub free: &'a BTreeSet<usize>,
-    /// What nobody has taken for so long that it is better in anybody's hands.
+    /// The shards that were free for so long that any member may acquire them.
     pub orphaned: &'a BTreeSet<usize>,
 }
 
-/// What it does next.
+/// What a member does next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebalance {
-    /// To be taken.
-    pub take: BTreeSet<usize>,
-    /// To be given up.
-    pub give_up: Option<usize>,
+    /// The shards to acquire.
+    pub acquire: BTreeSet<usize>,
+    /// The shard to release.
+    pub release: Option<usize>,
 }
 
 impl BalanceView<'_> {
-    /// What to do next; nothing by one who is no member.
+    /// What to do next: nothing for a replica that is not a member.
     pub fn decide(&self) -> Rebalance {
         if !self.members.contains_key(self.me) {
             return Rebalance::default();
         }
         Rebalance {
-            take: &self.assigned() | self.orphaned,
-            give_up: self.surplus(),
+            acquire: &self.assigned() | self.orphaned,
+            release: self.surplus(),
         }
     }
 
-    /// Of what is free, what is for this one.
+    /// The free shards that are assigned to this member.
     fn assigned(&self) -> BTreeSet<usize> {
         let mut members: BTreeSet<(usize, &str)> = self
             .members
@@ -62,13 +63,13 @@ impl BalanceView<'_> {
         assigned
     }
 
-    /// What this one has too much. As long as something is free, that goes to those who have less.
+    /// A shard that this member holds too many. While a shard is free, members that hold fewer acquire that one.
     fn surplus(&self) -> Option<usize> {
         let counts = || self.members.iter().map(|(member, count)| (*count, member));
         let (most, fullest) = counts().max()?;
         let (least, _) = counts().min()?;
-        let gives = self.free.is_empty() && fullest == self.me && most >= least + 2;
-        gives.then(|| self.mine.last().copied()).flatten()
+        let has_surplus = self.free.is_empty() && fullest == self.me && most >= least + 2;
+        has_surplus.then(|| self.mine.last().copied()).flatten()
     }
 }
 
@@ -76,7 +77,7 @@ impl BalanceView<'_> {
 mod tests {
     use super::*;
 
-    /// Who has what.
+    /// Which shards each member holds.
     #[derive(Clone, Debug, Default)]
     struct World {
         shards: usize,
@@ -114,34 +115,34 @@ mod tests {
             .decide()
         }
 
-        /// All see the same and do what they decide; returns how many shards were given up, `None` if nothing changed.
+        /// All members know the same and do what they decide; returns how many shards were released, `None` if nothing changed.
         fn round(&mut self) -> Option<usize> {
             let seen = self.clone();
-            let (mut changed, mut given) = (false, 0);
+            let (mut changed, mut released) = (false, 0);
             for (member, mine) in &mut self.members {
                 let decision = seen.decide(member);
                 changed |= decision != Rebalance::default();
-                mine.extend(decision.take);
-                if let Some(shard) = decision.give_up {
-                    assert!(mine.remove(&shard), "{member} gives up what it has");
-                    given += 1;
+                mine.extend(decision.acquire);
+                if let Some(shard) = decision.release {
+                    assert!(mine.remove(&shard), "{member} releases what it holds");
+                    released += 1;
                 }
             }
             let all: usize = self.members.values().map(BTreeSet::len).sum();
             let distinct: BTreeSet<usize> = self.members.values().flatten().copied().collect();
             assert_eq!(all, distinct.len(), "no shard has two holders: {self:?}");
-            changed.then_some(given)
+            changed.then_some(released)
         }
 
-        /// Until nothing changes; returns how many shards were given up.
+        /// Goes on until nothing changes; returns how many shards were released.
         fn settle(&mut self) -> usize {
-            let mut given = 0;
+            let mut released = 0;
             for _ in 0..1000 {
                 match self.round() {
-                    None => return given,
+                    None => return released,
                     Some(in_round) => {
                         assert!(in_round <= 1, "one at a time");
-                        given += in_round;
+                        released += in_round;
                     }
                 }
             }
@@ -157,29 +158,29 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_members_settles_on_any_number_of_shards_whoever_comes_and_goes() {
-        let mut chance = fastrand::Rng::with_seed(7);
+    fn any_number_of_members_settles_on_any_number_of_shards_whichever_join_and_leave() {
+        let mut random = fastrand::Rng::with_seed(7);
         for shards in [1, 2, 3, 4, 7, 16, 64] {
             for members in 1..=9 {
                 let mut world = World::new(shards, members);
-                assert_eq!(world.settle(), 0, "at first nothing is to be given up");
+                assert_eq!(world.settle(), 0, "at first nothing is to be released");
                 world.assert_balanced();
                 for number in 0..6 {
                     let before = world.clone();
-                    let leaves = world.members.len() > 1 && chance.bool();
+                    let leaves = world.members.len() > 1 && random.bool();
                     if leaves {
                         let keys: Vec<String> = world.members.keys().cloned().collect();
-                        world.members.remove(&keys[chance.usize(0..keys.len())]);
+                        world.members.remove(&keys[random.usize(0..keys.len())]);
                     } else {
-                        let name = format!("m{:02}-{number}", chance.usize(0..20));
+                        let name = format!("m{:02}-{number}", random.usize(0..20));
                         world.members.entry(name).or_default();
                     }
-                    let given = world.settle();
+                    let released = world.settle();
                     world.assert_balanced();
                     let fair = shards / world.members.len() + 1;
                     assert!(
-                        given <= if leaves { 0 } else { fair },
-                        "{given} given up: {before:?} → {world:?}"
+                        released <= if leaves { 0 } else { fair },
+                        "{released} released: {before:?} → {world:?}"
                     );
                 }
             }
@@ -194,16 +195,16 @@ mod tests {
         let mut world = World::new(1, 1);
         world.settle();
         world.members.insert("a".into(), BTreeSet::new());
-        assert_eq!(world.round(), None, "one shard does not go to and fro");
+        assert_eq!(world.round(), None, "one shard does not move back and forth");
     }
 
     #[test]
-    fn who_is_no_member_takes_nothing_and_anybody_takes_what_is_forsaken() {
+    fn a_replica_that_is_no_member_acquires_nothing_and_any_member_acquires_what_is_orphaned() {
         let world = World::new(4, 2);
         assert_eq!(world.decide("stranger"), Rebalance::default());
         let members = [("a".to_owned(), 0), ("b".to_owned(), 2)].into();
         let (mine, free) = ([0, 1].into(), [2].into());
-        let scene = |orphaned: &BTreeSet<usize>| {
+        let decide = |orphaned: &BTreeSet<usize>| {
             BalanceView {
                 me: "b",
                 members: &members,
@@ -214,10 +215,10 @@ mod tests {
             .decide()
         };
         assert_eq!(
-            scene(&BTreeSet::new()),
+            decide(&BTreeSet::new()),
             Rebalance::default(),
-            "it is for the other"
+            "it is assigned to the other member"
         );
-        assert_eq!(scene(&free).take, free);
+        assert_eq!(decide(&free).acquire, free);
     }
 }

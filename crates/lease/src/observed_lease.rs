@@ -1,115 +1,126 @@
-//! Whose a lease is now, by what was seen of it and for how long it has been so. Pure.
+//! Who holds a Lease now, by what this replica observed of it and for how long that has not changed. Pure.
 //!
-//! Times that are written in a lease are for people: clocks of two machines are never compared. What counts is how long
-//! the record has not changed before the eyes of this process, on its own clock, which nobody sets.
+//! The times that are written in a Lease are for people: clocks of two machines are never compared. What counts is for how
+//! long this replica has observed the same version, on its own monotonic clock.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::record::LeaseRecord;
+use crate::record::LeaseRecord;
 
-/// What was seen of a lease.
+/// What this replica observed of a Lease.
 #[derive(Clone, Debug)]
 pub struct ObservedLease {
     record: Option<LeaseRecord>,
     missing: bool,
     since: Instant,
-    /// It changed before the eyes of this process.
-    moves: bool,
+    /// This replica saw it change, so its holder ran at `since`.
+    changed: bool,
 }
 
-/// Whose a lease is.
+/// Who holds a Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseState {
-    /// This process's own.
+    /// This replica.
     Mine,
-    /// Anybody's who writes first.
+    /// Nobody: the first replica that writes acquires it.
     Free(FreeReason),
-    /// Another's, for all that can be known.
+    /// Another replica, as far as this one can know.
     Held {
-        /// Whose.
+        /// Its identity.
         by: String,
     },
 }
 
-/// Why a lease is free.
+/// Why a Lease is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FreeReason {
-    /// There is none.
+    /// It does not exist.
     Missing,
-    /// Its holder gave it up.
+    /// Its holder released it.
     Released,
-    /// Its holder did not renew it for as long as it said.
+    /// Its holder did not renew it within its duration.
     Expired,
 }
 
+impl fmt::Display for FreeReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Missing => "there was none",
+            Self::Released => "it was given up",
+            Self::Expired => "it was not renewed",
+        })
+    }
+}
+
 impl ObservedLease {
-    /// The first look; `now` is when it was answered. What was before is not known, so a holder has its whole time.
+    /// What was read first, at `now`. When the holder renewed is not known, so it has the whole duration from now on.
     pub fn new(read: Option<LeaseRecord>, now: Instant) -> Self {
         Self {
             missing: read.is_none(),
             record: read,
             since: now,
-            moves: false,
+            changed: false,
         }
     }
 
-    /// The first look at what was not there a moment ago.
+    /// A Lease that did not exist at the last read.
     pub fn appeared(read: LeaseRecord, now: Instant) -> Self {
         Self {
-            moves: true,
+            changed: true,
             ..Self::new(Some(read), now)
         }
     }
 
-    /// The next look. One that finds nothing leaves the last holder its time: it may not know yet.
+    /// What was read next, at `now`. A Lease that was deleted leaves its last holder the duration: it may not know yet.
     pub fn update(&mut self, read: Option<LeaseRecord>, now: Instant) {
         let Some(read) = read else {
             self.missing = true;
             return;
         };
-        let same = !self.missing
+        let is_same = !self.missing
             && self
                 .record
                 .as_ref()
                 .is_some_and(|record| record.version == read.version);
-        if !same {
+        if !is_same {
             *self = Self::appeared(read, now);
         }
     }
 
-    /// Whether it was seen to change within this time: its holder is there for certain, or was until then.
-    pub fn moved_within(&self, time: Duration, now: Instant) -> bool {
-        self.moves && now.saturating_duration_since(self.since) < time
+    /// Whether it was seen to change within this time: its holder was running then.
+    pub fn changed_within(&self, time: Duration, now: Instant) -> bool {
+        self.changed && now.saturating_duration_since(self.since) < time
     }
 
-    /// What was seen last, whether or not it is there still.
+    /// What was read last, whether or not it still exists.
     pub fn record(&self) -> Option<&LeaseRecord> {
         self.record.as_ref()
     }
 
-    /// What is there, to be written over.
+    /// What exists, to be replaced.
     pub fn stored(&self) -> Option<&LeaseRecord> {
         self.record.as_ref().filter(|_| !self.missing)
     }
 
-    /// Whose it is. `usual` is for how long a holder has it that does not say.
-    pub fn judge(&self, me: &str, usual: Duration, now: Instant) -> LeaseState {
-        let gone = |why| {
+    /// Who holds it. `default` is the duration of a Lease that has none.
+    pub fn state(&self, identity: &str, default: Duration, now: Instant) -> LeaseState {
+        let free = |reason| {
             if self.missing {
                 LeaseState::Free(FreeReason::Missing)
             } else {
-                LeaseState::Free(why)
+                LeaseState::Free(reason)
             }
         };
         let Some(record) = &self.record else {
             return LeaseState::Free(FreeReason::Missing);
         };
         let Some(holder) = &record.holder else {
-            return gone(FreeReason::Released);
+            return free(FreeReason::Released);
         };
-        if holder == me {
+        if holder == identity {
             return if self.missing {
                 LeaseState::Free(FreeReason::Missing)
             } else {
@@ -117,8 +128,8 @@ impl ObservedLease {
             };
         }
         let unchanged = now.saturating_duration_since(self.since);
-        if unchanged >= record.duration.unwrap_or(usual) {
-            gone(FreeReason::Expired)
+        if unchanged >= record.duration.unwrap_or(default) {
+            free(FreeReason::Expired)
         } else {
             LeaseState::Held { by: holder.clone() }
         }
@@ -155,83 +166,83 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_given_up_or_mine_needs_no_waiting() {
+    fn a_lease_that_is_missing_released_or_mine_needs_no_waiting() {
         let now = Instant::now();
-        let judged = |read| ObservedLease::new(read, now).judge("me", USUAL, now);
-        assert_eq!(judged(None), LeaseState::Free(FreeReason::Missing));
+        let state = |read| ObservedLease::new(read, now).state("me", USUAL, now);
+        assert_eq!(state(None), LeaseState::Free(FreeReason::Missing));
         assert_eq!(
-            judged(Some(record("", "1", Some(1)))),
+            state(Some(record("", "1", Some(1)))),
             LeaseState::Free(FreeReason::Released)
         );
-        assert_eq!(judged(Some(record("me", "1", Some(15)))), LeaseState::Mine);
+        assert_eq!(state(Some(record("me", "1", Some(15)))), LeaseState::Mine);
     }
 
     #[test]
-    fn another_ones_lease_is_free_once_it_did_not_change_for_as_long_as_the_other_said() {
+    fn another_replicas_lease_is_free_once_it_did_not_change_for_its_duration() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut seen = ObservedLease::new(Some(record("other", "1", Some(6))), start);
-        assert_eq!(seen.judge("me", USUAL, after(5)), held("other"));
+        assert_eq!(seen.state("me", USUAL, after(5)), held("other"));
         seen.update(Some(record("other", "2", Some(6))), after(5));
-        assert_eq!(seen.judge("me", USUAL, after(10)), held("other"), "renewed");
+        assert_eq!(seen.state("me", USUAL, after(10)), held("other"), "renewed");
         seen.update(Some(record("other", "2", Some(6))), after(10));
         assert_eq!(
-            seen.judge("me", USUAL, after(11)),
+            seen.state("me", USUAL, after(11)),
             LeaseState::Free(FreeReason::Expired),
-            "looking is no change"
+            "reading is no change"
         );
     }
 
     #[test]
-    fn a_holder_that_does_not_say_for_how_long_has_the_usual_time() {
+    fn a_lease_without_a_duration_has_the_default() {
         let start = Instant::now();
         let seen = ObservedLease::new(Some(record("other", "1", None)), start);
         assert_eq!(
-            seen.judge("me", USUAL, start + Duration::from_secs(14)),
+            seen.state("me", USUAL, start + Duration::from_secs(14)),
             held("other")
         );
         assert_eq!(
-            seen.judge("me", USUAL, start + USUAL),
+            seen.state("me", USUAL, start + USUAL),
             LeaseState::Free(FreeReason::Expired)
         );
     }
 
     #[test]
-    fn a_lease_that_was_deleted_leaves_its_last_holder_the_time_it_had() {
+    fn a_lease_that_was_deleted_leaves_its_last_holder_the_rest_of_its_duration() {
         let start = Instant::now();
         let mut seen = ObservedLease::new(Some(record("other", "1", Some(6))), start);
         seen.update(None, start + Duration::from_secs(1));
         assert_eq!(
-            seen.judge("me", USUAL, start + Duration::from_secs(5)),
+            seen.state("me", USUAL, start + Duration::from_secs(5)),
             held("other")
         );
         assert_eq!(
-            seen.judge("me", USUAL, start + Duration::from_secs(6)),
+            seen.state("me", USUAL, start + Duration::from_secs(6)),
             LeaseState::Free(FreeReason::Missing)
         );
         assert_eq!(
-            seen.judge("other", USUAL, start),
+            seen.state("other", USUAL, start),
             LeaseState::Free(FreeReason::Missing),
-            "its holder makes it anew at once"
+            "its holder creates it again at once"
         );
-        assert!(seen.stored().is_none(), "there is nothing to write over");
+        assert!(seen.stored().is_none(), "there is nothing to replace");
     }
 
     #[test]
-    fn what_was_seen_once_may_be_the_trace_of_somebody_dead() {
+    fn the_holder_of_a_lease_that_was_seen_once_may_be_dead() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let soon = Duration::from_secs(3);
         let mut seen = ObservedLease::new(Some(record("other", "1", None)), start);
-        assert!(!seen.moved_within(soon, start));
+        assert!(!seen.changed_within(soon, start));
         seen.update(Some(record("other", "2", None)), after(2));
-        assert!(seen.moved_within(soon, after(4)));
-        assert!(!seen.moved_within(soon, after(5)));
-        assert!(ObservedLease::appeared(record("other", "1", None), start).moved_within(soon, start));
+        assert!(seen.changed_within(soon, after(4)));
+        assert!(!seen.changed_within(soon, after(5)));
+        assert!(ObservedLease::appeared(record("other", "1", None), start).changed_within(soon, start));
     }
 
     #[test]
-    fn a_lease_that_is_there_again_is_judged_from_then_on() {
+    fn a_lease_that_exists_again_has_its_duration_from_then_on() {
         let start = Instant::now();
         let mut seen = ObservedLease::new(None, start);
         seen.update(
@@ -239,7 +250,7 @@ mod tests {
             start + Duration::from_secs(30),
         );
         assert_eq!(
-            seen.judge("me", USUAL, start + Duration::from_secs(35)),
+            seen.state("me", USUAL, start + Duration::from_secs(35)),
             held("other")
         );
     }

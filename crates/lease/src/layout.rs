@@ -1,16 +1,16 @@
-//! Which leases there are, and which shard a system belongs to. Pure.
+//! Which Leases there are, and which shard a key belongs to. Pure.
 //!
-//! With one shard there is one lease, and its holder is the one member that acts. With more each shard has a lease, and
-//! as many replicas as there are shards may be members: a lease each, that says with how many shards the member counts.
+//! With one shard there is one Lease, and its holder is the only member. With more, each shard has a Lease, and as many
+//! replicas as there are shards may be members: each holds a member's Lease, annotated with the number of shards that the
+//! member is configured with.
 
-use super::record::LeaseRecord;
-use crate::key::Key;
+use crate::record::LeaseRecord;
 
 /// FNV-1a, whose result is the same in every build and on every machine.
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// The leases of an operator with a number of shards.
+/// The Leases of replicas that are configured with a number of shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardLayout {
     base: String,
@@ -18,7 +18,7 @@ pub struct ShardLayout {
 }
 
 impl ShardLayout {
-    /// The leases whose names begin with `base`, for this many shards; none counts as one.
+    /// The Leases whose names begin with `base`, for this many shards; zero counts as one.
     pub fn new(base: &str, shards: usize) -> Self {
         Self {
             base: base.to_owned(),
@@ -31,20 +31,21 @@ impl ShardLayout {
         self.shards
     }
 
-    /// Whether systems are spread at all.
+    /// Whether there is more than one shard.
     pub fn is_sharded(&self) -> bool {
         self.shards > 1
     }
 
-    /// The shard of a system.
-    pub fn shard_of(&self, system: &Key) -> usize {
-        let bytes = system.namespace.bytes().chain([b'/']).chain(system.name.bytes());
-        let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    /// The shard that a key belongs to: the same in every replica, in every release.
+    pub fn shard_of(&self, key: &str) -> usize {
+        let hash = key
+            .bytes()
+            .fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
         let shards = u64::try_from(self.shards).unwrap_or(u64::MAX);
         usize::try_from(hash % shards).unwrap_or_default()
     }
 
-    /// The lease of a shard.
+    /// The name of a shard's Lease.
     pub fn shard_lease(&self, shard: usize) -> String {
         if self.is_sharded() {
             format!("{}-shard-{shard}", self.base)
@@ -53,7 +54,7 @@ impl ShardLayout {
         }
     }
 
-    /// The leases of members: who holds one of them takes part.
+    /// The names of the members' Leases: a replica that holds one of them is a member.
     pub fn member_leases(&self) -> Vec<String> {
         if self.is_sharded() {
             let member = |number| format!("{}-{number}", self.members());
@@ -63,7 +64,7 @@ impl ShardLayout {
         }
     }
 
-    /// What the members' leases have in common, for metrics.
+    /// What the names of the members' Leases begin with, for metrics.
     pub fn member_group(&self) -> String {
         if self.is_sharded() {
             self.members()
@@ -72,7 +73,7 @@ impl ShardLayout {
         }
     }
 
-    /// Whether the holder of this lease takes part with another number of shards, or may do so for all that it says.
+    /// Whether the holder of this Lease is a member with another number of shards, or may be one: its Lease has no number.
     pub fn is_conflicting(&self, name: &str, record: &LeaseRecord) -> bool {
         if name == self.base {
             return self.is_sharded();
@@ -80,11 +81,11 @@ impl ShardLayout {
         let number = name
             .strip_prefix(&self.members())
             .and_then(|rest| rest.strip_prefix('-'));
-        let is_members = number.is_some_and(|number| number.parse::<usize>().is_ok());
-        is_members && record.shards() != Some(self.shards)
+        let is_member = number.is_some_and(|number| number.parse::<usize>().is_ok());
+        is_member && record.shards() != Some(self.shards)
     }
 
-    /// Whether a lease is one of this operator's, whatever its number of shards.
+    /// Whether this is the name of a Lease of these replicas, whatever their number of shards.
     pub fn has(&self, name: &str) -> bool {
         name.strip_prefix(&self.base).is_some_and(|rest| {
             rest.is_empty() || rest.starts_with("-shard-") || rest.starts_with("-member-")
@@ -103,10 +104,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shard_of_a_system_is_the_same_in_every_release() {
+    fn the_shard_of_a_key_is_the_same_in_every_release() {
         let shards = |layout: &ShardLayout| {
-            [("nats", "prod"), ("nats", "stage"), ("team-a", "prod"), ("", "")]
-                .map(|(namespace, name)| layout.shard_of(&Key::new(namespace, name)))
+            ["nats/prod", "nats/stage", "team-a/prod", "/"].map(|key| layout.shard_of(key))
         };
         assert_eq!(shards(&ShardLayout::new("leeward", 1)), [0, 0, 0, 0]);
         assert_eq!(shards(&ShardLayout::new("leeward", 4)), [3, 0, 2, 2]);
@@ -114,11 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn systems_are_spread_over_all_shards() {
+    fn keys_are_spread_over_all_shards() {
         let layout = ShardLayout::new("leeward", 16);
         let mut counts = [0_usize; 16];
         for number in 0..1600 {
-            counts[layout.shard_of(&Key::new("nats", format!("system-{number}")))] += 1;
+            counts[layout.shard_of(&format!("nats/system-{number}"))] += 1;
         }
         assert!(counts.iter().all(|count| (50..150).contains(count)), "{counts:?}");
     }
@@ -140,28 +140,28 @@ mod tests {
     }
 
     #[test]
-    fn whoever_counts_with_another_number_or_does_not_say_is_a_rival() {
-        let silent = LeaseRecord::default();
-        let four = LeaseRecord::default().counting(4);
-        for (shards, single, member, mute) in [
+    fn a_member_with_another_number_of_shards_or_with_none_conflicts() {
+        let without = LeaseRecord::default();
+        let four = LeaseRecord::default().with_shards(4);
+        for (shards, single, member, unknown) in [
             (1, false, true, true),
             (4, true, false, true),
             (8, true, true, true),
         ] {
             let layout = ShardLayout::new("leeward", shards);
-            assert_eq!(layout.is_conflicting("leeward", &silent), single, "{shards}");
+            assert_eq!(layout.is_conflicting("leeward", &without), single, "{shards}");
             assert_eq!(
                 layout.is_conflicting("leeward-member-3", &four),
                 member,
                 "{shards}"
             );
             assert_eq!(
-                layout.is_conflicting("leeward-member-3", &silent),
-                mute,
+                layout.is_conflicting("leeward-member-3", &without),
+                unknown,
                 "{shards}"
             );
             for other in ["leeward-shard-0", "leeward-member-", "leeward-member-x", "else"] {
-                assert!(!layout.is_conflicting(other, &silent), "{other}");
+                assert!(!layout.is_conflicting(other, &without), "{other}");
             }
         }
     }
