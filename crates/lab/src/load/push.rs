@@ -20,7 +20,6 @@ pub struct PushWorker {
     pub stream: String,
     pub consumer: String,
     pub deliver_subject: String,
-    /// The consumer's deliver group.
     pub queue: Option<String>,
     pub acknowledge: Acknowledge,
 }
