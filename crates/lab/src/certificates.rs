@@ -5,7 +5,7 @@ use rcgen::{
     IsCa, KeyPair, KeyUsagePurpose,
 };
 
-pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type CertificateAuthority = CertifiedIssuer<'static, KeyPair>;
 
 /// A certificate and its key, both as PEM.
 pub(crate) struct SignedCertificate {
@@ -14,7 +14,7 @@ pub(crate) struct SignedCertificate {
 }
 
 /// Makes an authority that nobody else trusts.
-pub(crate) fn authority(name: &str) -> anyhow::Result<Authority> {
+pub(crate) fn authority(name: &str) -> anyhow::Result<CertificateAuthority> {
     let mut params = CertificateParams::default();
     params.distinguished_name = subject(name, None);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -23,7 +23,7 @@ pub(crate) fn authority(name: &str) -> anyhow::Result<Authority> {
 }
 
 /// A server's certificate for loopback.
-pub(crate) fn server(authority: &Authority, name: &str) -> anyhow::Result<SignedCertificate> {
+pub(crate) fn server(authority: &CertificateAuthority, name: &str) -> anyhow::Result<SignedCertificate> {
     let loopback = ["127.0.0.1".to_owned(), "localhost".to_owned()];
     let mut params = CertificateParams::new(loopback)?;
     params.distinguished_name = subject(name, None);
@@ -33,7 +33,7 @@ pub(crate) fn server(authority: &Authority, name: &str) -> anyhow::Result<Signed
 /// A client's certificate. NATS takes the user from the alternative name; Kubernetes takes it from the common name, and groups
 /// from organisations.
 pub(crate) fn client(
-    authority: &Authority,
+    authority: &CertificateAuthority,
     user: &str,
     group: Option<&str>,
 ) -> anyhow::Result<SignedCertificate> {
@@ -43,7 +43,7 @@ pub(crate) fn client(
 }
 
 fn signed(
-    authority: &Authority,
+    authority: &CertificateAuthority,
     mut params: CertificateParams,
     usage: ExtendedKeyUsagePurpose,
 ) -> anyhow::Result<SignedCertificate> {

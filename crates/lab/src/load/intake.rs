@@ -49,8 +49,7 @@ pub(super) struct Intake {
 impl Intake {
     pub fn new(
         client: Client,
-        stream: String,
-        consumer: String,
+        (stream, consumer): (String, String),
         acknowledge: Acknowledge,
         ledger: MessageLedger,
         meter: LatencyMeter,

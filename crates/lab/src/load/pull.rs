@@ -48,24 +48,16 @@ impl PullWorker {
     }
 
     pub(super) async fn run(self, ledger: MessageLedger, meter: LatencyMeter, stop: CancellationToken) {
-        let Self {
-            client,
-            location: _,
-            stream,
-            consumer,
-            batch,
-            expires,
-            busy,
-            acknowledge,
-        } = self;
-        let inbox = client.new_inbox();
-        let replies = match client.subscribe(format!("{inbox}.*")).await {
+        let inbox = self.client.new_inbox();
+        let replies = match self.client.subscribe(format!("{inbox}.*")).await {
             Ok(replies) => replies,
-            Err(error) => return ledger.failed(format!("subscription for {consumer}: {error}")),
+            Err(error) => return ledger.failed(format!("subscription for {}: {error}", self.consumer)),
         };
+        let (batch, expires, busy) = (self.batch, self.expires, self.busy);
         let request = serde_json::json!({ "batch": batch, "expires": expires.as_nanos() }).to_string();
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-        let intake = Intake::new(client, stream, consumer, acknowledge, ledger, meter);
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.stream, self.consumer);
+        let consumer = (self.stream, self.consumer);
+        let intake = Intake::new(self.client, consumer, self.acknowledge, ledger, meter);
         let mut pull = Pull {
             intake,
             replies,
