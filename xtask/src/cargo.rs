@@ -1,10 +1,10 @@
 //! What cargo says of the workspace and of a build, in JSON. Only what is needed is read.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -18,20 +18,26 @@ pub fn program(variable: &str, name: &str) -> OsString {
     env::var_os(variable).unwrap_or_else(|| name.into())
 }
 
-/// What rustc prints.
 pub fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program("RUSTC", "rustc"))
+    let printed = printed(&program("RUSTC", "rustc"), arguments)?;
+    Ok(printed.trim().to_owned())
+}
+
+/// What a program prints that runs in the repository, if it succeeds.
+pub fn printed(program: &OsStr, arguments: &[&str]) -> anyhow::Result<String> {
+    let name = Path::new(program).display();
+    let output = Command::new(program)
         .args(arguments)
         .current_dir(repository())
         .output()
-        .context("cannot run rustc")?;
+        .with_context(|| format!("cannot run {name}"))?;
     ensure!(
         output.status.success(),
-        "rustc {}: {}",
+        "{name} {}: {}",
         arguments.join(" "),
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The public registry, as cargo names it.
@@ -94,21 +100,18 @@ pub struct DependencyKind {
 impl Metadata {
     /// What there is for a target, exactly as in Cargo.lock.
     pub fn read(triple: &str) -> anyhow::Result<Self> {
-        let output = Command::new(program("CARGO", "cargo"))
-            .args(["metadata", "--format-version", "1", "--locked"])
-            .args(["--filter-platform", triple])
-            .current_dir(repository())
-            .output()
-            .context("cannot run cargo")?;
-        ensure!(
-            output.status.success(),
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        serde_json::from_slice(&output.stdout).context("cannot read what cargo says of the dependencies")
+        let arguments = [
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--filter-platform",
+            triple,
+        ];
+        let metadata = printed(&program("CARGO", "cargo"), &arguments)?;
+        serde_json::from_str(&metadata).context("cannot read what cargo says of the dependencies")
     }
 
-    /// A package by its id.
     pub fn package(&self, id: &PackageId) -> anyhow::Result<&Package> {
         let package = self.packages.iter().find(|package| package.id == *id);
         package.with_context(|| format!("cargo does not know {id}"))
@@ -137,7 +140,6 @@ pub fn locked() -> anyhow::Result<Vec<Locked>> {
     Ok(lock.package)
 }
 
-/// What a build made.
 #[derive(Debug, Deserialize)]
 pub struct Artifact {
     pub package_id: PackageId,

@@ -10,7 +10,6 @@ use crate::generated::Generated;
 const VALUES: &str = include_str!("../../charts/leeward/values.yaml");
 const INTRODUCTION: &str = include_str!("chart/introduction.md");
 
-/// A value that is explained.
 struct ExplainedValue {
     path: String,
     default: String,

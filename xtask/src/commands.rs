@@ -40,7 +40,6 @@ fn words(line: &str) -> Vec<&str> {
     words.map(|word| word.trim_matches(['"', '\''])).collect()
 }
 
-/// The commands of a document.
 fn commands(text: &str) -> Vec<String> {
     let inline = prose(text).flat_map(|line| pieces(line).1).map(str::to_owned);
     let all = lines_that_run_it(text, true).into_iter().chain(inline);

@@ -5,7 +5,6 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 
-/// SHA-256, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest(pub String);
 

@@ -12,11 +12,9 @@ use anyhow::{Context as _, ensure};
 pub struct Generated {
     /// Relative to the repository.
     pub path: PathBuf,
-    /// All of it.
     pub text: String,
 }
 
-/// Writes every file.
 pub fn write(files: &[Generated]) -> anyhow::Result<()> {
     for Generated { path, text } in files {
         fs::write(repository().join(path), text)
@@ -46,7 +44,6 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A file of the repository.
 #[cfg(test)]
 pub fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))

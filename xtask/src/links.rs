@@ -96,7 +96,6 @@ pub fn pieces(line: &str) -> (String, Vec<&str>) {
     (plain.join("`"), code.into_iter().map(|(_, part)| part).collect())
 }
 
-/// What a line links to.
 fn links(line: &str) -> Vec<String> {
     let (plain, _) = pieces(line);
     let targets = plain.split("](").skip(1);

@@ -52,13 +52,13 @@ enum Task {
     /// Write the CRDs to crds/, generated from the types in crates/api.
     Crds {
         #[command(flatten)]
-        how: How,
+        how: GenerateArgs,
     },
     /// Write docs/: the manual from the vocabulary in crates/api, the reference of the command line and the schemas of
     /// its documents from the types in crates/cli.
     Docs {
         #[command(flatten)]
-        how: How,
+        how: GenerateArgs,
     },
     /// Build and run every test of the workspace, and say what each level of them cost and which were the slowest.
     Test(suite::TestArgs),
@@ -67,13 +67,13 @@ enum Task {
 }
 
 #[derive(clap::Args)]
-struct How {
+struct GenerateArgs {
     /// Write nothing; fail if a file is not what would be generated.
     #[arg(long)]
     check: bool,
 }
 
-impl How {
+impl GenerateArgs {
     fn apply(&self, files: &[Generated], task: &str) -> anyhow::Result<()> {
         if self.check {
             generated::check(files, task)

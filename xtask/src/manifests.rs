@@ -234,7 +234,6 @@ fn values_that_the_documents_set_are_the_charts() {
     }
 }
 
-/// The paths that commands set.
 fn set(text: &str) -> Vec<String> {
     let rests = text.split("--set ").skip(1);
     let paths = rests.filter_map(|rest| rest.trim_start_matches('\'').split_once('='));

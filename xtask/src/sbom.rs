@@ -65,7 +65,6 @@ struct SbomInput<'a> {
     /// For the target, as opposed to for the build.
     compiled: &'a BTreeSet<PackageId>,
     checksums: &'a Checksums,
-    /// Version of Rust.
     rust: &'a str,
     executable: &'a Digest,
     time: Timestamp,
@@ -118,7 +117,6 @@ impl SbomInput<'_> {
         package.with_context(|| format!("no package depends on {CERTIFICATES}"))
     }
 
-    /// The binary itself.
     fn subject(&self, root: &Package) -> Value {
         json!({
             "type": "application",

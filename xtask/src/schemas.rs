@@ -19,7 +19,6 @@ pub fn generate() -> anyhow::Result<Vec<Generated>> {
     files.collect()
 }
 
-/// The document of each command.
 fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
         ("apply", schema::<ApplyDocument>("apply")),

@@ -1,13 +1,13 @@
 //! The Rust files of the workspace, and what of them is not tests.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use crate::generated::repository;
+use crate::links::files;
 
-/// Where sources are.
 const FOLDERS: [&str; 3] = ["crates", "tests", "xtask"];
 const TEST_MODULE: &str = "#[cfg(test)]\nmod tests {";
 
@@ -21,11 +21,11 @@ pub(crate) struct ProductFile {
 
 /// All source files of the workspace.
 pub(crate) fn rust_files() -> anyhow::Result<Vec<PathBuf>> {
-    let folders = FOLDERS.map(|folder| below(&repository().join(folder)));
+    let folders = FOLDERS.map(|folder| files(&repository().join(folder), "rs"));
     Ok(folders.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
-/// Those that are not tests.
+/// The source files that are not tests.
 pub(crate) fn product_files() -> anyhow::Result<Vec<ProductFile>> {
     let mut files = Vec::new();
     for file in rust_files()? {
@@ -50,19 +50,6 @@ fn without_tests(source: &str) -> &str {
     source
         .split_once(TEST_MODULE)
         .map_or(source, |(product, _)| product)
-}
-
-fn below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(below(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    Ok(found)
 }
 
 #[test]

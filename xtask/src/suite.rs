@@ -5,7 +5,7 @@
 
 mod cost;
 mod programs;
-mod told;
+mod test_line;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -28,7 +28,6 @@ pub struct TestArgs {
     filters: Vec<String>,
 }
 
-/// Everything that was run.
 #[derive(Default)]
 struct Results {
     costs: BTreeMap<Level, Cost>,
@@ -83,9 +82,9 @@ fn run_program(program: &TestProgram, args: &TestArgs, results: &mut Results) ->
     for line in BufReader::new(output).split(b'\n') {
         let line =
             String::from_utf8_lossy(&line.context("cannot read what a test program says")?).into_owned();
-        let (line, told) = told::read(&line);
+        let (line, test) = test_line::read(&line);
         writeln!(screen, "{line}")?;
-        if let Some((name, took)) = told {
+        if let Some((name, took)) = test {
             results.costs.entry(program.level).or_default().tests += 1;
             results.tests.push((name.to_owned(), took));
         }

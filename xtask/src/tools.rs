@@ -74,7 +74,7 @@ fn script(path: &Path, text: &str) {
     assert!(status.unwrap().success(), "{}", path.display());
 }
 
-/// What it prints, if it succeeds.
+/// What a program prints, if it succeeds.
 fn said(output: &Output) -> String {
     assert!(output.status.success(), "{}", complaint(output));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -84,7 +84,6 @@ fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
-/// Names and versions of `tools/versions`.
 pub fn pinned() -> Vec<(String, String)> {
     let text = fs::read_to_string(repository().join("tools/versions")).unwrap();
     let pairs = text.lines().map(|line| line.split_once(' ').unwrap());

@@ -1,7 +1,7 @@
 //! Who asked `JetStream` to change something: the servers' own audit, not Leeward's word.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use async_nats::{Client, Message};
@@ -9,6 +9,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::lock::lock;
 use crate::nats::System;
 
 /// Whether a client's name is one that Leeward gives its connections.
@@ -40,7 +41,6 @@ pub struct Audit {
 
 #[derive(Debug, Default)]
 struct AuditLog {
-    /// What servers carried out.
     carried_out: Vec<AuditedRequest>,
     /// Step-downs that were sent: the subject and connection, and the reply subject, which is of one request.
     sent: BTreeMap<(String, String), BTreeSet<String>>,
@@ -88,7 +88,6 @@ impl AuditedRequest {
         }
     }
 
-    /// Whether it changes something.
     pub fn writes(&self) -> bool {
         let reads = [
             ".INFO",
@@ -120,7 +119,7 @@ impl Audit {
         let mut messages = futures::stream::select(step_downs, advisories);
         let task = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = lock(&kept);
                 if message.subject.starts_with("$JS.API.") {
                     kept.was_sent(message);
                 } else if let Ok(advisory) = serde_json::from_slice::<Value>(&message.payload) {
@@ -133,7 +132,7 @@ impl Audit {
 
     /// Everything that was asked for and carried out.
     pub fn requests(&self) -> Vec<AuditedRequest> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = lock(&self.seen);
         let mut counted = BTreeMap::<_, usize>::new();
         let counts = |request: &&AuditedRequest| {
             if !request.subject.contains(".LEADER.STEPDOWN.") {
@@ -148,7 +147,6 @@ impl Audit {
         seen.carried_out.iter().filter(counts).cloned().collect()
     }
 
-    /// What Leeward changed.
     pub fn leeward_writes(&self) -> Vec<AuditedRequest> {
         let by_leeward = |request: &AuditedRequest| is_leeward(&request.client) && request.writes();
         self.requests().into_iter().filter(by_leeward).collect()

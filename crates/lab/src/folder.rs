@@ -82,6 +82,14 @@ impl Drop for Folder {
     }
 }
 
+/// Writes a file, and makes its folder if it is missing.
+pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Removes what killed labs left. Best effort: what cannot be read or removed belongs to somebody else.
 fn remove_abandoned(parent: &Path) {
     let Ok(entries) = std::fs::read_dir(parent) else {

@@ -1,10 +1,10 @@
 //! `leeward-lab`: servers on loopback to try things on, the demo, the benchmark, and the soak.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use leeward_lab::bench::{self, Section};
 use leeward_lab::demo::{self, Shape};
 use leeward_lab::folder::Folder;
@@ -13,9 +13,9 @@ use leeward_lab::hostile::trial::{Looking, Trial};
 use leeward_lab::hostile::{Liar, Script, scenarios};
 use leeward_lab::kube::Kube;
 use leeward_lab::nats::{
-    Auth, ClusterSpec, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, RegionSpec, SYSTEM_ACCOUNT, SYSTEM_USER,
-    System, go_duration, layout,
+    Auth, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER, System, go_duration,
 };
+use leeward_lab::print_line;
 use leeward_lab::soak::{self, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -85,7 +85,7 @@ struct Try {
 struct Demo {
     /// Clusters joined by gateways, where streams move, or one stretched cluster, where leaders step down.
     #[arg(long, value_enum, default_value = "supercluster")]
-    topology: TopologyArg,
+    topology: Shape,
     /// Leave everything running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
@@ -95,7 +95,7 @@ struct Demo {
 struct Bench {
     /// One section instead of all.
     #[arg(long, value_enum)]
-    only: Option<Measured>,
+    only: Option<Section>,
 }
 
 #[derive(Debug, Args)]
@@ -111,21 +111,11 @@ struct Soak {
     short: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Measured {
-    /// How fast leaders come home, against a loop over the `nats` command and against a floor.
-    Converge,
-    /// Stalls while a stream moves, by a bare placement edit and by Leeward.
-    Move,
-    /// What `leeward report` takes for 1,000 streams, against `nats stream report` and `nats consumer report`.
-    Report,
-}
-
 #[derive(Debug, Args)]
 struct Up {
     /// Clusters joined by gateways, or one cluster over several regions.
     #[arg(long, value_enum, default_value = "supercluster")]
-    topology: TopologyArg,
+    topology: Shape,
     /// Names of the clusters or regions.
     #[arg(long, value_delimiter = ',', default_value = "us-east,eu-west")]
     clusters: Vec<String>,
@@ -152,12 +142,6 @@ struct Up {
     dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum TopologyArg {
-    Supercluster,
-    Stretched,
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Lab { command } = Lab::parse();
@@ -174,13 +158,7 @@ async fn main() -> anyhow::Result<()> {
 async fn run(command: &LabCommand) -> anyhow::Result<()> {
     match command {
         LabCommand::Up(up) => stay_up(up).await,
-        LabCommand::Demo(Demo { topology, keep }) => {
-            let shape = match topology {
-                TopologyArg::Supercluster => Shape::Supercluster,
-                TopologyArg::Stretched => Shape::Stretched,
-            };
-            Box::pin(demo::play(shape, *keep)).await
-        }
+        LabCommand::Demo(Demo { topology, keep }) => Box::pin(demo::play(*topology, *keep)).await,
         LabCommand::Soak(Soak { minutes, seed, short }) => {
             let seed = seed.unwrap_or_else(|| fastrand::u64(..10_000));
             let options = if *short {
@@ -190,31 +168,22 @@ async fn run(command: &LabCommand) -> anyhow::Result<()> {
             };
             Box::pin(soak::run(&options)).await
         }
-        LabCommand::Bench(Bench { only }) => Box::pin(bench::run(&sections(*only))).await,
+        LabCommand::Bench(Bench { only }) => Box::pin(bench::run(*only)).await,
         LabCommand::Hostile { command } => hostile(command).await,
-    }
-}
-
-fn sections(only: Option<Measured>) -> Vec<Section> {
-    match only {
-        None => vec![Section::Converge, Section::Move, Section::Report],
-        Some(Measured::Converge) => vec![Section::Converge],
-        Some(Measured::Move) => vec![Section::Move],
-        Some(Measured::Report) => vec![Section::Report],
     }
 }
 
 async fn hostile(command: &Hostile) -> anyhow::Result<()> {
     match command {
         Hostile::List => {
-            let all = scenarios::all();
-            let lines = all.iter().map(|one| format!("{:<30} {}", one.name, one.says));
-            print(&lines.collect::<Vec<_>>());
+            for one in scenarios::all() {
+                print_line(format!("{:<30} {}", one.name, one.says));
+            }
             Ok(())
         }
         Hostile::Serve { scenario, port } => {
             let liar = Liar::start_at(*port, script(scenario)?).await?;
-            print(&[liar.url()]);
+            print_line(liar.url());
             std::future::pending().await
         }
         Hostile::Try(this) => try_lies(this).await,
@@ -257,13 +226,13 @@ async fn try_lies(this: &Try) -> anyhow::Result<()> {
         let fault = ended.fault(trial.memory);
         faults += usize::from(fault.is_some());
         let code = ended.code().map_or("-".to_owned(), |code| code.to_string());
-        print(&[format!(
+        print_line(format!(
             "{name:<30} exit {code:<3} {:>5.1} s {:>5} MB  {}  {}",
             ended.took.as_secs_f32(),
             ended.memory >> 20,
             fault.map_or("ok".to_owned(), |fault| fault.to_uppercase()),
             ended.last_words()
-        )]);
+        ));
     }
     ensure!(faults == 0, "{faults} of {} went wrong", names.len());
     Ok(())
@@ -275,46 +244,27 @@ async fn stay_up(up: &Up) -> anyhow::Result<()> {
         Some(path) => Folder::at(path)?,
         None => Folder::temporary()?,
     };
-    let system = start_nats(up, folder.path()).await?;
+    let locations: Vec<(&str, usize)> = up
+        .clusters
+        .iter()
+        .map(|name| (name.as_str(), up.servers))
+        .collect();
+    let mut builder = System::builder(up.topology.layout(&locations))
+        .auth(if up.jwt { Auth::Operator } else { Auth::Config })
+        .delay(up.delay)
+        .jitter(up.jitter)
+        .folder(folder.path().join("nats"));
+    if up.tls {
+        builder = builder.tls();
+    }
+    let system = builder.start().await?;
     let kube = if up.kube {
         Some(Kube::start(&folder.inside("kube")?).await?)
     } else {
         None
     };
-    print(&describe(&system, kube.as_ref()).await?);
+    print_line(describe(&system, kube.as_ref()).await?.join("\n"));
     std::future::pending().await
-}
-
-async fn start_nats(up: &Up, folder: &Path) -> anyhow::Result<System> {
-    let mut builder = System::builder(layout_of(up))
-        .auth(if up.jwt { Auth::Operator } else { Auth::Config })
-        .delay(up.delay)
-        .jitter(up.jitter)
-        .folder(folder.join("nats"));
-    if up.tls {
-        builder = builder.tls();
-    }
-    builder.start().await
-}
-
-fn layout_of(up: &Up) -> Layout {
-    let names = up.clusters.iter().cloned();
-    let servers = up.servers;
-    match up.topology {
-        TopologyArg::Supercluster => Layout::Supercluster {
-            clusters: names
-                .map(|name| ClusterSpec {
-                    name,
-                    servers,
-                    tags: Vec::new(),
-                })
-                .collect(),
-        },
-        TopologyArg::Stretched => Layout::Stretched {
-            cluster: layout::STRETCHED_CLUSTER.to_owned(),
-            regions: names.map(|name| RegionSpec { name, servers }).collect(),
-        },
-    }
 }
 
 async fn describe(system: &System, kube: Option<&Kube>) -> anyhow::Result<Vec<String>> {
@@ -350,14 +300,4 @@ async fn describe(system: &System, kube: Option<&Kube>) -> anyhow::Result<Vec<St
         system.folder().display()
     ));
     Ok(lines)
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "this is what the program says to the person who started it"
-)]
-fn print(lines: &[String]) {
-    for line in lines {
-        println!("{line}");
-    }
 }

@@ -11,11 +11,13 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::lock::lock;
 
 /// The watcher outlives the guard if somebody ends the guard: it alone is enough to kill the server at the end of the
 /// pipe.
@@ -194,7 +196,7 @@ impl Process {
     }
 
     fn guard(&self) -> MutexGuard<'_, Child> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.guard)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::credentials::Credentials;
 use crate::observe::witness::{Unseen, Witness};
 use crate::request::{Enough, Gather, Gathered, REQUEST_LIMIT, first};
 use crate::request_error::RequestError;
-use crate::user_info::{self, AccountInfo, USER_INFO};
+use crate::user_info::{self, AccountInfo, USER_INFO, UserInfoError};
 
 /// After a first failure, which may be a hiccup.
 const SOON_AGAIN: Duration = Duration::from_secs(2);
@@ -33,18 +33,12 @@ const SECOND_ANSWER: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountProblem {
     /// The user may not ask for it, or not be answered.
-    Denied {
-        /// The refused subject.
-        subject: String,
-    },
+    Denied { subject: String },
     /// The user of the system account does not see the connection, which may be but a matter of time.
-    Unseen {
-        /// Why.
-        message: String,
-    },
-    /// Its requests would reach another JetStream than the one that is seen.
+    Unseen { message: String },
+    /// Requests of the user would reach another JetStream than the one that is seen.
     OtherDomain {
-        /// Which, and what to do.
+        /// Which JetStream, and what to do.
         message: String,
     },
     /// Nobody says it in a way that can be relied on.
@@ -57,10 +51,8 @@ pub enum AccountProblem {
 /// Why the account is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unknown {
-    #[error("{0}: the servers do not say which account the user belongs to")]
-    Unanswered(RequestError),
-    #[error("the answer to {USER_INFO} cannot be used: {0}")]
-    NotUnderstood(String),
+    #[error(transparent)]
+    UserInfo(#[from] UserInfoError),
     #[error("the system account's user does not see the connection: {0}")]
     Unseen(Unseen),
     #[error("{0}")]
@@ -78,8 +70,9 @@ impl Unknown {
     fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unanswered(RequestError::Disconnected | RequestError::Interrupted { subject: _ })
-                | Self::Unseen(_)
+            Self::UserInfo(UserInfoError::Unanswered(
+                RequestError::Disconnected | RequestError::Interrupted { subject: _ }
+            )) | Self::Unseen(_)
         )
     }
 
@@ -87,7 +80,7 @@ impl Unknown {
     fn is_definite(&self) -> bool {
         matches!(
             self,
-            Self::Unanswered(RequestError::Denied { subject: _ })
+            Self::UserInfo(UserInfoError::Unanswered(RequestError::Denied { subject: _ }))
                 | Self::OtherDomain(_)
                 | Self::Contradicted { message: _ }
         )
@@ -103,20 +96,20 @@ impl Unknown {
 
     fn problem(&self) -> AccountProblem {
         match self {
-            Self::Unanswered(RequestError::Denied { subject }) => AccountProblem::Denied {
-                subject: subject.clone(),
-            },
+            Self::UserInfo(UserInfoError::Unanswered(RequestError::Denied { subject })) => {
+                AccountProblem::Denied {
+                    subject: subject.clone(),
+                }
+            }
             Self::Unseen(_) => AccountProblem::Unseen {
                 message: self.to_string(),
             },
             Self::OtherDomain(seen) => AccountProblem::OtherDomain {
                 message: seen.to_string(),
             },
-            Self::Unanswered(_) | Self::NotUnderstood(_) | Self::Contradicted { message: _ } => {
-                AccountProblem::Unconfirmed {
-                    message: self.to_string(),
-                }
-            }
+            Self::UserInfo(_) | Self::Contradicted { message: _ } => AccountProblem::Unconfirmed {
+                message: self.to_string(),
+            },
         }
     }
 }
@@ -171,7 +164,7 @@ async fn agreed(link: &Link, source: &AccountSource) -> Result<AccountInfo, Unkn
         AccountSource::System { witness, domain } => {
             let client = link
                 .connected()
-                .ok_or(Unknown::Unanswered(RequestError::Disconnected))?;
+                .ok_or(UserInfoError::Unanswered(RequestError::Disconnected))?;
             let (info, name) = (client.server_info(), link.name());
             let seen = witness.account_of(&info, name, domain.as_deref()).await;
             seen.map_err(|error| match error {
@@ -209,7 +202,7 @@ async fn only_answer(link: &Link) -> Result<AccountInfo, Unknown> {
         prefer: &first,
         enough: &|_| Enough::IfQuietFor(SECOND_ANSWER),
     };
-    let gathered = link.gather(gather).await.map_err(Unknown::Unanswered)?;
+    let gathered = link.gather(gather).await.map_err(UserInfoError::Unanswered)?;
     only(gathered)
 }
 
@@ -226,19 +219,19 @@ fn only(gathered: Gathered<Vec<u8>, Result<AccountInfo, String>>) -> Result<Acco
         return Err(Unknown::Contradicted { message });
     }
     match answers.pop() {
-        Some(answer) => answer.map_err(Unknown::NotUnderstood),
-        None => Err(Unknown::NotUnderstood("there is none".to_owned())),
+        Some(answer) => Ok(answer.map_err(UserInfoError::NotUnderstood)?),
+        None => Err(UserInfoError::NotUnderstood("there is none".to_owned()).into()),
     }
 }
 
-/// Who is told.
+/// Where what is learnt of the account is published.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
-    /// The account as it was told last; `None` while the servers do not say it.
+pub(crate) struct AccountReports {
+    /// The account as the servers said it last; `None` while they do not say it.
     pub(crate) account: watch::Sender<Option<AccountInfo>>,
-    /// The connection on which it was told.
+    /// The connection on which the servers said the account.
     pub(crate) confirmed: watch::Sender<Option<ConnectionEpoch>>,
-    /// Why it is not known.
+    /// Why the account is not known.
     pub(crate) problem: watch::Sender<Option<AccountProblem>>,
 }
 
@@ -249,7 +242,7 @@ enum AccountUpdate {
     Confirmed(AccountInfo),
     /// The user belongs to another account than the one it acted in.
     Moved(String),
-    /// It is not known now; what was known before is forgotten if `forget`.
+    /// The account is not known now; what was known before is forgotten if `forget`.
     Unknown {
         forget: bool,
         again: Duration,
@@ -265,7 +258,7 @@ struct AccountTracker {
 }
 
 impl AccountTracker {
-    fn hear(&mut self, answer: Result<AccountInfo, Unknown>) -> AccountUpdate {
+    fn record(&mut self, answer: Result<AccountInfo, Unknown>) -> AccountUpdate {
         match (answer, &self.first) {
             (Ok(info), Some(first)) if info.id != first.id => AccountUpdate::Moved(format!(
                 "the user belonged to account {} and belongs to account {} now; nothing is done there: connect anew",
@@ -295,11 +288,11 @@ impl AccountTracker {
 }
 
 /// Asks on each new connection which account it is.
-pub(crate) async fn learn(link: Arc<Link>, source: AccountSource, told: Told) {
+pub(crate) async fn learn(link: Arc<Link>, source: AccountSource, reports: AccountReports) {
     let mut client = link.client();
     // A learner that broke off left behind what it had said.
     let mut learnt = AccountTracker {
-        first: told.account.borrow().clone(),
+        first: reports.account.borrow().clone(),
         failures: 0,
     };
     loop {
@@ -309,19 +302,20 @@ pub(crate) async fn learn(link: Arc<Link>, source: AccountSource, told: Told) {
             // What an earlier connection was told says nothing of this one.
             let answer = match (answer, before) {
                 (answer, Some(epoch)) if link.epoch() == Some(epoch) => answer.map(|info| (info, epoch)),
-                _ => Err(Unknown::Unanswered(RequestError::Disconnected)),
+                _ => Err(UserInfoError::Unanswered(RequestError::Disconnected).into()),
             };
             let epoch = answer.as_ref().ok().map(|(_, epoch)| *epoch);
-            match learnt.hear(answer.map(|(info, _)| info)) {
+            match learnt.record(answer.map(|(info, _)| info)) {
                 AccountUpdate::Confirmed(info) => {
-                    told.problem.send_if_modified(|known| known.take().is_some());
-                    told.confirmed.send_replace(epoch);
-                    told.account
+                    reports.problem.send_if_modified(|known| known.take().is_some());
+                    reports.confirmed.send_replace(epoch);
+                    reports
+                        .account
                         .send_if_modified(|known| known.replace(info.clone()) != Some(info));
                     None
                 }
                 AccountUpdate::Moved(message) => {
-                    told.confirmed.send_replace(None);
+                    reports.confirmed.send_replace(None);
                     link.give_up(&message);
                     return;
                 }
@@ -330,10 +324,10 @@ pub(crate) async fn learn(link: Arc<Link>, source: AccountSource, told: Told) {
                     again,
                     problem,
                 } => {
-                    told.doubt(problem);
-                    told.confirmed.send_replace(None);
+                    reports.report(problem);
+                    reports.confirmed.send_replace(None);
                     if forget {
-                        told.account.send_if_modified(|known| known.take().is_some());
+                        reports.account.send_if_modified(|known| known.take().is_some());
                     }
                     Some(again)
                 }
@@ -348,8 +342,8 @@ pub(crate) async fn learn(link: Arc<Link>, source: AccountSource, told: Told) {
     }
 }
 
-impl Told {
-    fn doubt(&self, problem: Option<AccountProblem>) {
+impl AccountReports {
+    fn report(&self, problem: Option<AccountProblem>) {
         let Some(problem) = problem else { return };
         self.problem.send_if_modified(|known| {
             let changed = known.as_ref() != Some(&problem);

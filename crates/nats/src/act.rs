@@ -19,10 +19,10 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::account::{AccountProblem, AccountSource, Told, issuer, learn};
+use crate::account::{AccountProblem, AccountReports, AccountSource, issuer, learn};
 use crate::connect::{ConnectionState, Link};
 use crate::connect_config::ConnectConfig;
-use crate::jetstream_api::{InfoResult, JetStreamApi, malformed};
+use crate::jetstream_api::{JetStreamApi, LookupResult, malformed};
 use crate::observe::witness::Witness;
 use crate::reading::{ConsumerReading, StreamReading};
 use crate::request::REQUEST_LIMIT;
@@ -48,7 +48,7 @@ impl AccountClient {
         Self::start(config, domain, None)
     }
 
-    /// The same, but what is said on the connection decides only where the witness confirms it.
+    /// As [`Self::connect`], but what is said on the connection decides only where the witness confirms it.
     pub fn connect_witnessed(config: ConnectConfig, domain: Option<&str>, witness: Witness) -> Arc<Self> {
         Self::start(config, domain, Some(witness))
     }
@@ -64,22 +64,21 @@ impl AccountClient {
             },
         };
         let link = Arc::new(Link::open(config));
-        let (sender, account) = watch::channel(None);
-        let (confirm, confirmed) = watch::channel(None);
-        let (doubt, problem) = watch::channel(None);
-        let told = Told {
-            account: sender,
-            confirmed: confirm,
-            problem: doubt,
+        let reports = AccountReports {
+            account: watch::Sender::new(None),
+            confirmed: watch::Sender::new(None),
+            problem: watch::Sender::new(None),
         };
+        let (account, problem) = (reports.account.subscribe(), reports.problem.subscribe());
+        let confirmed = reports.confirmed.subscribe();
         let asking = Arc::clone(&link);
         let learner = tokio::spawn(async move {
-            let unconfirmed = told.confirmed.clone();
+            let unconfirmed = reports.confirmed.clone();
             // Nothing is done until the account is known again.
             let broke_off = |_: &Panicked| {
                 unconfirmed.send_replace(None);
             };
-            let begin = || learn(Arc::clone(&asking), source.clone(), told.clone());
+            let begin = || learn(Arc::clone(&asking), source.clone(), reports.clone());
             supervise::keep(SupervisedTask::Account, broke_off, begin).await;
         });
         let prefix = match domain {
@@ -161,24 +160,19 @@ impl AccountClient {
         asset: &AssetName,
         read: impl FnOnce(&Bytes) -> Result<T, String>,
     ) -> Result<LookupResult<T>, ActError> {
-        Ok(match self.calls.info(call, asset).await? {
-            InfoResult::Answer(bytes) => {
-                LookupResult::Here(read(&bytes).map_err(|message| malformed(&self.subject(call), message))?)
-            }
-            InfoResult::Gone => LookupResult::Gone,
-            InfoResult::Silence => LookupResult::Silent,
-        })
+        let found = self.calls.info(call, asset).await?;
+        found.try_map(|bytes| read(&bytes).map_err(|message| malformed(&self.subject(call), message)))
     }
 }
 
 impl Act for AccountClient {
     async fn read(&self, asset: &AssetName) -> Result<ReadResult, ActError> {
         let Some(consumer) = &asset.consumer else {
-            return Ok(self
-                .read_stream(&asset.stream)
-                .await?
-                .map(StreamReading::reading)
-                .read_result());
+            return Ok(match self.read_stream(&asset.stream).await? {
+                LookupResult::Found(stream) => ReadResult::Seen(stream.reading()),
+                LookupResult::Gone => ReadResult::Gone,
+                LookupResult::Silence => ReadResult::Unanswered,
+            });
         };
         let (stream, consumer) = tokio::try_join!(
             self.read_stream(&asset.stream),
@@ -186,8 +180,8 @@ impl Act for AccountClient {
         )?;
         Ok(match (stream, consumer) {
             (LookupResult::Gone, _) | (_, LookupResult::Gone) => ReadResult::Gone,
-            (LookupResult::Silent, _) | (_, LookupResult::Silent) => ReadResult::Unanswered,
-            (LookupResult::Here(stream), LookupResult::Here(consumer)) => {
+            (LookupResult::Silence, _) | (_, LookupResult::Silence) => ReadResult::Unanswered,
+            (LookupResult::Found(stream), LookupResult::Found(consumer)) => {
                 ReadResult::Seen(consumer.reading(&stream))
             }
         })
@@ -259,32 +253,5 @@ impl Act for AccountClient {
     ) -> Result<(), ActError> {
         let account = self.calls.account_id()?;
         self.calls.cancel_move(permit, &account, stream, target).await
-    }
-}
-
-/// A thing that was looked for.
-enum LookupResult<T> {
-    Here(T),
-    Gone,
-    Silent,
-}
-
-impl<T> LookupResult<T> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> LookupResult<U> {
-        match self {
-            Self::Here(thing) => LookupResult::Here(change(thing)),
-            Self::Gone => LookupResult::Gone,
-            Self::Silent => LookupResult::Silent,
-        }
-    }
-}
-
-impl LookupResult<AssetInfo> {
-    fn read_result(self) -> ReadResult {
-        match self {
-            Self::Here(reading) => ReadResult::Seen(reading),
-            Self::Gone => ReadResult::Gone,
-            Self::Silent => ReadResult::Unanswered,
-        }
     }
 }

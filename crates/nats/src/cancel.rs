@@ -27,7 +27,6 @@ use crate::place::{IncompleteReason, RetryBackoff, edit};
 use crate::placement_edit::{EditError, stored_placement, with_placement, with_stored, without_placement};
 use crate::reading::StreamReading;
 use crate::request::REQUEST_LIMIT;
-use crate::stored::Stored;
 use crate::wire::api::{NO_MOVE, RequestedApi};
 
 /// The first version in which an account cancels moves by the name of the stream alone.
@@ -66,10 +65,7 @@ impl JetStreamApi {
             }
             ConnectionState::Connecting
             | ConnectionState::Disconnected { message: _ }
-            | ConnectionState::Refused {
-                problem: _,
-                message: _,
-            } => false,
+            | ConnectionState::Refused { .. } => false,
         };
         self.subject(&if own {
             format!("STREAM.CANCEL_MOVE.{stream}")
@@ -152,22 +148,11 @@ impl Cancel {
     }
 
     async fn put_back(&self, doubt: Option<&ActError>) -> Result<(), IncompleteReason> {
-        let stored = match self.calls.stored(&self.stream).await {
-            Ok(Stored::Here(stored)) => stored,
-            Ok(Stored::Gone) => {
-                return Err(IncompleteReason::Ended(changed(
-                    "the stream was deleted meanwhile".to_owned(),
-                )));
-            }
-            Ok(Stored::Untold { message }) => {
-                return Err(IncompleteReason::Failed(ActError::Unread { message }));
-            }
-            Err(error) => return Err(IncompleteReason::Failed(error)),
-        };
+        let gone = changed("the stream was deleted meanwhile".to_owned());
         let StoredStream {
             reading: seen,
             config,
-        } = *stored;
+        } = *self.calls.stored_now(&self.stream, gone).await?;
         match next(&seen, &self.target) {
             FollowUpEdit::Nothing if doubt.is_none() || !seen.is_moving() => Ok(()),
             FollowUpEdit::Nothing | FollowUpEdit::Wait => Err(IncompleteReason::Failed(changed(format!(
@@ -191,23 +176,20 @@ impl Cancel {
             None => without_placement(config),
         };
         let wanted = wanted.map_err(|error| IncompleteReason::Failed(edit(&self.stream, &error)))?;
-        match self.calls.update(&|| true, &self.stream, wanted).await {
-            Err(error @ ActError::StoredDifferently { fields: _ }) => Err(IncompleteReason::Ended(error)),
-            result => result.map_err(IncompleteReason::Failed),
-        }
+        self.calls.complete_by(&self.stream, wanted).await
     }
 }
 
 /// What a stream needs after its move was cancelled.
 #[derive(Debug, PartialEq, Eq)]
 enum FollowUpEdit {
-    /// It stores the placement from before.
+    /// The stream stores the placement from before.
     Nothing,
-    /// It moves still: an update may be refused, or be made of a configuration that the cancel changes.
+    /// The stream moves still: an update may be refused, or be made of a configuration that the cancel changes.
     Wait,
-    /// It is where it was moved to: there is nothing to take back.
+    /// The stream is where it was moved to: there is nothing to take back.
     Finished,
-    /// Its placement is the target's or none.
+    /// The stream's placement is the target's or none.
     Write,
     /// Somebody else set another placement.
     Leave,

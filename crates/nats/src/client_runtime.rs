@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 #[derive(Debug)]
 pub(crate) struct ClientRuntime {
     handle: Handle,
-    /// Its thread waits until this is dropped.
+    /// The thread of the runtime waits until this is dropped.
     _held: oneshot::Sender<()>,
 }
 

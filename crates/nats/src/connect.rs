@@ -77,7 +77,6 @@ pub(crate) struct ConnectionEpoch {
 }
 
 impl Link {
-    /// Starts to connect.
     pub(crate) fn open(config: ConnectConfig) -> Self {
         let inbox_prefix = config
             .inbox_prefix
@@ -281,11 +280,7 @@ fn authenticate(
     credentials: Option<&Credentials>,
 ) -> Result<ConnectOptions, ConnectError> {
     Ok(match credentials {
-        None
-        | Some(Credentials::TlsClientCertificate {
-            certificate: _,
-            key: _,
-        }) => options,
+        None | Some(Credentials::TlsClientCertificate { .. }) => options,
         Some(Credentials::WithCertificate {
             certificate: _,
             key: _,

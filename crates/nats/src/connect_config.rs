@@ -3,7 +3,6 @@
 use crate::credentials::Credentials;
 use crate::tls::TlsConfig;
 
-/// How to connect.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectConfig {
     /// URLs with the schemes nats, tls, ws or wss; no other server is ever connected to. Where one of them is tls or wss, all

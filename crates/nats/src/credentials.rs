@@ -19,15 +19,10 @@ const CERTIFICATE: &str = "tls.crt";
 pub enum Credentials {
     /// The text of a credentials file: a user JWT and its seed.
     CredsFile(SecretString),
-    /// An nkey seed.
     Nkey(SecretString),
-    /// A token.
     Token(SecretString),
-    /// A user name and its password.
     UserPassword {
-        /// The user name.
         username: String,
-        /// Its password.
         password: SecretString,
     },
     /// A client certificate that the servers map to a user.
@@ -48,10 +43,8 @@ pub enum Credentials {
     },
 }
 
-/// Why a Secret cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// It holds nothing that could be used.
     #[error(
         "the Secret holds no credentials: it needs one of {KINDS}{}",
         CredentialBlocks(found)
@@ -60,7 +53,6 @@ pub enum CredentialsError {
         /// The keys that it has.
         found: Vec<String>,
     },
-    /// It holds more than one kind.
     #[error("the Secret holds several credentials ({}): keep one and remove the others", kinds.join(", "))]
     Several {
         /// The keys of each kind.
@@ -69,9 +61,7 @@ pub enum CredentialsError {
     /// One half of a pair is missing.
     #[error("the Secret has `{present}` but no `{missing}`: add it")]
     HalfAPair {
-        /// The key that is there.
         present: &'static str,
-        /// The key that is not.
         missing: &'static str,
     },
     /// The key that was named does not exist.
@@ -80,19 +70,13 @@ pub enum CredentialsError {
         CredentialBlocks(found)
     )]
     NoSuchKey {
-        /// The key.
         key: String,
         /// The keys that it has.
         found: Vec<String>,
     },
     /// A value is empty or not text.
     #[error("the Secret's `{key}` {problem}")]
-    Unusable {
-        /// The key.
-        key: String,
-        /// What is wrong with it, and the cure.
-        problem: String,
-    },
+    Unusable { key: String, problem: String },
 }
 
 struct CredentialBlocks<'a>(&'a [String]);
@@ -123,33 +107,16 @@ impl Credentials {
         }
         let pairs = [("username", "password"), (CERTIFICATE, "tls.key")];
         let singles = [CREDS_KEY, "nkey", "token"];
-        for (first, second) in pairs {
-            match (data.contains_key(first), data.contains_key(second)) {
-                (true, false) => {
-                    return Err(CredentialsError::HalfAPair {
-                        present: first,
-                        missing: second,
-                    });
-                }
-                (false, true) => {
-                    return Err(CredentialsError::HalfAPair {
-                        present: second,
-                        missing: first,
-                    });
-                }
-                (true, true) | (false, false) => {}
+        let halves = pairs
+            .into_iter()
+            .flat_map(|(first, second)| [(first, second), (second, first)]);
+        for (present, missing) in halves {
+            if data.contains_key(present) && !data.contains_key(missing) {
+                return Err(CredentialsError::HalfAPair { present, missing });
             }
         }
-        let mut kinds: Vec<&str> = singles
-            .into_iter()
-            .filter(|key| data.contains_key(*key))
-            .collect();
-        kinds.extend(
-            pairs
-                .into_iter()
-                .map(|(first, _)| first)
-                .filter(|key| data.contains_key(*key)),
-        );
+        let kinds = singles.into_iter().chain(pairs.map(|(first, _)| first));
+        let kinds: Vec<&str> = kinds.filter(|key| data.contains_key(*key)).collect();
         match kinds.as_slice() {
             [] => Err(CredentialsError::Nothing { found: keys(data) }),
             [kind] => Self::of_kind(data, kind),
@@ -173,13 +140,7 @@ impl Credentials {
                 key,
                 user: _,
             } => Some((certificate, key)),
-            Self::CredsFile(_)
-            | Self::Nkey(_)
-            | Self::Token(_)
-            | Self::UserPassword {
-                username: _,
-                password: _,
-            } => None,
+            Self::CredsFile(_) | Self::Nkey(_) | Self::Token(_) | Self::UserPassword { .. } => None,
         }
     }
 
@@ -220,18 +181,18 @@ fn creds_file(data: &Data, key: &str) -> Result<Credentials, CredentialsError> {
 
 /// A value without the line end that editors and `kubectl create secret --from-file` leave behind.
 fn text(data: &Data, key: &str) -> Result<String, CredentialsError> {
-    let content = utf8(data, key)?.trim();
-    if content.is_empty() {
-        return Err(unusable(key, "is empty"));
-    }
-    Ok(content.to_owned())
+    not_empty(key, utf8(data, key)?.trim())
 }
 
 /// A password keeps its blanks; only a line end goes.
 fn password(data: &Data) -> Result<String, CredentialsError> {
-    let content = utf8(data, "password")?.trim_end_matches(['\r', '\n']);
+    let key = "password";
+    not_empty(key, utf8(data, key)?.trim_end_matches(['\r', '\n']))
+}
+
+fn not_empty(key: &str, content: &str) -> Result<String, CredentialsError> {
     if content.is_empty() {
-        return Err(unusable("password", "is empty"));
+        return Err(unusable(key, "is empty"));
     }
     Ok(content.to_owned())
 }

@@ -12,17 +12,13 @@ use tokio::sync::broadcast;
 
 /// Denials that a waiting request may lag behind.
 const CAPACITY: usize = 256;
-/// Subscriptions remembered as refused.
 const MOST_REMEMBERED: usize = 64;
 /// Refusals of one connection that are logged.
 const MOST_LOGGED: usize = 64;
 
-/// A refused subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denial {
-    /// May not publish there.
     Publish(String),
-    /// May not subscribe to it.
     Subscribe(String),
 }
 

@@ -41,11 +41,22 @@ pub(crate) struct JetStreamApi {
     pub(crate) witness: Option<Witness>,
 }
 
-/// The answer to an INFO.
-pub(crate) enum InfoResult {
-    Answer(Bytes),
+/// What is found of an asset.
+pub(crate) enum LookupResult<T> {
+    Found(T),
     Gone,
+    /// Nobody answers.
     Silence,
+}
+
+impl<T> LookupResult<T> {
+    pub(crate) fn try_map<U, E>(self, change: impl FnOnce(T) -> Result<U, E>) -> Result<LookupResult<U>, E> {
+        Ok(match self {
+            Self::Found(asset) => LookupResult::Found(change(asset)?),
+            Self::Gone => LookupResult::Gone,
+            Self::Silence => LookupResult::Silence,
+        })
+    }
 }
 
 impl JetStreamApi {
@@ -64,11 +75,11 @@ impl JetStreamApi {
     }
 
     /// Reads a thing whose absence and whose silence are told apart.
-    pub(crate) async fn info(&self, call: &str, asset: &AssetName) -> Result<InfoResult, ActError> {
+    pub(crate) async fn info(&self, call: &str, asset: &AssetName) -> Result<LookupResult<Bytes>, ActError> {
         let subject = self.subject(call);
         match answered(|| self.link.request(&subject, Bytes::new(), READ_LIMIT)).await? {
             Some(answer) => self.found(&subject, answer, asset).await,
-            None => Ok(InfoResult::Silence),
+            None => Ok(LookupResult::Silence),
         }
     }
 
@@ -79,22 +90,22 @@ impl JetStreamApi {
         subject: &str,
         answer: Bytes,
         asset: &AssetName,
-    ) -> Result<InfoResult, ActError> {
+    ) -> Result<LookupResult<Bytes>, ActError> {
         let head = wire::read::<Answer>(&answer).map_err(|message| malformed(subject, message))?;
         match head.error {
-            None => Ok(InfoResult::Answer(answer)),
+            None => Ok(LookupResult::Found(answer)),
             Some(error) if error.is_gone() => self.gone(subject, asset).await,
-            Some(error) if error.is_leaderless() => Ok(InfoResult::Silence),
+            Some(error) if error.is_leaderless() => Ok(LookupResult::Silence),
             Some(error) => Err(refused(subject, error, RequestedApi::Read)),
         }
     }
 
-    async fn gone(&self, subject: &str, asset: &AssetName) -> Result<InfoResult, ActError> {
+    async fn gone(&self, subject: &str, asset: &AssetName) -> Result<LookupResult<Bytes>, ActError> {
         let Some(witness) = &self.witness else {
-            return Ok(InfoResult::Gone);
+            return Ok(LookupResult::Gone);
         };
         match witness.is_listed(&self.account_id()?, asset).await {
-            Ok(false) => Ok(InfoResult::Gone),
+            Ok(false) => Ok(LookupResult::Gone),
             Ok(true) => Err(ActError::AnswersDiffer {
                 message: format!(
                     "{subject} was answered with an error as if {asset} did not exist, and a server tells the system account \
@@ -103,7 +114,7 @@ impl JetStreamApi {
             }),
             Err(error) => {
                 tracing::debug!(%asset, %error, "the system account does not confirm that an asset is gone");
-                Ok(InfoResult::Silence)
+                Ok(LookupResult::Silence)
             }
         }
     }

@@ -25,6 +25,7 @@ mod connect_config;
 mod connection_name;
 pub mod credentials;
 mod denials;
+mod gaps;
 mod jetstream_api;
 mod moments;
 mod observe;

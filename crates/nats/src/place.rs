@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::jetstream_api::{JetStreamApi, changed, malformed};
 use crate::moments::ahead;
+use crate::observe::listings::StoredStream;
 use crate::placement_edit::{
     EditError, differences, stored_placement, with_placement, with_stored, without_placement,
 };
@@ -96,6 +97,32 @@ impl JetStreamApi {
         }
     }
 
+    /// A stream as it is now, to complete what was begun; `gone` is the error where it was deleted meanwhile.
+    pub(crate) async fn stored_now(
+        &self,
+        stream: &StreamName,
+        gone: ActError,
+    ) -> Result<Box<StoredStream>, IncompleteReason> {
+        match self.stored(stream).await {
+            Ok(Stored::Here(stored)) => Ok(stored),
+            Ok(Stored::Gone) => Err(IncompleteReason::Ended(gone)),
+            Ok(Stored::Untold { message }) => Err(IncompleteReason::Failed(ActError::Unread { message })),
+            Err(error) => Err(IncompleteReason::Failed(error)),
+        }
+    }
+
+    /// Sends a configuration that completes what was begun, whatever has become of the right to begin it.
+    pub(crate) async fn complete_by(
+        &self,
+        stream: &StreamName,
+        config: String,
+    ) -> Result<(), IncompleteReason> {
+        match self.update(&|| true, stream, config).await {
+            Err(error @ ActError::StoredDifferently { fields: _ }) => Err(IncompleteReason::Ended(error)),
+            result => result.map_err(IncompleteReason::Failed),
+        }
+    }
+
     /// Removes the stored placement and sets it again, in a task of its own.
     async fn repair(&self, permit: Permit, stream: &StreamName, config: String) -> Result<(), ActError> {
         let failed = |error: EditError| edit(stream, &error);
@@ -128,7 +155,7 @@ struct Repair {
 pub(crate) enum IncompleteReason {
     /// Trying again is of no use.
     Ended(ActError),
-    /// It may be tried again.
+    /// The step may be tried again.
     Failed(ActError),
 }
 
@@ -201,25 +228,11 @@ impl Repair {
     }
 
     async fn set_again(&self, removed: bool) -> Result<(), IncompleteReason> {
-        let config = match self.calls.stored(&self.stream).await {
-            Ok(Stored::Here(stored)) => stored.config,
-            Ok(Stored::Gone) => {
-                return Err(IncompleteReason::Ended(half_done(
-                    "the stream was deleted meanwhile",
-                )));
-            }
-            Ok(Stored::Untold { message }) => {
-                return Err(IncompleteReason::Failed(ActError::Unread { message }));
-            }
-            Err(error) => return Err(IncompleteReason::Failed(error)),
-        };
-        match next(&config, &self.placement, removed)
-            .map_err(|error| IncompleteReason::Failed(edit(&self.stream, &error)))?
-        {
-            RepairStep::Set(config) => match self.calls.update(&|| true, &self.stream, config).await {
-                Err(error @ ActError::StoredDifferently { fields: _ }) => Err(IncompleteReason::Ended(error)),
-                result => result.map_err(IncompleteReason::Failed),
-            },
+        let gone = half_done("the stream was deleted meanwhile");
+        let config = self.calls.stored_now(&self.stream, gone).await?.config;
+        let step = next(&config, &self.placement, removed);
+        match step.map_err(|error| IncompleteReason::Failed(edit(&self.stream, &error)))? {
+            RepairStep::Set(config) => self.calls.complete_by(&self.stream, config).await,
             RepairStep::Nothing => Ok(()),
             RepairStep::Leave => Err(IncompleteReason::Ended(half_done(
                 "somebody else set another one meanwhile",
@@ -231,7 +244,7 @@ impl Repair {
 /// What is to be sent after the first update of a repair.
 #[derive(Debug, PartialEq, Eq)]
 enum RepairStep {
-    /// This configuration.
+    /// Send this configuration.
     Set(String),
     /// The placement is there again.
     Nothing,

@@ -15,7 +15,6 @@ use crate::reading::OWN_METADATA;
 const PLACEMENT: &str = "placement";
 type RawFields<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Why an edit cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EditError {
     #[error("the configuration is not a JSON object: {0}")]

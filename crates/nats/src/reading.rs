@@ -47,7 +47,6 @@ pub(crate) struct StreamReading {
     pub(crate) consumers: Vec<ConsumerReading>,
 }
 
-/// A consumer as one server tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumerReading {
     pub(crate) name: String,
@@ -97,7 +96,7 @@ impl StreamReading {
         })
     }
 
-    /// Its group is changing: the servers say so, or (up to 2.14) it has more peers than replicas (nats-facts N22).
+    /// The Raft group of the stream is changing: servers say so, or (up to 2.14) it has more peers than replicas (nats-facts N22).
     pub(crate) fn is_moving(&self) -> bool {
         self.group.moving || self.group.peers.len() > usize::from(self.replicas.max(1))
     }

@@ -30,7 +30,6 @@ const MOST_TOGETHER: usize = 64 << 20;
 pub(crate) type Guard<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
 impl Link {
-    /// One answer.
     pub(crate) async fn request(
         &self,
         subject: &str,

@@ -10,7 +10,6 @@ use crate::request_error::RequestError;
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// A kind of request.
 struct Api {
     /// What its subjects have in them; a subject is of the kind that it has first.
     part: &'static str,

@@ -8,28 +8,23 @@ use leeward_engine::supervise::Panicked;
 
 use crate::tls::TlsError;
 
-/// The state of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ConnectionState {
     /// The first attempt is under way.
+    #[default]
     Connecting,
     /// Requests can be sent.
     Connected {
         /// The server at the other end.
         server: ServerName,
-        /// Its version, as it says it.
+        /// The version of the server, in its own words.
         version: String,
     },
     /// No connection; attempts go on.
-    Disconnected {
-        /// The last error.
-        message: String,
-    },
+    Disconnected { message: String },
     /// No connection, and without a change of configuration there will be none; attempts go on all the same.
     Refused {
-        /// What has to change.
         problem: ConnectProblem,
-        /// The last error.
         message: String,
     },
 }
@@ -92,7 +87,6 @@ impl fmt::Display for ConnectionState {
     }
 }
 
-/// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error("the list of servers is empty")]

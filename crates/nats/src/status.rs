@@ -11,7 +11,7 @@ use leeward_core::topology::Version;
 use crate::connect::ConnectionState;
 
 /// A system as it was last seen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SystemStatus {
     /// The connection of the observer.
     pub connection: ConnectionState,
@@ -19,7 +19,6 @@ pub struct SystemStatus {
     pub rights: ObserverRights,
     /// Servers that should have answered, those that did included.
     pub servers_expected: u32,
-    /// Servers that answered.
     pub servers_answered: u32,
     /// Servers that should have answered and did not, as far as their names are known.
     pub servers_missing: Vec<ServerName>,
@@ -36,33 +35,27 @@ pub struct SystemStatus {
 }
 
 /// What an observer's user may see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ObserverRights {
     /// Nothing has answered yet.
+    #[default]
     Unknown,
-    /// It is a user of the system account.
+    /// The user belongs to the system account.
     System,
-    /// It is a user of another account, so it sees no other account: its credentials have to be replaced, or left out for
+    /// The user belongs to another account, so it sees no other account: its credentials have to be replaced, or left out for
     /// tenant mode.
     NotSystem {
         /// The account that it belongs to, where that is known.
         account: Option<String>,
     },
-    /// It is a user of the system account that may not send a request that observing needs.
-    Denied {
-        /// The request's subject.
-        subject: String,
-    },
+    /// The user belongs to the system account and may not send a request that observing needs.
+    Denied { subject: String },
 }
 
-/// One cluster of a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterStatus {
-    /// Its name.
     pub name: ClusterName,
-    /// Servers that answered.
     pub servers: u32,
-    /// Their versions.
     pub versions: BTreeSet<Version>,
     /// Client connections of all accounts.
     pub connections: u32,
@@ -87,21 +80,6 @@ impl ClusterStatus {
 }
 
 impl SystemStatus {
-    pub(crate) fn new() -> Self {
-        Self {
-            connection: ConnectionState::Connecting,
-            rights: ObserverRights::Unknown,
-            servers_expected: 0,
-            servers_answered: 0,
-            servers_missing: Vec::new(),
-            clusters: Vec::new(),
-            round_trips: BTreeMap::new(),
-            observed_at: None,
-            gaps: Vec::new(),
-            incomplete_since: None,
-        }
-    }
-
     pub(crate) fn set_gaps(&mut self, gaps: Vec<Gap>) {
         self.incomplete_since = match (gaps.is_empty(), self.incomplete_since) {
             (true, _) => None,

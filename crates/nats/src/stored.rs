@@ -12,7 +12,7 @@ use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::PeerInfo;
 use leeward_engine::ports::ActError;
 
-use crate::jetstream_api::{InfoResult, JetStreamApi, READ_AGAIN, answered, malformed, not_sent};
+use crate::jetstream_api::{JetStreamApi, LookupResult, READ_AGAIN, answered, malformed, not_sent};
 use crate::observe::listings::{ListedAssets, StoredStream};
 use crate::observe::witness::{Unseen, Witness};
 use crate::placement_edit::{EditError, differences};
@@ -55,9 +55,9 @@ impl JetStreamApi {
     async fn stored_once(&self, stream: &StreamName) -> Result<Stored, ActError> {
         let (subject, answer) = self.only_answer(stream).await?;
         let stored = match answer {
-            InfoResult::Answer(answer) => read(&subject, &answer).map_err(not_sent)?,
-            InfoResult::Gone => return Ok(Stored::Gone),
-            InfoResult::Silence => {
+            LookupResult::Found(answer) => read(&subject, &answer).map_err(not_sent)?,
+            LookupResult::Gone => return Ok(Stored::Gone),
+            LookupResult::Silence => {
                 return Ok(Stored::Untold {
                     message: format!("nobody answered {subject} in time"),
                 });
@@ -127,11 +127,11 @@ impl JetStreamApi {
     }
 
     /// The answer to STREAM.INFO, if there is no other.
-    async fn only_answer(&self, stream: &StreamName) -> Result<(String, InfoResult), ActError> {
+    async fn only_answer(&self, stream: &StreamName) -> Result<(String, LookupResult<Bytes>), ActError> {
         let subject = self.subject(&format!("STREAM.INFO.{stream}"));
         let answers = answered(|| self.all_answers(&subject)).await.map_err(not_sent)?;
         let Some(Gathered { replies, unreadable }) = answers else {
-            return Ok((subject, InfoResult::Silence));
+            return Ok((subject, LookupResult::Silence));
         };
         let number = replies.len().saturating_add(unreadable.len());
         match (replies.into_keys().next(), unreadable.into_iter().next()) {
@@ -163,7 +163,7 @@ impl JetStreamApi {
     }
 }
 
-/// Whom to ask: those first of which something was heard lately.
+/// The peers to ask, first those of which something was heard lately.
 fn leaderless(peers: &[PeerInfo]) -> Vec<&ServerName> {
     let (current, others): (Vec<_>, Vec<_>) = peers.iter().partition(|peer| peer.current);
     current
@@ -181,6 +181,7 @@ fn read(subject: &str, answer: &Bytes) -> Result<StoredStream, ActError> {
         config: config_text(subject, answer)?,
     })
 }
+
 /// A stream's configuration in an answer, word for word.
 pub(crate) fn config_text(subject: &str, answer: &[u8]) -> Result<String, ActError> {
     let read = wire::read::<RawStreamInfo<'_>>(answer).map_err(|message| malformed(subject, message))?;

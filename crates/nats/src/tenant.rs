@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::act::AccountClient;
 use crate::connect::ConnectionState;
+use crate::gaps::{gap, unreadable};
 use crate::observe::Tasks;
 use crate::observe::assemble::{AccountParts, assemble};
 use crate::observe::connections::{self, ByServer};
@@ -29,7 +30,7 @@ use crate::observe::history::CounterHistory;
 use crate::observe::pace::{self, Look};
 use crate::observe::server_inventory::{SeenServer, connected_to, own_domain};
 use crate::observe::server_start_times::ServerStartTimes;
-use crate::observe::sweep::{add_volumes, gap};
+use crate::observe::sweep::add_volumes;
 use crate::observe::watched_accounts::{AccountFilter, WatchedAccounts};
 use crate::request::Enough;
 use crate::wire::monitor::{AccountStatz, Connection, Connz};
@@ -223,7 +224,7 @@ impl TenantLook {
         gathered.expected = self.servers.keys().cloned().collect();
         if gathered.servers.is_empty() && gathered.gaps.is_empty() {
             let message = "no server listed the account's connections".to_owned();
-            gathered.gaps.push(Gap::Unreadable { message });
+            gathered.gaps.push(unreadable(message));
         }
         gathered
     }
@@ -325,7 +326,7 @@ fn lead_alone(
         (None, _, _) => {
             let message =
                 "it cannot be told which server holds the account's streams: none is in a cluster".to_owned();
-            gathered.gaps.push(Gap::Unreadable { message });
+            gathered.gaps.push(unreadable(message));
             return;
         }
     };

@@ -2,53 +2,35 @@
 //!
 //! With a certificate authority given only that one is trusted; otherwise the machine's own roots are.
 
-use async_nats::rustls::pki_types::pem::PemObject;
+use async_nats::rustls::pki_types::pem::{self, PemObject};
 use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use async_nats::rustls::{ClientConfig, RootCertStore, crypto};
+use async_nats::rustls::{ClientConfig, Error, RootCertStore, crypto};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::{Arc, LazyLock};
 
-/// How to connect with TLS.
 #[derive(Clone, Debug, Default)]
 pub struct TlsConfig {
     /// The authority of the servers' certificates; without it the machine's roots are trusted.
     pub ca_pem: Option<String>,
     /// A client certificate, with its chain.
     pub client_cert_pem: Option<String>,
-    /// Its key.
     pub client_key_pem: Option<SecretString>,
     /// TLS begins before the server says anything (`handshake_first` of the servers).
     pub handshake_first: bool,
 }
 
-/// Why TLS cannot be set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
-    /// Not a PEM of the kind that is needed.
     #[error("the {what} is not valid PEM: {message}")]
-    Pem {
-        /// Which of the inputs.
-        what: &'static str,
-        /// Why.
-        message: String,
-    },
-    /// The PEM holds nothing of the kind.
+    Pem { what: &'static str, message: String },
     #[error("the {what} holds no certificate: put a PEM block `BEGIN CERTIFICATE` there")]
-    Empty {
-        /// Which of the inputs.
-        what: &'static str,
-    },
+    Empty { what: &'static str },
     /// A certificate without its key, or a key without its certificate.
     #[error("a client certificate needs both the certificate and its key")]
     HalfAPair,
     /// The certificate is refused, such as one that does not fit its key.
     #[error("the {what} cannot be used: {message}")]
-    Refused {
-        /// Which of the inputs.
-        what: &'static str,
-        /// Why.
-        message: String,
-    },
+    Refused { what: &'static str, message: String },
 }
 
 const CA: &str = "certificate authority (ca.crt)";
@@ -72,29 +54,34 @@ pub(crate) fn client_config(
     let provider = Arc::new(crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Refused {
-            what: "TLS provider",
-            message: error.to_string(),
-        })?
+        .map_err(refused("TLS provider"))?
         .with_root_certificates(roots);
     match client.or(own) {
         None => Ok(builder.with_no_client_auth()),
         Some((certificate, key)) => builder
             .with_client_auth_cert(certificates(CERTIFICATE, certificate)?, private_key(key)?)
-            .map_err(|error| TlsError::Refused {
-                what: CERTIFICATE,
-                message: error.to_string(),
-            }),
+            .map_err(refused(CERTIFICATE)),
+    }
+}
+
+fn refused(what: &'static str) -> impl Fn(Error) -> TlsError {
+    move |error| TlsError::Refused {
+        what,
+        message: error.to_string(),
+    }
+}
+
+fn no_pem(what: &'static str) -> impl Fn(pem::Error) -> TlsError {
+    move |error| TlsError::Pem {
+        what,
+        message: error.to_string(),
     }
 }
 
 fn private_roots(pem: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(CA, pem)? {
-        roots.add(certificate).map_err(|error| TlsError::Refused {
-            what: CA,
-            message: error.to_string(),
-        })?;
+        roots.add(certificate).map_err(refused(CA))?;
     }
     Ok(roots)
 }
@@ -110,10 +97,7 @@ static MACHINE_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
 fn certificates(what: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<_, _>>()
-        .map_err(|error| TlsError::Pem {
-            what,
-            message: error.to_string(),
-        })?;
+        .map_err(no_pem(what))?;
     if found.is_empty() {
         Err(TlsError::Empty { what })
     } else {
@@ -122,10 +106,7 @@ fn certificates(what: &'static str, pem: &str) -> Result<Vec<CertificateDer<'sta
 }
 
 fn private_key(pem: &SecretString) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes()).map_err(|error| TlsError::Pem {
-        what: KEY,
-        message: error.to_string(),
-    })
+    PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes()).map_err(no_pem(KEY))
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use crate::request_error::RequestError;
 use crate::wire;
 use crate::wire::monitor::{Envelope, UserInfo};
 
-/// The subject.
 pub(crate) const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 
 /// The account of a user, as the servers tell it.
@@ -22,7 +21,7 @@ pub struct AccountInfo {
 }
 
 /// Why the user's account is not known.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UserInfoError {
     #[error("{0}: the servers do not say which account the user belongs to")]
     Unanswered(RequestError),
@@ -37,7 +36,6 @@ pub(crate) async fn ask(link: &Link) -> Result<AccountInfo, UserInfoError> {
     read(&answer).map_err(UserInfoError::NotUnderstood)
 }
 
-/// Reads an answer.
 pub(crate) fn read(answer: &[u8]) -> Result<AccountInfo, String> {
     let (_, user) = wire::read::<Envelope<UserInfo>>(answer)?.content()?;
     Ok(AccountInfo {

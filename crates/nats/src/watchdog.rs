@@ -91,7 +91,7 @@ struct ReadProgress<'a> {
     all: &'a AtomicU64,
     messages: u64,
     bytes: u64,
-    /// Its part of all.
+    /// What this connection added to `all`.
     coming: u64,
 }
 

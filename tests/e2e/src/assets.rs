@@ -20,9 +20,7 @@ const PATIENT: [&str; 2] = ["--timeout", "20s"];
 
 /// A client of the default account at a location.
 pub async fn client(system: &System, location: &str) -> anyhow::Result<Client> {
-    system
-        .connect(location, system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?)
-        .await
+    system.connect_default(location).await
 }
 
 /// A number of named clients at a location; they count there for as long as they are kept.

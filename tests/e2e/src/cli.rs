@@ -78,7 +78,6 @@ impl CommandLine {
         self
     }
 
-    /// With a variable.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -92,7 +91,6 @@ impl CommandLine {
         Ok(path.display().to_string())
     }
 
-    /// Where it runs.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -102,7 +100,6 @@ impl CommandLine {
         self.start(arguments)?.wait().await
     }
 
-    /// Starts `leeward`.
     pub fn start(&self, arguments: &[&str]) -> anyhow::Result<Started> {
         self.start_program(&binary()?, arguments)
     }
@@ -149,14 +146,12 @@ impl Started {
         format!("{}{}", self.out.text(), self.err.text())
     }
 
-    /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = self.child.id().context("it has ended")?;
         let id = Pid::from_raw(id.try_into()?).context("a process id")?;
         kill_process(id, signal).with_context(|| format!("{signal:?} to {}", self.words))
     }
 
-    /// Whether it has not ended.
     pub fn running(&mut self) -> anyhow::Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
@@ -189,15 +184,12 @@ impl Started {
     }
 }
 
-/// A command that has ended.
 #[derive(Debug)]
 pub struct Ended {
     words: String,
     /// The exit code; none after a signal.
     pub code: Option<i32>,
-    /// Standard output.
     pub out: String,
-    /// Standard error.
     pub err: String,
 }
 

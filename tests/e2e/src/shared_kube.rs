@@ -47,7 +47,6 @@ impl SharedKube {
         Ok(Self { kube, folder })
     }
 
-    /// The servers.
     pub fn kube(&self) -> &Kube {
         &self.kube
     }
@@ -57,7 +56,6 @@ impl SharedKube {
         &mut self.kube
     }
 
-    /// Where tests may write.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }

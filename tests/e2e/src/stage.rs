@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use leeward_lab::kube::{Kind, ObjectClient};
 use leeward_lab::leeward::{Operator, OperatorOptions, manifests};
-use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, SystemBuilder, eventually};
+use leeward_lab::nats::{System, SystemBuilder, eventually};
 use serde_json::Value;
 
 use crate::binary;
@@ -17,16 +17,12 @@ use crate::shared_kube::SharedKube;
 /// A generous limit for anything that converges on two busy cores.
 pub const CONVERGED: Duration = Duration::from_mins(5);
 
-/// What one test plays on.
 #[derive(Debug)]
 pub struct Stage {
     /// The operator, once it was started.
     pub operator: Option<Operator>,
-    /// The NATS servers.
     pub system: System,
-    /// The API server.
     pub kube: Arc<SharedKube>,
-    /// The test's own namespace.
     pub namespace: String,
     objects: ObjectClient,
     kubeconfig: PathBuf,
@@ -61,20 +57,10 @@ impl Stage {
 
     /// Applies the Secrets and a `NatsSystem` named `prod`, with `spec` laid over the usual one.
     pub async fn apply_system(&self, spec: Value) -> anyhow::Result<()> {
-        let namespace = &self.namespace;
-        let system = self.system.system_credentials()?;
-        self.apply(&manifests::credentials(namespace, "nats-system", system))
-            .await?;
-        let account = self.system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
-        self.apply(&manifests::credentials(namespace, "account", account))
-            .await?;
-        if let Some(ca) = self.system.ca_pem() {
-            let data = serde_json::json!({ "ca.crt": ca });
-            self.apply(&manifests::secret(namespace, "nats-ca", &data))
-                .await?;
+        for object in manifests::system_objects(&self.namespace, &self.system, spec)? {
+            self.apply(&object).await?;
         }
-        self.apply(&manifests::nats_system(namespace, "prod", &self.system, spec)?)
-            .await
+        Ok(())
     }
 
     /// Applies a policy, with `spec` laid over an enforcing one.
@@ -83,12 +69,10 @@ impl Stage {
             .await
     }
 
-    /// Applies any object.
     pub async fn apply(&self, object: &Value) -> anyhow::Result<()> {
         self.objects.apply(object.clone()).await
     }
 
-    /// Runs `kubectl` in the namespace.
     pub async fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
         let all: Vec<&str> = ["--namespace", &self.namespace]
             .into_iter()
@@ -147,7 +131,6 @@ impl Stage {
         self.operator()?.restart().await
     }
 
-    /// The operator that was started.
     pub fn operator(&mut self) -> anyhow::Result<&mut Operator> {
         self.operator.as_mut().context("no operator was started")
     }
@@ -227,7 +210,6 @@ impl Stage {
     }
 }
 
-/// A condition's reason and message.
 pub fn condition(object: &Value, kind: &str) -> Option<(String, String)> {
     let conditions = object.pointer("/status/conditions")?.as_array()?;
     let found = conditions.iter().find(|condition| condition["type"] == kind)?;

@@ -22,7 +22,6 @@ pub struct Platform {
     pub architecture: &'static str,
 }
 
-/// A finished build.
 pub struct Built {
     pub executable: PathBuf,
     /// What was compiled for the target, as opposed to what only ran during the build.

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use data_encoding::BASE64;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-/// Where the binary is.
 pub const BINARY: &str = "leeward";
 /// Where Mozilla's CA certificates are; the binary is told by `SSL_CERT_FILE`.
 pub const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -35,7 +34,6 @@ impl File {
     }
 }
 
-/// All of them.
 pub fn files(binary: Vec<u8>) -> Vec<File> {
     vec![
         File {

@@ -1,13 +1,12 @@
 //! Which commit the image is made from, and the time that everything in it bears.
 
-use std::{env, process::Command};
+use std::env;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use jiff::Timestamp;
 
-use crate::generated::repository;
+use crate::cargo::printed;
 
-/// Where an image comes from.
 pub struct Origin {
     /// The commit; with `-dirty` where the checkout differs from it.
     pub revision: String,
@@ -37,16 +36,6 @@ impl Origin {
 }
 
 fn git(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(repository())
-        .output()
-        .context("cannot run git")?;
-    ensure!(
-        output.status.success(),
-        "git {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    let printed = printed("git".as_ref(), arguments)?;
+    Ok(printed.trim().to_owned())
 }

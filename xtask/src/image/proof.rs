@@ -22,7 +22,7 @@ const LARGEST: usize = 20_000_000;
 pub struct Unpacked {
     /// The image's `config`: user, entry point and so on.
     pub config: Value,
-    /// Of its layer.
+    /// The files of the layer.
     pub files: Vec<File>,
 }
 

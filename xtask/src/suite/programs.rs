@@ -58,7 +58,6 @@ impl TestProgram {
     }
 }
 
-/// Builds all test programs.
 pub fn build() -> anyhow::Result<Vec<TestProgram>> {
     let mut cargo = Command::new(program("CARGO", "cargo"));
     cargo

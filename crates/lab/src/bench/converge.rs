@@ -3,25 +3,21 @@
 //! 100 R3 consumers on 10 streams of a stretched cluster, all led abroad. The floor sends one aimed step-down for each
 //! consumer, all at once, and reads the leaders back: nothing that checks before it acts can be faster.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use serde_json::json;
 
 use super::field::{self, Testfield};
-use super::{rest, say};
+use super::{LIMIT, NAMESPACE, apply_system, rest, until_misplaced};
 use crate::folder::Folder;
 use crate::kube::Kube;
 use crate::leeward::{Operator, kube_for, manifests, operator_in};
-use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, eventually};
+use crate::print_line;
 
-const NAMESPACE: &str = "leeward-bench";
-const LIMIT: Duration = Duration::from_mins(5);
-
-/// Runs everything and prints it.
 pub(super) async fn run() -> anyhow::Result<()> {
     let folder = Folder::temporary()?;
-    say("starting a stretched cluster of six servers and a Kubernetes API …");
+    print_line("starting a stretched cluster of six servers and a Kubernetes API …");
     let (field, kube) = tokio::try_join!(
         Testfield::start(folder.path()),
         kube_for(NAMESPACE, folder.path())
@@ -32,7 +28,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
     field.lead_abroad().await?;
     let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
     let leeward = timed_leeward(&field, &kube, &operator).await?;
-    say(&format!(
+    print_line(format!(
         "\nconverge {} R3 consumers          seconds   step-downs\n\
          nats consumer cluster step-down  {:8.2}   {:8}\n\
          leeward                          {:8.2}   {:8}\n\
@@ -48,7 +44,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
         by_hand.took / leeward.took,
         leeward.took / floor.took,
     ));
-    say(&rest::measure(operator.id()).await?);
+    print_line(rest::measure(operator.id()).await?);
     operator.stop().await?;
     Ok(())
 }
@@ -69,19 +65,7 @@ async fn timed(run: impl Future<Output = anyhow::Result<u64>>) -> anyhow::Result
 
 /// From the moment in which the policy may act until the servers say that every leader is home.
 async fn timed_leeward(field: &Testfield, kube: &Kube, operator: &Operator) -> anyhow::Result<ConvergeRun> {
-    let system = field.system();
-    let secrets = [
-        manifests::credentials(NAMESPACE, "nats-system", system.system_credentials()?),
-        manifests::credentials(
-            NAMESPACE,
-            "account",
-            system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?,
-        ),
-        manifests::nats_system(NAMESPACE, "prod", system, json!({}))?,
-    ];
-    for object in secrets {
-        kube.apply(&object.to_string()).await?;
-    }
+    apply_system(kube, field.system()).await?;
     let policy = |mode: &str| {
         let spec = json!({
             "mode": mode,
@@ -92,17 +76,7 @@ async fn timed_leeward(field: &Testfield, kube: &Kube, operator: &Operator) -> a
         manifests::placement_policy(NAMESPACE, "bench", spec).to_string()
     };
     kube.apply(&policy("Observe")).await?;
-    eventually(LIMIT, "the policy is evaluated", || async {
-        let page = operator.get("/metrics").await?.1;
-        let seen = page.lines().any(|line| {
-            line.starts_with("leeward_assets{")
-                && line.contains("misplaced")
-                && line.ends_with(&format!(" {}", field::CONSUMERS))
-        });
-        anyhow::ensure!(seen, "not all consumers are seen as misplaced yet");
-        Ok(())
-    })
-    .await?;
+    until_misplaced(operator, "", field::CONSUMERS).await?;
     let before = field.step_downs_by_leeward();
     kube.apply(&policy("Enforce")).await?;
     let began = Instant::now();

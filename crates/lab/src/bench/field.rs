@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use serde_json::json;
 
 use crate::audit::Audit;
-use crate::load::{Connect, IdleClients};
+use crate::load::IdleClients;
 use crate::nats::jetstream::{self, PreferredLeader};
 use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System};
 
@@ -36,14 +36,8 @@ impl Testfield {
             .folder(folder.join("nats"))
             .start()
             .await?;
-        let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
-        let client = system.connect(HOME, credentials).await?;
-        let (urls, options) = (system.urls(HOME)?, system.connect_options(credentials)?);
-        let connect: Connect = std::sync::Arc::new(move |_, name| {
-            let (urls, options) = (urls.clone(), options.clone().name(name));
-            Box::pin(async move { Ok(options.connect(urls.split(',').collect::<Vec<_>>()).await?) })
-        });
-        let clients = IdleClients::start(connect, HOME, "app", 9).await?;
+        let client = system.connect_default(HOME).await?;
+        let clients = IdleClients::in_system(&system, HOME, "app", 9).await?;
         let audit = Audit::start(&system, &client).await?;
         let field = Self {
             client,
@@ -63,11 +57,10 @@ impl Testfield {
     /// Step-downs that Leeward asked for, as the servers counted them.
     pub(super) fn step_downs_by_leeward(&self) -> u64 {
         let asked = self.audit.leeward_writes();
-        asked
+        let step_downs = asked
             .iter()
-            .filter(|request| request.subject.contains("LEADER.STEPDOWN"))
-            .map(|_| 1)
-            .sum()
+            .filter(|request| request.subject.contains("LEADER.STEPDOWN"));
+        step_downs.map(|_| 1).sum()
     }
 
     async fn create(&self) -> anyhow::Result<()> {
@@ -105,7 +98,7 @@ impl Testfield {
         let context = self.system.nats_context(DEFAULT_ACCOUNT, DEFAULT_USER, HOME)?;
         let mut sent = 0;
         for (stream, consumer) in assets() {
-            while !self.leader(&stream, Some(&consumer)).await?.starts_with(HOME) {
+            while !self.leader(&stream, &consumer).await?.starts_with(HOME) {
                 // The command's own complaint about a slow election is no reason to give up: the loop looks again.
                 self.system
                     .nats_cli(
@@ -122,7 +115,7 @@ impl Testfield {
     /// Waits until every consumer is led from home.
     pub(super) async fn until_home(&self, limit: Duration) -> anyhow::Result<()> {
         let waiting = self.all(|stream, consumer| async move {
-            while !self.leader(&stream, Some(&consumer)).await?.starts_with(HOME) {
+            while !self.leader(&stream, &consumer).await?.starts_with(HOME) {
                 tokio::time::sleep(LOOK).await;
             }
             Ok(())
@@ -146,11 +139,8 @@ impl Testfield {
         jetstream::lead(&self.client, stream, consumer, region, PreferredLeader::Aimed).await
     }
 
-    async fn leader(&self, stream: &str, consumer: Option<&str>) -> anyhow::Result<String> {
-        let leader = match consumer {
-            None => jetstream::leader_of(&self.client, stream).await?,
-            Some(consumer) => jetstream::leader_of_consumer(&self.client, stream, consumer).await?,
-        };
+    async fn leader(&self, stream: &str, consumer: &str) -> anyhow::Result<String> {
+        let leader = jetstream::leader_of_consumer(&self.client, stream, consumer).await?;
         Ok(leader.unwrap_or_default())
     }
 }

@@ -6,20 +6,35 @@ mod moved;
 mod report;
 mod rest;
 
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::kube::Kube;
+use crate::leeward::{Operator, manifests};
+use crate::nats::{System, eventually};
+
+const NAMESPACE: &str = "leeward-bench";
+const LIMIT: Duration = Duration::from_mins(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Section {
-    /// How fast leaders come home.
+    /// How fast leaders come home, against a loop over the `nats` command and against a floor.
     Converge,
-    /// What clients feel while a stream moves.
+    /// Stalls while a stream moves, by a bare placement edit and by Leeward.
     Move,
-    /// What it takes to see where everything is led from.
+    /// What `leeward report` takes for 1,000 streams, against `nats stream report` and `nats consumer report`.
     Report,
 }
 
-/// Runs these sections and prints them.
-pub async fn run(sections: &[Section]) -> anyhow::Result<()> {
-    for section in sections {
+/// Runs one section, or all of them, and prints them.
+pub async fn run(only: Option<Section>) -> anyhow::Result<()> {
+    for section in Section::value_variants() {
+        if only.is_some_and(|only| only != *section) {
+            continue;
+        }
         match section {
             Section::Converge => Box::pin(converge::run()).await?,
             Section::Move => Box::pin(moved::run()).await?,
@@ -29,7 +44,26 @@ pub async fn run(sections: &[Section]) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "this is what a benchmark is for")]
-fn say(text: &str) {
-    println!("{text}");
+/// Applies the Secrets and the `NatsSystem` of a system to the namespace of the bench.
+async fn apply_system(kube: &Kube, system: &System) -> anyhow::Result<()> {
+    for object in manifests::system_objects(NAMESPACE, system, json!({}))? {
+        kube.apply(&object.to_string()).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the operator counts so many assets as misplaced, of those with this label.
+async fn until_misplaced(operator: &Operator, label: &str, count: usize) -> anyhow::Result<()> {
+    let waiting = eventually(LIMIT, "the policy is evaluated", || async {
+        let page = operator.get("/metrics").await?.1;
+        let seen = page.lines().any(|line| {
+            line.starts_with("leeward_assets{")
+                && line.contains(label)
+                && line.contains("misplaced")
+                && line.ends_with(&format!(" {count}"))
+        });
+        ensure!(seen, "not seen yet");
+        Ok(())
+    });
+    waiting.await.with_context(|| operator.log_tail(15))
 }

@@ -11,26 +11,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::json;
 
-use super::say;
+use super::{NAMESPACE, apply_system, until_misplaced};
 use crate::folder::Folder;
-use crate::kube::Kube;
-use crate::leeward::{Operator, kube_for, manifests, operator_in};
-use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, NatsVersion, eventually};
+use crate::leeward::{kube_for, manifests, operator_in};
+use crate::nats::NatsVersion;
+use crate::print_line;
 use scene::{ClientImpact, MoveScene};
 
-const NAMESPACE: &str = "leeward-bench";
-const LIMIT: Duration = Duration::from_mins(5);
 /// The worst delivery delay through a sourced stream that Leeward aims at, on the newest servers.
 const AIM: Duration = Duration::from_millis(2500);
 
-/// One move.
 struct Moved {
     took: Duration,
     felt: ClientImpact,
 }
 
 pub(super) async fn run() -> anyhow::Result<()> {
-    say(&format!(
+    print_line(format!(
         "\nmove of {} x {} bytes, R3, {} messages/s, {} ms one way\n\
          {:24} {:>8} {:>14} {:>15} {:>10} {:>13} {:>5}",
         scene::STORED,
@@ -48,12 +45,12 @@ pub(super) async fn run() -> anyhow::Result<()> {
     let mut lost = 0;
     for version in [NatsVersion::Newest, NatsVersion::V2_14] {
         let (name, bare) = Box::pin(bare(version)).await?;
-        say(&line(&name, "bare edit", &bare));
+        print_line(line(&name, "bare edit", &bare));
         let leeward = Box::pin(by_leeward(version)).await?;
-        say(&line(&name, "leeward", &leeward));
-        say(&ratio(&bare, &leeward));
+        print_line(line(&name, "leeward", &leeward));
+        print_line(ratio(&bare, &leeward));
         if version == NatsVersion::Newest {
-            say(&verdict(&leeward));
+            print_line(verdict(&leeward));
         }
         lost += bare.felt.lost + leeward.felt.lost;
     }
@@ -79,9 +76,9 @@ async fn by_leeward(version: NatsVersion) -> anyhow::Result<Moved> {
     let kube = kube_for(NAMESPACE, folder.path()).await?;
     let mut scene = MoveScene::start(version, folder.path()).await?;
     let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
-    prepare(&scene, &kube).await?;
+    apply_system(&kube, scene.system()).await?;
     kube.apply(&policy("Observe")).await?;
-    until_seen(&operator).await?;
+    until_misplaced(&operator, "kind=\"stream\"", 1).await?;
     scene.begin();
     let began = Instant::now();
     kube.apply(&policy("Enforce")).await?;
@@ -99,19 +96,6 @@ async fn finish(scene: &mut MoveScene, began: Instant) -> anyhow::Result<Moved> 
     Ok(Moved { took, felt })
 }
 
-async fn prepare(scene: &MoveScene, kube: &Kube) -> anyhow::Result<()> {
-    let system = scene.system();
-    let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
-    for object in [
-        manifests::credentials(NAMESPACE, "nats-system", system.system_credentials()?),
-        manifests::credentials(NAMESPACE, "account", account),
-        manifests::nats_system(NAMESPACE, "prod", system, json!({}))?,
-    ] {
-        kube.apply(&object.to_string()).await?;
-    }
-    Ok(())
-}
-
 /// Up to 2.14 a move blocks writes for longer than a policy allows by default.
 fn policy(mode: &str) -> String {
     let spec = json!({
@@ -119,22 +103,6 @@ fn policy(mode: &str) -> String {
         "actions": {"streamPlacement": {"maxStall": "5m"}},
     });
     manifests::placement_policy(NAMESPACE, "bench", spec).to_string()
-}
-
-async fn until_seen(operator: &Operator) -> anyhow::Result<()> {
-    eventually(LIMIT, "the stream is seen as misplaced", || async {
-        let page = operator.get("/metrics").await?.1;
-        let seen = page.lines().any(|line| {
-            line.starts_with("leeward_assets{")
-                && line.contains("kind=\"stream\"")
-                && line.contains("misplaced")
-                && line.ends_with(" 1")
-        });
-        ensure!(seen, "not seen yet");
-        Ok(())
-    })
-    .await
-    .with_context(|| operator.log_tail(15))
 }
 
 fn line(version: &str, way: &str, moved: &Moved) -> String {

@@ -12,8 +12,8 @@ use std::time::Instant;
 use meter::MeteredTraffic;
 use scene::{As, ReportScene};
 
-use super::say;
 use crate::folder::Folder;
+use crate::print_line;
 
 /// How many times fewer requests are aimed at.
 const AIM: f64 = 10.0;
@@ -24,13 +24,12 @@ struct ReportRun {
     traffic: MeteredTraffic,
 }
 
-/// Runs everything and prints it.
 pub(super) async fn run() -> anyhow::Result<()> {
     let folder = Folder::temporary()?;
-    say("starting three servers, and making streams and consumers …");
+    print_line("starting three servers, and making streams and consumers …");
     let began = Instant::now();
     let scene = ReportScene::start(folder.path()).await?;
-    say(&format!(
+    print_line(format!(
         "\nreport: {} R{} streams, {} consumers, one cluster of 3 servers {}, made in {:.0} s\n\
          {:44} {:>8} {:>12} {:>9} {:>10} {:>10}",
         scene::STREAMS,
@@ -62,7 +61,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
         .iter()
         .map(|(name, run)| ratio(name, &nats, run))
         .collect();
-    say(&ratios.join("\n"));
+    print_line(ratios.join("\n"));
     Ok(())
 }
 
@@ -75,7 +74,7 @@ async fn timed(
     run.await?;
     let seconds = began.elapsed().as_secs_f64();
     let traffic = scene.meter.take().await?;
-    say(&format!(
+    print_line(format!(
         "{name:44} {seconds:8.2} {:12} {:9} {:10} {:10}",
         traffic.connections,
         traffic.requests,

@@ -11,21 +11,22 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 
 use crate::folder::Folder;
 use crate::kube::Kube;
 use crate::leeward::{Operator, kube_for, manifests, operator_in};
-use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER};
+use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout};
+use crate::print_line;
 use scene::{AWAY, DemoScene, HOME};
 use table::DemoOutcome;
 
-/// Where the operator's objects are.
 const NAMESPACE: &str = "leeward-demo";
 /// How long load runs for each of the two measurements.
 const MEASURED: Duration = Duration::from_secs(8);
 
 /// What shape the system has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shape {
     /// Two clusters joined by gateways: streams move.
     Supercluster,
@@ -33,10 +34,20 @@ pub enum Shape {
     Stretched,
 }
 
+impl Shape {
+    /// Servers in these locations, so many in each.
+    pub fn layout(self, locations: &[(&str, usize)]) -> Layout {
+        match self {
+            Self::Supercluster => Layout::supercluster(locations),
+            Self::Stretched => Layout::stretched(locations),
+        }
+    }
+}
+
 /// Plays the demo; with `keep` everything stays until the future is dropped.
 pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
     let folder = Folder::temporary()?;
-    say(&format!(
+    print_line(format!(
         "starting {} NATS servers and a Kubernetes API …",
         scene::SERVERS * 2
     ));
@@ -45,7 +56,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
         kube_for(NAMESPACE, folder.path())
     )?;
     let mut scene = scene;
-    say(&format!(
+    print_line(format!(
         "account {DEFAULT_ACCOUNT}: {} streams and {} consumers led in {AWAY}; {} clients in {HOME}, {} in {AWAY}; {:.0} ms between them",
         scene::STREAMS,
         scene::CONSUMERS,
@@ -54,7 +65,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
         scene.round_trip().await?.as_secs_f64() * 1000.0
     ));
     let leaders_before = scene.leaders().await?;
-    say(&format!("measuring for {} s as it is …", MEASURED.as_secs()));
+    print_line(format!("measuring for {} s as it is …", MEASURED.as_secs()));
     let before = scene.measure(MEASURED).await?;
 
     let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
@@ -66,7 +77,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
     let converged = began.elapsed();
     // What happened while leaders moved belongs to neither measurement.
     let moving = scene.cut_phase();
-    say(&format!("measuring for {} s again …", MEASURED.as_secs()));
+    print_line(format!("measuring for {} s again …", MEASURED.as_secs()));
     let after = scene.measure(MEASURED).await?;
     let leaders_after = scene.leaders().await?;
     let (_, metrics) = operator.get("/metrics").await?;
@@ -83,7 +94,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
     };
     table::print(&outcome)?;
     if keep {
-        say(&look_around(&kube, &scene, &operator, folder.path())?);
+        print_line(look_around(&kube, &scene, &operator, folder.path())?);
         std::future::pending::<()>().await;
     }
     operator.stop().await?;
@@ -125,7 +136,7 @@ async fn apply_example(shape: Shape, kube: &Kube, scene: &DemoScene) -> anyhow::
         // The policy comes last, and JSON is YAML.
         example = format!("{example}  disruption: {}\n", manifests::without_limits());
     }
-    say(&format!(
+    print_line(format!(
         "applying examples/{name}, without the budget and the quiet times that a policy has by default …\n"
     ));
     let path = scene.folder().join(name);
@@ -156,9 +167,4 @@ fn look_around(kube: &Kube, scene: &DemoScene, operator: &Operator, folder: &Pat
         address = operator.metrics(),
         log = folder.join("operator.log").display(),
     ))
-}
-
-#[expect(clippy::print_stdout, reason = "this is what the demo is for")]
-fn say(text: &str) {
-    println!("{text}");
 }

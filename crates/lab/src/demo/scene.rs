@@ -12,7 +12,7 @@ use super::Shape;
 use crate::leeward::manifests;
 use crate::load::{Load, LoadPhase, Publisher, PullWorker};
 use crate::nats::jetstream::PreferredLeader;
-use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, eventually, jetstream};
+use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, eventually, jetstream};
 
 pub(super) const HOME: &str = "us-east";
 pub(super) const AWAY: &str = "eu-west";
@@ -31,7 +31,6 @@ const RATE: f64 = 40.0;
 const BATCH: usize = 5;
 const BUSY: Duration = Duration::from_millis(100);
 
-/// A running system with its account, clients and load.
 pub(super) struct DemoScene {
     load: Load,
     clients: Vec<Client>,
@@ -40,14 +39,12 @@ pub(super) struct DemoScene {
     folder: std::path::PathBuf,
 }
 
-/// Leaders per location.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LeaderTable {
     pub(super) streams: BTreeMap<String, usize>,
     pub(super) consumers: BTreeMap<String, usize>,
 }
 
-/// What the whole run came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DemoTotals {
     pub(super) published: u64,
@@ -59,11 +56,7 @@ pub(super) struct DemoTotals {
 
 impl DemoScene {
     pub(super) async fn start(shape: Shape, folder: &Path) -> anyhow::Result<Self> {
-        let locations = [(HOME, SERVERS), (AWAY, SERVERS)];
-        let layout = match shape {
-            Shape::Supercluster => Layout::supercluster(&locations),
-            Shape::Stretched => Layout::stretched(&locations),
-        };
+        let layout = shape.layout(&[(HOME, SERVERS), (AWAY, SERVERS)]);
         let system = System::builder(layout)
             .delay(ONE_WAY)
             .folder(folder.join("nats"))
@@ -120,17 +113,16 @@ impl DemoScene {
     pub(super) async fn leaders(&self) -> anyhow::Result<LeaderTable> {
         let client = self.connect(AWAY, "looks-around").await?;
         let mut leaders = LeaderTable::default();
+        let count = |counts: &mut BTreeMap<_, usize>, leader: Option<String>| {
+            *counts.entry(location(&leader.context("a leader")?)).or_default() += 1;
+            anyhow::Ok(())
+        };
         for stream in streams() {
-            let leader = jetstream::leader_of(&client, &stream)
-                .await?
-                .context("a leader")?;
-            *leaders.streams.entry(location(&leader)).or_default() += 1;
+            let leader = jetstream::leader_of(&client, &stream).await?;
+            count(&mut leaders.streams, leader)?;
             for consumer in consumers() {
                 let leader = jetstream::leader_of_consumer(&client, &stream, consumer).await?;
-                *leaders
-                    .consumers
-                    .entry(location(&leader.context("a leader")?))
-                    .or_default() += 1;
+                count(&mut leaders.consumers, leader)?;
             }
         }
         Ok(leaders)
@@ -155,13 +147,8 @@ impl DemoScene {
     }
 
     pub(super) async fn end(self) {
-        let Self {
-            load,
-            clients,
-            system,
-            ..
-        } = self;
-        drop((load, clients));
+        drop((self.load, self.clients));
+        let system = self.system;
         for server in system.server_names() {
             // A server that cannot be stopped is killed when the system is dropped.
             let _ = system.stop(&server).await;

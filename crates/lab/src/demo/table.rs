@@ -1,13 +1,12 @@
 //! Before and after, side by side.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::scene::{AWAY, DemoTotals, HOME, LeaderTable};
 use crate::load::{LoadPhase, Quantiles};
 
-/// Everything that the table shows.
 pub(super) struct DemoOutcome {
     pub(super) leaders_before: LeaderTable,
     pub(super) leaders_after: LeaderTable,
@@ -21,23 +20,17 @@ pub(super) struct DemoOutcome {
 
 pub(super) fn print(outcome: &DemoOutcome) -> anyhow::Result<()> {
     let mut text = String::new();
-    row(&mut text, "", "before", "after")?;
+    row(&mut text, "", &"before", &"after")?;
+    let (before, after) = (&outcome.leaders_before, &outcome.leaders_after);
     for location in [HOME, AWAY] {
-        let count =
-            |leaders: &BTreeMap<String, usize>| leaders.get(location).copied().unwrap_or(0).to_string();
-        let (before, after) = (&outcome.leaders_before, &outcome.leaders_after);
-        row(
-            &mut text,
-            &format!("stream leaders in {location}"),
-            &count(&before.streams),
-            &count(&after.streams),
-        )?;
-        row(
-            &mut text,
-            &format!("consumer leaders in {location}"),
-            &count(&before.consumers),
-            &count(&after.consumers),
-        )?;
+        for (kind, before, after) in [
+            ("stream", &before.streams, &after.streams),
+            ("consumer", &before.consumers, &after.consumers),
+        ] {
+            let count = |leaders: &BTreeMap<String, usize>| leaders.get(location).copied().unwrap_or(0);
+            let label = format!("{kind} leaders in {location}");
+            row(&mut text, &label, &count(before), &count(after))?;
+        }
     }
     let (before, after) = (&outcome.before, &outcome.after);
     latency(
@@ -77,35 +70,26 @@ pub(super) fn print(outcome: &DemoOutcome) -> anyhow::Result<()> {
         "{step_downs} step-downs, {moves} stream moves; converged in {:.1} s",
         outcome.converged.as_secs_f64()
     )?;
-    super::say(&text);
+    crate::print_line(text);
     Ok(())
 }
 
-fn row(text: &mut String, label: &str, before: &str, after: &str) -> std::fmt::Result {
+fn row(text: &mut String, label: &str, before: &dyn Display, after: &dyn Display) -> std::fmt::Result {
     writeln!(text, "{label:<34}{before:>12}{after:>12}")
 }
 
 fn latency(text: &mut String, label: &str, before: Quantiles, after: Quantiles) -> std::fmt::Result {
-    for (name, quantile) in [("p50", quantile_50 as fn(Quantiles) -> u64), ("p99", quantile_99)] {
-        let label = format!("{label} {name}, seen from {HOME}");
-        let shown = |quantiles: Quantiles| {
-            if quantiles.count == 0 {
-                "-".to_owned()
-            } else {
-                milliseconds(quantile(quantiles))
-            }
+    let p50 = |quantiles: Quantiles| quantiles.p50_micros;
+    let p99 = |quantiles: Quantiles| quantiles.p99_micros;
+    for (name, quantile) in [("p50", p50 as fn(_) -> _), ("p99", p99)] {
+        let shown = |quantiles: Quantiles| match quantiles.count {
+            0 => "-".to_owned(),
+            _ => milliseconds(quantile(quantiles)),
         };
+        let label = format!("{label} {name}, seen from {HOME}");
         row(text, &label, &shown(before), &shown(after))?;
     }
     Ok(())
-}
-
-fn quantile_50(quantiles: Quantiles) -> u64 {
-    quantiles.p50_micros
-}
-
-fn quantile_99(quantiles: Quantiles) -> u64 {
-    quantiles.p99_micros
 }
 
 fn milliseconds(micros: u64) -> String {

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde_json::Value;
 
-use crate::kube::Kube;
+use crate::kube::{Kind, Kube};
+use crate::print_line;
 
 /// The columns that tell the story, and how wide they are shown. Ages change by themselves and are left out.
 const COLUMNS: [(&str, usize); 8] = [
@@ -23,25 +24,26 @@ const LIMIT: Duration = Duration::from_mins(5);
 
 /// Prints the columns of the policy `orders` whenever they change; returns when all leaders are home.
 pub(super) async fn until_in_place(kube: &Kube, namespace: &str, began: Instant) -> anyhow::Result<()> {
+    let objects = kube.objects().await?;
     let mut shown = Vec::new();
     loop {
         let row = row(&columns(kube, namespace).await?);
         if row != shown {
             if shown.is_empty() {
-                super::say(&format!(
+                print_line(format!(
                     "   time  {}",
                     aligned(&COLUMNS.map(|(name, _)| name.to_owned()))
                 ));
             }
-            super::say(&format!(
+            print_line(format!(
                 "{:6.1}s  {}",
                 began.elapsed().as_secs_f64(),
                 aligned(&row)
             ));
             shown = row;
         }
-        if in_place(&policy(kube, namespace).await?) {
-            super::say("");
+        if in_place(&objects.get(namespace, Kind::PlacementPolicy, "orders").await?) {
+            print_line("");
             return Ok(());
         }
         if began.elapsed() > LIMIT {
@@ -57,16 +59,9 @@ pub(super) async fn until_in_place(kube: &Kube, namespace: &str, began: Instant)
 
 /// What `kubectl` prints: a header and a row.
 async fn columns(kube: &Kube, namespace: &str) -> anyhow::Result<String> {
-    kube.kubectl(&[
-        "--namespace",
-        namespace,
-        "get",
-        "placementpolicy",
-        "orders",
-        "--output",
-        "wide",
-    ])
-    .await
+    let args = "get placementpolicy orders --output wide --namespace";
+    let args: Vec<&str> = args.split(' ').chain([namespace]).collect();
+    kube.kubectl(&args).await
 }
 
 /// The cells of [`COLUMNS`]; a cell begins where its column's name does.
@@ -95,21 +90,6 @@ fn aligned(cells: &[String]) -> String {
         .map(|(cell, width)| format!("{cell:<width$}"))
         .collect();
     padded.join("  ").trim_end().to_owned()
-}
-
-async fn policy(kube: &Kube, namespace: &str) -> anyhow::Result<Value> {
-    let json = kube
-        .kubectl(&[
-            "--namespace",
-            namespace,
-            "get",
-            "placementpolicy",
-            "orders",
-            "--output",
-            "json",
-        ])
-        .await?;
-    serde_json::from_str(&json).context("kubectl prints JSON")
 }
 
 fn in_place(policy: &Value) -> bool {

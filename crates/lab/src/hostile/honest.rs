@@ -14,7 +14,7 @@ pub const ACCOUNT: &str = "APP";
 pub const SYSTEM_ACCOUNT: &str = "SYS";
 /// The user of the system account.
 pub const SYSTEM_USER: &str = "sys";
-/// Its streams, each with one consumer.
+/// The streams of [`ACCOUNT`], each with one consumer.
 pub const STREAMS: [&str; 2] = ["ORDERS", "LEDGER"];
 /// The server that listens.
 pub const HERE: usize = 0;
@@ -53,7 +53,6 @@ pub(crate) fn account_of(user: &str) -> &'static str {
     }
 }
 
-/// How many servers there are.
 pub fn servers() -> usize {
     SERVERS.len()
 }

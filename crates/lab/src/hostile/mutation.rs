@@ -9,11 +9,10 @@ use super::honest;
 use super::question::{Call, Question};
 use super::script::{Change, Delivery, Edit, Misbehaviour, Order, ReplySelector, Script};
 
-/// A lie made by chance.
 #[derive(Clone, Debug)]
 pub struct Mutation {
     pub seed: u64,
-    /// Whom it is for.
+    /// Who is lied to.
     pub audience: Audience,
     /// What is changed.
     pub says: String,
@@ -33,9 +32,9 @@ pub enum Audience {
 /// What may follow from a lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// It is no lie: what is seen in the end is whole and true.
+    /// No lie: what is seen in the end is whole and true.
     None,
-    /// It cannot be read, is incomplete, or contradicts itself: what is seen is marked as incomplete, or true.
+    /// An answer cannot be read, is incomplete, or contradicts itself: what is seen is marked as incomplete, or true.
     Noticeable,
     /// An honest server of another system could say it: it may be believed.
     Plausible,
@@ -59,7 +58,6 @@ const OF_TENANT: [Call; 6] = [
 ];
 
 impl Mutation {
-    /// The lie of a seed.
     pub fn of(seed: u64) -> Self {
         let mut chance = Rng::with_seed(seed);
         let audience = if chance.u8(..3) == 0 {
@@ -124,50 +122,28 @@ impl Mutation {
             ..Delivery::default()
         };
         let milliseconds = |most: u64, chance: &mut Rng| std::time::Duration::from_millis(chance.u64(..most));
-        let effect = match chance.u8(..8) {
-            0 => {
-                delivery.order = Order::Shuffled(chance.u64(..));
-                Effect::None
-            }
-            1 => {
-                delivery.again = chance.usize(1..4);
-                Effect::None
-            }
-            2 => {
-                delivery.pieces = Some((chance.usize(500..2000), milliseconds(2, chance)));
-                Effect::None
-            }
-            3 => {
-                delivery.delay = milliseconds(50, chance);
-                Effect::None
-            }
-            4 => {
-                delivery.lost = Some(only.unwrap_or(honest::HERE));
-                Effect::Noticeable
-            }
-            5 => {
-                delivery.manner = Misbehaviour::Announced(chance.i64(-40..40));
-                Effect::Noticeable
-            }
+        let kind = chance.u8(..8);
+        match kind {
+            0 => delivery.order = Order::Shuffled(chance.u64(..)),
+            1 => delivery.again = chance.usize(1..4),
+            2 => delivery.pieces = Some((chance.usize(500..2000), milliseconds(2, chance))),
+            3 => delivery.delay = milliseconds(50, chance),
+            4 => delivery.lost = Some(only.unwrap_or(honest::HERE)),
+            5 => delivery.manner = Misbehaviour::Announced(chance.i64(-40..40)),
             6 => {
-                let all = [
-                    Misbehaviour::Status("503"),
-                    Misbehaviour::Status("99999 odd"),
-                    Misbehaviour::Status("-1"),
-                    Misbehaviour::Status(""),
-                ];
-                delivery.manner = all[chance.usize(..all.len())];
-                Effect::Noticeable
+                let all = ["503", "99999 odd", "-1", ""];
+                delivery.manner = Misbehaviour::Status(all[chance.usize(..all.len())]);
             }
             _ => {
-                let all = [
-                    Misbehaviour::Half,
-                    Misbehaviour::Never,
-                    Misbehaviour::WrongSubject,
-                ];
+                use Misbehaviour::{Half, Never, WrongSubject};
+                let all = [Half, Never, WrongSubject];
                 delivery.manner = all[chance.usize(..all.len())];
-                Effect::Noticeable
             }
+        }
+        let effect = if kind < 4 {
+            Effect::None
+        } else {
+            Effect::Noticeable
         };
         let says = format!("{delivery:?}");
         self.script.delivery = delivery;

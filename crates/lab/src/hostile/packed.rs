@@ -7,7 +7,6 @@ const CHUNK: usize = 65_536;
 /// The identifier that begins a stream.
 const IDENTIFIER: usize = 10;
 
-/// A text, compressed.
 pub(crate) fn compressed(text: &[u8]) -> Vec<u8> {
     let mut encoder = snap::write::FrameEncoder::new(Vec::new());
     // Writing into memory does not fail.

@@ -1,7 +1,7 @@
 //! One connection: the text protocol of NATS, spoken as the script says.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -17,6 +17,7 @@ use super::question::{Call, Question};
 use super::reply::{self, Reply};
 use super::script::{Delivery, Flow, Misbehaviour, Order, Repeated, Script, Wire};
 use super::server::LiarState;
+use crate::lock::lock;
 
 /// More than any client of a test sends.
 const MOST: usize = 8 << 20;
@@ -34,26 +35,18 @@ struct HostileConnection {
 }
 
 impl HostileConnection {
-    /// Ends the connection.
     fn close(&self) {
         self.end.notify_one();
     }
 
     fn user(&self) -> String {
-        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.user).clone()
     }
 
-    fn subscription(&self, inbox: &str) -> Option<String> {
-        let subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = subscriptions
-            .iter()
-            .find(|(_, pattern)| matches_subject(pattern, inbox));
-        found.map(|(id, _)| id.clone())
-    }
-
-    fn subscriptions_with(&self, part: &str) -> Vec<String> {
-        let subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = subscriptions.iter().filter(|(_, pattern)| pattern.contains(part));
+    /// The ids of subscriptions whose pattern is as wanted.
+    fn subscriptions(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let subscriptions = lock(&self.subscriptions);
+        let found = subscriptions.iter().filter(|(_, pattern)| wanted(pattern));
         found.map(|(id, _)| id.clone()).collect()
     }
 }
@@ -130,13 +123,11 @@ async fn follow(
             "SUB" => {
                 let subject = rest.split(' ').next().unwrap_or_default();
                 let id = rest.rsplit(' ').next().unwrap_or_default();
-                let mut all = peer.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-                all.insert(id.to_owned(), subject.to_owned());
+                lock(&peer.subscriptions).insert(id.to_owned(), subject.to_owned());
             }
             "UNSUB" => {
                 let id = rest.split(' ').next().unwrap_or_default();
-                let mut all = peer.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-                all.remove(id);
+                lock(&peer.subscriptions).remove(id);
             }
             "PUB" | "HPUB" => {
                 if let Some(asked) = published(&mut reader, word, rest).await? {
@@ -167,10 +158,7 @@ fn connected(peer: &HostileConnection, shared: &LiarState, number: u64, said: &s
             .unwrap_or_default()
             .to_owned()
     };
-    peer.user
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone_from(&text("user"));
+    lock(&peer.user).clone_from(&text("user"));
     shared.enter(Present {
         number,
         user: text("user"),
@@ -272,7 +260,7 @@ async fn elections(peer: &HostileConnection) -> anyhow::Result<()> {
             honest::ACCOUNT,
             "c".repeat(200)
         );
-        let ids = peer.subscriptions_with("LEADER_ELECTED");
+        let ids = peer.subscriptions(|pattern| pattern.contains("LEADER_ELECTED"));
         if ids.is_empty() {
             tokio::time::sleep(SETTLED).await;
         }
@@ -303,7 +291,8 @@ async fn try_to_answer(
     script: &Script,
     asked: &Asked,
 ) -> anyhow::Result<()> {
-    let Some(id) = peer.subscription(&asked.inbox) else {
+    let subscriptions = peer.subscriptions(|pattern| matches_subject(pattern, &asked.inbox));
+    let Some(id) = subscriptions.first() else {
         return Ok(());
     };
     let user = peer.user();
@@ -313,7 +302,7 @@ async fn try_to_answer(
     });
     let mut writer = peer.writer.lock().await;
     let Some((question, answers)) = honest else {
-        let frame = status_frame(&asked.inbox, &id, NOBODY);
+        let frame = status_frame(&asked.inbox, id, NOBODY);
         return Ok(writer.write_all(&frame).await?);
     };
     let times = shared.count(question.call);
@@ -345,7 +334,7 @@ async fn try_to_answer(
         }
         let reply = reply::changed(script, question.call, server, times, answer);
         for _ in 0..=delivery.again {
-            deliver(&mut writer, &asked.inbox, &id, &reply, &delivery).await?;
+            deliver(&mut writer, &asked.inbox, id, &reply, &delivery).await?;
         }
     }
     Ok(())

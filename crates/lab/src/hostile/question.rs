@@ -32,29 +32,11 @@ pub enum Call {
 impl Call {
     /// Every server answers it, with who it is.
     pub fn is_monitoring(self) -> bool {
-        match self {
-            Self::Statsz
-            | Self::Idz
-            | Self::Gatewayz
-            | Self::Connz
-            | Self::Statz
-            | Self::Jsz
-            | Self::Accounts => true,
-            Self::Info
-            | Self::UserInfo
-            | Self::StreamNames
-            | Self::StreamList
-            | Self::StreamInfo
-            | Self::ConsumerList
-            | Self::ConsumerInfo
-            | Self::StepDown
-            | Self::Update
-            | Self::CancelMove => false,
-        }
+        use Call::{Accounts, Connz, Gatewayz, Idz, Jsz, Statsz, Statz};
+        matches!(self, Statsz | Idz | Gatewayz | Connz | Statz | Jsz | Accounts)
     }
 }
 
-/// One question of one client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     pub call: Call,
@@ -118,7 +100,6 @@ impl Question {
         jetstream(call, question)
     }
 
-    /// A number among the options.
     pub fn option(&self, name: &str) -> Option<u64> {
         self.options.get(name).and_then(Value::as_u64)
     }

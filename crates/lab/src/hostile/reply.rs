@@ -7,7 +7,6 @@ use super::packed;
 use super::question::Call;
 use super::script::{Body, Change, ClientLoad, Edit, Script};
 
-/// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// `Content-Encoding`, if there is one.
@@ -27,10 +26,6 @@ pub fn changed(script: &Script, call: Call, server: usize, asked: usize, honest:
     for edit in script.edits.iter().filter(about) {
         if let Change::Body(body) = &edit.change {
             work.body = Some(body.clone());
-        } else if edit.path.is_empty() {
-            let mut whole = std::mem::take(&mut work.value);
-            work.change(&mut whole, &edit.change);
-            work.value = whole;
         } else {
             let mut whole = std::mem::take(&mut work.value);
             work.descend(&mut whole, &edit.path, &edit.change);
@@ -186,57 +181,43 @@ impl Work {
             text = text.replacen(&format!("\"{RAW}{number}{RAW}\""), raw, 1);
         }
         let text = text.replace(AGAIN, "").into_bytes();
-        let plain = |body| Reply { encoding: None, body };
-        match self.body {
-            None => plain(text),
-            Some(Body::Bytes(bytes)) => plain(bytes),
-            Some(Body::Nested(depth)) => {
-                let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-                plain(
-                    format!(
-                        r#"{{"server":{{"name":"us-0","id":"N1","ver":"2.15.1"}},"data":{open}{close}}}"#
-                    )
-                    .into_bytes(),
-                )
-            }
-            Some(Body::Blank(megabytes)) => {
-                let mut body = text;
-                body.pop();
-                body.resize(body.len() + (megabytes << 20), b' ');
-                body.push(b'}');
-                plain(body)
-            }
-            Some(Body::Packed(megabytes)) => Reply {
-                encoding: Some("snappy"),
-                body: packed::blanks(megabytes),
-            },
-            Some(Body::Snappy) => Reply {
-                encoding: Some("snappy"),
-                body: packed::compressed(&text),
-            },
-            Some(Body::Encoded { encoding, bytes }) => Reply {
-                encoding: Some(encoding),
-                body: bytes,
-            },
-            Some(Body::Misnamed(encoding)) => Reply {
-                encoding: Some(encoding),
-                body: text,
-            },
+        let (encoding, body) = match self.body {
+            None => (None, text),
+            Some(Body::Bytes(bytes)) => (None, bytes),
+            Some(Body::Nested(depth)) => (None, nested(depth).into_bytes()),
+            Some(Body::Blank(megabytes)) => (None, with_blanks(text, megabytes)),
+            Some(Body::Packed(megabytes)) => (Some("snappy"), packed::blanks(megabytes)),
+            Some(Body::Snappy) => (Some("snappy"), packed::compressed(&text)),
+            Some(Body::Encoded { encoding, bytes }) => (Some(encoding), bytes),
+            Some(Body::Misnamed(encoding)) => (Some(encoding), text),
             Some(Body::Cut(thousandths)) => {
-                let mut body = text;
-                body.truncate(body.len() * thousandths.min(1000) / 1000);
-                plain(body)
+                let length = text.len() * thousandths.min(1000) / 1000;
+                (None, text[..length].to_vec())
             }
-            Some(Body::Byte { at, byte }) => {
-                let mut body = text;
-                let position = body.len().saturating_sub(1) * at.min(1000) / 1000;
-                if let Some(there) = body.get_mut(position) {
-                    *there = byte;
-                }
-                plain(body)
-            }
-        }
+            Some(Body::Byte { at, byte }) => (None, with_byte(text, at, byte)),
+        };
+        Reply { encoding, body }
     }
+}
+
+fn nested(depth: usize) -> String {
+    let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+    format!(r#"{{"server":{{"name":"us-0","id":"N1","ver":"2.15.1"}},"data":{open}{close}}}"#)
+}
+
+fn with_blanks(mut body: Vec<u8>, megabytes: usize) -> Vec<u8> {
+    body.pop();
+    body.resize(body.len() + (megabytes << 20), b' ');
+    body.push(b'}');
+    body
+}
+
+fn with_byte(mut body: Vec<u8>, thousandths: usize, byte: u8) -> Vec<u8> {
+    let position = body.len().saturating_sub(1) * thousandths.min(1000) / 1000;
+    if let Some(there) = body.get_mut(position) {
+        *there = byte;
+    }
+    body
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ pub struct Script {
     pub wire: Wire,
 }
 
-/// A change of answers.
 #[derive(Clone, Debug)]
 pub struct Edit {
     pub of: ReplySelector,
@@ -28,7 +27,6 @@ pub struct Edit {
     pub change: Change,
 }
 
-/// Which answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplySelector {
     Call(Call),
@@ -45,7 +43,6 @@ impl ReplySelector {
     }
 }
 
-/// What becomes of a value.
 #[derive(Clone, Debug)]
 pub enum Change {
     Set(Value),
@@ -101,7 +98,6 @@ pub enum Body {
     },
 }
 
-/// More servers than there are.
 #[derive(Clone, Debug)]
 pub struct ClientLoad {
     pub servers: usize,
@@ -112,7 +108,6 @@ pub struct ClientLoad {
     pub counted: bool,
 }
 
-/// How answers are sent.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
     /// Only answers to this call; all if there is none.
@@ -120,7 +115,7 @@ pub struct Delivery {
     pub order: Order,
     /// How often each answer is sent besides the first time.
     pub again: usize,
-    /// This server's answer is not sent.
+    /// The server whose answer is not sent.
     pub lost: Option<usize>,
     /// Before each answer.
     pub delay: Duration,
@@ -148,13 +143,12 @@ pub enum Misbehaviour {
     Never,
     /// A status instead of content.
     Status(&'static str),
-    /// It comes to another subject of the right subscription.
+    /// The answer comes to another subject of the right subscription.
     WrongSubject,
-    /// It is announced with so many bytes more, or fewer, than it has.
+    /// The answer is announced with so many bytes more, or fewer, than it has.
     Announced(i64),
 }
 
-/// What a connection does.
 #[derive(Clone, Debug, Default)]
 pub enum Wire {
     #[default]
@@ -172,7 +166,6 @@ pub enum Wire {
     Redirects(&'static str),
 }
 
-/// Bytes that nobody asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Flow {
     pub begins: Vec<u8>,
@@ -181,7 +174,6 @@ pub struct Flow {
     pub closes: bool,
 }
 
-/// What follows the first bytes.
 #[derive(Clone, Debug, Default)]
 pub enum Repeated {
     #[default]
@@ -202,22 +194,6 @@ impl Script {
             ..Self::default()
         }
     }
-
-    /// A lie of connections.
-    pub fn wire(wire: Wire) -> Self {
-        Self {
-            wire,
-            ..Self::default()
-        }
-    }
-
-    /// A lie of how answers are sent.
-    pub fn delivery(delivery: Delivery) -> Self {
-        Self {
-            delivery,
-            ..Self::default()
-        }
-    }
 }
 
 impl Edit {
@@ -231,7 +207,7 @@ impl Edit {
         }
     }
 
-    /// The same of whatever every server answers.
+    /// A change of whatever every server answers.
     pub fn everywhere(path: &str, change: Change) -> Self {
         Self {
             of: ReplySelector::Monitoring,

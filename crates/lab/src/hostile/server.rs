@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,7 @@ use super::honest::Present;
 use super::peer;
 use super::question::Call;
 use super::script::Script;
+use crate::lock::lock;
 
 /// A NATS server that lies; it ends with this value, and its connections with it.
 #[derive(Debug)]
@@ -69,7 +70,6 @@ impl Liar {
         })
     }
 
-    /// The port.
     pub fn port(&self) -> u16 {
         self.shared.port
     }
@@ -81,12 +81,8 @@ impl Liar {
 
     /// Lies differently from now on; what was asked is counted anew, and connections stay.
     pub fn tell(&self, script: Script) {
-        *self.shared.script.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(script);
-        self.shared
-            .asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        *lock(&self.shared.script) = Arc::new(script);
+        lock(&self.shared.asked).clear();
     }
 
     /// Ends all connections; new ones are accepted.
@@ -94,20 +90,17 @@ impl Liar {
         self.shared.hang_up.send_modify(|times| *times += 1);
     }
 
-    /// How many connections were accepted.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::Acquire)
     }
 
-    /// Clients that are connected now.
     pub fn connections(&self) -> usize {
         self.shared.present().len()
     }
 
     /// How often a call was asked for under the present script.
     pub fn asked(&self, call: Call) -> usize {
-        let asked = self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.get(&call).copied().unwrap_or(0)
+        lock(&self.shared.asked).get(&call).copied().unwrap_or(0)
     }
 
     /// How many connections came to the port that redirects name: none from a client that keeps to its own servers.
@@ -118,30 +111,27 @@ impl Liar {
 
 impl LiarState {
     pub(crate) fn script(&self) -> Arc<Script> {
-        Arc::clone(&self.script.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.script))
     }
 
     /// Counts a call; how often it was asked for before.
     pub(crate) fn count(&self, call: Call) -> usize {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = lock(&self.asked);
         let times = asked.entry(call).or_insert(0);
         *times += 1;
         *times - 1
     }
 
     pub(crate) fn enter(&self, one: Present) {
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        present.insert(one.number, one);
+        lock(&self.present).insert(one.number, one);
     }
 
     pub(crate) fn leave(&self, number: u64) {
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        present.remove(&number);
+        lock(&self.present).remove(&number);
     }
 
     pub(crate) fn present(&self) -> Vec<Present> {
-        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        present.values().cloned().collect()
+        lock(&self.present).values().cloned().collect()
     }
 
     pub(crate) fn number(&self) -> u64 {

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::Liar;
 use super::honest::SYSTEM_USER;
-use crate::folder::Folder;
+use crate::folder::{Folder, write_file};
 
 /// How often memory is looked at; the kernel keeps its peak.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -20,7 +20,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 const MOST: u64 = 8 << 20;
 const USER: &str = "app";
 
-/// As whom a command looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Looking {
     /// The account's user alone.
@@ -29,7 +28,6 @@ pub enum Looking {
     System,
 }
 
-/// How commands are tried.
 #[derive(Clone, Debug)]
 pub struct Trial {
     pub binary: PathBuf,
@@ -41,27 +39,24 @@ pub struct Trial {
     pub memory: u64,
 }
 
-/// What a command did.
 #[derive(Clone, Debug)]
 pub struct Ended {
     /// `None` if it hung and was killed.
     pub status: Option<ExitStatus>,
     pub took: Duration,
-    /// Its peak of memory in bytes.
+    /// The peak of the command's memory in bytes.
     pub memory: u64,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Trial {
-    /// Runs a command against a server.
     pub async fn run(&self, liar: &Liar, looking: Looking, command: &[&str]) -> anyhow::Result<Ended> {
         let folder = Folder::temporary()?;
-        let contexts = folder.path().join("nats/context");
-        std::fs::create_dir_all(&contexts)?;
         for user in [USER, SYSTEM_USER] {
             let context = json!({"url": liar.url(), "user": user, "password": format!("password-of-{user}")});
-            std::fs::write(contexts.join(format!("{user}.json")), context.to_string())?;
+            let path = folder.path().join(format!("nats/context/{user}.json"));
+            write_file(&path, &context.to_string())?;
         }
         let began = Instant::now();
         let mut child = self.start(folder.path(), looking, command)?;

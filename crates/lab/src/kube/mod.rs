@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 pub use kubectl::Kubectl;
 pub use objects::{Kind, ObjectClient};
 
+use crate::folder::write_file;
 use crate::ports::Port;
 use crate::process::Process;
 use crate::tools::KubeVersion;
@@ -52,7 +53,7 @@ impl Kube {
         let etcd = servers::start_etcd(&folder, etcd_port.address()).await?;
         let mut apiserver = Apiserver::new(version, &folder, &pki, etcd_port.address())?;
         let admin = folder.join("admin.kubeconfig");
-        write(
+        write_file(
             &admin,
             &kubeconfig(apiserver.url(), &pki.authority, &pki.admin_user()),
         )?;
@@ -96,7 +97,7 @@ impl Kube {
     /// Writes a kubeconfig that authenticates with this token, and returns its path.
     pub fn kubeconfig_for_token(&self, name: &str, token: &str) -> anyhow::Result<PathBuf> {
         let path = self.folder.join(format!("{name}.kubeconfig"));
-        write(
+        write_file(
             &path,
             &kubeconfig(self.url(), &self.pki.authority, &format!("{{token: {token}}}")),
         )?;
@@ -154,7 +155,6 @@ impl Kube {
         .map(|_| ())
     }
 
-    /// Stops the apiserver and starts it on the same port with the same etcd.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.stop_apiserver().await?;
         self.start_apiserver().await
@@ -174,11 +174,6 @@ impl Kube {
     pub fn pause_apiserver(&self) -> anyhow::Result<()> {
         self.apiserver.process()?.pause()
     }
-
-    /// Ends [`Kube::pause_apiserver`].
-    pub fn resume_apiserver(&self) -> anyhow::Result<()> {
-        self.apiserver.process()?.resume()
-    }
 }
 
 /// `user` is the inline YAML of the credentials.
@@ -190,8 +185,4 @@ fn kubeconfig(url: &str, authority: &str, user: &str) -> String {
          users: [{{name: lab, user: {user}}}]\n\
          contexts: [{{name: lab, context: {{cluster: lab, user: lab}}}}]\n"
     )
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

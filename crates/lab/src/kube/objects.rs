@@ -48,7 +48,6 @@ impl ObjectClient {
         Ok(serde_json::to_value(&object)?)
     }
 
-    /// All objects of a namespace.
     pub async fn list(&self, namespace: &str, kind: Kind) -> anyhow::Result<Vec<Value>> {
         let list = self
             .api(namespace, kind)
@@ -59,7 +58,6 @@ impl ObjectClient {
         Ok(objects.collect::<Result<_, _>>()?)
     }
 
-    /// Makes an object that is not there yet.
     pub async fn create(&self, namespace: &str, kind: Kind, object: Value) -> anyhow::Result<()> {
         let object: DynamicObject = serde_json::from_value(object)?;
         self.api(namespace, kind)
@@ -116,7 +114,6 @@ impl ObjectClient {
         Ok(())
     }
 
-    /// Begins to delete an object.
     pub async fn delete(&self, namespace: &str, kind: Kind, name: &str) -> anyhow::Result<()> {
         self.api(namespace, kind)
             .delete(name, &DeleteParams::default())

@@ -12,12 +12,11 @@ use crate::tools::{KubeVersion, Tool, tool};
 /// The release's name, and so that of its service account.
 const RELEASE: &str = "leeward";
 
-/// A file of the chart's `templates`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Template {
     /// Who the operator is.
     ServiceAccount,
-    /// What it may do.
+    /// What the operator may do.
     Rbac,
 }
 
@@ -30,7 +29,6 @@ impl Template {
     }
 }
 
-/// The folder of the chart.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/leeward")
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::chart::{self, Template};
-use crate::nats::{Credentials, System};
+use crate::nats::{Credentials, DEFAULT_ACCOUNT, DEFAULT_USER, System};
 
 /// What the chart lets the operator do in every namespace, bound to its service account `leeward` in this one.
 pub fn rbac(namespace: &str) -> anyhow::Result<String> {
@@ -13,12 +13,12 @@ pub fn rbac(namespace: &str) -> anyhow::Result<String> {
 /// The namespace that stands in `rights.yaml` for the operator's own.
 const HOME: &str = "leeward-home";
 
-/// The same, rendered beforehand: whoever runs the demo need not have Helm. A test compares the two.
+/// As [`rbac`], rendered beforehand: whoever runs the demo need not have Helm. A test compares the two.
 pub fn rbac_without_helm(namespace: &str) -> String {
     include_str!("rights.yaml").replace(HOME, namespace)
 }
 
-/// The same for replicas with this many shards.
+/// As [`rbac`], for replicas with this many shards.
 pub fn rbac_sharded(namespace: &str, shards: u8) -> anyhow::Result<String> {
     rights(namespace, &[&format!("shards={shards}")])
 }
@@ -45,7 +45,6 @@ pub fn credentials(namespace: &str, name: &str, credentials: &Credentials) -> Va
     secret(namespace, name, &data)
 }
 
-/// A Secret with any text.
 pub fn secret(namespace: &str, name: &str, data: &Value) -> Value {
     json!({
         "apiVersion": "v1",
@@ -53,6 +52,20 @@ pub fn secret(namespace: &str, name: &str, data: &Value) -> Value {
         "metadata": {"namespace": namespace, "name": name},
         "stringData": data,
     })
+}
+
+/// The Secrets and the `NatsSystem` named `prod` of a running system; `spec` is laid over what the system needs.
+pub fn system_objects(namespace: &str, system: &System, spec: Value) -> anyhow::Result<Vec<Value>> {
+    let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
+    let mut objects = vec![
+        credentials(namespace, "nats-system", system.system_credentials()?),
+        credentials(namespace, "account", account),
+    ];
+    if let Some(ca) = system.ca_pem() {
+        objects.push(secret(namespace, "nats-ca", &json!({"ca.crt": ca})));
+    }
+    objects.push(nats_system(namespace, "prod", system, spec)?);
+    Ok(objects)
 }
 
 /// A `NatsSystem` for a running system; `spec` is laid over what the system needs.

@@ -37,22 +37,18 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// How an operator is started.
 #[derive(Clone, Debug)]
 pub struct OperatorOptions {
-    /// What it reaches the API server with.
     pub kubeconfig: PathBuf,
     /// The namespace that it lives in, with its lease.
     pub home: String,
     /// The namespaces that it watches; all when empty.
     pub namespaces: Vec<String>,
-    /// Its log goes here, one JSON object a line.
+    /// Where the log goes, one JSON object a line.
     pub log: PathBuf,
-    /// More arguments.
     pub arguments: Vec<String>,
 }
 
-/// A running operator.
 #[derive(Debug)]
 pub struct Operator {
     process: Process,
@@ -106,12 +102,10 @@ impl Operator {
         })
     }
 
-    /// The id of its process.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Whether it runs.
     pub fn running(&self) -> bool {
         self.process.running()
     }
@@ -121,7 +115,6 @@ impl Operator {
         &self.metrics
     }
 
-    /// What it wrote last.
     pub fn log_tail(&self, lines: usize) -> String {
         self.process.log_tail(lines)
     }
@@ -135,7 +128,7 @@ impl Operator {
             .collect())
     }
 
-    /// What it did, as its audit trail has it: one line for each act that ended.
+    /// What the operator did, as its audit trail has it: one line for each act that ended.
     pub fn audit_trail(&self) -> anyhow::Result<Vec<Value>> {
         let mut lines = self.log()?;
         lines.retain(|line| line["target"] == "leeward::audit");

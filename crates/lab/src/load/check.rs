@@ -6,25 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use async_nats::{Client, Request};
+use anyhow::Context;
+use async_nats::Client;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::ids::{MessageIdentity, NumberSet};
 use super::ledger::MessageLedger;
+use crate::nats::jetstream;
 
-const REQUEST_LIMIT: Duration = Duration::from_secs(3);
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// About 20 s without a leader.
-const ATTEMPTS: u32 = 200;
 const CONCURRENCY: usize = 128;
 const EXAMPLES: usize = 10;
-const NO_MESSAGE: u32 = 10037;
 
 /// A stream's contents against what the server had acknowledged when the check began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -125,46 +121,25 @@ struct Contents {
     doubled: u64,
 }
 
-#[derive(Deserialize)]
-struct StreamAnswer {
-    state: Option<StreamStateSeen>,
-    message: Option<StoredMessages>,
-    error: Option<StreamAnswerError>,
-}
-
-#[derive(Deserialize)]
-struct StreamStateSeen {
-    first_seq: u64,
-    last_seq: u64,
-}
-
-#[derive(Deserialize)]
-struct StoredMessages {
-    seq: u64,
-    #[serde(default)]
-    hdrs: String,
-}
-
-#[derive(Deserialize)]
-struct StreamAnswerError {
-    err_code: u32,
-    description: String,
-}
-
 impl Contents {
     async fn read(ledger: &MessageLedger, client: &Client, stream: &str, from: u64) -> anyhow::Result<Self> {
-        let info = ask(client, &format!("$JS.API.STREAM.INFO.{stream}"), String::new()).await?;
-        let state = info
-            .state
-            .with_context(|| format!("the info of {stream} has no state"))?;
-        let subject = &format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let mut answers = futures::stream::iter(state.first_seq.max(from)..=state.last_seq)
-            .map(|sequence| ask(client, subject, format!("{{\"seq\":{sequence}}}")))
+        let state = jetstream::stream_info(client, stream).await?["state"].take();
+        let sequence = |name: &str| {
+            state[name]
+                .as_u64()
+                .with_context(|| format!("{stream} has no {name}"))
+        };
+        let sequences = sequence("first_seq")?.max(from)..=sequence("last_seq")?;
+        let mut messages = futures::stream::iter(sequences)
+            .map(|sequence| async move {
+                let message = jetstream::stored_message(client, stream, sequence).await?;
+                anyhow::Ok((sequence, message))
+            })
             .buffer_unordered(CONCURRENCY);
         let mut contents = Self::default();
-        while let Some(answer) = answers.try_next().await? {
-            if let Some(stored) = answer.message {
-                contents.add(ledger.identify(stored.message_id()?.as_deref(), stored.seq));
+        while let Some((sequence, message)) = messages.try_next().await? {
+            if let Some(message) = message {
+                contents.add(ledger.identify(message_id(&message)?.as_deref(), sequence));
             }
         }
         Ok(contents)
@@ -181,34 +156,10 @@ impl Contents {
     }
 }
 
-impl StoredMessages {
-    /// Headers come as base64 of their wire form.
-    fn message_id(&self) -> anyhow::Result<Option<String>> {
-        let headers = String::from_utf8(STANDARD.decode(&self.hdrs)?)?;
-        let id = headers.lines().find_map(|line| line.strip_prefix("Nats-Msg-Id:"));
-        Ok(id.map(|id| id.trim().to_owned()))
-    }
-}
-
-/// Asks until there is an answer; a message that was deleted is an answer without one.
-async fn ask(client: &Client, subject: &str, body: String) -> anyhow::Result<StreamAnswer> {
-    let mut latest = String::new();
-    for _ in 0..ATTEMPTS {
-        let request = Request::new()
-            .payload(body.clone().into())
-            .timeout(Some(REQUEST_LIMIT));
-        match client.send_request(subject.to_owned(), request).await {
-            Ok(reply) => {
-                let answer: StreamAnswer = serde_json::from_slice(&reply.payload)
-                    .with_context(|| format!("the answer to {subject} {body}"))?;
-                match &answer.error {
-                    Some(error) if error.err_code != NO_MESSAGE => latest.clone_from(&error.description),
-                    Some(_) | None => return Ok(answer),
-                }
-            }
-            Err(error) => latest = error.to_string(),
-        }
-        tokio::time::sleep(RETRY_PAUSE).await;
-    }
-    bail!("{subject} {body} has no answer after {ATTEMPTS} attempts: {latest}")
+/// Headers come as base64 of their wire form.
+fn message_id(message: &Value) -> anyhow::Result<Option<String>> {
+    let headers = STANDARD.decode(message["hdrs"].as_str().unwrap_or_default())?;
+    let headers = String::from_utf8(headers)?;
+    let id = headers.lines().find_map(|line| line.strip_prefix("Nats-Msg-Id:"));
+    Ok(id.map(|id| id.trim().to_owned()))
 }

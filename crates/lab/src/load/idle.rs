@@ -1,11 +1,14 @@
 //! Connections that do nothing: they give a location the majority of an account's clients.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Context;
 use async_nats::Client;
 use futures::future::BoxFuture;
+
+use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System};
 
 /// Connects to a location under a client name.
 pub type Connect = Arc<dyn Fn(String, String) -> BoxFuture<'static, anyhow::Result<Client>> + Send + Sync>;
@@ -30,6 +33,28 @@ impl IdleClients {
         Ok(idle)
     }
 
+    /// Clients of a system, as the user of the account that it has for which none was asked.
+    pub async fn in_system(
+        system: &System,
+        location: &str,
+        name: &str,
+        count: usize,
+    ) -> anyhow::Result<Self> {
+        let options = system.connect_options(system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?)?;
+        let mut urls = BTreeMap::new();
+        for location in system.locations() {
+            urls.insert(location.clone(), system.urls(&location)?);
+        }
+        let connect: Connect = Arc::new(move |location, name| {
+            let (urls, options) = (urls.get(&location).cloned(), options.clone().name(name));
+            Box::pin(async move {
+                let urls = urls.with_context(|| format!("there is no location {location}"))?;
+                Ok(options.connect(urls.split(',').collect::<Vec<_>>()).await?)
+            })
+        });
+        Self::start(connect, location, name, count).await
+    }
+
     pub fn location(&self) -> &str {
         &self.location
     }
@@ -46,7 +71,6 @@ impl IdleClients {
         close(left).await
     }
 
-    /// Changes the number of connections.
     pub async fn resize(&mut self, count: usize) -> anyhow::Result<()> {
         let surplus = self.clients.split_off(count.min(self.clients.len()));
         let arrived = self.connected(&self.location, count - self.clients.len()).await?;
@@ -54,7 +78,6 @@ impl IdleClients {
         close(surplus).await
     }
 
-    /// Closes the connections in order.
     pub async fn stop(self) -> anyhow::Result<()> {
         close(self.clients).await
     }

@@ -18,7 +18,6 @@ const ACK_LIMIT: Duration = Duration::from_secs(2);
 const ACK_ATTEMPTS: u32 = 5;
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// How messages are acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
     /// Sent, and not waited for.
@@ -50,8 +49,7 @@ pub(super) struct Intake {
 impl Intake {
     pub fn new(
         client: Client,
-        stream: String,
-        consumer: String,
+        (stream, consumer): (String, String),
         acknowledge: Acknowledge,
         ledger: MessageLedger,
         meter: LatencyMeter,

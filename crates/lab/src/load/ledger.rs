@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+
+use crate::lock::lock;
 
 use super::ids::{MessageIdentity, NumberSet, message_id, parse_message_id};
 
@@ -25,11 +27,8 @@ struct Books {
     last_error: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ConsumerKey {
-    stream: String,
-    consumer: String,
-}
+/// Stream and consumer.
+type ConsumerKey = (String, String);
 
 #[derive(Debug)]
 struct PublisherBook {
@@ -136,10 +135,7 @@ impl MessageLedger {
 
     /// Workers that share a consumer share its book.
     pub(super) fn open_consumer(&self, stream: &str, consumer: &str) {
-        self.books()
-            .consumers
-            .entry(ConsumerKey::new(stream, consumer))
-            .or_default();
+        self.books().consumers.entry(key(stream, consumer)).or_default();
     }
 
     /// The number of the publisher's next message, and its `Nats-Msg-Id`.
@@ -165,10 +161,7 @@ impl MessageLedger {
     /// Whether this consumer delivered the message for the first time.
     pub(super) fn delivered(&self, stream: &str, consumer: &str, message: MessageIdentity) -> bool {
         let mut books = self.books();
-        let book = books
-            .consumers
-            .entry(ConsumerKey::new(stream, consumer))
-            .or_default();
+        let book = books.consumers.entry(key(stream, consumer)).or_default();
         let first = match message {
             MessageIdentity::Ours { publisher, number } => {
                 book.by_publisher.entry(publisher).or_default().insert(number)
@@ -191,18 +184,15 @@ impl MessageLedger {
             stream.published += publisher.published;
             stream.acknowledged += publisher.acknowledged.len();
         }
-        for (key, book) in &books.consumers {
+        for ((stream, consumer), book) in &books.consumers {
             let summary = ConsumerSummary {
                 delivered: book.by_publisher.values().map(NumberSet::len).sum(),
                 foreign: book.foreign.len(),
                 redelivered: book.redelivered,
-                outstanding: books.outstanding(&key.stream, book),
+                outstanding: books.outstanding(stream, book),
             };
-            streams
-                .entry(key.stream.clone())
-                .or_default()
-                .consumers
-                .insert(key.consumer.clone(), summary);
+            let summaries = &mut streams.entry(stream.clone()).or_default().consumers;
+            summaries.insert(consumer.clone(), summary);
         }
         Summary {
             streams,
@@ -228,7 +218,7 @@ impl MessageLedger {
         let mut consumers = books
             .consumers
             .iter()
-            .filter(|(key, _)| key.stream == stream)
+            .filter(|((of, _), _)| of == stream)
             .peekable();
         consumers.peek().is_some()
             && consumers.all(|(_, book)| {
@@ -243,7 +233,7 @@ impl MessageLedger {
     pub fn undelivered(&self, from: &str, (stream, consumer): (&str, &str)) -> u64 {
         let books = self.books();
         let nothing = ConsumerBook::default();
-        let book = books.consumers.get(&ConsumerKey::new(stream, consumer));
+        let book = books.consumers.get(&key(stream, consumer));
         books.outstanding(from, book.unwrap_or(&nothing))
     }
 
@@ -252,17 +242,12 @@ impl MessageLedger {
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.books)
     }
 }
 
-impl ConsumerKey {
-    fn new(stream: &str, consumer: &str) -> Self {
-        Self {
-            stream: stream.to_owned(),
-            consumer: consumer.to_owned(),
-        }
-    }
+fn key(stream: &str, consumer: &str) -> ConsumerKey {
+    (stream.to_owned(), consumer.to_owned())
 }
 
 impl Books {

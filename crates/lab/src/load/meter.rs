@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+
+use crate::lock::lock;
 
 const HIGHEST_MICROS: u64 = 3_600_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
@@ -64,7 +66,6 @@ pub struct Quantiles {
     pub max_micros: u64,
 }
 
-/// Phases by location.
 #[derive(Clone, Debug, Default)]
 pub struct Phases(pub BTreeMap<String, LoadPhase>);
 
@@ -204,11 +205,11 @@ pub(super) struct LatencyMeter(Arc<Mutex<LoadPhase>>);
 
 impl LatencyMeter {
     pub fn record(&self, record: impl FnOnce(&mut LoadPhase)) {
-        record(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        record(&mut lock(&self.0));
     }
 
     pub fn take(&self) -> LoadPhase {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 

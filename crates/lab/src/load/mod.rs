@@ -79,7 +79,6 @@ impl Default for Load {
 }
 
 impl Load {
-    /// A load without workers.
     pub fn new() -> Self {
         Self {
             ledger: MessageLedger::new(),

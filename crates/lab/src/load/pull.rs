@@ -48,24 +48,16 @@ impl PullWorker {
     }
 
     pub(super) async fn run(self, ledger: MessageLedger, meter: LatencyMeter, stop: CancellationToken) {
-        let Self {
-            client,
-            location: _,
-            stream,
-            consumer,
-            batch,
-            expires,
-            busy,
-            acknowledge,
-        } = self;
-        let inbox = client.new_inbox();
-        let replies = match client.subscribe(format!("{inbox}.*")).await {
+        let inbox = self.client.new_inbox();
+        let replies = match self.client.subscribe(format!("{inbox}.*")).await {
             Ok(replies) => replies,
-            Err(error) => return ledger.failed(format!("subscription for {consumer}: {error}")),
+            Err(error) => return ledger.failed(format!("subscription for {}: {error}", self.consumer)),
         };
+        let (batch, expires, busy) = (self.batch, self.expires, self.busy);
         let request = serde_json::json!({ "batch": batch, "expires": expires.as_nanos() }).to_string();
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-        let intake = Intake::new(client, stream, consumer, acknowledge, ledger, meter);
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.stream, self.consumer);
+        let consumer = (self.stream, self.consumer);
+        let intake = Intake::new(self.client, consumer, self.acknowledge, ledger, meter);
         let mut pull = Pull {
             intake,
             replies,
@@ -79,8 +71,12 @@ impl PullWorker {
         };
         // A request under way is ended by the server or its limit, not by the stop: its messages are wanted.
         while !stop.is_cancelled() {
-            let fetched = pull.fetch().await;
-            let pause = if pull.settle(fetched) { RETRY_PAUSE } else { busy };
+            let (messages, end) = pull.fetch().await;
+            let pause = if pull.settle(messages, end) {
+                RETRY_PAUSE
+            } else {
+                busy
+            };
             if !pause.is_zero() {
                 stop.run_until_cancelled(tokio::time::sleep(pause)).await;
             }
@@ -103,21 +99,18 @@ struct Pull {
     earlier_may_answer: bool,
 }
 
-struct Fetched {
-    messages: usize,
-    end: End,
-}
-
+/// How a request ended.
 enum End {
     /// The batch is full, or the request expired.
     Ordinary,
     Refused(String),
-    /// It was not sent, or its end did not come.
+    /// The request was not sent, or its end did not come.
     Unknown(String),
 }
 
 impl Pull {
-    async fn fetch(&mut self) -> Fetched {
+    /// Makes one request; gives how many messages came, and how it ended.
+    async fn fetch(&mut self) -> (usize, End) {
         self.fetches += 1;
         let reply = format!("{}.{}", self.inbox, self.fetches);
         let (started, requested_at) = (Instant::now(), SystemTime::now());
@@ -127,39 +120,21 @@ impl Pull {
             self.request.clone().into(),
         );
         if let Err(error) = sent.await {
-            return Fetched {
-                messages: 0,
-                end: End::Unknown(error.to_string()),
-            };
+            return (0, End::Unknown(error.to_string()));
         }
         let deadline = tokio::time::Instant::from_std(started + self.limit);
         let mut messages = 0;
         while messages < self.batch {
             let message = match tokio::time::timeout_at(deadline, self.replies.next()).await {
                 Ok(Some(message)) => message,
-                Ok(None) => {
-                    return Fetched {
-                        messages,
-                        end: End::Unknown("the connection is closed".to_owned()),
-                    };
-                }
-                Err(_) => {
-                    return Fetched {
-                        messages,
-                        end: End::Unknown("no end of the request".to_owned()),
-                    };
-                }
+                Ok(None) => return (messages, End::Unknown("the connection is closed".to_owned())),
+                Err(_) => return (messages, End::Unknown("no end of the request".to_owned())),
             };
             match message.status {
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
                 // The end of an earlier request is not the end of this one.
                 Some(_) if message.subject.as_str() != reply => {}
-                Some(status) => {
-                    return Fetched {
-                        messages,
-                        end: end_of(status, &message),
-                    };
-                }
+                Some(status) => return (messages, end_of(status, &message)),
                 None => {
                     let waited = started.elapsed();
                     let Some(metadata) = self.intake.take(message).await else {
@@ -173,16 +148,13 @@ impl Pull {
                 }
             }
         }
-        Fetched {
-            messages,
-            end: End::Ordinary,
-        }
+        (messages, End::Ordinary)
     }
 
     /// Writes down how a request ended; true if the next one should wait a little.
-    fn settle(&mut self, fetched: Fetched) -> bool {
-        self.earlier_may_answer = matches!(fetched.end, End::Unknown(_));
-        match fetched.end {
+    fn settle(&mut self, messages: usize, end: End) -> bool {
+        self.earlier_may_answer = matches!(end, End::Unknown(_));
+        match end {
             End::Ordinary => false,
             End::Refused(why) | End::Unknown(why) => {
                 self.intake
@@ -191,7 +163,7 @@ impl Pull {
                 self.intake
                     .ledger
                     .failed(format!("pull from {}: {why}", self.intake.consumer));
-                fetched.messages == 0
+                messages == 0
             }
         }
     }

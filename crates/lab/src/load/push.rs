@@ -20,7 +20,6 @@ pub struct PushWorker {
     pub stream: String,
     pub consumer: String,
     pub deliver_subject: String,
-    /// The consumer's deliver group.
     pub queue: Option<String>,
     pub acknowledge: Acknowledge,
 }
@@ -40,24 +39,17 @@ impl PushWorker {
     }
 
     pub(super) async fn run(self, ledger: MessageLedger, meter: LatencyMeter, stop: CancellationToken) {
-        let Self {
-            client,
-            location: _,
-            stream,
-            consumer,
-            deliver_subject,
-            queue,
-            acknowledge,
-        } = self;
-        let subscribed = match queue {
-            Some(queue) => client.queue_subscribe(deliver_subject, queue).await,
-            None => client.subscribe(deliver_subject).await,
+        let subject = self.deliver_subject;
+        let subscribed = match self.queue {
+            Some(queue) => self.client.queue_subscribe(subject, queue).await,
+            None => self.client.subscribe(subject).await,
         };
         let mut messages = match subscribed {
             Ok(messages) => messages,
-            Err(error) => return ledger.failed(format!("subscription for {consumer}: {error}")),
+            Err(error) => return ledger.failed(format!("subscription for {}: {error}", self.consumer)),
         };
-        let mut intake = Intake::new(client, stream, consumer, acknowledge, ledger, meter);
+        let consumer = (self.stream, self.consumer);
+        let mut intake = Intake::new(self.client, consumer, self.acknowledge, ledger, meter);
         while let Some(Some(message)) = stop.run_until_cancelled(messages.next()).await {
             match message.status {
                 Some(StatusCode::IDLE_HEARTBEAT) => answer_flow_control(&intake, message).await,

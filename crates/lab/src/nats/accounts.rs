@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use async_nats::ConnectOptions;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::jwt;
 use super::tls::ClientCertificate;
 
-/// Name of the system account.
 pub const SYSTEM_ACCOUNT: &str = "SYS";
 /// The user of the system account that every system has; it may do everything.
 pub const SYSTEM_USER: &str = "sys";
@@ -32,8 +32,6 @@ pub struct AccountSpec {
     pub name: String,
     pub users: Vec<UserSpec>,
     pub jetstream: bool,
-    /// Subjects of the account's clients that become others; with users by password only.
-    pub mappings: Vec<(String, String)>,
     /// More of what its config says, with [`Auth::Config`].
     pub settings: serde_json::Map<String, Value>,
 }
@@ -45,16 +43,18 @@ pub struct UserSpec {
     pub permissions: Option<Permissions>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Permissions {
     pub publish: Subjects,
     pub subscribe: Subjects,
 }
 
 /// Subjects as NATS reads them: an empty `allow` allows everything.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Subjects {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<String>,
 }
 
@@ -65,7 +65,6 @@ impl AccountSpec {
             name: name.to_owned(),
             users: Vec::new(),
             jetstream: true,
-            mappings: Vec::new(),
             settings: serde_json::Map::new(),
         }
     }
@@ -77,10 +76,11 @@ impl AccountSpec {
         self
     }
 
-    /// What clients publish to one subject goes to another.
+    /// What clients publish to one subject goes to another; with [`Auth::Config`].
     #[must_use]
     pub fn mapping(mut self, from: &str, to: &str) -> Self {
-        self.mappings.push((from.to_owned(), to.to_owned()));
+        let mappings = self.settings.entry("mappings").or_insert_with(|| json!({}));
+        mappings[from] = json!(to);
         self
     }
 
@@ -205,10 +205,7 @@ impl Accounts {
                     Credentials::UserPassword { user: name, password }
                 };
                 if let Some(permissions) = &user.permissions {
-                    entry["permissions"] = json!({
-                        "publish": in_config(&permissions.publish),
-                        "subscribe": in_config(&permissions.subscribe),
-                    });
+                    entry["permissions"] = json!(permissions);
                 }
                 users.push(entry);
                 issued.insert((spec.name.clone(), user.name.clone()), credentials);
@@ -218,25 +215,14 @@ impl Accounts {
             if spec.jetstream {
                 account["jetstream"] = json!("enabled");
             }
-            if !spec.mappings.is_empty() {
-                let mappings: serde_json::Map<String, Value> = spec
-                    .mappings
-                    .iter()
-                    .map(|(from, to)| (from.clone(), json!(to)))
-                    .collect();
-                account["mappings"] = Value::Object(mappings);
-            }
             accounts.insert(spec.name.clone(), account);
         }
-        let ids = specs
-            .iter()
-            .map(|spec| (spec.name.clone(), spec.name.clone()))
-            .collect();
+        let ids = specs.iter().map(|spec| (spec.name.clone(), spec.name.clone()));
         let config = json!({ "accounts": accounts, "system_account": SYSTEM_ACCOUNT });
         Self {
             config,
             issued,
-            ids,
+            ids: ids.collect(),
             unlimited: None,
         }
     }
@@ -306,15 +292,4 @@ fn unlimited_user(specs: &[AccountSpec]) -> Option<(String, String)> {
         let user = spec.users.iter().find(|user| user.permissions.is_none())?;
         Some((spec.name.clone(), user.name.clone()))
     })
-}
-
-fn in_config(subjects: &Subjects) -> Value {
-    let mut entry = serde_json::Map::new();
-    if !subjects.allow.is_empty() {
-        entry.insert("allow".to_owned(), json!(subjects.allow));
-    }
-    if !subjects.deny.is_empty() {
-        entry.insert("deny".to_owned(), json!(subjects.deny));
-    }
-    Value::Object(entry)
 }

@@ -40,9 +40,8 @@ pub struct SystemBuilder {
     version: NatsVersion,
     versions: BTreeMap<String, NatsVersion>,
     tags: BTreeMap<String, Vec<String>>,
-    unique_tag: Option<String>,
-    jetstream: bool,
-    domain: Option<String>,
+    /// Settings of JetStream; no server runs it without.
+    jetstream: Option<Map<String, Value>>,
     leaf_nodes: bool,
     system_account: Map<String, Value>,
     settings: Map<String, Value>,
@@ -64,9 +63,7 @@ impl SystemBuilder {
             version: NatsVersion::Newest,
             versions: BTreeMap::new(),
             tags: BTreeMap::new(),
-            unique_tag: None,
-            jetstream: true,
-            domain: None,
+            jetstream: Some(Map::new()),
             leaf_nodes: false,
             system_account: Map::new(),
             settings: Map::new(),
@@ -85,7 +82,7 @@ impl SystemBuilder {
         self
     }
 
-    /// The same, and servers take the user from the certificate that each client has to show; with [`Auth::Config`].
+    /// As [`Self::tls`], and servers take the user from the certificate that each client has to show; with [`Auth::Config`].
     pub fn users_by_certificate(mut self) -> Self {
         self.users_by_certificate = true;
         self.tls()
@@ -142,20 +139,23 @@ impl SystemBuilder {
     }
 
     /// `jetstream.unique_tag`: replicas go to servers with different tags of this prefix.
-    pub fn unique_tag(mut self, prefix: &str) -> Self {
-        self.unique_tag = Some(prefix.to_owned());
-        self
+    pub fn unique_tag(self, prefix: &str) -> Self {
+        self.jetstream_setting("unique_tag", prefix)
     }
 
-    /// No server runs JetStream.
     pub fn without_jetstream(mut self) -> Self {
-        self.jetstream = false;
+        self.jetstream = None;
         self
     }
 
-    /// `jetstream.domain`.
-    pub fn domain(mut self, name: &str) -> Self {
-        self.domain = Some(name.to_owned());
+    pub fn domain(self, name: &str) -> Self {
+        self.jetstream_setting("domain", name)
+    }
+
+    fn jetstream_setting(mut self, name: &str, value: &str) -> Self {
+        if let Some(jetstream) = &mut self.jetstream {
+            jetstream.insert(name.to_owned(), json!(value));
+        }
         self
     }
 
@@ -221,20 +221,12 @@ impl SystemBuilder {
             stretched: self.layout.is_stretched(),
             accounts: accounts.config.clone(),
             tls: tls.as_ref().map(|tls| tls.config.clone()),
-            unique_tag: self.unique_tag.clone(),
-            jetstream: self.jetstream,
-            domain: self.domain.clone(),
+            jetstream: self.jetstream.clone(),
             settings: self.settings.clone(),
         };
-        let versions = nodes
-            .iter()
-            .map(|node| {
-                self.versions
-                    .get(&node.member.name)
-                    .copied()
-                    .unwrap_or(self.version)
-            })
-            .collect();
+        let version = |node: &ServerNode| self.versions.get(&node.member.name).copied();
+        let versions = nodes.iter().map(|node| version(node).unwrap_or(self.version));
+        let versions = versions.collect();
         let system = System::new(nodes, versions, &shared, accounts, tls, wan, folder)?;
         system.start_all().await?;
         system.ready(START_LIMIT).await?;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::accounts::Credentials;
 use super::system::System;
+use crate::folder::write_file;
 use crate::tools::{Tool, tool};
 
 impl System {
@@ -25,7 +26,7 @@ impl System {
             }
             Credentials::Creds(text) => {
                 let path = self.config_home().join(format!("{name}.creds"));
-                write(&path, text)?;
+                write_file(&path, text)?;
                 context["creds"] = json!(path);
             }
             Credentials::Certificate(own) => {
@@ -36,7 +37,7 @@ impl System {
         if let Some(ca) = self.ca_file() {
             context["ca"] = json!(ca);
         }
-        write(
+        write_file(
             &self.config_home().join(format!("nats/context/{name}.json")),
             &context.to_string(),
         )?;
@@ -75,11 +76,4 @@ impl System {
         );
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
-}
-
-fn write(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -13,7 +13,6 @@ use crate::ports::Port;
 #[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) client: Port,
-    /// Routes.
     pub(crate) cluster: Port,
     pub(crate) gateway: Port,
     /// By calling location: the relay in front of the gateway port (supercluster) or the route port (stretched cluster).
@@ -21,7 +20,6 @@ pub(crate) struct Ports {
     /// What the server advertises to other servers. Nobody listens there, so that all know each other by their configs
     /// only: gossip has one address for all callers, but each location has to call through its own relay.
     pub(crate) nowhere: Port,
-    /// Where leaf nodes connect.
     pub(crate) leaf_nodes: Option<Port>,
     pub(crate) monitoring: Option<Port>,
 }
@@ -47,9 +45,8 @@ pub(crate) struct SharedConfig {
     /// `accounts`, `operator` and so on, at top level.
     pub(crate) accounts: Value,
     pub(crate) tls: Option<Value>,
-    pub(crate) unique_tag: Option<String>,
-    pub(crate) jetstream: bool,
-    pub(crate) domain: Option<String>,
+    /// Settings of JetStream, where it runs.
+    pub(crate) jetstream: Option<Map<String, Value>>,
     /// Top-level settings that replace what is generated.
     pub(crate) settings: Map<String, Value>,
 }
@@ -57,33 +54,26 @@ pub(crate) struct SharedConfig {
 /// The config text of `nodes[index]`, which keeps its streams below `store`.
 pub(crate) fn text(shared: &SharedConfig, nodes: &[ServerNode], index: usize, store: &Path) -> String {
     let node = &nodes[index];
-    let mut jetstream =
-        json!({ "store_dir": store, "max_memory_store": 256 << 20, "max_file_store": 8_i64 << 30 });
-    if let Some(prefix) = &shared.unique_tag {
-        jetstream["unique_tag"] = json!(prefix);
-    }
     let mut config = json!({
         "server_name": node.member.name,
         "listen": node.ports.client.address(),
         "server_tags": node.member.tags,
     });
-    if let Some(domain) = &shared.domain {
-        jetstream["domain"] = json!(domain);
-    }
-    if shared.jetstream {
-        config["jetstream"] = jetstream;
+    if let Some(settings) = &shared.jetstream {
+        config["jetstream"] = json!(settings);
+        config["jetstream"]["store_dir"] = json!(store);
+        config["jetstream"]["max_memory_store"] = json!(256 << 20);
+        config["jetstream"]["max_file_store"] = json!(8_i64 << 30);
     }
     if let Some(port) = &node.ports.leaf_nodes {
         config["leafnodes"] = json!({ "listen": port.address(), "no_advertise": true });
     }
     // JetStream in a cluster of one would wait for routes for ever.
     if nodes.len() > 1 {
-        config["cluster"] = if shared.stretched {
-            stretched(nodes, node)
+        config["cluster"] = cluster(nodes, node);
+        if shared.stretched {
+            config["cluster"]["advertise"] = json!(node.ports.nowhere.address());
         } else {
-            cluster(nodes, node)
-        };
-        if !shared.stretched {
             config["gateway"] = gateway(nodes, node);
         }
     }
@@ -100,31 +90,18 @@ pub(crate) fn text(shared: &SharedConfig, nodes: &[ServerNode], index: usize, st
     format!("{config:#}\n")
 }
 
-/// A cluster of a supercluster: direct routes, one of them to itself. A server counts its configured routes and gateway
-/// URLs to know with how many peers the JetStream meta group starts (`bootstrapRaftNode` in raft.go). If it counts too few,
-/// each cluster may elect its own leader first, and up to 2.11 the two groups then stay apart in one start of four.
+/// Routes to the servers of the same cluster, itself included, those to another region of a stretched cluster through relays.
+/// A server counts its configured routes and gateway URLs to know with how many peers the JetStream meta group starts
+/// (`bootstrapRaftNode` in raft.go). If it counts too few, each cluster of a supercluster may elect its own leader first, and
+/// up to 2.11 the two groups then stay apart in one start of four.
 fn cluster(nodes: &[ServerNode], node: &ServerNode) -> Value {
     let routes: Vec<String> = nodes
         .iter()
         .filter(|other| other.member.cluster == node.member.cluster)
-        .map(|other| format!("nats-route://{}", other.ports.cluster.address()))
-        .collect();
-    json!({ "name": node.member.cluster, "listen": node.ports.cluster.address(), "routes": routes })
-}
-
-/// A stretched cluster: direct routes inside the region and to itself, routes through relays across.
-fn stretched(nodes: &[ServerNode], node: &ServerNode) -> Value {
-    let routes: Vec<String> = nodes
-        .iter()
         .map(|other| other.address_for(&node.member.location, &other.ports.cluster))
         .map(|address| format!("nats-route://{address}"))
         .collect();
-    json!({
-        "name": node.member.cluster,
-        "listen": node.ports.cluster.address(),
-        "advertise": node.ports.nowhere.address(),
-        "routes": routes,
-    })
+    json!({ "name": node.member.cluster, "listen": node.ports.cluster.address(), "routes": routes })
 }
 
 fn gateway(nodes: &[ServerNode], node: &ServerNode) -> Value {

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const NO_SUCH_STREAM: u64 = 10059;
+const NO_SUCH_MESSAGE: u64 = 10037;
 
 /// Sends a request once and gives the answer as it is, `error` included. A `payload` of `Value::Null` is sent empty.
 pub async fn request_raw(client: &Client, subject: &str, payload: &Value) -> anyhow::Result<Value> {
@@ -56,10 +57,24 @@ pub async fn update_stream(client: &Client, name: &str, mut config: Value) -> an
 /// Deletes the stream `name`; one that is gone already is fine.
 pub async fn delete_stream(client: &Client, name: &str) -> anyhow::Result<()> {
     let subject = format!("$JS.API.STREAM.DELETE.{name}");
-    match answered::request(client, &subject, &Value::Null).await {
-        Ok(_) => Ok(()),
+    let deleted = answered::request(client, &subject, &Value::Null).await;
+    unless_refused(deleted, NO_SUCH_STREAM).map(drop)
+}
+
+/// The message of a stream with this sequence, from the stream's leader; `None` where it was deleted.
+pub async fn stored_message(client: &Client, stream: &str, sequence: u64) -> anyhow::Result<Option<Value>> {
+    let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+    let answer = answered::request(client, &subject, &json!({ "seq": sequence })).await;
+    let answer = unless_refused(answer, NO_SUCH_MESSAGE)?;
+    Ok(answer.map(|mut answer| answer["message"].take()))
+}
+
+/// `None` where the request was refused with this code.
+fn unless_refused(answer: anyhow::Result<Value>, code: u64) -> anyhow::Result<Option<Value>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
         Err(error) => match error.downcast_ref::<RefusedRequest>() {
-            Some(refused) if refused.err_code == NO_SUCH_STREAM => Ok(()),
+            Some(refused) if refused.err_code == code => Ok(None),
             Some(_) | None => Err(error),
         },
     }
@@ -77,12 +92,8 @@ pub async fn create_consumer(
         config["durable_name"] = json!(name);
     }
     let payload = json!({ "stream_name": stream, "config": config });
-    answered::request(
-        client,
-        &format!("$JS.API.CONSUMER.CREATE.{stream}.{name}"),
-        &payload,
-    )
-    .await
+    let subject = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}");
+    answered::request(client, &subject, &payload).await
 }
 
 pub async fn stream_info(client: &Client, stream: &str) -> anyhow::Result<Value> {
@@ -90,12 +101,8 @@ pub async fn stream_info(client: &Client, stream: &str) -> anyhow::Result<Value>
 }
 
 pub async fn consumer_info(client: &Client, stream: &str, consumer: &str) -> anyhow::Result<Value> {
-    answered::request(
-        client,
-        &format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
-        &Value::Null,
-    )
-    .await
+    let subject = format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}");
+    answered::request(client, &subject, &Value::Null).await
 }
 
 /// The server that leads the stream, or `None` while there is no leader.

@@ -14,7 +14,6 @@ use super::accounts::{AccountSpec, SYSTEM_ACCOUNT, Subjects, UserSpec};
 
 static MINTED: AtomicU64 = AtomicU64::new(0);
 
-/// The keys of one operator and its accounts.
 pub(crate) struct JwtIssuer {
     operator: KeyPair,
     accounts: BTreeMap<String, KeyPair>,

@@ -4,96 +4,75 @@
 //! stretched cluster; there each server carries the tag `region:<location>`. A layout of one server is no cluster: JetStream
 //! runs alone and the server reports no cluster name.
 
-use anyhow::ensure;
 use std::collections::BTreeSet;
+
+use anyhow::ensure;
 
 /// The cluster name of [`Layout::stretched`].
 pub const STRETCHED_CLUSTER: &str = "world";
 
+/// Locations by name and number of servers.
 #[derive(Debug, Clone)]
-pub enum Layout {
-    /// Clusters joined by gateways.
-    Supercluster { clusters: Vec<ClusterSpec> },
-    /// One cluster over several regions.
-    Stretched {
-        cluster: String,
-        regions: Vec<RegionSpec>,
-    },
-}
-
-#[derive(Debug, Clone)]
-pub struct ClusterSpec {
-    pub name: String,
-    pub servers: usize,
-    /// Tags of every server of the cluster.
-    pub tags: Vec<String>,
-}
-
-#[derive(Debug, Clone)]
-pub struct RegionSpec {
-    pub name: String,
-    pub servers: usize,
+pub struct Layout {
+    locations: Vec<(String, usize)>,
+    stretched: bool,
+    /// Of every server, with `{location}` for its location.
+    tags: Vec<String>,
 }
 
 impl Layout {
-    /// Clusters by name and number of servers, without tags.
+    /// Clusters joined by gateways.
     pub fn supercluster(clusters: &[(&str, usize)]) -> Self {
-        let clusters = clusters
-            .iter()
-            .map(|&(name, servers)| ClusterSpec {
-                name: name.to_owned(),
-                servers,
-                tags: Vec::new(),
-            })
-            .collect();
-        Self::Supercluster { clusters }
+        Self::new(clusters, false)
     }
 
-    /// One cluster named [`STRETCHED_CLUSTER`] over regions by name and number of servers.
+    /// One cluster named [`STRETCHED_CLUSTER`] over several regions.
     pub fn stretched(regions: &[(&str, usize)]) -> Self {
-        let regions = regions
-            .iter()
-            .map(|&(name, servers)| RegionSpec {
-                name: name.to_owned(),
-                servers,
-            })
-            .collect();
-        Self::Stretched {
-            cluster: STRETCHED_CLUSTER.to_owned(),
-            regions,
+        Self::new(regions, true).tag("region:{location}")
+    }
+
+    /// Adds a tag to every server, in which `{location}` stands for the server's location.
+    #[must_use]
+    pub fn tag(mut self, tag: &str) -> Self {
+        self.tags.push(tag.to_owned());
+        self
+    }
+
+    fn new(locations: &[(&str, usize)], stretched: bool) -> Self {
+        let named = locations.iter();
+        let named = named.map(|(name, servers)| ((*name).to_owned(), *servers));
+        Self {
+            locations: named.collect(),
+            stretched,
+            tags: Vec::new(),
         }
     }
 
     pub(crate) fn is_stretched(&self) -> bool {
-        matches!(self, Self::Stretched { .. })
+        self.stretched
     }
 
     /// Every server, in order.
     pub(crate) fn members(&self) -> anyhow::Result<Vec<ClusterMember>> {
-        let members: Vec<ClusterMember> = match self {
-            Self::Supercluster { clusters } => clusters
+        let member = |location: &str, number: usize| ClusterMember {
+            name: format!("{location}-{number}"),
+            location: location.to_owned(),
+            cluster: if self.stretched {
+                STRETCHED_CLUSTER
+            } else {
+                location
+            }
+            .to_owned(),
+            tags: self
+                .tags
                 .iter()
-                .flat_map(|spec| {
-                    (0..spec.servers).map(|n| ClusterMember {
-                        name: format!("{}-{n}", spec.name),
-                        location: spec.name.clone(),
-                        cluster: spec.name.clone(),
-                        tags: spec.tags.clone(),
-                    })
-                })
-                .collect(),
-            Self::Stretched { cluster, regions } => regions
-                .iter()
-                .flat_map(|spec| {
-                    (0..spec.servers).map(|n| ClusterMember {
-                        name: format!("{}-{n}", spec.name),
-                        location: spec.name.clone(),
-                        cluster: cluster.clone(),
-                        tags: vec![format!("region:{}", spec.name)],
-                    })
-                })
+                .map(|tag| tag.replace("{location}", location))
                 .collect(),
         };
+        let locations = self.locations.iter();
+        let members: Vec<ClusterMember> = locations
+            .flat_map(|(location, servers)| (0..*servers).map(|number| member(location, number)))
+            .collect();
         let names: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
         ensure!(!members.is_empty(), "a system needs at least one server");
         ensure!(
@@ -104,12 +83,10 @@ impl Layout {
     }
 }
 
-/// One server of a layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterMember {
     pub name: String,
     pub location: String,
-    /// Name of its NATS cluster.
     pub cluster: String,
     pub tags: Vec<String>,
 }

@@ -129,16 +129,13 @@ async fn step_down(
     let target = peers.iter().find(|peer| is_in(peer, place));
     let target =
         target.with_context(|| format!("{stream} {consumer:?} has no peer in {place}: {peers:?}"))?;
-    let body = match aim {
-        PreferredLeader::Aimed => json!({"placement": {"preferred": target}}),
-        PreferredLeader::Blind => Value::Null,
-    };
-    let subject = match consumer {
-        None => format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"),
-        Some(consumer) => format!("$JS.API.CONSUMER.LEADER.STEPDOWN.{stream}.{consumer}"),
+    let preferred = Some(target.as_str()).filter(|_| aim == PreferredLeader::Aimed);
+    let asked = match consumer {
+        None => jetstream::step_down(client, stream, preferred).await,
+        Some(consumer) => jetstream::step_down_consumer(client, stream, consumer, preferred).await,
     };
     // What counts is the leader that is read back: an answer may be late, and the leader another by now.
-    if let Err(error) = jetstream::request(client, &subject, &body).await {
+    if let Err(error) = asked {
         tracing::debug!(%error, "a step-down is not granted");
     }
     Ok(())

@@ -41,7 +41,7 @@ pub use accounts::{
 };
 pub use builder::SystemBuilder;
 pub use jetstream::eventually;
-pub use layout::{ClusterSpec, Layout, RegionSpec};
+pub use layout::Layout;
 pub use ready::{go_duration, ping};
 pub use spoofer::Spoofer;
 pub use system::System;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use async_nats::Client;
 use futures::StreamExt;
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::config::ServerNode;
@@ -164,33 +165,16 @@ pub(crate) fn array(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
+/// What was measured of a connection, if it was.
+pub(crate) fn round_trip(connection: &Value) -> Option<Duration> {
+    let measured = go_duration(connection["rtt"].as_str()?).ok();
+    measured.filter(|measured| !measured.is_zero())
+}
+
 /// Reads what Go writes for a duration: `1m2.5s`, `41.7ms`, `263µs`.
 pub fn go_duration(text: &str) -> anyhow::Result<Duration> {
-    let mut rest = text;
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .context(format!("no unit in {text:?}"))?;
-        let (number, after) = rest.split_at(digits);
-        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "µs" | "us" => 1e-6,
-            "ns" => 1e-9,
-            _ => anyhow::bail!("unknown unit in {text:?}"),
-        };
-        total += number
-            .parse::<f64>()
-            .with_context(|| format!("no duration: {text:?}"))?
-            * seconds;
-        rest = after;
-    }
-    Ok(Duration::try_from_secs_f64(total)?)
+    let duration: SignedDuration = text.parse().with_context(|| format!("no duration: {text:?}"))?;
+    Ok(duration.try_into()?)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::accounts::{Accounts, Credentials, SYSTEM_ACCOUNT, SYSTEM_USER};
+use super::accounts::{Accounts, Credentials, DEFAULT_ACCOUNT, DEFAULT_USER, SYSTEM_ACCOUNT, SYSTEM_USER};
 use super::builder::SystemBuilder;
 use super::config::{self, ServerNode, SharedConfig};
 use super::jetstream::{self, eventually};
@@ -70,7 +70,7 @@ impl System {
         folder: Folder,
     ) -> anyhow::Result<Self> {
         let names: Vec<&str> = nodes.iter().map(|node| node.member.name.as_str()).collect();
-        let is_group = names.len() > 1 && shared.jetstream;
+        let is_group = names.len() > 1 && shared.jetstream.is_some();
         let peers_are_written = is_group && versions.iter().any(|version| meta_group::is_needed(*version));
         let mut servers = Vec::new();
         for (index, (node, version)) in nodes.iter().zip(versions).enumerate() {
@@ -185,7 +185,6 @@ impl System {
         Ok(&self.node(server)?.member.location)
     }
 
-    /// The links between locations.
     pub fn wan(&self) -> &Wan {
         &self.wan
     }
@@ -269,6 +268,12 @@ impl System {
             .await
     }
 
+    /// As [`Self::connect`], as the user of the account that a system has for which none was asked.
+    pub async fn connect_default(&self, location: &str) -> anyhow::Result<Client> {
+        self.connect(location, self.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?)
+            .await
+    }
+
     /// Connects to one server, and reconnects to that one only.
     pub async fn connect_to(&self, server: &str, credentials: &Credentials) -> anyhow::Result<Client> {
         self.connect_with(&self.url(server)?, self.connect_options(credentials)?)
@@ -311,10 +316,7 @@ impl System {
         let found = gatewayz
             .iter()
             .filter(|(name, _)| servers.contains(name))
-            .filter_map(|(_, data)| {
-                let rtt = data["outbound_gateways"][to]["connection"]["rtt"].as_str()?;
-                ready::go_duration(rtt).ok().filter(|rtt| !rtt.is_zero())
-            });
+            .filter_map(|(_, data)| ready::round_trip(&data["outbound_gateways"][to]["connection"]));
         found
             .min()
             .with_context(|| format!("no gateway from {from} to {to} has a round trip time yet"))
@@ -329,11 +331,7 @@ impl System {
         let found = ready::array(&data["routes"])
             .iter()
             .filter(|route| route["remote_name"] == to)
-            .filter_map(|route| {
-                ready::go_duration(route["rtt"].as_str()?)
-                    .ok()
-                    .filter(|rtt| !rtt.is_zero())
-            });
+            .filter_map(ready::round_trip);
         found
             .min()
             .with_context(|| format!("no route from {from} to {to} has a round trip time yet"))

@@ -4,12 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
 use serde_json::{Value, json};
+
+use crate::certificates::{self, SignedCertificate};
+use crate::folder::write_file;
 
 #[derive(Debug)]
 pub(crate) struct LabTls {
@@ -34,38 +32,15 @@ pub struct ClientCertificate {
 impl LabTls {
     /// With users, servers ask clients for certificates and take the user from them.
     pub(crate) fn issue(folder: &Path, users: &[String]) -> anyhow::Result<Self> {
-        let mut authority = CertificateParams::new(Vec::new())?;
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        authority
-            .distinguished_name
-            .push(DnType::CommonName, "Leeward lab");
-        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let authority_key = KeyPair::generate()?;
-        let ca_pem = authority.self_signed(&authority_key)?.pem();
-        let issuer = Issuer::new(authority, authority_key);
-
-        let mut server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-        server
-            .distinguished_name
-            .push(DnType::CommonName, "nats-server of the Leeward lab");
-        server.use_authority_key_identifier_extension = true;
-        server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let server_key = KeyPair::generate()?;
-        let server_pem = server.signed_by(&server_key, &issuer)?.pem();
-
+        let authority = certificates::authority("Leeward lab")?;
+        let server = certificates::server(&authority, "nats-server of the Leeward lab")?;
         let write = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
             let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            write_file(&path, text)?;
             Ok(path)
         };
         let client = |user: &String| -> anyhow::Result<(String, ClientCertificate)> {
-            let mut client = CertificateParams::new(vec![user.clone()])?;
-            client.use_authority_key_identifier_extension = true;
-            client.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-            client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-            let key = KeyPair::generate()?;
-            let (pem, key_pem) = (client.signed_by(&key, &issuer)?.pem(), key.serialize_pem());
+            let SignedCertificate { pem, key_pem } = certificates::client(&authority, user, None)?;
             let certificate = ClientCertificate {
                 pem_file: write(&format!("{user}.pem"), &pem)?,
                 key_file: write(&format!("{user}-key.pem"), &key_pem)?,
@@ -75,11 +50,12 @@ impl LabTls {
             Ok((user.clone(), certificate))
         };
         let clients: BTreeMap<_, _> = users.iter().map(client).collect::<anyhow::Result<_>>()?;
+        let ca_pem = authority.pem();
         let ca_file = write("ca.pem", &ca_pem)?;
         let config = json!({
             "verify_and_map": !clients.is_empty(),
-            "cert_file": write("server.pem", &server_pem)?,
-            "key_file": write("server-key.pem", &server_key.serialize_pem())?,
+            "cert_file": write("server.pem", &server.pem)?,
+            "key_file": write("server-key.pem", &server.key_pem)?,
             "ca_file": ca_file,
         });
         Ok(Self {

@@ -1,4 +1,4 @@
-//! The links between locations: delay, jitter and cuts, all changeable while the servers run.
+//! The links between locations: delay, jitter and cuts; delays and cuts change while the servers run.
 //!
 //! A link joins two locations, whichever side opened the connection, and both directions have its delay. The relays run on
 //! a thread of their own, so a test that blocks its runtime does not slow the network down.
@@ -26,7 +26,7 @@ pub struct Wan {
 #[derive(Debug)]
 pub(crate) struct WanLink {
     delay_micros: AtomicU64,
-    jitter_micros: AtomicU64,
+    jitter: Duration,
     cut: watch::Sender<bool>,
 }
 
@@ -34,17 +34,13 @@ impl WanLink {
     pub(crate) fn with(delay: Duration, jitter: Duration) -> Arc<Self> {
         Arc::new(Self {
             delay_micros: AtomicU64::new(micros(delay)),
-            jitter_micros: AtomicU64::new(micros(jitter)),
+            jitter,
             cut: watch::Sender::new(false),
         })
     }
 
     fn set_delay(&self, one_way: Duration) {
         self.delay_micros.store(micros(one_way), Ordering::Relaxed);
-    }
-
-    fn set_jitter(&self, most: Duration) {
-        self.jitter_micros.store(micros(most), Ordering::Relaxed);
     }
 
     pub(crate) fn set_cut(&self, cut: bool) {
@@ -57,7 +53,7 @@ impl WanLink {
 
     /// The most that a chunk is delayed beyond [`Self::delay`].
     pub(crate) fn jitter(&self) -> Duration {
-        Duration::from_micros(self.jitter_micros.load(Ordering::Relaxed))
+        self.jitter
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -119,23 +115,10 @@ impl Wan {
         Ok(())
     }
 
-    /// Sets the most that each chunk is delayed on top, between two locations. The order of bytes is kept.
-    pub fn set_jitter(&self, a: &str, b: &str, most: Duration) -> anyhow::Result<()> {
-        self.find(a, b)?.set_jitter(most);
-        Ok(())
-    }
-
     /// Sets the one-way delay of every link.
     pub fn set_delay_everywhere(&self, one_way: Duration) {
         for link in self.links.values() {
             link.set_delay(one_way);
-        }
-    }
-
-    /// Sets the jitter of every link.
-    pub fn set_jitter_everywhere(&self, most: Duration) {
-        for link in self.links.values() {
-            link.set_jitter(most);
         }
     }
 
@@ -149,26 +132,6 @@ impl Wan {
     pub fn heal(&self, a: &str, b: &str) -> anyhow::Result<()> {
         self.find(a, b)?.set_cut(false);
         Ok(())
-    }
-
-    /// Cuts a location off from all others.
-    pub fn isolate(&self, location: &str) -> anyhow::Result<()> {
-        let mut found = false;
-        for ((a, b), link) in &self.links {
-            if a == location || b == location {
-                link.set_cut(true);
-                found = true;
-            }
-        }
-        anyhow::ensure!(found, "no link leads to location {location}");
-        Ok(())
-    }
-
-    /// Heals every link.
-    pub fn heal_everywhere(&self) {
-        for link in self.links.values() {
-            link.set_cut(false);
-        }
     }
 
     fn find(&self, a: &str, b: &str) -> anyhow::Result<&Arc<WanLink>> {

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use super::say;
 use super::testbed::{EAST, Testbed, WEST};
 
-/// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disturbance {
     KillServer,
@@ -44,7 +42,6 @@ impl Disturbance {
     }
 }
 
-/// How a site is disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SoakPace {
     /// All kinds in a new order in every round, until the time is over; each kind at least once.
@@ -70,7 +67,6 @@ impl SoakPace {
     }
 }
 
-/// Disturbs a site.
 pub(super) struct Driver<'a> {
     pub site: &'a mut Testbed,
     pub rng: Rng,
@@ -166,7 +162,7 @@ impl Driver<'_> {
         } else {
             EAST
         };
-        self.tell(&format!("clients move to {to}"));
+        self.site.log(&format!("clients move to {to}"));
         self.site.idle.move_to(to).await
     }
 
@@ -203,18 +199,12 @@ impl Driver<'_> {
 
     fn outage(&mut self, what: &str) -> Duration {
         let outage = self.some(self.pace.outage());
-        self.tell(&format!("{what} for {:.1} s", outage.as_secs_f64()));
+        self.site
+            .log(&format!("{what} for {:.1} s", outage.as_secs_f64()));
         outage
     }
 
     fn some(&mut self, (least, most): (u64, u64)) -> Duration {
         Duration::from_millis(self.rng.u64(least..=most))
-    }
-
-    fn tell(&self, what: &str) {
-        say(&format!(
-            "{:7.1} s  {what}",
-            self.site.witness.now().as_secs_f64()
-        ));
     }
 }

@@ -36,13 +36,11 @@ pub struct RecordedRequest {
 pub struct StatusSeen {
     pub at: Elapsed,
     pub bytes: usize,
-    /// Operations in flight.
     pub operations: usize,
-    /// Those that are moves.
+    /// Operations that are moves.
     pub moves: usize,
 }
 
-/// A span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub from: Elapsed,
@@ -57,7 +55,6 @@ pub struct Recording {
     /// In the order in which they arrived.
     pub requests: Vec<RecordedRequest>,
     pub statuses: Vec<StatusSeen>,
-    /// When the operator was killed.
     pub kills: Vec<Elapsed>,
     /// When there was no Kubernetes API, to write a status to.
     pub without_kube: Vec<Span>,
@@ -113,28 +110,16 @@ fn nothing_while_suspended(evidence: &Recording, _: &SoakRules) -> Vec<Violation
         let within = |span: &Span| span.from + UNDER_WAY < request.at && request.at < span.to;
         evidence.suspended.iter().any(within)
     };
-    violations(
-        "P8",
-        evidence
-            .requests
-            .iter()
-            .filter(during)
-            .map(|request| format!("{} at {} while suspended", request.subject, seconds(request.at))),
-    )
+    let requests = evidence.requests.iter().filter(during);
+    let what = |request: &RecordedRequest| format!("{} while suspended", request.when());
+    violations("P8", requests.map(what))
 }
 
 fn nothing_once_in_place(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
     let after = |request: &&RecordedRequest| evidence.done.is_some_and(|done| request.at > done);
-    violations(
-        "P2",
-        evidence.requests.iter().filter(after).map(|request| {
-            format!(
-                "{} at {} although all was in place",
-                request.subject,
-                seconds(request.at)
-            )
-        }),
-    )
+    let requests = evidence.requests.iter().filter(after);
+    let what = |request: &RecordedRequest| format!("{} although all was in place", request.when());
+    violations("P2", requests.map(what))
 }
 
 /// Each request counts from when it is sent at least until the span is over.
@@ -180,55 +165,39 @@ fn one_request_per_cooldown(evidence: &Recording, rules: &SoakRules) -> Vec<Viol
 
 fn few_operations_at_once(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let over = |seen: &&StatusSeen| seen.operations > rules.max_concurrent || seen.moves > rules.moves;
-    violations(
-        "P3",
-        evidence.statuses.iter().filter(over).map(|seen| {
-            format!(
-                "{} operations, {} of them moves, at {}",
-                seen.operations,
-                seen.moves,
-                seconds(seen.at)
-            )
-        }),
-    )
+    let what = |seen: &StatusSeen| {
+        let (operations, moves, at) = (seen.operations, seen.moves, seconds(seen.at));
+        format!("{operations} operations, {moves} of them moves, at {at}")
+    };
+    violations("P3", evidence.statuses.iter().filter(over).map(what))
 }
 
 fn only_step_downs_and_placement_edits(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
     let other = |request: &&RecordedRequest| {
         asset(&request.subject).is_none() && !request.subject.contains("CANCEL_MOVE")
     };
-    violations(
-        "P7",
-        evidence
-            .requests
-            .iter()
-            .filter(other)
-            .map(|request| format!("it asked for {}", request.subject)),
-    )
+    let requests = evidence.requests.iter().filter(other);
+    let what = |request: &RecordedRequest| format!("it asked for {}", request.subject);
+    violations("P7", requests.map(what))
 }
 
 fn only_in_its_account(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
     let abroad = |request: &&RecordedRequest| request.account != evidence.account;
-    violations(
-        "P11",
-        evidence
-            .requests
-            .iter()
-            .filter(abroad)
-            .map(|request| format!("{} in account {:?}", request.subject, request.account)),
-    )
+    let requests = evidence.requests.iter().filter(abroad);
+    let what = |request: &RecordedRequest| format!("{} in account {:?}", request.subject, request.account);
+    violations("P11", requests.map(what))
 }
 
 fn small_status(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let large = |seen: &&StatusSeen| seen.bytes > rules.largest_status;
-    violations(
-        "P12",
-        evidence
-            .statuses
-            .iter()
-            .filter(large)
-            .map(|seen| format!("a status of {} bytes at {}", seen.bytes, seconds(seen.at))),
-    )
+    let what = |seen: &StatusSeen| format!("a status of {} bytes at {}", seen.bytes, seconds(seen.at));
+    violations("P12", evidence.statuses.iter().filter(large).map(what))
+}
+
+impl RecordedRequest {
+    fn when(&self) -> String {
+        format!("{} at {}", self.subject, seconds(self.at))
+    }
 }
 
 impl Recording {

@@ -16,6 +16,7 @@ use fastrand::Rng;
 
 use crate::demo::Shape;
 use crate::folder::Folder;
+use crate::print_line;
 pub use disturb::Disturbance;
 use disturb::{Driver, SoakPace};
 use judge::SoakRules;
@@ -25,7 +26,6 @@ use testbed::{Testbed, condition};
 /// What the start of a site and its end take, roughly.
 const START_AND_END: Duration = Duration::from_secs(75);
 
-/// How long and how a soak runs.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The same seed chooses the same disturbances.
@@ -74,13 +74,13 @@ impl Options {
 
 /// Soaks every shape; an error where one is not clean.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
-    say(&format!("seed {}", options.seed));
+    print_line(format!("seed {}", options.seed));
     let mut reports = Vec::new();
     for shape in &options.shapes {
         reports.push(Box::pin(soak(*shape, options)).await?);
     }
     for report in &reports {
-        say(&format!("\n{report}"));
+        print_line(format!("\n{report}"));
     }
     ensure!(
         reports.iter().all(SoakReport::is_clean),
@@ -97,7 +97,7 @@ pub async fn soak(shape: Shape, options: &Options) -> anyhow::Result<SoakReport>
         Shape::Supercluster => "supercluster of 2 x 3 servers",
         Shape::Stretched => "stretched cluster of 2 x 3 servers",
     };
-    say(&format!("starting a {site} and a Kubernetes API …"));
+    print_line(format!("starting a {site} and a Kubernetes API …"));
     let mut place = Box::pin(Testbed::start(shape, options.rules(), folder.path())).await?;
     place
         .until_in_place()
@@ -123,10 +123,7 @@ pub async fn soak(shape: Shape, options: &Options) -> anyhow::Result<SoakReport>
 
 /// Everything is whole again: all comes home, nothing is done any more, and every message is accounted for.
 async fn finish(mut place: Testbed, options: &Options, mut report: SoakReport) -> anyhow::Result<SoakReport> {
-    say(&format!(
-        "{:7.1} s  no more disturbances",
-        place.witness.now().as_secs_f64()
-    ));
+    place.log("no more disturbances");
     place.until_whole().await?;
     until_quiet(&place).await?;
     report.actions = ActionCounts::in_log(&place.operator.log()?);
@@ -152,10 +149,7 @@ async fn until_quiet(place: &Testbed) -> anyhow::Result<()> {
         place.until_in_place().await?;
         let before = place.witness.requests();
         place.witness.all_done();
-        say(&format!(
-            "{:7.1} s  all is in place",
-            place.witness.now().as_secs_f64()
-        ));
+        place.log("all is in place");
         tokio::time::sleep(QUIET).await;
         if place.witness.requests() == before {
             break;
@@ -176,15 +170,10 @@ async fn account(place: &mut Testbed, report: &mut SoakReport) -> anyhow::Result
     for stream in Testbed::loaded() {
         let check = place.load.verify_stream(&place.admin, stream).await?;
         if !check.is_exact() {
-            say(&format!("{stream}: {check}"));
+            print_line(format!("{stream}: {check}"));
         }
         report.lost += check.missing;
         report.doubled += check.doubled;
     }
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "a soak tells what it does as it goes")]
-fn say(text: &str) {
-    println!("{text}");
 }

@@ -2,7 +2,7 @@
 //! configuration of every stream, over a whole run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 
 use super::judge::{Elapsed, RecordedRequest, Recording, Span, StatusSeen, Violation};
 use crate::audit::{Audit, asked_by, is_leeward};
-use crate::kube::Kubectl;
+use crate::kube::{Kind, ObjectClient};
+use crate::lock::lock;
 use crate::nats::{System, jetstream};
 
 const LOOK: Duration = Duration::from_millis(1500);
@@ -40,10 +41,9 @@ const WRITES: [&str; 16] = [
     "$JS.API.ACCOUNT.>",
 ];
 
-/// Whom to watch.
 pub(super) struct WatchedTargets<'a> {
     pub system: &'a System,
-    pub kubectl: Kubectl,
+    pub objects: ObjectClient,
     pub namespace: &'a str,
     pub policy: &'a str,
     /// A client of the policy's account.
@@ -75,7 +75,7 @@ impl Recorder {
     pub(super) async fn start(watched: WatchedTargets<'_>) -> anyhow::Result<Self> {
         let begin = Instant::now();
         let book = Arc::new(Mutex::new(RecorderState::default()));
-        watched.account.clone_into(&mut locked(&book).evidence.account);
+        watched.account.clone_into(&mut lock(&book).evidence.account);
         let audits = [
             Audit::start(watched.system, &watched.client).await?,
             Audit::start(watched.system, &watched.bystander).await?,
@@ -86,12 +86,8 @@ impl Recorder {
             let listener = watched.system.connect(&location, credentials).await?;
             listen_everywhere(&listener, begin, &book, &mut tasks).await?;
         }
-        let look = StatusWatcher {
-            kubectl: watched.kubectl,
-            namespace: watched.namespace.to_owned(),
-            policy: watched.policy.to_owned(),
-        };
-        tasks.spawn(look.statuses(begin, Arc::clone(&book)));
+        let policy = (watched.namespace.to_owned(), watched.policy.to_owned());
+        tasks.spawn(watch_status(watched.objects, policy, begin, Arc::clone(&book)));
         let configs = first_configs(&watched.client, watched.streams, watched.edits).await?;
         tasks.spawn(compare(watched.client, configs, watched.edits, Arc::clone(&book)));
         Ok(Self {
@@ -102,41 +98,38 @@ impl Recorder {
         })
     }
 
-    /// The time of the run.
     pub(super) fn now(&self) -> Elapsed {
         self.begin.elapsed()
     }
 
     pub(super) fn killed(&self) {
         let now = self.now();
-        locked(&self.book).evidence.kills.push(now);
+        lock(&self.book).evidence.kills.push(now);
     }
 
     pub(super) fn was_without_kube(&self, from: Elapsed) {
         let to = self.now();
-        locked(&self.book).evidence.without_kube.push(Span { from, to });
+        lock(&self.book).evidence.without_kube.push(Span { from, to });
     }
 
     /// Call it before the policy is let go on.
     pub(super) fn was_suspended(&self, from: Elapsed) {
         let to = self.now();
-        locked(&self.book).evidence.suspended.push(Span { from, to });
+        lock(&self.book).evidence.suspended.push(Span { from, to });
     }
 
     /// From now on nothing is to be done.
     pub(super) fn all_done(&self) {
         let now = self.now();
-        locked(&self.book).evidence.done = Some(now);
+        lock(&self.book).evidence.done = Some(now);
     }
 
-    /// Requests seen until now.
     pub(super) fn requests(&self) -> usize {
-        locked(&self.book).evidence.requests.len()
+        lock(&self.book).evidence.requests.len()
     }
 
-    /// What was seen until now.
     pub(super) fn evidence(&self) -> Recording {
-        let mut evidence = locked(&self.book).evidence.clone();
+        let mut evidence = lock(&self.book).evidence.clone();
         let [account, bystander] = &self.audits;
         for request in bystander
             .requests()
@@ -181,7 +174,7 @@ async fn listen(mut asked: async_nats::Subscriber, begin: Instant, book: Arc<Mut
             continue;
         };
         let reply = message.reply.map(|reply| reply.to_string()).unwrap_or_default();
-        let mut book = locked(&book);
+        let mut book = lock(&book);
         if book.heard.insert(format!("{} {reply}", request.subject)) {
             book.evidence.requests.push(request);
         }
@@ -204,36 +197,21 @@ fn request(message: &Message, at: Elapsed) -> Option<RecordedRequest> {
     })
 }
 
-struct StatusWatcher {
-    kubectl: Kubectl,
-    namespace: String,
-    policy: String,
-}
-
-impl StatusWatcher {
-    /// Looks until it is aborted; without an API there is nothing to see.
-    async fn statuses(self, begin: Instant, book: Arc<Mutex<RecorderState>>) {
-        loop {
-            if let Ok(status) = self.status().await {
-                let at = begin.elapsed();
-                locked(&book).evidence.statuses.push(seen(&status, at));
-            }
-            tokio::time::sleep(LOOK).await;
+/// Looks until it is aborted; without an API there is nothing to see.
+async fn watch_status(
+    objects: ObjectClient,
+    (namespace, policy): (String, String),
+    begin: Instant,
+    book: Arc<Mutex<RecorderState>>,
+) {
+    loop {
+        if let Ok(object) = objects.get(&namespace, Kind::PlacementPolicy, &policy).await
+            && let Some(status) = object.get("status")
+        {
+            let at = begin.elapsed();
+            lock(&book).evidence.statuses.push(seen(status, at));
         }
-    }
-
-    async fn status(&self) -> anyhow::Result<Value> {
-        let args = [
-            "--namespace",
-            &self.namespace,
-            "get",
-            "placementpolicy",
-            &self.policy,
-            "--output",
-            "json",
-        ];
-        let policy: Value = serde_json::from_str(&self.kubectl.run(&args).await?)?;
-        policy.get("status").cloned().context("no status yet")
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -283,7 +261,7 @@ async fn compare(
             };
             let now = unedited(&info["config"], edits);
             if now != *first && told.insert(stream.clone()) {
-                locked(&book).evidence.seen.push(Violation {
+                lock(&book).evidence.seen.push(Violation {
                     invariant: "P7",
                     what: format!("the configuration of {stream} was {first} and is {now}"),
                 });
@@ -311,8 +289,4 @@ fn unedited(config: &Value, edits: bool) -> Value {
         config.remove("placement");
     }
     rest
-}
-
-fn locked(book: &Mutex<RecorderState>) -> MutexGuard<'_, RecorderState> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
 }

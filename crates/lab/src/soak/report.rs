@@ -13,7 +13,6 @@ use super::judge::Violation;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActionCounts(BTreeMap<(String, String), u64>);
 
-/// What one site came to.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct SoakReport {
@@ -78,26 +77,29 @@ impl fmt::Display for SoakReport {
             .iter()
             .map(|(disturbance, count)| format!("{} {count}", disturbance.name()))
             .collect();
+        let stall = format!("{:.1} s", self.publish_stall.as_secs_f64());
+        let rows: [(&str, &dyn fmt::Display); 11] = [
+            ("published", &self.published),
+            ("acknowledged", &self.acknowledged),
+            ("delivered", &self.delivered),
+            ("lost", &format!("{} (must be 0)", self.lost)),
+            ("doubled", &format!("{} (must be 0)", self.doubled)),
+            ("worst publish stall", &stall),
+            ("actions", &self.actions),
+            ("requests to servers", &self.requests),
+            ("largest status", &format!("{} bytes", self.largest_status)),
+            ("disturbances", &disturbances.join(", ")),
+            ("in the end", &self.ended),
+        ];
         writeln!(formatter, "{}", self.site)?;
-        writeln!(formatter, "  published             {}", self.published)?;
-        writeln!(formatter, "  acknowledged          {}", self.acknowledged)?;
-        writeln!(formatter, "  delivered             {}", self.delivered)?;
-        writeln!(formatter, "  lost                  {} (must be 0)", self.lost)?;
-        writeln!(formatter, "  doubled               {} (must be 0)", self.doubled)?;
-        writeln!(
-            formatter,
-            "  worst publish stall   {:.1} s",
-            self.publish_stall.as_secs_f64()
-        )?;
-        writeln!(formatter, "  actions               {}", self.actions)?;
-        writeln!(formatter, "  requests to servers   {}", self.requests)?;
-        writeln!(formatter, "  largest status        {} bytes", self.largest_status)?;
-        writeln!(formatter, "  disturbances          {}", disturbances.join(", "))?;
-        writeln!(formatter, "  in the end            {}", self.ended)?;
+        for (label, value) in rows {
+            writeln!(formatter, "  {label:<20}  {value}")?;
+        }
+        let violations = self.violations.len();
         write!(
             formatter,
-            "  invariant violations  {} (must be 0)",
-            self.violations.len()
+            "  {:<20}  {violations} (must be 0)",
+            "invariant violations"
         )?;
         for violation in &self.violations {
             write!(formatter, "\n    {violation}")?;

@@ -1,7 +1,6 @@
 //! What a soak plays on: six servers in two locations, an account under load, a Kubernetes API and the operator.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -10,14 +9,12 @@ use serde_json::{Value, json};
 
 use super::judge::SoakRules;
 use super::recorder::{Recorder, WatchedTargets};
-use super::say;
 use crate::demo::Shape;
-use crate::kube::{Kind, Kube, Kubectl, ObjectClient};
+use crate::kube::{Kind, Kube, ObjectClient};
 use crate::leeward::{Operator, kube_for, manifests, operator_in};
-use crate::load::{Connect, IdleClients, Load, Publisher, PullWorker, PushWorker};
-use crate::nats::{
-    AccountSpec, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, System, UserSpec, eventually, jetstream,
-};
+use crate::load::{IdleClients, Load, Publisher, PullWorker, PushWorker};
+use crate::nats::{AccountSpec, DEFAULT_ACCOUNT, DEFAULT_USER, System, UserSpec, eventually, jetstream};
+use crate::print_line;
 
 pub(super) const EAST: &str = "us-east";
 pub(super) const WEST: &str = "eu-west";
@@ -33,7 +30,7 @@ const LOADED: [&str; 3] = ["orders", "payments", "shipments"];
 const SINGLE: &str = "notes";
 const WORK: &str = "work";
 const FEED: &str = "feed";
-/// They make home; the load's own clients are fewer.
+/// Idle clients, which make home; the load's own clients are fewer.
 const IDLE: usize = 20;
 /// Messages a second of each publisher.
 const RATE: f64 = 20.0;
@@ -62,21 +59,21 @@ impl Testbed {
     /// Everything runs, everything is led from the wrong side, and the policy may act.
     pub(super) async fn start(shape: Shape, rules: SoakRules, folder: &Path) -> anyhow::Result<Self> {
         let (kube, system) = tokio::try_join!(kube_for(NAMESPACE, folder), servers(shape, folder))?;
-        let admin = connect(&system, WEST).await?;
+        let admin = system.connect_default(WEST).await?;
         create(&admin, shape).await?;
-        let idle = IdleClients::start(idle_connect(&system)?, EAST, "app", IDLE).await?;
+        let idle = IdleClients::in_system(&system, EAST, "app", IDLE).await?;
         let mut load = Load::new();
         start_load(&mut load, &system).await?;
-        let kubectl = Kubectl::new(folder, kube.admin_kubeconfig())?;
-        let witness = witness(&system, &admin, kubectl, shape).await?;
+        let objects = kube.objects().await?;
+        let witness = witness(&system, &admin, objects.clone(), shape).await?;
         let operator = operator_in(NAMESPACE, &kube, folder).await?;
         let site = Self {
             load,
             idle,
             witness,
             operator,
-            objects: kube.objects().await?,
             kube,
+            objects,
             admin,
             system,
             shape,
@@ -87,14 +84,8 @@ impl Testbed {
     }
 
     async fn apply_objects(&self) -> anyhow::Result<()> {
-        let system = &self.system;
-        let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
         let limits = json!({"limits": {"stepDowns": 16, "moves": self.rules.moves}});
-        for object in [
-            manifests::credentials(NAMESPACE, "nats-system", system.system_credentials()?),
-            manifests::credentials(NAMESPACE, "account", account),
-            manifests::nats_system(NAMESPACE, "prod", system, limits)?,
-        ] {
+        for object in manifests::system_objects(NAMESPACE, &self.system, limits)? {
             self.kube.apply(&object.to_string()).await?;
         }
         self.apply_policy(false).await
@@ -182,7 +173,7 @@ impl Testbed {
     /// against it as it changes.
     pub(super) async fn until_in_place(&self) -> anyhow::Result<()> {
         let begin = Instant::now();
-        let mut told = String::new();
+        let mut logged = String::new();
         while let Err(error) = self.in_place().await {
             let why = format!("{error:#}");
             if begin.elapsed() > LIMIT {
@@ -192,13 +183,17 @@ impl Testbed {
                     "not in place after {LIMIT:?}: {why}\nstatus: {status:#?}\nthe operator's log ends:\n{log}"
                 );
             }
-            if why != told {
-                say(&format!("{:7.1} s  {why}", self.witness.now().as_secs_f64()));
-                told = why;
+            if why != logged {
+                self.log(&why);
+                logged = why;
             }
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    pub(super) fn log(&self, what: &str) {
+        print_line(format!("{:7.1} s  {what}", self.witness.now().as_secs_f64()));
     }
 
     async fn in_place(&self) -> anyhow::Result<()> {
@@ -242,7 +237,7 @@ impl Testbed {
 async fn witness(
     system: &System,
     admin: &Client,
-    kubectl: Kubectl,
+    objects: ObjectClient,
     shape: Shape,
 ) -> anyhow::Result<Recorder> {
     let credentials = system.credentials(BYSTANDER, DEFAULT_USER)?;
@@ -252,7 +247,7 @@ async fn witness(
     let streams: Vec<String> = streams().map(str::to_owned).collect();
     Recorder::start(WatchedTargets {
         system,
-        kubectl,
+        objects,
         namespace: NAMESPACE,
         policy: POLICY,
         client: admin.clone(),
@@ -275,11 +270,7 @@ pub(super) fn condition(status: &Value, kind: &str) -> Option<(String, String)> 
 }
 
 async fn servers(shape: Shape, folder: &Path) -> anyhow::Result<System> {
-    let locations = [(EAST, SERVERS), (WEST, SERVERS)];
-    let layout = match shape {
-        Shape::Supercluster => Layout::supercluster(&locations),
-        Shape::Stretched => Layout::stretched(&locations),
-    };
+    let layout = shape.layout(&[(EAST, SERVERS), (WEST, SERVERS)]);
     let account = |name: &str| AccountSpec::new(name).user(UserSpec::new(DEFAULT_USER));
     System::builder(layout)
         .account(account(DEFAULT_ACCOUNT))
@@ -330,47 +321,16 @@ async fn start_load(load: &mut Load, system: &System) -> anyhow::Result<()> {
         } else {
             [WEST, EAST]
         };
-        let publisher = Publisher::new(
-            connect(system, here).await?,
-            here,
-            stream,
-            &format!("{stream}.new"),
-        );
-        load.publish(Publisher {
-            rate_per_second: RATE,
-            ..publisher
-        });
-        load.pull(PullWorker::new(
-            connect(system, there).await?,
-            there,
-            stream,
-            WORK,
-        ));
-        let client = connect(system, here).await?;
+        let client = system.connect_default(here).await?;
+        let mut publisher = Publisher::new(client, here, stream, &format!("{stream}.new"));
+        publisher.rate_per_second = RATE;
+        load.publish(publisher);
+        let client = system.connect_default(there).await?;
+        load.pull(PullWorker::new(client, there, stream, WORK));
+        let client = system.connect_default(here).await?;
         load.push(PushWorker::new(client, here, stream, FEED, &deliver(stream)));
     }
     Ok(())
-}
-
-fn idle_connect(system: &System) -> anyhow::Result<Connect> {
-    let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
-    let options = system.connect_options(credentials)?;
-    let east = system.urls(EAST)?;
-    let west = system.urls(WEST)?;
-    Ok(Arc::new(move |location: String, name: String| {
-        let urls = if location == EAST {
-            east.clone()
-        } else {
-            west.clone()
-        };
-        let options = options.clone().name(name);
-        Box::pin(async move { Ok(options.connect(urls.split(',').collect::<Vec<_>>()).await?) })
-    }))
-}
-
-async fn connect(system: &System, location: &str) -> anyhow::Result<Client> {
-    let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
-    system.connect(location, credentials).await
 }
 
 fn streams() -> impl Iterator<Item = &'static str> {

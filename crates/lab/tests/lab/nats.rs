@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use async_nats::Client;
 use leeward_lab::nats::{
-    AccountSpec, Auth, ClusterSpec, Credentials, Layout, NatsVersion, Permissions, SYSTEM_ACCOUNT,
-    SYSTEM_USER, System, UserSpec, eventually, jetstream,
+    AccountSpec, Auth, Credentials, Layout, NatsVersion, Permissions, SYSTEM_ACCOUNT, SYSTEM_USER, System,
+    UserSpec, eventually, jetstream,
 };
 use serde_json::{Value, json};
 
@@ -349,26 +349,19 @@ async fn users_connect_with_jwts_over_tls_and_are_held_to_their_permissions() {
 
 #[tokio::test]
 async fn servers_have_the_versions_and_tags_that_were_asked_for() {
-    let cluster = ClusterSpec {
-        name: "a".to_owned(),
-        servers: 3,
-        tags: vec!["ocean:atlantic".to_owned()],
-    };
     let limited = UserSpec::limited(
         "looker",
         Permissions::allow(&["$SYS.REQ.SERVER.PING.STATSZ"], &["_INBOX.>"]),
     );
-    let system = System::builder(Layout::Supercluster {
-        clusters: vec![cluster],
-    })
-    .server_version("a-1", NatsVersion::V2_11)
-    .server_version("a-2", NatsVersion::V2_10)
-    .server_tag("a-1", "az:one")
-    .system_user(limited)
-    .monitoring()
-    .start()
-    .await
-    .unwrap();
+    let system = System::builder(Layout::supercluster(&[("a", 3)]).tag("ocean:atlantic"))
+        .server_version("a-1", NatsVersion::V2_11)
+        .server_version("a-2", NatsVersion::V2_10)
+        .server_tag("a-1", "az:one")
+        .system_user(limited)
+        .monitoring()
+        .start()
+        .await
+        .unwrap();
     assert_eq!(system.version("a-2").await.unwrap(), NatsVersion::V2_10);
     let looker = system.credentials(SYSTEM_ACCOUNT, "looker").unwrap();
     let client = system.connect_to("a-2", looker).await.unwrap();

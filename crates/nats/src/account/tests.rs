@@ -8,19 +8,19 @@ fn info(id: &str) -> AccountInfo {
 }
 
 fn unanswered(error: fn(String) -> RequestError) -> Result<AccountInfo, Unknown> {
-    Err(Unknown::Unanswered(error(USER_INFO.to_owned())))
+    Err(UserInfoError::Unanswered(error(USER_INFO.to_owned())).into())
 }
 
 #[test]
 fn p8_a_user_that_comes_to_belong_to_another_account_acts_no_more() {
     let mut learnt = AccountTracker::default();
-    assert_eq!(learnt.hear(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
+    assert_eq!(learnt.record(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
     let named = AccountInfo {
         name: "a".into(),
         ..info("A")
     };
-    assert_eq!(learnt.hear(Ok(named.clone())), AccountUpdate::Confirmed(named));
-    let moved = learnt.hear(Ok(info("B")));
+    assert_eq!(learnt.record(Ok(named.clone())), AccountUpdate::Confirmed(named));
+    let moved = learnt.record(Ok(info("B")));
     assert!(
         matches!(&moved, AccountUpdate::Moved(message) if message.contains("account A") && message.contains("account B")),
         "{moved:?}"
@@ -39,10 +39,10 @@ fn an_account_is_forgotten_when_servers_no_longer_say_it_and_kept_over_an_outage
         other => panic!("{other:?}"),
     };
     for _ in 0..3 {
-        let lost = learnt.hear(unanswered(|subject| RequestError::Interrupted { subject }));
+        let lost = learnt.record(unanswered(|subject| RequestError::Interrupted { subject }));
         assert_eq!(forgets(lost), (false, SOON_AGAIN, false));
         let unseen = Unseen::NoServer { server: "n".into() };
-        let unseen = learnt.hear(Err(Unknown::Unseen(unseen)));
+        let unseen = learnt.record(Err(Unknown::Unseen(unseen)));
         assert_eq!(
             forgets(unseen),
             (false, SOON_AGAIN, true),
@@ -50,17 +50,17 @@ fn an_account_is_forgotten_when_servers_no_longer_say_it_and_kept_over_an_outage
         );
     }
     let timeout = |subject| RequestError::Timeout { subject };
-    let hiccup = learnt.hear(unanswered(timeout));
+    let hiccup = learnt.record(unanswered(timeout));
     assert_eq!(forgets(hiccup), (false, SOON_AGAIN, true));
     assert_eq!(
-        forgets(learnt.hear(unanswered(timeout))),
+        forgets(learnt.record(unanswered(timeout))),
         (true, LOOK_AGAIN, true)
     );
-    assert_eq!(learnt.hear(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
-    let denied = learnt.hear(unanswered(|subject| RequestError::Denied { subject }));
+    assert_eq!(learnt.record(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
+    let denied = learnt.record(unanswered(|subject| RequestError::Denied { subject }));
     assert_eq!(forgets(denied), (true, LOOK_AGAIN, true));
-    assert_eq!(learnt.hear(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
-    let contradicted = learnt.hear(issued(info("B"), Some("A")));
+    assert_eq!(learnt.record(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
+    let contradicted = learnt.record(issued(info("B"), Some("A")));
     assert_eq!(forgets(contradicted), (true, LOOK_AGAIN, true));
 }
 
@@ -70,14 +70,14 @@ fn only_a_refused_subject_asks_for_a_right() {
         AccountProblem::Unconfirmed { message } => message,
         other => panic!("{other:?}"),
     };
-    let garbage = words(Unknown::NotUnderstood("expected value at line 1".into()));
+    let garbage = words(UserInfoError::NotUnderstood("expected value at line 1".into()).into());
     assert_eq!(
         garbage,
         "the answer to $SYS.REQ.USER.INFO cannot be used: expected value at line 1"
     );
-    let refused = Unknown::Unanswered(RequestError::Denied {
+    let refused = Unknown::from(UserInfoError::Unanswered(RequestError::Denied {
         subject: USER_INFO.into(),
-    });
+    }));
     let subject = USER_INFO.to_owned();
     assert_eq!(refused.problem(), AccountProblem::Denied { subject });
 }
@@ -112,7 +112,7 @@ fn p11_answers_that_differ_count_for_nothing() {
     }
     assert!(matches!(
         answers(&[Err("no JSON")]),
-        Err(Unknown::NotUnderstood(_))
+        Err(Unknown::UserInfo(UserInfoError::NotUnderstood(_)))
     ));
 }
 

@@ -31,18 +31,12 @@ const MOST_PAGES: usize = 64;
 pub enum AccountsError {
     /// The user may not send a request.
     #[error("the observer's user {}", may_not(subject))]
-    Denied {
-        /// Its subject.
-        subject: String,
-    },
-    /// Not all servers answered.
+    Denied { subject: String },
     #[error("{answered} of {expected} servers answered {subject}")]
     Incomplete {
-        /// The request's subject.
         subject: String,
         /// Servers that should have answered.
         expected: usize,
-        /// Servers that did.
         answered: usize,
     },
     /// Nobody answered, or not in a way that is understood.
@@ -55,12 +49,7 @@ impl AccountsError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Denied { subject: _ } => true,
-            Self::Incomplete {
-                subject: _,
-                expected: _,
-                answered: _,
-            }
-            | Self::Unanswered(_) => false,
+            Self::Incomplete { .. } | Self::Unanswered(_) => false,
         }
     }
 }

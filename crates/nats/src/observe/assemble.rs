@@ -16,6 +16,7 @@ use super::leafs::LeafLink;
 use super::round_trips::RoundTripTable;
 use super::server_inventory::{SeenServer, same_names};
 use super::watched_accounts::LeaderElected;
+use crate::gaps::unreadable;
 use crate::reading::{ConsumerReading, GroupReading, StreamReading};
 use crate::wire::monitor::Connection;
 
@@ -27,11 +28,11 @@ const NO_PLACEMENT: &str = "!jetstream";
 pub(crate) struct AccountParts {
     /// The servers that answered at all.
     pub(crate) servers: Vec<SeenServer>,
-    /// Those of them that did not answer everything.
+    /// Servers that answered, though not everything.
     pub(crate) silent: BTreeSet<ServerName>,
     /// Servers that have to exist.
     pub(crate) expected: BTreeSet<ServerName>,
-    /// Those of them that are members of JetStream's meta group.
+    /// Expected servers that are members of JetStream's meta group.
     pub(crate) members: BTreeSet<ServerName>,
     /// The JetStream domain that is looked at.
     pub(crate) domain: Option<String>,
@@ -175,7 +176,7 @@ fn unclear(servers: &[SeenServer]) -> Vec<Gap> {
     let unversioned = servers.iter().filter(|server| server.version.is_none());
     let unversioned = unversioned.map(|server| {
         let message = format!("{} does not say its version in the usual form", server.name);
-        Gap::Unreadable { message }
+        unreadable(message)
     });
     unversioned.chain(same_names(servers.iter())).collect()
 }

@@ -15,6 +15,7 @@ use super::history::{ConnectionKey, Sample, VolumeCount, Volumes, elapsed, since
 use super::leafs::LeafLink;
 use crate::connect::Link;
 use crate::connection_name::ConnectionName;
+use crate::gaps::unreadable;
 use crate::request::{Enough, Gather, first};
 use crate::request_error::RequestError;
 use crate::wire;
@@ -42,6 +43,12 @@ pub(crate) struct Connections {
     pub(crate) gaps: Vec<Gap>,
 }
 
+/// All of these servers have to answer.
+pub(crate) fn all_of<T, S>(servers: &BTreeMap<String, S>, replies: &BTreeMap<String, T>) -> Enough {
+    let all = servers.keys().all(|id| replies.contains_key(id));
+    if all { Enough::Yes } else { Enough::No }
+}
+
 /// Whether a server's answer counts, by its id and its content.
 pub(crate) type AcceptAnswer<'a, T> = &'a (dyn Fn(&str, &T) -> bool + Send + Sync);
 
@@ -51,7 +58,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<OfSer
     Ok((info.id.to_string(), (info, content)))
 }
 
-/// The same, if the answer counts.
+/// Reads a reply of one server, if the answer counts.
 pub(crate) fn read_if<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
     counts: AcceptAnswer<'_, T>,
@@ -86,12 +93,9 @@ pub(crate) async fn list(
                 enough: &rest,
             })
             .await?;
-        connections.gaps.extend(
-            gathered
-                .unreadable
-                .into_iter()
-                .map(|message| Gap::Unreadable { message }),
-        );
+        connections
+            .gaps
+            .extend(gathered.unreadable.into_iter().map(unreadable));
         let mut more = BTreeSet::new();
         connections
             .gaps
@@ -130,7 +134,7 @@ pub(crate) async fn list(
         "the account has more connections than the {MOST_CONNECTIONS} that are read: nothing is done in an account as large \
          as this"
     );
-    connections.gaps.push(Gap::Unreadable { message });
+    connections.gaps.push(unreadable(message));
     Ok(connections)
 }
 
@@ -152,9 +156,7 @@ fn read_page(bytes: &[u8], counts: AcceptAnswer<'_, Connz>) -> Result<Option<OfS
 /// The servers with more connections that did not answer this page, whatever they answered before.
 fn not_listed_to_the_end<T>(unread: Option<&BTreeSet<String>>, page: &ByServer<T>) -> Option<Gap> {
     let silent = unread?.iter().filter(|id| !page.contains_key(*id)).count();
-    (silent > 0).then(|| Gap::Unreadable {
-        message: format!("{silent} servers did not list all their connections"),
-    })
+    (silent > 0).then(|| unreadable(format!("{silent} servers did not list all their connections")))
 }
 
 /// A page with fewer connections than its server counts on it.
@@ -162,8 +164,10 @@ fn fewer_than_counted(server: &ServerName, connz: &Connz, page: u64) -> Option<G
     let counted = connz.total.saturating_sub(page.saturating_mul(PAGE)).min(PAGE);
     let listed = connz.connections.as_ref().map_or(0, Vec::len);
     let listed = u64::try_from(listed).unwrap_or(u64::MAX);
-    (listed < counted).then(|| Gap::Unreadable {
-        message: format!("{server} counts {counted} connections and lists {listed}"),
+    (listed < counted).then(|| {
+        unreadable(format!(
+            "{server} counts {counted} connections and lists {listed}"
+        ))
     })
 }
 
@@ -208,11 +212,7 @@ pub(crate) async fn volumes(
             enough,
         })
         .await?;
-    let gaps = gathered
-        .unreadable
-        .into_iter()
-        .map(|message| Gap::Unreadable { message })
-        .collect();
+    let gaps = gathered.unreadable.into_iter().map(unreadable).collect();
     Ok((gathered.replies, gaps))
 }
 
@@ -396,7 +396,7 @@ mod tests {
         );
         let gap = not_listed_to_the_end(Some(&unread), &page(&["A", "C"]));
         let message = "1 servers did not list all their connections".to_owned();
-        assert_eq!(gap, Some(Gap::Unreadable { message }));
+        assert_eq!(gap, Some(unreadable(message)));
     }
 
     #[test]

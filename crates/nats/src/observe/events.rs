@@ -32,7 +32,6 @@ const QUORUM_LOST: &str = "$JS.EVENT.ADVISORY.*.QUORUM_LOST.>";
 const CONNECTIONS: &str = "$SYS.ACCOUNT.*.SERVER.CONNS";
 const SHUTDOWN: &str = "$SYS.SERVER.*.SHUTDOWN";
 
-/// Whose events there are.
 #[derive(Clone, Debug)]
 pub(crate) enum EventSource {
     /// The system account's: of all accounts.
@@ -53,12 +52,12 @@ impl EventSource {
 /// Listens on every connection that there will be; never ends by itself.
 pub(crate) async fn listen(link: Arc<Link>, board: Arc<WatchedAccounts>, source: EventSource) {
     tokio::select! {
-        () = hear(&link, &board, &source) => {}
+        () = follow_connections(&link, &board, &source) => {}
         () = dropped(&link, &board) => {}
     }
 }
 
-async fn hear(link: &Link, board: &WatchedAccounts, source: &EventSource) {
+async fn follow_connections(link: &Link, board: &WatchedAccounts, source: &EventSource) {
     let mut client = link.client();
     let mut connections = ConnectionCounts::default();
     loop {

@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::merge::merge;
 use super::server_inventory::{SeenServer, ServerInventory};
 use crate::connect::Link;
+use crate::gaps::{gap, unreadable};
 use crate::reading::{StreamReading, server_name};
 use crate::request::Packed;
 use crate::request_error::RequestError;
@@ -49,14 +50,12 @@ pub(crate) struct Assets {
     pub(crate) streams: Vec<StreamReading>,
     /// The servers of the JetStream meta group, by name, or by peer id where nobody knows the name.
     pub(crate) meta_group: BTreeSet<ServerName>,
-    /// Who leads it.
     pub(crate) meta_leader: Option<ServerName>,
     /// Servers that did not answer.
     pub(crate) silent: BTreeSet<ServerName>,
     pub(crate) gaps: Vec<Gap>,
 }
 
-/// What one server says.
 struct JszPart {
     streams: Vec<StreamReading>,
     meta_leader: Option<ServerName>,
@@ -141,7 +140,7 @@ async fn ask_one(
         drop((turn, place));
         decoding.unwrap_or_else(|error| Err(error.to_string()))
     };
-    part.map_err(|message| Failure::Gap(Gap::Unreadable { message }))
+    part.map_err(|message| Failure::Gap(unreadable(message)))
 }
 
 /// A reply, with its place among those that wait to be decoded if it is large.
@@ -152,7 +151,7 @@ async fn packed(
 ) -> Result<(Packed, Option<SemaphorePermit<'static>>), Failure> {
     let request = || async {
         let packed = link.request_packed(subject, options.to_owned(), LIMIT).await;
-        packed.map_err(|error| failure(&error))
+        packed.map_err(failure)
     };
     let packed = request().await?;
     if packed.len() < LARGE {
@@ -175,40 +174,23 @@ fn too_much(account: &AccountId) -> String {
     )
 }
 
-fn failure(error: &RequestError) -> Failure {
+fn failure(error: RequestError) -> Failure {
     match error {
-        RequestError::Denied { subject: _ } => Failure::Gap(Gap::Denied {
+        RequestError::NoResponders { .. } | RequestError::Timeout { .. } => Failure::Silent,
+        RequestError::Denied { .. } => Failure::Gap(Gap::Denied {
             subject: ANY_SERVER.to_owned(),
         }),
-        RequestError::NoResponders { subject: _ } | RequestError::Timeout { subject: _ } => Failure::Silent,
-        RequestError::Disconnected | RequestError::Interrupted { subject: _ } => {
-            Failure::Gap(Gap::Disconnected {
-                message: error.to_string(),
-            })
-        }
-        RequestError::Withheld { subject: _ }
-        | RequestError::Unsendable {
-            subject: _,
-            message: _,
-        }
-        | RequestError::Unpackable {
-            subject: _,
-            message: _,
-        } => Failure::Gap(Gap::Unreadable {
-            message: error.to_string(),
-        }),
+        error => Failure::Gap(gap(error)),
     }
 }
 
 fn decode(answer: &Bytes, asked: &SeenServer, account: &AccountId) -> Result<JszPart, String> {
     let server = &asked.name;
     let of = |message: String| format!("JSZ of {server}: {message}");
-    let head = wire::read::<Envelope<serde::de::IgnoredAny>>(answer).map_err(of)?;
-    let (info, _) = head.content()?;
+    let (info, jsz) = wire::read::<Envelope<Jsz<'_>>>(answer).map_err(of)?.content()?;
     if info.id.as_str() != asked.id {
         return Err(of(format!("another server answers, {}", info.id)));
     }
-    let jsz = wire::read::<JszBody<'_>>(answer).map_err(of)?.data;
     if jsz.disabled {
         return Err(of(
             "it says that JetStream is disabled although it says elsewhere that it runs".into(),
@@ -238,12 +220,6 @@ fn decode(answer: &Bytes, asked: &SeenServer, account: &AccountId) -> Result<Jsz
     })
 }
 
-#[derive(serde::Deserialize)]
-struct JszBody<'a> {
-    #[serde(borrow)]
-    data: Jsz<'a>,
-}
-
 fn meta_leader(meta: &MetaGroup<'_>) -> Option<ServerName> {
     meta.leader
         .as_deref()
@@ -258,7 +234,7 @@ fn meta_group(parts: &[(ServerName, JszPart)]) -> Result<(ServerName, BTreeSet<S
     let Some(named) = named else {
         let single = parts.len() < 2;
         let message = "the JetStream meta group has no leader".to_owned();
-        return Err((!single).then_some(Gap::Unreadable { message }));
+        return Err((!single).then_some(unreadable(message)));
     };
     let by_itself = parts
         .iter()

@@ -3,16 +3,15 @@
 //! A leaf node that shares the system account is asked like any server, so that each of its links is told twice, and the
 //! clients behind a leaf node that runs no JetStream are where its link is accepted.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leeward_core::names::{AccountId, ServerName};
 use serde_json::json;
 
-use super::connections::read_if;
+use super::connections::{ByServer, all_of, read_if};
 use super::server_inventory::ServerInventory;
 use crate::connect::Link;
-use crate::request::{Enough, Gather, first};
+use crate::request::{Gather, first};
 use crate::wire::monitor::{Leafz, ServerInfo};
 
 const LEAFZ: &str = "$SYS.REQ.SERVER.PING.LEAFZ";
@@ -33,10 +32,7 @@ pub(super) async fn ask(
     account: &AccountId,
 ) -> Vec<LeafLink> {
     let counts = |id: &str, _: &Leafz| server_inventory.servers.contains_key(id);
-    let enough = |replies: &BTreeMap<String, (ServerInfo, Leafz)>| {
-        let all = server_inventory.servers.keys().all(|id| replies.contains_key(id));
-        if all { Enough::Yes } else { Enough::No }
-    };
+    let enough = |replies: &ByServer<Leafz>| all_of(&server_inventory.servers, replies);
     let gather = Gather {
         subject: LEAFZ,
         payload: json!({ "account": account.as_str() }).to_string(),

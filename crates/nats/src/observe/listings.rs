@@ -12,7 +12,6 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use leeward_core::names::{AccountId, ServerName, StreamName};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
@@ -21,7 +20,7 @@ use super::witness::Unseen;
 use crate::connect::Link;
 use crate::reading::StreamReading;
 use crate::wire;
-use crate::wire::assets::{RawStreamInfo, StreamInfo};
+use crate::wire::assets::{Jsz, RawStreamInfo, StreamInfo};
 use crate::wire::monitor::Envelope;
 use crate::wire::text::WireText;
 
@@ -37,7 +36,7 @@ pub(crate) enum ListedAssets {
     LedStreams,
     /// All streams that it keeps.
     Streams,
-    /// The same with their consumers.
+    /// All streams that it keeps, with their consumers.
     Consumers,
 }
 
@@ -122,8 +121,8 @@ pub(crate) struct Listing(BTreeMap<String, Bytes>);
 
 impl Listing {
     fn new(answer: &Bytes, account: &AccountId) -> Result<Self, String> {
-        wire::read::<Envelope<IgnoredAny>>(answer)?.content()?;
-        let details = wire::read::<ListedBody<'_>>(answer)?.data.account_details;
+        let (_, jsz) = wire::read::<Envelope<Jsz<'_, &RawValue>>>(answer)?.content()?;
+        let details = jsz.account_details;
         let own = details.iter().filter(|detail| &*detail.id == account.as_str());
         let mut streams = BTreeMap::new();
         for stream in own.flat_map(|detail| &detail.stream_detail) {
@@ -150,26 +149,6 @@ impl Listing {
             config: config.get().to_owned(),
         }))
     }
-}
-
-#[derive(Deserialize)]
-struct ListedBody<'a> {
-    #[serde(borrow)]
-    data: ListedJsz<'a>,
-}
-
-#[derive(Deserialize)]
-struct ListedJsz<'a> {
-    #[serde(borrow, default)]
-    account_details: Vec<ListedAccount<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ListedAccount<'a> {
-    #[serde(borrow)]
-    id: WireText<'a>,
-    #[serde(borrow, default)]
-    stream_detail: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

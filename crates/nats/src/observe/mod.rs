@@ -61,7 +61,7 @@ impl SystemObserver {
     pub fn start(config: ConnectConfig, interval: Duration) -> Arc<Self> {
         let link = Arc::new(Link::open(config));
         let board = Arc::new(WatchedAccounts::new());
-        let (sender, status) = watch::channel(SystemStatus::new());
+        let (sender, status) = watch::channel(SystemStatus::default());
         let servers = Arc::new(Directory::default());
         let witness = Witness::new(Arc::clone(&link), Arc::clone(&servers));
         let tasks = Tasks::new();

@@ -12,13 +12,13 @@ use leeward_core::snapshot::Gap;
 use leeward_core::topology::{JetStreamCapacity, Resource, Version};
 use tokio::time::Instant;
 
-use super::connections::OfServer;
+use super::connections::{ByServer, read};
 use super::server_start_times::ServerStartTimes;
 use crate::connect::Link;
+use crate::gaps::unreadable;
 use crate::request::{Enough, Gather, first};
 use crate::request_error::RequestError;
-use crate::wire;
-use crate::wire::monitor::{Envelope, JetStream, ServerInfo, Statsz};
+use crate::wire::monitor::{JetStream, ServerInfo, Statsz};
 
 const LIMIT: Duration = Duration::from_secs(4);
 /// Servers that their peers still count may be gone: wait no longer than this for one more.
@@ -73,7 +73,7 @@ impl SeenServer {
 /// All servers at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerInventory {
-    /// Those of the system's own JetStream domain, by id.
+    /// The servers of the system's own JetStream domain, by id.
     pub(crate) servers: BTreeMap<String, SeenServer>,
     /// That domain; `None` for JetStream without one.
     pub(crate) domain: Option<String>,
@@ -91,7 +91,7 @@ pub(crate) struct InventoryHistory {
     arrivals: ServerStartTimes,
 }
 
-type Replies = BTreeMap<String, (ServerInfo, Statsz)>;
+type Replies = ByServer<Statsz>;
 
 impl InventoryHistory {
     /// Asks all servers.
@@ -109,15 +109,14 @@ impl InventoryHistory {
             subject: STATSZ,
             payload: String::new(),
             limit: LIMIT,
-            read: &read,
+            read: &|bytes| read(bytes).map(Some),
             prefer: &first,
             enough: &enough,
         };
         let gathered = link.gather(gather).await?;
         let expected = count(self.expected(&gathered.replies));
         let answered = count(gathered.replies.len());
-        let unreadable = gathered.unreadable.into_iter();
-        let mut gaps: Vec<Gap> = unreadable.map(|message| Gap::Unreadable { message }).collect();
+        let mut gaps: Vec<Gap> = gathered.unreadable.into_iter().map(unreadable).collect();
         if answered < expected {
             gaps.extend(self.missing(&gathered.replies, expected, answered));
         }
@@ -249,11 +248,6 @@ pub(crate) fn connected_to(link: &Link) -> Option<String> {
     link.connected().map(|client| client.server_info().server_id)
 }
 
-fn read(bytes: &[u8]) -> Result<Option<OfServer<Statsz>>, String> {
-    let (info, statsz) = wire::read::<Envelope<Statsz>>(bytes)?.content()?;
-    Ok(Some((info.id.to_string(), (info, statsz))))
-}
-
 /// The names that several servers have.
 pub(crate) fn same_names<'a>(servers: impl Iterator<Item = &'a SeenServer>) -> Vec<Gap> {
     let mut by_name: BTreeMap<&ServerName, Vec<&SeenServer>> = BTreeMap::new();
@@ -282,7 +276,7 @@ pub(crate) fn own_domain(
     let own = match connected_to.map(|id| servers.get(id)) {
         Some(None) => {
             let message = "the server that Leeward is connected to does not answer".to_owned();
-            return Err(Gap::Unreadable { message });
+            return Err(unreadable(message));
         }
         Some(Some(own)) if own.jetstream => return Ok(own.domain.clone()),
         Some(own) => own,
@@ -307,7 +301,7 @@ pub(crate) fn own_domain(
             "servers of several JetStream domains answered: {}",
             names.join(", ")
         );
-        return Err(Gap::Unreadable { message });
+        return Err(unreadable(message));
     }
     Ok(domains.pop_first().flatten())
 }
@@ -327,7 +321,7 @@ mod tests {
                 r#"{{"server":{{"name":"{name}","id":"{id}","ver":"2.15.1"}},
                 "statsz":{{"active_servers":{active_servers}}}}}"#
             );
-            read(info.as_bytes()).unwrap().unwrap()
+            read(info.as_bytes()).unwrap()
         };
         ids.iter().map(|id| reply(id)).collect()
     }
@@ -370,7 +364,7 @@ mod tests {
     }
 
     fn room_of(jetstream: &str) -> Option<JetStreamCapacity> {
-        room(&wire::read::<JetStream>(jetstream.as_bytes()).unwrap())
+        room(&crate::wire::read::<JetStream>(jetstream.as_bytes()).unwrap())
     }
 
     #[test]
@@ -458,7 +452,7 @@ mod tests {
         assert_eq!(domain("n-0@edge"), Ok(Some("edge".into())));
         assert_eq!(domain("n-1@hub"), Ok(Some("hub".into())), "its cluster's");
         let message = "servers of several JetStream domains answered: edge, hub".to_owned();
-        assert_eq!(own_domain(&all, None), Err(Gap::Unreadable { message }));
+        assert_eq!(own_domain(&all, None), Err(unreadable(message)));
         assert!(domain("elsewhere").is_err(), "it should have answered");
         let mut alike = all;
         alike.retain(|id, _| id.ends_with("hub"));

@@ -12,7 +12,7 @@ use leeward_engine::supervise::{self, SupervisedTask};
 use tokio::sync::watch;
 
 use super::assemble::{AccountParts, assemble, without_repetition};
-use super::connections::{self, ByServer};
+use super::connections::{self, ByServer, all_of};
 use super::history::CounterHistory;
 use super::jetstream;
 use super::leafs::{self, LeafLink};
@@ -22,7 +22,8 @@ use super::server_inventory::{InventoryHistory, SeenServer, ServerInventory};
 use super::watched_accounts::{AccountFilter, WatchedAccounts, broke_off};
 use super::witness::Directory;
 use crate::connect::{ConnectionState, Link};
-use crate::request::{Enough, Gather, first};
+use crate::gaps::{gap, unreadable};
+use crate::request::{Gather, first};
 use crate::request_error::RequestError;
 use crate::status::{ClusterStatus, ObserverRights, SystemStatus};
 use crate::user_info;
@@ -35,7 +36,6 @@ const GATEWAYZ_LIMIT: Duration = Duration::from_secs(3);
 /// Accounts looked at side by side.
 const ACCOUNTS_AT_ONCE: usize = 4;
 
-/// Looks at a system.
 pub(crate) struct Sweep {
     link: Arc<Link>,
     board: Arc<WatchedAccounts>,
@@ -86,7 +86,7 @@ impl Sweep {
         let server_inventory = self.roll.call(&self.link).await?;
         self.servers.note(&server_inventory);
         let names: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
-        let enough = |replies: &ByServer<AccountStatz>| all_of(&server_inventory, replies);
+        let enough = |replies: &ByServer<AccountStatz>| all_of(&server_inventory.servers, replies);
         let volumes = async {
             if names.is_empty() {
                 return Ok((BTreeMap::new(), Vec::new()));
@@ -126,9 +126,9 @@ impl Sweep {
             _ => None,
         };
         let gap = match &rights {
-            Some(ObserverRights::NotSystem { account: _ }) => Gap::Unreadable {
-                message: "the observer's credentials are not of the system account".to_owned(),
-            },
+            Some(ObserverRights::NotSystem { account: _ }) => {
+                unreadable("the observer's credentials are not of the system account")
+            }
             _ => gap(error),
         };
         self.status.send_modify(|status| {
@@ -234,7 +234,7 @@ async fn look_at(
 ) -> AccountParts {
     let server_inventory = &common.server_inventory;
     let elections = board.take_elections(account);
-    let enough = |replies: &ByServer<_>| all_of(server_inventory, replies);
+    let enough = |replies: &ByServer<_>| all_of(&server_inventory.servers, replies);
     // What is not in the inventory is of another JetStream, or nobody knows what it is.
     let counts = |id: &str, _: &Connz| server_inventory.servers.contains_key(id);
     let (assets, connections, leaf_links) = tokio::join!(
@@ -317,11 +317,6 @@ pub(crate) fn add_volumes(
     }
 }
 
-fn all_of<T>(server_inventory: &ServerInventory, replies: &BTreeMap<String, T>) -> Enough {
-    let all = server_inventory.servers.keys().all(|id| replies.contains_key(id));
-    if all { Enough::Yes } else { Enough::No }
-}
-
 /// The servers that did not answer. Where something could not be read, nobody knows whose answer it was: none is called
 /// silent then, and the gap is enough.
 fn silent(
@@ -341,7 +336,8 @@ async fn gatewayz(
     link: &Link,
     server_inventory: &ServerInventory,
 ) -> Result<ByServer<Gatewayz>, RequestError> {
-    let enough = |replies: &BTreeMap<String, (ServerInfo, Gatewayz)>| all_of(server_inventory, replies);
+    let enough =
+        |replies: &BTreeMap<String, (ServerInfo, Gatewayz)>| all_of(&server_inventory.servers, replies);
     let gather = Gather {
         subject: GATEWAYZ,
         payload: String::new(),
@@ -359,29 +355,6 @@ async fn gatewayz(
         tracing::warn!(message, "a reply about gateways was not understood");
     }
     Ok(gathered.replies)
-}
-
-/// What a failed request leaves unseen.
-pub(crate) fn gap(error: RequestError) -> Gap {
-    match error {
-        RequestError::Denied { subject } => Gap::Denied { subject },
-        RequestError::Disconnected | RequestError::Interrupted { subject: _ } => Gap::Disconnected {
-            message: error.to_string(),
-        },
-        RequestError::NoResponders { subject: _ }
-        | RequestError::Timeout { subject: _ }
-        | RequestError::Withheld { subject: _ }
-        | RequestError::Unsendable {
-            subject: _,
-            message: _,
-        }
-        | RequestError::Unpackable {
-            subject: _,
-            message: _,
-        } => Gap::Unreadable {
-            message: error.to_string(),
-        },
-    }
 }
 
 /// What the inventory did not see, and what the meta group says of the system as a whole.

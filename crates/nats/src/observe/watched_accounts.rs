@@ -48,7 +48,6 @@ struct WatchedAccount {
     elections: Vec<LeaderElected>,
 }
 
-/// A leader was elected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LeaderElected {
     /// Of a stream, or of one of its consumers.
@@ -81,7 +80,7 @@ impl WatchedAccounts {
     /// Makes an account due, though not before its last look is [`SPACING`] ago; unwatched ones are left alone.
     pub(crate) fn refresh(&self, account: &AccountId) {
         if let Some(entry) = self.lock().get_mut(account) {
-            entry.ask();
+            entry.request_look();
             self.changed.notify_one();
         }
     }
@@ -90,7 +89,7 @@ impl WatchedAccounts {
     /// [`EVENT_SPACING`] ago.
     pub(crate) fn event(&self, account: &AccountId, after: Duration) {
         if let Some(entry) = self.lock().get_mut(account) {
-            entry.hear(after);
+            entry.note_event(after);
             self.changed.notify_one();
         }
     }
@@ -102,7 +101,7 @@ impl WatchedAccounts {
                 entry.elections = vec![LeaderElected::Any];
             }
             entry.elections.push(election);
-            entry.hear(after);
+            entry.note_event(after);
             self.changed.notify_one();
         }
     }
@@ -127,7 +126,7 @@ impl WatchedAccounts {
     /// Makes all accounts due in a while because of an event.
     pub(crate) fn event_for_all(&self, after: Duration) {
         for entry in self.lock().values_mut() {
-            entry.hear(after);
+            entry.note_event(after);
         }
         self.changed.notify_one();
     }
@@ -233,7 +232,6 @@ impl WatchedAccounts {
     }
 }
 
-/// Which accounts to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccountFilter {
     All,
@@ -259,12 +257,12 @@ impl WatchedAccount {
         self.asked.into_iter().chain(self.event).min()
     }
 
-    fn ask(&mut self) {
+    fn request_look(&mut self) {
         let due = self.spaced(Instant::now());
         self.asked = Some(self.asked.map_or(due, |earlier| earlier.min(due)));
     }
 
-    fn hear(&mut self, after: Duration) {
+    fn note_event(&mut self, after: Duration) {
         let rest = EVENT_SPACING.max(self.took.saturating_mul(EVENT_FACTOR));
         let wanted = self.spaced(ahead(after));
         let due = self

@@ -9,7 +9,7 @@ use leeward_core::snapshot::Gap;
 use serde_json::json;
 
 use crate::act::AccountClient;
-use crate::observe::sweep::gap;
+use crate::gaps::{gap, unreadable};
 use crate::reading::{ConsumerReading, StreamReading};
 use crate::wire;
 use crate::wire::api::Answer;
@@ -34,7 +34,6 @@ pub(super) struct Lists {
     pub(super) gaps: Vec<Gap>,
 }
 
-/// Lists everything.
 pub(super) async fn all(client: &AccountClient) -> Lists {
     let read = |page: &ApiPage<'_>| {
         let streams = page.streams.iter().flatten();
@@ -81,75 +80,67 @@ async fn pages<T>(
     rest: &AtomicUsize,
     read: ReadPage<'_, T>,
 ) -> (Vec<T>, Vec<Gap>) {
-    let subject = client.subject(call);
     let (mut items, mut gaps) = (Vec::new(), Vec::new());
+    let read = read_pages(client, call, rest, read, (&mut items, &mut gaps)).await;
+    gaps.extend(read.err());
+    (items, gaps)
+}
+
+async fn read_pages<T>(
+    client: &AccountClient,
+    call: &str,
+    rest: &AtomicUsize,
+    read: ReadPage<'_, T>,
+    (items, gaps): (&mut Vec<T>, &mut Vec<Gap>),
+) -> Result<(), Gap> {
+    let subject = client.subject(call);
     let mut offset = 0_usize;
     for _ in 0..MOST_PAGES {
         let from = json!({ "offset": offset }).to_string();
-        let answer = match client.link().request(&subject, from, LIST_LIMIT).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                gaps.push(gap(error));
-                return (items, gaps);
-            }
-        };
+        let answer = client.link().request(&subject, from, LIST_LIMIT).await;
+        let answer = answer.map_err(gap)?;
         if !take(rest, answer.len()) {
-            let message = format!(
+            return Err(unreadable(format!(
                 "the account's streams and consumers fill more than {} MiB of lists, which is more than is read: \
                  nothing is done in an account as large as this",
                 MOST_TOGETHER >> 20
-            );
-            gaps.push(Gap::Unreadable { message });
-            return (items, gaps);
+            )));
         }
-        let part = match part(&answer, read) {
-            Ok(Some(part)) => part,
-            // The stream was deleted since it was listed.
-            Ok(None) => return (items, gaps),
-            Err(message) => {
-                gaps.push(Gap::Unreadable {
-                    message: format!("{subject}: {message}"),
-                });
-                return (items, gaps);
-            }
-        };
+        let part = part(&answer, read).map_err(|message| unreadable(format!("{subject}: {message}")))?;
+        // The stream was deleted since it was listed.
+        let Some(part) = part else { return Ok(()) };
         if !part.missing.is_empty() {
             let missing = &part.missing;
             let message = format!("no server that holds {missing} answered ({call}): bring its servers back");
-            gaps.push(Gap::Unreadable { message });
+            gaps.push(unreadable(message));
         }
         let counted = part.total.saturating_sub(offset).min(part.limit);
         let listed = part.items.len();
         if listed < counted && part.missing.is_empty() {
             let message = format!("{call} counts {counted} of them and lists {listed}");
-            gaps.push(Gap::Unreadable { message });
+            gaps.push(unreadable(message));
         }
-        let nothing = part.items.is_empty();
         items.extend(part.items);
         offset = offset.saturating_add(part.limit);
         if offset >= part.total {
-            return (items, gaps);
+            return Ok(());
         }
-        if nothing {
-            let message = format!("{call} tells of {} and lists nothing after {offset}", part.total);
-            gaps.push(Gap::Unreadable { message });
-            return (items, gaps);
+        if listed == 0 {
+            let total = part.total;
+            let message = format!("{call} tells of {total} and lists nothing after {offset}");
+            return Err(unreadable(message));
         }
     }
-    gaps.push(Gap::Unreadable {
-        message: format!("{call} has more than {MOST_PAGES} pages"),
-    });
-    (items, gaps)
+    Err(unreadable(format!("{call} has more than {MOST_PAGES} pages")))
 }
 
-/// One page.
 struct ListPart<T> {
     items: Vec<T>,
     /// How many there are on all pages.
     total: usize,
     /// How many fit on one.
     limit: usize,
-    /// Those that did not answer the server that made the list, for people.
+    /// The names of the assets that did not answer the server that made the list, for people.
     missing: String,
 }
 

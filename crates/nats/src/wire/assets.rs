@@ -1,4 +1,5 @@
-//! Streams and consumers, in the one shape that JSZ, the lists and the INFO replies share.
+//! Streams and consumers, in the one shape that JSZ, the lists and the INFO replies share. One `#[serde(borrow)]` lets all
+//! fields of its struct borrow from the reply.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +10,14 @@ use serde_json::value::RawValue;
 
 pub(crate) use super::text::{Value, WireText};
 
-/// JSZ of one account.
+/// JSZ of one account, with its streams read as `S`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Jsz<'a> {
+#[serde(bound(deserialize = "'de: 'a, S: Deserialize<'de>"))]
+pub(crate) struct Jsz<'a, S = StreamInfo<'a>> {
     #[serde(borrow)]
     pub(crate) meta_cluster: Option<MetaGroup<'a>>,
-    #[serde(borrow, default)]
-    pub(crate) account_details: Vec<AccountDetail<'a>>,
+    #[serde(default = "Vec::new")]
+    pub(crate) account_details: Vec<AccountDetail<'a, S>>,
     #[serde(default)]
     pub(crate) disabled: bool,
 }
@@ -25,37 +27,34 @@ pub(crate) struct Jsz<'a> {
 pub(crate) struct MetaGroup<'a> {
     #[serde(borrow)]
     pub(crate) leader: Option<WireText<'a>>,
-    #[serde(borrow, default)]
+    #[serde(default)]
     pub(crate) replicas: Vec<Replica<'a>>,
 }
 
 /// One account's part of JSZ.
 #[derive(Debug, Deserialize)]
-pub(crate) struct AccountDetail<'a> {
+#[serde(bound(deserialize = "'de: 'a, S: Deserialize<'de>"))]
+pub(crate) struct AccountDetail<'a, S = StreamInfo<'a>> {
     /// The account as servers identify it.
     #[serde(borrow)]
     pub(crate) id: WireText<'a>,
-    #[serde(borrow, default)]
-    pub(crate) stream_detail: Vec<StreamInfo<'a>>,
+    #[serde(default = "Vec::new")]
+    pub(crate) stream_detail: Vec<S>,
 }
 
-/// A stream.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamInfo<'a> {
     /// Absent where there is no Raft at all: a server that is in no cluster.
     #[serde(borrow)]
     pub(crate) cluster: Option<Group<'a>>,
-    #[serde(borrow)]
     pub(crate) config: Option<StreamConfig<'a>>,
     pub(crate) state: Option<StreamState>,
     /// What a mirror hears of its upstream; a leader that just took over does not say it for a moment.
-    #[serde(borrow)]
     pub(crate) mirror: Option<SourceInfo<'a>>,
-    /// The same of sources.
-    #[serde(borrow)]
+    /// What a stream with sources hears of them.
     pub(crate) sources: Option<Vec<SourceInfo<'a>>>,
     /// In JSZ only.
-    #[serde(borrow, default)]
+    #[serde(default)]
     pub(crate) consumer_detail: Vec<ConsumerInfo<'a>>,
 }
 
@@ -68,13 +67,10 @@ pub(crate) struct StreamConfig<'a> {
     pub(crate) storage: StoredIn,
     /// −1 for no limit.
     pub(crate) max_bytes: i64,
-    #[serde(borrow)]
     pub(crate) mirror: Option<Source<'a>>,
-    #[serde(borrow)]
     pub(crate) sources: Option<Vec<Source<'a>>>,
-    #[serde(borrow)]
     pub(crate) placement: Option<StoredPlacement<'a>>,
-    #[serde(borrow, default)]
+    #[serde(default)]
     pub(crate) metadata: BTreeMap<WireText<'a>, Value<'a>>,
 }
 
@@ -91,11 +87,11 @@ pub(crate) enum StoredIn {
 pub(crate) struct Source<'a> {
     #[serde(borrow)]
     pub(crate) name: WireText<'a>,
-    /// It is of another account or domain.
+    /// Set where the stream is of another account or domain.
     pub(crate) external: Option<IgnoredAny>,
 }
 
-/// The same as the leader sees it.
+/// A stream that a mirror or source reads, as the leader sees it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct SourceInfo<'a> {
     #[serde(borrow)]
@@ -106,30 +102,24 @@ pub(crate) struct SourceInfo<'a> {
     pub(crate) active: i64,
 }
 
-/// A stored placement.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StoredPlacement<'a> {
     #[serde(borrow)]
     pub(crate) cluster: Option<WireText<'a>>,
-    #[serde(borrow)]
     pub(crate) tags: Option<Vec<WireText<'a>>>,
 }
 
-/// A stream's counters.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamState {
     pub(crate) bytes: u64,
     pub(crate) last_seq: u64,
 }
 
-/// A consumer.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ConsumerInfo<'a> {
     #[serde(borrow)]
     pub(crate) name: WireText<'a>,
-    #[serde(borrow)]
     pub(crate) cluster: Option<Group<'a>>,
-    #[serde(borrow)]
     pub(crate) config: Option<ConsumerConfig<'a>>,
     pub(crate) delivered: Option<Sequences>,
     pub(crate) ack_floor: Option<Sequences>,
@@ -142,7 +132,6 @@ pub(crate) struct ConsumerInfo<'a> {
     #[serde(default)]
     pub(crate) paused: bool,
     /// From 2.11 on.
-    #[serde(borrow)]
     pub(crate) priority_groups: Option<Vec<PriorityGroup<'a>>>,
 }
 
@@ -155,7 +144,7 @@ pub(crate) struct ConsumerConfig<'a> {
     pub(crate) num_replicas: u8,
     /// Left out or −1 for no limit.
     pub(crate) max_ack_pending: Option<i64>,
-    #[serde(borrow, default)]
+    #[serde(default)]
     pub(crate) metadata: BTreeMap<WireText<'a>, Value<'a>>,
 }
 
@@ -166,7 +155,6 @@ pub(crate) struct Sequences {
     pub(crate) stream_seq: u64,
 }
 
-/// A priority group of a consumer.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PriorityGroup<'a> {
     /// Absent while no client is pinned.
@@ -182,13 +170,12 @@ pub(crate) struct Group<'a> {
     /// From 2.11.9 on, and only from the leader itself.
     pub(crate) leader_since: Option<Timestamp>,
     /// All members but the one that speaks or leads.
-    #[serde(borrow, default)]
+    #[serde(default)]
     pub(crate) replicas: Vec<Replica<'a>>,
     /// From 2.15 on, while the group is changing (nats-facts N22).
     pub(crate) desired: Option<IgnoredAny>,
 }
 
-/// A member of a group.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Replica<'a> {
     #[serde(borrow)]
@@ -211,10 +198,8 @@ pub(crate) struct ApiPage<'a> {
     pub(crate) limit: Option<usize>,
     #[serde(borrow)]
     pub(crate) streams: Option<Vec<StreamInfo<'a>>>,
-    #[serde(borrow)]
     pub(crate) consumers: Option<Vec<ConsumerInfo<'a>>>,
     /// Names of assets that did not answer the server that made the list.
-    #[serde(borrow)]
     pub(crate) missing: Option<Vec<WireText<'a>>>,
 }
 

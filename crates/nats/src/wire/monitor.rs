@@ -16,7 +16,6 @@ pub(crate) struct Envelope<T> {
     pub(crate) error: Option<MonitorError>,
 }
 
-/// An error of a monitoring service.
 #[derive(Debug, Deserialize)]
 pub(crate) struct MonitorError {
     #[serde(default)]
@@ -50,7 +49,6 @@ impl<T> Envelope<T> {
     }
 }
 
-/// STATSZ.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Statsz {
     pub(crate) start: Option<Timestamp>,
@@ -61,7 +59,6 @@ pub(crate) struct Statsz {
     pub(crate) jetstream: Option<JetStream>,
 }
 
-/// JetStream of one server.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JetStream {
     pub(crate) config: Option<JetStreamConfig>,
@@ -69,7 +66,6 @@ pub(crate) struct JetStream {
     pub(crate) limits: Option<JetStreamLimits>,
 }
 
-/// What JetStream may use.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JetStreamConfig {
     pub(crate) max_memory: Option<i64>,
@@ -77,7 +73,6 @@ pub(crate) struct JetStreamConfig {
     pub(crate) unique_tag: Option<Name>,
 }
 
-/// What JetStream uses.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JetStreamStats {
     pub(crate) memory: Option<u64>,
@@ -93,7 +88,6 @@ pub(crate) struct JetStreamLimits {
     pub(crate) max_ha_assets: Option<i64>,
 }
 
-/// CONNZ.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Connz {
     /// The server's clock.
@@ -103,7 +97,6 @@ pub(crate) struct Connz {
     pub(crate) connections: Option<Vec<Connection>>,
 }
 
-/// One connection.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Connection {
     pub(crate) cid: u64,
@@ -141,13 +134,11 @@ pub(crate) struct Gatewayz {
     pub(crate) outbound_gateways: BTreeMap<Name, Gateway>,
 }
 
-/// One outbound gateway.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Gateway {
     pub(crate) connection: Option<GatewayConnection>,
 }
 
-/// Its connection.
 #[derive(Debug, Deserialize)]
 pub(crate) struct GatewayConnection {
     /// A Go duration; absent before the first measurement.
@@ -168,18 +159,16 @@ pub(crate) struct JetStreamAccount {
     pub(crate) name: Option<Name>,
 }
 
-/// STATZ.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AccountStatz {
     #[serde(default)]
     pub(crate) account_statz: Vec<AccountStat>,
 }
 
-/// One account on one server.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AccountStat {
     pub(crate) acc: Name,
-    /// Its name where `acc` is a public key.
+    /// The name of the account where `acc` is a public key.
     pub(crate) name: Option<Name>,
     #[serde(default)]
     pub(crate) conns: u32,
@@ -197,14 +186,12 @@ pub(crate) struct Volume {
     pub(crate) leafs: Option<VolumePart>,
 }
 
-/// Messages and bytes.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct VolumePart {
     pub(crate) msgs: u64,
     pub(crate) bytes: u64,
 }
 
-/// USER.INFO.
 #[derive(Debug, Deserialize)]
 pub(crate) struct UserInfo {
     pub(crate) account: Name,
@@ -230,11 +217,6 @@ pub(crate) struct AccountEvent {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum EventServer {
-    /// A connection event's.
-    Whole {
-        /// Its id.
-        id: Name,
-    },
-    /// Anything else.
+    Whole { id: Name },
     Other(serde::de::IgnoredAny),
 }

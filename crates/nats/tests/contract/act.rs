@@ -9,7 +9,7 @@ use leeward_core::target::MoveTarget;
 use leeward_engine::permit::{Authorizer, Inhibited};
 use leeward_engine::ports::{Act, ActError};
 use leeward_lab::nats::{
-    AccountSpec, ClusterSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
+    AccountSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
 };
 use leeward_nats::AccountClient;
 use serde_json::{Value, json};
@@ -201,14 +201,8 @@ fn target(to: Placement, from: Option<Placement>) -> MoveTarget {
 }
 
 async fn two_clusters(version: NatsVersion) -> (System, async_nats::Client, std::sync::Arc<AccountClient>) {
-    let cluster = |name: &str| ClusterSpec {
-        name: name.to_owned(),
-        servers: 1,
-        tags: vec!["ssd".to_owned(), format!("region:{name}")],
-    };
-    let layout = Layout::Supercluster {
-        clusters: vec![cluster("us-east"), cluster("eu-west")],
-    };
+    let layout = Layout::supercluster(&[("us-east", 1), ("eu-west", 1)]);
+    let layout = layout.tag("ssd").tag("region:{location}");
     let system = System::builder(layout).version(version).start().await.unwrap();
     let client = system
         .connect("us-east", system.credentials("APP", "app").unwrap())

@@ -9,7 +9,7 @@ use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;
 use leeward_engine::ports::{Act, ActError};
 use leeward_lab::nats::{
-    AccountSpec, ClusterSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
+    AccountSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
 };
 use leeward_nats::{AccountClient, SystemObserver};
 use serde_json::{Value, json};
@@ -57,19 +57,9 @@ async fn clusters(
     Arc<AccountClient>,
     Arc<SystemObserver>,
 ) {
-    let cluster = |name: &str, servers| ClusterSpec {
-        name: name.to_owned(),
-        servers,
-        tags: vec![format!("region:{name}")],
-    };
     // With the third one the meta group keeps its leader while one of the others is asleep.
-    let layout = Layout::Supercluster {
-        clusters: vec![
-            cluster("us-east", 3),
-            cluster("eu-west", 3),
-            cluster("ap-south", 1),
-        ],
-    };
+    let clusters = [("us-east", 3), ("eu-west", 3), ("ap-south", 1)];
+    let layout = Layout::supercluster(&clusters).tag("region:{location}");
     let builder = System::builder(layout).account(users()).version(version);
     let system = builder.start().await.unwrap();
     let credentials = system.credentials("APP", "app").unwrap();

@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use leeward_e2e::{CONVERGED, Stage, assets};
 use leeward_lab::audit::{Audit, AuditedRequest};
 use leeward_lab::load::{Load, Publisher, PullWorker, PushWorker};
-use leeward_lab::nats::{ClusterSpec, Layout, System, eventually, jetstream};
+use leeward_lab::nats::{Layout, System, eventually, jetstream};
 use serde_json::{Value, json};
 
 const HOME: &str = "us-east";
@@ -18,14 +18,8 @@ const AWAY: &str = "eu-west";
 const KEPT: usize = 7;
 
 fn layout() -> Layout {
-    let cluster = |name: &str| ClusterSpec {
-        name: name.to_owned(),
-        servers: 3,
-        tags: vec![format!("region:{name}"), "ssd".to_owned(), "tier:gold".to_owned()],
-    };
-    Layout::Supercluster {
-        clusters: vec![cluster(HOME), cluster(AWAY)],
-    }
+    let layout = Layout::supercluster(&[(HOME, 3), (AWAY, 3)]);
+    layout.tag("region:{location}").tag("ssd").tag("tier:gold")
 }
 
 /// Streams with their replicas and what is special about their configuration.

@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 
 use crate::load::{Load, Publisher, PullWorker, PushWorker};
-use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout, NatsVersion, System, eventually, jetstream};
+use crate::nats::{Layout, NatsVersion, System, eventually, jetstream};
 
 pub(super) const STORED: usize = 100_000;
 pub(super) const BYTES: usize = 1024;
@@ -55,7 +55,6 @@ pub(super) struct ClientImpact {
 }
 
 impl MoveScene {
-    /// Starts everything; the load runs.
     pub(super) async fn start(version: NatsVersion, folder: &Path) -> anyhow::Result<Self> {
         let system = System::builder(Layout::supercluster(&[(HOME, 3), (AWAY, 3)]))
             .version(version)
@@ -65,13 +64,13 @@ impl MoveScene {
             .await?;
         let mut scene = Self {
             load: Load::new(),
-            admin: connect(&system, AWAY).await?,
+            admin: system.connect_default(AWAY).await?,
             clients: Vec::new(),
             system,
         };
         scene.create().await?;
         for _ in 0..CLIENTS {
-            scene.clients.push(connect(&scene.system, HOME).await?);
+            scene.clients.push(scene.system.connect_default(HOME).await?);
         }
         scene.start_load().await?;
         Ok(scene)
@@ -106,13 +105,13 @@ impl MoveScene {
     }
 
     async fn start_load(&mut self) -> anyhow::Result<()> {
-        let client = connect(&self.system, HOME).await?;
-        let probe = PushWorker::new(client, "probe", COPY, PROBE, AT_PROBE);
-        self.load.push(probe);
-        let client = connect(&self.system, HOME).await?;
+        let client = self.system.connect_default(HOME).await?;
+        self.load
+            .push(PushWorker::new(client, "probe", COPY, PROBE, AT_PROBE));
+        let client = self.system.connect_default(HOME).await?;
         self.load
             .pull(PullWorker::new(client, "workers", STREAM, WORKERS));
-        let client = connect(&self.system, HOME).await?;
+        let client = self.system.connect_default(HOME).await?;
         let mut publisher = Publisher::new(client, "publisher", STREAM, "orders.new");
         (publisher.rate_per_second, publisher.payload_bytes) = (f64::from(RATE), BYTES);
         publisher.patience = PATIENCE;
@@ -202,9 +201,4 @@ impl MoveScene {
             tokio::time::sleep(LOOK).await;
         }
     }
-}
-
-async fn connect(system: &System, location: &str) -> anyhow::Result<Client> {
-    let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
-    system.connect(location, credentials).await
 }

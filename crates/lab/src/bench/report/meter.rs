@@ -26,7 +26,6 @@ pub(super) struct TrafficMeter {
     _relay: AbortOnDropHandle<()>,
 }
 
-/// What clients did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct MeteredTraffic {
     pub(super) connections: u64,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::meter::TrafficMeter;
+use crate::folder::write_file;
 use crate::leeward::binary;
 use crate::nats::{
     Credentials, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, SYSTEM_ACCOUNT, SYSTEM_USER, System, jetstream,
@@ -56,8 +57,7 @@ impl ReportScene {
         let meter = TrafficMeter::start(address).await?;
         let mut clients = Vec::new();
         for _ in 0..CLIENTS {
-            let credentials = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
-            clients.push(system.connect(CLUSTER, credentials).await?);
+            clients.push(system.connect_default(CLUSTER).await?);
         }
         let scene = Self {
             clients,
@@ -76,8 +76,7 @@ impl ReportScene {
     }
 
     async fn create(&self) -> anyhow::Result<()> {
-        let credentials = self.system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
-        let client = &self.system.connect(CLUSTER, credentials).await?;
+        let client = &self.system.connect_default(CLUSTER).await?;
         stream::iter(streams())
             .map(|name| async move {
                 let config = json!({"subjects": [format!("{name}.>")], "num_replicas": REPLICAS});
@@ -98,13 +97,8 @@ impl ReportScene {
             bail!("{account} has no passwords");
         };
         let context = json!({"url": self.meter.url(), "user": user, "password": password});
-        let path = self
-            .system
-            .config_home()
-            .join(format!("nats/context/{name}.json"));
-        let folder: &Path = path.parent().context("a folder")?;
-        std::fs::create_dir_all(folder)?;
-        std::fs::write(&path, context.to_string()).with_context(|| path.display().to_string())
+        let contexts = self.system.config_home().join("nats/context");
+        write_file(&contexts.join(format!("{name}.json")), &context.to_string())
     }
 
     /// `nats stream report`, then `nats consumer report` for every stream, so many of them at a time.

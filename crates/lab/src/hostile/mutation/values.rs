@@ -17,6 +17,11 @@ const MAPS: &str = "metadata outbound_gateways";
 /// Numbers that may be negative.
 const SIGNED: &str = "max_age max_bytes max_memory max_storage max_ack_pending sync_interval";
 
+/// What is no JSON.
+const BROKEN: &str = "NaN Infinity - 0x10 'a' \u{0} tru { ] \"\\ud800\" \"\\x\"";
+/// Numbers that no server has, or that are none.
+const BEYOND: &str = "1e999 -1e999 18446744073709551616 -9223372036854775809 1e308 0.5 -0.0 00 +1 1e .5";
+
 fn is_one_of(key: &str, keys: &str) -> bool {
     keys.split(' ').any(|one| one == key)
 }
@@ -59,7 +64,6 @@ pub(super) fn whole(chance: &mut Rng) -> (Body, Effect) {
     }
 }
 
-/// A change of one value.
 pub(super) fn change(chance: &mut Rng, path: &[String], value: &Value) -> (Change, Effect) {
     let key = path.last().map_or("", String::as_str);
     let left_out = if is_one_of(key, LEFT_OUT) {
@@ -101,19 +105,7 @@ fn other_type(chance: &mut Rng, value: &Value) -> String {
     let numbers = ["7", "0", "1.5"];
     let booleans = ["true", "false"];
     let compound = ["[]", "{}", "[[]]", r#"{"name":"x"}"#, r#"["x",7]"#];
-    let broken = [
-        "NaN",
-        "Infinity",
-        "-",
-        "0x10",
-        "'a'",
-        "\u{0}",
-        "tru",
-        "{",
-        "]",
-        r#""\ud800""#,
-        r#""\x""#,
-    ];
+    let broken: Vec<&str> = BROKEN.split(' ').collect();
     let all: Vec<&str> = match value {
         Value::String(_) => [&numbers[..], &booleans, &compound, &broken].concat(),
         Value::Bool(_) => [&numbers[..], &texts, &compound, &broken].concat(),
@@ -143,19 +135,7 @@ fn same_type(chance: &mut Rng, key: &str, value: &Value) -> (Change, Effect) {
 }
 
 fn number(chance: &mut Rng, key: &str) -> (Change, Effect) {
-    let beyond = [
-        "1e999",
-        "-1e999",
-        "18446744073709551616",
-        "-9223372036854775809",
-        "1e308",
-        "0.5",
-        "-0.0",
-        "00",
-        "+1",
-        "1e",
-        ".5",
-    ];
+    let beyond: Vec<&str> = BEYOND.split(' ').collect();
     match chance.u8(..6) {
         0 => {
             let text = beyond[chance.usize(..beyond.len())];

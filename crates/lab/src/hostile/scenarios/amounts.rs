@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{Scenario, edits, set};
+use super::{Scenario, lie, set};
 use crate::hostile::question::Call::{self, Connz, Gatewayz, Jsz, Statsz, Statz};
-use crate::hostile::script::{Change, ClientLoad, Edit, Script};
+use crate::hostile::script::{Change, ClientLoad, Edit};
 
 pub(super) fn all() -> Vec<Scenario> {
     let streams = Edit {
@@ -19,39 +19,22 @@ pub(super) fn all() -> Vec<Scenario> {
         )
     };
     vec![
-        edits(
-            "connz-million",
-            "every page of CONNZ is full, without end: 1024 connections with long names, a million in all",
-            clients(1024, 1_000_000, &"x".repeat(200)),
-        )
+        lie("connz-million")
+.says("every page of CONNZ is full, without end: 1024 connections with long names, a million in all").edits(clients(1024, 1_000_000, &"x".repeat(200)))
         .heavy(),
-        edits(
-            "connz-page-too-large",
-            "one page of CONNZ holds 300 000 connections, each with a name of its own",
-            clients(300_000, 300_000, ""),
-        )
+        lie("connz-page-too-large")
+.says("one page of CONNZ holds 300 000 connections, each with a name of its own").edits(clients(300_000, 300_000, ""))
         .heavy(),
-        crowd(
-            "statsz-5000-servers",
-            "5000 servers answer STATSZ, each in a cluster of its own",
-            5000,
-            vec![Statsz],
-        )
+        lie("statsz-5000-servers")
+.says("5000 servers answer STATSZ, each in a cluster of its own").crowd(5000, vec![Statsz])
         .in_clusters("c{n}"),
-        crowd(
-            "clusters-rotate",
-            "300 servers in a cluster each, whose names are new at each look and have quotes and a line end",
-            300,
-            vec![Statsz, Connz, Statz, Gatewayz],
-        )
+        lie("clusters-rotate")
+.says("300 servers in a cluster each, whose names are new at each look and have quotes and a line end").crowd(300, vec![Statsz, Connz, Statz, Gatewayz])
         .in_clusters("c{look}-{n}\"\n\\x{evil=\"1\"} 5"),
-        crowd(
-            "statsz-flood",
-            "100 000 answers to one STATSZ, of ever new servers",
-            100_000,
-            vec![Statsz],
-        ),
-        edits("jsz-100k-streams", "100 000 streams in one JSZ", [streams]).heavy(),
+        lie("statsz-flood")
+.says("100 000 answers to one STATSZ, of ever new servers").crowd(100_000, vec![Statsz]),
+        lie("jsz-100k-streams")
+.says("100 000 streams in one JSZ").edits([streams]).heavy(),
     ]
 }
 
@@ -77,21 +60,17 @@ fn clients(on_a_page: usize, total: usize, more: &str) -> [Edit; 3] {
     ]
 }
 
-fn crowd(name: &'static str, says: &'static str, servers: usize, calls: Vec<Call>) -> Scenario {
-    let crowd = ClientLoad {
-        servers,
-        calls,
-        cluster: None,
-        counted: false,
-    };
-    let script = Script {
-        crowd: Some(crowd),
-        ..Script::default()
-    };
-    Scenario::new(name, says, script).heavy()
-}
-
 impl Scenario {
+    fn crowd(mut self, servers: usize, calls: Vec<Call>) -> Self {
+        self.script.crowd = Some(ClientLoad {
+            servers,
+            calls,
+            cluster: None,
+            counted: false,
+        });
+        self.heavy()
+    }
+
     fn in_clusters(mut self, cluster: &'static str) -> Self {
         if let Some(crowd) = &mut self.script.crowd {
             crowd.cluster = Some(cluster);

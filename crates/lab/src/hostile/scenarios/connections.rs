@@ -3,8 +3,8 @@
 use fastrand::Rng;
 use serde_json::json;
 
-use super::{ESCAPES, Scenario, delivery, wire};
-use crate::hostile::script::{Delivery, Flow, Misbehaviour, Repeated, Wire};
+use super::{ESCAPES, Scenario, lie};
+use crate::hostile::script::{Flow, Misbehaviour, Repeated, Wire};
 
 const HUGE_MESSAGE: &str = "MSG a 1 18446744073709551615\r\n";
 const MANY: usize = 100_000;
@@ -21,8 +21,19 @@ pub(super) fn all() -> Vec<Scenario> {
     .concat()
 }
 
-fn greets(name: &'static str, says: &'static str, bytes: impl Into<Vec<u8>>) -> Scenario {
-    wire(name, says, Wire::Greets(Flow::of(bytes)))
+impl Scenario {
+    fn greets(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.wire(Wire::Greets(Flow::of(bytes)))
+    }
+
+    fn then(self, flow: Flow) -> Self {
+        self.wire(Wire::Then(flow))
+    }
+
+    fn answers(mut self, manner: Misbehaviour) -> Self {
+        self.script.delivery.manner = manner;
+        self
+    }
 }
 
 fn greetings() -> Vec<Scenario> {
@@ -30,133 +41,88 @@ fn greetings() -> Vec<Scenario> {
     let alert = Flow::of([21, 3, 3, 0, 2, 2, 40]).closing();
     let endless = Flow::then("", Repeated::Endless);
     vec![
-        wire("silent", "accepts, and says nothing", Wire::Silent),
-        wire(
-            "silent-after-info",
-            "INFO, and then nothing, not even a PONG",
-            Wire::SilentAfterInfo,
-        ),
-        greets(
-            "greets-err-bare",
-            "the first line is -ERR without words",
-            "-ERR\r\n",
-        ),
-        greets(
-            "greets-err",
-            "the first line is -ERR with words",
-            "-ERR 'maximum connections exceeded'\r\n",
-        ),
-        greets(
-            "greets-err-auth",
-            "the first line is an authorization violation",
-            "-ERR 'Authorization Violation'\r\n",
-        ),
-        greets("greets-info-not-json", "INFO without JSON", "INFO hello\r\n"),
-        greets(
-            "greets-info-nested",
-            "INFO with JSON that is nested 100 000 deep",
-            nested,
-        ),
-        greets(
-            "greets-info-invalid-utf8",
-            "INFO that is not UTF-8",
-            b"INFO {\"server_id\":\"\xff\"}\r\n".to_vec(),
-        ),
-        greets(
-            "greets-msg-huge",
-            "the first line announces a message of u64::MAX bytes",
-            HUGE_MESSAGE,
-        ),
-        wire(
-            "greets-tls-record",
-            "a TLS alert instead of INFO",
-            Wire::Greets(alert),
-        ),
-        greets(
-            "greets-http",
-            "another protocol answers",
-            "HTTP/1.1 400 Bad Request\r\n\r\n",
-        ),
-        wire(
-            "greets-endless-line",
-            "the first line never ends",
-            Wire::Greets(endless),
-        )
-        .heavy(),
+        lie("silent").says("accepts, and says nothing").wire(Wire::Silent),
+        lie("silent-after-info")
+            .says("INFO, and then nothing, not even a PONG")
+            .wire(Wire::SilentAfterInfo),
+        lie("greets-err-bare")
+            .says("the first line is -ERR without words")
+            .greets("-ERR\r\n"),
+        lie("greets-err")
+            .says("the first line is -ERR with words")
+            .greets("-ERR 'maximum connections exceeded'\r\n"),
+        lie("greets-err-auth")
+            .says("the first line is an authorization violation")
+            .greets("-ERR 'Authorization Violation'\r\n"),
+        lie("greets-info-not-json")
+            .says("INFO without JSON")
+            .greets("INFO hello\r\n"),
+        lie("greets-info-nested")
+            .says("INFO with JSON that is nested 100 000 deep")
+            .greets(nested),
+        lie("greets-info-invalid-utf8")
+            .says("INFO that is not UTF-8")
+            .greets(b"INFO {\"server_id\":\"\xff\"}\r\n".to_vec()),
+        lie("greets-msg-huge")
+            .says("the first line announces a message of u64::MAX bytes")
+            .greets(HUGE_MESSAGE),
+        lie("greets-tls-record")
+            .says("a TLS alert instead of INFO")
+            .wire(Wire::Greets(alert)),
+        lie("greets-http")
+            .says("another protocol answers")
+            .greets("HTTP/1.1 400 Bad Request\r\n\r\n"),
+        lie("greets-endless-line")
+            .says("the first line never ends")
+            .wire(Wire::Greets(endless))
+            .heavy(),
     ]
-}
-
-fn then(name: &'static str, says: &'static str, flow: Flow) -> Scenario {
-    wire(name, says, Wire::Then(flow))
 }
 
 fn errors() -> Vec<Scenario> {
     vec![
-        then(
-            "then-err-bare",
-            "-ERR without words after the handshake",
-            Flow::of("-ERR\r\n"),
-        ),
-        then(
-            "then-err-expired",
-            "the authentication expires at once",
-            Flow::of("-ERR 'User Authentication Expired'\r\n").closing(),
-        ),
-        then(
-            "then-err-permissions-inbox",
-            "the inbox is refused",
-            Flow::of("-ERR 'Permissions Violation for Subscription to \"_INBOX.x.*\"'\r\n"),
-        ),
-        then(
-            "then-err-permissions-flood",
-            "100 000 permissions violations",
-            Flow::then(
+        lie("then-err-bare")
+            .says("-ERR without words after the handshake")
+            .then(Flow::of("-ERR\r\n")),
+        lie("then-err-expired")
+            .says("the authentication expires at once")
+            .then(Flow::of("-ERR 'User Authentication Expired'\r\n").closing()),
+        lie("then-err-permissions-inbox")
+            .says("the inbox is refused")
+            .then(Flow::of(
+                "-ERR 'Permissions Violation for Subscription to \"_INBOX.x.*\"'\r\n",
+            )),
+        lie("then-err-permissions-flood")
+            .says("100 000 permissions violations")
+            .then(Flow::then(
                 "",
                 Repeated::Times("-ERR 'Permissions Violation for Publish to \"s{n}\"'\r\n", MANY),
-            ),
-        ),
+            )),
     ]
 }
 
 fn messages() -> Vec<Scenario> {
     let info = |fields: serde_json::Value| Flow::of(format!("INFO {fields}\r\n"));
     vec![
-        then(
-            "then-msg-huge",
-            "a message of u64::MAX bytes is announced",
-            Flow::of(HUGE_MESSAGE),
-        ),
-        then(
-            "then-hmsg-huge",
-            "headers of u64::MAX bytes are announced",
-            Flow::of("HMSG a 1 18446744073709551610 18446744073709551615\r\n"),
-        ),
-        then(
-            "then-hmsg-backwards",
-            "more headers than bytes",
-            Flow::of("HMSG a 1 10 5\r\nNATS/1.0\r\n\r\n\r\n"),
-        ),
-        then(
-            "then-hmsg-no-version",
-            "headers without their first line",
-            Flow::of("HMSG a 1 4 4\r\nabcd\r\n"),
-        ),
-        then("then-garbage", "garbage after the handshake", Flow::of(garbage())),
-        then(
-            "then-info-escape",
-            "another INFO, with names that steer a terminal",
-            info(
+        lie("then-msg-huge")
+.says("a message of u64::MAX bytes is announced").then(Flow::of(HUGE_MESSAGE)),
+        lie("then-hmsg-huge")
+.says("headers of u64::MAX bytes are announced").then(Flow::of("HMSG a 1 18446744073709551610 18446744073709551615\r\n")),
+        lie("then-hmsg-backwards")
+.says("more headers than bytes").then(Flow::of("HMSG a 1 10 5\r\nNATS/1.0\r\n\r\n\r\n")),
+        lie("then-hmsg-no-version")
+.says("headers without their first line").then(Flow::of("HMSG a 1 4 4\r\nabcd\r\n")),
+        lie("then-garbage")
+.says("garbage after the handshake").then(Flow::of(garbage())),
+        lie("then-info-escape")
+.says("another INFO, with names that steer a terminal").then(info(
                 json!({"server_id": "x", "server_name": ESCAPES, "version": ESCAPES, "max_payload": 0, "headers": true}),
-            ),
-        ),
-        then(
-            "then-info-lame-duck",
-            "the server is about to stop",
-            info(
+            )),
+        lie("then-info-lame-duck")
+.says("the server is about to stop").then(info(
                 json!({"server_id": "x", "server_name": "us-0", "version": "2.15.1", "max_payload": 1_048_576,
                 "headers": true, "ldm": true}),
-            ),
-        ),
+            )),
     ]
 }
 
@@ -174,98 +140,64 @@ fn garbage() -> Vec<u8> {
 fn floods() -> Vec<Scenario> {
     let times = |text, times| Flow::then("", Repeated::Times(text, times));
     vec![
-        then(
-            "then-msg-unasked",
-            "100 000 messages that nobody asked for",
-            times("MSG a 1 0\r\n\r\n", MANY),
-        ),
-        then(
-            "then-msg-wrong-sid",
-            "messages for a subscription that does not exist",
-            times("MSG a 99999 3\r\nabc\r\n", 1000),
-        ),
-        then("then-ping-flood", "a million PINGs", times("PING\r\n", 10 * MANY)),
-        then(
-            "then-closes",
-            "the connection ends right after the handshake, again and again",
-            Flow::default().closing(),
-        ),
-        then(
-            "then-endless-line",
-            "a line that never ends, after the handshake",
-            Flow::then("", Repeated::Endless),
-        )
-        .heavy(),
-        then(
-            "then-endless-message",
-            "a message of 100 GB begins after the handshake",
-            Flow::then("MSG a 1 100000000000\r\n", Repeated::Endless),
-        )
-        .heavy(),
-        then(
-            "events-flood",
-            "elections of ever new streams, as fast as they are read",
-            Flow::then("", Repeated::Elections),
-        )
-        .heavy(),
+        lie("then-msg-unasked")
+            .says("100 000 messages that nobody asked for")
+            .then(times("MSG a 1 0\r\n\r\n", MANY)),
+        lie("then-msg-wrong-sid")
+            .says("messages for a subscription that does not exist")
+            .then(times("MSG a 99999 3\r\nabc\r\n", 1000)),
+        lie("then-ping-flood")
+            .says("a million PINGs")
+            .then(times("PING\r\n", 10 * MANY)),
+        lie("then-closes")
+            .says("the connection ends right after the handshake, again and again")
+            .then(Flow::default().closing()),
+        lie("then-endless-line")
+            .says("a line that never ends, after the handshake")
+            .then(Flow::then("", Repeated::Endless))
+            .heavy(),
+        lie("then-endless-message")
+            .says("a message of 100 GB begins after the handshake")
+            .then(Flow::then("MSG a 1 100000000000\r\n", Repeated::Endless))
+            .heavy(),
+        lie("events-flood")
+            .says("elections of ever new streams, as fast as they are read")
+            .then(Flow::then("", Repeated::Elections))
+            .heavy(),
     ]
 }
 
 fn answers() -> Vec<Scenario> {
-    let manner = |manner| Delivery {
-        manner,
-        ..Delivery::default()
-    };
     vec![
-        delivery(
-            "answers-half",
-            "the connection ends in the middle of each answer",
-            manner(Misbehaviour::Half),
-        ),
-        delivery(
-            "answers-never",
-            "no request is answered",
-            manner(Misbehaviour::Never),
-        ),
-        delivery(
-            "answers-nobody",
-            "nobody serves anything",
-            manner(Misbehaviour::Status("503")),
-        ),
-        delivery(
-            "answers-odd-status",
-            "each answer has the status 99999",
-            manner(Misbehaviour::Status("99999 odd")),
-        ),
-        delivery(
-            "answers-all-wrong-subject",
-            "each answer comes to another subject of the right subscription",
-            manner(Misbehaviour::WrongSubject),
-        ),
-        delivery(
-            "answers-announced-longer",
-            "each answer is announced with more bytes than it has",
-            manner(Misbehaviour::Announced(7)),
-        ),
-        delivery(
-            "answers-announced-shorter",
-            "each answer is announced with fewer bytes than it has",
-            manner(Misbehaviour::Announced(-7)),
-        ),
+        lie("answers-half")
+            .says("the connection ends in the middle of each answer")
+            .answers(Misbehaviour::Half),
+        lie("answers-never")
+            .says("no request is answered")
+            .answers(Misbehaviour::Never),
+        lie("answers-nobody")
+            .says("nobody serves anything")
+            .answers(Misbehaviour::Status("503")),
+        lie("answers-odd-status")
+            .says("each answer has the status 99999")
+            .answers(Misbehaviour::Status("99999 odd")),
+        lie("answers-all-wrong-subject")
+            .says("each answer comes to another subject of the right subscription")
+            .answers(Misbehaviour::WrongSubject),
+        lie("answers-announced-longer")
+            .says("each answer is announced with more bytes than it has")
+            .answers(Misbehaviour::Announced(7)),
+        lie("answers-announced-shorter")
+            .says("each answer is announced with fewer bytes than it has")
+            .answers(Misbehaviour::Announced(-7)),
     ]
 }
 
 fn elsewhere() -> Vec<Scenario> {
     vec![
-        wire(
-            "redirects",
-            "INFO names another port as a server of the cluster; the connection ends after each handshake",
-            Wire::Redirects(""),
-        ),
-        wire(
-            "redirects-ws",
-            "the same with a URL of the scheme ws, which has no TLS",
-            Wire::Redirects("ws://"),
-        ),
+        lie("redirects")
+.says("INFO names another port as a server of the cluster; the connection ends after each handshake").wire(Wire::Redirects("")),
+        lie("redirects-ws")
+.says("the same with a URL of the scheme ws, which has no TLS").wire(Wire::Redirects("ws://")),
     ]
 }

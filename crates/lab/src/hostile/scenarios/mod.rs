@@ -9,21 +9,20 @@ mod shapes;
 use serde_json::Value;
 
 use super::question::Call;
-use super::script::{Change, Delivery, Edit, Script, Wire};
+use super::script::{Change, Edit, Script, Wire};
 
 /// What steers a terminal: a title, a colour, and text that runs backwards.
 const ESCAPES: &str = "\u{1b}]0;owned\u{7}\u{1b}[31mRED\u{1b}[0m\u{202e}";
 /// The stream that a server lists first.
 const FIRST: &str = "/data/account_details/0/stream_detail/0";
 
-/// A lie with a name.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: &'static str,
     /// What is wrong.
     pub says: &'static str,
     pub script: Script,
-    /// It costs whoever believes it much memory or work: a test lets few of them go on at a time.
+    /// The lie costs whoever believes it much memory or work: a test lets few of them go on at a time.
     pub heavy: bool,
     /// What a person has to be told of it, as words of a condition or of a report; `None` where nothing is to be seen, or
     /// where it may be believed.
@@ -31,14 +30,35 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    fn new(name: &'static str, says: &'static str, script: Script) -> Self {
-        Self {
-            name,
-            says,
-            script,
-            heavy: false,
-            shown: None,
-        }
+    fn says(self, says: &'static str) -> Self {
+        Self { says, ..self }
+    }
+
+    fn edits(mut self, edits: impl IntoIterator<Item = Edit>) -> Self {
+        self.script.edits.extend(edits);
+        self
+    }
+
+    fn edit(self, call: Call, path: &str, change: Change) -> Self {
+        self.edits([Edit::new(call, path, change)])
+    }
+
+    fn set(self, call: Call, path: &str, value: impl Into<Value>) -> Self {
+        self.edits([set(call, path, value)])
+    }
+
+    /// Changes the stream that each server lists first.
+    fn edit_first(self, path: &str, change: Change) -> Self {
+        self.edits([of_first(path, change)])
+    }
+
+    fn set_first(self, path: &str, value: impl Into<Value>) -> Self {
+        self.edit_first(path, Change::Set(value.into()))
+    }
+
+    fn wire(mut self, wire: Wire) -> Self {
+        self.script.wire = wire;
+        self
     }
 
     fn heavy(self) -> Self {
@@ -62,9 +82,8 @@ impl Scenario {
 
 /// All of them, with distinct names.
 pub fn all() -> Vec<Scenario> {
-    let honest = Scenario::new("honest", "nothing is wrong", Script::default());
     [
-        vec![honest],
+        vec![lie("honest").says("nothing is wrong")],
         numbers::all(),
         names::all(),
         shapes::all(),
@@ -74,21 +93,19 @@ pub fn all() -> Vec<Scenario> {
     .concat()
 }
 
-/// One of them by its name.
 pub fn find(name: &str) -> Option<Scenario> {
     all().into_iter().find(|scenario| scenario.name == name)
 }
 
-fn edits(name: &'static str, says: &'static str, edits: impl IntoIterator<Item = Edit>) -> Scenario {
-    Scenario::new(name, says, Script::edits(edits))
-}
-
-fn wire(name: &'static str, says: &'static str, wire: Wire) -> Scenario {
-    Scenario::new(name, says, Script::wire(wire))
-}
-
-fn delivery(name: &'static str, says: &'static str, delivery: Delivery) -> Scenario {
-    Scenario::new(name, says, Script::delivery(delivery))
+/// Begins a lie; without more it is the truth.
+fn lie(name: &'static str) -> Scenario {
+    Scenario {
+        name,
+        says: "",
+        script: Script::default(),
+        heavy: false,
+        shown: None,
+    }
 }
 
 fn set(call: Call, path: &str, value: impl Into<Value>) -> Edit {

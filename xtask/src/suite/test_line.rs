@@ -4,23 +4,15 @@ use std::time::Duration;
 
 /// The line without the time, and how long a test took that it tells of: `test a::b ... ok <0.123s>`.
 pub fn read(line: &str) -> (&str, Option<(&str, Duration)>) {
-    let nothing = (line, None);
-    let Some((before, time)) = line.strip_suffix("s>").and_then(|line| line.rsplit_once(" <")) else {
-        return nothing;
+    let without_time = || {
+        let (before, time) = line.strip_suffix("s>")?.rsplit_once(" <")?;
+        let (name, end) = before.strip_prefix("test ")?.split_once(" ... ")?;
+        let took = Duration::try_from_secs_f64(time.parse().ok()?).ok()?;
+        (end == "ok" || end.starts_with("FAILED")).then_some((before, (name, took)))
     };
-    let Some((name, end)) = before
-        .strip_prefix("test ")
-        .and_then(|line| line.split_once(" ... "))
-    else {
-        return nothing;
-    };
-    let took = time
-        .parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    match took {
-        Some(took) if end == "ok" || end.starts_with("FAILED") => (before, Some((name, took))),
-        Some(_) | None => nothing,
+    match without_time() {
+        Some((before, test)) => (before, Some(test)),
+        None => (line, None),
     }
 }
 
