@@ -6,6 +6,7 @@
 mod files;
 mod object;
 
+use itertools::Itertools as _;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_core::context::Managed;
@@ -45,7 +46,7 @@ pub async fn read(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::R
         if found.policies.is_empty() {
             anyhow::bail!(
                 "no PlacementPolicy is in {}: name a file that has one, or leave -f out for the defaults",
-                names(&policy.files)
+                policy.files.iter().map(|path| path.display()).join(", ")
             );
         }
         found
@@ -87,11 +88,6 @@ fn subject(
         connections,
         system,
     })
-}
-
-fn names(paths: &[std::path::PathBuf]) -> String {
-    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    names.join(", ")
 }
 
 impl FromFiles {

@@ -13,8 +13,7 @@ use leeward_core::resolve::{InvalidPolicy, resolve};
 
 use super::object::{self, CustomObject, ObjectKind};
 use crate::input::{Document, Problem, Problems};
-use crate::loaded_policy::name_of;
-use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules};
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules, name_of};
 
 /// What the files say of policies and system.
 #[derive(Clone, Debug)]
@@ -162,9 +161,9 @@ fn duplicates(documents: &[Document]) -> Vec<Problem> {
 fn located(document: &Document, error: &InvalidPolicy) -> Problem {
     let pointer = match error {
         InvalidPolicy::TagPrefixMissing => "/spec/topology".to_owned(),
-        InvalidPolicy::MaxBytes { message: _ } => "/spec/actions/streamPlacement/maxBytes".to_owned(),
-        InvalidPolicy::Limit { field, message: _ } => limit(document, field),
-        InvalidPolicy::TimeZone { field, message: _ } => limit(document, field) + "/timeZone",
+        InvalidPolicy::MaxBytes { .. } => "/spec/actions/streamPlacement/maxBytes".to_owned(),
+        InvalidPolicy::Limit { field, .. } => limit(document, field),
+        InvalidPolicy::TimeZone { field, .. } => limit(document, field) + "/timeZone",
     };
     document.problem(&pointer, format!("spec.{error}"))
 }

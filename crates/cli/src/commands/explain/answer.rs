@@ -1,5 +1,6 @@
 //! One asset of a judged look, as a document. Pure.
 
+use itertools::Itertools as _;
 use jiff::Timestamp;
 use leeward_api::policy_status::RecentAction;
 use leeward_api::vocabulary::{FindingReason, Remedy};
@@ -58,10 +59,20 @@ pub(super) fn answer(judged: &[Assessment<'_>], asset: &AssetName) -> Option<(Ex
         .or_else(|| subjects.first())?;
     let mut document = chosen.document();
     if let (AssetStanding::NotSelected, [_, _, ..]) = (chosen.stands(), judged) {
-        let names: Vec<String> = judged.iter().map(|judged| name_of(judged.loaded)).collect();
-        document.decision.because = format!("none of the policies selects it: {}", names.join(", "));
+        let names = judged.iter().map(|judged| name_of(judged.loaded)).join(", ");
+        document.decision.because = format!("none of the policies selects it: {names}");
     }
     Some((document, chosen.found()))
+}
+
+impl AssetStanding<'_> {
+    /// What would bring the asset home, where it is elsewhere.
+    pub(super) fn cure(self) -> Option<Cure> {
+        match self {
+            Self::Misplaced(_, cure) | Self::Held(_, cure, _) => Some(cure),
+            Self::NotSelected | Self::Ignored(_) | Self::Undecided | Self::InPlace => None,
+        }
+    }
 }
 
 impl<'a> AssessedAsset<'a> {
@@ -226,14 +237,7 @@ impl<'a> AssessedAsset<'a> {
     }
 
     fn remedy(&self, stands: AssetStanding<'_>) -> Option<Remedy> {
-        let cure = match stands {
-            AssetStanding::Misplaced(_, cure) | AssetStanding::Held(_, cure, _) => cure,
-            AssetStanding::NotSelected
-            | AssetStanding::Ignored(_)
-            | AssetStanding::Undecided
-            | AssetStanding::InPlace => return None,
-        };
-        Some(match (cure, self.consumer) {
+        stands.cure().map(|cure| match (cure, self.consumer) {
             (Cure::StepDown, None) => Remedy::StreamStepDown,
             (Cure::StepDown, Some(_)) => Remedy::ConsumerStepDown,
             (Cure::Move, _) => Remedy::StreamPlacement,
@@ -246,15 +250,12 @@ impl<'a> AssessedAsset<'a> {
         match stands {
             AssetStanding::NotSelected => {
                 let policy = name_of(judged.loaded);
-                if judged.policy.streams.selects(self.stream) {
-                    format!(
-                        "policy {policy} selects its stream, but not this consumer (consumers.include, consumers.exclude)"
-                    )
+                let selects = if judged.policy.streams.selects(self.stream) {
+                    "its stream, but not this consumer (consumers.include, consumers.exclude)"
                 } else {
-                    format!(
-                        "policy {policy} selects other streams (streams.include, streams.exclude, streams.metadata)"
-                    )
-                }
+                    "other streams (streams.include, streams.exclude, streams.metadata)"
+                };
+                format!("policy {policy} selects {selects}")
             }
             AssetStanding::Ignored(reason) => reason.explanation().to_owned(),
             AssetStanding::Undecided if judged.evaluation.conclusive() => judged.report.in_place.1.clone(),
@@ -285,11 +286,7 @@ impl<'a> AssessedAsset<'a> {
 
     /// What would be done to it, or to the stream that it follows, and when.
     fn forecast(&self, stands: AssetStanding<'_>) -> Option<(ActionPart, Timestamp)> {
-        let follows = matches!(
-            stands,
-            AssetStanding::Misplaced(_, Cure::FollowStream) | AssetStanding::Held(_, Cure::FollowStream, _)
-        );
-        let wanted = if follows {
+        let wanted = if stands.cure() == Some(Cure::FollowStream) {
             AssetName::stream(self.asset.stream.clone())
         } else {
             self.asset.clone()
