@@ -86,17 +86,15 @@ async fn connections(
 }
 
 async fn loaded(client: &Client, object: PlacementPolicy) -> anyhow::Result<LoadedPolicy> {
-    let policy = leeward_core::resolve::resolve(&object.spec)
-        .with_context(|| format!("{} cannot be used", title(&object)))?;
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let title = title(&object);
+    let loaded = LoadedPolicy::new(namespace, name, object.spec, PolicyOrigin::Kubernetes)
+        .with_context(|| format!("{title} cannot be used"))?;
     Ok(LoadedPolicy {
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
         generation: object.metadata.generation.unwrap_or_default(),
-        policy,
-        past: object.status.clone().unwrap_or_default(),
-        spec: object.spec,
+        past: object.status.unwrap_or_default(),
         managed: lookup::managed(client).await,
-        origin: PolicyOrigin::Kubernetes,
+        ..loaded
     })
 }
 

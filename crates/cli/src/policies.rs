@@ -8,9 +8,6 @@ mod object;
 
 use itertools::Itertools as _;
 use leeward_api::policy::PlacementPolicySpec;
-use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::context::Managed;
-use leeward_core::resolve::resolve;
 use serde_json::json;
 
 use crate::args::{self, ConnectionArgs, PolicyArgs};
@@ -97,17 +94,8 @@ impl FromFiles {
             "systemRef": {"name": object::NO_REFERENCE},
             "credentialsRef": {"name": object::NO_REFERENCE},
         }))?;
-        let policy = resolve(&spec)?;
-        let loaded = LoadedPolicy {
-            namespace: String::new(),
-            name: "defaults".to_owned(),
-            generation: 0,
-            spec,
-            policy,
-            past: PlacementPolicyStatus::default(),
-            managed: Managed::default(),
-            origin: PolicyOrigin::Defaults,
-        };
+        let name = "defaults".to_owned();
+        let loaded = LoadedPolicy::new(String::new(), name, spec, PolicyOrigin::Defaults)?;
         Ok(Self {
             policies: vec![loaded],
             system: Ok(SystemRules::default()),

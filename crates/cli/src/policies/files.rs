@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use leeward_api::policy::PlacementPolicySpec;
-use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::context::Managed;
-use leeward_core::policy::Policy;
-use leeward_core::resolve::{InvalidPolicy, resolve};
+use leeward_core::resolve::InvalidPolicy;
 
 use super::object::{self, CustomObject, ObjectKind};
 use crate::input::{Document, Problem, Problems};
@@ -45,20 +42,26 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
                 kind: ObjectKind::Policy(spec),
                 name,
                 namespace,
-            })) => match resolve(&spec) {
-                Err(error) => problems.push(located(document, &error)),
-                Ok(policy) => policies.push(loaded(document, name, namespace, *spec, policy)),
-            },
+            })) => {
+                let origin = PolicyOrigin::File {
+                    path: document.file.clone(),
+                    line: document.start.line,
+                };
+                match LoadedPolicy::new(namespace, name, *spec, origin) {
+                    Err(error) => problems.push(located(document, &error)),
+                    Ok(loaded) => policies.push(loaded),
+                }
+            }
             Ok(Some(CustomObject {
                 kind: ObjectKind::System(spec),
                 name,
                 namespace,
             })) => {
                 // The default is for the operator; a command's own argument says how often, unless the file does.
-                let said = document.value.pointer("/spec/observeInterval").is_some();
+                let is_written = document.value.pointer("/spec/observeInterval").is_some();
                 let rules = SystemRules {
                     limits: spec.limits,
-                    interval: said.then(|| Duration::from(spec.observe_interval)),
+                    interval: is_written.then(|| Duration::from(spec.observe_interval)),
                     suspended: spec.suspend,
                 };
                 systems.push(SystemDefinition {
@@ -104,28 +107,6 @@ fn only_system(systems: &[SystemDefinition<'_>], policies: &[LoadedPolicy]) -> R
         [] => Ok(SystemRules::default()),
         [system] => Ok(system.rules),
         [first, second, ..] => Err(second_system(second.document, first.document)),
-    }
-}
-
-fn loaded(
-    document: &Document,
-    name: String,
-    namespace: String,
-    spec: PlacementPolicySpec,
-    policy: Policy,
-) -> LoadedPolicy {
-    LoadedPolicy {
-        namespace,
-        name,
-        generation: 0,
-        spec,
-        policy,
-        past: PlacementPolicyStatus::default(),
-        managed: Managed::default(),
-        origin: PolicyOrigin::File {
-            path: document.file.clone(),
-            line: document.start.line,
-        },
     }
 }
 
