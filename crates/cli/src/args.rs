@@ -1,7 +1,6 @@
 //! Arguments exactly as typed; what each means is resolved beside the command that it is for.
 
 mod connection;
-mod loglevel;
 mod operator;
 mod output;
 mod plugin;
@@ -9,16 +8,15 @@ mod policy;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use leeward_api::duration::GoDuration;
 
 use crate::logs::LogFormat;
+use crate::logs::admin::AdminAddress;
 pub use connection::ConnectionArgs;
-pub use loglevel::LogLevelArgs;
 pub use operator::{OperatorArgs, OperatorConfig};
 pub use output::{CheckFormat, OutputArgs};
 pub use plugin::{is_plugin, parse};
 pub use policy::{KubernetesArgs, PolicyArgs};
-
-use crate::duration::Seconds;
 
 /// Keeps NATS JetStream leaders next to the clients that use them.
 ///
@@ -76,9 +74,20 @@ pub enum Command {
     Version,
 }
 
-/// Arguments of `leeward report`.
+/// Arguments of the commands that judge an account.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("policy", |arg| arg.conflicts_with("files")))]
+pub struct CommonArgs {
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `leeward report`.
+#[derive(Debug, clap::Args)]
 pub struct ReportArgs {
     /// Report on every account that has streams; needs the system account (--system-context).
     #[arg(short = 'A', long, conflicts_with_all = ["policy", "files", "account"])]
@@ -93,11 +102,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     pub limit: usize,
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-    #[command(flatten)]
-    pub policy: PolicyArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub common: CommonArgs,
 }
 
 /// What findings are sorted by.
@@ -116,32 +121,22 @@ pub enum Sort {
 
 /// Arguments of `leeward plan`.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("policy", |arg| arg.conflicts_with("files")))]
 pub struct PlanArgs {
     /// Show at most this many rows of each table; 0 shows all.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub limit: usize,
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-    #[command(flatten)]
-    pub policy: PolicyArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub common: CommonArgs,
 }
 
 /// Arguments of `leeward apply`.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("policy", |arg| arg.conflicts_with("files")))]
 pub struct ApplyArgs {
     /// Do not ask.
     #[arg(short = 'y', long)]
     pub yes: bool,
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-    #[command(flatten)]
-    pub policy: PolicyArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub common: CommonArgs,
 }
 
 /// Arguments of `leeward run`.
@@ -156,7 +151,7 @@ pub struct RunArgs {
     pub status_file: Option<std::path::PathBuf>,
     /// Look at everything this often, and at changes in between.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
-    pub interval: Seconds,
+    pub interval: GoDuration,
     /// How log lines are written.
     #[arg(long, env = "LEEWARD_LOG_FORMAT", value_enum, default_value = "plain")]
     pub log_format: LogFormat,
@@ -174,17 +169,12 @@ pub struct RunArgs {
 
 /// Arguments of `leeward explain`.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("policy", |arg| arg.conflicts_with("files")))]
 pub struct ExplainArgs {
     /// The stream, or one of its consumers.
     #[arg(value_name = "STREAM[/CONSUMER]")]
     pub asset: String,
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-    #[command(flatten)]
-    pub policy: PolicyArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub common: CommonArgs,
 }
 
 /// Arguments of `leeward check`.
@@ -226,6 +216,23 @@ pub struct SwitchArgs {
     pub policy: String,
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
+}
+
+/// Arguments of `leeward log-level`. In a cluster: `kubectl exec deploy/leeward -- /leeward log-level debug`.
+#[derive(Debug, clap::Args)]
+pub struct LogLevelArgs {
+    /// What is to be logged from now on, until the process ends: off, error, warn, info, debug, trace, or TARGET=LEVEL for a
+    /// part of the program, with commas between. Without it nothing changes.
+    #[arg(value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Where the operator's administration listens (its --admin-listen).
+    #[arg(
+        long,
+        env = "LEEWARD_ADMIN_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8081"
+    )]
+    pub admin: AdminAddress,
 }
 
 #[cfg(test)]

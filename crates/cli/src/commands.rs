@@ -12,17 +12,24 @@ pub mod shell;
 pub mod switch;
 pub mod watch;
 
-use crate::args::{ConnectionArgs, PolicyArgs};
+use crate::args::CommonArgs;
+use crate::exit::LookOutcome;
+use crate::judge::Assessment;
 use crate::loaded_policy::LoadedPolicy;
 use crate::look::{LookTimeouts, Looked, look_at_own};
-use crate::policies::{self};
+use crate::{policies, runtime};
+
+/// The worst that was found under any policy.
+fn worst(judged: &[Assessment<'_>]) -> LookOutcome {
+    let found = judged.iter().map(Assessment::found);
+    found.max().unwrap_or(LookOutcome::InPlace)
+}
 
 /// The policies that the arguments mean, and a look at the account that they are about.
-async fn looked(
-    connection: &ConnectionArgs,
-    policy: &PolicyArgs,
-) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
-    let subject = policies::read(connection, policy).await?;
-    let seen = look_at_own(&subject.connections, LookTimeouts::of(connection)).await?;
-    Ok((subject.policies, seen))
+fn looked(args: &CommonArgs) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
+    runtime::block_on(async {
+        let subject = policies::read(&args.connection, &args.policy).await?;
+        let seen = look_at_own(&subject.connections, LookTimeouts::of(&args.connection)).await?;
+        Ok((subject.policies, seen))
+    })
 }

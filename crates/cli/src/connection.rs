@@ -9,6 +9,7 @@ mod environment;
 mod proof;
 
 use anyhow::ensure;
+use itertools::Itertools as _;
 use leeward_nats::{ConnectConfig, TlsConfig};
 use serde_json::json;
 
@@ -59,7 +60,7 @@ pub fn is_explicit(args: &ConnectionArgs) -> bool {
 }
 
 /// Whether anything says how to connect, a selected context included; without it there is only the server on this machine.
-pub fn is_told(args: &ConnectionArgs) -> anyhow::Result<bool> {
+pub fn is_configured(args: &ConnectionArgs) -> anyhow::Result<bool> {
     let says = is_explicit(args) || args.system_context.is_some();
     Ok(says || Context::selected(&Environment::of_process())?.is_some())
 }
@@ -112,14 +113,11 @@ fn with_valid_inboxes(connections: ConnectionOptions) -> anyhow::Result<Connecti
     let configs = account.into_iter().chain(&connections.system);
     for prefix in configs.filter_map(|config| config.inbox_prefix.as_deref()) {
         let wrong = schema::check(&schema::of_inbox_prefix(), &json!(prefix));
-        let words: Vec<&str> = wrong
-            .iter()
-            .map(|wrong| wrong.text.trim_start_matches(": "))
-            .collect();
+        let words = wrong.iter().map(|wrong| wrong.text.trim_start_matches(": "));
         ensure!(
-            words.is_empty(),
+            wrong.is_empty(),
             "--inbox-prefix or inbox_prefix of the context is {prefix:?}: {}",
-            words.join(", ")
+            words.format(", ")
         );
     }
     Ok(connections)

@@ -1,6 +1,9 @@
 //! How a command ends: its exit code, and its errors in words for the person who started it.
 
 use std::error::Error;
+use std::io::Write as _;
+
+use itertools::Itertools as _;
 
 use crate::output;
 
@@ -33,15 +36,25 @@ impl LookOutcome {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct NotSeen {
-    /// What, and why.
+    /// What was not seen, and why.
     pub message: String,
 }
 
 /// Errors may hold what strangers wrote, and any amount of it; their lines stay.
-pub fn harmless(words: &str) -> String {
-    let line = |line: &str| output::shortened(line).chars().map(output::harmless).collect();
-    let lines: Vec<String> = words.lines().map(line).collect();
-    lines.join("\n")
+fn harmless(words: &str) -> String {
+    let line = |line| {
+        output::shortened(line)
+            .chars()
+            .map(output::harmless)
+            .collect::<String>()
+    };
+    words.lines().map(line).join("\n")
+}
+
+/// Prints a message to whoever started the command, apart from its result.
+pub fn print_error(message: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(message));
 }
 
 /// An error with its causes, each said once.
@@ -60,11 +73,8 @@ pub fn words<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) ->
 
 /// Readers of YAML quote the lines around an error, and with them tokens of a kubeconfig.
 fn without_source(words: &str) -> String {
-    let said: Vec<&str> = words
-        .lines()
-        .take_while(|line| !line.trim_start().starts_with("--> "))
-        .collect();
-    said.join("\n")
+    let is_own = |line: &&str| !line.trim_start().starts_with("--> ");
+    words.lines().take_while(is_own).join("\n")
 }
 
 #[cfg(test)]

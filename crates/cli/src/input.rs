@@ -23,11 +23,11 @@ use std::path::PathBuf;
 use self::bounds::Bounds;
 use self::files::InputSource;
 use self::located::Unreadable;
-pub use document::{Document, pointer};
+pub use document::{Document, escaped, pointer};
 pub use foreign::tool_of;
 pub use kustomize::Unbuilt;
-pub use near::{is_near, nearest};
-pub use object::{metadata, other_type, unknown_fields};
+pub use near::{is_like_any, is_near, letters, nearest};
+pub use object::{OBJECT_FIELDS, metadata, other_type, unknown_fields};
 pub use passed::{Passed, SkipReason};
 pub use problem::{Problem, Problems, TextPosition};
 pub use template::{placeholder, unfilled};
@@ -48,15 +48,10 @@ pub struct InputDocuments {
 impl InputDocuments {
     /// The documents for who wants policies, or everything that is wrong.
     pub fn strict(self) -> Result<Vec<Document>, Problems> {
-        let Self {
-            documents,
-            unbuilt,
-            passed: _,
-            mut problems,
-        } = self;
-        let unbuilt = unbuilt.iter().filter(|unbuilt| unbuilt.has_policies);
+        let mut problems = self.problems;
+        let unbuilt = self.unbuilt.iter().filter(|unbuilt| unbuilt.has_policies);
         problems.extend(unbuilt.map(Unbuilt::problem));
-        problems.none(documents)
+        problems.none(self.documents)
     }
 }
 

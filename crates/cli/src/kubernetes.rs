@@ -5,7 +5,8 @@
 mod client;
 
 use anyhow::{Context as _, bail};
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use itertools::Itertools as _;
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use leeward_api::PlacementPolicy;
 use leeward_operator::lookup::{self, SystemLookup};
@@ -85,17 +86,15 @@ async fn connections(
 }
 
 async fn loaded(client: &Client, object: PlacementPolicy) -> anyhow::Result<LoadedPolicy> {
-    let policy = leeward_core::resolve::resolve(&object.spec)
-        .with_context(|| format!("{} cannot be used", title(&object)))?;
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let title = title(&object);
+    let loaded = LoadedPolicy::new(namespace, name, object.spec, PolicyOrigin::Kubernetes)
+        .with_context(|| format!("{title} cannot be used"))?;
     Ok(LoadedPolicy {
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
         generation: object.metadata.generation.unwrap_or_default(),
-        policy,
-        past: object.status.clone().unwrap_or_default(),
-        spec: object.spec,
+        past: object.status.unwrap_or_default(),
         managed: lookup::managed(client).await,
-        origin: PolicyOrigin::Kubernetes,
+        ..loaded
     })
 }
 
@@ -109,11 +108,24 @@ fn title(object: &PlacementPolicy) -> String {
 
 /// Reads one policy; where there is none, the error lists those that are there.
 pub async fn read(kubernetes: &Kubernetes, namespace: &str, name: &str) -> anyhow::Result<PlacementPolicy> {
-    let api: Api<PlacementPolicy> = Api::namespaced(kubernetes.client.clone(), namespace);
-    match answered(&kubernetes.server, api.get(name)).await? {
+    let policies = kubernetes.policies(namespace);
+    answer_about(kubernetes, "get", namespace, name, policies.get(name)).await
+}
+
+/// What the API answers about one policy that should be there.
+async fn answer_about(
+    kubernetes: &Kubernetes,
+    verb: &str,
+    namespace: &str,
+    name: &str,
+    call: impl Future<Output = Result<PlacementPolicy, kube::Error>>,
+) -> anyhow::Result<PlacementPolicy> {
+    match answered(&kubernetes.server, call).await? {
         Ok(object) => Ok(object),
-        Err(error) if is_missing(&error) => Err(missing(kubernetes, namespace, name).await),
-        Err(error) => Err(problem(&kubernetes.server, "get", namespace, &error)),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            Err(missing(kubernetes, namespace, name).await)
+        }
+        Err(error) => Err(problem(&kubernetes.server, verb, namespace, &error)),
     }
 }
 
@@ -123,35 +135,29 @@ pub async fn suspend(kubernetes: &Kubernetes, key: &(String, String), to: bool) 
     if read(kubernetes, namespace, name).await?.spec.suspend == to {
         return Ok(false);
     }
-    let api: Api<PlacementPolicy> = Api::namespaced(kubernetes.client.clone(), namespace);
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.into()),
         ..PatchParams::default()
     };
     let patch = Patch::Merge(serde_json::json!({"spec": {"suspend": to}}));
-    match answered(&kubernetes.server, api.patch(name, &params, &patch)).await? {
-        Ok(_) => Ok(true),
-        Err(error) if is_missing(&error) => Err(missing(kubernetes, namespace, name).await),
-        Err(error) => Err(problem(&kubernetes.server, "patch", namespace, &error)),
-    }
+    let policies = kubernetes.policies(namespace);
+    let call = policies.patch(name, &params, &patch);
+    answer_about(kubernetes, "patch", namespace, name, call).await?;
+    Ok(true)
 }
 
 async fn only(kubernetes: &Kubernetes) -> anyhow::Result<PlacementPolicy> {
     let namespace = &kubernetes.namespace;
     let mut objects = list(kubernetes, namespace).await?;
-    match (objects.pop(), objects.len()) {
-        (Some(object), 0) => Ok(object),
-        (None, _) => bail!(
-            "namespace {namespace} has no PlacementPolicy: choose another namespace with -n, or give files with -f"
-        ),
-        (Some(last), _) => {
-            objects.push(last);
-            bail!(
-                "namespace {namespace} has several policies, {}: choose one with --policy",
-                names(&objects)
-            )
-        }
+    if objects.len() > 1 {
+        bail!(
+            "namespace {namespace} has several policies, {}: choose one with --policy",
+            names(&objects)
+        );
     }
+    objects.pop().with_context(|| {
+        format!("namespace {namespace} has no PlacementPolicy: choose another namespace with -n, or give files with -f")
+    })
 }
 
 async fn missing(kubernetes: &Kubernetes, namespace: &str, name: &str) -> anyhow::Error {
@@ -166,18 +172,12 @@ async fn missing(kubernetes: &Kubernetes, namespace: &str, name: &str) -> anyhow
 }
 
 async fn list(kubernetes: &Kubernetes, namespace: &str) -> anyhow::Result<Vec<PlacementPolicy>> {
-    let api: Api<PlacementPolicy> = Api::namespaced(kubernetes.client.clone(), namespace);
-    match answered(&kubernetes.server, api.list(&ListParams::default())).await? {
-        Ok(list) => Ok(list.items),
-        Err(error) => Err(problem(&kubernetes.server, "list", namespace, &error)),
-    }
+    let policies = kubernetes.policies(namespace);
+    let list = answered(&kubernetes.server, policies.list(&ListParams::default())).await?;
+    let list = list.map_err(|error| problem(&kubernetes.server, "list", namespace, &error))?;
+    Ok(list.items)
 }
 
 fn names(objects: &[PlacementPolicy]) -> String {
-    let names: Vec<String> = objects.iter().map(kube::ResourceExt::name_any).collect();
-    names.join(", ")
-}
-
-fn is_missing(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404)
+    objects.iter().map(kube::ResourceExt::name_any).join(", ")
 }

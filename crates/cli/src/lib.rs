@@ -9,7 +9,6 @@ mod commands;
 mod connection;
 mod crds;
 pub mod document;
-mod duration;
 mod exit;
 mod input;
 mod judge;

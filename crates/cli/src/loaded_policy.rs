@@ -7,6 +7,7 @@ use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::system::LimitsSpec;
 use leeward_core::context::Managed;
 use leeward_core::policy::Policy;
+use leeward_core::resolve::{InvalidPolicy, resolve};
 
 /// A policy with what is known around it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,27 @@ pub struct LoadedPolicy {
     pub managed: Managed,
     /// Where the object was read.
     pub origin: PolicyOrigin,
+}
+
+impl LoadedPolicy {
+    /// A policy as it is written, of which nothing else is known.
+    pub fn new(
+        namespace: String,
+        name: String,
+        spec: PlacementPolicySpec,
+        origin: PolicyOrigin,
+    ) -> Result<Self, InvalidPolicy> {
+        Ok(Self {
+            namespace,
+            name,
+            generation: 0,
+            policy: resolve(&spec)?,
+            spec,
+            past: PlacementPolicyStatus::default(),
+            managed: Managed::default(),
+            origin,
+        })
+    }
 }
 
 /// Where a policy was read.

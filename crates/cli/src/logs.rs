@@ -2,25 +2,33 @@
 //! from them the audit trail, one JSON line for each act, and traces, both of which no filter takes away.
 
 pub mod admin;
-mod format;
 pub mod panics;
 mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clap::ValueEnum;
 use leeward_engine::policy_event::{SPANS, audit};
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-pub use self::format::LogFormat;
 pub use self::traces::Traces;
 use crate::output::Screen;
 
 /// What these say of every failed attempt, Leeward says better once; whoever wants their lines names them.
 const CLIENTS: [&str; 2] = ["async_nats", "kube_client"];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// Text for people.
+    Plain,
+}
 
 /// A filter that is none.
 #[derive(Debug, thiserror::Error)]

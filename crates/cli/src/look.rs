@@ -95,14 +95,7 @@ async fn look_as_system(
         .iter()
         .map(|account| WatchedLook::new(Arc::clone(&observer) as Arc<dyn Observe>, &account.id))
         .collect();
-    let looks = watched.iter().map(|watched| async move {
-        let first = watched.complete(deadline).await;
-        if patience.sample.is_zero() {
-            first
-        } else {
-            watched.sampled(&first, patience).await
-        }
-    });
+    let looks = watched.iter().map(|watched| watched.look(deadline, patience));
     let views = futures::future::join_all(looks).await;
     let system = observer.status().borrow().clone();
     observer.shutdown().await;
@@ -119,11 +112,7 @@ async fn look_as_system(
 
 /// Servers list accounts that could have streams; one that was seen to have neither streams nor clients is left out.
 fn is_used(seen: &Looked) -> bool {
-    let Looked {
-        account: _,
-        view,
-        system: _,
-    } = seen;
+    let view = &seen.view;
     !(view.gaps.is_empty() && view.streams.is_empty() && view.clients.is_empty())
 }
 
@@ -131,8 +120,8 @@ impl LookTimeouts {
     /// As the arguments say.
     pub fn of(args: &ConnectionArgs) -> Self {
         Self {
-            wait: args.wait.0,
-            sample: args.sample.0,
+            wait: args.wait.as_std(),
+            sample: args.sample.as_std(),
         }
     }
 

@@ -2,14 +2,13 @@
 
 use std::pin::pin;
 
-use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::args::OperatorConfig;
 use crate::logs::{Filter, Traces, admin};
+use crate::runtime::ExitSignals;
 use crate::{logs, runtime};
 
 /// Runs the operator.
@@ -26,27 +25,19 @@ pub fn run(config: OperatorConfig) -> anyhow::Result<()> {
 async fn until_signalled(config: OperatorConfig, filter: Filter) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), "leeward operator");
     allow_open_files();
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut signals = ExitSignals::listen()?;
     let stop = CancellationToken::new();
     let mut operator = pin!(leeward_operator::run(config.operator, stop.clone()));
     tokio::select! {
         outcome = &mut operator => outcome?,
         never = admin::serve(config.admin, filter) => match never {},
-        () = signalled(&mut terminate, &mut interrupt) => {
+        () = signals.next() => {
             stop.cancel();
             operator.await?;
         }
     }
     info!("ended");
     Ok(())
-}
-
-async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Each connection to NATS has five files, and what a process may open by default (1,024 in many places) is no more than a

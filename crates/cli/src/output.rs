@@ -4,7 +4,6 @@
 //! the screen, and no name is ever cut. Where a document comes from is its command's matter.
 
 pub mod amount;
-mod format;
 mod page;
 pub mod part;
 mod screen;
@@ -15,13 +14,25 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use serde::Serialize;
 
-pub use format::Format;
 pub use page::Page;
 pub use screen::Screen;
-pub use table::{Column, Table};
+pub use table::Table;
 pub use text::{Emphasis, Text, harmless, shortened};
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
 
 /// Writes one document in the format that was asked for. A table is made from the document only, so that all formats say
 /// the same.

@@ -6,10 +6,8 @@
 mod files;
 mod object;
 
+use itertools::Itertools as _;
 use leeward_api::policy::PlacementPolicySpec;
-use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::context::Managed;
-use leeward_core::resolve::resolve;
 use serde_json::json;
 
 use crate::args::{self, ConnectionArgs, PolicyArgs};
@@ -45,7 +43,7 @@ pub async fn read(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::R
         if found.policies.is_empty() {
             anyhow::bail!(
                 "no PlacementPolicy is in {}: name a file that has one, or leave -f out for the defaults",
-                names(&policy.files)
+                policy.files.iter().map(|path| path.display()).join(", ")
             );
         }
         found
@@ -89,11 +87,6 @@ fn subject(
     })
 }
 
-fn names(paths: &[std::path::PathBuf]) -> String {
-    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    names.join(", ")
-}
-
 impl FromFiles {
     /// No policy was given: everything in the account, by the defaults.
     pub fn defaults() -> anyhow::Result<Self> {
@@ -101,17 +94,8 @@ impl FromFiles {
             "systemRef": {"name": object::NO_REFERENCE},
             "credentialsRef": {"name": object::NO_REFERENCE},
         }))?;
-        let policy = resolve(&spec)?;
-        let loaded = LoadedPolicy {
-            namespace: String::new(),
-            name: "defaults".to_owned(),
-            generation: 0,
-            spec,
-            policy,
-            past: PlacementPolicyStatus::default(),
-            managed: Managed::default(),
-            origin: PolicyOrigin::Defaults,
-        };
+        let name = "defaults".to_owned();
+        let loaded = LoadedPolicy::new(String::new(), name, spec, PolicyOrigin::Defaults)?;
         Ok(Self {
             policies: vec![loaded],
             system: Ok(SystemRules::default()),

@@ -1,10 +1,9 @@
 //! The program: reads its arguments, runs the command that they name, and ends with its exit code.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::args::{self, Command};
-use crate::exit::{LookOutcome, NotSeen, harmless, words};
+use crate::exit::{LookOutcome, NotSeen, print_error, words};
 use crate::logs::panics;
 use crate::{commands, crds, operator};
 
@@ -22,12 +21,13 @@ pub fn main() -> ExitCode {
     match dispatch(args.command) {
         Ok(found) => ExitCode::from(found.code()),
         Err(error) => {
-            // Nobody is left to tell if this fails.
-            let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(&words(error.chain())));
-            match error.downcast_ref::<NotSeen>() {
-                Some(NotSeen { .. }) => ExitCode::from(LookOutcome::Incomplete.code()),
-                None => ExitCode::FAILURE,
-            }
+            print_error(&words(error.chain()));
+            let failed = if error.is::<NotSeen>() {
+                LookOutcome::Incomplete
+            } else {
+                LookOutcome::Failed
+            };
+            ExitCode::from(failed.code())
         }
     }
 }
@@ -35,12 +35,12 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<LookOutcome> {
     let done = |()| LookOutcome::InPlace;
     match command {
-        Command::Report(args) => commands::report::run(args),
-        Command::Plan(args) => commands::plan::run(args),
-        Command::Apply(args) => commands::apply::run(args),
+        Command::Report(args) => commands::report::run(&args),
+        Command::Plan(args) => commands::plan::run(&args),
+        Command::Apply(args) => commands::apply::run(&args),
         Command::Run(args) => commands::run::run(args).map(done),
-        Command::Explain(args) => commands::explain::run(args),
-        Command::Check(args) => commands::check::run(args),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Check(args) => commands::check::run(&args),
         Command::Watch(args) => commands::watch::run(&args).map(done),
         Command::Suspend(args) => commands::switch::suspend(&args).map(done),
         Command::Resume(args) => commands::switch::resume(&args).map(done),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use itertools::Itertools as _;
 use kube_cel::{ErrorKind, ValidationError, Validator};
 use leeward_api::crds::crds;
 use serde_json::{Map, Value};
@@ -13,9 +14,9 @@ use crate::input::{nearest, other_type};
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaViolation {
-    /// Where, such as `spec.disruption.budgets[0].max`.
+    /// Where it is, such as `spec.disruption.budgets[0].max`.
     pub path: String,
-    /// What, with the path.
+    /// What is wrong, with the path.
     pub text: String,
     /// What sort of thing that is.
     pub sort: ViolationKind,
@@ -164,13 +165,12 @@ fn walk(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<SchemaViolati
 
 /// Whether a text is a duration.
 fn is_duration(schema: &Value) -> bool {
-    let rules = schema["x-kubernetes-validations"]
-        .as_array()
+    let rules = schema["x-kubernetes-validations"].as_array();
+    let mut rules = rules
         .into_iter()
-        .flatten();
-    rules
-        .filter_map(|rule| rule["rule"].as_str())
-        .any(|rule| rule.contains("duration(self)"))
+        .flatten()
+        .filter_map(|rule| rule["rule"].as_str());
+    rules.any(|rule| rule.contains("duration(self)"))
 }
 
 /// The type that a value should have, if it has another.
@@ -198,11 +198,10 @@ fn enumeration(schema: &Value, value: &Value) -> Option<String> {
     if allowed.contains(value) {
         return None;
     }
-    let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
     Some(format!(
         "Unsupported value: {}: supported values: {}",
         shown(value),
-        allowed.join(", ")
+        allowed.iter().join(", ")
     ))
 }
 
@@ -254,12 +253,9 @@ fn length(schema: &Value, value: &Value) -> Option<String> {
 }
 
 fn walk_fields(schema: &Value, fields: &Map<String, Value>, path: &str, wrong: &mut Vec<SchemaViolation>) {
-    let inner = |name: &str| {
-        if path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{path}.{name}")
-        }
+    let inner = |name: &str| match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
     };
     let required = schema["required"].as_array().into_iter().flatten();
     for name in required.filter_map(Value::as_str) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::duration::Seconds;
+use leeward_api::duration::GoDuration;
 
 /// How to reach NATS. Flags win over the environment, both over a context of the `nats` command.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -61,10 +61,10 @@ pub struct ConnectionArgs {
     /// Wait this long for a connection and for every server's answer; without a connection `leeward run` says so and goes on
     /// trying.
     #[arg(long, value_name = "DURATION", env = "LEEWARD_WAIT", default_value = "30s")]
-    pub wait: Seconds,
+    pub wait: GoDuration,
     /// Watch traffic for this long, to know message rates; 0s does without.
     #[arg(long, value_name = "DURATION", default_value = "2s")]
-    pub sample: Seconds,
+    pub sample: GoDuration,
 }
 
 #[cfg(test)]

@@ -115,10 +115,8 @@ fn lease_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn shards(text: &str) -> Result<NonZeroU8, String> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number: &NonZeroU8| number.get() <= MOST_SHARDS);
+    let number: Option<NonZeroU8> = text.parse().ok();
+    let number = number.filter(|number| number.get() <= MOST_SHARDS);
     number.ok_or_else(|| format!("the number of shards is from 1 to {MOST_SHARDS}"))
 }
 
@@ -140,40 +138,25 @@ pub struct OperatorConfig {
 impl OperatorArgs {
     /// The configuration that the arguments mean.
     pub fn resolve(self) -> OperatorConfig {
-        let Self {
-            watch_namespaces,
-            listen,
-            probe_listen,
-            admin_listen,
-            otlp_endpoint,
-            log_format,
-            log_level,
-            lease_name,
-            lease_namespace,
-            lease_duration,
-            shards,
-            no_lease,
-            instance,
-        } = self;
         // An empty environment variable is as good as none.
         let given = |text: &String| !text.trim().is_empty();
         let lease = LeaseConfig {
-            name: lease_name,
-            namespace: lease_namespace.filter(given),
-            duration: lease_duration,
-            shards,
+            name: self.lease_name,
+            namespace: self.lease_namespace.filter(given),
+            duration: self.lease_duration,
+            shards: self.shards,
         };
         OperatorConfig {
-            log_format,
-            log_filter: log_level,
-            admin: admin_listen,
-            traces: otlp_endpoint.filter(given),
+            log_format: self.log_format,
+            log_filter: self.log_level,
+            admin: self.admin_listen,
+            traces: self.otlp_endpoint.filter(given),
             operator: Config {
-                namespaces: watch_namespaces.into_iter().filter(given).collect(),
-                listen,
-                probe_listen,
-                instance: instance.filter(given),
-                lease: (!no_lease).then_some(lease),
+                namespaces: self.watch_namespaces.into_iter().filter(given).collect(),
+                listen: self.listen,
+                probe_listen: self.probe_listen,
+                instance: self.instance.filter(given),
+                lease: (!self.no_lease).then_some(lease),
             },
         }
     }

@@ -26,45 +26,49 @@ use self::course::{ApplyResult, PolicyApply};
 use self::progress::ApplyProgress;
 use super::drive::{self, SystemContext};
 use super::plan::{is_of_asset, planned};
-use crate::args::{ApplyArgs, ConnectionArgs};
+use super::worst;
+use crate::args::{ApplyArgs, CommonArgs, ConnectionArgs};
 use crate::document::{ApplyDocument, PlanDocument, PolicyApplied, ReasonText};
 use crate::exit::LookOutcome;
 use crate::judge::{Assessment, judge};
-use crate::loaded_policy::name_of;
-use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules};
-use crate::look::{LookTimeouts, Looked, Session};
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules, name_of};
+use crate::look::{LookTimeouts, Session};
 use crate::{output, policies, runtime};
 
 /// Without a sample nothing but ends of operations asks for another look.
 const UNSAMPLED: Duration = Duration::from_secs(10);
 
 /// Runs the command.
-pub fn run(args: ApplyArgs) -> anyhow::Result<LookOutcome> {
+pub fn run(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
     runtime::block_on(apply(args))
 }
 
-async fn apply(args: ApplyArgs) -> anyhow::Result<LookOutcome> {
-    let ApplyArgs {
-        yes,
+async fn apply(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
+    let CommonArgs {
         connection,
         policy,
         output,
-    } = args;
-    let subject = policies::read(&connection, &policy).await?;
+    } = &args.common;
+    let subject = policies::read(connection, policy).await?;
     let rules = drive::rules(&subject)?;
     refuse_suspended(&subject.policies, rules)?;
-    let session = Session::open(&subject.connections, interval(&connection), connection.wait.0).await?;
-    let seen = session.look(LookTimeouts::of(&connection)).await;
+    let session = Session::open(
+        &subject.connections,
+        interval(connection),
+        connection.wait.as_std(),
+    )
+    .await?;
+    let seen = session.look(LookTimeouts::of(connection)).await;
     let judged = judge(&subject.policies, &seen, Timestamp::now());
     let consent = ask::Consent {
         format: output.format,
-        yes,
+        yes: args.yes,
     };
     let conclusive = judged
         .iter()
         .all(|judged| judged.decision.evaluation.conclusive());
-    let (document, found) = if consent.loaded(&plan_of(&judged), conclusive)? {
-        let ended = carry_out(&session, rules, &judged, &connection).await?;
+    let (document, found) = if consent.given(&plan_of(&judged), conclusive)? {
+        let ended = carry_out(&session, rules, &judged, connection).await?;
         conclude(&session, &subject.policies, &judged, ended)
     } else {
         (untouched(&judged), worst(&judged))
@@ -75,7 +79,7 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<LookOutcome> {
 }
 
 fn interval(connection: &ConnectionArgs) -> Duration {
-    let sample = connection.sample.0;
+    let sample = connection.sample.as_std();
     if sample.is_zero() { UNSAMPLED } else { sample }
 }
 
@@ -88,13 +92,13 @@ fn refuse_suspended(policies: &[LoadedPolicy], rules: SystemRules) -> anyhow::Re
     for loaded in policies {
         if loaded.spec.suspend {
             let name = name_of(loaded);
-            let cure = match loaded.origin {
+            let remedy = match loaded.origin {
                 PolicyOrigin::Kubernetes => format!("leeward resume {name} lets it act"),
                 PolicyOrigin::File { .. } | PolicyOrigin::Defaults => {
                     "set spec.suspend to false to let it act".to_owned()
                 }
             };
-            bail!("policy {name} is suspended, so nothing was done: {cure}");
+            bail!("policy {name} is suspended, so nothing was done: {remedy}");
         }
         if operator_acts(loaded) {
             ask::say(&format!(
@@ -111,14 +115,6 @@ fn operator_acts(loaded: &LoadedPolicy) -> bool {
     loaded.origin == PolicyOrigin::Kubernetes
         && loaded.policy.mode == Mode::Enforce
         && loaded.past.last_evaluation_time.is_some()
-}
-
-fn worst(judged: &[Assessment<'_>]) -> LookOutcome {
-    judged
-        .iter()
-        .map(Assessment::found)
-        .max()
-        .unwrap_or(LookOutcome::InPlace)
 }
 
 /// What is asked about: of each policy, the plan.
@@ -183,7 +179,7 @@ async fn carry_out(
     });
     let outside = course::Surroundings {
         state: session.client.state(),
-        wait: connection.wait.0,
+        wait: connection.wait.as_std(),
         moves: rules.limits.moves,
     };
     course::follow(legs.collect(), &outside).await
@@ -203,12 +199,7 @@ fn conclude(
             ..loaded.clone()
         })
         .collect();
-    let view = session.observe.watch(&session.account.id).borrow().clone();
-    let seen = Looked {
-        account: session.account.clone(),
-        view,
-        system: session.system_status(),
-    };
+    let seen = session.newest();
     let time = Timestamp::now();
     let after = judge(&policies, &seen, time);
     let found = found_after(&ended, worst(&after));
@@ -252,8 +243,7 @@ fn applied(before: &Assessment<'_>, after: &Assessment<'_>, ended: ApplyResult) 
         done,
         tried,
         unwatched,
-        seen: _,
-        policy_state: _,
+        ..
     } = ended;
     let is_left = |action: &&Action| {
         let begun = tried.contains(&action.asset);

@@ -21,10 +21,10 @@ mod sarif;
 mod streams;
 mod table;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use itertools::Itertools as _;
 use jiff::Timestamp;
 
 use self::definitions::Defined;
@@ -32,7 +32,7 @@ use self::judged::{CheckContext, CheckOutcome};
 use crate::args::{self, CheckArgs, CheckFormat, ConnectionArgs, PolicyArgs};
 use crate::connection;
 use crate::document::{CheckDocument, CheckError};
-use crate::exit::{LookOutcome, harmless};
+use crate::exit::{LookOutcome, print_error};
 use crate::input::{self, Passed, Problem, SkipReason};
 use crate::judge::judge;
 use crate::loaded_policy::LoadedPolicy;
@@ -46,18 +46,10 @@ const NOTHING_TO_CONNECT_TO: &str =
     "nothing says how to connect (--context, --server or NATS_URL), so the files were judged alone";
 
 /// Runs the command.
-pub fn run(args: CheckArgs) -> anyhow::Result<LookOutcome> {
-    let CheckArgs {
-        offline,
-        home,
-        format,
-        connection,
-        policy,
-    } = args;
-    refuse_empty(home.as_deref(), offline, &policy.files)?;
-    let outcome = outcome(&connection, &policy, offline, home.as_deref())?;
-    let document = document(outcome, Timestamp::now());
-    show(format, &document)?;
+pub fn run(args: &CheckArgs) -> anyhow::Result<LookOutcome> {
+    refuse_empty(args.home.as_deref(), args.offline, &args.policy.files)?;
+    let document = document(outcome(args)?, Timestamp::now());
+    show(args.format, &document)?;
     Ok(ending(&document))
 }
 
@@ -72,12 +64,14 @@ fn refuse_empty(home: Option<&str>, offline: bool, files: &[PathBuf]) -> anyhow:
     Ok(())
 }
 
-fn outcome(
-    connection: &ConnectionArgs,
-    policy: &PolicyArgs,
-    offline: bool,
-    home: Option<&str>,
-) -> anyhow::Result<CheckOutcome> {
+fn outcome(args: &CheckArgs) -> anyhow::Result<CheckOutcome> {
+    let CheckArgs {
+        connection,
+        policy,
+        offline,
+        ..
+    } = args;
+    let home = args.home.as_deref();
     let input = input::read(&policy.files, &policy.exclude);
     let (found, problems) = policies::sound(&input.documents);
     let said = definitions::read(&input.documents);
@@ -94,16 +88,16 @@ fn outcome(
     let mut outcome = if !said.defined.is_empty() && lacks_policy {
         CheckOutcome::with_note(notes::NOT_JUDGED)
     } else if !said.defined.is_empty() {
-        let wanted = wanted(found, policy, offline)?;
+        let wanted = wanted(found, policy, *offline)?;
         let is_default = is_default && matches!(wanted, PolicyPaths::Files(_));
-        let mut outcome = check_definitions(connection, wanted, &said.defined, offline, home)?;
+        let mut outcome = check_definitions(connection, wanted, &said.defined, *offline, home)?;
         if is_default {
             outcome.notes.insert(0, notes::BY_DEFAULTS.to_owned());
         }
         outcome
     } else if !said.unread.is_empty() || !is_sound {
         CheckOutcome::default()
-    } else if offline || home.is_some() {
+    } else if *offline || home.is_some() {
         CheckOutcome::with_error(nothing_defined(&policy.files, &input.passed))
     } else {
         check_assets(connection, policy, found)?
@@ -112,13 +106,10 @@ fn outcome(
     outcome.notes.extend(said.notes.iter().cloned());
     outcome.notes.extend(notes::passed(&input.passed, &said));
     let unbuilt = input.unbuilt.iter().map(input::Unbuilt::problem);
-    let all = input
-        .problems
-        .into_iter()
-        .chain(unbuilt)
-        .chain(problems)
-        .chain(said.problems);
-    outcome.errors.splice(0..0, all);
+    outcome.errors.extend(input.problems);
+    outcome.errors.extend(unbuilt);
+    outcome.errors.extend(problems);
+    outcome.errors.extend(said.problems);
     outcome.errors.sort();
     Ok(outcome)
 }
@@ -137,12 +128,11 @@ fn nothing_defined(files: &[PathBuf], passed: &[Passed]) -> Problem {
 
 /// What was named, and what of it has nothing at all.
 fn sources(files: &[PathBuf], passed: &[Passed]) -> String {
-    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let names = files.iter().map(|path| path.display()).join(", ");
     let empty = passed.iter().filter(|passed| passed.why == SkipReason::Empty);
-    let empty: Vec<&str> = empty.map(|passed| passed.file.as_str()).collect();
-    match empty.len() {
-        0 => names.join(", "),
-        _ => format!("{} ({}: no document)", names.join(", "), empty.join(", ")),
+    match empty.map(|passed| &passed.file).join(", ").as_str() {
+        "" => names,
+        empty => format!("{names} ({empty}: no document)"),
     }
 }
 
@@ -196,7 +186,7 @@ fn check_definitions(
     let subject = match wanted {
         PolicyPaths::Kubernetes(policy) => runtime::block_on(policies::read(connection, &policy))?,
         PolicyPaths::Files(found) if offline => return Ok(alone(&found.policies, defined, home)),
-        PolicyPaths::Files(found) if !connection::is_told(connection)? => {
+        PolicyPaths::Files(found) if !connection::is_configured(connection)? => {
             let mut outcome = alone(&found.policies, defined, home);
             outcome.notes.push(NOTHING_TO_CONNECT_TO.to_owned());
             return Ok(outcome);
@@ -251,11 +241,7 @@ fn ending(document: &CheckDocument) -> LookOutcome {
         LookOutcome::Failed
     } else if !document.undecided.is_empty() {
         LookOutcome::Incomplete
-    } else if document
-        .checked
-        .iter()
-        .any(|checked| !checked.findings.is_empty())
-    {
+    } else if document.checked.iter().any(|one| !one.findings.is_empty()) {
         LookOutcome::Findings
     } else {
         LookOutcome::InPlace
@@ -272,8 +258,7 @@ fn show(format: CheckFormat, document: &CheckDocument) -> anyhow::Result<()> {
     }
     output::write(&written(format, document)?)?;
     if !is_table && !errors.is_empty() {
-        // Nobody is left to tell if this fails.
-        let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(&errors.join("\n")));
+        print_error(&errors.join("\n"));
     }
     Ok(())
 }

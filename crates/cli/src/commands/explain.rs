@@ -17,20 +17,14 @@ use crate::exit::{LookOutcome, NotSeen};
 use crate::judge::{Assessment, judge};
 use crate::loaded_policy::LoadedPolicy;
 use crate::look::Looked;
-use crate::{output, runtime};
+use crate::output;
 
 /// Runs the command.
-pub fn run(args: ExplainArgs) -> anyhow::Result<LookOutcome> {
-    let ExplainArgs {
-        asset,
-        connection,
-        policy,
-        output,
-    } = args;
-    let asset = parse(&asset)?;
-    let (policies, seen) = runtime::block_on(looked(&connection, &policy))?;
+pub fn run(args: &ExplainArgs) -> anyhow::Result<LookOutcome> {
+    let asset = parse(&args.asset)?;
+    let (policies, seen) = looked(&args.common)?;
     let (document, found) = document(&policies, &seen, &asset, Timestamp::now())?;
-    output::print(output.format, &document, table::render)?;
+    output::print(args.common.output.format, &document, table::render)?;
     Ok(found)
 }
 
@@ -85,13 +79,11 @@ fn unknown(seen: &Looked, judged: &[Assessment<'_>], asset: &AssetName) -> anyho
         .filter(|judged| !judged.decision.evaluation.conclusive());
     match incomplete {
         // What is only not seen is not denied.
-        Some(judged) => NotSeen {
-            message: format!(
-                "{asset} was not seen, and not everything was: {}",
-                judged.report.observed.1
-            ),
+        Some(judged) => {
+            let missing = &judged.report.observed.1;
+            let message = format!("{asset} was not seen, and not everything was: {missing}");
+            NotSeen { message }.into()
         }
-        .into(),
         None => anyhow!("{place}: {hint}"),
     }
 }

@@ -12,26 +12,20 @@ use leeward_core::forecast::Forecast;
 use leeward_core::names::AssetName;
 
 use crate::args::PlanArgs;
-use crate::commands::looked;
+use crate::commands::{looked, worst};
 use crate::document::{CutPart, PlanDocument, PolicyPlan, WavePart};
 use crate::exit::LookOutcome;
 use crate::judge::{Assessment, judge};
 use crate::loaded_policy::LoadedPolicy;
 use crate::look::Looked;
-use crate::{output, runtime};
+use crate::output;
 
 /// Runs the command.
-pub fn run(args: PlanArgs) -> anyhow::Result<LookOutcome> {
-    let PlanArgs {
-        limit,
-        connection,
-        policy,
-        output: format,
-    } = args;
-    let (policies, seen) = runtime::block_on(looked(&connection, &policy))?;
+pub fn run(args: &PlanArgs) -> anyhow::Result<LookOutcome> {
+    let (policies, seen) = looked(&args.common)?;
     let (document, found) = document(&policies, &seen, Timestamp::now());
-    output::print(format.format, &document, |document, screen| {
-        table::render(document, limit, screen)
+    output::print(args.common.output.format, &document, |document, screen| {
+        table::render(document, args.limit, screen)
     })?;
     Ok(found)
 }
@@ -39,13 +33,8 @@ pub fn run(args: PlanArgs) -> anyhow::Result<LookOutcome> {
 /// The plans of all policies, the first in rank first.
 fn document(policies: &[LoadedPolicy], seen: &Looked, now: Timestamp) -> (PlanDocument, LookOutcome) {
     let judged = judge(policies, seen, now);
-    let found = judged
-        .iter()
-        .map(Assessment::found)
-        .max()
-        .unwrap_or(LookOutcome::InPlace);
     let plans = judged.iter().map(planned).collect();
-    (PlanDocument { time: now, plans }, found)
+    (PlanDocument { time: now, plans }, worst(&judged))
 }
 
 /// The plan of one policy.

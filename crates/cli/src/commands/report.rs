@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_nats::SystemStatus;
 
-use crate::args::{ReportArgs, Sort};
+use super::plan::table::most_rows;
+use super::worst;
+use crate::args::{CommonArgs, ReportArgs, Sort};
 use crate::document::{
     ClusterPart, FindingPart, PolicyReport, ReasonText, ReportDocument, RoundTripPart, SystemPart,
 };
@@ -26,34 +28,34 @@ struct FindingFilter {
 }
 
 /// Runs the command.
-pub fn run(args: ReportArgs) -> anyhow::Result<LookOutcome> {
-    let ReportArgs {
+pub fn run(args: &ReportArgs) -> anyhow::Result<LookOutcome> {
+    let CommonArgs {
         connection,
         policy,
-        all_accounts,
-        account,
-        sort,
-        limit,
         output,
-    } = args;
-    let whom = match account {
-        Some(name) => AccountSelector::Named(name),
-        None if all_accounts => AccountSelector::All,
+    } = &args.common;
+    let whom = match &args.account {
+        Some(name) => AccountSelector::Named(name.clone()),
+        None if args.all_accounts => AccountSelector::All,
         None => AccountSelector::Own,
     };
     let (policies, seen) = runtime::block_on(async {
         let subject = match whom {
             AccountSelector::All | AccountSelector::Named(_) if policy.files.is_empty() => {
-                FromFiles::defaults()?.with(connection::resolve(&connection)?)?
+                FromFiles::defaults()?.with(connection::resolve(connection)?)?
             }
             AccountSelector::Own | AccountSelector::All | AccountSelector::Named(_) => {
-                policies::read(&connection, &policy).await?
+                policies::read(connection, policy).await?
             }
         };
-        let seen = look(&subject.connections, &whom, LookTimeouts::of(&connection)).await?;
+        let seen = look(&subject.connections, &whom, LookTimeouts::of(connection)).await?;
         Ok((subject.policies, seen))
     })?;
-    let (document, found) = document(&policies, &seen, FindingFilter { sort, limit }, Timestamp::now());
+    let wanted = FindingFilter {
+        sort: args.sort,
+        limit: args.limit,
+    };
+    let (document, found) = document(&policies, &seen, wanted, Timestamp::now());
     output::print(output.format, &document, table::render)?;
     Ok(found)
 }
@@ -66,14 +68,12 @@ fn document(
     now: Timestamp,
 ) -> (ReportDocument, LookOutcome) {
     let empty = |seen: &&Looked| seen.view.streams.is_empty() && seen.view.gaps.is_empty();
-    let left_out = if seen.len() > 1 {
-        seen.iter().filter(empty).count()
-    } else {
-        0
+    let left_out = match seen {
+        [] | [_] => 0,
+        several => several.iter().filter(empty).count(),
     };
     let shown = seen.iter().filter(|seen| left_out == 0 || !empty(seen));
     let judged: Vec<Assessment<'_>> = shown.flat_map(|seen| judge(policies, seen, now)).collect();
-    let found = judged.iter().map(Assessment::found).max();
     let document = ReportDocument {
         time: now,
         system: seen.iter().find_map(|seen| seen.system.as_ref()).map(system),
@@ -83,17 +83,13 @@ fn document(
             .collect(),
         accounts_without_streams: left_out,
     };
-    (document, found.unwrap_or(LookOutcome::InPlace))
+    (document, worst(&judged))
 }
 
 fn policy_report(judged: &Assessment<'_>, wanted: FindingFilter) -> PolicyReport {
     let mut findings = judged.findings();
     sort(&mut findings, wanted.sort);
-    let limit = if wanted.limit == 0 {
-        usize::MAX
-    } else {
-        wanted.limit
-    };
+    let limit = most_rows(wanted.limit);
     let findings_omitted = findings.len().saturating_sub(limit);
     findings.truncate(limit);
     let report = &judged.report;

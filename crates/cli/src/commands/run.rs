@@ -19,10 +19,11 @@ use tracing::{error, info, warn};
 use self::status_file::StatusFile;
 use self::supervisor::Supervisor;
 use super::drive;
-use crate::args::{ConnectionArgs, KubernetesArgs, PolicyArgs, RunArgs};
+use crate::args::{ConnectionArgs, PolicyArgs, RunArgs};
 use crate::loaded_policy::{LoadedPolicy, SystemRules};
 use crate::look::Session;
 use crate::policies::PolicySource;
+use crate::runtime::ExitSignals;
 use crate::{logs, policies, runtime};
 
 /// More often, looking is all that is done.
@@ -32,8 +33,12 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
-    if args.interval.0 < SHORTEST {
-        bail!("--interval {} is too short: give at least 1s", args.interval);
+    let interval = args.interval.as_std();
+    if interval < SHORTEST {
+        bail!(
+            "--interval {}s is too short: give at least 1s",
+            interval.as_secs_f64()
+        );
     }
     logs::start(args.log_format, &args.log_level, None)?;
     runtime::block_on(keep(args))
@@ -50,12 +55,12 @@ async fn keep(args: RunArgs) -> anyhow::Result<()> {
     let rules = drive::rules(&subject)?;
     // Not before: what is read may be standard input, and nobody listens for a signal meanwhile.
     let mut signals = Signals::listen()?;
-    let interval = rules.interval.unwrap_or(args.interval.0);
-    let wait = files.connection.wait.0.max(SHORTEST);
+    let interval = rules.interval.unwrap_or(args.interval.as_std());
+    let wait = files.connection.wait.as_std().max(SHORTEST);
     let opening = until_it_answers(wait, || Session::open(&subject.connections, interval, wait));
     let session = tokio::select! {
         session = opening => session?,
-        () = signals.end.asked_for() => return Ok(()),
+        () = signals.end.next() => return Ok(()),
     };
     info!(version = env!("CARGO_PKG_VERSION"), account = %session.account.id, "leeward run");
     let mut crew = Supervisor::new(&session, interval, record, subject.policies, rules)?;
@@ -112,7 +117,7 @@ async fn follow(
                 Ok((policies, rules)) => crew.replace(policies, rules).await,
                 Err(error) => error!(error = format!("{error:#}"), "the policy files were not read anew, and the policies from before go on"),
             },
-            () = signals.end.asked_for() => return Ok(()),
+            () = signals.end.next() => return Ok(()),
         }
     }
 }
@@ -127,9 +132,7 @@ impl Files {
     async fn read(&self) -> anyhow::Result<PolicySource> {
         let policy = PolicyArgs {
             files: self.paths.clone(),
-            exclude: Vec::new(),
-            policy: None,
-            kubernetes: KubernetesArgs::default(),
+            ..PolicyArgs::default()
         };
         policies::read(&self.connection, &policy).await
     }
@@ -146,33 +149,15 @@ impl Files {
 
 struct Signals {
     hang_up: Signal,
-    end: ExitRequest,
-}
-
-struct ExitRequest {
-    interrupt: Signal,
-    terminate: Signal,
+    end: ExitSignals,
 }
 
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
-        let listen = |kind, name| signal(kind).with_context(|| format!("cannot listen for {name}"));
         Ok(Self {
-            hang_up: listen(SignalKind::hangup(), "SIGHUP")?,
-            end: ExitRequest {
-                interrupt: listen(SignalKind::interrupt(), "SIGINT")?,
-                terminate: listen(SignalKind::terminate(), "SIGTERM")?,
-            },
+            hang_up: signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?,
+            end: ExitSignals::listen()?,
         })
-    }
-}
-
-impl ExitRequest {
-    async fn asked_for(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

@@ -43,18 +43,18 @@ async fn follow(args: &WatchArgs) -> anyhow::Result<()> {
         Api::namespaced(client, &scope)
     };
     if is_empty(&api, &kubernetes.server, &scope).await? {
-        tell(&format!(
+        exit::print_error(&format!(
             "no placement policies in {}: waiting for the first",
             kubernetes::place(&scope)
         ));
     }
     let mut events = watcher(api, config).default_backoff().boxed();
-    let mut board = PolicyTable::new(args.all_namespaces);
+    let mut table = PolicyTable::new(args.all_namespaces);
     while let Some(event) = events.next().await {
         let lines = match event {
-            Ok(event) => board.hear(event),
+            Ok(event) => table.lines_of(event),
             Err(error) => {
-                board.complain(&kubernetes.server, &scope, &error)?;
+                table.watch_failed(&kubernetes.server, &scope, &error)?;
                 continue;
             }
         };
@@ -69,12 +69,8 @@ async fn follow(args: &WatchArgs) -> anyhow::Result<()> {
 async fn asked(kubernetes: &Kubernetes, args: &WatchArgs) -> anyhow::Result<(String, watcher::Config)> {
     let config = watcher::Config::default();
     let Some(wanted) = &args.policy else {
-        let scope = if args.all_namespaces {
-            String::new()
-        } else {
-            kubernetes.namespace.clone()
-        };
-        return Ok((scope, config));
+        let namespace = (!args.all_namespaces).then(|| kubernetes.namespace.clone());
+        return Ok((namespace.unwrap_or_default(), config));
     };
     anyhow::ensure!(
         !args.all_namespaces,
@@ -89,16 +85,9 @@ async fn asked(kubernetes: &Kubernetes, args: &WatchArgs) -> anyhow::Result<(Str
 /// Whether nothing is there yet; an API that cannot be reached at all is an error, where the watch would try for ever.
 async fn is_empty(api: &Api<PolicyObject>, server: &str, scope: &str) -> anyhow::Result<bool> {
     let first = ListParams::default().limit(1);
-    match kubernetes::answered(server, api.list(&first)).await? {
-        Ok(list) => Ok(list.items.is_empty()),
-        Err(error) => Err(kubernetes::problem(server, "list", scope, &error)),
-    }
-}
-
-/// A line beside the table.
-fn tell(words: &str) {
-    // Nobody is left to tell if this fails.
-    let _ = writeln!(io::stderr(), "leeward: {}", exit::harmless(words));
+    let list = kubernetes::answered(server, api.list(&first)).await?;
+    let list = list.map_err(|error| kubernetes::problem(server, "list", scope, &error))?;
+    Ok(list.items.is_empty())
 }
 
 /// Whether somebody still reads.
@@ -111,7 +100,7 @@ fn written(lines: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// What was told.
+/// The rows that were printed.
 #[derive(Debug)]
 struct PolicyTable {
     layout: ColumnWidths,
@@ -132,7 +121,7 @@ impl PolicyTable {
     }
 
     /// The lines that an event makes.
-    fn hear(&mut self, event: Event<PolicyObject>) -> String {
+    fn lines_of(&mut self, event: Event<PolicyObject>) -> String {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -167,20 +156,17 @@ impl PolicyTable {
 
     fn replace(&mut self, listed: BTreeMap<RowKey, PolicyRow>) -> String {
         let before = std::mem::replace(&mut self.rows, listed);
-        let gone = before.iter().filter(|(key, _)| !self.rows.contains_key(*key));
-        let gone: Vec<(RowKey, PolicyRow)> = gone
-            .map(|(key, row)| (key.clone(), row.clone().deleted()))
-            .collect();
-        let changed = self
-            .rows
-            .iter()
-            .filter(|(key, row)| before.get(*key) != Some(*row));
-        self.layout
-            .lines(changed.chain(gone.iter().map(|(key, row)| (key, row))))
+        let mut gone = before.clone();
+        gone.retain(|key, _| !self.rows.contains_key(key));
+        let gone: BTreeMap<RowKey, PolicyRow> =
+            gone.into_iter().map(|(key, row)| (key, row.deleted())).collect();
+        let rows = self.rows.iter();
+        let changed = rows.filter(|(key, row)| before.get(*key) != Some(*row));
+        self.layout.lines(changed.chain(&gone))
     }
 
     /// Ends the command where asking again cannot help; otherwise says once that the watch is begun anew.
-    fn complain(&mut self, server: &str, scope: &str, error: &watcher::Error) -> anyhow::Result<()> {
+    fn watch_failed(&mut self, server: &str, scope: &str, error: &watcher::Error) -> anyhow::Result<()> {
         let (verb, cause) = match error {
             watcher::Error::InitialListFailed(cause) => ("list", Some(cause)),
             watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => {
@@ -193,7 +179,7 @@ impl PolicyTable {
         }
         if !std::mem::replace(&mut self.broken, true) {
             let words = exit::words(anyhow::Chain::new(error));
-            tell(&format!("the watch of {server} is begun anew: {words}"));
+            exit::print_error(&format!("the watch of {server} is begun anew: {words}"));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use itertools::Itertools as _;
 use serde::Deserialize;
 use serde_json::error::Category;
 
@@ -110,9 +111,9 @@ impl Context {
                 "set cert, key and ca to files instead",
             ),
         ];
-        for (field, value, cure) in impossible {
+        for (field, value, hint) in impossible {
             if filled(value.as_ref()).is_some() {
-                bail!("{} is not supported by leeward: {cure}", self.source(field));
+                bail!("{} is not supported by leeward: {hint}", self.source(field));
             }
         }
         self.domain().map(drop)
@@ -208,14 +209,10 @@ fn others(missing: &Path) -> String {
     let entries = missing.parent().and_then(|folder| std::fs::read_dir(folder).ok());
     let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
     let json = paths.filter(|path| path.extension().is_some_and(|end| end == "json"));
-    let mut names: Vec<String> = json
-        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
-        .collect();
-    names.sort();
-    if names.is_empty() {
-        "there are none yet, save one with `nats context save`".to_owned()
-    } else {
-        format!("there are {}", names.join(", "))
+    let names = json.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    match names.sorted().join(", ").as_str() {
+        "" => "there are none yet, save one with `nats context save`".to_owned(),
+        names => format!("there are {names}"),
     }
 }
 

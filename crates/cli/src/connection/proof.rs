@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
+use itertools::Itertools as _;
 use leeward_nats::{Credentials, CredentialsError};
 
 use super::environment::{Environment, Setting};
@@ -44,27 +45,20 @@ impl CredentialOptions {
     /// These of flags over those of a context: a user or a password alone is completed by it, and a user that stays without
     /// a password is a token.
     pub fn over(self, context: Self) -> Self {
-        match self {
-            Self {
-                user: Some(user),
-                password: None,
-                token: None,
-                creds: None,
-                nkey: None,
-                jwt: None,
-                seed: None,
-            } => match context.password {
-                Some(password) => Self {
-                    user: Some(user),
-                    password: Some(password),
-                    ..Self::default()
-                },
-                None => Self {
-                    token: Some(user),
-                    ..Self::default()
-                },
+        let is_user_alone = self.user.is_some()
+            && self.password.is_none()
+            && self.seed.is_none()
+            && self.kinds().count() == 1;
+        match context.password {
+            _ if !is_user_alone => self.or(context),
+            Some(password) => Self {
+                password: Some(password),
+                ..self
             },
-            flags => flags.or(context),
+            None => Self {
+                token: self.user,
+                ..Self::default()
+            },
         }
     }
 
@@ -87,12 +81,9 @@ impl CredentialOptions {
 
     /// The credentials, if anything was given.
     pub fn credentials(&self, environment: &Environment) -> anyhow::Result<Option<Credentials>> {
-        let kinds: Vec<&str> = self.kinds().map(|value| value.source.as_str()).collect();
-        if kinds.len() > 1 {
-            bail!(
-                "there are several kinds of credentials ({}): keep one and remove the others",
-                kinds.join(", ")
-            );
+        if self.kinds().count() > 1 {
+            let kinds = self.kinds().map(|value| &value.source).join(", ");
+            bail!("there are several kinds of credentials ({kinds}): keep one and remove the others");
         }
         if let (Some(password), None) = (&self.password, &self.user) {
             bail!("{} has no user: give the user too", password.source);

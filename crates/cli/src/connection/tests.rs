@@ -291,9 +291,9 @@ fn what_cannot_be_done_is_refused_with_the_file_the_field_and_the_cure() {
         ),
         (r#"{"creds": "~/missing"}"#, "creds", "cannot be read"),
     ];
-    for (text, field, cure) in table {
+    for (text, field, hint) in table {
         let error = home.error(text);
-        for part in [&format!("field {field} of {file}"), cure] {
+        for part in [&format!("field {field} of {file}"), hint] {
             assert!(error.contains(part), "{text}: {part}: {error}");
         }
         assert!(!error.contains("hidden"), "{error}");

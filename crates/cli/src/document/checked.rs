@@ -65,19 +65,14 @@ pub struct CheckError {
     pub column: Option<u64>,
 }
 
-impl CheckError {
-    /// Where it is, as compilers write it.
-    pub fn place(&self) -> String {
-        match (self.line, self.column) {
-            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.file),
-            (_, _) => self.file.clone(),
-        }
-    }
-}
-
+/// As compilers write it.
 impl fmt::Display for CheckError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.place(), self.message)
+        let Self { message, file, .. } = self;
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => write!(formatter, "{file}:{line}:{column}: {message}"),
+            (_, _) => write!(formatter, "{file}: {message}"),
+        }
     }
 }
 
@@ -104,6 +99,12 @@ pub struct DefinitionSource {
     pub line: u64,
     /// The column, from 1.
     pub column: u64,
+}
+
+impl fmt::Display for DefinitionSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}:{}", self.file, self.line, self.column)
+    }
 }
 
 /// One thing that is wrong.

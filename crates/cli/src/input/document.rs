@@ -118,16 +118,16 @@ impl Document {
         let text = other_type(path, value, expected);
         let is_quotable = expected == "string" && (value.is_number() || value.is_boolean());
         let written = self.written(pointer).filter(|_| is_quotable);
-        let cure = written.map_or_else(String::new, |written| format!(": write \"{written}\""));
-        self.problem(pointer, text + &cure)
+        let hint = written.map_or_else(String::new, |written| format!(": write \"{written}\""));
+        self.problem(pointer, text + &hint)
     }
 
     /// The same of a value whose key anybody may choose: what it is for is not known, so it is not shown.
     pub fn mistyped_entry(&self, pointer: &str, path: &str) -> Problem {
         let value = self.value.pointer(pointer).unwrap_or(&Value::Null);
         let is_quotable = value.is_number() || value.is_boolean();
-        let cure = if is_quotable { ": put it in quotes" } else { "" };
-        self.problem(pointer, other_type(path, value, "string") + cure)
+        let hint = if is_quotable { ": put it in quotes" } else { "" };
+        self.problem(pointer, other_type(path, value, "string") + hint)
     }
 
     pub(super) fn of(file: &str, value: Value, start: CompactPosition, parts: Parts) -> Self {
@@ -178,6 +178,11 @@ pub fn pointer(path: &str) -> String {
     parts.fold(String::new(), |pointer, part| {
         pointer + "/" + part.trim_end_matches(']')
     })
+}
+
+/// A name as a part of a JSON pointer.
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// A part of a JSON pointer as a name.

@@ -151,7 +151,7 @@ pub struct Language {
     pub name: &'static str,
     endings: &'static [&'static str],
     /// With `FILE` for the file.
-    cure: &'static str,
+    hint: &'static str,
 }
 
 const RENDER: &str = "render it first, and give what comes of it to -f -";
@@ -160,37 +160,37 @@ const LANGUAGES: &[Language] = &[
     Language {
         name: "Terraform",
         endings: &["tf", "tfvars", "hcl", "tofu"],
-        cure: "check what it makes in the live system, or as `nats stream info NAME --json` prints it",
+        hint: "check what it makes in the live system, or as `nats stream info NAME --json` prints it",
     },
     Language {
         name: "Jsonnet",
         endings: &["jsonnet", "libsonnet"],
-        cure: "jsonnet FILE | leeward check -f -",
+        hint: "jsonnet FILE | leeward check -f -",
     },
     Language {
         name: "CUE",
         endings: &["cue"],
-        cure: "cue export --out yaml FILE | leeward check -f -",
+        hint: "cue export --out yaml FILE | leeward check -f -",
     },
     Language {
         name: "Pkl",
         endings: &["pkl"],
-        cure: "pkl eval -f yaml FILE | leeward check -f -",
+        hint: "pkl eval -f yaml FILE | leeward check -f -",
     },
     Language {
         name: "Dhall",
         endings: &["dhall"],
-        cure: "dhall-to-yaml --documents --file FILE | leeward check -f -",
+        hint: "dhall-to-yaml --documents --file FILE | leeward check -f -",
     },
     Language {
         name: "KCL",
         endings: &["k"],
-        cure: "kcl run FILE | leeward check -f -",
+        hint: "kcl run FILE | leeward check -f -",
     },
     Language {
         name: "Helm",
         endings: &["tpl", "tgz"],
-        cure: "helm template … | leeward check -f -",
+        hint: "helm template … | leeward check -f -",
     },
     Language {
         name: "a template",
@@ -198,12 +198,12 @@ const LANGUAGES: &[Language] = &[
             "gotmpl", "gotpl", "gtpl", "tmpl", "template", "j2", "jinja", "jinja2", "erb", "ytt", "hbs",
             "mustache",
         ],
-        cure: RENDER,
+        hint: RENDER,
     },
     Language {
         name: "TOML",
         endings: &["toml"],
-        cure: "write it as YAML or JSON",
+        hint: "write it as YAML or JSON",
     },
 ];
 
@@ -219,12 +219,12 @@ pub fn language(file: &str) -> Option<&'static Language> {
 impl Language {
     /// That a file of it is not read, and what to do.
     pub fn refusal(&self, file: &str) -> String {
-        format!("files of {} are not read: {}", self.name, self.cure(file))
+        format!("files of {} are not read: {}", self.name, self.hint(file))
     }
 
     /// What to do with a file of it.
-    pub fn cure(&self, file: &str) -> String {
-        self.cure.replace("FILE", file)
+    pub fn hint(&self, file: &str) -> String {
+        self.hint.replace("FILE", file)
     }
 }
 

@@ -66,8 +66,8 @@ struct ReadResources<'d> {
     documents: BTreeMap<String, Vec<&'d Document>>,
     /// By folder.
     kustomizations: BTreeMap<String, &'d Value>,
-    /// Files and folders that are told of already: passed over, left out, or not readable.
-    told: BTreeSet<String>,
+    /// Files and folders that are reported already: passed over, left out, or not readable.
+    reported: BTreeSet<String>,
 }
 
 impl<'d> ReadResources<'d> {
@@ -89,7 +89,7 @@ impl<'d> ReadResources<'d> {
                 .filter(|document| is_kustomization(document))
                 .map(|document| (normal(folder_of(&document.file)), &document.value))
                 .collect(),
-            told: passed.chain(problems).collect(),
+            reported: passed.chain(problems).collect(),
         }
     }
 
@@ -97,13 +97,15 @@ impl<'d> ReadResources<'d> {
         self.documents.get(file).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a file, a folder or one that it is in was read or told of.
+    /// Whether a file, a folder or one that it is in was read or reported.
     fn has(&self, path: &str) -> bool {
         let mut within =
             std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(folder, _)| folder));
         self.documents.contains_key(path)
-            || within.any(|path| self.told.contains(path))
-            || NAMES.iter().any(|name| self.told.contains(&joined(path, name)))
+            || within.any(|path| self.reported.contains(path))
+            || NAMES
+                .iter()
+                .any(|name| self.reported.contains(&joined(path, name)))
     }
 }
 

@@ -27,11 +27,16 @@ struct LocatedNode {
 
 #[derive(Clone, Debug)]
 enum NodeKind {
-    Scalar(Value),
-    /// A number or a word such as `true`, and its other text in the file.
-    Written(Value, Box<str>),
+    /// With its text in the file, if it is a number or a word such as `NO` that has another.
+    Scalar(Value, Option<Box<str>>),
     Items(Vec<LocatedNode>),
     Fields(Vec<Field>),
+}
+
+impl From<Value> for NodeKind {
+    fn from(scalar: Value) -> Self {
+        Self::Scalar(scalar, None)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -43,8 +48,7 @@ struct Field {
 
 fn lay_out(kind: NodeKind) -> (Value, Parts) {
     match kind {
-        NodeKind::Scalar(value) => (value, Parts::Scalar(None)),
-        NodeKind::Written(value, text) => (value, Parts::Scalar(Some(text))),
+        NodeKind::Scalar(value, text) => (value, Parts::Scalar(text)),
         NodeKind::Items(items) => {
             let item = |node: LocatedNode| {
                 let (value, parts) = lay_out(node.kind);
@@ -67,10 +71,19 @@ fn lay_out(kind: NodeKind) -> (Value, Parts) {
 }
 
 impl LocatedNode {
+    /// What its field of this name is.
+    fn field(&self, name: &str) -> Option<&NodeKind> {
+        let NodeKind::Fields(fields) = &self.kind else {
+            return None;
+        };
+        let mut fields = fields.iter();
+        Some(&fields.find(|field| field.name == name)?.node.kind)
+    }
+
     /// How many values it has, itself included.
     fn values(&self) -> usize {
         match &self.kind {
-            NodeKind::Scalar(_) | NodeKind::Written(_, _) => 1,
+            NodeKind::Scalar(..) => 1,
             NodeKind::Items(items) => 1 + items.iter().map(Self::values).sum::<usize>(),
             NodeKind::Fields(fields) => 1 + fields.iter().map(|field| field.node.values()).sum::<usize>(),
         }
@@ -81,7 +94,7 @@ impl LocatedNode {
         match &mut self.kind {
             NodeKind::Items(items) => items.iter_mut().for_each(|item| item.keep_texts(text)),
             NodeKind::Fields(fields) => fields.iter_mut().for_each(|field| field.node.keep_texts(text)),
-            NodeKind::Scalar(value) if value.is_number() || value.is_boolean() => {
+            NodeKind::Scalar(value, text_in_file) if value.is_number() || value.is_boolean() => {
                 let written = self.bytes.and_then(|(start, length)| {
                     let start = usize::try_from(start).ok()?;
                     text.get(start..start.checked_add(usize::try_from(length).ok()?)?)
@@ -90,17 +103,17 @@ impl LocatedNode {
                 let written = written.map(str::trim_end).unwrap_or_default();
                 let usual = value.to_string();
                 if !written.is_empty() && written.chars().all(is_plain) && written != usual {
-                    self.kind = NodeKind::Written(value.take(), written.into());
+                    *text_in_file = Some(written.into());
                 }
             }
-            NodeKind::Scalar(_) | NodeKind::Written(_, _) => {}
+            NodeKind::Scalar(..) => {}
         }
     }
 
     fn shift(&mut self, start: TextPosition) {
         self.mark = self.mark.behind(start);
         match &mut self.kind {
-            NodeKind::Scalar(_) | NodeKind::Written(_, _) => {}
+            NodeKind::Scalar(..) => {}
             NodeKind::Items(items) => items.iter_mut().for_each(|item| item.shift(start)),
             NodeKind::Fields(fields) => fields.iter_mut().for_each(|field| {
                 field.mark = field.mark.behind(start);
@@ -113,7 +126,7 @@ impl LocatedNode {
 /// A text that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Why.
+    /// Why it cannot be read.
     pub problem: Problem,
     /// Whether that may be since it is a template.
     pub is_template: bool,
@@ -245,12 +258,12 @@ fn unreadable(file: &str, text: &str, error: &serde_saphyr::Error, bounds: &mut 
         return bounds.too_many_documents(file).into();
     }
     let chart = helm::of(file).map_or_else(|| "…".to_owned(), |chart| chart.display().to_string());
-    let cure = template::cure(text, &chart);
-    let is_template = cure.is_some();
+    let hint = template::hint(text, &chart);
+    let is_template = hint.is_some();
     let said = format!(
         "this is not YAML or JSON that can be read: {}{}",
         for_people(&words),
-        cure.map_or_else(String::new, |cure| format!("; {cure}"))
+        hint.map_or_else(String::new, |hint| format!("; {hint}"))
     );
     let without_controls = |letter: char| if letter.is_control() { ' ' } else { letter };
     Unreadable {
@@ -292,8 +305,7 @@ fn unpack(file: &str, node: LocatedNode, documents: &mut Vec<Document>) {
 
 fn is_empty(kind: &NodeKind) -> bool {
     match kind {
-        NodeKind::Scalar(value) => value.is_null(),
-        NodeKind::Written(_, _) => false,
+        NodeKind::Scalar(value, _) => value.is_null(),
         NodeKind::Items(items) => items.is_empty(),
         NodeKind::Fields(fields) => fields.is_empty(),
     }
@@ -301,34 +313,25 @@ fn is_empty(kind: &NodeKind) -> bool {
 
 /// The items of a Kubernetes list of any kind, or of an array that has objects of Kubernetes; or the node as it was.
 fn list_items(node: LocatedNode) -> Result<Vec<LocatedNode>, Box<LocatedNode>> {
-    let has_kind = |item: &LocatedNode| matches!(&item.kind, NodeKind::Fields(fields) if fields.iter().any(|field| field.name == "kind"));
-    if matches!(&node.kind, NodeKind::Items(items) if items.iter().any(has_kind)) {
-        let NodeKind::Items(items) = node.kind else {
-            return Ok(Vec::new());
-        };
-        return Ok(items);
-    }
-    let NodeKind::Fields(fields) = &node.kind else {
-        return Err(Box::new(node));
+    let is_object = |item: &LocatedNode| item.field("kind").is_some();
+    let is_list = match node.field("kind") {
+        Some(NodeKind::Scalar(Value::String(kind), _)) => kind.ends_with("List"),
+        Some(_) | None => false,
     };
-    let field = |name: &str| fields.iter().position(|field| field.name == name);
-    let is_list = |at: usize| {
-        let kind = fields.get(at).map(|field| &field.node.kind);
-        matches!(kind, Some(NodeKind::Scalar(Value::String(kind))) if kind.ends_with("List"))
+    let has_items = match node.field("items") {
+        Some(NodeKind::Items(_) | NodeKind::Scalar(Value::Null, _)) => is_list,
+        Some(_) | None => false,
     };
-    let Some(at) = field("items").filter(|_| field("kind").is_some_and(is_list)) else {
-        return Err(Box::new(node));
-    };
-    match &fields[at].node.kind {
-        NodeKind::Items(_) | NodeKind::Scalar(Value::Null) => {}
-        NodeKind::Scalar(_) | NodeKind::Written(_, _) | NodeKind::Fields(_) => return Err(Box::new(node)),
-    }
-    let NodeKind::Fields(mut fields) = node.kind else {
-        return Ok(Vec::new());
-    };
-    match fields.swap_remove(at).node.kind {
-        NodeKind::Items(items) => Ok(items),
-        NodeKind::Scalar(_) | NodeKind::Written(_, _) | NodeKind::Fields(_) => Ok(Vec::new()),
+    match node.kind {
+        NodeKind::Items(items) if items.iter().any(is_object) => Ok(items),
+        NodeKind::Fields(fields) if has_items => {
+            let items = fields.into_iter().find(|field| field.name == "items");
+            Ok(items.map_or_else(Vec::new, |field| match field.node.kind {
+                NodeKind::Items(items) => items,
+                NodeKind::Scalar(..) | NodeKind::Fields(_) => Vec::new(),
+            }))
+        }
+        kind => Err(Box::new(LocatedNode { kind, ..node })),
     }
 }
 
@@ -363,33 +366,33 @@ impl<'de> Visitor<'de> for AnyKind {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<NodeKind, E> {
-        Ok(NodeKind::Scalar(Value::Bool(value)))
+        Ok(Value::Bool(value).into())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<NodeKind, E> {
-        Ok(NodeKind::Scalar(Value::from(value)))
+        Ok(Value::from(value).into())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<NodeKind, E> {
-        Ok(NodeKind::Scalar(Value::from(value)))
+        Ok(Value::from(value).into())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<NodeKind, E> {
         Number::from_f64(value)
-            .map(|number| NodeKind::Scalar(Value::Number(number)))
+            .map(|number| Value::Number(number).into())
             .ok_or_else(|| E::custom("a number must be finite"))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<NodeKind, E> {
-        Ok(NodeKind::Scalar(Value::from(value)))
+        Ok(Value::from(value).into())
     }
 
     fn visit_unit<E: Error>(self) -> Result<NodeKind, E> {
-        Ok(NodeKind::Scalar(Value::Null))
+        Ok(Value::Null.into())
     }
 
     fn visit_none<E: Error>(self) -> Result<NodeKind, E> {
-        Ok(NodeKind::Scalar(Value::Null))
+        Ok(Value::Null.into())
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<NodeKind, D::Error> {

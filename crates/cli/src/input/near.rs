@@ -16,6 +16,11 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     nearest.map(|(_, known)| known)
 }
 
+/// Whether a word is one of those that are known, or was probably meant to be.
+pub fn is_like_any(word: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| word == *known || is_near(word, known))
+}
+
 /// Whether a word was probably meant to be another.
 pub fn is_near(word: &str, other: &str) -> bool {
     word != other && near(word, other).is_some()
@@ -24,39 +29,23 @@ pub fn is_near(word: &str, other: &str) -> bool {
 /// How far two words are apart, if that is not far: `num_replicas` is `numReplicas`, and one letter of four may be wrong.
 fn near(word: &str, other: &str) -> Option<usize> {
     let (word, other) = (letters(word), letters(other));
-    let most = (word.len().min(other.len()) / 4).min(3);
-    if word.len().abs_diff(other.len()) > most {
+    let lengths = (word.chars().count(), other.chars().count());
+    let most = (lengths.0.min(lengths.1) / 4).min(3);
+    if lengths.0.abs_diff(lengths.1) > most {
         return None;
     }
-    Some(distance(&word, &other)).filter(|distance| *distance <= most)
+    // Letters to change, to add, to leave out, or to swap with the next one.
+    Some(strsim::osa_distance(&word, &other)).filter(|distance| *distance <= most)
 }
 
-fn letters(word: &str) -> Vec<char> {
+/// A name without what languages write differently.
+pub fn letters(name: &str) -> String {
     // Longer words are nobody's mistyped ones.
-    let letters = word
+    let letters = name
         .chars()
         .take(100)
         .filter(|letter| !matches!(letter, '_' | '-'));
     letters.flat_map(char::to_lowercase).collect()
-}
-
-/// Letters to change, to add, to leave out, or to swap with the next one.
-fn distance(one: &[char], other: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, letter) in one.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, wanted) in other.iter().enumerate() {
-            let changed = row[j] + usize::from(letter != wanted);
-            let mut least = changed.min(row[j + 1] + 1).min(next[j] + 1);
-            if i > 0 && j > 0 && *letter == other[j - 1] && one[i - 1] == *wanted {
-                least = least.min(before[j - 1] + 1);
-            }
-            next.push(least);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

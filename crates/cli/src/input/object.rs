@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{Document, Problem, nearest};
+use super::{Document, Problem, escaped, nearest};
 
 /// Of every object of a custom resource.
-const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+pub const OBJECT_FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 /// Texts of `metadata` that people write.
 const TEXTS: [&str; 2] = ["name", "namespace"];
 /// Texts by name.
@@ -15,9 +15,10 @@ const MAPS: [&str; 2] = ["labels", "annotations"];
 pub fn unknown_fields(document: &Document) -> Vec<Problem> {
     let names = document.value.as_object().into_iter().flat_map(Map::keys);
     names
-        .filter(|name| !FIELDS.contains(&name.as_str()))
+        .filter(|name| !OBJECT_FIELDS.contains(&name.as_str()))
         .map(|name| {
-            let meant = nearest(name, FIELDS).map_or_else(String::new, |meant| format!(": {meant} is meant"));
+            let meant =
+                nearest(name, OBJECT_FIELDS).map_or_else(String::new, |meant| format!(": {meant} is meant"));
             document.problem(
                 &format!("/{}", escaped(name)),
                 format!("unknown field \"{name}\"{meant}"),
@@ -47,9 +48,8 @@ pub fn metadata(document: &Document) -> Vec<Problem> {
         match metadata.get(name) {
             None | Some(Value::Null) => {}
             Some(Value::Object(fields)) => {
-                let wrong = fields
-                    .iter()
-                    .filter(|(_, value)| !value.is_string() && !value.is_null());
+                let is_text = |value: &Value| value.is_string() || value.is_null();
+                let wrong = fields.iter().filter(|(_, value)| !is_text(value));
                 problems.extend(wrong.map(|(key, _)| {
                     let pointer = format!("/metadata/{name}/{}", escaped(key));
                     document.mistyped_entry(&pointer, &format!("metadata.{name}.{key}"))
@@ -64,28 +64,17 @@ pub fn metadata(document: &Document) -> Vec<Problem> {
     problems
 }
 
-/// A name as a part of a JSON pointer.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 /// That a value has another type than it should have. The apiserver shows the type and not the value, which may be secret;
 /// an integer is shown in what to write instead.
 pub fn other_type(path: &str, value: &Value, expected: &str) -> String {
-    let cure = match (value, expected) {
-        (Value::String(text), "integer") => {
-            let digits = text.trim_end_matches('%');
-            let is_number = digits.len() < 20 && digits.parse::<i64>().is_ok();
-            if is_number {
-                format!(": write {digits}")
-            } else {
-                String::new()
-            }
-        }
-        (_, _) => String::new(),
+    let digits = value.as_str().map_or("", |text| text.trim_end_matches('%'));
+    let is_number = digits.len() < 20 && digits.parse::<i64>().is_ok();
+    let hint = match expected {
+        "integer" if is_number => format!(": write {digits}"),
+        _ => String::new(),
     };
     format!(
-        "{path}: Invalid value: \"{}\": must be of type {expected}{cure}",
+        "{path}: Invalid value: \"{}\": must be of type {expected}{hint}",
         type_of(value)
     )
 }

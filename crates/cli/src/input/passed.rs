@@ -5,9 +5,9 @@ use super::foreign::Language;
 /// A file that was passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
-    /// As people name it.
+    /// The file, as people name it.
     pub file: String,
-    /// Why.
+    /// Why it was passed over.
     pub why: SkipReason,
 }
 

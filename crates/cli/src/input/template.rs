@@ -97,12 +97,12 @@ pub fn unfilled(path: &str, value: &str) -> Option<String> {
     } else {
         named(placeholder)
     };
-    let cure = if ENGINES.iter().any(|mark| placeholder.starts_with(mark)) {
+    let hint = if ENGINES.iter().any(|mark| placeholder.starts_with(mark)) {
         render_first("…")
     } else {
         "let what fills it in do that first, such as: envsubst < FILE | leeward check -f -".to_owned()
     };
-    Some(format!("{path}: {shown} is not filled in: {cure}"))
+    Some(format!("{path}: {shown} is not filled in: {hint}"))
 }
 
 /// A variable without anything but its name: `${X:-hunter2}` is `${X}`.
@@ -135,7 +135,7 @@ fn named(placeholder: &str) -> String {
 }
 
 /// What may turn a text that cannot be read into one that can, if it looks like a template.
-pub fn cure(text: &str, chart: &str) -> Option<String> {
+pub fn hint(text: &str, chart: &str) -> Option<String> {
     let engine = ENGINES.iter().find(|mark| has_engine(text, mark))?;
     Some(match *engine {
         "{{" => render_first(chart),
@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn transforms_of_subjects_are_no_templates() {
         let transform = "dest: \"orders.{{wildcard(1)}}.{{ Partition(3,1) }}\"\n";
-        assert_eq!(cure(transform, "x"), None);
+        assert_eq!(hint(transform, "x"), None);
         let both = format!("{transform}name: {{{{ .x }}}}\n");
-        assert!(cure(&both, "x").is_some());
+        assert!(hint(&both, "x").is_some());
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
+use leeward_api::PlacementPolicy;
 
 use crate::args::KubernetesArgs;
 use crate::exit;
@@ -27,6 +28,11 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
+    /// The policies of a namespace.
+    pub fn policies(&self, namespace: &str) -> Api<PlacementPolicy> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     /// The namespace and name of NAME or NAMESPACE/NAME.
     pub fn key(&self, wanted: &str) -> anyhow::Result<(String, String)> {
         let loaded = self.named.then_some(self.namespace.as_str());

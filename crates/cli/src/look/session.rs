@@ -29,7 +29,7 @@ pub struct Session {
     /// Sees it.
     pub observe: Arc<dyn Observe>,
     /// Sees the whole system, with a user of the system account.
-    pub system: Option<Arc<SystemObserver>>,
+    system: Option<Arc<SystemObserver>>,
     tenant: Option<Arc<TenantObserver>>,
     watched: WatchedLook,
 }
@@ -60,11 +60,12 @@ impl Session {
         }
         let account = learn(&client, deadline).await?;
         let system = system.map(|(system, _)| system);
-        let tenant = match &system {
-            Some(_) => None,
-            None => Some(TenantObserver::start(Arc::clone(&client), interval)),
+        let (observe, tenant): (Arc<dyn Observe>, _) = if let Some(system) = &system {
+            (Arc::clone(system) as _, None)
+        } else {
+            let tenant = TenantObserver::start(Arc::clone(&client), interval);
+            (Arc::clone(&tenant) as _, Some(tenant))
         };
-        let observe = either(system.as_ref(), tenant.as_ref())?;
         let watched = WatchedLook::new(Arc::clone(&observe), &account.id);
         Ok(Self {
             account,
@@ -76,32 +77,24 @@ impl Session {
         })
     }
 
-    /// The first complete view, or what there is after `wait`; what is forbidden is not waited for.
-    pub async fn complete_view(&self, wait: Duration) -> Arc<AccountView> {
-        self.watched.complete(Instant::now() + wait).await
-    }
-
     /// Looks once, with this patience.
     pub async fn look(&self, patience: LookTimeouts) -> Looked {
-        let mut view = self.complete_view(patience.wait).await;
-        if !patience.sample.is_zero() {
-            view = self.sampled_view(&view, patience).await;
-        }
+        let view = self.watched.look(Instant::now() + patience.wait, patience);
+        self.looked(view.await)
+    }
+
+    /// What was seen last.
+    pub fn newest(&self) -> Looked {
+        self.looked(self.observe.watch(&self.account.id).borrow().clone())
+    }
+
+    fn looked(&self, view: Arc<AccountView>) -> Looked {
+        let system = self.system.as_ref();
         Looked {
             account: self.account.clone(),
             view,
-            system: self.system_status(),
+            system: system.map(|system| system.status().borrow().clone()),
         }
-    }
-
-    async fn sampled_view(&self, first: &Arc<AccountView>, patience: LookTimeouts) -> Arc<AccountView> {
-        self.watched.sampled(first, patience).await
-    }
-
-    /// The system as it was last seen, where a user of the system account looks.
-    pub fn system_status(&self) -> Option<SystemStatus> {
-        let system = self.system.as_ref()?;
-        Some(system.status().borrow().clone())
     }
 
     /// Ends the observation, and with it the connections that nobody else holds.
@@ -115,23 +108,15 @@ impl Session {
     }
 }
 
-fn either(
-    system: Option<&Arc<SystemObserver>>,
-    tenant: Option<&Arc<TenantObserver>>,
-) -> anyhow::Result<Arc<dyn Observe>> {
-    let system = system.map(|system| Arc::clone(system) as Arc<dyn Observe>);
-    let tenant = tenant.map(|tenant| Arc::clone(tenant) as Arc<dyn Observe>);
-    system.or(tenant).ok_or_else(|| anyhow!("nobody observes"))
-}
-
 /// Waits until the servers say which account the user belongs to.
 async fn learn(client: &AccountClient, deadline: Instant) -> anyhow::Result<AccountInfo> {
     let mut account = client.account();
     let limit = deadline.min(Instant::now() + ACCOUNT_LIMIT);
-    let told = timeout_at(limit, account.wait_for(Option::is_some)).await;
-    let told = told.ok().and_then(|told| told.ok().and_then(|told| told.clone()));
+    // At the limit, or without a connection, it is not known.
+    let _ = timeout_at(limit, account.wait_for(Option::is_some)).await;
+    let known = account.borrow().clone();
     let problem = client.account_problem().borrow().clone();
-    told.ok_or_else(|| anyhow!(wording::unknown_account(problem)))
+    known.ok_or_else(|| anyhow!(wording::unknown_account(problem)))
 }
 
 /// Waits for a connection; one that is refused is not waited for.
@@ -142,15 +127,8 @@ async fn connected(
     deadline: Instant,
 ) -> anyhow::Result<()> {
     let settled = |state: &ConnectionState| match state {
-        ConnectionState::Connected {
-            server: _,
-            version: _,
-        }
-        | ConnectionState::Refused {
-            problem: _,
-            message: _,
-        } => true,
-        ConnectionState::Connecting | ConnectionState::Disconnected { message: _ } => false,
+        ConnectionState::Connected { .. } | ConnectionState::Refused { .. } => true,
+        ConnectionState::Connecting | ConnectionState::Disconnected { .. } => false,
     };
     // At the deadline the last state says why.
     let _ = timeout_at(deadline, state.wait_for(settled)).await;
@@ -170,13 +148,7 @@ pub(super) async fn system_answers(
     let mut status = observer.status();
     let settled = |status: &SystemStatus| {
         status.rights != ObserverRights::Unknown
-            || matches!(
-                status.connection,
-                ConnectionState::Refused {
-                    problem: _,
-                    message: _
-                }
-            )
+            || matches!(status.connection, ConnectionState::Refused { .. })
     };
     let _ = timeout_at(deadline, status.wait_for(settled)).await;
     let status = status.borrow();

@@ -33,13 +33,22 @@ impl WatchedLook {
         }
     }
 
+    /// The first complete view, or what there is at the deadline; with a sample a later one, from which rates are known.
+    pub(super) async fn look(&self, deadline: Instant, patience: LookTimeouts) -> Arc<AccountView> {
+        let first = self.complete(deadline).await;
+        if patience.sample.is_zero() {
+            return first;
+        }
+        self.sampled(&first, patience).await
+    }
+
     /// The first view from now on that waiting would not complete, or what there is at the deadline.
-    pub(super) async fn complete(&self, deadline: Instant) -> Arc<AccountView> {
+    async fn complete(&self, deadline: Instant) -> Arc<AccountView> {
         self.wanted(deadline, is_final).await
     }
 
     /// A later view from which rates are known; the first one, if none is complete in time.
-    pub(super) async fn sampled(&self, first: &Arc<AccountView>, patience: LookTimeouts) -> Arc<AccountView> {
+    async fn sampled(&self, first: &Arc<AccountView>, patience: LookTimeouts) -> Arc<AccountView> {
         let LookTimeouts { wait, sample } = patience;
         if !is_final(first) {
             return Arc::clone(first);
@@ -81,16 +90,7 @@ fn is_final(view: &AccountView) -> bool {
     if view.gaps.contains(&Gap::WarmingUp) {
         return false;
     }
-    let final_one = |gap: &Gap| {
-        matches!(
-            gap,
-            Gap::Denied { subject: _ }
-                | Gap::OtherDomain {
-                    observed: _,
-                    wanted: _
-                }
-        )
-    };
+    let final_one = |gap: &Gap| matches!(gap, Gap::Denied { .. } | Gap::OtherDomain { .. });
     view.gaps.is_empty() || view.gaps.iter().any(final_one)
 }
 

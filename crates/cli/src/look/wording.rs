@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use itertools::Itertools as _;
 use leeward_core::refusal::may_not;
 use leeward_core::snapshot::Gap;
 use leeward_nats::{
@@ -50,11 +51,8 @@ pub(super) fn unknown_account(problem: Option<AccountProblem>) -> String {
 /// `None` while there is a connection. `whose` is the account that the user should belong to.
 pub(super) fn not_connected(state: &ConnectionState, urls: &[String], whose: &str) -> Option<String> {
     let at = shown(urls);
-    let (message, cure) = match state {
-        ConnectionState::Connected {
-            server: _,
-            version: _,
-        } => return None,
+    let (message, hint) = match state {
+        ConnectionState::Connected { .. } => return None,
         ConnectionState::Connecting => ("nothing answered in time", unreached(urls, NO_ANSWER)),
         ConnectionState::Disconnected { message }
             if message.contains("certificate") || CertificateProblem::of(message).is_some() =>
@@ -62,25 +60,25 @@ pub(super) fn not_connected(state: &ConnectionState, urls: &[String], whose: &st
             (message.as_str(), CERTIFICATE.to_owned())
         }
         ConnectionState::Disconnected { message } => (message.as_str(), unreached(urls, NO_SERVER)),
-        ConnectionState::Refused { problem, message } => (message.as_str(), cure(*problem).to_owned()),
+        ConnectionState::Refused { problem, message } => (message.as_str(), hint(*problem).to_owned()),
     };
     Some(format!(
-        "cannot connect to {at} as a user of {whose}: {message}; {cure}"
+        "cannot connect to {at} as a user of {whose}: {message}; {hint}"
     ))
 }
 
-/// The cure, and for the address of those who gave none how to give one.
-fn unreached(urls: &[String], cure: &str) -> String {
+/// The hint, and for the address of those who gave none how to give one.
+fn unreached(urls: &[String], hint: &str) -> String {
     if urls != [DEFAULT_SERVER] {
-        return cure.to_owned();
+        return hint.to_owned();
     }
     format!(
-        "{cure}. This is the address where none is given: another is that of --context, --server, NATS_URL or a context \
+        "{hint}. This is the address where none is given: another is that of --context, --server, NATS_URL or a context \
          selected with `nats context select`"
     )
 }
 
-fn cure(problem: ConnectProblem) -> &'static str {
+fn hint(problem: ConnectProblem) -> &'static str {
     match problem {
         ConnectProblem::InvalidCredentials => {
             "check the user's credentials: those of the context, or --creds, --nkey, --user, --password, --token"
@@ -114,15 +112,12 @@ pub(super) fn system_silent(gaps: &[Gap]) -> String {
         Gap::Disconnected { message } | Gap::Unreadable { message } => Some(message.as_str()),
         Gap::WarmingUp
         | Gap::OtherDomain { .. }
-        | Gap::ServerMissing { server: _ }
-        | Gap::MemberMissing { server: _ }
-        | Gap::WithoutJetStream { server: _ }
+        | Gap::ServerMissing { .. }
+        | Gap::MemberMissing { .. }
+        | Gap::WithoutJetStream { .. }
         | Gap::SameName { .. }
-        | Gap::ServersUncounted {
-            expected: _,
-            answered: _,
-        }
-        | Gap::Denied { subject: _ } => None,
+        | Gap::ServersUncounted { .. }
+        | Gap::Denied { .. } => None,
     });
     let why = why.unwrap_or("no answer in time");
     format!(
@@ -152,11 +147,7 @@ pub(super) fn several_accounts(wanted: &str, named: &[AccountInfo]) -> String {
 
 /// The first ones, in words.
 fn listed(names: &BTreeSet<&str>, last_word: &str) -> String {
-    let mut shown: Vec<String> = names
-        .iter()
-        .take(MOST_NAMES)
-        .map(|name| (*name).to_owned())
-        .collect();
+    let mut shown: Vec<String> = names.iter().take(MOST_NAMES).map(ToString::to_string).collect();
     let more = names.len().saturating_sub(MOST_NAMES);
     if more > 0 {
         shown.push(format!("{more} more"));
@@ -169,8 +160,7 @@ fn listed(names: &BTreeSet<&str>, last_word: &str) -> String {
 
 /// URLs without what is secret in them.
 fn shown(urls: &[String]) -> String {
-    let public = |url: &String| split_userinfo(url).0;
-    urls.iter().map(public).collect::<Vec<_>>().join(", ")
+    urls.iter().map(|url| split_userinfo(url).0).join(", ")
 }
 
 #[cfg(test)]

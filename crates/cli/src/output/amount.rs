@@ -1,12 +1,36 @@
-//! Numbers with their units.
+//! Numbers with their units, and names.
 
 use std::time::Duration;
 
+use itertools::Itertools as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use leeward_core::explain::amounts;
 
-pub use leeward_core::explain::amounts::{about, bytes, counted};
+pub use leeward_core::explain::amounts::{about, bytes};
+
+/// `1 stream`, `3 streams`.
+pub fn counted(count: impl TryInto<u64>, what: &str) -> String {
+    amounts::counted(count.try_into().unwrap_or(u64::MAX), what)
+}
+
+/// Names with commas between; of many the first ones, and how many more there are.
+pub fn names(names: impl IntoIterator<Item = impl AsRef<str>>, most: usize) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    let shown = names.iter().take(most).map(AsRef::as_ref).join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// `ORDERS`, or `ORDERS/billing` for a consumer.
+pub fn asset(stream: &str, consumer: Option<&str>) -> String {
+    match consumer {
+        Some(consumer) => format!("{stream}/{consumer}"),
+        None => stream.to_owned(),
+    }
+}
 
 /// `1.5 MiB/s`.
 pub fn rate_of_bytes(per_second: u64) -> String {

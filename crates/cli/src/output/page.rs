@@ -16,7 +16,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// An empty one.
+    /// An empty page.
     pub fn new(screen: Screen) -> Self {
         Self {
             screen,
@@ -27,6 +27,11 @@ impl Page {
     /// A line; what does not fit on it follows indented.
     pub fn line(&mut self, text: impl Into<Text>) {
         self.hanging(&[], HANGING, &text.into());
+    }
+
+    /// A line that is to be seen last.
+    pub fn dim(&mut self, words: impl Into<String>) {
+        self.line(Text::of(Emphasis::Dim, words));
     }
 
     /// A paragraph that is indented as a whole.
@@ -65,7 +70,7 @@ impl Page {
     }
 
     /// A table; nothing if it has no rows.
-    pub fn table(&mut self, table: &Table) {
+    pub fn table<R>(&mut self, table: &Table<'_, R>) {
         self.written.push_str(&table.render(self.screen));
     }
 

@@ -13,18 +13,14 @@ pub fn about(page: &mut Page, about: &DocumentHeader) {
         .and(Emphasis::Plain, format!("  POLICY {}", about.policy));
     page.line(head);
     if about.observed.reason != "Complete" {
-        let text = Text::of(Emphasis::Bad, format!("INCOMPLETE ({})", about.observed.reason)).and(
-            Emphasis::Plain,
-            format!(": {}. Nothing below is certain.", about.observed.message),
-        );
-        page.line(text);
+        let message = format!(": {}. Nothing below is certain.", about.observed.message);
+        let incomplete = Text::of(Emphasis::Bad, format!("INCOMPLETE ({})", about.observed.reason));
+        page.line(incomplete.and(Emphasis::Plain, message));
     }
     if let Some(other) = &about.outranked_by {
-        let text = Text::of(Emphasis::Warn, "OUTRANKED").and(
-            Emphasis::Plain,
-            format!(" by policy {other}, which selects some of the same streams: this one does not act"),
-        );
-        page.line(text);
+        let why =
+            format!(" by policy {other}, which selects some of the same streams: this one does not act");
+        page.line(Text::of(Emphasis::Warn, "OUTRANKED").and(Emphasis::Plain, why));
     }
 }
 
@@ -36,27 +32,20 @@ pub fn home(page: &mut Page, home: Option<&HomeStatus>, from_this_look: bool) {
     };
     let since = home.since.as_ref().filter(|_| !from_this_look);
     let since = since.map_or_else(String::new, |since| format!(", since {}", amount::clock(since.0)));
-    let text = Text::of(Emphasis::Plain, "HOME ")
+    let share = format!(
+        "  {} of the clients, {}{since}",
+        amount::percent(home.percent),
+        amount::counted(home.connections.unsigned_abs(), "connection")
+    );
+    let mut text = Text::of(Emphasis::Plain, "HOME ")
         .and(Emphasis::Strong, home.location.as_str())
-        .and(
-            Emphasis::Plain,
-            format!(
-                "  {} of the clients, {}{since}",
-                amount::percent(home.percent),
-                amount::counted(home.connections.unsigned_abs(), "connection")
-            ),
-        );
-    let text = if home.stable {
-        text
-    } else {
-        text.and(Emphasis::Plain, ", ").and(Emphasis::Warn, "not settled")
-    };
+        .and(Emphasis::Plain, share);
+    if !home.stable {
+        text = text.and(Emphasis::Plain, ", ").and(Emphasis::Warn, "not settled");
+    }
     page.line(text);
     if from_this_look {
-        page.line(Text::of(
-            Emphasis::Dim,
-            "  (by this one look: home.stabilizationWindow was not waited for)",
-        ));
+        page.dim("  (by this one look: home.stabilizationWindow was not waited for)");
     }
 }
 

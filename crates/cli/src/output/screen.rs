@@ -1,7 +1,9 @@
 //! What is written on: how wide it is and whether it shows colour.
 
 use std::io;
+use std::os::fd::AsFd;
 
+use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use terminal_size::{Width, terminal_size_of};
 
@@ -22,25 +24,27 @@ pub struct Screen {
 impl Screen {
     /// Standard output. Colour only on a terminal, as `NO_COLOR`, `CLICOLOR` and `TERM` have it.
     pub fn stdout() -> Self {
-        Self {
-            width: width(terminal_size_of(io::stdout()).map(|(Width(width), _)| width)),
-            colour: AutoStream::choice(&io::stdout()) != ColorChoice::Never,
-        }
+        Self::of(&io::stdout())
     }
 
     /// Standard error, likewise.
     pub fn stderr() -> Self {
+        Self::of(&io::stderr())
+    }
+
+    /// What `COLUMNS` says wins over the terminal; off a terminal the width is always the same.
+    fn of(stream: &(impl AsFd + RawStream)) -> Self {
+        let terminal = terminal_size_of(stream).map(|(Width(width), _)| width);
         Self {
-            width: width(terminal_size_of(io::stderr()).map(|(Width(width), _)| width)),
-            colour: AutoStream::choice(&io::stderr()) != ColorChoice::Never,
+            width: chosen(std::env::var("COLUMNS").ok().as_deref(), terminal),
+            colour: AutoStream::choice(stream) != ColorChoice::Never,
         }
     }
 
     /// Standard output, and off a terminal as wide as a line needs: who reads places there wants each on one line.
     pub fn unbroken() -> Self {
-        let terminal = terminal_size_of(io::stdout()).map(|(Width(width), _)| width);
         let screen = Self::stdout();
-        if terminal.is_none() && std::env::var_os("COLUMNS").is_none() {
+        if terminal_size_of(io::stdout()).is_none() && std::env::var_os("COLUMNS").is_none() {
             screen.without_end()
         } else {
             screen
@@ -57,14 +61,9 @@ impl Screen {
     }
 }
 
-/// What `COLUMNS` says wins over the terminal; off a terminal the width is always the same.
-fn width(terminal: Option<u16>) -> usize {
-    let told = std::env::var("COLUMNS").ok();
-    chosen(told.as_deref(), terminal)
-}
-
-fn chosen(told: Option<&str>, terminal: Option<u16>) -> usize {
-    told.and_then(|columns| columns.trim().parse().ok())
+fn chosen(variable: Option<&str>, terminal: Option<u16>) -> usize {
+    variable
+        .and_then(|columns| columns.trim().parse().ok())
         .filter(|columns| *columns > 0)
         .or(terminal.map(usize::from))
         .unwrap_or(USUAL)

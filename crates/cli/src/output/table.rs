@@ -7,93 +7,82 @@ use super::{Emphasis, Screen, Text};
 
 /// Blanks between columns.
 const GAP: usize = 2;
-/// A sentence in a narrower column is hard to read.
-const SENTENCE: usize = 24;
 
 /// What a column holds, and so how it gives way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ColumnKind {
     Name,
+    SpareName,
     Word,
     Number,
     Text { least: usize },
 }
 
-/// One column.
-#[derive(Clone, Debug)]
-pub struct Column {
-    head: String,
-    kind: ColumnKind,
-    spare: bool,
+impl ColumnKind {
+    fn is_text(self) -> bool {
+        matches!(self, Self::Text { .. })
+    }
 }
 
-impl Column {
+/// One column, with a cell for each row.
+#[derive(Clone, Debug)]
+struct Column {
+    kind: ColumnKind,
+    head: Text,
+    cells: Vec<Text>,
+}
+
+/// A row for each of some things, under heads.
+#[derive(Clone, Debug)]
+pub struct Table<'r, R> {
+    rows: &'r [R],
+    columns: Vec<Column>,
+}
+
+impl<'r, R> Table<'r, R> {
+    /// A table without columns.
+    pub fn of(rows: &'r [R]) -> Self {
+        let columns = Vec::new();
+        Self { rows, columns }
+    }
+
     /// Names: they wrap where there is no room, and are never cut.
-    pub fn name(head: &str) -> Self {
-        Self::new(head, ColumnKind::Name)
+    #[must_use]
+    pub fn name<T: Into<Text>>(self, head: &str, cell: impl Fn(&'r R) -> T) -> Self {
+        self.column(ColumnKind::Name, head, cell)
+    }
+
+    /// Names that are written elsewhere too: left out where other names would have to wrap, but after sentences.
+    #[must_use]
+    pub fn spare_name<T: Into<Text>>(self, head: &str, cell: impl Fn(&'r R) -> T) -> Self {
+        self.column(ColumnKind::SpareName, head, cell)
     }
 
     /// Words of the vocabulary: whole as long as names can give room.
-    pub fn word(head: &str) -> Self {
-        Self::new(head, ColumnKind::Word)
+    #[must_use]
+    pub fn word<T: Into<Text>>(self, head: &str, cell: impl Fn(&'r R) -> T) -> Self {
+        self.column(ColumnKind::Word, head, cell)
     }
 
     /// Numbers, aligned right: whole as long as anything else can give room.
-    pub fn number(head: &str) -> Self {
-        Self::new(head, ColumnKind::Number)
-    }
-
-    /// Sentences: they take the room that is left.
-    pub fn text(head: &str) -> Self {
-        Self::new(head, ColumnKind::Text { least: SENTENCE })
-    }
-
-    /// Leaves the sentences out where there is less room than this.
     #[must_use]
-    pub fn at_least(mut self, least: usize) -> Self {
-        if let ColumnKind::Text { least: known } = &mut self.kind {
-            *known = least;
-        }
-        self
+    pub fn number<T: Into<Text>>(self, head: &str, cell: impl Fn(&'r R) -> T) -> Self {
+        self.column(ColumnKind::Number, head, cell)
     }
 
-    fn new(head: &str, kind: ColumnKind) -> Self {
-        Self {
-            head: head.to_owned(),
+    /// Sentences: they take the room that is left, and are left out where that is less than `least`.
+    #[must_use]
+    pub fn text<T: Into<Text>>(self, head: &str, least: usize, cell: impl Fn(&'r R) -> T) -> Self {
+        self.column(ColumnKind::Text { least }, head, cell)
+    }
+
+    fn column<T: Into<Text>>(mut self, kind: ColumnKind, head: &str, cell: impl Fn(&'r R) -> T) -> Self {
+        self.columns.push(Column {
             kind,
-            spare: false,
-        }
-    }
-
-    /// Leaves the column out where names would have to wrap otherwise; sentences go before it, and it is said elsewhere too.
-    #[must_use]
-    pub fn spare(mut self) -> Self {
-        self.spare = true;
+            head: Text::of(Emphasis::Dim, head),
+            cells: self.rows.iter().map(|row| cell(row).into()).collect(),
+        });
         self
-    }
-}
-
-/// Rows under a head.
-#[derive(Clone, Debug)]
-pub struct Table {
-    columns: Vec<Column>,
-    rows: Vec<Vec<Text>>,
-}
-
-impl Table {
-    /// A table without rows.
-    pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
-        Self {
-            columns: columns.into_iter().collect(),
-            rows: Vec::new(),
-        }
-    }
-
-    /// One more row, a cell for each column.
-    pub fn row<T: Into<Text>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        let mut cells: Vec<Text> = cells.into_iter().map(Into::into).collect();
-        cells.resize(self.columns.len(), Text::default());
-        self.rows.push(cells);
     }
 
     /// Whether it has no rows.
@@ -103,11 +92,10 @@ impl Table {
 
     /// Whether there is no room for sentences, so that it has to be said where else they are.
     pub fn leaves_out(&self, screen: Screen) -> bool {
-        let is_text = |at: &usize| matches!(self.columns[*at].kind, ColumnKind::Text { .. });
         let shown = self.layout(screen.width);
-        self.filled()
-            .iter()
-            .any(|at| is_text(at) && !shown.iter().any(|(of, _)| of == at))
+        let is_shown = |at| shown.iter().any(|(of, _)| *of == at);
+        let mut filled = self.filled().into_iter();
+        filled.any(|at| self.columns[at].kind.is_text() && !is_shown(at))
     }
 
     /// Head and rows, each line ended; nothing without rows. A column without anything in it is left out.
@@ -116,29 +104,32 @@ impl Table {
             return String::new();
         }
         let layout = self.layout(screen.width);
-        let heads: Vec<Text> = self
-            .columns
-            .iter()
-            .map(|column| Text::of(Emphasis::Dim, column.head.as_str()))
-            .collect();
-        let mut written = String::new();
-        for row in std::iter::once(&heads).chain(&self.rows) {
-            self.write_row(&mut written, row, &layout, screen.colour);
-        }
-        written
+        let heads = self.lines(&layout, screen, |column| &column.head);
+        let rows = (0..self.rows.len()).map(|row| self.lines(&layout, screen, |column| &column.cells[row]));
+        std::iter::once(heads).chain(rows).collect()
     }
 
-    fn write_row(&self, written: &mut String, row: &[Text], layout: &[(usize, usize)], colour: bool) {
-        let cells: Vec<Vec<Vec<StyledChar>>> =
-            layout.iter().map(|(at, width)| row[*at].lines(*width)).collect();
-        let height = cells.iter().map(Vec::len).max().unwrap_or(0);
+    /// The lines of one row.
+    fn lines<'t>(
+        &'t self,
+        layout: &[(usize, usize)],
+        screen: Screen,
+        cell: impl Fn(&'t Column) -> &'t Text,
+    ) -> String {
+        let broken = |(at, width): &(usize, usize)| {
+            let column = &self.columns[*at];
+            (column.kind, *width, cell(column).lines(*width))
+        };
+        let cells: Vec<(ColumnKind, usize, Vec<Vec<StyledChar>>)> = layout.iter().map(broken).collect();
+        let height = cells.iter().map(|(_, _, lines)| lines.len()).max().unwrap_or(0);
+        let mut written = String::new();
         for number in 0..height {
             let mut line: Vec<StyledChar> = Vec::new();
-            for ((at, width), cell) in layout.iter().zip(&cells) {
-                let part = cell.get(number).map_or(&[][..], Vec::as_slice);
+            for (kind, width, lines) in &cells {
+                let part = lines.get(number).map_or(&[][..], Vec::as_slice);
                 let blank = (' ', Emphasis::Plain);
                 let pad = std::iter::repeat_n(blank, width.saturating_sub(columns(part)));
-                if self.columns[*at].kind == ColumnKind::Number {
+                if *kind == ColumnKind::Number {
                     line.extend(pad);
                     line.extend_from_slice(part);
                 } else {
@@ -147,34 +138,31 @@ impl Table {
                 }
                 line.extend([blank; GAP]);
             }
-            written.push_str(&painted(&line, colour));
+            written.push_str(&painted(&line, screen.colour));
             written.push('\n');
         }
+        written
     }
 
     /// The columns that hold anything; the first always counts.
     fn filled(&self) -> Vec<usize> {
-        let holds = |at: &usize| *at == 0 || self.rows.iter().any(|row| !row[*at].is_empty());
+        let holds = |at: &usize| *at == 0 || self.columns[*at].cells.iter().any(|cell| !cell.is_empty());
         (0..self.columns.len()).filter(holds).collect()
     }
 
     /// Which columns are shown, and how wide.
     fn layout(&self, room: usize) -> Vec<(usize, usize)> {
-        let mut layout: Vec<(usize, usize)> = self
-            .filled()
-            .into_iter()
-            .map(|at| (at, self.natural(at)))
-            .collect();
+        let columns = self.filled().into_iter();
+        let mut layout: Vec<(usize, usize)> = columns.map(|at| (at, self.natural(at))).collect();
         self.shrink(&mut layout, room, |kind| match kind {
             ColumnKind::Text { least } => Some(least),
-            ColumnKind::Name | ColumnKind::Word | ColumnKind::Number => None,
+            ColumnKind::Name | ColumnKind::SpareName | ColumnKind::Word | ColumnKind::Number => None,
         });
-        let is_text = |column: &Column| matches!(column.kind, ColumnKind::Text { .. });
-        self.leave_out(&mut layout, room, is_text);
-        self.leave_out(&mut layout, room, |column| column.spare);
+        self.leave_out(&mut layout, room, ColumnKind::is_text);
+        self.leave_out(&mut layout, room, |kind| kind == ColumnKind::SpareName);
         for (name, word, number) in [(12, None, None), (12, Some(12), None), (4, Some(4), None)] {
             self.shrink(&mut layout, room, |kind| match kind {
-                ColumnKind::Name => Some(name),
+                ColumnKind::Name | ColumnKind::SpareName => Some(name),
                 ColumnKind::Word => word,
                 ColumnKind::Number => number,
                 ColumnKind::Text { .. } => None,
@@ -185,9 +173,9 @@ impl Table {
     }
 
     /// Leaves columns out from the right, all but the first one, until the others fit.
-    fn leave_out(&self, layout: &mut Vec<(usize, usize)>, room: usize, which: impl Fn(&Column) -> bool) {
+    fn leave_out(&self, layout: &mut Vec<(usize, usize)>, room: usize, which: impl Fn(ColumnKind) -> bool) {
         while excess(layout, room) > 0 {
-            let last = layout.iter().rposition(|(at, _)| which(&self.columns[*at]));
+            let last = layout.iter().rposition(|(at, _)| which(self.columns[*at].kind));
             let Some(position) = last.filter(|position| *position > 0) else {
                 return;
             };
@@ -196,9 +184,9 @@ impl Table {
     }
 
     fn natural(&self, at: usize) -> usize {
-        let head = Text::from(self.columns[at].head.as_str()).width();
-        let cells = self.rows.iter().map(|row| row[at].width());
-        cells.chain([head, 1]).max().unwrap_or(1)
+        let column = &self.columns[at];
+        let widths = column.cells.iter().chain([&column.head]).map(Text::width);
+        widths.max().unwrap_or(0).max(1)
     }
 
     /// Takes columns from the widest of those that may give some, until everything fits or all are at their least.

@@ -122,14 +122,15 @@ impl From<&str> for Text {
     }
 }
 
-impl From<String> for Text {
-    fn from(words: String) -> Self {
-        Self::of(Emphasis::Plain, words)
+/// Nothing is an empty text.
+impl From<Option<&str>> for Text {
+    fn from(words: Option<&str>) -> Self {
+        words.unwrap_or_default().into()
     }
 }
 
-impl From<&String> for Text {
-    fn from(words: &String) -> Self {
+impl From<String> for Text {
+    fn from(words: String) -> Self {
         Self::of(Emphasis::Plain, words)
     }
 }

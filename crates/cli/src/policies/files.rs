@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use anyhow::bail;
 use leeward_api::policy::PlacementPolicySpec;
-use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::context::Managed;
-use leeward_core::policy::Policy;
-use leeward_core::resolve::{InvalidPolicy, resolve};
+use leeward_core::resolve::InvalidPolicy;
 
 use super::object::{self, CustomObject, ObjectKind};
 use crate::input::{Document, Problem, Problems};
-use crate::loaded_policy::name_of;
-use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules};
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules, name_of};
 
 /// What the files say of policies and system.
 #[derive(Clone, Debug)]
@@ -46,20 +42,26 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
                 kind: ObjectKind::Policy(spec),
                 name,
                 namespace,
-            })) => match resolve(&spec) {
-                Err(error) => problems.push(located(document, &error)),
-                Ok(policy) => policies.push(loaded(document, name, namespace, *spec, policy)),
-            },
+            })) => {
+                let origin = PolicyOrigin::File {
+                    path: document.file.clone(),
+                    line: document.start.line,
+                };
+                match LoadedPolicy::new(namespace, name, *spec, origin) {
+                    Err(error) => problems.push(located(document, &error)),
+                    Ok(loaded) => policies.push(loaded),
+                }
+            }
             Ok(Some(CustomObject {
                 kind: ObjectKind::System(spec),
                 name,
                 namespace,
             })) => {
                 // The default is for the operator; a command's own argument says how often, unless the file does.
-                let said = document.value.pointer("/spec/observeInterval").is_some();
+                let is_written = document.value.pointer("/spec/observeInterval").is_some();
                 let rules = SystemRules {
                     limits: spec.limits,
-                    interval: said.then(|| Duration::from(spec.observe_interval)),
+                    interval: is_written.then(|| Duration::from(spec.observe_interval)),
                     suspended: spec.suspend,
                 };
                 systems.push(SystemDefinition {
@@ -108,28 +110,6 @@ fn only_system(systems: &[SystemDefinition<'_>], policies: &[LoadedPolicy]) -> R
     }
 }
 
-fn loaded(
-    document: &Document,
-    name: String,
-    namespace: String,
-    spec: PlacementPolicySpec,
-    policy: Policy,
-) -> LoadedPolicy {
-    LoadedPolicy {
-        namespace,
-        name,
-        generation: 0,
-        spec,
-        policy,
-        past: PlacementPolicyStatus::default(),
-        managed: Managed::default(),
-        origin: PolicyOrigin::File {
-            path: document.file.clone(),
-            line: document.start.line,
-        },
-    }
-}
-
 fn second_system(document: &Document, first: &Document) -> Problem {
     let text = format!(
         "kind: a second NatsSystem; the first is in {}, line {}: keep the one that the command connects to",
@@ -162,9 +142,9 @@ fn duplicates(documents: &[Document]) -> Vec<Problem> {
 fn located(document: &Document, error: &InvalidPolicy) -> Problem {
     let pointer = match error {
         InvalidPolicy::TagPrefixMissing => "/spec/topology".to_owned(),
-        InvalidPolicy::MaxBytes { message: _ } => "/spec/actions/streamPlacement/maxBytes".to_owned(),
-        InvalidPolicy::Limit { field, message: _ } => limit(document, field),
-        InvalidPolicy::TimeZone { field, message: _ } => limit(document, field) + "/timeZone",
+        InvalidPolicy::MaxBytes { .. } => "/spec/actions/streamPlacement/maxBytes".to_owned(),
+        InvalidPolicy::Limit { field, .. } => limit(document, field),
+        InvalidPolicy::TimeZone { field, .. } => limit(document, field) + "/timeZone",
     };
     document.problem(&pointer, format!("spec.{error}"))
 }

@@ -7,8 +7,7 @@ use jiff::Timestamp;
 
 use crate::commands::plan::table;
 use crate::document::{ActionPart, PlanDocument, PolicyPlan};
-use crate::output::Format;
-use crate::output::{self, Emphasis, Page, Screen, Text, amount, part};
+use crate::output::{self, Emphasis, Format, Page, Screen, Text, amount, part};
 
 /// How consent is come by.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +21,7 @@ pub(super) struct Consent {
 impl Consent {
     /// Whether what a plan begins with is to be done. Nothing is done that was not seen completely; a policy without a
     /// home begins nothing, and keeps the others from nothing.
-    pub(super) fn loaded(self, plan: &PlanDocument, conclusive: bool) -> anyhow::Result<bool> {
+    pub(super) fn given(self, plan: &PlanDocument, conclusive: bool) -> anyhow::Result<bool> {
         let count: usize = plan.plans.iter().map(|one| begins(one, plan.time).len()).sum();
         if !conclusive {
             say("Nothing was done: not everything could be seen.");
@@ -97,25 +96,19 @@ fn later(page: &mut Page, plan: &PolicyPlan, now: Timestamp) {
     let mut waves = plan.waves.iter().filter(|wave| wave.time > now);
     if let Some(next) = waves.next() {
         let more = waves.map(|wave| wave.actions.len()).sum::<usize>() + next.actions.len();
-        page.line(Text::of(
-            Emphasis::Dim,
-            format!(
-                "{} later, the next {}: leeward plan shows them.",
-                amount::counted(u64::try_from(more).unwrap_or(u64::MAX), "action"),
-                amount::in_time(next.time, now)
-            ),
+        page.dim(format!(
+            "{} later, the next {}: leeward plan shows them.",
+            amount::counted(more, "action"),
+            amount::in_time(next.time, now)
         ));
     }
     if !plan.held.is_empty() {
-        let held = u64::try_from(plan.held.len()).unwrap_or(u64::MAX);
-        page.line(Text::of(
-            Emphasis::Dim,
-            format!(
-                "{} {} where {}: leeward plan says why.",
-                amount::counted(held, "leader"),
-                if held == 1 { "stays" } else { "stay" },
-                if held == 1 { "it is" } else { "they are" }
-            ),
+        let held = plan.held.len();
+        page.dim(format!(
+            "{} {} where {}: leeward plan says why.",
+            amount::counted(held, "leader"),
+            if held == 1 { "stays" } else { "stay" },
+            if held == 1 { "it is" } else { "they are" }
         ));
     }
 }
@@ -124,7 +117,7 @@ fn question(plan: &PlanDocument, count: usize) -> String {
     let account = plan.plans.first().map_or_else(String::new, |one| {
         format!(" to account {}", part::account(&one.about.account))
     });
-    let actions = amount::counted(u64::try_from(count).unwrap_or(u64::MAX), "action");
+    let actions = amount::counted(count, "action");
     format!("Apply {actions}{account}? [y/N] ")
 }
 

@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use itertools::Itertools as _;
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::action::{Action, ActionKind, Move};
-use leeward_core::names::AssetName;
+use leeward_core::names::{AssetName, ConsumerName};
 use leeward_engine::execute::Stage;
 use leeward_engine::in_flight::OperationInFlight;
 
@@ -69,9 +70,8 @@ impl ApplyProgress {
         }
         if let Some(bar) = &self.step_downs {
             let is_step_down = |one: &&OperationInFlight| moving(&one.action).is_none();
-            let names = underway.iter().filter(is_step_down);
-            let names: Vec<String> = names.map(|one| short(&one.action.asset)).collect();
-            bar.set_message(names.join(", "));
+            let step_downs = underway.iter().filter(is_step_down);
+            bar.set_message(step_downs.map(|one| short(&one.action.asset)).join(", "));
         }
     }
 
@@ -179,20 +179,17 @@ fn beginning(action: &Action, moving: &Move) -> String {
 
 /// `ORDERS` or `ORDERS/billing`.
 pub(super) fn short(asset: &AssetName) -> String {
-    match &asset.consumer {
-        Some(consumer) => format!("{}/{consumer}", asset.stream),
-        None => asset.stream.to_string(),
-    }
+    let consumer = asset.consumer.as_ref().map(ConsumerName::as_str);
+    amount::asset(asset.stream.as_str(), consumer)
 }
 
 /// `done StreamPlacement ORDERS west-1 → us-east 3.2 s`.
 pub(super) fn ended(part: &DonePart) -> String {
     let action = &part.action;
-    let asset = short(&AssetName::of(&action.stream, action.consumer.as_deref()));
-    let ends = [&action.from, &action.to];
-    let ends: Vec<&str> = ends.into_iter().flatten().map(String::as_str).collect();
+    let asset = amount::asset(&action.stream, action.consumer.as_deref());
+    let ends = [&action.from, &action.to].into_iter().flatten().join(" → ");
     let took = Duration::from_millis(action.duration_milliseconds.unsigned_abs()).as_secs_f64();
-    let line = format!("{} {asset} {} {took:.1} s", action.action, ends.join(" → "));
+    let line = format!("{} {asset} {ends} {took:.1} s", action.action);
     match action.result {
         ActionResult::Succeeded => format!("done {line}"),
         ActionResult::Missed

@@ -13,6 +13,7 @@ use super::course::{ApplyStage, abandoned, held_up, requested, stage, stopping};
 use super::*;
 use crate::document::DonePart;
 use crate::judge::fixtures::{foretell, free, judged, loaded, noon, orders, seen};
+use crate::look::Looked;
 use crate::output::Format;
 use crate::output::Screen;
 
@@ -134,10 +135,10 @@ fn nobody_is_asked_where_there_is_nothing_to_do_or_not_everything_was_seen() {
     let (loaded, seen) = (loaded("orders", free()), seen(orders()));
     let judged = planned_twice(&loaded, &seen);
     let mut plan = plan_of(std::slice::from_ref(&judged));
-    assert!(consent.loaded(&plan, true).unwrap());
-    assert!(!consent.loaded(&plan, false).unwrap());
+    assert!(consent.given(&plan, true).unwrap());
+    assert!(!consent.given(&plan, false).unwrap());
     plan.plans[0].waves.clear();
-    assert!(!consent.loaded(&plan, true).unwrap());
+    assert!(!consent.given(&plan, true).unwrap());
 }
 
 #[test]
@@ -163,7 +164,7 @@ fn a_policy_without_a_home_is_not_applied_and_keeps_the_others_from_nothing() {
         format: Format::Json,
         yes: true,
     };
-    assert!(consent.loaded(&plan, true).unwrap());
+    assert!(consent.given(&plan, true).unwrap());
     let text = shown(&plan, SCREEN);
     assert!(
         text.contains("This policy is not applied: no location is home: "),

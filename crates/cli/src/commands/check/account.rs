@@ -110,7 +110,7 @@ pub fn choose(selecting: &[usize], policies: &[LoadedPolicy], owner: &DefinedOwn
     };
     let here: Vec<usize> = selecting.iter().filter(is_here).copied().collect();
     let evidence: [fn(&LoadedPolicy, &DefinedOwner<'_>) -> bool; 3] = [has_secret, is_in_namespace, is_named];
-    let told = evidence.into_iter().find_map(|is_of| {
+    let matching = evidence.into_iter().find_map(|is_of| {
         let of: Vec<usize> = here
             .iter()
             .filter(|at| policies.get(**at).is_some_and(|loaded| is_of(loaded, owner)))
@@ -118,7 +118,7 @@ pub fn choose(selecting: &[usize], policies: &[LoadedPolicy], owner: &DefinedOwn
             .collect();
         (!of.is_empty()).then_some(of)
     });
-    let candidates = told.unwrap_or(here);
+    let candidates = matching.unwrap_or(here);
     let judge = candidates.first().copied();
     let accounts: BTreeSet<_> = candidates
         .iter()

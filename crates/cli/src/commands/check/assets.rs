@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use itertools::Itertools as _;
 use leeward_api::policy_status::Finding;
 use leeward_core::demand::Home;
 use leeward_core::names::Location;
@@ -12,8 +13,7 @@ use super::judged::{CheckOutcome, location};
 use super::rules;
 use crate::document::{CheckFinding, Checked, DefinitionSource, DocumentHeader};
 use crate::judge::Assessment;
-use crate::loaded_policy::name_of;
-use crate::loaded_policy::{LoadedPolicy, PolicyOrigin};
+use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, name_of};
 use crate::look::Looked;
 
 /// Every selected asset of a live system, judged by the first policy that selects it.
@@ -101,10 +101,8 @@ fn misplaced(judged: &Assessment<'_>) -> BTreeMap<(String, Option<String>), Chec
     let findings = findings.filter(|finding| rules::ASSETS.contains(&finding.check));
     findings
         .filter_map(|finding| {
-            Some((
-                (finding.stream.clone()?, finding.consumer.clone()),
-                live_finding(finding, home),
-            ))
+            let asset = (finding.stream.clone()?, finding.consumer.clone());
+            Some((asset, live_finding(finding, home)))
         })
         .collect()
 }
@@ -140,13 +138,9 @@ pub fn refuse_unknown_home(home: &str, seen: &Looked, policies: &[LoadedPolicy])
         }
         there.extend(map.locations().iter().cloned());
     }
-    let there: Vec<&str> = there.iter().map(Location::as_str).collect();
-    anyhow::bail!(
-        "--home {home} is not a location of the system: it has {}",
-        if there.is_empty() {
-            "none".to_owned()
-        } else {
-            there.join(", ")
-        }
-    );
+    let there = match there.iter().join(", ") {
+        none if none.is_empty() => "none".to_owned(),
+        there => there,
+    };
+    anyhow::bail!("--home {home} is not a location of the system: it has {there}");
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::form::{BOTH, CONSUMER, Form, STREAM};
+use super::form::{BOTH, CONSUMER, Form, PLACEMENT, STREAM};
 use crate::input;
 
 /// Fields that no other file has: even one of them, or one that was meant to be it, is a trace of a definition.
@@ -37,8 +37,6 @@ const GENERIC: [&str; 10] = [
     "stream_name",
     "no_ack",
 ];
-/// Fields of a placement.
-const PLACEMENT: [&str; 3] = ["cluster", "tags", "preferred"];
 /// Fields of what a stream mirrors or sources.
 const SOURCE: [&str; 8] = [
     "name",
@@ -83,11 +81,7 @@ impl ConfigKind {
         }
         let count = |known: &[&str]| evidence(fields, known);
         let (stream, consumer) = (count(&STREAM), count(&CONSUMER));
-        let is_telling = |field: &String| {
-            TELLING
-                .iter()
-                .any(|known| field == known || input::is_near(field, known))
-        };
+        let is_telling = |field: &String| input::is_like_any(field, &TELLING);
         // A name alone says as little as nothing where there are other fields.
         let is_name = fields.len() == 1 && fields.contains_key("name");
         let is_of_both = stream > 0 && stream == consumer;
@@ -101,12 +95,11 @@ impl ConfigKind {
 
 /// The form of a configuration whose fields tell it.
 pub fn form_of(fields: &Map<String, Value>) -> Option<Form> {
-    let is_known = |field: &&String| {
-        [&BOTH[..], &STREAM, &CONSUMER]
-            .iter()
-            .any(|known| known.contains(&field.as_str()))
-    };
-    let known = fields.keys().filter(is_known).count();
+    let all = [&BOTH[..], &STREAM, &CONSUMER].concat();
+    let known = fields
+        .keys()
+        .filter(|field| all.contains(&field.as_str()))
+        .count();
     if fields.len() - known > known {
         return None;
     }
@@ -149,11 +142,7 @@ fn is_own(field: &str, value: &Value) -> bool {
 
 /// Whether a value has fields, and only these or what was meant to be them.
 fn has_only(value: &Value, known: &[&str]) -> bool {
-    let is_known = |field: &String| {
-        known
-            .iter()
-            .any(|known| field == known || input::is_near(field, known))
-    };
+    let is_known = |field: &String| input::is_like_any(field, known);
     let fields = value.as_object();
     fields.is_some_and(|fields| !fields.is_empty() && fields.keys().all(is_known))
 }
@@ -168,24 +157,20 @@ fn misnamed(fields: &Map<String, Value>) -> Option<(String, &'static str)> {
         match known().find(|known| known != field && letters == self::letters(known)) {
             Some(meant) => {
                 first.get_or_insert_with(|| (field.clone(), meant));
-                renamed.insert(meant.to_owned(), value.clone());
+                renamed.insert(meant.to_owned(), value.clone())
             }
-            None => {
-                renamed.insert(field.clone(), value.clone());
-            }
-        }
+            None => renamed.insert(field.clone(), value.clone()),
+        };
     }
     first.filter(|_| form_of(&renamed).is_some())
 }
 
 /// A name without what languages write differently. Go calls the replicas by another name.
 fn letters(field: &str) -> String {
-    let letters = field.chars().filter(|letter| !matches!(letter, '_' | '-'));
-    let letters: String = letters.flat_map(char::to_lowercase).collect();
-    match letters.as_str() {
-        "replicas" => "numreplicas".to_owned(),
-        "durable" => "durablename".to_owned(),
-        _ => letters,
+    match input::letters(field) {
+        letters if letters == "replicas" => "numreplicas".to_owned(),
+        letters if letters == "durable" => "durablename".to_owned(),
+        letters => letters,
     }
 }
 

@@ -139,40 +139,45 @@ fn replicas(part: &DocumentPart<'_>, form: Form) -> Result<Option<u8>, Problem> 
     }
 }
 
+/// A value that may be left out, if it is of its type; `wrong` says what type that is.
+fn optional<'d, T: ?Sized>(
+    part: &DocumentPart<'d>,
+    pointer: &str,
+    typed: fn(&'d Value) -> Option<&'d T>,
+    wrong: impl FnOnce() -> Problem,
+) -> Result<Option<&'d T>, Problem> {
+    let Some(value) = part.value(pointer).filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    if let Some(typed) = typed(value) {
+        return Ok(Some(typed));
+    }
+    filled_value(part, pointer, value)?;
+    Err(wrong())
+}
+
 fn placement(part: &DocumentPart<'_>, form: Form) -> Result<Option<Placement>, Problem> {
     let pointer = format!("{}/placement", form.base());
-    match part.value(&pointer) {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Object(_)) => {}
-        Some(other) => {
-            filled_value(part, &pointer, other)?;
-            return Err(part.wrong(&pointer, "must be an object with cluster and tags"));
-        }
+    let wrong = || part.wrong(&pointer, "must be an object with cluster and tags");
+    if optional(part, &pointer, Value::as_object, wrong)?.is_none() {
+        return Ok(None);
     }
     let at = format!("{pointer}/cluster");
-    let cluster = match part.value(&at) {
-        None | Some(Value::Null) => None,
-        Some(Value::String(cluster)) => {
-            filled(part, &at, cluster)?;
-            Some(cluster.as_str()).filter(|cluster| !cluster.is_empty())
-        }
-        Some(_) => return Err(part.mistyped(&at, "string")),
-    };
+    let cluster = optional(part, &at, Value::as_str, || part.mistyped(&at, "string"))?;
+    if let Some(cluster) = cluster {
+        filled(part, &at, cluster)?;
+    }
     Ok(Some(Placement {
-        cluster: cluster.map(ClusterName::from),
+        cluster: cluster
+            .filter(|cluster| !cluster.is_empty())
+            .map(ClusterName::from),
         tags: tags(part, &format!("{pointer}/tags"))?,
     }))
 }
 
 fn tags(part: &DocumentPart<'_>, pointer: &str) -> Result<Vec<Tag>, Problem> {
-    let items = match part.value(pointer) {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(items)) => items,
-        Some(other) => {
-            filled_value(part, pointer, other)?;
-            return Err(part.wrong(pointer, "must be a list of tags"));
-        }
-    };
+    let wrong = || part.wrong(pointer, "must be a list of tags");
+    let items = optional(part, pointer, Value::as_array, wrong)?;
     let tag = |(at, item): (usize, &Value)| {
         let pointer = format!("{pointer}/{at}");
         match item {
@@ -183,7 +188,7 @@ fn tags(part: &DocumentPart<'_>, pointer: &str) -> Result<Vec<Tag>, Problem> {
             _ => Err(part.mistyped(&pointer, "string")),
         }
     };
-    items.iter().enumerate().map(tag).collect()
+    items.into_iter().flatten().enumerate().map(tag).collect()
 }
 
 fn metadata(part: &DocumentPart<'_>, form: Form) -> Result<BTreeMap<String, String>, Problem> {
@@ -191,14 +196,8 @@ fn metadata(part: &DocumentPart<'_>, form: Form) -> Result<BTreeMap<String, Stri
     if !form.has_metadata() {
         return Ok(BTreeMap::new());
     }
-    let fields = match part.value(&pointer) {
-        None | Some(Value::Null) => return Ok(BTreeMap::new()),
-        Some(Value::Object(fields)) => fields,
-        Some(other) => {
-            filled_value(part, &pointer, other)?;
-            return Err(part.mistyped(&pointer, "object"));
-        }
-    };
+    let wrong = || part.mistyped(&pointer, "object");
+    let fields = optional(part, &pointer, Value::as_object, wrong)?;
     let text = |(key, value): (&String, &Value)| {
         let pointer = format!("{pointer}/{}", escaped(key));
         match value {
@@ -211,5 +210,5 @@ fn metadata(part: &DocumentPart<'_>, form: Form) -> Result<BTreeMap<String, Stri
             _ => Err(part.mistyped_entry(&pointer)),
         }
     };
-    fields.iter().map(text).collect()
+    fields.into_iter().flatten().map(text).collect()
 }

@@ -87,6 +87,8 @@ impl Form {
     }
 }
 
+/// Fields of a placement; `preferred` is for a leader, on servers from 2.11 on.
+pub const PLACEMENT: [&str; 3] = ["cluster", "tags", "preferred"];
 /// Fields of configurations of streams and consumers alike.
 pub const BOTH: [&str; 4] = ["name", "description", "num_replicas", "metadata"];
 /// Fields of a stream's configuration alone, up to 2.14.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use itertools::Itertools as _;
 use leeward_core::definition::{
     Definition, DefinitionFinding, DefinitionReport, DefinitionRule, KnownSystem, Undecided, judge_consumer,
     judge_stream,
@@ -14,14 +15,12 @@ use leeward_core::topology::TopologyKey;
 
 use super::account::{self, Choice};
 use super::definitions::{Defined, DefinedKind};
-use super::form::Form;
 use super::part::{escaped, path};
 use super::streams::Streams;
 use crate::document::{CheckFinding, Checked};
 use crate::input::{self, Problem};
 use crate::judge::Assessment;
-use crate::loaded_policy::LoadedPolicy;
-use crate::loaded_policy::name_of;
+use crate::loaded_policy::{LoadedPolicy, name_of};
 use crate::look::Looked;
 
 /// Said where servers were not asked.
@@ -133,11 +132,9 @@ pub fn location(home: &str, policy: &Policy) -> Location {
     };
     let (tag, prefix) = (home.to_lowercase(), prefix.to_lowercase());
     match (&policy.topology, tag.strip_prefix(&prefix)) {
-        (TopologyKey::Cluster { tag_prefix: _ }, Some(_)) => {
-            Location::from(home.get(prefix.len()..).unwrap_or(home))
-        }
-        (TopologyKey::Cluster { tag_prefix: _ }, None) => Location::from(home),
-        (TopologyKey::ServerTag { prefix: _ }, Some(_)) => Location::from(tag),
+        (TopologyKey::Cluster { .. }, Some(_)) => Location::from(home.get(prefix.len()..).unwrap_or(home)),
+        (TopologyKey::Cluster { .. }, None) => Location::from(home),
+        (TopologyKey::ServerTag { .. }, Some(_)) => Location::from(tag),
         (TopologyKey::ServerTag { prefix }, None) => Location::from(format!("{prefix}{tag}")),
     }
 }
@@ -196,11 +193,8 @@ fn several_accounts<'d>(
     policies: &[LoadedPolicy],
 ) -> Vec<String> {
     let note = |(of, defined): (&BTreeSet<usize>, &Vec<&Defined<'d>>)| {
-        let names: Vec<String> = of
-            .iter()
-            .filter_map(|at| policies.get(*at))
-            .map(name_of)
-            .collect();
+        let names = of.iter().filter_map(|at| policies.get(*at)).map(name_of);
+        let names: Vec<String> = names.collect();
         let (first, rest) = (defined.first()?, defined.len() - 1);
         let subject = match rest {
             0 => first.subject(),
@@ -240,13 +234,7 @@ impl CheckOutcome {
         judgement: DefinitionReport,
         ground: &CheckContext<'_>,
     ) {
-        let DefinitionReport {
-            selected: _,
-            opted_out: _,
-            findings,
-            undecided,
-        } = judgement;
-        for undecided in undecided {
+        for undecided in judgement.undecided {
             match undecided {
                 // Who looks at files alone knows that no server was asked.
                 Undecided::ServersUnknown if ground.live.is_none() => {
@@ -276,7 +264,11 @@ impl CheckOutcome {
             also_selected_by: choice.others.iter().filter_map(name).collect(),
             source: Some(defined.part.source("")),
             policy_source: None,
-            findings: findings.iter().map(|finding| found(defined, finding)).collect(),
+            findings: judgement
+                .findings
+                .iter()
+                .map(|finding| found(defined, finding))
+                .collect(),
         });
     }
 }
@@ -288,12 +280,12 @@ fn found(defined: &Defined<'_>, finding: &DefinitionFinding) -> CheckFinding {
         .misses
         .iter()
         .filter(|miss| miss.is_placement && *rule == DefinitionRule::LocationOpen);
-    let parts: Vec<&str> = std::iter::once(message.as_str())
-        .chain(misses.map(|miss| miss.text.as_str()))
-        .collect();
+    let text = std::iter::once(message)
+        .chain(misses.map(|miss| &miss.text))
+        .join("; ");
     CheckFinding {
         rule: rule.to_string(),
-        message: format!("{}. {}", parts.join("; "), rule.cure()),
+        message: format!("{text}. {}", rule.cure()),
         source: Some(defined.part.source(&pointer_of(defined, *rule, message))),
     }
 }
@@ -303,23 +295,14 @@ fn pointer_of(defined: &Defined<'_>, rule: DefinitionRule, message: &str) -> Str
     let Defined { part, form, .. } = defined;
     let within = |field: &str| format!("{}/{field}", form.base());
     let has = |pointer: &String| part.value(pointer).is_some();
-    let location = [
-        within("placement/cluster"),
-        within("placement/tags"),
-        within("placement"),
-    ];
+    let first_of = |fields: &[&str]| {
+        let found = fields.iter().map(|field| within(field)).find(has);
+        found.unwrap_or_else(|| form.name().to_owned())
+    };
     match rule {
-        DefinitionRule::LocationOpen => {
-            let placement = within("placement");
-            if has(&placement) {
-                placement
-            } else {
-                name_of_form(*form)
-            }
-        }
+        DefinitionRule::LocationOpen => first_of(&["placement"]),
         DefinitionRule::LocationNotHome | DefinitionRule::UnknownCluster | DefinitionRule::Undone => {
-            let known = location.into_iter().find(has);
-            known.unwrap_or_else(|| name_of_form(*form))
+            first_of(&["placement/cluster", "placement/tags", "placement"])
         }
         DefinitionRule::UnknownTag => {
             let tags = part.value(&within("placement/tags"));
@@ -335,8 +318,4 @@ fn pointer_of(defined: &Defined<'_>, rule: DefinitionRule, message: &str) -> Str
         }
         DefinitionRule::SinglePeer => form.replicas().to_owned(),
     }
-}
-
-fn name_of_form(form: Form) -> String {
-    form.name().to_owned()
 }

@@ -1,6 +1,7 @@
 //! What was checked as `JUnit` XML: a test case for each definition or asset.
 
 use anyhow::Context as _;
+use itertools::Itertools as _;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::document::{CheckDocument, Checked, DefinitionSource};
@@ -43,12 +44,7 @@ fn case(checked: &Checked) -> TestCase {
     let source = checked.source.as_ref();
     let class = source.map_or_else(|| checked.policy.clone(), |source| Some(source.file.clone()));
     case.set_classname(class.unwrap_or_default());
-    if let Some(DefinitionSource {
-        file,
-        line,
-        column: _,
-    }) = source
-    {
+    if let Some(DefinitionSource { file, line, .. }) = source {
         case.extra.insert("file".into(), file.as_str().into());
         case.extra.insert("line".into(), line.to_string().into());
     }
@@ -56,21 +52,17 @@ fn case(checked: &Checked) -> TestCase {
 }
 
 fn failure(checked: &Checked) -> TestCaseStatus {
-    let rules: Vec<&str> = checked
-        .findings
-        .iter()
-        .map(|finding| finding.rule.as_str())
-        .collect();
-    let texts = checked.findings.iter().map(|finding| {
-        let place = finding.source.as_ref().map_or_else(String::new, |source| {
-            format!("{}:{}:{}: ", source.file, source.line, source.column)
-        });
+    let findings = &checked.findings;
+    let rules: Vec<&str> = findings.iter().map(|finding| finding.rule.as_str()).collect();
+    let mut texts = findings.iter().map(|finding| {
+        let source = finding.source.as_ref();
+        let place = source.map_or_else(String::new, |source| format!("{source}: "));
         format!("{place}{}: {}", finding.rule, finding.message)
     });
-    let texts: Vec<String> = texts.collect();
+    let text = texts.join("\n");
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
     status.set_type(rules.first().copied().unwrap_or_default());
     status.set_message(rules.join(", "));
-    status.set_description(texts.join("\n"));
+    status.set_description(text);
     status
 }

@@ -4,11 +4,11 @@ use leeward_core::names::StreamName;
 use leeward_core::policy::IGNORE_KEY;
 use serde_json::Value;
 
-use super::form::Form;
+use super::form::{Form, PLACEMENT};
 use super::part::{DocumentPart, escaped, path};
 use crate::input;
 
-/// One of them.
+/// A field that nobody reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingReference {
     /// Where it is.
@@ -32,10 +32,6 @@ impl MissingReference {
     }
 }
 
-/// Fields of an object of Kubernetes.
-const OBJECT: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
-/// Fields of a placement; `preferred` is for a leader, on servers from 2.11 on.
-const PLACEMENT: [&str; 3] = ["cluster", "tags", "preferred"];
 /// Names at the base of a definition, with what is meant.
 const ELSEWHERE: [(&str, &str); 12] = [
     ("cluster", "placement.cluster"),
@@ -109,6 +105,10 @@ pub fn of(part: &DocumentPart<'_>, form: Form) -> Vec<MissingReference> {
     misses
 }
 
+fn is_meant(field: &str) -> String {
+    format!("unknown field: {field} is meant")
+}
+
 fn miss(pointer: String, text: &str) -> MissingReference {
     let path = path(&pointer);
     MissingReference {
@@ -120,14 +120,14 @@ fn miss(pointer: String, text: &str) -> MissingReference {
 
 fn beside_spec(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
     for (name, _) in part.fields("") {
-        if OBJECT.contains(&name.as_str()) {
+        if input::OBJECT_FIELDS.contains(&name.as_str()) {
             continue;
         }
         let text = if form.fields().any(|field| field == name) {
             format!("it is outside of spec, where nobody reads it: write spec.{name}")
         } else {
-            match input::nearest(name, OBJECT) {
-                Some(meant) => format!("unknown field: {meant} is meant"),
+            match input::nearest(name, input::OBJECT_FIELDS) {
+                Some(meant) => is_meant(meant),
                 None => "unknown field".to_owned(),
             }
         };
@@ -140,13 +140,13 @@ fn marks_of_objects(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<Missin
     for marks in ["annotations", "labels"] {
         for (key, _) in part.fields(&format!("/metadata/{marks}")) {
             if key == IGNORE_KEY || input::is_near(key, IGNORE_KEY) {
-                let cure = if form.has_metadata() {
+                let hint = if form.has_metadata() {
                     format!("write {IGNORE_KEY}: \"true\" into spec.metadata")
                 } else {
                     "a bucket of NACK cannot have any, so leave it out of the policy by its name".to_owned()
                 };
                 let text = format!(
-                    "this is the object's and not the stream's, and only the stream's metadata opts out: {cure}"
+                    "this is the object's and not the stream's, and only the stream's metadata opts out: {hint}"
                 );
                 misses.push(miss(format!("/metadata/{marks}/{}", escaped(key)), &text));
             }
@@ -157,8 +157,10 @@ fn marks_of_objects(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<Missin
 fn at_base(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
     for (name, _) in part.fields(form.base()) {
         if let Some(meant) = meant(form, name) {
-            let text = format!("unknown field: {meant} is meant");
-            misses.push(miss(format!("{}/{}", form.base(), escaped(name)), &text));
+            misses.push(miss(
+                format!("{}/{}", form.base(), escaped(name)),
+                &is_meant(meant),
+            ));
         }
     }
 }
@@ -168,8 +170,7 @@ fn of_placement(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingRef
     for (name, _) in part.fields(&placement) {
         if !PLACEMENT.contains(&name.as_str()) {
             let meant = input::nearest(name, PLACEMENT).unwrap_or("cluster or tags");
-            let text = format!("unknown field: {meant} is meant");
-            misses.push(miss(format!("{placement}/{}", escaped(name)), &text));
+            misses.push(miss(format!("{placement}/{}", escaped(name)), &is_meant(meant)));
         }
     }
 }
@@ -191,10 +192,8 @@ fn of_metadata(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingRefe
                 misses.push(miss(pointer, "only \"true\" opts out, in these letters"));
             }
         } else if input::is_near(key, IGNORE_KEY) || (key.contains("leeward") && key.ends_with("ignore")) {
-            misses.push(miss(
-                pointer,
-                &format!("nobody reads this key: {IGNORE_KEY} is meant"),
-            ));
+            let text = format!("nobody reads this key: {IGNORE_KEY} is meant");
+            misses.push(miss(pointer, &text));
         }
     }
 }

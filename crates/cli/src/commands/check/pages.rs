@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::notes::some;
+use super::notes::SHOWN;
 use crate::input::{Document, Problem};
+use crate::output::amount;
 
 /// What lists streams and consumers.
 const LISTS: [&str; 2] = ["streams", "consumers"];
@@ -53,10 +54,9 @@ pub fn read(documents: &[Document]) -> Pages {
         }
         let files: BTreeSet<&str> = pages.iter().map(|page| page.document.file.as_str()).collect();
         if files.len() > 1 {
-            let files: Vec<&str> = files.into_iter().collect();
             let text = format!(
                 "the pages in {} are taken for one list: if they are of several accounts, give each account a folder of its own",
-                some(&files)
+                amount::names(files, SHOWN)
             );
             found.notes.extend(said(&pages, &text));
         }
@@ -180,12 +180,9 @@ fn of_list(pages: &[ListPage<'_>]) -> Vec<Problem> {
         format!("these are {seen} of {total}: give the other pages too, in this folder or in one file")
     });
     let missing: BTreeSet<&str> = pages.iter().flat_map(|page| &page.missing).copied().collect();
-    let missing: Vec<&str> = missing.into_iter().collect();
     let unknown = (!missing.is_empty()).then(|| {
-        format!(
-            "the servers did not describe {}: ask for the list again",
-            some(&missing)
-        )
+        let names = amount::names(missing, SHOWN);
+        format!("the servers did not describe {names}: ask for the list again")
     });
     let texts = other_pages.into_iter().chain(unknown);
     texts.filter_map(|text| said(pages, &text)).collect()

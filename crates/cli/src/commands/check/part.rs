@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::config::form_of;
 use crate::document::DefinitionSource;
+pub use crate::input::escaped;
 use crate::input::{Document, Problem, TextPosition};
 
 /// What replies list streams and consumers in: of the JetStream API, of `/jsz`.
@@ -192,9 +193,4 @@ fn holds_objects(fields: &Map<String, Value>, list: &str) -> bool {
 pub fn path(pointer: &str) -> String {
     let path = pointer.trim_start_matches('/').replace('/', ".");
     path.replace("~1", "/").replace("~0", "~")
-}
-
-/// A name as a part of a JSON pointer.
-pub fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

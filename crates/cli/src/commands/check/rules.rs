@@ -11,7 +11,7 @@ pub struct Rule {
     /// What it means.
     pub explanation: &'static str,
     /// What to do.
-    pub cure: &'static str,
+    pub hint: &'static str,
     /// How bad it is, in the words of SARIF.
     pub level: &'static str,
 }
@@ -32,13 +32,13 @@ pub fn all() -> Vec<Rule> {
     let of_definitions = DEFINITIONS.into_iter().map(|rule| Rule {
         name: rule.to_string(),
         explanation: rule.explanation(),
-        cure: rule.cure(),
+        hint: rule.cure(),
         level: level(rule),
     });
     let of_assets = ASSETS.into_iter().map(|check| Rule {
         name: check.to_string(),
         explanation: check.explanation(),
-        cure: "See `leeward plan` for what would bring it home, or `leeward explain` for what stands against that.",
+        hint: "See `leeward plan` for what would bring it home, or `leeward explain` for what stands against that.",
         level: "warning",
     });
     of_definitions.chain(of_assets).collect()

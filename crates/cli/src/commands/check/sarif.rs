@@ -1,14 +1,22 @@
 //! What was checked as SARIF 2.1.0, for code scanning.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::rules::{self, Rule};
 use crate::document::{CheckDocument, CheckError, CheckFinding, Checked, DefinitionSource};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+
+/// What is escaped in the path of a URI.
+const NOT_IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// The document as a log of one run.
 pub fn render(document: &CheckDocument) -> Value {
@@ -19,10 +27,8 @@ pub fn render(document: &CheckDocument) -> Value {
         .flat_map(|checked| checked.findings.iter().map(move |finding| (checked, finding)))
         .map(|(checked, finding)| result(&rules, checked, finding))
         .collect();
-    let undecided = document
-        .undecided
-        .iter()
-        .map(|text| notification("warning", text));
+    let undecided = document.undecided.iter();
+    let undecided = undecided.map(|text| notification("warning", text));
     let notes = document.notes.iter().map(|text| notification("note", text));
     let errors = document.errors.iter().map(failure);
     let notifications: Vec<Value> = errors.chain(undecided).chain(notes).collect();
@@ -52,7 +58,7 @@ fn descriptor(rule: &Rule) -> Value {
         "name": rule.name,
         "shortDescription": {"text": rule.explanation},
         "fullDescription": {"text": rule.explanation},
-        "help": {"text": rule.cure, "markdown": rule.cure},
+        "help": {"text": rule.hint, "markdown": rule.hint},
         "defaultConfiguration": {"level": rule.level},
     })
 }
@@ -115,14 +121,5 @@ fn uri(file: &str) -> String {
     } else {
         ""
     };
-    let mut uri = scheme.to_owned();
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            // Writing to a text cannot fail.
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri
+    format!("{scheme}{}", utf8_percent_encode(path, NOT_IN_PATHS))
 }

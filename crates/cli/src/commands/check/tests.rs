@@ -401,7 +401,7 @@ fn names_of_files_become_addresses() {
 fn command(words: &[&str]) -> anyhow::Result<LookOutcome> {
     let words = ["leeward", "check"].iter().chain(words);
     match Args::try_parse_from(words).unwrap().command {
-        Command::Check(args) => run(args),
+        Command::Check(args) => run(&args),
         other => panic!("{other:?}"),
     }
 }

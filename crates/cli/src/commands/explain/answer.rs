@@ -1,5 +1,6 @@
 //! One asset of a judged look, as a document. Pure.
 
+use itertools::Itertools as _;
 use jiff::Timestamp;
 use leeward_api::policy_status::RecentAction;
 use leeward_api::vocabulary::{FindingReason, Remedy};
@@ -59,10 +60,20 @@ pub(super) fn answer(judged: &[Assessment<'_>], asset: &AssetName) -> Option<(Ex
         .or_else(|| subjects.first())?;
     let mut document = chosen.document();
     if let (AssetStanding::NotSelected, [_, _, ..]) = (chosen.stands(), judged) {
-        let names: Vec<String> = judged.iter().map(|judged| name_of(judged.loaded)).collect();
-        document.decision.because = format!("none of the policies selects it: {}", names.join(", "));
+        let names = judged.iter().map(|judged| name_of(judged.loaded)).join(", ");
+        document.decision.because = format!("none of the policies selects it: {names}");
     }
     Some((document, chosen.found()))
+}
+
+impl AssetStanding<'_> {
+    /// What would bring the asset home, where it is elsewhere.
+    pub(super) fn remedy(self) -> Option<Remedy> {
+        match self {
+            Self::Misplaced(_, remedy) | Self::Held(_, remedy, _) => Some(remedy),
+            Self::NotSelected | Self::Ignored(_) | Self::Undecided | Self::InPlace => None,
+        }
+    }
 }
 
 impl<'a> AssessedAsset<'a> {
@@ -215,7 +226,7 @@ impl<'a> AssessedAsset<'a> {
         ExplainedDecision {
             verdict: verdict.to_owned(),
             reason: reason.map(|reason| reason.to_string()),
-            remedy: self.remedy(stands),
+            remedy: stands.remedy(),
             gain: finding.and_then(|finding| self.judged.gain(finding)),
             because: self.because(stands),
             changes: changes(self, stands, action_time),
@@ -226,30 +237,17 @@ impl<'a> AssessedAsset<'a> {
         }
     }
 
-    fn remedy(&self, stands: AssetStanding<'_>) -> Option<Remedy> {
-        match stands {
-            AssetStanding::Misplaced(_, remedy) | AssetStanding::Held(_, remedy, _) => Some(remedy),
-            AssetStanding::NotSelected
-            | AssetStanding::Ignored(_)
-            | AssetStanding::Undecided
-            | AssetStanding::InPlace => None,
-        }
-    }
-
     fn because(&self, stands: AssetStanding<'_>) -> String {
         let judged = self.judged;
         match stands {
             AssetStanding::NotSelected => {
                 let policy = name_of(judged.loaded);
-                if judged.policy.streams.selects(self.stream) {
-                    format!(
-                        "policy {policy} selects its stream, but not this consumer (consumers.include, consumers.exclude)"
-                    )
+                let selects = if judged.policy.streams.selects(self.stream) {
+                    "its stream, but not this consumer (consumers.include, consumers.exclude)"
                 } else {
-                    format!(
-                        "policy {policy} selects other streams (streams.include, streams.exclude, streams.metadata)"
-                    )
-                }
+                    "other streams (streams.include, streams.exclude, streams.metadata)"
+                };
+                format!("policy {policy} selects {selects}")
             }
             AssetStanding::Ignored(reason) => reason.explanation().to_owned(),
             AssetStanding::Undecided if judged.decision.evaluation.conclusive() => {
@@ -278,12 +276,7 @@ impl<'a> AssessedAsset<'a> {
 
     /// What would be done to it, or to the stream that it follows, and when.
     fn forecast(&self, stands: AssetStanding<'_>) -> Option<(ActionPart, Timestamp)> {
-        let follows = matches!(
-            stands,
-            AssetStanding::Misplaced(_, Remedy::FollowsStream)
-                | AssetStanding::Held(_, Remedy::FollowsStream, _)
-        );
-        let wanted = if follows {
+        let wanted = if stands.remedy() == Some(Remedy::FollowsStream) {
             AssetName::stream(self.asset.stream.clone())
         } else {
             self.asset.clone()

@@ -1,5 +1,6 @@
 //! What would change a decision: what the runbooks say of its reason, and what is known of this case.
 
+use itertools::Itertools as _;
 use jiff::Timestamp;
 use leeward_api::vocabulary::runbook::Explained;
 use leeward_api::vocabulary::{FindingReason, InPlaceReason, Remedy};
@@ -8,8 +9,7 @@ use leeward_core::names::Location;
 use leeward_core::policy::{HomeRules, Mode, OnNoMajority, Strategy, WeightBy};
 
 use super::answer::{AssessedAsset, AssetStanding};
-use crate::loaded_policy::PolicyOrigin;
-use crate::loaded_policy::name_of;
+use crate::loaded_policy::{PolicyOrigin, name_of};
 use crate::output::amount;
 
 /// Sentences, the most direct change first.
@@ -18,30 +18,26 @@ pub(super) fn changes(
     stands: AssetStanding<'_>,
     action_time: Option<Timestamp>,
 ) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut sentences = Vec::from_iter(following(subject, stands));
     match stands {
-        AssetStanding::NotSelected => told.push(selection(subject)),
-        AssetStanding::Ignored(reason) => told.push(reason.runbook().act.to_owned()),
-        AssetStanding::Undecided => told.push(undecided(subject)),
+        AssetStanding::NotSelected => sentences.push(selection(subject)),
+        AssetStanding::Ignored(reason) => sentences.push(reason.runbook().act.to_owned()),
+        AssetStanding::Undecided => sentences.push(undecided(subject)),
         AssetStanding::InPlace => {}
-        AssetStanding::Misplaced(_, remedy) => {
-            told.extend(following(subject, remedy));
-            told.push(order(subject));
-        }
-        AssetStanding::Held(_, remedy, reason) => {
-            told.extend(following(subject, remedy));
-            told.extend(waiting(subject, reason, action_time));
-            told.push(reason.runbook().act.to_owned());
+        AssetStanding::Misplaced(..) => sentences.push(order(subject)),
+        AssetStanding::Held(_, _, reason) => {
+            sentences.extend(waiting(subject, reason, action_time));
+            sentences.push(reason.runbook().act.to_owned());
         }
     }
     let judged = match stands {
         AssetStanding::NotSelected | AssetStanding::Ignored(_) | AssetStanding::Undecided => false,
-        AssetStanding::InPlace | AssetStanding::Misplaced(_, _) | AssetStanding::Held(_, _, _) => true,
+        AssetStanding::InPlace | AssetStanding::Misplaced(..) | AssetStanding::Held(..) => true,
     };
     if judged {
-        told.extend(another_home(subject));
+        sentences.extend(another_home(subject));
     }
-    told
+    sentences
 }
 
 fn selection(subject: &AssessedAsset<'_>) -> String {
@@ -72,8 +68,8 @@ fn undecided(subject: &AssessedAsset<'_>) -> String {
 }
 
 /// A consumer that goes where its stream goes.
-fn following(subject: &AssessedAsset<'_>, remedy: Remedy) -> Option<String> {
-    (remedy == Remedy::FollowsStream).then(|| {
+fn following(subject: &AssessedAsset<'_>, stands: AssetStanding<'_>) -> Option<String> {
+    (stands.remedy() == Some(Remedy::FollowsStream)).then(|| {
         let stream = &subject.stream.name;
         format!("It comes along when its stream moves: leeward explain {stream}")
     })
@@ -129,13 +125,13 @@ fn another_home(subject: &AssessedAsset<'_>) -> Option<String> {
     match rules.strategy {
         Strategy::Preferred => Some(format!(
             "Another home: it is the first of home.preferences that is up ({}).",
-            listed(&rules.preferences)
+            rules.preferences.iter().join(", ")
         )),
         Strategy::ClientMajority => {
             let fallback = if preferred {
                 format!(
                     " Without a majority it is the first of {} that is up.",
-                    listed(&rules.preferences)
+                    rules.preferences.iter().join(", ")
                 )
             } else {
                 String::new()
@@ -173,9 +169,4 @@ fn majority(rules: &HomeRules, tally: &Tally, home: &Location) -> String {
         rules.hysteresis_percent,
         next.unwrap_or_default()
     )
-}
-
-fn listed(locations: &[Location]) -> String {
-    let names: Vec<&str> = locations.iter().map(Location::as_str).collect();
-    names.join(", ")
 }

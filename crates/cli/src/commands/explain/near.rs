@@ -11,7 +11,7 @@ pub(super) fn near<'n>(wanted: &str, names: &[&'n str]) -> Vec<&'n str> {
         .iter()
         .filter_map(|name| {
             let lower = name.to_lowercase();
-            let distance = distance(&wanted, &lower);
+            let distance = strsim::levenshtein(&wanted, &lower);
             let alike = distance <= most || lower.contains(&wanted) || wanted.contains(&lower);
             alike.then_some((distance, *name))
         })
@@ -20,24 +20,10 @@ pub(super) fn near<'n>(wanted: &str, names: &[&'n str]) -> Vec<&'n str> {
     ranked.into_iter().take(MOST).map(|(_, name)| name).collect()
 }
 
-/// How many letters have to be changed, added or removed to make one word of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (number, letter) in one.chars().enumerate() {
-        let mut diagonal = number;
-        row[0] = number + 1;
-        for (at, compared) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *compared);
-            diagonal = row[at + 1];
-            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
+    use strsim::levenshtein as distance;
+
     use super::*;
 
     #[test]

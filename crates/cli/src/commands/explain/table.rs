@@ -1,9 +1,10 @@
 //! The answer as people read it: what was decided, then where it is and who uses it, then what would change it.
 
+use itertools::Itertools as _;
 use leeward_api::policy_status::RecentAction;
 
 use crate::document::{ActionPart, ExplainDocument, ExplainedDecision, PeerPart, PeerPlace, Usage};
-use crate::output::{Column, Emphasis, Page, Screen, Table, Text, amount, part};
+use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
 
 /// So many names are listed; JSON has all.
 const MOST_NAMED: usize = 12;
@@ -11,29 +12,30 @@ const MOST_NAMED: usize = 12;
 /// The whole document.
 pub fn render(document: &ExplainDocument, screen: Screen) -> String {
     let ExplainDocument {
-        time: _,
-        stream,
-        consumer,
-        about,
-        place,
-        usage,
-        decision,
+        consumer, decision, ..
     } = document;
     let mut page = Page::new(screen);
-    let name = match consumer {
-        Some(consumer) => {
-            Text::of(Emphasis::Plain, "CONSUMER ").and(Emphasis::Strong, format!("{stream}/{consumer}"))
-        }
-        None => Text::of(Emphasis::Plain, "STREAM ").and(Emphasis::Strong, stream.as_str()),
+    let what = if consumer.is_some() {
+        "CONSUMER "
+    } else {
+        "STREAM "
     };
-    page.line(name.and(Emphasis::Plain, "  ").joined(verdict(decision)));
-    part::about(&mut page, about);
-    part::home(&mut page, decision.home.as_ref(), about.home_from_this_look);
+    let name = amount::asset(&document.stream, consumer.as_deref());
+    let head = Text::of(Emphasis::Plain, what)
+        .and(Emphasis::Strong, name)
+        .and(Emphasis::Plain, "  ");
+    page.line(head.joined(verdict(decision)));
+    part::about(&mut page, &document.about);
+    part::home(
+        &mut page,
+        decision.home.as_ref(),
+        document.about.home_from_this_look,
+    );
     decided(&mut page, document);
     page.heading("Where it is");
-    place_part(&mut page, document.time, place);
+    place_part(&mut page, document.time, &document.place);
     page.heading("Who uses it");
-    usage_part(&mut page, usage, consumer.is_some());
+    usage_part(&mut page, &document.usage, consumer.is_some());
     page.heading("What would change it");
     for change in &decision.changes {
         page.bullet(change.as_str());
@@ -52,10 +54,8 @@ fn verdict(decision: &ExplainedDecision) -> Text {
         _ => Emphasis::Warn,
     };
     let reason = decision.reason.as_ref().map(|reason| format!(" ({reason})"));
-    Text::of(
-        tone,
-        format!("{}{}", decision.verdict, reason.unwrap_or_default()),
-    )
+    let reason = reason.unwrap_or_default();
+    Text::of(tone, format!("{}{reason}", decision.verdict))
 }
 
 fn decided(page: &mut Page, document: &ExplainDocument) {
@@ -78,10 +78,7 @@ fn decided(page: &mut Page, document: &ExplainDocument) {
 
 /// What would be done, and what it costs.
 fn action_text(action: &ActionPart) -> String {
-    let asset = match &action.consumer {
-        Some(consumer) => format!("{}/{consumer}", action.stream),
-        None => action.stream.clone(),
-    };
+    let asset = amount::asset(&action.stream, action.consumer.as_deref());
     let to = action.to.as_ref().map(|to| format!(" to {to}"));
     let mut parts = vec![format!("{} of {asset}{}", action.action, to.unwrap_or_default())];
     if let (Some(bytes), Some(seconds)) = (action.bytes, action.seconds) {
@@ -92,34 +89,25 @@ fn action_text(action: &ActionPart) -> String {
         parts.push(format!("blocks writes for about {}", amount::seconds(stall)));
     }
     if let Some(followers) = action.followers.filter(|followers| *followers > 0) {
-        let consumers = amount::counted(followers as u64, "consumer");
+        let consumers = amount::counted(followers, "consumer");
         parts.push(format!("takes {consumers} along"));
     }
     parts.join(", ")
 }
 
 fn place_part(page: &mut Page, now: jiff::Timestamp, place: &PeerPlace) {
-    let mut peers = Table::new([
-        Column::name("  SERVER"),
-        Column::name("LOCATION"),
-        Column::word("ROLE"),
-        Column::word("STATE"),
-        Column::number("LAG"),
-    ]);
-    for peer in &place.peers {
-        let role = if peer.leader {
-            Text::of(Emphasis::Strong, "leader")
-        } else {
-            Text::from("replica")
-        };
-        peers.row([
-            format!("  {}", peer.server).into(),
-            peer.location.as_deref().unwrap_or("-").into(),
-            role,
-            state(peer),
-            peer.lag.to_string().into(),
-        ]);
-    }
+    let peers = Table::of(&place.peers)
+        .name("  SERVER", |peer| format!("  {}", peer.server))
+        .name("LOCATION", |peer| peer.location.as_deref().unwrap_or("-"))
+        .word("ROLE", |peer| {
+            if peer.leader {
+                Text::of(Emphasis::Strong, "leader")
+            } else {
+                Text::from("replica")
+            }
+        })
+        .word("STATE", state)
+        .number("LAG", |peer| peer.lag.to_string());
     page.table(&peers);
     if !place.peers.iter().any(|peer| peer.leader) {
         page.fact("Leader", Text::of(Emphasis::Bad, "none"));
@@ -128,7 +116,7 @@ fn place_part(page: &mut Page, now: jiff::Timestamp, place: &PeerPlace) {
         let text = format!("{}, for {}", amount::clock(since), amount::age(since, now));
         page.fact("Leads since", text);
     }
-    let replicas = amount::counted(place.replicas.into(), "replica");
+    let replicas = amount::counted(place.replicas, "replica");
     page.fact("Stream", format!("{} in {replicas}", amount::bytes(place.bytes)));
     page.fact("Placement", placement(place));
     if place.moving {
@@ -151,13 +139,11 @@ fn placement(place: &PeerPlace) -> String {
         .placement_cluster
         .as_ref()
         .map(|name| format!("cluster {name}"));
-    let tags =
-        (!place.placement_tags.is_empty()).then(|| format!("tags {}", place.placement_tags.join(", ")));
-    let parts: Vec<String> = cluster.into_iter().chain(tags).collect();
-    if parts.is_empty() {
-        "none: the servers chose where it lies".to_owned()
-    } else {
-        parts.join(", ")
+    let tags = place.placement_tags.join(", ");
+    let tags = (!tags.is_empty()).then(|| format!("tags {tags}"));
+    match (cluster, tags) {
+        (None, None) => "none: the servers chose where it lies".to_owned(),
+        (cluster, tags) => cluster.into_iter().chain(tags).join(", "),
     }
 }
 
@@ -177,57 +163,24 @@ fn usage_part(page: &mut Page, usage: &Usage, of_consumer: bool) {
         ("Read by", &usage.dependents),
     ] {
         if !names.is_empty() {
-            page.fact(label, some_of(names));
+            page.fact(label, amount::names(names, MOST_NAMED));
         }
     }
-    let mut clients = Table::new([
-        Column::name("  LOCATION"),
-        Column::number("CLIENTS"),
-        Column::number("SHARE"),
-    ]);
-    for location in &usage.locations {
-        clients.row([
-            format!("  {}", location.name),
-            location.connections.to_string(),
-            amount::percent(location.percent),
-        ]);
-    }
+    let clients = Table::of(&usage.locations)
+        .name("  LOCATION", |location| format!("  {}", location.name))
+        .number("CLIENTS", |location| location.connections.to_string())
+        .number("SHARE", |location| amount::percent(location.percent));
     page.fact("Clients", "of the account, any of which may use it:");
     page.table(&clients);
 }
 
-fn some_of(names: &[String]) -> String {
-    let shown = names.iter().take(MOST_NAMED).map(String::as_str);
-    let shown: Vec<&str> = shown.collect();
-    let rest = names.len() - shown.len();
-    let more = if rest > 0 {
-        format!(" and {rest} more")
-    } else {
-        String::new()
-    };
-    format!("{}{more}", shown.join(", "))
-}
-
-fn recent(actions: &[RecentAction]) -> Table {
-    let mut table = Table::new([
-        Column::name("  TIME"),
-        Column::word("ACTION"),
-        Column::name("CONSUMER").spare(),
-        Column::name("FROM").spare(),
-        Column::name("TO"),
-        Column::word("RESULT"),
-        Column::word("REASON"),
-    ]);
-    for action in actions {
-        table.row([
-            format!("  {}", amount::clock(action.time.0)),
-            action.action.to_string(),
-            action.consumer.clone().unwrap_or_default(),
-            action.from.clone().unwrap_or_default(),
-            action.to.clone().unwrap_or_default(),
-            action.result.to_string(),
-            action.reason.clone().unwrap_or_default(),
-        ]);
-    }
-    table
+fn recent(actions: &[RecentAction]) -> Table<'_, RecentAction> {
+    Table::of(actions)
+        .name("  TIME", |action| format!("  {}", amount::clock(action.time.0)))
+        .word("ACTION", |action| action.action.to_string())
+        .spare_name("CONSUMER", |action| action.consumer.as_deref())
+        .spare_name("FROM", |action| action.from.as_deref())
+        .name("TO", |action| action.to.as_deref())
+        .word("RESULT", |action| action.result.to_string())
+        .word("REASON", |action| action.reason.as_deref())
 }

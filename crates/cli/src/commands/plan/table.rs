@@ -5,7 +5,10 @@ use leeward_api::policy_status::{BudgetStatus, Finding, WindowsStatus};
 use leeward_api::vocabulary::ActionType;
 
 use crate::document::{ActionPart, PlanDocument, PolicyPlan};
-use crate::output::{Column, Emphasis, Page, Screen, Table, Text, amount, part};
+use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
+
+/// A sentence in a narrower column is hard to read.
+const MESSAGE: usize = 24;
 
 /// All plans; of each table at most `limit` rows, if that is not 0.
 pub fn render(document: &PlanDocument, limit: usize, screen: Screen) -> String {
@@ -18,25 +21,20 @@ pub fn render(document: &PlanDocument, limit: usize, screen: Screen) -> String {
 
 fn one(page: &mut Page, plan: &PolicyPlan, now: Timestamp, limit: usize) {
     let PolicyPlan {
-        about,
-        home,
-        no_home,
-        waves,
-        cut,
-        held,
-        budgets,
-        windows,
+        about, waves, held, ..
     } = plan;
     part::about(page, about);
-    part::home(page, home.as_ref(), about.home_from_this_look);
+    part::home(page, plan.home.as_ref(), about.home_from_this_look);
     if waves.is_empty() {
         page.blank();
-        page.line(match (no_home, about.observed.reason.as_str(), held.is_empty()) {
-            (Some(why), _, _) => Text::of(Emphasis::Bad, format!("Nothing can be planned: {why}.")),
-            (None, "Complete", true) => Text::of(Emphasis::Good, "Nothing to do."),
-            (None, "Complete", false) => Text::of(Emphasis::Warn, "Nothing can be done."),
-            (None, _, _) => Text::of(Emphasis::Bad, "Nothing can be planned until everything is seen."),
-        });
+        page.line(
+            match (&plan.no_home, about.observed.reason.as_str(), held.is_empty()) {
+                (Some(why), _, _) => Text::of(Emphasis::Bad, format!("Nothing can be planned: {why}.")),
+                (None, "Complete", true) => Text::of(Emphasis::Good, "Nothing to do."),
+                (None, "Complete", false) => Text::of(Emphasis::Warn, "Nothing can be done."),
+                (None, _, _) => Text::of(Emphasis::Bad, "Nothing can be planned until everything is seen."),
+            },
+        );
     }
     let mut number = 0;
     let mut before = None;
@@ -46,20 +44,16 @@ fn one(page: &mut Page, plan: &PolicyPlan, now: Timestamp, limit: usize) {
         number += wave.actions.len();
         before = Some(wave.time);
     }
-    if let Some(cut) = cut {
-        let more = u64::try_from(cut.waiting).unwrap_or(u64::MAX);
+    if let Some(cut) = &plan.cut {
         page.blank();
-        page.line(Text::of(
-            Emphasis::Dim,
-            format!(
-                "The plan ends {}; {} wait then.",
-                amount::in_time(cut.time, now),
-                amount::counted(more, "leader")
-            ),
+        page.dim(format!(
+            "The plan ends {}; {} wait then.",
+            amount::in_time(cut.time, now),
+            amount::counted(cut.waiting, "leader")
         ));
     }
     findings(page, "STAYS", held, limit);
-    limits(page, budgets, windows.as_ref(), now);
+    limits(page, &plan.budgets, plan.windows.as_ref(), now);
 }
 
 /// When a wave begins; `before` is when the last one did.
@@ -75,21 +69,23 @@ fn when(time: Timestamp, before: Option<Timestamp>, now: Timestamp) -> String {
 
 /// The actions of one wave, counted on from `before`.
 pub fn actions(page: &mut Page, actions: &[ActionPart], before: usize, limit: usize) {
-    let mut table = Table::new([
-        Column::number("#"),
-        Column::word("ACTION"),
-        Column::name("STREAM"),
-        Column::name("CONSUMER"),
-        Column::name("FROM"),
-        Column::name("TO"),
-        Column::number("BYTES"),
-        Column::number("TIME"),
-        Column::number("STALL"),
-        Column::number("GAIN"),
-    ]);
-    for (number, action) in actions.iter().take(most(limit)).enumerate() {
-        table.row(row(before + number + 1, action));
-    }
+    let numbered = (before + 1..).zip(actions.iter().take(most_rows(limit)));
+    let numbered: Vec<(usize, &ActionPart)> = numbered.collect();
+    let table = Table::of(&numbered)
+        .number("#", |(number, _)| number.to_string())
+        .word("ACTION", |(_, action)| word(action.action))
+        .name("STREAM", |(_, action)| action.stream.as_str())
+        .name("CONSUMER", |(_, action)| consumers(action))
+        .name("FROM", |(_, action)| action.from.as_str())
+        .name("TO", |(_, action)| action.to.as_deref())
+        .number("BYTES", |(_, action)| {
+            action.bytes.map(amount::bytes).unwrap_or_default()
+        })
+        .number("TIME", |(_, action)| time(action.seconds))
+        .number("STALL", |(_, action)| {
+            time(action.stall_seconds.filter(|stall| *stall > 0.0))
+        })
+        .number("GAIN", |(_, action)| gain(action.gain));
     page.table(&table);
     omitted(page, actions.len(), limit);
 }
@@ -102,38 +98,22 @@ pub fn word(action: ActionType) -> &'static str {
     }
 }
 
-fn row(number: usize, action: &ActionPart) -> [Text; 10] {
-    let ActionPart {
-        action,
-        stream,
-        consumer,
-        from,
-        to,
-        bytes,
-        seconds,
-        stall_seconds,
-        followers,
-        gain,
-    } = action;
-    let consumers = match (consumer, followers) {
+/// The consumer, or how many come along with a stream.
+fn consumers(action: &ActionPart) -> String {
+    match (&action.consumer, action.followers) {
         (Some(consumer), _) => consumer.clone(),
         (None, Some(0) | None) => String::new(),
         (None, Some(count)) => format!("(+{count})"),
-    };
-    let stall = stall_seconds.filter(|stall| *stall > 0.0);
-    [
-        number.to_string(),
-        word(*action).to_owned(),
-        stream.clone(),
-        consumers,
-        from.clone(),
-        to.clone().unwrap_or_default(),
-        bytes.map(amount::bytes).unwrap_or_default(),
-        seconds.map(amount::seconds).unwrap_or_default(),
-        stall.map(amount::seconds).unwrap_or_default(),
-        gain.map_or_else(|| "-".to_owned(), amount::gain),
-    ]
-    .map(Text::from)
+    }
+}
+
+fn time(seconds: Option<f64>) -> String {
+    seconds.map(amount::seconds).unwrap_or_default()
+}
+
+/// A gain, if it is known.
+pub fn gain(gain: Option<f32>) -> String {
+    gain.map_or_else(|| "-".to_owned(), amount::gain)
 }
 
 /// Assets that are not where they belong, and why.
@@ -142,30 +122,18 @@ pub fn findings(page: &mut Page, heading: &str, held: &[Finding], limit: usize) 
         return;
     }
     page.heading(heading);
-    let mut table = Table::new([
-        Column::name("STREAM"),
-        Column::name("CONSUMER"),
-        Column::name("LEADER"),
-        Column::word("REASON"),
-        Column::text("MESSAGE"),
-    ]);
-    let shown = held.iter().take(most(limit));
-    for finding in shown.clone() {
-        let reason = finding.reason.as_ref().map(ToString::to_string);
-        table.row([
-            finding.stream.clone().unwrap_or_default(),
-            finding.consumer.clone().unwrap_or_default(),
-            finding.leader.clone().unwrap_or_default(),
-            reason.unwrap_or_else(|| "-".to_owned()),
-            finding.message.clone(),
-        ]);
-    }
+    let shown = &held[..held.len().min(most_rows(limit))];
+    let table = Table::of(shown)
+        .name("STREAM", |finding| finding.stream.as_deref())
+        .name("CONSUMER", |finding| finding.consumer.as_deref())
+        .name("LEADER", |finding| finding.leader.as_deref())
+        .word("REASON", |finding| {
+            finding.reason.as_ref().map_or("-", AsRef::as_ref)
+        })
+        .text("MESSAGE", MESSAGE, |finding| finding.message.as_str());
     page.table(&table);
     if table.leaves_out(page.screen()) {
-        page.line(Text::of(
-            Emphasis::Dim,
-            "A wider terminal, or -o json, tells more of each reason.",
-        ));
+        page.dim("A wider terminal, or -o json, tells more of each reason.");
     }
     omitted(page, held.len(), limit);
 }
@@ -176,18 +144,11 @@ fn limits(page: &mut Page, budgets: &[BudgetStatus], windows: Option<&WindowsSta
     }
     page.heading("LIMITS");
     for budget in budgets {
-        let BudgetStatus {
-            name,
-            active,
-            allowed,
-            used,
-            reset_time,
-        } = budget;
-        let mut text = format!("{name}: {used} of {allowed} used");
-        if !active {
+        let mut text = format!("{}: {} of {} used", budget.name, budget.used, budget.allowed);
+        if !budget.active {
             text.push_str(", does not apply now");
         }
-        if let Some(time) = reset_time {
+        if let Some(time) = &budget.reset_time {
             text = format!("{text}, changes {}", amount::in_time(time.0, now));
         }
         page.fact("Budget", text);
@@ -202,16 +163,14 @@ fn limits(page: &mut Page, budgets: &[BudgetStatus], windows: Option<&WindowsSta
     }
 }
 
-fn most(limit: usize) -> usize {
+/// How many rows are shown.
+pub fn most_rows(limit: usize) -> usize {
     if limit == 0 { usize::MAX } else { limit }
 }
 
 fn omitted(page: &mut Page, all: usize, limit: usize) {
-    let more = all.saturating_sub(most(limit));
+    let more = all.saturating_sub(most_rows(limit));
     if more > 0 {
-        page.line(Text::of(
-            Emphasis::Dim,
-            format!("and {more} more; --limit 0 shows all"),
-        ));
+        page.dim(format!("and {more} more; --limit 0 shows all"));
     }
 }

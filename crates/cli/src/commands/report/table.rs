@@ -1,12 +1,12 @@
 //! The report as people read it: what could not be seen first, then what is wrong, then what it was judged by.
 
-use std::collections::BTreeSet;
-
+use itertools::Itertools as _;
 use leeward_api::policy_status::{AssetCounts, LocationStatus};
 use leeward_api::vocabulary::Check;
 
+use crate::commands::plan::table::gain;
 use crate::document::{FindingPart, PolicyReport, ReportDocument, SystemPart};
-use crate::output::{Column, Emphasis, Page, Screen, Table, Text, amount, part};
+use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
 
 /// Fewer columns for a finding in words are not worth the lines that it takes.
 const MESSAGE: usize = 40;
@@ -14,12 +14,8 @@ const MESSAGE: usize = 40;
 /// The whole document.
 pub fn render(document: &ReportDocument, screen: Screen) -> String {
     let mut page = Page::new(screen);
-    let accounts: BTreeSet<&str> = document
-        .reports
-        .iter()
-        .map(|report| report.about.account.id.as_str())
-        .collect();
-    let many = accounts.len() > 1;
+    let mut accounts = document.reports.iter().map(|report| &report.about.account.id);
+    let many = !accounts.all_equal();
     if many {
         page.table(&summary(&document.reports));
     }
@@ -33,11 +29,8 @@ pub fn render(document: &ReportDocument, screen: Screen) -> String {
         page.line("No account has a stream.");
     }
     if document.accounts_without_streams > 0 {
-        let count = amount::counted(document.accounts_without_streams as u64, "account");
-        page.line(Text::of(
-            Emphasis::Dim,
-            format!("{count} without a stream left out."),
-        ));
+        let count = amount::counted(document.accounts_without_streams, "account");
+        page.dim(format!("{count} without a stream left out."));
     }
     if let Some(system) = &document.system {
         system_part(&mut page, system);
@@ -46,40 +39,32 @@ pub fn render(document: &ReportDocument, screen: Screen) -> String {
 }
 
 /// Many accounts, a line for each; those that need a look follow in full.
-fn summary(reports: &[PolicyReport]) -> Table {
-    let mut table = Table::new([
-        Column::name("ACCOUNT"),
-        Column::name("HOME"),
-        Column::number("SHARE"),
-        Column::number("CLIENTS"),
-        Column::number("IN PLACE"),
-        Column::number("MISPLACED"),
-        Column::number("HELD"),
-        Column::word("STATE"),
-    ]);
-    for report in reports {
-        let home = report.home.as_ref();
-        let clients: i64 = report.locations.iter().map(|location| location.connections).sum();
-        let (misplaced, held) = (
-            report.streams.misplaced + report.consumers.misplaced,
-            report.streams.held + report.consumers.held,
-        );
-        let account = &report.about.account;
-        table.row([
-            Text::of(
-                Emphasis::Strong,
-                account.name.as_ref().unwrap_or(&account.id).as_str(),
-            ),
-            home.map_or_else(|| "-".into(), |home| home.location.as_str().into()),
-            home.map_or_else(|| "-".into(), |home| amount::percent(home.percent).into()),
-            clients.to_string().into(),
-            report.in_place_of.as_deref().unwrap_or("-").into(),
-            misplaced.to_string().into(),
-            held.to_string().into(),
-            state(report),
-        ]);
-    }
-    table
+fn summary(reports: &[PolicyReport]) -> Table<'_, PolicyReport> {
+    Table::of(reports)
+        .name("ACCOUNT", |report| {
+            let account = &report.about.account;
+            let name = account.name.as_ref().unwrap_or(&account.id);
+            Text::of(Emphasis::Strong, name.as_str())
+        })
+        .name("HOME", |report| {
+            report.home.as_ref().map_or("-", |home| home.location.as_str())
+        })
+        .number("SHARE", |report| {
+            let home = report.home.as_ref();
+            home.map_or_else(|| "-".to_owned(), |home| amount::percent(home.percent))
+        })
+        .number("CLIENTS", |report| {
+            let clients: i64 = report.locations.iter().map(|location| location.connections).sum();
+            clients.to_string()
+        })
+        .number("IN PLACE", |report| report.in_place_of.as_deref().unwrap_or("-"))
+        .number("MISPLACED", |report| {
+            (report.streams.misplaced + report.consumers.misplaced).to_string()
+        })
+        .number("HELD", |report| {
+            (report.streams.held + report.consumers.held).to_string()
+        })
+        .word("STATE", state)
 }
 
 fn needs_a_look(report: &PolicyReport) -> bool {
@@ -120,43 +105,24 @@ fn one(page: &mut Page, report: &PolicyReport) {
     around(page, report);
 }
 
-fn locations(report: &PolicyReport) -> Table {
-    let mut table = Table::new([
-        Column::name("LOCATION"),
-        Column::number("SERVERS"),
-        Column::number("CLIENTS"),
-        Column::number("SHARE"),
-        Column::number("STREAM LEADERS"),
-        Column::number("CONSUMER LEADERS"),
-        Column::word("NOTE"),
-    ]);
+fn locations(report: &PolicyReport) -> Table<'_, LocationStatus> {
     let home = report.home.as_ref().map(|home| home.location.as_str());
-    for location in &report.locations {
-        let LocationStatus {
-            name,
-            servers,
-            connections,
-            percent,
-            stream_leaders,
-            consumer_leaders,
-            no_local_leader,
-        } = location;
-        let note = match (home == Some(name.as_str()), no_local_leader) {
-            (true, _) => Text::of(Emphasis::Good, "home"),
-            (false, true) => Text::of(Emphasis::Warn, "NoLocalLeader"),
-            (false, false) => Text::default(),
-        };
-        table.row([
-            name.into(),
-            servers.to_string().into(),
-            connections.to_string().into(),
-            amount::percent(*percent).into(),
-            stream_leaders.to_string().into(),
-            consumer_leaders.to_string().into(),
-            note,
-        ]);
-    }
-    table
+    Table::of(&report.locations)
+        .name("LOCATION", |location| location.name.as_str())
+        .number("SERVERS", |location| location.servers.to_string())
+        .number("CLIENTS", |location| location.connections.to_string())
+        .number("SHARE", |location| amount::percent(location.percent))
+        .number("STREAM LEADERS", |location| location.stream_leaders.to_string())
+        .number("CONSUMER LEADERS", |location| {
+            location.consumer_leaders.to_string()
+        })
+        .word("NOTE", |location| {
+            match (home == Some(location.name.as_str()), location.no_local_leader) {
+                (true, _) => Text::of(Emphasis::Good, "home"),
+                (false, true) => Text::of(Emphasis::Warn, "NoLocalLeader"),
+                (false, false) => Text::default(),
+            }
+        })
 }
 
 fn findings(page: &mut Page, report: &PolicyReport) {
@@ -178,10 +144,10 @@ fn findings(page: &mut Page, report: &PolicyReport) {
         } else {
             "What to do"
         };
-        page.line(Text::of(Emphasis::Dim, format!("{what}: {hint}")));
+        page.dim(format!("{what}: {hint}"));
     }
     if report.findings_omitted > 0 {
-        let more = amount::counted(report.findings_omitted as u64, "more finding");
+        let more = amount::counted(report.findings_omitted, "more finding");
         page.line(format!("{more}: --limit 0 shows all"));
     }
     if !general.is_empty() {
@@ -190,50 +156,29 @@ fn findings(page: &mut Page, report: &PolicyReport) {
     for part in general {
         let finding = &part.finding;
         let place = finding.location.as_ref().map(|place| format!(" {place}"));
-        let text = Text::of(Emphasis::Warn, finding.check.as_ref()).and(
-            Emphasis::Plain,
-            format!("{}: {}", place.unwrap_or_default(), finding.message),
-        );
-        page.line(text);
+        let message = format!("{}: {}", place.unwrap_or_default(), finding.message);
+        page.line(Text::of(Emphasis::Warn, finding.check.as_ref()).and(Emphasis::Plain, message));
     }
 }
 
 fn asset(part: &FindingPart) -> String {
-    let stream = part.finding.stream.as_deref().unwrap_or_default();
-    match &part.finding.consumer {
-        Some(consumer) => format!("{stream}/{consumer}"),
-        None => stream.to_owned(),
-    }
+    let finding = &part.finding;
+    let stream = finding.stream.as_deref().unwrap_or_default();
+    amount::asset(stream, finding.consumer.as_deref())
 }
 
-fn assets_table(parts: &[&FindingPart]) -> Table {
-    let mut table = Table::new([
-        Column::name("STREAM/CONSUMER"),
-        Column::name("LOCATION"),
-        Column::name("LEADER").spare(),
-        Column::number("GAIN"),
-        Column::word("REMEDY"),
-        Column::word("REASON"),
-        Column::text("MESSAGE").at_least(MESSAGE),
-    ]);
-    for part in parts {
-        let finding = &part.finding;
-        let reason = match finding.reason {
-            Some(reason) => Text::of(Emphasis::Warn, reason.as_ref()),
-            None => Text::default(),
-        };
-        table.row([
-            asset(part).into(),
-            finding.location.as_deref().unwrap_or("-").into(),
-            finding.leader.as_deref().unwrap_or("-").into(),
-            part.gain
-                .map_or_else(|| "-".into(), |gain| amount::gain(gain).into()),
-            finding.remedy.as_ref().into(),
-            reason,
-            finding.message.as_str().into(),
-        ]);
-    }
-    table
+fn assets_table<'p>(parts: &'p [&FindingPart]) -> Table<'p, &'p FindingPart> {
+    Table::of(parts)
+        .name("STREAM/CONSUMER", |part| asset(part))
+        .name("LOCATION", |part| part.finding.location.as_deref().unwrap_or("-"))
+        .spare_name("LEADER", |part| part.finding.leader.as_deref().unwrap_or("-"))
+        .number("GAIN", |part| gain(part.gain))
+        .word("REMEDY", |part| part.finding.remedy.as_ref())
+        .word("REASON", |part| {
+            let reason = part.finding.reason.as_ref();
+            Text::of(Emphasis::Warn, reason.map_or("", AsRef::as_ref))
+        })
+        .text("MESSAGE", MESSAGE, |part| part.finding.message.as_str())
 }
 
 /// What is around the account: its traffic, and what else could help.
@@ -261,52 +206,32 @@ fn around(page: &mut Page, report: &PolicyReport) {
 
 fn system_part(page: &mut Page, system: &SystemPart) {
     page.blank();
-    let all = system.servers_answered >= system.servers_expected;
-    let (tone, missing) = if all {
+    let (tone, missing) = if system.servers_answered >= system.servers_expected {
         (Emphasis::Plain, String::new())
     } else if system.servers_missing.is_empty() {
         (Emphasis::Bad, ", the others did not answer".to_owned())
     } else {
-        (
-            Emphasis::Bad,
-            format!(", missing: {}", system.servers_missing.join(", ")),
-        )
+        let names = system.servers_missing.join(", ");
+        (Emphasis::Bad, format!(", missing: {names}"))
     };
     let servers = format!(
         "{} of {} servers answered{missing}",
         system.servers_answered, system.servers_expected
     );
     page.line(Text::of(Emphasis::Plain, "SYSTEM ").and(tone, servers));
-    let mut clusters = Table::new([
-        Column::name("CLUSTER"),
-        Column::number("SERVERS"),
-        Column::number("CLIENTS"),
-        Column::name("VERSION"),
-    ]);
-    for cluster in &system.clusters {
-        clusters.row([
-            cluster.name.clone(),
-            cluster.servers.to_string(),
-            cluster.connections.to_string(),
-            cluster.versions.join(", "),
-        ]);
-    }
+    let clusters = Table::of(&system.clusters)
+        .name("CLUSTER", |cluster| cluster.name.as_str())
+        .number("SERVERS", |cluster| cluster.servers.to_string())
+        .number("CLIENTS", |cluster| cluster.connections.to_string())
+        .name("VERSION", |cluster| cluster.versions.join(", "));
     page.table(&clusters);
     if system.round_trips.is_empty() {
         return;
     }
     page.blank();
-    let mut trips = Table::new([
-        Column::name("FROM"),
-        Column::name("TO"),
-        Column::number("ROUND TRIP"),
-    ]);
-    for trip in &system.round_trips {
-        trips.row([
-            trip.from.clone(),
-            trip.to.clone(),
-            amount::milliseconds(trip.milliseconds),
-        ]);
-    }
+    let trips = Table::of(&system.round_trips)
+        .name("FROM", |trip| trip.from.as_str())
+        .name("TO", |trip| trip.to.as_str())
+        .number("ROUND TRIP", |trip| amount::milliseconds(trip.milliseconds));
     page.table(&trips);
 }

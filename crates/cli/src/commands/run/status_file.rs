@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
+use itertools::Itertools as _;
 use kube::Resource as _;
 use leeward_api::PlacementPolicy;
 use leeward_api::policy_status::PlacementPolicyStatus;
@@ -89,10 +90,9 @@ impl StatusFile {
         let known: BTreeSet<&PolicyName> = policies.iter().collect();
         let path = self.path.display();
         if !self.statuses.is_empty() && !self.statuses.keys().any(|key| known.contains(key)) {
-            let held: Vec<String> = self.statuses.keys().map(ToString::to_string).collect();
+            let held = self.statuses.keys().join(", ");
             bail!(
-                "status file {path} is of other policies ({}): give another --status-file; it was left as it is",
-                held.join(", ")
+                "status file {path} is of other policies ({held}): give another --status-file; it was left as it is"
             );
         }
         for (key, status) in &self.statuses {

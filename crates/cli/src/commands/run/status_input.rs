@@ -1,5 +1,6 @@
 //! What a policy is told of those above it and of itself, and its status in words. Pure.
 
+use itertools::Itertools as _;
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::vocabulary::ResolvedRefsReason;
 use leeward_core::conflict::outranked;
@@ -41,14 +42,11 @@ pub(super) fn resolved(state: &ConnectionState) -> ReasonMessage<ResolvedRefsRea
             format!("NATS refused the credentials: {message}"),
         ),
         ConnectionState::Connecting
-        | ConnectionState::Connected {
-            server: _,
-            version: _,
-        }
-        | ConnectionState::Disconnected { message: _ }
+        | ConnectionState::Connected { .. }
+        | ConnectionState::Disconnected { .. }
         | ConnectionState::Refused {
             problem: ConnectProblem::InvalidTls | ConnectProblem::InvalidServers,
-            message: _,
+            ..
         } => ReasonMessage::new(
             ResolvedRefsReason::ResolvedRefs,
             "the connection is the one of the command line",
@@ -62,20 +60,16 @@ pub(super) fn lost(state: &ConnectionState) -> Option<String> {
         ConnectionState::Disconnected { message } | ConnectionState::Refused { problem: _, message } => {
             Some(format!("no connection to NATS as the account's user: {message}"))
         }
-        ConnectionState::Connecting
-        | ConnectionState::Connected {
-            server: _,
-            version: _,
-        } => None,
+        ConnectionState::Connecting | ConnectionState::Connected { .. } => None,
     }
 }
 
 /// The conditions in one line: each with its reason.
 pub(super) fn conditions(status: &PlacementPolicyStatus) -> String {
-    let one = |condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-        format!("{}={}", condition.type_, condition.reason)
-    };
-    status.conditions.iter().map(one).collect::<Vec<_>>().join(" ")
+    let conditions = status.conditions.iter();
+    conditions
+        .map(|condition| format!("{}={}", condition.type_, condition.reason))
+        .join(" ")
 }
 
 #[cfg(test)]

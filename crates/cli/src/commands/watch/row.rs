@@ -7,7 +7,7 @@ use leeward_api::policy::Mode;
 use leeward_api::policy_status::{OperationStatus, PlacementPolicyStatus};
 use leeward_api::vocabulary::ActionType;
 
-use crate::output;
+use crate::output::{self, amount};
 
 /// Blanks between columns.
 const GAP: usize = 3;
@@ -87,20 +87,16 @@ fn in_flight(operations: &[OperationStatus]) -> String {
     };
     let moves: Vec<&OperationStatus> = operations.iter().filter(is_move).collect();
     let mut parts = Vec::new();
-    match operations.len() - moves.len() {
-        0 => {}
-        1 => parts.push("1 step-down".to_owned()),
-        several => parts.push(format!("{several} step-downs")),
+    let step_downs = operations.len() - moves.len();
+    if step_downs > 0 {
+        parts.push(amount::counted(step_downs, "step-down"));
     }
     if !moves.is_empty() {
-        let named = moves.iter().take(NAMED).map(|operation| match &operation.to {
+        let names = moves.iter().map(|operation| match &operation.to {
             Some(to) => format!("{} → {to}", operation.stream),
             None => operation.stream.clone(),
         });
-        let mut names = named.collect::<Vec<_>>().join(", ");
-        if moves.len() > NAMED {
-            names = format!("{names} and {} more", moves.len() - NAMED);
-        }
+        let names = amount::names(names, NAMED);
         parts.push(format!("{} moving ({names})", moves.len()));
     }
     parts.join(", ")

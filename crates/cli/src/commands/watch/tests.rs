@@ -22,20 +22,20 @@ fn operation(action: &str, stream: &str) -> serde_json::Value {
     json!({"type": action, "stream": stream, "to": "us-east", "startTime": "2026-01-01T00:00:00Z"})
 }
 
-fn listed(board: &mut PolicyTable, objects: Vec<PolicyObject>) -> String {
-    let mut lines = board.hear(Event::Init);
+fn listed(table: &mut PolicyTable, objects: Vec<PolicyObject>) -> String {
+    let mut lines = table.lines_of(Event::Init);
     for object in objects {
-        lines += &board.hear(Event::InitApply(object));
+        lines += &table.lines_of(Event::InitApply(object));
     }
-    lines + &board.hear(Event::InitDone)
+    lines + &table.lines_of(Event::InitDone)
 }
 
 #[test]
 fn the_list_comes_first_and_then_only_what_changes() {
-    let mut board = PolicyTable::new(true);
+    let mut table = PolicyTable::new(true);
     let nothing = json!([]);
     let first = listed(
-        &mut board,
+        &mut table,
         vec![policy("orders", "eu", &nothing), policy("carts", "eu", &nothing)],
     );
     assert_eq!(
@@ -44,8 +44,8 @@ fn the_list_comes_first_and_then_only_what_changes() {
          shop        carts    SHOP      Enforce               eu     3/4\n\
          shop        orders   SHOP      Enforce               eu     3/4\n"
     );
-    assert_eq!(board.hear(Event::Apply(policy("orders", "eu", &nothing))), "");
-    let changed = board.hear(Event::Apply(policy("orders", "us", &nothing)));
+    assert_eq!(table.lines_of(Event::Apply(policy("orders", "eu", &nothing))), "");
+    let changed = table.lines_of(Event::Apply(policy("orders", "us", &nothing)));
     assert_eq!(
         changed,
         "shop        orders   SHOP      Enforce               us     3/4\n"
@@ -54,13 +54,13 @@ fn the_list_comes_first_and_then_only_what_changes() {
 
 #[test]
 fn a_watch_begun_anew_tells_what_changed_meanwhile() {
-    let mut board = PolicyTable::new(false);
+    let mut table = PolicyTable::new(false);
     let nothing = json!([]);
     listed(
-        &mut board,
+        &mut table,
         vec![policy("orders", "eu", &nothing), policy("carts", "eu", &nothing)],
     );
-    let again = listed(&mut board, vec![policy("orders", "us", &nothing)]);
+    let again = listed(&mut table, vec![policy("orders", "us", &nothing)]);
     let lines: Vec<&str> = again.lines().collect();
     assert_eq!(lines.len(), 2, "{again}");
     assert!(
@@ -71,15 +71,15 @@ fn a_watch_begun_anew_tells_what_changed_meanwhile() {
         lines[1].starts_with("carts") && lines[1].ends_with("deleted"),
         "{again}"
     );
-    let gone = board.hear(Event::Delete(policy("orders", "us", &nothing)));
+    let gone = table.lines_of(Event::Delete(policy("orders", "us", &nothing)));
     assert!(gone.ends_with("deleted\n"), "{gone}");
 }
 
 #[test]
 fn operations_in_flight_are_counted_and_moves_named() {
     let told = |operations: serde_json::Value| {
-        let mut board = PolicyTable::new(false);
-        listed(&mut board, vec![policy("orders", "eu", &operations)])
+        let mut table = PolicyTable::new(false);
+        listed(&mut table, vec![policy("orders", "eu", &operations)])
     };
     let some = told(json!([
         operation("ConsumerStepDown", "A"),
@@ -102,16 +102,16 @@ fn operations_in_flight_are_counted_and_moves_named() {
 
 #[test]
 fn what_cannot_be_read_and_what_names_try_is_harmless() {
-    let mut board = PolicyTable::new(false);
+    let mut table = PolicyTable::new(false);
     let odd = policy("orders", "e\u{1b}[2Ju", &json!([]));
-    assert!(!listed(&mut board, vec![odd]).contains('\u{1b}'));
+    assert!(!listed(&mut table, vec![odd]).contains('\u{1b}'));
     let broken = serde_json::from_value(json!({
         "apiVersion": "leeward.dev/v1alpha1",
         "kind": "PlacementPolicy",
         "metadata": {"name": "broken", "namespace": "shop"},
         "spec": 7,
     }));
-    let line = board.hear(Event::Apply(broken.unwrap()));
+    let line = table.lines_of(Event::Apply(broken.unwrap()));
     assert!(
         line.starts_with("broken") && line.ends_with("cannot be read\n"),
         "{line}"
@@ -120,13 +120,13 @@ fn what_cannot_be_read_and_what_names_try_is_harmless() {
 
 #[test]
 fn a_policy_that_is_suspended_moves_no_column() {
-    let mut board = PolicyTable::new(false);
-    let before = listed(&mut board, vec![policy("orders", "eu", &json!([]))]);
+    let mut table = PolicyTable::new(false);
+    let before = listed(&mut table, vec![policy("orders", "eu", &json!([]))]);
     let Ok(mut object) = policy("orders", "eu", &json!([])).0 else {
         panic!("it can be read");
     };
     object.spec.suspend = true;
-    let after = board.hear(Event::Apply(kube::core::DeserializeGuard(Ok(object))));
+    let after = table.lines_of(Event::Apply(kube::core::DeserializeGuard(Ok(object))));
     let column = before.find("HOME").unwrap();
     assert!(after[column..].starts_with("eu "), "{before}{after}");
 }
@@ -150,7 +150,7 @@ fn only_what_asking_again_cannot_help_ends_the_watch() {
     let failed = |code| {
         let status = kube::core::Status::failure("no", "Reason").with_code(code);
         let error = watcher::Error::WatchStartFailed(kube::Error::Api(Box::new(status)));
-        PolicyTable::new(false).complain("https://api", "shop", &error)
+        PolicyTable::new(false).watch_failed("https://api", "shop", &error)
     };
     assert!(failed(403).unwrap_err().to_string().contains("grant watch"));
     assert!(failed(500).is_ok());

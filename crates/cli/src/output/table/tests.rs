@@ -4,29 +4,30 @@ fn screen(width: usize) -> Screen {
     Screen { width, colour: false }
 }
 
-fn findings() -> Table {
-    let mut table = Table::new([
-        Column::name("STREAM"),
-        Column::number("GAIN"),
-        Column::word("REASON"),
-        Column::name("NOTE"),
-        Column::text("MESSAGE").at_least(30),
-    ]);
-    table.row([
+const FINDINGS: [[&str; 5]; 2] = [
+    [
         "orders",
         "1.5 s/s",
         "NoPeerInHome",
         "",
         "no peer in us-east: the stream's replicas have to move there",
-    ]);
-    table.row([
+    ],
+    [
         "payments-north-america-2026",
         "3 ms/s",
         "",
         "",
         "a caught-up peer can take over",
-    ]);
-    table
+    ],
+];
+
+fn findings() -> Table<'static, [&'static str; 5]> {
+    Table::of(&FINDINGS)
+        .name("STREAM", |row| row[0])
+        .number("GAIN", |row| row[1])
+        .word("REASON", |row| row[2])
+        .name("NOTE", |row| row[3])
+        .text("MESSAGE", 30, |row| row[4])
 }
 
 #[test]
@@ -61,12 +62,10 @@ fn sentences_are_left_out_where_they_have_no_room_and_it_can_be_told() {
 
 #[test]
 fn spare_columns_are_left_out_before_names_wrap() {
-    let mut table = Table::new([
-        Column::name("STREAM"),
-        Column::name("LEADER").spare(),
-        Column::word("REMEDY"),
-    ]);
-    table.row(["payments-north-america-2026", "us-east-1", "StreamPlacement"]);
+    let table = Table::of(&[["payments-north-america-2026", "us-east-1", "StreamPlacement"]])
+        .name("STREAM", |row| row[0])
+        .spare_name("LEADER", |row| row[1])
+        .word("REMEDY", |row| row[2]);
     assert!(table.render(screen(60)).contains("us-east-1"));
     insta::assert_snapshot!(table.render(screen(50)), @r"
     STREAM                       REMEDY
@@ -94,16 +93,14 @@ fn no_line_is_wider_than_the_screen_whatever_is_in_the_cells() {
         "❤\u{fe0f}".repeat(90),
     ];
     for width in 40..150 {
-        let mut table = Table::new([
-            Column::name("STREAM"),
-            Column::number("GAIN"),
-            Column::word("REASON"),
-            Column::name("LEADER"),
-            Column::text("MESSAGE"),
-        ]);
-        for shift in 0..nasty.len() {
-            table.row((0..nasty.len()).map(|at| nasty[(at + shift) % nasty.len()].as_str()));
-        }
+        let shifts: Vec<usize> = (0..nasty.len()).collect();
+        let cell = |at: usize| nasty[at % nasty.len()].as_str();
+        let table = Table::of(&shifts)
+            .name("STREAM", |shift| cell(*shift))
+            .number("GAIN", |shift| cell(shift + 1))
+            .word("REASON", |shift| cell(shift + 2))
+            .name("LEADER", |shift| cell(shift + 3))
+            .text("MESSAGE", 24, |shift| cell(shift + 4));
         for line in table.render(screen(width)).lines() {
             let columns = unicode_width::UnicodeWidthStr::width(line);
             assert!(columns <= width, "{columns} at {width}: {line}");
@@ -113,7 +110,8 @@ fn no_line_is_wider_than_the_screen_whatever_is_in_the_cells() {
 
 #[test]
 fn a_table_without_rows_is_nothing() {
-    let table = Table::new([Column::name("STREAM")]);
+    let none: [&str; 0] = [];
+    let table = Table::of(&none).name("STREAM", |row| *row);
     assert!(table.is_empty());
     assert_eq!(table.render(screen(80)), "");
 }

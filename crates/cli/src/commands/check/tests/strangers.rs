@@ -23,7 +23,7 @@ pub fn of_files(files: &[(&str, &str)], words: &[&str]) -> CheckDocument {
     let Command::Check(args) = Args::try_parse_from(words).unwrap().command else {
         panic!("not a check");
     };
-    let outcome = outcome(&args.connection, &args.policy, args.offline, args.home.as_deref()).unwrap();
+    let outcome = outcome(&args).unwrap();
     let text = serde_json::to_string(&document(outcome, fixtures::noon())).unwrap();
     serde_json::from_str(&text.replace(&format!("{root}/"), "").replace(&root, ".")).unwrap()
 }
