@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use jiff::Timestamp;
 use leeward_api::vocabulary::ObservedReason;
 use leeward_core::action::Action;
@@ -20,13 +20,14 @@ use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::{PolicyState, recent_action, refreshed};
 use leeward_engine::policy_worker::PolicyWorker;
 use leeward_nats::ConnectionState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::ask::say;
 use super::progress::{ApplyProgress, short};
 use crate::document::DonePart;
+use crate::output::amount;
+use crate::runtime::ExitSignals;
 
 /// So many streams are named.
 const MOST_NAMED: usize = 3;
@@ -133,14 +134,9 @@ pub(super) fn held_up(
 }
 
 fn waiting_for(others: &[&str], most: u32) -> String {
-    let named: Vec<&str> = others.iter().take(MOST_NAMED).copied().collect();
-    let named = named.join(", ");
-    let more = match others.len().saturating_sub(MOST_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let named = amount::names(others, MOST_NAMED);
     format!(
-        "Waiting for what moves already, {named}{more}: of the system's streams at most {most} may move at once \
+        "Waiting for what moves already, {named}: of the system's streams at most {most} may move at once \
          (limits.moves of the NatsSystem)."
     )
 }
@@ -150,7 +146,7 @@ pub(super) async fn follow(
     legs: Vec<PolicyApply>,
     outside: &Surroundings,
 ) -> anyhow::Result<Vec<ApplyResult>> {
-    let mut signals = InterruptSignals::listen()?;
+    let mut signals = ExitSignals::listen()?;
     let (stop, told) = watch::channel(false);
     let underway: Vec<_> = legs
         .iter()
@@ -174,9 +170,9 @@ pub(super) async fn follow(
             ended = &mut following => return Ok(ended),
             () = signals.next() => {
                 if *told.borrow() {
-                    bail!("stopped at once; {}", abandoned(&names(&asked_for())));
+                    bail!("stopped at once; {}", abandoned(&action_names(&asked_for())));
                 }
-                say(&stopping(&names(&in_flight())));
+                say(&stopping(&action_names(&in_flight())));
                 stop.send_replace(true);
             }
         }
@@ -193,7 +189,7 @@ pub(super) fn requested(mut in_flight: Vec<Action>, sent: &BTreeSet<AssetName>) 
     in_flight
 }
 
-fn names(actions: &[Action]) -> Vec<String> {
+fn action_names(actions: &[Action]) -> Vec<String> {
     let name = |action: &Action| format!("{} {}", action.action_type(), short(&action.asset));
     actions.iter().map(name).collect()
 }
@@ -366,7 +362,7 @@ async fn until(limit: Option<Instant>) {
 }
 
 fn gave_up(connected: bool, wait: Duration) -> String {
-    let wait = crate::output::amount::about(wait);
+    let wait = amount::about(wait);
     if connected {
         format!(
             "Not everything could be seen for {wait}: what was done may not show yet. --wait gives more time."
@@ -393,26 +389,4 @@ fn parts(finished: &Finished) -> Vec<DonePart> {
             message: follow_up.outcome.message.clone(),
         });
     std::iter::once(own).chain(others).collect()
-}
-
-/// What asks a command to stop.
-struct InterruptSignals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl InterruptSignals {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
-            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
