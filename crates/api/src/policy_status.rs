@@ -288,6 +288,24 @@ pub struct OperationStatus {
     /// When the action counts as timed out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
+
+    /// The placement that the stream stored before, if any; for `StreamPlacement`. Where the action is broken off so that
+    /// the stream is left without it, it is written again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<ReplacedPlacement>,
+}
+
+/// A placement that a stream stored before an action.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplacedPlacement {
+    /// The NATS cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+
+    /// The server tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// An action that ended.

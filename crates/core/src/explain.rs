@@ -64,8 +64,9 @@ pub fn gap_text(gap: &Gap) -> String {
 pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: &Finding) -> String {
     let homes = &evaluation.homes;
     let locations = LocationMap::new(&context.view.topology, &context.policy.topology);
-    let safety_context = SafetyContext::new(context, &locations, homes);
     let home = homes.of(finding.asset).and_then(Home::reference);
+    // Of what is not seen completely, no details are known.
+    let safety_context = home.map(|_| SafetyContext::new(context, &locations, homes));
     let home = home.map_or_else(|| "home".to_owned(), ToString::to_string);
     match finding.verdict {
         Verdict::InPlace => format!("led from {home}"),
@@ -75,14 +76,23 @@ pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: 
         }
         Verdict::Misplaced(Remedy::StreamPlacement) => {
             let stream = context.view.streams.get(finding.asset.stream() as usize);
-            let cost = stream.map(|stream| cost_text(&safety_context.move_cost(stream)));
+            let safety_context = safety_context.as_ref();
+            let cost = safety_context
+                .zip(stream)
+                .map(|(safety_context, stream)| cost_text(&safety_context.move_cost(stream)));
             let cost = cost.map_or_else(String::new, |cost| format!("; {cost}"));
             format!("no peer in {home}: the stream's replicas have to move there{cost}")
         }
         Verdict::Misplaced(Remedy::FollowsStream) => format!("moves to {home} with its stream"),
         Verdict::Misplaced(remedy @ Remedy::Advice) => remedy.explanation().to_owned(),
         Verdict::Held(remedy, reason) => {
-            let held = HeldAsset::new(&safety_context, evaluation, finding.asset, remedy);
+            let held = HeldAsset::new(
+                context,
+                safety_context.as_ref(),
+                evaluation,
+                finding.asset,
+                remedy,
+            );
             held.map_or_else(|| reason.explanation().to_owned(), |held| held.text(reason))
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! Pure: the engine reads assets, asks these functions what that means, and does as told. [`before`] and [`after`] judge
 //! the action itself; a [`ResumeCheck`] whether a consumer goes on; [`after_cancel`] a move that was called off; [`refresh`]
-//! the streams that read a stream that moved.
+//! the streams that read a stream that moved; [`completion`] what a move left behind that nobody ends any more.
 
 mod asset_info;
 mod cancel;
 mod check;
+mod left_behind;
 mod proof;
 mod refresh;
 mod verify;
@@ -22,6 +23,7 @@ use crate::names::ServerName;
 pub use asset_info::{AssetInfo, PeerInfo, Progress, ReadResult, Upstream};
 pub use cancel::{CANCEL_TIMEOUT, after_cancel, left_to_the_servers};
 pub use check::{before, before_consumers};
+pub use left_behind::{Completion, MoveLeftBehind, completion};
 pub use proof::{
     ConsumerProgress, ResumeCheck, ResumeResult, STALL_AFTER, goes_on, proven_move, proven_step_down,
 };

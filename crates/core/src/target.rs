@@ -150,12 +150,20 @@ impl<'a> Destination<'a> {
             .map(|(candidate, _)| &candidate.details.cluster)
     }
 
-    /// Finds the placement that brings a stream here.
+    /// The placement that brings a stream here which stores `stored`.
+    pub fn placement(&self, stored: Option<&Placement>) -> Placement {
+        Placement {
+            cluster: only_cluster(self.known().map(|(candidate, _)| &candidate.details.cluster)),
+            tags: tags_towards(self.key, self.location, stored),
+        }
+    }
+
+    /// Finds the placement that brings a stream here, and whether its servers would take it.
     pub fn target(&self, stream: &Stream) -> Result<MoveTarget, TargetError> {
         self.takers(stream, &Reserved::default(), |_| true)?;
         Ok(MoveTarget {
             location: self.location.clone(),
-            placement: self.placement(stream),
+            placement: self.placement(stream.placement.as_ref()),
             replaces: stream.placement.clone(),
             servers: self.servers().map(|(_, server)| server.name.clone()).collect(),
         })
@@ -174,7 +182,7 @@ impl<'a> Destination<'a> {
         reserved: &Reserved,
         wanted: impl Fn(ServerIx) -> bool,
     ) -> Result<Vec<ServerIx>, TargetError> {
-        let placement = self.placement(stream);
+        let placement = self.placement(stream.placement.as_ref());
         let replicas = usize::from(stream.replicas);
         let unique = self.unique_among(&placement);
         let matching: Vec<Candidate<'_>> = self
@@ -234,13 +242,6 @@ impl<'a> Destination<'a> {
             };
             Some((candidate, server.answered))
         })
-    }
-
-    fn placement(&self, stream: &Stream) -> Placement {
-        Placement {
-            cluster: only_cluster(self.known().map(|(candidate, _)| &candidate.details.cluster)),
-            tags: tags_towards(self.key, self.location, stream.placement.as_ref()),
-        }
     }
 
     fn matching(&self, placement: &Placement) -> impl Iterator<Item = Candidate<'a>> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use leeward_api::policy_status::{BreakerState, BreakerStatus, Memory, OperationStatus, Proof, RecentAction};
+use leeward_api::policy_status::{
+    BreakerState, BreakerStatus, Memory, OperationStatus, Proof, RecentAction, ReplacedPlacement,
+};
 use leeward_api::vocabulary::{ActionClass, ActionResult, ActionType, DegradedReason, ProgressingReason};
 use leeward_core::action::{Action, ActionKind};
 use leeward_core::limits::Limits;
@@ -77,7 +79,20 @@ pub(crate) fn operation_status(operation: &RunningOperation) -> OperationStatus 
         to: destination(action),
         start_time: Time(*started),
         deadline: Some(Time(*deadline)),
+        replaces: replaced(action),
     }
+}
+
+/// The placement that a move replaces, where the stream stores one.
+fn replaced(action: &Action) -> Option<ReplacedPlacement> {
+    let placement = match &action.kind {
+        ActionKind::StepDown(_) => None,
+        ActionKind::Move(moving) => moving.target.replaces.as_ref(),
+    }?;
+    Some(ReplacedPlacement {
+        cluster: placement.cluster.as_ref().map(ToString::to_string),
+        tags: placement.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
+    })
 }
 
 /// Who should lead; of a move, the location.

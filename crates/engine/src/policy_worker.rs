@@ -17,7 +17,7 @@ use crate::permit::Inhibited;
 use crate::policy_event::PolicyEvent;
 use crate::policy_state::PolicyState;
 use crate::ports::{Act, Clock, Observe};
-use crate::runner::{Runner, RunnerInput, Setup, unfinished_moves};
+use crate::runner::{Runner, RunnerInput, Setup};
 
 /// One policy at work.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl PolicyWorker {
             history: History::restore(past, token, setup.clock.now()),
             findings: past.findings.clone(),
             recent_actions: past.recent_actions.clone(),
-            unfinished_moves: unfinished_moves(past),
+            left_behind: past.operations.clone(),
             labels: setup.labels,
             account: setup.account,
             observe: setup.observe,
@@ -160,4 +160,26 @@ pub fn keep_what_was_done(status: &mut PlacementPolicyStatus, last: &PolicyState
     status.operations.clone_from(&last.operations);
     status.breaker.clone_from(&last.limits.breaker);
     status.memory = Some(last.memory.clone());
+}
+
+#[cfg(test)]
+mod tests {
+    use leeward_api::policy_status::Account;
+
+    use super::*;
+
+    #[test]
+    fn what_was_done_in_another_account_is_not_taken_over() {
+        let of = |id: Option<&str>| PlacementPolicyStatus {
+            account: id.map(|id| Account {
+                id: id.to_owned(),
+                name: None,
+            }),
+            ..PlacementPolicyStatus::default()
+        };
+        let own = AccountId::from("A");
+        assert!(past_in(&of(Some("A")), &own).is_some());
+        assert!(past_in(&of(Some("B")), &own).is_none());
+        assert!(past_in(&of(None), &own).is_none());
+    }
 }

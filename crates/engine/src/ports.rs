@@ -1,7 +1,8 @@
 //! What the engine needs from the outside: a system to observe, an account to act on, a clock.
 //!
 //! Adapters implement these against NATS (and, later, a simulation). Every call has a time limit of the adapter's
-//! own; a call that acts is never repeated by the adapter, since the next round decides.
+//! own; a request that acts is not repeated by the adapter, since the next round decides. Only what a repair or a cancel has
+//! begun to change is completed by all means, see P8 in ARCHITECTURE.md.
 
 use std::future::Future;
 use std::sync::Arc;

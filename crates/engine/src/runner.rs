@@ -4,6 +4,7 @@
 //! next round come. Dropping the loop at any instant loses nothing that the next one would not see again (P10).
 
 mod calm;
+mod left_behind;
 mod operations;
 mod proof;
 mod round;
@@ -13,13 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_api::policy_status::{Finding as FindingStatus, PlacementPolicyStatus, RecentAction};
+use leeward_api::policy_status::{Finding as FindingStatus, OperationStatus, RecentAction};
 use leeward_api::vocabulary::ActionType;
 use leeward_core::action::Action;
 use leeward_core::approval::ApprovedPlan;
 use leeward_core::context::Managed;
 use leeward_core::history::History;
-use leeward_core::names::{AccountId, AssetName, StreamName};
+use leeward_core::names::{AccountId, AssetName};
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::snapshot::AccountView;
 use tokio::sync::{mpsc, watch};
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span};
 
 use self::calm::Calm;
+use self::left_behind::LeftBehind;
 use self::proof::OperationSeries;
 use crate::execute::{Finished, OperationProgress, Stage};
 use crate::in_flight::OperationInFlight;
@@ -72,8 +74,8 @@ pub struct Setup<A, C> {
     pub findings: Vec<FindingStatus>,
     /// Actions of the past.
     pub recent_actions: Vec<RecentAction>,
-    /// Moves that were under way when the past ended.
-    pub unfinished_moves: BTreeSet<StreamName>,
+    /// Operations that were in flight when the past ended.
+    pub left_behind: Vec<OperationStatus>,
     /// Whether somebody writes down where the policy stands and says so with [`Runner::recorded`]: then no request is sent
     /// before its operation is written down.
     pub records: bool,
@@ -92,15 +94,6 @@ impl<A, C> Setup<A, C> {
 /// How old a view may be that decides something, by how often everything is observed.
 pub fn stale_after(interval: Duration) -> Duration {
     interval.saturating_mul(STALE_INTERVALS).max(STALE_FLOOR)
-}
-
-/// Moves that were under way when a status was written.
-pub fn unfinished_moves(past: &PlacementPolicyStatus) -> BTreeSet<StreamName> {
-    let moves = past.operations.iter();
-    moves
-        .filter(|operation| operation.action.is_move())
-        .map(|operation| StreamName::from(operation.stream.as_str()))
-        .collect()
 }
 
 /// What may change while a loop runs.
@@ -158,9 +151,8 @@ impl Runner {
         let (policy_events, receiver) = mpsc::channel(OCCURRENCES);
         let stop = CancellationToken::new();
         let view = setup.observe.watch(&setup.account);
-        setup
-            .limits
-            .set_moving(&setup.account, setup.unfinished_moves.clone());
+        let left_behind = LeftBehind::new(&setup.left_behind);
+        setup.limits.set_moving(&setup.account, left_behind.streams());
         let written = watch::Sender::new(0);
         let (advance_sender, advances) = mpsc::channel(OCCURRENCES);
         let body = Loop {
@@ -180,6 +172,7 @@ impl Runner {
             advance_sender,
             advances,
             row: OperationSeries::default(),
+            left_behind,
             queue: Vec::new(),
             in_flight: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -280,6 +273,8 @@ struct Loop<A, C: Clock> {
     advances: mpsc::Receiver<(AssetName, OperationProgress)>,
     /// Operations since there was nothing to do.
     row: OperationSeries,
+    /// Moves of a process that is gone, which may have to be completed.
+    left_behind: LeftBehind,
     /// What is still to be started, the first at the end.
     queue: Vec<Action>,
     in_flight: BTreeMap<AssetName, RunningOperation>,

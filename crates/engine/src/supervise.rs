@@ -236,6 +236,17 @@ mod tests {
     }
 
     #[test]
+    fn what_breaks_off_again_rests_longer() {
+        let (now, mut backoff) = (Instant::now(), RestartBackoff::default());
+        assert_eq!(backoff.remaining(now), None);
+        backoff.begin(now);
+        assert_eq!(backoff.remaining(now), Some(FIRST_PAUSE));
+        assert_eq!(backoff.remaining(now + FIRST_PAUSE), None);
+        backoff.begin(now);
+        assert_eq!(backoff.remaining(now), Some(2 * FIRST_PAUSE));
+    }
+
+    #[test]
     fn pauses_and_messages_are_bounded() {
         assert_eq!(pause(1), FIRST_PAUSE);
         assert_eq!(pause(u32::MAX), LONGEST_PAUSE);

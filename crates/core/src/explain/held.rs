@@ -19,7 +19,7 @@ const MOST_NAMED: usize = 3;
 /// A held asset, and what its reason is about: of a consumer that follows its stream, the stream.
 pub(super) struct HeldAsset<'a> {
     context: &'a DecisionContext<'a>,
-    safety_context: &'a SafetyContext<'a>,
+    safety_context: Option<&'a SafetyContext<'a>>,
     evaluation: &'a Evaluation,
     asset: AssetIx,
     stream: &'a Stream,
@@ -29,12 +29,12 @@ pub(super) struct HeldAsset<'a> {
 
 impl<'a> HeldAsset<'a> {
     pub(super) fn new(
-        safety_context: &'a SafetyContext<'a>,
+        context: &'a DecisionContext<'a>,
+        safety_context: Option<&'a SafetyContext<'a>>,
         evaluation: &'a Evaluation,
         asset: AssetIx,
         remedy: Remedy,
     ) -> Option<Self> {
-        let context = safety_context.context();
         let stream = context.view.streams.get(asset.stream() as usize)?;
         let (moves, consumer) = match remedy {
             Remedy::ConsumerStepDown | Remedy::StreamStepDown => (false, asset.consumer_of(stream)),
@@ -52,7 +52,7 @@ impl<'a> HeldAsset<'a> {
     }
 
     fn home(&self) -> Option<&'a Destination<'a>> {
-        self.safety_context.destination(self.asset)
+        self.safety_context?.destination(self.asset)
     }
 
     /// The reason, in this case and in general.
@@ -80,7 +80,8 @@ impl<'a> HeldAsset<'a> {
     fn detail(&self, reason: FindingReason) -> Option<String> {
         match reason {
             FindingReason::TargetLagging => {
-                self.name_peers("not caught up", |peer| !self.safety_context.healthy(peer))
+                let safety_context = self.safety_context?;
+                self.name_peers("not caught up", |peer| !safety_context.healthy(peer))
             }
             FindingReason::QuorumAtRisk => self.name_peers("offline", |peer| peer.offline),
             FindingReason::ManagedElsewhere => {
@@ -131,7 +132,7 @@ impl<'a> HeldAsset<'a> {
         let most = self.context.policy.actions.stream_placement.as_ref()?.max_stall;
         Some(format!(
             "a move blocks writes for about {} ({}), actions.streamPlacement.maxStall is {}",
-            amounts::about(self.safety_context.move_cost(self.stream).stall),
+            amounts::about(self.safety_context?.move_cost(self.stream).stall),
             amounts::stalling_servers(),
             amounts::about(most),
         ))
@@ -171,8 +172,8 @@ impl<'a> HeldAsset<'a> {
     }
 
     fn server_just_started(&self) -> Option<String> {
-        let home = self.home()?;
-        let young = |server: &ServerIx| home.contains(*server) && self.safety_context.just_started(*server);
+        let (home, safety_context) = (self.home()?, self.safety_context?);
+        let young = |server: &ServerIx| home.contains(*server) && safety_context.just_started(*server);
         let young: Vec<&str> = if self.moves {
             let all = self.context.view.topology.indices();
             all.filter(young).filter_map(|server| self.name(server)).collect()
@@ -225,7 +226,8 @@ impl<'a> HeldAsset<'a> {
     fn waits_for(&self) -> String {
         let moving: Vec<&str> = self
             .safety_context
-            .moving_relatives(self.stream)
+            .into_iter()
+            .flat_map(|safety_context| safety_context.moving_relatives(self.stream))
             .take(MOST_NAMED)
             .map(|stream| stream.name.as_str())
             .collect();

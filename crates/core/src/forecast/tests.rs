@@ -1,4 +1,6 @@
 use crate::decide::decide;
+use crate::evaluate::evaluate;
+use crate::plan::plan;
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
 
@@ -54,7 +56,7 @@ fn foretold_with(view: &AccountView, policy: &Policy, history: &History) -> Fore
     let context = context(view, policy, history, at(0));
     let decision = decide(&context);
     let forecast = forecast(&context, &decision);
-    let planned = decision.actions;
+    let planned = plan(&context, &evaluate(&context)).actions;
     if !planned.is_empty() {
         assert_eq!(planned, forecast.waves[0].actions);
         assert_eq!(at(0), forecast.waves[0].at);

@@ -109,6 +109,15 @@ fn stopped(action: &Action, read_result: &ReadResult) -> (Option<FindingReason>,
     match before(action, read_result, &limits(3)) {
         Preflight::Stop(outcome) => {
             assert_eq!(outcome.result, ActionResult::Abandoned);
+            let reason = outcome
+                .reason
+                .map(|reason| reason.behavior().is_checked_before_request);
+            assert_ne!(
+                reason,
+                Some(false),
+                "{:?} is not said to be checked before a request",
+                outcome.reason
+            );
             (outcome.reason, outcome.message)
         }
         Preflight::Request => panic!("{action:?} is requested in spite of {read_result:?}"),

@@ -407,11 +407,20 @@ fn every_cure_has_its_remedy() {
     let mut abroad = stream(&topology, "S", &["eu-west-0", "eu-west-1", "eu-west-2"]);
     abroad.consumers.push(consumer(&topology, "c", &["eu-west-0"]));
     let home = topology.find("us-east-0").unwrap();
-    let view = view(topology, vec![clients(home, 9)], vec![abroad]);
-    let report = plainly(&view, &json!({"topology": {"key": "Cluster"}}));
+    let seen = view(topology, vec![clients(home, 9)], vec![abroad]);
+    let report = plainly(&seen, &json!({"topology": {"key": "Cluster"}}));
     let remedies: Vec<Remedy> = report.findings.iter().map(|finding| finding.remedy).collect();
     assert_eq!(
         remedies,
         [Remedy::StreamPlacement, Remedy::FollowsStream, Remedy::Advice]
     );
+    let topology = stretched();
+    let mut far = stream(&topology, "S", &["n-3", "n-0", "n-1"]);
+    far.consumers
+        .push(consumer(&topology, "c", &["n-3", "n-0", "n-1"]));
+    let home = topology.find("n-0").unwrap();
+    let seen = view(topology, vec![clients(home, 9)], vec![far]);
+    let report = plainly(&seen, &json!({}));
+    let remedies: Vec<Remedy> = report.findings.iter().map(|finding| finding.remedy).collect();
+    assert!(remedies.contains(&Remedy::StreamStepDown) && remedies.contains(&Remedy::ConsumerStepDown));
 }

@@ -49,6 +49,7 @@ pub fn status_of(world: &World, under_way: &[(AssetName, ActionType)]) -> Placem
         to: None,
         start_time: Time(*now),
         deadline: None,
+        replaces: None,
     };
     let status = PlacementPolicyStatus {
         home: report.home,

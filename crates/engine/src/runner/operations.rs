@@ -38,7 +38,10 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let mut waiting = Vec::new();
         let mut full: BTreeSet<ActionType> = BTreeSet::new();
         let mut started = false;
-        while self.in_flight.len() < most && self.authorizer.inhibited().is_none() && !self.out_of_date() {
+        while self.in_flight.len() + self.left_behind.streams().len() < most
+            && self.authorizer.inhibited().is_none()
+            && !self.out_of_date()
+        {
             let Some(action) = self.queue.pop() else { break };
             if full.contains(&action.action_type()) {
                 waiting.push(action);

@@ -86,7 +86,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .into_iter()
             .filter(|action| {
                 // The view may be older than what was done to these.
-                !self.ended.contains_key(&action.asset) && !self.in_flight.contains_key(&action.asset)
+                !self.ended.contains_key(&action.asset)
+                    && !self.in_flight.contains_key(&action.asset)
+                    && !self.left_behind.holds(&action.asset.stream)
             })
             .collect();
         self.queue.reverse();
@@ -97,6 +99,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             self.findings.clone_from(&report.findings);
         }
         self.prove(&view, &evaluation, &report).await;
+        if self.setup.records && evaluation.conclusive() {
+            self.complete_left_behind(&view, &input.policy);
+        }
         let patience = input.stale_after;
         let report = self
             .calm
@@ -217,8 +222,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             operations: self
                 .in_flight
                 .values()
-                .take(MAX_OPERATIONS)
                 .map(operation_status)
+                .chain(self.left_behind.operations())
+                .take(MAX_OPERATIONS)
                 .collect(),
             waiting: self.queue.len(),
             recent_actions: self.recent.clone(),

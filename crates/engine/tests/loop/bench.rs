@@ -16,7 +16,7 @@ use leeward_engine::permit::Inhibited;
 use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::ports::Clock as _;
-use leeward_engine::runner::{Runner, RunnerInput, Setup, unfinished_moves};
+use leeward_engine::runner::{Runner, RunnerInput, Setup};
 use tokio::sync::mpsc;
 
 use crate::model::FakeSystem;
@@ -83,7 +83,7 @@ impl Bench {
             history: History::restore(status, input.policy.reset_token.as_deref(), self.fake.clock.now()),
             findings: status.findings.clone(),
             recent_actions: status.recent_actions.clone(),
-            unfinished_moves: unfinished_moves(status),
+            left_behind: status.operations.clone(),
             records: self.records,
         };
         let (runner, policy_events) = Runner::start(setup, input);

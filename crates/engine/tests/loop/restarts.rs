@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leeward_api::policy_status::{PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason, InPlaceReason};
+use leeward_engine::permit::Inhibited;
 use serde_json::json;
 
 use crate::bench::{Bench, input, results, status_of};
@@ -62,6 +63,55 @@ async fn p10_a_move_whose_runner_was_dropped_goes_on_and_is_not_asked_for_again(
         next.until_home().await;
         assert_eq!(bench.fake.writes(), 1, "dropped at call {call} ({effect:?})");
     }
+}
+
+/// A move to us-east, broken off between the two updates of a repair.
+fn repair_left_behind() -> PlacementPolicyStatus {
+    let operations = json!([{
+        "type": "StreamPlacement",
+        "stream": "S",
+        "to": "us-east",
+        "startTime": "2026-01-01T11:59:00Z",
+        "replaces": {"cluster": "us-east", "tags": ["ssd"]},
+    }]);
+    serde_json::from_value(json!({"operations": operations})).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn p10_a_placement_that_a_dropped_runner_had_taken_away_is_put_back_and_listed_until_then() {
+    let bench = Bench::new(supercluster(&["S"], 1)).recording();
+    let policy = policy(json!({"topology": {"key": "Cluster"}}));
+    let left = repair_left_behind();
+
+    let suspended = bench.start_with(input(&policy, [Inhibited::Suspended]), &left);
+    bench.pass(Duration::from_mins(10)).await;
+    assert_eq!(
+        bench.fake.writes(),
+        0,
+        "without the right to act nothing is written"
+    );
+    assert_eq!(
+        suspended.policy_state().operations,
+        left.operations,
+        "and nothing forgotten"
+    );
+    drop(suspended);
+
+    let running = bench.start_with(input(&policy, []), &left);
+    bench.written(1).await;
+    let placement = bench.fake.state().truth.streams[0].placement.clone().unwrap();
+    let stored = serde_json::to_value(&placement).unwrap();
+    assert_eq!(
+        stored,
+        json!({"cluster": "us-east", "tags": ["ssd"]}),
+        "what the owner wrote"
+    );
+    running
+        .until("nothing is left behind", |policy_state| {
+            let listed = |operation| policy_state.operations.contains(operation);
+            !left.operations.iter().any(listed)
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]

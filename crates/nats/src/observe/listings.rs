@@ -12,6 +12,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use leeward_core::names::{AccountId, ServerName, StreamName};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
@@ -121,7 +122,7 @@ pub(crate) struct Listing(BTreeMap<String, Bytes>);
 
 impl Listing {
     fn new(answer: &Bytes, account: &AccountId) -> Result<Self, String> {
-        let (_, jsz) = wire::read::<Envelope<Jsz<'_, &RawValue>>>(answer)?.content()?;
+        let (_, jsz) = wire::read::<Envelope<Jsz<'_, &RawValue, IgnoredAny>>>(answer)?.content()?;
         let details = jsz.account_details;
         let own = details.iter().filter(|detail| &*detail.id == account.as_str());
         let mut streams = BTreeMap::new();

@@ -10,12 +10,11 @@ use serde_json::value::RawValue;
 
 pub(crate) use super::text::{Value, WireText};
 
-/// JSZ of one account, with its streams read as `S`.
+/// JSZ of one account, with its streams read as `S` and the meta group as `M`.
 #[derive(Debug, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a, S: Deserialize<'de>"))]
-pub(crate) struct Jsz<'a, S = StreamInfo<'a>> {
-    #[serde(borrow)]
-    pub(crate) meta_cluster: Option<MetaGroup<'a>>,
+#[serde(bound(deserialize = "'de: 'a, S: Deserialize<'de>, M: Deserialize<'de>"))]
+pub(crate) struct Jsz<'a, S = StreamInfo<'a>, M = MetaGroup<'a>> {
+    pub(crate) meta_cluster: Option<M>,
     #[serde(default = "Vec::new")]
     pub(crate) account_details: Vec<AccountDetail<'a, S>>,
     #[serde(default)]

@@ -82,6 +82,7 @@ fn moving() -> OperationStatus {
         to: None,
         start_time: Time(noon()),
         deadline: None,
+        replaces: None,
     }
 }
 

@@ -67,6 +67,13 @@ async fn any_changed<'r, T: 'r>(receivers: impl Iterator<Item = &'r mut watch::R
     let (_, _, _) = select_all(changes).await;
 }
 
+fn account_of(session: &Session) -> Account {
+    Account {
+        id: session.account.id.to_string(),
+        name: Some(session.account.name.clone()),
+    }
+}
+
 fn key(loaded: &LoadedPolicy) -> PolicyName {
     PolicyName {
         namespace: loaded.namespace.clone(),
@@ -108,7 +115,9 @@ impl<'a> Supervisor<'a> {
     fn member(&self, loaded: LoadedPolicy) -> SupervisedPolicy {
         let key = key(&loaded);
         let written = self.record.as_ref().and_then(|record| record.past(&key)).cloned();
-        let status = written.clone().unwrap_or_default();
+        let mut status = written.clone().unwrap_or_default();
+        // The file was found to be about no other account.
+        status.account.get_or_insert_with(|| account_of(self.session));
         let policy = Arc::new(loaded.policy.clone());
         let generation = status.observed_generation.unwrap_or(1);
         // Until all are there nobody knows who has precedence.
@@ -170,10 +179,7 @@ impl<'a> Supervisor<'a> {
     /// Writes down where policies stand, where that is news; returns whether everything is written.
     pub(super) fn tell(&mut self) -> bool {
         let state = self.state.borrow().clone();
-        let account = Account {
-            id: self.session.account.id.to_string(),
-            name: Some(self.session.account.name.clone()),
-        };
+        let account = account_of(self.session);
         let mut standings = Vec::new();
         for member in &mut self.members {
             let policy_state = member.policy_state.borrow_and_update().clone();

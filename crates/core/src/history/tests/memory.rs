@@ -27,6 +27,7 @@ fn operation(stream: &str, consumer: Option<&str>, action: ActionType) -> Operat
         to: None,
         start_time: Time(at(0)),
         deadline: None,
+        replaces: None,
     }
 }
 

@@ -1,0 +1,96 @@
+use serde_json::json;
+
+use super::*;
+use crate::fixtures::{ix, policy, stream, supercluster, view};
+use crate::names::{ClusterName, Tag};
+
+const OWN: &str = "ssd";
+
+fn placed(cluster: Option<&str>, tags: &[&str]) -> Placement {
+    Placement {
+        cluster: cluster.map(ClusterName::from),
+        tags: tags.iter().copied().map(Tag::from).collect(),
+    }
+}
+
+/// A stream that lies in eu-west and stores a placement; its move to us-east replaced another one.
+fn left_with(
+    replaced: Option<Placement>,
+    stored: Option<Placement>,
+    change: impl FnOnce(&mut Stream),
+) -> Completion {
+    let topology = supercluster();
+    let mut lies = stream(&topology, "S", &["eu-west-0", "eu-west-1", "eu-west-2"]);
+    lies.placement = stored;
+    change(&mut lies);
+    let view = view(topology, Vec::new(), vec![lies]);
+    let left = MoveLeftBehind {
+        stream: "S".into(),
+        location: "us-east".into(),
+        replaced,
+    };
+    completion(&left, &view, &policy(json!({"topology": {"key": "Cluster"}})))
+}
+
+fn owned() -> Option<Placement> {
+    Some(placed(Some("us-east"), &[OWN]))
+}
+
+#[test]
+fn a_placement_that_was_taken_away_is_put_back_where_the_stream_lies() {
+    let Completion::PutBack(target) = left_with(owned(), None, |_| {}) else {
+        panic!("nothing is put back");
+    };
+    assert_eq!(
+        (Some(target.placement.clone()), target.replaces.clone()),
+        (owned(), None)
+    );
+    assert_eq!(
+        target.servers,
+        ["eu-west-0".into(), "eu-west-1".into(), "eu-west-2".into()]
+    );
+    assert!(!target.is_repair(), "one update is enough");
+}
+
+#[test]
+fn the_target_of_a_move_that_was_cancelled_gives_way_to_what_was_there_before() {
+    let before = Some(placed(Some("eu-west"), &[OWN]));
+    let abandoned = Some(placed(Some("us-east"), &[OWN]));
+    let Completion::PutBack(target) = left_with(before.clone(), abandoned.clone(), |_| {}) else {
+        panic!("nothing is put back");
+    };
+    assert_eq!(
+        (Some(target.placement), target.replaces),
+        (before.clone(), abandoned.clone())
+    );
+    // It arrived after all.
+    let topology = supercluster();
+    let arrived = |stream: &mut Stream| stream.group.peers[0].server = ix(&topology, "us-east-0");
+    assert_eq!(left_with(before, abandoned, arrived), Completion::Nothing);
+}
+
+#[test]
+fn nothing_is_put_back_over_what_somebody_else_wrote_or_where_nothing_was_stored() {
+    let other = Some(placed(Some("ap-south"), &[]));
+    assert_eq!(left_with(owned(), other, |_| {}), Completion::Nothing);
+    assert_eq!(left_with(owned(), owned(), |_| {}), Completion::Nothing);
+    for nothing in [None, Some(placed(None, &[]))] {
+        assert_eq!(left_with(nothing, None, |_| {}), Completion::Nothing);
+    }
+    assert_eq!(
+        left_with(owned(), None, |stream| stream.name = "T".into()),
+        Completion::Nothing
+    );
+}
+
+#[test]
+fn a_stream_that_moves_or_has_no_leader_is_waited_for() {
+    assert_eq!(
+        left_with(owned(), None, |stream| stream.moving = true),
+        Completion::Wait
+    );
+    assert_eq!(
+        left_with(owned(), None, |stream| stream.group.leader = None),
+        Completion::Wait
+    );
+}
