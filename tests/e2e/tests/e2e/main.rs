@@ -17,6 +17,7 @@ mod handover;
 mod home;
 mod hostile;
 mod kills;
+mod left_behind;
 mod metrics;
 mod objects;
 mod permissions;
