@@ -49,7 +49,7 @@ pub fn admit(context: &DecisionContext<'_>, evaluation: &Evaluation, plan: Plan)
                 admitted.push(action);
             }
             Some(reason) => {
-                held.extend(asset_index(context.view, &action.asset).map(|asset| (asset, reason)))
+                held.extend(asset_index(context.view, &action.asset).map(|asset| (asset, reason)));
             }
         }
     }

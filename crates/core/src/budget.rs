@@ -217,11 +217,8 @@ impl Budget {
             BudgetLimit::Count(count) => return count,
             BudgetLimit::Percent(percent) => u64::from(percent.min(100)),
         };
-        let consumers = self.actions.contains(ActionType::ConsumerStepDown);
-        let streams = self
-            .actions
-            .iter()
-            .any(|action| action != ActionType::ConsumerStepDown);
+        let consumers = self.actions.iter().any(ActionType::is_on_consumers);
+        let streams = self.actions.iter().any(|action| !action.is_on_consumers());
         let base = u64::from(selected.streams) * u64::from(streams)
             + u64::from(selected.consumers) * u64::from(consumers);
         u32::try_from((base * percent).div_ceil(100)).unwrap_or(u32::MAX)

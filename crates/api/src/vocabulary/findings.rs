@@ -64,6 +64,14 @@ impl ActionType {
         }
     }
 
+    /// Whether it is done to a consumer; the others are done to a stream.
+    pub const fn is_on_consumers(self) -> bool {
+        match self {
+            Self::ConsumerStepDown => true,
+            Self::StreamStepDown | Self::StreamPlacement => false,
+        }
+    }
+
     /// Whether the stream's data is copied.
     pub const fn is_move(self) -> bool {
         matches!(self.class(), ActionClass::Move)

@@ -73,10 +73,7 @@ impl<'a> HeldAsset<'a> {
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "a reason without details of its own is explained by its meaning"
-    )]
+    /// `None` for a reason that its meaning explains.
     fn detail(&self, reason: FindingReason) -> Option<String> {
         match reason {
             FindingReason::TargetLagging => {
@@ -96,7 +93,25 @@ impl<'a> HeldAsset<'a> {
             FindingReason::ServerJustStarted => self.server_just_started(),
             FindingReason::NotEnoughServers | FindingReason::NoCapacity => self.no_target(),
             FindingReason::Stabilizing => self.stabilizing(),
-            _ => None,
+            FindingReason::OptedOut
+            | FindingReason::Ephemeral
+            | FindingReason::CoolingDown
+            | FindingReason::BudgetExhausted
+            | FindingReason::OutsideWindow
+            | FindingReason::BreakerOpen
+            | FindingReason::MoveInProgress
+            | FindingReason::StreamMoving
+            | FindingReason::ActionDisabled
+            | FindingReason::Contested
+            | FindingReason::SinglePeer
+            | FindingReason::NoPeerInHome
+            | FindingReason::NoServersMatch
+            | FindingReason::NoLeader
+            | FindingReason::PermissionDenied
+            | FindingReason::AnswersDiffer
+            | FindingReason::ServerTooOld
+            | FindingReason::MixedVersions
+            | FindingReason::AttemptsExhausted => None,
         }
     }
 

@@ -103,7 +103,7 @@ async fn put_back<A: Act, C: Clock>(
     let (policy, placement) = (&setup.labels.policy, &target.placement);
     match setup.act.place(permit, &stream, &target).await {
         Ok(()) => {
-            info!(%policy, %stream, ?placement, "a placement that a move had left taken away is there again")
+            info!(%policy, %stream, ?placement, "a placement that a move had left taken away is there again");
         }
         Err(error) => {
             warn!(%policy, %stream, ?placement, %error, "a placement that a move left taken away is not written yet");

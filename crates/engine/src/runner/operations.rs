@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_api::policy_status::{MAX_RECENT_ACTIONS, RecentAction};
-use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
+use leeward_api::vocabulary::{ActionClass, ActionResult, ActionType, FindingReason};
 use leeward_core::action::{Action, ActionKind};
 use leeward_core::history::{BreakerTransition, EndedOperation, MoveRecord};
 use leeward_core::names::AssetName;
@@ -308,7 +308,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         while self
             .in_flight
             .values()
-            .any(|operation| matches!(operation.action.kind, ActionKind::StepDown(_)))
+            .any(|operation| operation.action.action_type().class() == ActionClass::StepDown)
         {
             match tokio::time::timeout_at(until, self.tasks.join_next()).await {
                 Ok(Some(Ok((finished, _slot)))) => self.finish(finished).await,

@@ -32,17 +32,17 @@ fn left_with(
     completion(&left, &view, &policy(json!({"topology": {"key": "Cluster"}})))
 }
 
-fn owned() -> Option<Placement> {
-    Some(placed(Some("us-east"), &[OWN]))
+fn owned() -> Placement {
+    placed(Some("us-east"), &[OWN])
 }
 
 #[test]
 fn a_placement_that_was_taken_away_is_put_back_where_the_stream_lies() {
-    let Completion::PutBack(target) = left_with(owned(), None, |_| {}) else {
+    let Completion::PutBack(target) = left_with(Some(owned()), None, |_| {}) else {
         panic!("nothing is put back");
     };
     assert_eq!(
-        (Some(target.placement.clone()), target.replaces.clone()),
+        (target.placement.clone(), target.replaces.clone()),
         (owned(), None)
     );
     assert_eq!(
@@ -72,13 +72,16 @@ fn the_target_of_a_move_that_was_cancelled_gives_way_to_what_was_there_before() 
 #[test]
 fn nothing_is_put_back_over_what_somebody_else_wrote_or_where_nothing_was_stored() {
     let other = Some(placed(Some("ap-south"), &[]));
-    assert_eq!(left_with(owned(), other, |_| {}), Completion::Nothing);
-    assert_eq!(left_with(owned(), owned(), |_| {}), Completion::Nothing);
+    assert_eq!(left_with(Some(owned()), other, |_| {}), Completion::Nothing);
+    assert_eq!(
+        left_with(Some(owned()), Some(owned()), |_| {}),
+        Completion::Nothing
+    );
     for nothing in [None, Some(placed(None, &[]))] {
         assert_eq!(left_with(nothing, None, |_| {}), Completion::Nothing);
     }
     assert_eq!(
-        left_with(owned(), None, |stream| stream.name = "T".into()),
+        left_with(Some(owned()), None, |stream| stream.name = "T".into()),
         Completion::Nothing
     );
 }
@@ -86,11 +89,11 @@ fn nothing_is_put_back_over_what_somebody_else_wrote_or_where_nothing_was_stored
 #[test]
 fn a_stream_that_moves_or_has_no_leader_is_waited_for() {
     assert_eq!(
-        left_with(owned(), None, |stream| stream.moving = true),
+        left_with(Some(owned()), None, |stream| stream.moving = true),
         Completion::Wait
     );
     assert_eq!(
-        left_with(owned(), None, |stream| stream.group.leader = None),
+        left_with(Some(owned()), None, |stream| stream.group.leader = None),
         Completion::Wait
     );
 }
