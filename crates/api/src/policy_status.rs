@@ -31,6 +31,8 @@ pub const MAX_SPENT: usize = 100;
 pub const MAX_BUDGETS: usize = 16;
 /// The most failures that a status lists; `disruption.circuitBreaker.failures` is never more.
 pub const MAX_FAILURES: usize = 100;
+/// The most tags of a placement that a status keeps; one with more is not kept.
+pub const MAX_REPLACED_TAGS: usize = 64;
 /// The most pieces of advice that a status lists.
 pub const MAX_ADVICE: usize = 20;
 
@@ -296,7 +298,7 @@ pub struct OperationStatus {
 }
 
 /// A placement that a stream stored before an action.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplacedPlacement {
     /// The NATS cluster.
@@ -305,6 +307,8 @@ pub struct ReplacedPlacement {
 
     /// The server tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub tags: Vec<String>,
 }
 

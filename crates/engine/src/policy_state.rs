@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{
-    BreakerState, BreakerStatus, Memory, OperationStatus, Proof, RecentAction, ReplacedPlacement,
+    BreakerState, BreakerStatus, MAX_REPLACED_TAGS, Memory, OperationStatus, Proof, RecentAction,
+    ReplacedPlacement,
 };
 use leeward_api::vocabulary::{ActionClass, ActionResult, ActionType, DegradedReason, ProgressingReason};
 use leeward_core::action::{Action, ActionKind};
@@ -89,7 +90,7 @@ fn replaced(action: &Action) -> Option<ReplacedPlacement> {
         ActionKind::StepDown(_) => None,
         ActionKind::Move(moving) => moving.target.replaces.as_ref(),
     }?;
-    Some(ReplacedPlacement {
+    (placement.tags.len() <= MAX_REPLACED_TAGS).then(|| ReplacedPlacement {
         cluster: placement.cluster.as_ref().map(ToString::to_string),
         tags: placement.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
     })

@@ -10,7 +10,7 @@ use crate::{
     policy::{Budget, CircuitBreaker, ClientKind, Disruption, Gates, Mode, PlacementPolicySpec},
     policy_status::{
         MAX_ADVICE, MAX_BUDGETS, MAX_FAILURES, MAX_FINDINGS, MAX_LOCATIONS, MAX_OPERATIONS,
-        MAX_RECENT_ACTIONS, MAX_REMEMBERED, MAX_SPENT, PlacementPolicyStatus,
+        MAX_RECENT_ACTIONS, MAX_REMEMBERED, MAX_REPLACED_TAGS, MAX_SPENT, PlacementPolicyStatus,
     },
     system::{NamespacesFrom, NatsSystemSpec},
     system_status::{MAX_CLUSTERS, MAX_ROUND_TRIPS, MAX_VERSIONS, NatsSystemStatus},
@@ -180,6 +180,10 @@ fn the_caps_in_the_schema_are_the_published_ones() {
         ("PlacementPolicy.spec.disruption.budgets", MAX_BUDGETS),
         ("PlacementPolicy.status.breaker.failures", MAX_FAILURES),
         ("PlacementPolicy.status.advice", MAX_ADVICE),
+        (
+            "PlacementPolicy.status.operations[].replaces.tags",
+            MAX_REPLACED_TAGS,
+        ),
         ("PlacementPolicy.status.memory.assets", MAX_REMEMBERED),
         ("PlacementPolicy.status.memory.spent", MAX_SPENT),
         ("NatsSystem.status.clusters", MAX_CLUSTERS),
