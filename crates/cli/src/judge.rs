@@ -29,7 +29,6 @@ use leeward_core::asset::{AssetIx, asset_index, asset_name};
 use leeward_core::conflict::outranked;
 use leeward_core::context::DecisionContext;
 use leeward_core::decide::{Decision, decide};
-use leeward_core::demand::Home;
 use leeward_core::evaluate::{Evaluation, Finding, Verdict};
 use leeward_core::forecast::{Forecast, forecast};
 use leeward_core::history::History;
@@ -222,7 +221,7 @@ impl Assessment<'_> {
             ..
         } = &self.decision.evaluation;
         let selected = [streams, consumers].iter().any(|of| of.total > of.ignored);
-        let known = homes.account().and_then(Home::reference);
+        let known = homes.account_location();
         selected && self.decision.evaluation.conclusive() && known.is_none()
     }
 

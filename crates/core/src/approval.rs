@@ -24,7 +24,7 @@ pub struct ApprovedAction {
 
 impl ApprovedPlan {
     /// Whether this may be done to the asset while that is its home.
-    pub fn allows(&self, asset: &AssetName, action: ActionType, home: Option<&Location>) -> bool {
+    pub(crate) fn allows(&self, asset: &AssetName, action: ActionType, home: Option<&Location>) -> bool {
         let approved = self.actions.get(asset);
         approved.is_some_and(|approved| approved.action == action && Some(&approved.home) == home)
     }

@@ -1,13 +1,11 @@
 //! Which location is home to which asset: the one place that whoever needs an asset's home asks.
 
-use serde::Serialize;
-
 use crate::asset::AssetIx;
 use crate::demand::{Home, HomeHistory};
 use crate::names::Location;
 
 /// The homes of one evaluation. Every asset's home is the account's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Homes {
     account: Option<Home>,
     last_settled: Option<Location>,
@@ -35,6 +33,11 @@ impl Homes {
     /// The account's home; `None` when it is not known.
     pub fn account(&self) -> Option<&Home> {
         self.account.as_ref()
+    }
+
+    /// The location that the account's leaders are judged against; `None` when its home is not known.
+    pub fn account_location(&self) -> Option<&Location> {
+        self.account().and_then(Home::reference)
     }
 
     /// The home of an asset; `None` when it is not known.

@@ -313,7 +313,7 @@ fn counts(counts: Counts) -> AssetCounts {
 }
 
 fn in_place_of(evaluation: &Evaluation) -> Option<String> {
-    evaluation.homes.account()?.reference()?;
+    evaluation.homes.account_location()?;
     let (streams, consumers) = (evaluation.streams, evaluation.consumers);
     let judged = streams.total + consumers.total - streams.ignored - consumers.ignored;
     Some(format!("{}/{judged}", streams.in_place + consumers.in_place))

@@ -360,7 +360,7 @@ fn shown<'a>(locations: impl Iterator<Item = (&'a str, u64)>) -> BTreeSet<String
 }
 
 fn in_place_ratio(evaluation: &Evaluation) -> Option<f64> {
-    evaluation.homes.account()?.reference()?;
+    evaluation.homes.account_location()?;
     let (streams, consumers) = (evaluation.streams, evaluation.consumers);
     let judged = streams.total + consumers.total - streams.ignored - consumers.ignored;
     Some(if judged == 0 {

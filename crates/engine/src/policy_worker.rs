@@ -6,17 +6,14 @@ use std::sync::Arc;
 
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_core::approval::ApprovedPlan;
-use leeward_core::history::History;
 use leeward_core::names::AccountId;
 use tokio::sync::{mpsc, watch};
 
 use crate::in_flight::OperationInFlight;
-use crate::limits::SystemLimits;
-use crate::metrics::{Metrics, PolicyLabels};
 use crate::permit::Inhibited;
 use crate::policy_event::PolicyEvent;
 use crate::policy_state::PolicyState;
-use crate::ports::{Act, Clock, Observe};
+use crate::ports::{Act, Clock};
 use crate::runner::{Runner, RunnerInput, Setup};
 
 /// One policy at work.
@@ -25,28 +22,6 @@ pub struct PolicyWorker {
     runner: Runner,
     input: RunnerInput,
     policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
-}
-
-/// What a worker works with for its whole life, and what it starts from.
-pub struct WorkerSetup<'a, A, C> {
-    /// Names the policy in logs and metrics.
-    pub labels: PolicyLabels,
-    /// The account that the policy is about.
-    pub account: AccountId,
-    /// Sees the account.
-    pub observe: Arc<dyn Observe>,
-    /// Acts in it.
-    pub act: Arc<A>,
-    /// Tells the time.
-    pub clock: C,
-    /// Limits over all policies of the system.
-    pub limits: Arc<SystemLimits>,
-    /// Counts.
-    pub metrics: Arc<Metrics>,
-    /// The policy's status so far.
-    pub past: &'a PlacementPolicyStatus,
-    /// Whether its status is written down before anything is asked for, see [`PolicyWorker::recorded`].
-    pub records: bool,
 }
 
 /// What a status says of this account; what was done in another one says nothing of it.
@@ -59,29 +34,15 @@ pub fn past_in<'a>(
 }
 
 impl PolicyWorker {
-    /// Starts where the status says that the policy stood. What happens arrives at the receiver, each once; a receiver
-    /// that is dropped is no harm.
+    /// Starts where the status says that the policy stood, if it is of this account. What happens arrives at the receiver,
+    /// each once; a receiver that is dropped is no harm.
     pub fn start<A: Act, C: Clock + Clone>(
-        setup: WorkerSetup<'_, A, C>,
+        mut setup: Setup<A, C>,
         input: RunnerInput,
     ) -> (Self, mpsc::Receiver<PolicyEvent>) {
-        let nothing = PlacementPolicyStatus::default();
-        let past = past_in(setup.past, &setup.account).unwrap_or(&nothing);
-        let token = input.policy.reset_token.as_deref();
-        let setup = Setup {
-            history: History::restore(past, token, setup.clock.now()),
-            findings: past.findings.clone(),
-            recent_actions: past.recent_actions.clone(),
-            left_behind: past.operations.clone(),
-            labels: setup.labels,
-            account: setup.account,
-            observe: setup.observe,
-            act: setup.act,
-            clock: setup.clock,
-            limits: setup.limits,
-            metrics: setup.metrics,
-            records: setup.records,
-        };
+        if past_in(&setup.past, &setup.account).is_none() {
+            setup.past = PlacementPolicyStatus::default();
+        }
         let (runner, policy_events) = Runner::start(setup, input.clone());
         let worker = Self {
             policy_state: runner.policy_state(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_api::policy_status::{Finding as FindingStatus, OperationStatus, RecentAction};
+use leeward_api::policy_status::{Finding as FindingStatus, PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::ActionType;
 use leeward_core::action::Action;
 use leeward_core::approval::ApprovedPlan;
@@ -68,14 +68,8 @@ pub struct Setup<A, C> {
     pub limits: Arc<SystemLimits>,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// What is known of the past.
-    pub history: History,
-    /// Findings of the past, for their `since`.
-    pub findings: Vec<FindingStatus>,
-    /// Actions of the past.
-    pub recent_actions: Vec<RecentAction>,
-    /// Operations that were in flight when the past ended.
-    pub left_behind: Vec<OperationStatus>,
+    /// The policy's status so far, of this account.
+    pub past: PlacementPolicyStatus,
     /// Whether somebody writes down where the policy stands and says so with [`Runner::recorded`]: then no request is sent
     /// before its operation is written down.
     pub records: bool,
@@ -145,21 +139,32 @@ impl Runner {
         input: RunnerInput,
     ) -> (Self, mpsc::Receiver<PolicyEvent>) {
         let authorizer = Authorizer::new(input.withholding());
+        let (past, token) = (&setup.past, input.policy.reset_token.as_deref());
+        let history = History::restore(past, token, setup.clock.now());
+        let (recent, findings) = (past.recent_actions.clone(), past.findings.clone());
+        setup
+            .limits
+            .set_moving(&setup.account, left_behind::moving_streams(&past.operations));
+        // Who writes nothing down does not own what another process began.
+        let own = if setup.records {
+            past.operations.as_slice()
+        } else {
+            &[]
+        };
+        let left_behind = LeftBehind::new(own);
         let (input_sender, input_receiver) = watch::channel(input);
         let (standing_sender, policy_state) = watch::channel(None);
         let (underway_sender, underway) = watch::channel(Arc::default());
         let (policy_events, receiver) = mpsc::channel(OCCURRENCES);
         let stop = CancellationToken::new();
         let view = setup.observe.watch(&setup.account);
-        let left_behind = LeftBehind::new(&setup.left_behind);
-        setup.limits.set_moving(&setup.account, left_behind.streams());
         let written = watch::Sender::new(0);
         let (advance_sender, advances) = mpsc::channel(OCCURRENCES);
         let body = Loop {
             freed: setup.limits.freed(),
-            recent: setup.recent_actions.clone(),
-            findings: setup.findings.clone(),
-            history: setup.history.clone(),
+            recent,
+            findings,
+            history,
             setup: Arc::new(setup),
             input: input_receiver,
             view,

@@ -7,9 +7,9 @@ use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::policy_event::PolicyEvent;
-use leeward_engine::policy_worker::{PolicyWorker, WorkerSetup};
+use leeward_engine::policy_worker::PolicyWorker;
 use leeward_engine::ports::SystemClock;
-use leeward_engine::runner::RunnerInput;
+use leeward_engine::runner::{RunnerInput, Setup};
 use tokio::sync::mpsc;
 
 use crate::loaded_policy::{LoadedPolicy, SystemRules};
@@ -63,7 +63,7 @@ pub fn start(
     records: bool,
     input: RunnerInput,
 ) -> (PolicyWorker, mpsc::Receiver<PolicyEvent>) {
-    let setup = WorkerSetup {
+    let setup = Setup {
         labels: PolicyLabels {
             namespace: loaded.namespace.clone(),
             policy: loaded.name.clone(),
@@ -74,7 +74,7 @@ pub fn start(
         clock: SystemClock,
         limits: Arc::clone(&common.limits),
         metrics: Arc::clone(&common.metrics),
-        past,
+        past: past.clone(),
         records,
     };
     PolicyWorker::start(setup, input)

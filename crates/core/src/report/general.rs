@@ -5,7 +5,6 @@ use leeward_api::policy_status::{
 };
 use leeward_api::vocabulary::{AdviceKind, Check, Remedy};
 
-use crate::demand::Home;
 use crate::evaluate::Evaluation;
 use crate::names::{Location, Tag};
 use crate::policy::Policy;
@@ -102,11 +101,7 @@ pub(super) fn advice(
             .then_with(|| b.name.cmp(&a.name))
     });
     let Some(stream) = busiest else { return Vec::new() };
-    let home = evaluation
-        .homes
-        .account()
-        .and_then(Home::reference)
-        .map(Location::as_str);
+    let home = evaluation.homes.account_location().map(Location::as_str);
     let lonely = locations.iter().filter(|location| location.no_local_leader);
     lonely
         .filter(|location| Some(location.name.as_str()) != home)

@@ -24,6 +24,14 @@ pub(super) struct LeftBehind {
     writes: BTreeMap<StreamName, AbortOnDropHandle<()>>,
 }
 
+/// The streams that operations move.
+pub(super) fn moving_streams(operations: &[OperationStatus]) -> BTreeSet<StreamName> {
+    let moves = operations.iter().filter(|operation| operation.action.is_move());
+    moves
+        .map(|operation| StreamName::from(operation.stream.as_str()))
+        .collect()
+}
+
 impl LeftBehind {
     pub(super) fn new(operations: &[OperationStatus]) -> Self {
         let moves = operations.iter().filter(|operation| operation.action.is_move());
@@ -35,8 +43,8 @@ impl LeftBehind {
         }
     }
 
-    pub(super) fn streams(&self) -> BTreeSet<StreamName> {
-        self.moves.keys().cloned().collect()
+    pub(super) fn count(&self) -> usize {
+        self.moves.len()
     }
 
     pub(super) fn holds(&self, stream: &StreamName) -> bool {

@@ -38,7 +38,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let mut waiting = Vec::new();
         let mut full: BTreeSet<ActionType> = BTreeSet::new();
         let mut started = false;
-        while self.in_flight.len() + self.left_behind.streams().len() < most
+        while self.in_flight.len() + self.left_behind.count() < most
             && self.authorizer.inhibited().is_none()
             && !self.out_of_date()
         {

@@ -99,7 +99,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             self.findings.clone_from(&report.findings);
         }
         self.prove(&view, &evaluation, &report).await;
-        if self.setup.records && evaluation.conclusive() {
+        if evaluation.conclusive() {
             self.complete_left_behind(&view, &input.policy);
         }
         let patience = input.stale_after;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use leeward_api::policy_status::{PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, InPlaceReason};
 use leeward_core::context::Managed;
-use leeward_core::history::History;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::limits::SystemLimits;
@@ -15,7 +14,6 @@ use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::permit::Inhibited;
 use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::PolicyState;
-use leeward_engine::ports::Clock as _;
 use leeward_engine::runner::{Runner, RunnerInput, Setup};
 use tokio::sync::mpsc;
 
@@ -80,10 +78,7 @@ impl Bench {
             clock: self.fake.clock,
             limits: Arc::clone(&self.limits),
             metrics: Arc::clone(&self.metrics),
-            history: History::restore(status, input.policy.reset_token.as_deref(), self.fake.clock.now()),
-            findings: status.findings.clone(),
-            recent_actions: status.recent_actions.clone(),
-            left_behind: status.operations.clone(),
+            past: status.clone(),
             records: self.records,
         };
         let (runner, policy_events) = Runner::start(setup, input);

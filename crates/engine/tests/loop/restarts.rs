@@ -115,6 +115,16 @@ async fn p10_a_placement_that_a_dropped_runner_had_taken_away_is_put_back_and_li
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_writes_nothing_down_leaves_alone_what_another_began_and_is_not_held_up_by_it() {
+    let bench = Bench::new(supercluster(&["S"], 1));
+    let policy = policy(json!({"topology": {"key": "Cluster"}}));
+    let running = bench.start_with(input(&policy, []), &repair_left_behind());
+    let policy_state = running.until_home().await;
+    assert_eq!(policy_state.operations, Vec::new());
+    assert_eq!(bench.fake.writes(), 1, "the move, and nothing besides");
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_a_runner_gives_back_its_places_and_its_metrics() {
     let bench = Bench::new(stretched_of(2, 0));
     bench.fake.state().otherwise = Behaviour::Ignore;

@@ -10,9 +10,9 @@ use leeward_core::names::AccountId;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::PolicyState;
-use leeward_engine::policy_worker::{PolicyWorker, WorkerSetup};
+use leeward_engine::policy_worker::PolicyWorker;
 use leeward_engine::ports::SystemClock;
-use leeward_engine::runner::RunnerInput;
+use leeward_engine::runner::{RunnerInput, Setup};
 use leeward_lease::{Deadline, Leadership};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -77,7 +77,7 @@ impl PolicyRun {
     /// Starts a worker.
     pub fn start(start: Start<'_>, input: RunnerInput) -> Self {
         let acts = start.acts;
-        let setup = WorkerSetup {
+        let setup = Setup {
             labels: labels(start.key),
             account: start.account.clone(),
             observe: Arc::clone(&start.link.observe),
@@ -85,7 +85,7 @@ impl PolicyRun {
             clock: SystemClock,
             limits: Arc::clone(&start.system.limits),
             metrics: start.metrics,
-            past: start.past,
+            past: start.past.clone(),
             records: true,
         };
         let (worker, policy_events) = PolicyWorker::start(setup, input);

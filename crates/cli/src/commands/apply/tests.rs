@@ -3,7 +3,6 @@ use jiff::ToSpan as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leeward_api::policy_status::{Memory, OperationStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, ActionType, DegradedReason, ObservedReason, ProgressingReason};
-use leeward_core::demand::Home;
 use leeward_core::forecast::ActionBatch;
 use leeward_core::names::AssetName;
 use serde_json::json;
@@ -389,12 +388,7 @@ fn what_is_approved_is_what_was_shown_with_its_home() {
     let judged = planned_twice(&loaded, &seen);
     let approval = approval(&judged);
     let action = now(&judged)[0];
-    let home = judged
-        .decision
-        .evaluation
-        .homes
-        .account()
-        .and_then(Home::reference);
+    let home = judged.decision.evaluation.homes.account_location();
     let approved = ApprovedAction {
         action: action.action_type(),
         home: home.unwrap().clone(),

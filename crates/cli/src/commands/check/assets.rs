@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use itertools::Itertools as _;
 use leeward_api::policy_status::Finding;
-use leeward_core::demand::Home;
 use leeward_core::names::Location;
 use leeward_core::snapshot::Stream;
 use leeward_core::topology::LocationMap;
@@ -91,12 +90,7 @@ fn written_in(loaded: &LoadedPolicy) -> Option<DefinitionSource> {
 }
 
 fn misplaced(judged: &Assessment<'_>) -> BTreeMap<(String, Option<String>), CheckFinding> {
-    let home = judged
-        .decision
-        .evaluation
-        .homes
-        .account()
-        .and_then(Home::reference);
+    let home = judged.decision.evaluation.homes.account_location();
     let findings = judged.report.findings.iter();
     let findings = findings.filter(|finding| rules::ASSETS.contains(&finding.check));
     findings

@@ -7,7 +7,6 @@ use leeward_core::definition::{
     Definition, DefinitionFinding, DefinitionReport, DefinitionRule, KnownSystem, Undecided, judge_consumer,
     judge_stream,
 };
-use leeward_core::demand::Home;
 use leeward_core::names::{Location, StreamName};
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::Stream;
@@ -57,8 +56,7 @@ impl CheckContext<'_> {
             Some((seen, judged)) => KnownSystem {
                 home: judged
                     .get(at)
-                    .and_then(|judged| judged.decision.evaluation.homes.account())
-                    .and_then(Home::reference)
+                    .and_then(|judged| judged.decision.evaluation.homes.account_location())
                     .cloned(),
                 topology: Some(&seen.view.topology),
             },

@@ -118,7 +118,7 @@ fn waiting(
 /// By how much clients have to move for another location to become home.
 fn another_home(subject: &AssessedAsset<'_>) -> Option<String> {
     let judged = subject.judged;
-    let home = judged.decision.evaluation.homes.account()?.reference()?;
+    let home = judged.decision.evaluation.homes.account_location()?;
     // As the policy is written, with the time that a home needs.
     let rules = &judged.loaded.policy.home;
     let preferred = rules.on_no_majority == OnNoMajority::UsePreferences;
