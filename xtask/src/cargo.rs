@@ -1,4 +1,4 @@
-//! What cargo says of the workspace and of a build, in JSON. Only what is needed is read.
+//! Cargo's JSON about the workspace and about a build. Only what is needed is read.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::generated::repository;
 
-/// What a variable names, or else the usual program.
+/// The program that a variable names, or else the usual one.
 pub fn program(variable: &str, name: &str) -> OsString {
     env::var_os(variable).unwrap_or_else(|| name.into())
 }
@@ -23,7 +23,7 @@ pub fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(printed.trim().to_owned())
 }
 
-/// What a program prints that runs in the repository, if it succeeds.
+/// The output of a program run in the repository, if it succeeds.
 pub fn printed(program: &OsStr, arguments: &[&str]) -> anyhow::Result<String> {
     let name = Path::new(program).display();
     let output = Command::new(program)
@@ -98,7 +98,7 @@ pub struct DependencyKind {
 }
 
 impl Metadata {
-    /// What there is for a target, exactly as in Cargo.lock.
+    /// The packages for a target, exactly as in Cargo.lock.
     pub fn read(triple: &str) -> anyhow::Result<Self> {
         let arguments = [
             "metadata",
@@ -129,7 +129,7 @@ pub struct Locked {
     pub checksum: Option<String>,
 }
 
-/// What Cargo.lock pins, for all platforms.
+/// The packages in Cargo.lock, for all platforms.
 pub fn locked() -> anyhow::Result<Vec<Locked>> {
     #[derive(Deserialize)]
     struct Lock {
@@ -147,7 +147,7 @@ pub struct Artifact {
     pub executable: Option<PathBuf>,
 }
 
-/// Runs cargo in the repository and tells what it made, with the fields that the caller needs.
+/// Runs cargo in the repository and returns its artifacts, with the fields that the caller needs.
 pub fn build<A: DeserializeOwned>(cargo: &mut Command) -> anyhow::Result<Vec<A>> {
     let mut child = cargo
         .arg("--message-format=json-render-diagnostics")
@@ -157,12 +157,12 @@ pub fn build<A: DeserializeOwned>(cargo: &mut Command) -> anyhow::Result<Vec<A>>
         .context("cannot run cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
     let artifacts = artifacts(BufReader::new(output));
-    // The exit code says more than a broken stream of messages would.
+    // The exit code shows more than a broken stream of messages would.
     ensure!(child.wait()?.success(), "what cargo says is above");
     artifacts
 }
 
-/// What a build made, out of all that cargo says of it.
+/// The artifacts of a build, from all messages of cargo.
 pub fn artifacts<A: DeserializeOwned>(output: impl BufRead) -> anyhow::Result<Vec<A>> {
     #[derive(Deserialize)]
     struct Message {
@@ -171,7 +171,7 @@ pub fn artifacts<A: DeserializeOwned>(output: impl BufRead) -> anyhow::Result<Ve
     let mut artifacts = Vec::new();
     for line in output.lines() {
         let line = line.context("cannot read what cargo says")?;
-        // Between the messages there may be what a build script or a macro printed.
+        // Output of a build script or a macro may be between the messages.
         let Ok(message) = serde_json::from_str::<Message>(&line) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! The chart's README, from the comments in its `values.yaml`: `# --` begins what is said of the value below it.
+//! The chart's README, from the comments in its `values.yaml`: `# --` begins the description of the value below it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -22,10 +22,10 @@ pub fn generate() -> anyhow::Result<Generated> {
     for ExplainedValue {
         path,
         default,
-        text: said,
+        text: comment,
     } in explained(VALUES)?
     {
-        writeln!(text, "| `{path}` | `{default}` | {said} |")?;
+        writeln!(text, "| `{path}` | `{default}` | {comment} |")?;
     }
     Ok(Generated {
         path: PathBuf::from("charts/leeward/README.md"),
@@ -33,26 +33,26 @@ pub fn generate() -> anyhow::Result<Generated> {
     })
 }
 
-/// The values in their order. A value without a word is an error, unless it only holds others.
+/// The values in their order. A value without a description is an error, unless it only holds others.
 fn explained(values: &str) -> anyhow::Result<Vec<ExplainedValue>> {
     let mut found = Vec::new();
     let mut parents: Vec<(usize, String)> = Vec::new();
-    let mut said: Option<String> = None;
+    let mut comment: Option<String> = None;
     for line in values.lines() {
         let trimmed = line.trim_start();
         let depth = line.len() - trimmed.len();
         if let Some(begun) = trimmed.strip_prefix("# -- ") {
-            said = Some(begun.to_owned());
-        } else if let (Some(said), Some(more)) = (&mut said, trimmed.strip_prefix("# ")) {
-            said.push(' ');
-            said.push_str(more);
+            comment = Some(begun.to_owned());
+        } else if let (Some(comment), Some(more)) = (&mut comment, trimmed.strip_prefix("# ")) {
+            comment.push(' ');
+            comment.push_str(more);
         } else if let Some((key, default)) = trimmed.split_once(':').filter(|_| is_key(trimmed)) {
             parents.retain(|(above, _)| *above < depth);
             parents.push((depth, key.to_owned()));
             let keys: Vec<&str> = parents.iter().map(|(_, key)| key.as_str()).collect();
             let path = keys.join(".");
             let default = default.trim();
-            match said.take() {
+            match comment.take() {
                 Some(text) => found.push(ExplainedValue {
                     path,
                     default: if default.is_empty() {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_value_of_which_nothing_is_said_is_an_error() {
-        let said = explained("a:\n  b: 1\n").err().unwrap().to_string();
-        assert!(said.contains("a.b"), "{said}");
+        let comment = explained("a:\n  b: 1\n").err().unwrap().to_string();
+        assert!(comment.contains("a.b"), "{comment}");
     }
 }

@@ -1,7 +1,7 @@
-//! Commands of `leeward` that the documents show are taken by its own parser.
+//! Commands of `leeward` in the documents are accepted by its own parser.
 //!
-//! Commands in `code`, and those that begin a line of a shell block. What a reader has to fill in may be missing, but not in
-//! what is shown to be typed as it is.
+//! They are in `code`, or begin a line of a shell block. Placeholders for the reader may stay unset, but not in what is
+//! to be typed as shown.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn lines_that_run_it(text: &str, is_markdown: bool) -> Vec<String> {
     found
 }
 
-/// The words of the first program of a line; enough of a shell for documentation.
+/// The name and arguments of the first program of a line; enough of a shell for documentation.
 fn words(line: &str) -> Vec<&str> {
     let end = |word: &&str| !["|", "||", "&&", ">", ">>", "#", ";"].contains(word);
     let words = line.split_whitespace().take_while(end);
@@ -46,7 +46,7 @@ fn commands(text: &str) -> Vec<String> {
     all.filter_map(|line| command(&line)).collect()
 }
 
-/// A command without what comes after it in a shell; `kubectl leeward` is the same program. Placeholders such as `[…]` are
+/// A command without what follows it in a shell; `kubectl leeward` is the same program. Placeholders such as `[…]` are
 /// for readers.
 fn command(text: &str) -> Option<String> {
     let text = text.strip_prefix("kubectl ").unwrap_or(text);
@@ -55,7 +55,7 @@ fn command(text: &str) -> Option<String> {
     is_whole.then_some(command)
 }
 
-/// Why a command is not taken.
+/// Why a command is not accepted.
 fn why_refused(command: &str) -> Option<String> {
     let error = Args::try_parse_from(command.split_whitespace()).err()?;
     match error.kind() {

@@ -1,5 +1,5 @@
-//! The `CustomResourceDefinition`s, one file per resource, in `crds/` and once more in the chart, which cannot read outside of
-//! its folder.
+//! The `CustomResourceDefinition`s, one file per resource, in `crds/` and again in the chart, which cannot read outside
+//! of its folder.
 
 use std::path::Path;
 

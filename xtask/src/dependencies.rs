@@ -1,5 +1,5 @@
-//! What `deny.toml` says of licences, sources and banned crates holds, without a network or another tool. Known vulnerabilities need a
-//! database, which `make deny` fetches.
+//! Checks the licences, sources and banned crates of `deny.toml`, without a network or another tool. Known
+//! vulnerabilities need a database, which `make deny` fetches.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,7 +40,7 @@ fn rules() -> DependencyRules {
     toml::from_str(&text).unwrap_or_else(|error| panic!("deny.toml: {error}"))
 }
 
-/// Why a licence, as a package states it, does not allow it to be linked.
+/// Why a package's stated licence does not allow linking it.
 fn why_not_licensed(stated: Option<&str>, allow: &BTreeSet<String>) -> Option<String> {
     let Some(stated) = stated else {
         return Some("it states no licence".to_owned());

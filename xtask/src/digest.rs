@@ -13,7 +13,7 @@ impl Digest {
         Self(HEXLOWER.encode(digest(&SHA256, bytes).as_ref()))
     }
 
-    /// Where a layout keeps what has this digest.
+    /// The path in a layout of the content with this digest.
     pub fn path(&self) -> String {
         format!("blobs/sha256/{}", self.0)
     }

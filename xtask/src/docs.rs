@@ -1,5 +1,5 @@
-//! The manual for operators, `docs/operations.md`: an introduction, and every word of the vocabulary with its runbook. Beside
-//! it the pages of metrics and alerts.
+//! The manual for operators, `docs/operations.md`: an introduction, and every term of the vocabulary with its runbook.
+//! With it the pages of metrics and alerts.
 
 mod alerts;
 mod metrics;
@@ -36,7 +36,7 @@ pub fn generate() -> anyhow::Result<Vec<Generated>> {
     Ok(vec![operations, metrics::generate()?, alerts::generate()?])
 }
 
-/// Words in the order of the alphabet, each with all the places that explain it.
+/// Terms in alphabetical order, each with all the places that explain it.
 fn write_index(text: &mut String, chapters: &[Chapter]) -> fmt::Result {
     let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for chapter in chapters {

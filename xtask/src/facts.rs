@@ -1,4 +1,4 @@
-//! The facts of `docs/nats-facts.md`: each that a comment cites is there, and each that is there is cited or background.
+//! The facts of `docs/nats-facts.md`: each cited fact exists, and each fact is cited or background.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ const FILE: &str = "docs/nats-facts.md";
 /// How comments name the file.
 const NAME: &str = "nats-facts";
 
-/// What stands below a fact's heading.
+/// The text below a fact's heading.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Fact {
     background: bool,

@@ -1,7 +1,8 @@
 //! `cargo xtask image`: the container image as an OCI archive, made without Docker.
 //!
-//! Promises: the same commit, by the same Rust and C compilers, gives the same bytes wherever they and the checkout are. What is written was read back: digests, user,
-//! a static binary that runs. Leaves to others: pushing it, signing it, and joining the images of several architectures under one tag.
+//! Promises: the same commit, with the same Rust and C compilers, gives the same bytes wherever they and the checkout
+//! are. The written archive is read back: digests, user, a static binary that runs. Not done here: pushing, signing,
+//! and multi-architecture images.
 
 mod archive;
 mod binary;

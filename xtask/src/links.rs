@@ -1,6 +1,6 @@
-//! Every relative link of the documents leads somewhere, to its heading, and every path that they name exists.
+//! Every relative link of the documents resolves, with its heading, and every path that they name exists.
 //!
-//! Links are told as GitHub tells them. Code blocks are left out, and links to the web are somebody else's to keep.
+//! Links are resolved as GitHub does it. Code blocks are left out, and so are links to the web.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::{docs::anchor, generated::repository};
 
 /// Where documents are, besides the root.
 const FOLDERS: [&str; 5] = ["charts", "crates", "docs", "examples", "tools"];
-/// Where the paths begin that are named in `code`.
+/// The first folders of the paths that are named in `code`.
 const ROOTS: [&str; 7] = [
     "charts/",
     "crates/",
@@ -88,7 +88,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// A line in pieces: outside of `code` and inside, in turns.
+/// A line in pieces: outside and inside of `code`, alternating.
 pub fn pieces(line: &str) -> (String, Vec<&str>) {
     let parts = line.split('`').enumerate();
     let (code, plain): (Vec<_>, Vec<_>) = parts.partition(|(index, _)| index % 2 == 1);
@@ -105,7 +105,7 @@ fn links(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// Why a link of a document leads nowhere.
+/// Why a link of a document does not resolve.
 fn why_broken(document: &Path, link: &str) -> anyhow::Result<Option<String>> {
     if link.contains("://") || link.starts_with("mailto:") {
         return Ok(None);
@@ -126,7 +126,7 @@ fn why_broken(document: &Path, link: &str) -> anyhow::Result<Option<String>> {
     Ok((!anchors(&text).contains(fragment)).then(|| "no such heading".to_owned()))
 }
 
-/// Paths in `code` that are not there.
+/// Paths in `code` that do not exist.
 fn missing_paths(line: &str) -> Vec<String> {
     let (_, code) = pieces(line);
     let is_path = |text: &&str| {

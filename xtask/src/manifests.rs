@@ -1,8 +1,8 @@
-//! Objects that the documents and the examples show are what the types and the CRDs say, without a field that they do not
-//! know; values of the chart that the documents name are the chart's.
+//! Objects in the documents and the examples match the types and the CRDs, without unknown fields; values of the chart
+//! that the documents name exist in the chart.
 //!
-//! The rules of the CRDs are left to the apiserver of the end-to-end tests, which is given every example. The examples of
-//! `docs/policies.md` are those of `examples/policies`, word for word.
+//! The rules of the CRDs are left to the apiserver of the end-to-end tests, which receives every example. The examples
+//! of `docs/policies.md` equal those of `examples/policies`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,7 +54,7 @@ static CRDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether an object is one of its kind; a kind that is none is an error too.
+/// Checks an object against its kind; an unknown kind is an error too.
 fn check(object: &Value) -> anyhow::Result<()> {
     let kind = object["kind"].as_str().context("there is no kind")?;
     let crd = CRDS
@@ -76,7 +76,7 @@ fn check(object: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The paths of fields that a schema does not have.
+/// The paths of fields that are not in a schema.
 fn unknown_fields(schema: &Value, value: &Value, path: &str) -> Vec<String> {
     match value {
         Value::Object(fields) => {
@@ -127,7 +127,7 @@ fn examples(folder: &str) -> anyhow::Result<Vec<(String, Value)>> {
     Ok(found)
 }
 
-/// As a reader of a file without Kubernetes takes it, the references may be left out.
+/// Without Kubernetes, as for a reader of a file, the references may be left out.
 fn with_references(object: &Value, place: &str) -> Value {
     let mut object = object.clone();
     if object["kind"] == "PlacementPolicy" && place.contains("/ci/") {
@@ -201,7 +201,7 @@ fn blocks_of_other_languages_are_left_out() {
     assert_eq!(blocks("```sh\na\n```\n```yaml\nb: 1\n```\n"), ["b: 1\n"]);
 }
 
-/// What a path of the chart's values is by default.
+/// The default at a path of the chart's values.
 fn value<'a>(values: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(values, |value, name| value.get(name))
 }

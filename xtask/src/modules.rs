@@ -1,4 +1,4 @@
-//! The modules of a crate do not import each other in a circle: each can be read with those that it names and without the rest.
+//! The modules of a crate do not import each other in a circle: each can be read with its imports and without the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,7 @@ fn named_by(source: &str) -> BTreeSet<String> {
                     named.extend(first_part(&word));
                     word.clear();
                 }
-                // What follows a module's name is a path within it.
+                // After a module's name follows a path within it.
                 ':' => word.push(' '),
                 _ => {}
             }

@@ -1,7 +1,7 @@
-//! The SBOM of a built binary, in JSON of `CycloneDX`: the crates that were compiled into it, Rust's standard library, and the CA certificates
-//! that lie beside it in the image.
+//! The SBOM of a built binary, in JSON of `CycloneDX`: the crates that were compiled into it, Rust's standard library,
+//! and the CA certificates beside it in the image.
 //!
-//! Promises: a function of the build and its commit; even the serial number is derived. Leaves to others: which of it is vulnerable.
+//! Promises: a function of the build and commit; even the serial number is derived. Finds no vulnerabilities.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 const ROOT: &str = "leeward";
-/// Not linked, but in the image, and outdated like any other crate some day.
+/// Not linked, but in the image, and one day outdated like any other crate.
 const CERTIFICATES: &str = "webpki-root-certs";
 
 /// The SBOM as text, of the packages that were compiled for the target.
@@ -41,7 +41,7 @@ pub fn of_build(
     Ok(format!("{:#}\n", bill.document()?))
 }
 
-/// SHA-256 of what was downloaded, by name and version.
+/// SHA-256 of the downloads, by name and version.
 struct Checksums(BTreeMap<(String, String), String>);
 
 impl Checksums {
@@ -59,10 +59,10 @@ impl Checksums {
     }
 }
 
-/// What an SBOM is made of.
+/// The inputs of an SBOM.
 struct SbomInput<'a> {
     metadata: &'a Metadata,
-    /// For the target, as opposed to for the build.
+    /// For the target, not for the build.
     compiled: &'a BTreeSet<PackageId>,
     checksums: &'a Checksums,
     rust: &'a str,
@@ -170,7 +170,7 @@ impl SbomInput<'_> {
         Ok(component)
     }
 
-    /// Every package of the binary, and which it needs in turn.
+    /// Every package of the binary, and its dependencies.
     fn edges(&self, root: &PackageId) -> anyhow::Result<BTreeMap<PackageId, BTreeSet<PackageId>>> {
         let nodes = self.metadata.resolve.nodes.iter();
         let nodes: BTreeMap<&PackageId, &DependencyNode> = nodes.map(|node| (&node.id, node)).collect();

@@ -1,4 +1,4 @@
-//! JSON Schemas of what commands write with `-o json`, in `docs/schemas/`.
+//! JSON Schemas of the commands' output with `-o json`, in `docs/schemas/`.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
     ]
 }
 
-/// As it is written: what is always there is required, whether or not it may be left out on reading.
+/// For output: what is always present is required, even if it may be left out on reading.
 fn schema<T: JsonSchema>(command: &str) -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let mut schema = settings.into_generator().into_root_schema_for::<T>();

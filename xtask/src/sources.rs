@@ -1,4 +1,4 @@
-//! The Rust files of the workspace, and what of them is not tests.
+//! The Rust files of the workspace, and their parts that are not tests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::links::files;
 const FOLDERS: [&str; 3] = ["crates", "tests", "xtask"];
 const TEST_MODULE: &str = "#[cfg(test)]\nmod tests {";
 
-/// A file of the product, or of what builds it.
+/// A file of the product or its build.
 pub(crate) struct ProductFile {
     /// Below the repository.
     pub(crate) path: String,

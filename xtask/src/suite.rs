@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, and what each level of them cost.
 //!
-//! What `cargo test --workspace` does, with two additions: the time of each test, which libtest tells only where unstable
-//! options are allowed, and a table at the end. The lines in between are those of `cargo test`.
+//! The same as `cargo test --workspace`, with two additions: the time of each test, which libtest reports only where
+//! unstable options are allowed, and a table at the end. The lines in between are those of `cargo test`.
 
 mod cost;
 mod programs;
@@ -35,7 +35,7 @@ struct Results {
     broken: Vec<String>,
 }
 
-/// Runs all programs whatever becomes of one, and fails if one has failed.
+/// Runs all programs even if one fails, and fails if one has failed.
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
 pub fn run(args: &TestArgs) -> anyhow::Result<()> {
     let mut results = Results::default();
@@ -67,7 +67,7 @@ fn run_program(program: &TestProgram, args: &TestArgs, results: &mut Results) ->
     command
         .args(&args.filters)
         .args(["-Z", "unstable-options", "--report-time"])
-        // What libtest asks for unstable options; nothing is compiled by it.
+        // libtest requires it for unstable options; it does not affect compilation.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_MANIFEST_DIR", &program.package)
         .current_dir(&program.package)
@@ -95,7 +95,7 @@ fn run_program(program: &TestProgram, args: &TestArgs, results: &mut Results) ->
     Ok(())
 }
 
-/// Examples in documentation comments, which cargo alone can run.
+/// Examples in documentation comments, which only cargo can run.
 fn run_examples(results: &mut Results) -> anyhow::Result<()> {
     let status = Command::new(program("CARGO", "cargo"))
         .args(["test", "--locked", "--workspace", "--no-fail-fast", "--doc"])

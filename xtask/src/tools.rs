@@ -1,4 +1,4 @@
-//! `tools/build` and what the Makefile asks of it: names, programs on the `PATH`, and what is said before anything is built.
+//! `tools/build` as the Makefile uses it: names, programs on the `PATH`, and the output before anything is built.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ impl HomeFolder {
         folder.join(program)
     }
 
-    /// Nothing of the environment says where a tool is.
+    /// Nothing in the environment shows where a tool is.
     fn run(&self, arguments: &[&str]) -> Output {
         let path = std::env::var("PATH").unwrap();
         let bin = self.0.path().join("bin");
@@ -57,13 +57,13 @@ impl HomeFolder {
     }
 }
 
-/// A program that only says its version.
+/// A program that only prints its version.
 fn install(path: &Path, program: &str, version: &str) {
     script(path, &format!("echo '{program} v{version}'"));
 }
 
-/// Written by another process: one that a thread starts while this one has a program open for writing would have it open,
-/// too, and what is open for writing cannot be run.
+/// Written by another process: one that a thread starts while this one has a program open for writing would inherit it,
+/// and a file that is open for writing cannot be run.
 fn script(path: &Path, text: &str) {
     let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
     let status = Command::new("sh")
@@ -74,8 +74,8 @@ fn script(path: &Path, text: &str) {
     assert!(status.unwrap().success(), "{}", path.display());
 }
 
-/// What a program prints, if it succeeds.
-fn said(output: &Output) -> String {
+/// The output of a program, if it succeeds.
+fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", complaint(output));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
@@ -97,7 +97,7 @@ fn version_of(tool: &str) -> String {
     found.unwrap_or_else(|| panic!("no {tool} in tools/versions")).1
 }
 
-/// The version with another number in one of its places.
+/// The version with another number at one position.
 fn other(version: &str, place: usize) -> String {
     let mut numbers: Vec<u32> = version.split('.').map(|number| number.parse().unwrap()).collect();
     numbers[place] += 1;
@@ -111,11 +111,14 @@ fn a_program_on_the_path_is_used_if_its_major_and_minor_version_are_the_pinned_o
         let pinned = version_of(tool);
         let home = HomeFolder::new();
         let program = home.on_path(tool, &other(&pinned, 2));
-        assert_eq!(said(&home.run(&["--path", tool])), program.display().to_string());
-        let found = format!("{tool} {pinned}: found on PATH ({})", other(&pinned, 2));
-        assert_eq!(said(&home.run(&[tool])), found);
         assert_eq!(
-            said(&home.run(&["--quiet", tool])),
+            stdout(&home.run(&["--path", tool])),
+            program.display().to_string()
+        );
+        let found = format!("{tool} {pinned}: found on PATH ({})", other(&pinned, 2));
+        assert_eq!(stdout(&home.run(&[tool])), found);
+        assert_eq!(
+            stdout(&home.run(&["--quiet", tool])),
             found,
             "what is not pinned is said"
         );
@@ -138,7 +141,7 @@ fn the_environment_is_that_of_the_named_tools_or_fails_as_a_whole() {
         etcd.display(),
         kubectl.display()
     );
-    assert_eq!(said(&home.run(&["--env", "etcd", "kubectl"])), lines);
+    assert_eq!(stdout(&home.run(&["--env", "etcd", "kubectl"])), lines);
     for lacking in [&["--env", "etcd", "helm"][..], &["--env"], &["--env", "etc"]] {
         let output = home.run(lacking);
         assert!(!output.status.success());
@@ -150,9 +153,9 @@ fn the_environment_is_that_of_the_named_tools_or_fails_as_a_whole() {
 fn what_is_built_is_said_with_what_is_left_and_what_is_there_costs_nothing() {
     let home = HomeFolder::new();
     home.in_cache("etcd", &version_of("etcd"));
-    assert_eq!(said(&home.run(&["--cost", "etcd"])), "0");
-    assert_eq!(said(&home.run(&["--quiet", "etcd"])), "");
-    let cost = |tools: &[&str]| -> u32 { said(&home.run(&[&["--cost"], tools].concat())).parse().unwrap() };
+    assert_eq!(stdout(&home.run(&["--cost", "etcd"])), "0");
+    assert_eq!(stdout(&home.run(&["--quiet", "etcd"])), "");
+    let cost = |tools: &[&str]| -> u32 { stdout(&home.run(&[&["--cost"], tools].concat())).parse().unwrap() };
     let (server, kubectl) = (cost(&["nats-server"]), cost(&["kubectl"]));
     assert_eq!(cost(&["nats-server", "etcd", "kubectl"]), server + kubectl);
     let first = format!(

@@ -1,4 +1,4 @@
-//! `tools/versions` against those who repeat it: the chart and the pages say what is tested, and no more.
+//! `tools/versions` against the chart and the pages that repeat it: they name the tested versions, and no more.
 
 use crate::generated::read;
 use crate::tools::pinned;

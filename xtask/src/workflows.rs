@@ -1,4 +1,4 @@
-//! The workflows, which nothing here runs: what they run is there, what they use is pinned, and what builds cannot write.
+//! The workflows, which nothing here runs: what they run exists, what they use is pinned, and what builds cannot write.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::generated::repository;
 
-/// What stands in a workflow for what only a run knows.
+/// Replacements in a workflow for what is known only at run time.
 const KNOWN_LATER: [(&str, &str); 6] = [
     ("${{ matrix.architecture }}", "amd64"),
     ("${GITHUB_REF_NAME#v}", "1.2.3"),
@@ -116,7 +116,7 @@ fn what_a_workflow_could_not_run_is_found() {
     assert_eq!(judged[5], Ok(false));
 }
 
-/// Why an action may not be used so.
+/// Why an action may not be used this way.
 fn why_not_pinned(step: &Value) -> Option<String> {
     let action = step["uses"].as_str()?;
     let pinned = action.split_once('@').is_some_and(|(_, revision)| {
@@ -133,7 +133,7 @@ fn why_not_pinned(step: &Value) -> Option<String> {
     leaves_its_token.then(|| format!("{action} leaves its token in the checkout"))
 }
 
-/// Why a job with this right to write, or these secrets, may not run such a command.
+/// Why a job with this write permission, or these secrets, may not run such a command.
 fn why_not_run(command: &[String], writes: bool) -> Option<String> {
     let builds = matches!(
         command.first().map(String::as_str),
@@ -144,7 +144,7 @@ fn why_not_run(command: &[String], writes: bool) -> Option<String> {
             .iter()
             .any(|secret| word.contains(secret))
     };
-    // `echo` is the shell's own: no process with arguments that others see.
+    // `echo` is a shell builtin: no process with arguments that others see.
     let shows = command.first().is_some_and(|program| program != "echo") && command.iter().any(tells);
     match (builds && writes, shows) {
         (true, _) => Some("runs build scripts with a right to write".to_owned()),
@@ -153,7 +153,7 @@ fn why_not_run(command: &[String], writes: bool) -> Option<String> {
     }
 }
 
-/// What is wrong with a job, whose rights are its own or its workflow's.
+/// The faults of a job, whose permissions are its own or its workflow's.
 fn faults(job: &Value, workflow: &Value) -> Vec<String> {
     let rights = job.get("permissions").unwrap_or(&workflow["permissions"]);
     let writes = rights

@@ -37,7 +37,7 @@ impl fmt::Display for ParseDurationError {
 
 impl std::error::Error for ParseDurationError {}
 
-/// Units with their length in nanoseconds. A unit stands before those that are a prefix of it.
+/// Units with their length in nanoseconds. A unit comes before its prefixes.
 const UNITS: [(&str, u64); 6] = [
     ("ms", 1_000_000),
     ("us", 1_000),
@@ -215,10 +215,10 @@ impl schemars::JsonSchema for GoDuration {
 }
 
 /// What the schema takes for a duration. The digits before the point hold 8760h in each unit, and 32 characters of them
-/// never pass what CEL's `duration()` can hold: too long a duration is told in the rule's own words.
+/// never exceed what CEL's `duration()` can hold: the rule's own message reports too long a duration.
 const PATTERN: &str = "^([0-9]{1,4}([.][0-9]{1,9})?h|[0-9]{1,6}([.][0-9]{1,9})?m|[0-9]{1,8}([.][0-9]{1,9})?s|[0-9]{1,11}([.][0-9]{1,9})?ms|[0-9]{1,14}([.][0-9]{1,9})?us|[0-9]{1,17}([.][0-9]{1,9})?ns)+$";
 
-/// A CEL rule for a field of type [`GoDuration`]: at least this long. Says nothing where the text is no duration.
+/// A CEL rule for a field of type [`GoDuration`]: at least this long. Passes where the text is no duration.
 pub(crate) fn at_least(floor: GoDuration) -> String {
     format!("!self.matches('{PATTERN}') || duration(self) >= duration('{floor}')")
 }

@@ -1,8 +1,8 @@
-//! The closed vocabulary: every word that a status, an event or a metric label may hold.
+//! The closed vocabulary: every value that a status, an event or a metric label may hold.
 //!
-//! Each enum reads and writes as its variant's name (`FindingReason::NoPeerInHome` is `"NoPeerInHome"`), sorts
-//! in the order it is written here, and explains every word in one text for people: `explanation()`.
-//! Which word applies is decided elsewhere; these types only make sure that no other word is ever used.
+//! Each enum reads and writes as its variant's name (`FindingReason::NoPeerInHome` is `"NoPeerInHome"`), sorts in the
+//! order it is written here, and explains every value in one text for people: `explanation()`. Which value applies is
+//! decided elsewhere; these types only make sure that no other value is ever used.
 
 mod conditions;
 mod events;
@@ -21,8 +21,8 @@ pub use findings::{
 };
 pub use reason_behavior::{ClearedBy, ReasonBehavior};
 
-/// A word of the vocabulary.
-pub trait Word: Copy + AsRef<str> + Into<&'static str> + strum::IntoEnumIterator {
+/// A value of the vocabulary.
+pub trait VocabularyValue: Copy + AsRef<str> + Into<&'static str> + strum::IntoEnumIterator {
     /// The name of its vocabulary, such as `FindingReason`.
     const VOCABULARY: &'static str;
 
@@ -49,7 +49,7 @@ macro_rules! vocabulary {
         }
 
         impl $name {
-            /// What the word means and, where something is wrong, what to do: a text for people.
+            /// What the value means and, where something is wrong, what to do: a text for people.
             pub const fn explanation(self) -> &'static str {
                 match self {
                     $( Self::$variant => concat!($($text),+).trim_ascii(), )+
@@ -57,7 +57,7 @@ macro_rules! vocabulary {
             }
         }
 
-        impl $crate::vocabulary::Word for $name {
+        impl $crate::vocabulary::VocabularyValue for $name {
             const VOCABULARY: &'static str = stringify!($name);
 
             fn meaning(self) -> &'static str {

@@ -1,4 +1,4 @@
-//! Arguments exactly as typed; what each means is resolved beside the command that it is for.
+//! Arguments as typed; each is resolved in the module of its command.
 
 mod connection;
 mod operator;

@@ -19,13 +19,13 @@ use crate::loaded_policy::LoadedPolicy;
 use crate::look::{LookTimeouts, Looked, look_at_own};
 use crate::{policies, runtime};
 
-/// The worst that was found under any policy.
+/// The worst outcome under any policy.
 fn worst(judged: &[Assessment<'_>]) -> LookOutcome {
     let found = judged.iter().map(Assessment::found);
     found.max().unwrap_or(LookOutcome::InPlace)
 }
 
-/// The policies that the arguments mean, and a look at the account that they are about.
+/// The policies that the arguments select, and a look at their account.
 fn looked(args: &CommonArgs) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
     runtime::block_on(async {
         let subject = policies::read(&args.connection, &args.policy).await?;

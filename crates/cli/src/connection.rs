@@ -1,7 +1,8 @@
 //! How to reach NATS: flags, environment and contexts of the `nats` command, resolved once.
 //!
-//! As with the `nats` command, flags win over the environment, and both, field by field, over the context that is named or
-//! selected. A user that is written into URLs counts where nothing else says who. Files are read, nothing is connected to, and no secret is ever part of an error.
+//! As with the `nats` command, flags win over the environment, and both, field by field, over the named or selected
+//! context. A user in URLs counts where nothing else names one. Files are read, no connection is made, and no secret is
+//! ever part of an error.
 
 mod address;
 mod context;
@@ -41,7 +42,7 @@ pub struct AccountConnection {
     pub domain: Option<String>,
 }
 
-/// What the arguments mean, with the environment and the files of the `nats` command.
+/// Resolves the arguments with the environment and the files of the `nats` command.
 pub fn resolve(args: &ConnectionArgs) -> anyhow::Result<ConnectionOptions> {
     resolve_in(args, &Environment::of_process())
 }
@@ -59,13 +60,13 @@ pub fn is_explicit(args: &ConnectionArgs) -> bool {
     words.iter().any(|word| word.is_some()) || files.iter().any(|file| file.is_some())
 }
 
-/// Whether anything says how to connect, a selected context included; without it there is only the server on this machine.
+/// Whether a connection is configured, a selected context included; otherwise there is only the server on this machine.
 pub fn is_configured(args: &ConnectionArgs) -> anyhow::Result<bool> {
-    let says = is_explicit(args) || args.system_context.is_some();
-    Ok(says || Context::selected(&Environment::of_process())?.is_some())
+    let named = is_explicit(args) || args.system_context.is_some();
+    Ok(named || Context::selected(&Environment::of_process())?.is_some())
 }
 
-/// The connections of a policy's references, but with what arguments say that is not where or who, and `--system-context`.
+/// The connections of a policy's references, with the arguments that choose no server or user, and `--system-context`.
 pub fn over_references(
     args: &ConnectionArgs,
     connections: ConnectionOptions,
@@ -107,7 +108,7 @@ fn resolve_in(args: &ConnectionArgs, environment: &Environment) -> anyhow::Resul
     with_valid_inboxes(with_system_in(args, connections, environment)?)
 }
 
-/// The same connections, if their inbox prefixes are what a `NatsSystem` may have there.
+/// The same connections, if their inbox prefixes are valid in a `NatsSystem`.
 fn with_valid_inboxes(connections: ConnectionOptions) -> anyhow::Result<ConnectionOptions> {
     let account = connections.account.as_ref().map(|account| &account.config);
     let configs = account.into_iter().chain(&connections.system);
@@ -146,8 +147,8 @@ fn account(
     Ok(AccountConnection { config, domain })
 }
 
-/// The same connections, but with `--system-context` in place of what they say of the system account. That context inherits
-/// nothing but, where it names no servers, those of the account and their TLS.
+/// The same connections, with `--system-context` for the system account. It inherits only the account's servers with
+/// their TLS, and only where it names no servers.
 fn with_system_in(
     args: &ConnectionArgs,
     connections: ConnectionOptions,
@@ -200,7 +201,7 @@ impl TlsFiles {
         }
     }
 
-    /// Those that say how servers are reached, and not who connects.
+    /// Those for reaching servers, not for the user's identity.
     fn of_servers(args: &ConnectionArgs) -> Self {
         Self {
             certificate: None,

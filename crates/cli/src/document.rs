@@ -1,8 +1,8 @@
-//! What commands say, as plain data: the JSON and YAML of `-o`, and what tables are made from.
+//! Results of commands as plain data: the JSON and YAML of `-o`, and what tables are made from.
 //!
 //! Stable: fields are added, never renamed. `docs/schemas` holds a JSON Schema of each, generated from these types.
 
-// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+// Server data comes here: no sum may overflow and no index may be out of range.
 #![cfg_attr(
     not(test),
     warn(

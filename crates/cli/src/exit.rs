@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, and its errors in words for the person who started it.
+//! How a command ends: its exit code, and its errors as the user reads them.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -32,7 +32,7 @@ impl LookOutcome {
     }
 }
 
-/// What was asked about was not seen, and not everything was: it may be there.
+/// What was asked for was not seen, but the look has gaps: it may exist.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct NotSeen {
@@ -40,24 +40,24 @@ pub struct NotSeen {
     pub message: String,
 }
 
-/// Errors may hold what strangers wrote, and any amount of it; their lines stay.
-fn harmless(words: &str) -> String {
+/// Errors may quote untrusted text of any length; their lines stay.
+fn sanitized(words: &str) -> String {
     let line = |line| {
         output::shortened(line)
             .chars()
-            .map(output::harmless)
+            .map(output::sanitized)
             .collect::<String>()
     };
     words.lines().map(line).join("\n")
 }
 
-/// Prints a message to whoever started the command, apart from its result.
+/// Prints a message to standard error, apart from the result.
 pub fn print_error(message: &str) {
-    // Nobody is left to tell if this fails.
-    let _ = writeln!(std::io::stderr(), "leeward: {}", harmless(message));
+    // There is nowhere to report a failure.
+    let _ = writeln!(std::io::stderr(), "leeward: {}", sanitized(message));
 }
 
-/// An error with its causes, each said once.
+/// An error with its causes, each once.
 pub fn words<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) -> String {
     causes.into_iter().fold(String::new(), |text, cause| {
         let words = without_source(&cause.to_string());
@@ -71,7 +71,7 @@ pub fn words<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) ->
     })
 }
 
-/// Readers of YAML quote the lines around an error, and with them tokens of a kubeconfig.
+/// YAML parsers quote the lines around an error, and so tokens of a kubeconfig.
 fn without_source(words: &str) -> String {
     let is_own = |line: &&str| !line.trim_start().starts_with("--> ");
     words.lines().take_while(is_own).join("\n")
@@ -91,13 +91,13 @@ mod tests {
 
     #[test]
     fn what_steers_a_terminal_is_not_passed_on_and_lines_stay() {
-        assert_eq!(harmless("a\u{1b}[31m\nb\u{200e}"), "a\u{fffd}[31m\nb\u{fffd}");
+        assert_eq!(sanitized("a\u{1b}[31m\nb\u{200e}"), "a\u{fffd}[31m\nb\u{fffd}");
     }
 
     #[test]
     fn lines_of_a_file_that_cannot_be_read_are_not_quoted() {
         let error = kube::config::Kubeconfig::from_yaml("users:\n- name: a\n  user: TOKEN\n").unwrap_err();
-        let told = words(anyhow::Chain::new(&error));
-        assert!(!told.contains("TOKEN") && told.contains("line 3"), "{told}");
+        let text = words(anyhow::Chain::new(&error));
+        assert!(!text.contains("TOKEN") && text.contains("line 3"), "{text}");
     }
 }

@@ -1,8 +1,8 @@
 //! Documents as people keep them: files, folders and standard input, every value with its line and column.
 //!
-//! YAML and JSON go through one parser. What is read is bounded in size, number, depth and in what aliases expand to, for
-//! all files together. What is well known and means nothing here is passed over and counted; what has to be rendered or
-//! built first is said with what does that. Which objects mean something, and what they mean, is left to others.
+//! YAML and JSON go through one parser. What is read is bounded in size, number, depth and in what aliases expand to,
+//! for all files together. Known files without meaning here are passed over and counted; what has to be rendered or
+//! built first is reported with the tool for it. Which objects matter, and what they mean, is decided elsewhere.
 
 mod bounds;
 mod comments;
@@ -46,7 +46,7 @@ pub struct InputDocuments {
 }
 
 impl InputDocuments {
-    /// The documents for who wants policies, or everything that is wrong.
+    /// The documents, unless files or policies have errors.
     pub fn strict(self) -> Result<Vec<Document>, Problems> {
         let mut problems = self.problems;
         let unbuilt = self.unbuilt.iter().filter(|unbuilt| unbuilt.has_policies);
@@ -55,7 +55,7 @@ impl InputDocuments {
     }
 }
 
-/// Reads all documents but those of the files that the globs exclude. What cannot be read hides nothing else.
+/// Reads all documents except of excluded files. An unreadable file does not hide the others.
 pub fn read(paths: &[PathBuf], exclude: &[String]) -> InputDocuments {
     read_within(paths, exclude, Bounds::default())
 }
@@ -92,7 +92,7 @@ fn read_one(source: &InputSource, bounds: &mut Bounds) -> Result<Read, Unreadabl
     let text = source.text(bounds)?;
     let tool = foreign::tool(&source.name);
     let mut documents = match tool {
-        // What is in it decides, as far as it can be read.
+        // The content decides, as far as it can be read.
         Some(tool) if source.in_folder && !foreign::has_ours(&text) => {
             let mut share = bounds.share();
             let Ok(documents) = located::parse(&source.name, &text, &mut share) else {

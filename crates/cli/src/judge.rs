@@ -1,10 +1,10 @@
-//! What one look says under one policy. Pure.
+//! Judges one look by a policy. Pure.
 //!
-//! Decided as the engine's rounds decide, by the same functions. A single look cannot wait for
-//! `home.stabilizationWindow`: without a past that tells since when a location is home, the look itself decides, and
-//! [`Assessment::home_from_this_look`] says so. What is shown of it, and in which order, is left to others.
+//! Decides by the same functions as the engine's rounds. A single look cannot wait for `home.stabilizationWindow`: if
+//! the status does not record since when a location is home, the look itself decides, and
+//! [`Assessment::home_from_this_look`] is set. What is shown, and in which order, is decided elsewhere.
 
-// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+// Server data comes here: no sum may overflow and no index may be out of range.
 #![cfg_attr(
     not(test),
     warn(
@@ -36,16 +36,16 @@ use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::report::Report;
-use leeward_engine::policy_worker::past_in;
+use leeward_engine::policy_worker::status_of_account;
 
 use crate::document::{ActionPart, DocumentHeader, FindingPart, ReasonText};
 use crate::exit::LookOutcome;
 use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, name_of};
 use crate::look::Looked;
 
-/// A look decides this long after it began: its servers may have been waited for.
+/// A look is valid for this long: its servers may have been waited for.
 const STALE_AFTER: Duration = Duration::from_mins(5);
-/// Who only looks was refused nothing.
+/// A mere look was denied nothing.
 static NOTHING_DENIED: BTreeSet<ActionType> = BTreeSet::new();
 
 /// A look, judged.
@@ -53,7 +53,7 @@ static NOTHING_DENIED: BTreeSet<ActionType> = BTreeSet::new();
 pub struct Assessment<'a> {
     /// By this policy.
     pub loaded: &'a LoadedPolicy,
-    /// The same as it was applied: with a home that needs no time, if there is no past, and with all findings.
+    /// The same as applied: with no stabilization window if no home is recorded, and with all findings.
     pub policy: Policy,
     /// Of this look.
     pub seen: &'a Looked,
@@ -61,15 +61,15 @@ pub struct Assessment<'a> {
     pub now: Timestamp,
     /// What the policy's status remembers of this account.
     pub history: History,
-    /// Whether nothing is known of the past of home, so that this look alone decided.
+    /// Whether the status records no home, so that this look alone decided.
     pub home_from_this_look: bool,
     /// The decision.
     pub decision: Decision,
-    /// What would be done, and when; only made when somebody asks for it.
+    /// What would be done, and when; computed at first use.
     pub forecast: OnceCell<Forecast>,
-    /// What budgets, windows and the circuit breaker say now.
+    /// What budgets, windows and the circuit breaker allow now.
     pub limits: Limits,
-    /// The judgement in words; all findings.
+    /// The report, with all findings.
     pub report: Report,
     /// The policy that acts instead on streams that both select, if there is one.
     pub outranked_by: Option<String>,
@@ -96,7 +96,7 @@ fn judge_by<'a>(
     outranked_by: Option<String>,
 ) -> Assessment<'a> {
     let nothing = PlacementPolicyStatus::default();
-    let past = past_in(&loaded.past, &seen.account.id).unwrap_or(&nothing);
+    let past = status_of_account(&loaded.past, &seen.account.id).unwrap_or(&nothing);
     let home_from_this_look = past.home.is_none();
     let policy = as_applied(loaded, home_from_this_look);
     let history = history(past, &policy, seen, now);
@@ -126,13 +126,13 @@ fn as_applied(loaded: &LoadedPolicy, home_from_this_look: bool) -> Policy {
         policy.home.stabilization_window = Duration::ZERO;
     }
     if loaded.origin == PolicyOrigin::Defaults {
-        // Nobody chose a mode, so none is told of.
+        // Nobody chose a mode, so none is shown.
         policy.mode = Mode::Enforce;
     }
     policy
 }
 
-/// As a loop remembers at the beginning of a round.
+/// As the engine has it at the start of a round.
 fn history(past: &PlacementPolicyStatus, policy: &Policy, seen: &Looked, now: Timestamp) -> History {
     let token = policy.reset_token.as_deref();
     let mut history = History::restore(past, token, now);
@@ -173,12 +173,12 @@ impl Assessment<'_> {
             .get_or_init(|| forecast(&self.context(), &self.decision))
     }
 
-    /// What the policy's status tells of this account.
+    /// The policy's status, if it is of this account.
     pub fn past(&self) -> Option<&PlacementPolicyStatus> {
-        past_in(&self.loaded.past, &self.seen.account.id)
+        status_of_account(&self.loaded.past, &self.seen.account.id)
     }
 
-    /// Whom the judgement is about.
+    /// The header of its document.
     pub fn about(&self) -> DocumentHeader {
         let account = &self.seen.account;
         DocumentHeader {
@@ -193,7 +193,7 @@ impl Assessment<'_> {
         }
     }
 
-    /// How a command ends that shows it. Locations without a leader of their own are no reason to fail: no leader can be
+    /// The outcome of a command that shows it. Locations without a leader of their own are no failure: no leader can be
     /// everywhere.
     pub fn found(&self) -> LookOutcome {
         let Evaluation {
@@ -211,7 +211,7 @@ impl Assessment<'_> {
         }
     }
 
-    /// Whether assets are selected, all was seen, and still no location is home: then nobody can tell whether one is in
+    /// Whether assets are selected and all was seen, but no location is home: then it is unknown whether any is in
     /// place.
     pub fn home_is_missing(&self) -> bool {
         let Evaluation {
@@ -247,7 +247,7 @@ impl Assessment<'_> {
         self.report.findings.iter().map(part).collect()
     }
 
-    /// What the cure of a finding gains, where its message rate is known.
+    /// What remedying a finding gains, where its message rate is known.
     pub fn gain(&self, finding: &Finding) -> Option<f32> {
         let index = |at: u32| usize::try_from(at).ok();
         let stream = self.seen.view.streams.get(index(finding.asset.stream())?)?;
@@ -258,7 +258,7 @@ impl Assessment<'_> {
         rate.map(|_| finding.gain)
     }
 
-    /// An action with what it costs and gains, that of consumers which come along included.
+    /// An action with its cost and gain, including consumers that come along.
     pub fn action(&self, action: &Action) -> ActionPart {
         let asset = &action.asset;
         let moving = match &action.kind {

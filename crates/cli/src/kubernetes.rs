@@ -1,6 +1,6 @@
 //! Reading and changing policies in Kubernetes from the command line, as the user of a kubeconfig.
 //!
-//! What a policy refers to is read and judged by the operator's own rules. Errors name the object and the cure.
+//! What a policy refers to is read and judged by the operator's own rules. Errors name the object and the fix.
 
 mod client;
 
@@ -25,9 +25,9 @@ const FIELD_MANAGER: &str = "leeward-cli";
 pub struct FromCluster {
     /// The policy.
     pub loaded: LoadedPolicy,
-    /// How its references say to connect, if that was asked for.
+    /// The connections of its references, if asked for.
     pub connections: Option<ConnectionOptions>,
-    /// Its system, or why that is not known; whoever acts must know it, since it may be suspended.
+    /// Its system, or why that is not known; needed to act, since it may be suspended.
     pub system: Result<SystemRules, String>,
 }
 
@@ -129,7 +129,7 @@ async fn answer_about(
     }
 }
 
-/// Turns the switch of a policy; whether that changed anything.
+/// Sets `spec.suspend`; returns whether that changed it.
 pub async fn suspend(kubernetes: &Kubernetes, key: &(String, String), to: bool) -> anyhow::Result<bool> {
     let (namespace, name) = key;
     if read(kubernetes, namespace, name).await?.spec.suspend == to {

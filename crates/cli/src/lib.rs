@@ -2,7 +2,7 @@
 //!
 //! Every command is a pipeline of the same steps: [`connection`] (how to reach NATS) → [`policies`] (what is wanted) →
 //! [`look`] (what is there, IO) → [`judge`] (pure) → [`document`] (plain data, also JSON) → [`output`] (for people).
-//! What is decided is the core's matter, what is done the engine's.
+//! The core decides, the engine acts.
 
 pub mod args;
 mod commands;

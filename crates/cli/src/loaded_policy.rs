@@ -1,4 +1,4 @@
-//! A policy as it was read, wherever that was, with what is known around it.
+//! A policy as read from any source, with what is known about it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use leeward_core::context::Managed;
 use leeward_core::policy::Policy;
 use leeward_core::resolve::{InvalidPolicy, resolve};
 
-/// A policy with what is known around it.
+/// A policy with what is known about it.
 #[derive(Clone, Debug)]
 pub struct LoadedPolicy {
     /// Its namespace; empty where there is none.
@@ -22,9 +22,9 @@ pub struct LoadedPolicy {
     pub spec: PlacementPolicySpec,
     /// As decisions need it.
     pub policy: Policy,
-    /// What is known of the past: its status in Kubernetes or in the status file.
+    /// Its past status, from Kubernetes or from the status file.
     pub past: PlacementPolicyStatus,
-    /// Streams that somebody else's controller configures, as far as Kubernetes was asked.
+    /// Streams that another controller configures, as far as Kubernetes was asked.
     pub managed: Managed,
     /// Where the object was read.
     pub origin: PolicyOrigin,
@@ -72,7 +72,7 @@ pub enum PolicyOrigin {
 pub struct SystemRules {
     /// Operations at once, over all policies.
     pub limits: LimitsSpec,
-    /// How often to look, where that is said.
+    /// How often to look, if set.
     pub interval: Option<Duration>,
     /// Whether no policy acts.
     pub suspended: bool,

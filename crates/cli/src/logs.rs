@@ -1,5 +1,5 @@
-//! Log lines on standard error: those that people read, through a filter that may change while the process runs, and apart
-//! from them the audit trail, one JSON line for each act, and traces, both of which no filter takes away.
+//! Log lines on standard error, through a filter that may change while the process runs; and, unfiltered, the audit
+//! trail, one JSON line for each act, and traces.
 
 pub mod admin;
 pub mod panics;
@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 pub use self::traces::Traces;
 use crate::output::Screen;
 
-/// What these say of every failed attempt, Leeward says better once; whoever wants their lines names them.
+/// Leeward logs once what these log per failed attempt; a filter that names them shows their lines.
 const CLIENTS: [&str; 2] = ["async_nats", "kube_client"];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -30,7 +30,7 @@ pub enum LogFormat {
     Plain,
 }
 
-/// A filter that is none.
+/// An invalid filter.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{given} is no level and no filter: write off, error, warn, info, debug or trace, or TARGET=LEVEL for a part of the program, with commas between"
@@ -39,7 +39,7 @@ pub struct BadFilter {
     given: String,
 }
 
-/// What is logged now. Clones are the same.
+/// What is logged now, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct Filter {
     handle: reload::Handle<EnvFilter, Registry>,
@@ -72,7 +72,7 @@ pub fn start(format: LogFormat, filter: &str, traces: Option<&Traces>) -> anyhow
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(Screen::stderr().colour)
-        // Complaints about lines that nobody reads would go the same way, and panic.
+        // Errors of unwritable lines would go the same way, and panic.
         .log_internal_errors(false);
     let lines = match format {
         LogFormat::Json => lines
@@ -97,7 +97,7 @@ pub fn start(format: LogFormat, filter: &str, traces: Option<&Traces>) -> anyhow
         .with(trail)
         .with(traces.map(Traces::layer))
         .try_init()?;
-    panics::are_lines();
+    panics::log_panics();
     Ok(filter)
 }
 
@@ -112,7 +112,7 @@ fn parse(filter: &str) -> Result<EnvFilter, BadFilter> {
     let bad = || BadFilter {
         given: filter.to_owned(),
     };
-    // A lone word that is no level would be read as the name of a part of the program, and nothing else would be logged.
+    // A lone word that is no level would be read as a target, and nothing else would be logged.
     let is_level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
     let is_complete = |part: &str| part.contains('=') || is_level(part.trim());
     if !filter.split(',').all(is_complete) {

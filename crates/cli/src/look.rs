@@ -1,7 +1,7 @@
 //! One look at a system from the command line: connects, waits until everything answered, ends the connections.
 //!
-//! Promises: nothing is changed; whatever could not be seen within the patience is a gap of the view; an error says what
-//! to change so that anything can be seen. [`Session`] is the same for commands that stay.
+//! Promises: nothing is changed; whatever could not be seen within the timeouts is a gap of the view; an error says
+//! what to change so that anything can be seen. [`Session`] is the same for long-running commands.
 
 mod accounts;
 mod session;
@@ -53,49 +53,49 @@ pub enum AccountSelector {
     All,
 }
 
-/// With a single look no sweep follows the first: incomplete views are asked for anew by themselves.
+/// With a single look no sweep follows the first: incomplete views are refreshed explicitly.
 const NO_SWEEP: Duration = Duration::from_mins(1);
 
 /// Looks; an error says why nothing at all could be seen. One account that could not be seen completely is no error.
 pub async fn look(
     connections: &ConnectionOptions,
-    whom: &AccountSelector,
-    patience: LookTimeouts,
+    selector: &AccountSelector,
+    timeouts: LookTimeouts,
 ) -> anyhow::Result<Vec<Looked>> {
-    match whom {
-        AccountSelector::Own => look_at_own(connections, patience).await.map(|seen| vec![seen]),
+    match selector {
+        AccountSelector::Own => look_at_own(connections, timeouts).await.map(|seen| vec![seen]),
         AccountSelector::Named(_) | AccountSelector::All => {
             let Some(system) = &connections.system else {
-                bail!(wording::no_system(whom));
+                bail!(wording::no_system(selector));
             };
-            look_as_system(system, whom, patience).await
+            look_as_system(system, selector, timeouts).await
         }
     }
 }
 
 /// Looks at the account of the connection's own user.
-pub async fn look_at_own(connections: &ConnectionOptions, patience: LookTimeouts) -> anyhow::Result<Looked> {
-    let session = Session::open(connections, patience.interval(), patience.wait).await?;
-    let seen = session.look(patience).await;
+pub async fn look_at_own(connections: &ConnectionOptions, timeouts: LookTimeouts) -> anyhow::Result<Looked> {
+    let session = Session::open(connections, timeouts.interval(), timeouts.wait).await?;
+    let seen = session.look(timeouts).await;
     session.close().await;
     Ok(seen)
 }
 
 async fn look_as_system(
     config: &ConnectConfig,
-    whom: &AccountSelector,
-    patience: LookTimeouts,
+    selector: &AccountSelector,
+    timeouts: LookTimeouts,
 ) -> anyhow::Result<Vec<Looked>> {
-    let deadline = Instant::now() + patience.wait;
-    let observer = SystemObserver::start(config.clone(), patience.interval());
+    let deadline = Instant::now() + timeouts.wait;
+    let observer = SystemObserver::start(config.clone(), timeouts.interval());
     session::system_answers(&observer, config, deadline).await?;
     let all = accounts::list(&observer, deadline).await?;
-    let chosen = accounts::choose(all, whom)?;
+    let chosen = accounts::choose(all, selector)?;
     let watched: Vec<WatchedLook> = chosen
         .iter()
         .map(|account| WatchedLook::new(Arc::clone(&observer) as Arc<dyn Observe>, &account.id))
         .collect();
-    let looks = watched.iter().map(|watched| watched.look(deadline, patience));
+    let looks = watched.iter().map(|watched| watched.look(deadline, timeouts));
     let views = futures::future::join_all(looks).await;
     let system = observer.status().borrow().clone();
     observer.shutdown().await;
@@ -104,7 +104,7 @@ async fn look_as_system(
         view,
         system: Some(system.clone()),
     });
-    Ok(match whom {
+    Ok(match selector {
         AccountSelector::All => seen.filter(is_used).collect(),
         AccountSelector::Own | AccountSelector::Named(_) => seen.collect(),
     })
@@ -117,7 +117,7 @@ fn is_used(seen: &Looked) -> bool {
 }
 
 impl LookTimeouts {
-    /// As the arguments say.
+    /// From the arguments.
     pub fn of(args: &ConnectionArgs) -> Self {
         Self {
             wait: args.wait.as_std(),

@@ -40,8 +40,8 @@ async fn until_signalled(config: OperatorConfig, filter: Filter) -> anyhow::Resu
     Ok(())
 }
 
-/// Each connection to NATS has five files, and what a process may open by default (1,024 in many places) is no more than a
-/// first limit that it may raise itself.
+/// Each connection to NATS uses five files, and the default limit of open files (1,024 in many places) is a soft limit
+/// that a process may raise.
 fn allow_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let all = Rlimit {

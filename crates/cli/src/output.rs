@@ -1,7 +1,7 @@
 //! Documents for people: tables that fit the terminal, colour only on a terminal and never alone; or JSON and YAML.
 //!
-//! Layout is a function of the document and a [`Screen`]: the same in a test as on a terminal. Nothing is ever wider than
-//! the screen, and no name is ever cut. Where a document comes from is its command's matter.
+//! Layout is a function of the document and a [`Screen`]: the same in a test as on a terminal. Nothing is ever wider
+//! than the screen, and no name is ever cut. Commands make the documents.
 
 pub mod amount;
 mod page;
@@ -20,7 +20,7 @@ use serde::Serialize;
 pub use page::Page;
 pub use screen::Screen;
 pub use table::Table;
-pub use text::{Emphasis, Text, harmless, shortened};
+pub use text::{Emphasis, Text, sanitized, shortened};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -34,7 +34,7 @@ pub enum Format {
     Yaml,
 }
 
-/// Writes one document in the format that was asked for. A table is made from the document only, so that all formats say
+/// Writes one document in the format that was asked for. A table is made from the document only, so all formats show
 /// the same.
 pub fn print<T: Serialize>(
     format: Format,
@@ -56,7 +56,7 @@ pub fn json<T: Serialize>(document: &T) -> anyhow::Result<String> {
         if is_safe(letter) {
             written.push(letter);
         } else {
-            // All of them are in texts, where JSON takes this; writing to a text cannot fail.
+            // All are in strings, where JSON allows this; writing to a `String` cannot fail.
             let _ = write!(written, "\\u{:04x}", u32::from(letter));
         }
     }
@@ -82,10 +82,10 @@ pub fn without_steering(text: &str) -> String {
 }
 
 fn is_safe(letter: char) -> bool {
-    letter == '\n' || letter == '\t' || harmless(letter) == letter
+    letter == '\n' || letter == '\t' || sanitized(letter) == letter
 }
 
-/// Writes to standard output. Whoever closes it has seen enough.
+/// Writes to standard output. A closed pipe is no error.
 pub fn write(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -25,7 +25,7 @@ pub struct PolicySource {
     pub policies: Vec<LoadedPolicy>,
     /// How to reach NATS.
     pub connections: ConnectionOptions,
-    /// What is set for the whole system, or why that is not known; whoever acts must know it.
+    /// What is set for the whole system, or why that is not known; needed to act.
     pub system: Result<SystemRules, String>,
 }
 
@@ -51,7 +51,7 @@ pub async fn read(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::R
     found.with(connection::resolve(connection)?)
 }
 
-/// One policy from the Kubernetes API, with the connection that it names unless the arguments say another.
+/// One policy from the Kubernetes API, with the connection that it names unless arguments give another.
 async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> anyhow::Result<PolicySource> {
     let is_explicit = connection::is_explicit(connection);
     let found = kubernetes::policy(&policy.kubernetes, policy.policy.as_deref(), !is_explicit).await?;
@@ -62,7 +62,7 @@ async fn from_kubernetes(connection: &ConnectionArgs, policy: &PolicyArgs) -> an
     subject(vec![found.loaded], found.system, connections)
 }
 
-/// The domain and the prefix of inboxes are the policies', unless an argument says another.
+/// The domain and the prefix of inboxes are the policies', unless an argument sets them.
 fn subject(
     mut policies: Vec<LoadedPolicy>,
     system: Result<SystemRules, String>,
@@ -76,7 +76,7 @@ fn subject(
             account.config.inbox_prefix = files::common_inbox_prefix(&policies)?;
         }
         for loaded in &mut policies {
-            // What is seen is compared with what is asked.
+            // A look's domain is compared with this one.
             loaded.policy.domain.clone_from(&account.domain);
         }
     }

@@ -9,7 +9,7 @@ use crate::{commands, crds, operator};
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    panics::of_the_client_are_silent();
+    panics::silence_client_panics();
     let args = match args::parse() {
         Ok(args) => args,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! What the apiserver would say of an object: the schema of its kind, and then the rules in it.
+//! Validates an object as the apiserver does: by the schema of its kind, and then the rules in it.
 //!
 //! Only as much of JSON Schema as the published schemas use; a test fails where they begin to use more.
 
@@ -49,8 +49,8 @@ pub fn of_inbox_prefix() -> Value {
     system["properties"]["spec"]["properties"]["inboxPrefix"].clone()
 }
 
-/// The rules in words that are known here too: there is no `type` function, and in Rust's regular expressions a bracket in
-/// brackets begins a class of its own.
+/// Translates the rules: there is no `type` function here, and in Rust's regular expressions a bracket in brackets
+/// begins a class of its own.
 fn translate(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -73,7 +73,7 @@ pub fn check(schema: &Value, object: &Value) -> Vec<SchemaViolation> {
     let is_sound = wrong.is_empty();
     let broken_rules = Validator::new().validate(schema, object, None).err();
     for error in broken_rules.into_iter().flatten() {
-        // A rule that cannot be told of an object of another form says nothing new.
+        // A rule that cannot be evaluated on a wrong object adds nothing.
         if is_sound || error.kind == ErrorKind::ValidationFailure {
             wrong.push(broken(&error));
         }
@@ -98,7 +98,7 @@ fn at(path: &str, text: impl std::fmt::Display) -> SchemaViolation {
     }
 }
 
-/// As strict validation says it, with the field that was probably meant.
+/// As strict validation has it, with the field that was probably meant.
 fn unknown_field(path: &str, name: &str, schema: &Value) -> String {
     let known = schema["properties"].as_object().into_iter().flat_map(Map::keys);
     match nearest(name, known.map(String::as_str)) {

@@ -14,7 +14,7 @@ use crate::target::MoveTarget;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[must_use]
 pub struct Plan {
-    /// The first goes first.
+    /// In execution order.
     pub actions: Vec<Action>,
     /// Misplaced assets that wait all the same, and what for; the consumers of a stream that waits wait with it.
     #[serde(with = "held_list", default)]
@@ -35,13 +35,13 @@ pub struct Action {
 /// The ways to bring a leader home.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ActionKind {
-    /// Hand the leadership over.
+    /// Ask the leader to step down.
     StepDown(StepDown),
     /// Edit the stream's placement.
     Move(Box<Move>),
 }
 
-/// A move, with what it will cost and whom it concerns.
+/// A move, with its expected cost and what it affects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Move {
     /// Where to.
@@ -50,7 +50,7 @@ pub struct Move {
     pub bytes: u64,
     /// What it is expected to cost.
     pub cost: MoveCost,
-    /// Consumers of the stream that were in use, and must go on after it; those used most, at most [`MOST_WATCHED`].
+    /// Consumers of the stream that were in use and must continue after it; the busiest, at most [`MOST_WATCHED`].
     pub consumers: Vec<ConsumerName>,
     /// Streams of the account that mirror or source this one, which may stall after it (nats-facts N26).
     pub dependents: Vec<StreamName>,
@@ -59,7 +59,7 @@ pub struct Move {
 /// Consumers of a moved stream that are watched after the move.
 pub const MOST_WATCHED: usize = 16;
 
-/// A hand-over.
+/// A step-down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepDown {
     /// Who takes over.
@@ -68,17 +68,17 @@ pub struct StepDown {
     pub home_peers: Vec<ServerName>,
 }
 
-/// Who takes a leadership over.
+/// Who takes over the leadership.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Successor {
     /// This peer (servers from 2.11 on, nats-facts N10).
     Peer(ServerName),
-    /// Whom the servers choose; repeated until one in home leads or attempts are used up.
+    /// The servers choose; repeated until one in home leads or attempts are used up.
     Anyone,
 }
 
 impl Action {
-    /// The word for it.
+    /// Its type.
     pub fn action_type(&self) -> ActionType {
         match &self.kind {
             ActionKind::Move(_) => ActionType::StreamPlacement,
@@ -110,7 +110,7 @@ pub fn step_down_of(asset: &AssetName) -> ActionType {
     }
 }
 
-/// Serialises what is held as a list, since JSON has no keys but text.
+/// Serialises held assets as a list, since JSON keys are text only.
 mod held_list {
     use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which kinds of action a limit is about.
+//! Which kinds of action a limit applies to.
 
 use std::collections::BTreeSet;
 

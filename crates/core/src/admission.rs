@@ -15,7 +15,7 @@ use crate::evaluate::{Evaluation, Verdict};
 use crate::safety::while_stream_held;
 use crate::window::opening;
 
-/// What percents of a budget are of.
+/// The base of a budget's percentages.
 pub fn selected(evaluation: &Evaluation) -> Selected {
     Selected {
         streams: evaluation.streams.total - evaluation.streams.ignored,
@@ -59,8 +59,8 @@ pub fn admit(context: &DecisionContext<'_>, evaluation: &Evaluation, plan: Plan)
     }
 }
 
-/// Leaders of streams that read a moved one are stepped down only as far as the limits allow that too; the others resume
-/// by themselves, later (nats-facts N26).
+/// Leaders of streams that read a moved one are stepped down only as far as the limits allow that too; the others
+/// resume by themselves, later (nats-facts N26).
 fn admit_dependents(action: &mut Action, allowance: &mut Allowance, open: bool) {
     if let ActionKind::Move(moving) = &mut action.kind {
         moving
@@ -69,7 +69,7 @@ fn admit_dependents(action: &mut Action, allowance: &mut Allowance, open: bool) 
     }
 }
 
-/// The asset that decides when one is cured: of a consumer that follows its stream, the stream.
+/// The asset whose action fixes this one: for a consumer that follows its stream, the stream.
 pub fn deciding(asset: AssetIx, remedy: Remedy) -> AssetIx {
     match remedy {
         Remedy::ConsumerStepDown | Remedy::StreamStepDown | Remedy::StreamPlacement | Remedy::Advice => asset,
@@ -78,8 +78,8 @@ pub fn deciding(asset: AssetIx, remedy: Remedy) -> AssetIx {
 }
 
 impl Evaluation {
-    /// Takes over what planning found to stand against movable assets: they are held, and so are the consumers that wait
-    /// for their streams.
+    /// Applies what planning found to block movable assets: they are held, and so are the consumers that wait for their
+    /// streams.
     pub fn hold(&mut self, held: &BTreeMap<AssetIx, FindingReason>) {
         if held.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! A plan that somebody approved: nothing else is begun.
+//! An approved plan: nothing else is started.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use leeward_api::vocabulary::ActionType;
 
 use crate::names::{AssetName, Location};
 
-/// A plan that somebody approved.
+/// An approved plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApprovedPlan {
-    /// What may be done to which asset. Whoever approved a step-down approved no copy of a stream.
+    /// What may be done to which asset. An approved step-down approves no copy of a stream.
     pub actions: BTreeMap<AssetName, ApprovedAction>,
 }
 
@@ -18,7 +18,7 @@ pub struct ApprovedPlan {
 pub struct ApprovedAction {
     /// The kind of action.
     pub action: ActionType,
-    /// Where the leader goes: while another location is the asset's home, nothing is begun.
+    /// Where the leader goes: while another location is the asset's home, nothing is started.
     pub home: Location,
 }
 

@@ -12,7 +12,7 @@ use crate::time::{elapsed, later};
 /// When the breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerRules {
-    /// So many failures open it; 0 counts as 1.
+    /// How many failures open it; 0 counts as 1.
     pub failures: u32,
     /// Within this span.
     pub within: Duration,
@@ -73,8 +73,8 @@ impl Breaker {
         }
     }
 
-    /// Counts a success; true when this closed the breaker. Nothing but a half open breaker is changed by one: an
-    /// open one may see the success of an operation that was in flight before.
+    /// Counts a success; true when this closed the breaker. It changes only a half open breaker: an open one may see
+    /// the success of an operation that was in flight before.
     pub fn succeeded(&mut self, rules: &BreakerRules, at: Timestamp) -> bool {
         let closes = self.phase(rules, at) == BreakerPhase::HalfOpen;
         if closes {

@@ -1,8 +1,8 @@
 //! Budgets: how much may be done at once, and in a rolling span.
 //!
-//! A ledger remembers what was done and is being done; an allowance says what is left of every budget. All budgets
-//! that apply hold, so the tightest wins. Bounded memory makes entries count longer, never shorter (P3). Which
-//! operations are counted, and when they begin and end, is up to the caller.
+//! A ledger remembers what was done and is being done; an allowance is what is left of every budget. All budgets that
+//! apply hold, so the tightest wins. Bounded memory makes entries count longer, never shorter (P3). Which operations
+//! are counted, and when they begin and end, is up to the caller.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use crate::names::AssetName;
 use crate::schedule::Schedule;
 use crate::time::later;
 
-/// Entries that a status tells at most.
+/// The most entries that a status holds.
 pub const MAX_SPENT: usize = 100;
 
-/// Entries that a ledger keeps at most.
+/// The most entries that a ledger keeps.
 const MAX_KEPT: usize = 2000;
 
 /// How much a budget allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetLimit {
-    /// So many.
+    /// This many.
     Count(u32),
-    /// So many of a hundred selected assets, rounded up.
+    /// This percentage of the selected assets, rounded up.
     Percent(u8),
 }
 
@@ -46,7 +46,7 @@ pub struct Budget {
     pub schedule: Option<Schedule>,
 }
 
-/// How many assets a policy selects: what percents are of.
+/// How many assets a policy selects: the base of percentages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Selected {
     /// Streams.
@@ -81,14 +81,14 @@ pub struct SpentEntry {
 }
 
 impl Ledger {
-    /// An operation is in flight from now on. Saying so twice changes nothing.
+    /// An operation is in flight from now on. Repeating it changes nothing.
     pub fn begin(&mut self, asset: &AssetName, action: ActionType) {
         let asset = asset.clone();
         self.flying.insert(FlightEntry { asset, action });
     }
 
-    /// The operation of an asset is in flight no more. When a request was sent it is `counted`: it counts until
-    /// `at` and the budget's span. Of an asset that has none in flight, nothing is known and nothing is counted.
+    /// The operation of an asset is no longer in flight. If a request was sent it is `counted`: it counts until `at`
+    /// plus the budget's span. An asset that has none in flight counts nothing.
     pub fn end(&mut self, asset: &AssetName, counted: bool, at: Timestamp) {
         let ended: Vec<ActionType> = self.of(asset).collect();
         self.flying.retain(|flight| flight.asset != *asset);
@@ -100,7 +100,7 @@ impl Ledger {
         }
     }
 
-    /// Drops what no budget looks back to.
+    /// Drops what is older than any budget's span.
     pub fn prune(&mut self, longest: Duration, now: Timestamp) {
         self.spent.retain(|entry| later(entry.at, longest) > now);
     }
@@ -114,7 +114,7 @@ impl Ledger {
         merged(seconds, MAX_SPENT)
     }
 
-    /// What a status tells of the past, after a restart. Nothing is in flight.
+    /// The ledger that a status recorded, after a restart. Nothing is in flight.
     pub fn restore(spent: &[SpentEntry]) -> Self {
         Self {
             flying: BTreeSet::new(),
@@ -182,8 +182,8 @@ pub struct BudgetState {
     /// How many count, in flight or within the span. May be more than allowed, when what it is a percentage of
     /// became less or its schedule opened.
     pub used: u32,
-    /// When the next unit is free again or the schedule opens or closes, whichever is first. That an operation in
-    /// flight ends cannot be foretold.
+    /// When the next unit is free again or the schedule opens or closes, whichever is first. The end of an operation in
+    /// flight cannot be predicted.
     pub resets: Option<Timestamp>,
 }
 

@@ -4,9 +4,9 @@ use crate::names::StreamName;
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
 
-/// Decides for policies in the order of their rank which are outranked, by whom and over which stream.
+/// Decides for policies in rank order which are outranked, by which one and over which stream.
 ///
-/// A policy that is outranked itself outranks nobody: what it selected is free for the next.
+/// An outranked policy outranks no other: what it selected is free for the next.
 pub fn outranked(view: &AccountView, ranked: &[&Policy]) -> Vec<Option<(usize, StreamName)>> {
     let mut results: Vec<Option<(usize, StreamName)>> = Vec::with_capacity(ranked.len());
     for (rank, policy) in ranked.iter().enumerate() {

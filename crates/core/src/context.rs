@@ -29,7 +29,7 @@ pub struct DecisionContext<'a> {
     pub managed: &'a Managed,
     /// Actions that the account's user was refused.
     pub denied: &'a BTreeSet<ActionType>,
-    /// Where somebody approved a plan, nothing else is planned; `None` for everything.
+    /// With an approved plan, nothing else is planned; `None` for everything.
     pub approved: Option<&'a ApprovedPlan>,
 }
 
@@ -38,7 +38,7 @@ pub struct DecisionContext<'a> {
 pub enum Managed {
     /// These, each with its owner's name; all others are free.
     Streams(BTreeMap<StreamName, String>),
-    /// Nobody could tell, for this reason: every stream may be owned (P6).
+    /// Unknown, for this reason: every stream may be owned (P6).
     Unknown(String),
 }
 
@@ -49,7 +49,7 @@ impl Default for Managed {
 }
 
 impl Managed {
-    /// Who owns a stream's configuration, as far as that stands against an edit.
+    /// Who owns a stream's configuration, where that blocks an edit.
     pub fn owner(&self, stream: &StreamName) -> Option<String> {
         match self {
             Self::Streams(owners) => owners.get(stream).cloned(),

@@ -21,8 +21,8 @@ use crate::snapshot::AccountView;
 pub struct Decision {
     /// The judgement of every asset; what the plan leaves out is held.
     pub evaluation: Evaluation,
-    /// What to do, in order. Everything that is misplaced and not held is in it, or comes along with its stream, but where
-    /// only an approved plan may be begun.
+    /// What to do, in order. Everything that is misplaced and not held is in it, or comes along with its stream, unless
+    /// only an approved plan may begin.
     pub actions: Vec<Action>,
     /// What only waits for others, for budgets or for the circuit breaker.
     pub waiting: BTreeMap<AssetIx, FindingReason>,
@@ -43,8 +43,8 @@ pub fn decide(context: &DecisionContext<'_>) -> Decision {
     }
 }
 
-/// An evaluation as if nothing else were misplaced than what was approved: budgets and room are for that alone. What
-/// comes home with a stream is part of its gain.
+/// An evaluation as if only approved assets were misplaced: budgets and capacity are for those alone. What comes home
+/// with a stream is part of its gain.
 fn only(approved: &ApprovedPlan, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
     let allowed = |ix: AssetIx, action: ActionType| {
         let home = evaluation.homes.reference(ix);
@@ -63,7 +63,7 @@ fn only(approved: &ApprovedPlan, view: &AccountView, evaluation: &Evaluation) ->
 }
 
 impl Decision {
-    /// The decision in words; the `previous` findings lend theirs their `since`.
+    /// The decision as a report; findings keep the `since` of the `previous` ones.
     pub fn report(&self, context: &DecisionContext<'_>, previous: &[FindingStatus]) -> Report {
         report(context, &self.evaluation, previous)
     }

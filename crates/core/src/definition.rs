@@ -1,8 +1,8 @@
 //! A stream as people keep it in files, judged under a policy: before any server has it, or beside the one that has.
 //!
-//! What a definition says of its place is read as a policy reads it: by the topology key. Where servers are known, those
-//! that a placement fits say which locations it leaves open. What cannot be told without live clients or servers is
-//! [`Undecided`], never taken for granted (P6). Reading files is left to others.
+//! A definition's placement is interpreted as by a policy: by the topology key. Where servers are known, those that a
+//! placement fits show which locations it leaves open. What cannot be decided without live clients or servers is
+//! [`Undecided`], never assumed (P6). Reading files is left to callers.
 
 mod place;
 mod rule;
@@ -29,14 +29,14 @@ pub struct Definition {
     pub placement: Option<Placement>,
     /// Its replicas; 0 counts as 1.
     pub replicas: u8,
-    /// Whether whoever applies the definition changes a stream that is there already.
+    /// Whether applying the definition changes a stream that exists already.
     pub updates: bool,
 }
 
 /// A consumer as it is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerDefinition {
-    /// Its stream, if that is said.
+    /// Its stream, if given.
     pub stream: Option<StreamName>,
     /// Its name.
     pub name: ConsumerName,
@@ -51,16 +51,16 @@ pub struct ConsumerDefinition {
 /// What is known besides definitions and policy.
 #[derive(Clone, Debug, Default)]
 pub struct KnownSystem<'a> {
-    /// Where leaders belong; `None` when nobody can tell.
+    /// Where leaders belong; `None` when unknown.
     pub home: Option<Location>,
     /// The servers; `None` without a live system.
     pub topology: Option<&'a Topology>,
 }
 
 impl KnownSystem<'_> {
-    /// What is known without a live system. With `home.strategy: Preferred` the first preference that is not excluded is
-    /// home: that it is up is taken for granted. A majority of clients is decided by live clients, so nothing is known
-    /// of it, whatever `home.onNoMajority` says.
+    /// What is known without a live system. With `home.strategy: Preferred` the first preference that is not excluded
+    /// is home: it is assumed to be up. A majority of clients is decided by live clients, so it is unknown, whatever
+    /// `home.onNoMajority` is.
     pub fn offline(policy: &Policy) -> Self {
         let rules = &policy.home;
         let first = || {
@@ -75,18 +75,18 @@ impl KnownSystem<'_> {
     }
 }
 
-/// What a policy says of one definition.
+/// A policy's verdict on one definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[must_use]
 pub struct DefinitionReport {
-    /// Whether the policy is about it.
+    /// Whether the policy selects it.
     pub selected: bool,
     /// Whether its owner opted it out (`leeward.dev/ignore: "true"`); then nothing is found.
     pub opted_out: bool,
     /// What is wrong, in the order of the rules.
     pub findings: Vec<DefinitionFinding>,
-    /// What could not be told.
+    /// What could not be decided.
     pub undecided: Vec<Undecided>,
 }
 
@@ -199,8 +199,8 @@ fn judge_names(judgement: &mut DefinitionReport, place: &PlacementMatch<'_>) {
     }
 }
 
-/// Judges the definition of a consumer beside that of its stream. Where its stream lies is not asked again. Of a stream that
-/// is not known the name alone decides whether it is selected, and metadata that a policy asks for may be there.
+/// Judges the definition of a consumer beside that of its stream, whose location is not judged again. An unknown stream
+/// is selected by its name alone: metadata that a policy asks for may be there.
 pub fn judge_consumer(
     definition: &ConsumerDefinition,
     stream: Option<&Definition>,

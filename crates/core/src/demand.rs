@@ -1,7 +1,7 @@
 //! Where an account's clients are, and which location is therefore home: window, majority, hysteresis.
 //!
-//! Home is judged over a window, not over one look (P5). Missing data never gets here: the caller asks only for a
-//! complete view (P6).
+//! Home is judged over a window, not over one look (P5). Missing data never gets here: callers pass complete views only
+//! (P6).
 
 mod no_majority;
 
@@ -26,7 +26,7 @@ pub struct Tally {
     /// Locations on whose servers JetStream does not run: no leader can be there, so they are never home. Their clients
     /// count against any majority.
     pub without_jetstream: BTreeMap<Location, TallyRow>,
-    /// The JetStream domain that was looked at.
+    /// The JetStream domain that was observed.
     pub domain: Option<String>,
     /// Locations that are never home; their clients do not count for the majority.
     pub excluded: BTreeMap<Location, TallyRow>,
@@ -34,7 +34,7 @@ pub struct Tally {
     pub unplaced: TallyRow,
     /// All selected clients but those in excluded locations.
     pub total: TallyRow,
-    /// Those of them whose weight is not known: seen for the first time, or not told by the servers.
+    /// Those of them whose weight is not known: seen for the first time, or not reported by the servers.
     pub unweighed: u32,
 }
 
@@ -143,18 +143,18 @@ pub enum Home {
         /// Since when it is home.
         since: Timestamp,
     },
-    /// Another location has what makes a home, but not for long enough; nothing moves meanwhile.
+    /// Another location qualifies as home, but not for long enough; nothing moves meanwhile.
     Stabilizing {
         /// The location that would become home.
         challenger: Location,
         /// Since when it leads.
         since: Timestamp,
-        /// When it becomes home if it goes on leading.
+        /// When it becomes home if it keeps leading.
         until: Timestamp,
         /// The home until then.
         settled: Option<Location>,
     },
-    /// No location has what makes a home; nothing moves.
+    /// No location qualifies as home; nothing moves.
     NoMajority {
         /// Why.
         why: NoMajority,
@@ -164,7 +164,7 @@ pub enum Home {
 }
 
 impl Home {
-    /// The location, where leaders may go there already.
+    /// The location, if leaders may go there already.
     pub fn settled(&self) -> Option<&Location> {
         match self {
             Self::Settled { location, since: _ } => Some(location),
@@ -218,7 +218,7 @@ pub struct Challenger {
 
 /// Decides home from one complete look and what is remembered; returns what to remember next.
 ///
-/// `stale_after` is how far two looks may lie apart and still count as an unbroken observation.
+/// `stale_after` is how far apart two looks may be and still count as an unbroken observation.
 pub fn decide_home(
     tally: &Tally,
     rules: &HomeRules,
@@ -300,7 +300,7 @@ fn majority(tally: &Tally, rules: &HomeRules, settled: Option<&Location>) -> Res
     Ok(with_hysteresis(tally, rules, first, settled))
 }
 
-/// Clients on servers without JetStream, where they are what stands against any home.
+/// Clients on servers without JetStream, where they are what prevents any home.
 fn elsewhere(tally: &Tally, largest: u64) -> Option<NoMajority> {
     let used = || {
         let rows = tally.without_jetstream.iter();

@@ -1,5 +1,5 @@
-//! Snapshot + home → findings: for every selected asset whether it is in place, what cures it, or what stands
-//! against that. Nothing here acts or chooses an order.
+//! Snapshot + home → findings: for every selected asset whether it is in place, its remedy, or what blocks that.
+//! Nothing here acts or chooses an order.
 
 use std::collections::BTreeMap;
 
@@ -23,11 +23,11 @@ use crate::topology::{LocationMap, ServerIx};
 pub enum Verdict {
     /// Its leader is home.
     InPlace,
-    /// It is not Leeward's to judge.
+    /// Leeward does not judge it.
     Ignored(FindingReason),
-    /// Its leader is elsewhere and this cures it.
+    /// Its leader is elsewhere; its remedy.
     Misplaced(Remedy),
-    /// Its leader is elsewhere and this stands against the cure.
+    /// Its leader is elsewhere; its remedy, and what blocks that.
     Held(Remedy, FindingReason),
 }
 
@@ -80,7 +80,7 @@ pub struct LeaderCounts {
     pub consumers: u32,
 }
 
-/// What one look at an account says under one policy.
+/// The result of one look at an account under one policy.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Evaluation {
@@ -141,14 +141,14 @@ pub fn evaluate(context: &DecisionContext<'_>) -> Evaluation {
         findings: Vec::new(),
         homes,
     };
-    // Its streams may bear the names of those that are meant.
+    // Its streams may have the names of those that are meant.
     if other_domain.is_none() {
         judge_all(context, &locations, &mut evaluation);
     }
     evaluation
 }
 
-/// The JetStream that is seen is not the one that the policy is about. Without a domain the policy is about whatever its
+/// The gap, if the observed JetStream is not of the policy's domain. Without a domain the policy is about whatever its
 /// connection reaches.
 fn other_domain(context: &DecisionContext<'_>) -> Option<Gap> {
     let wanted = context.policy.domain.as_ref()?;

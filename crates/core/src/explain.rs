@@ -60,12 +60,12 @@ pub fn gap_text(gap: &Gap) -> String {
     }
 }
 
-/// Why a finding stands as it does.
+/// Why a finding has its verdict.
 pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: &Finding) -> String {
     let homes = &evaluation.homes;
     let locations = LocationMap::new(&context.view.topology, &context.policy.topology);
     let home = homes.of(finding.asset).and_then(Home::reference);
-    // Of what is not seen completely, no details are known.
+    // An incomplete view gives no details.
     let safety_context = home.map(|_| SafetyContext::new(context, &locations, homes));
     let home = home.map_or_else(|| "home".to_owned(), ToString::to_string);
     match finding.verdict {

@@ -19,12 +19,12 @@ use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, Raft
 use crate::topology::Storage;
 use crate::topology::{Server, ServerDetails, ServerIx, Topology, Version};
 
-/// So many seconds after noon of new year's day.
+/// This many seconds after noon of new year's day.
 pub(crate) fn at(seconds: u64) -> Timestamp {
     "2026-01-01T12:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(seconds)
 }
 
-/// So long ago that it stands against nothing any more.
+/// So long ago that it no longer blocks anything.
 pub(crate) fn long_ago() -> Timestamp {
     at(0) - Duration::from_hours(24)
 }
@@ -163,7 +163,7 @@ pub(crate) fn asset(text: &str) -> AssetName {
 static UNMANAGED: Managed = Managed::Streams(BTreeMap::new());
 static NOTHING_DENIED: BTreeSet<ActionType> = BTreeSet::new();
 
-/// A decision about a view that is fresh, where nothing but the history stands against anything.
+/// A decision about a fresh view, where only the history blocks anything.
 pub(crate) fn context<'a>(
     view: &'a AccountView,
     policy: &'a Policy,

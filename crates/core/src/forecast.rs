@@ -1,8 +1,8 @@
-//! What budgets, windows and waits will let happen when: a plan now, and the plans that follow as time passes.
+//! What budgets, windows and waits will allow, and when: a plan now, and the plans that follow as time passes.
 //!
-//! Nothing but time passes in it: clients stay as they are, servers neither fail nor start, what is carried out succeeds.
-//! It tells no earlier time than the limits allow, and promises nothing: every plan of the engine is made anew. The mode of
-//! a policy does not matter to it.
+//! Only time passes in it: clients stay as they are, servers neither fail nor start, what is carried out succeeds. It
+//! gives no earlier time than the limits allow, and promises nothing: the engine plans again every time. A policy's
+//! mode does not matter to it.
 
 pub mod carried_out;
 mod release;
@@ -19,9 +19,9 @@ use crate::asset::AssetIx;
 use crate::context::DecisionContext;
 use crate::decide::Decision;
 
-/// How far is looked ahead.
+/// How far it looks ahead.
 pub const HORIZON: Duration = Duration::from_hours(7 * 24);
-/// How many waves are told at most.
+/// The most waves in a forecast.
 pub const MOST_WAVES: usize = 200;
 
 /// What would be done, and when.
@@ -39,16 +39,16 @@ pub struct Forecast {
 /// Actions that may begin at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActionBatch {
-    /// When. The same as that of the wave before, when that is over in a moment.
+    /// When. The same as that of the wave before, if that one takes no time.
     pub at: Timestamp,
     /// In order.
     pub actions: Vec<Action>,
 }
 
-/// The end of a forecast that could go on.
+/// Where a forecast is cut off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Truncation {
-    /// Nothing is told of this moment and those after it.
+    /// This moment and later ones are not covered.
     pub at: Timestamp,
     /// What waits then, and what for; positions in the view, in its order.
     pub waiting: Vec<(AssetIx, FindingReason)>,

@@ -1,5 +1,5 @@
-//! What is remembered between rounds: home, attempts and cooldowns of assets, what budgets have spent, failures. Bounded;
-//! `memory` keeps it in a status over a restart (P10, P12).
+//! What is remembered between rounds: home, attempts and cooldowns of assets, what budgets have spent, failures.
+//! Bounded; `memory` keeps it in a status over a restart (P10, P12).
 
 mod memory;
 
@@ -25,8 +25,8 @@ pub struct History {
     pub home: HomeHistory,
     /// Assets that were acted on; those whose memory no longer matters are dropped.
     pub assets: BTreeMap<AssetName, AssetHistory>,
-    /// When the last one of those was acted on that a status had no place for: all that are not in `assets` rest from then
-    /// on, since any of them may be meant.
+    /// When the last asset that did not fit into a status was acted on: all that are not in `assets` cool down from
+    /// then on, since it may be any of them.
     pub others_acted_on: Option<Timestamp>,
     /// What counts against budgets.
     pub ledger: Ledger,
@@ -45,15 +45,15 @@ pub struct AssetHistory {
     pub attempts: u32,
     /// When the last operation ended.
     pub last: Timestamp,
-    /// How often somebody else undid an edit.
+    /// How often somebody else reverted an edit.
     pub undone: u32,
-    /// The location that the stream was moved to; should it lie elsewhere later, somebody undid it.
+    /// The location that the stream was moved to; if it is elsewhere later, somebody reverted the move.
     pub moved_to: Option<Location>,
 }
 
-/// An edit that somebody else undid so often is not done again.
-pub const MOST_UNDONE: u32 = 2;
-/// Moves of fewer bytes tell more of elections than of copying.
+/// An edit that somebody else reverted this often is not repeated.
+pub const MAX_REVERTS: u32 = 2;
+/// Moves of fewer bytes measure elections rather than copying.
 const WORTH_MEASURING: u64 = 16 << 20;
 
 /// How an operation ended, as far as it is remembered.
@@ -63,13 +63,13 @@ pub struct EndedOperation {
     pub asset: AssetName,
     /// How.
     pub result: ActionResult,
-    /// What stood against it.
+    /// What blocked it.
     pub reason: Option<FindingReason>,
     /// Requests that were sent.
     pub requests: u32,
     /// When.
     pub at: Timestamp,
-    /// Of a move, where to, how many bytes, and how long it took.
+    /// For a move: where to, how many bytes, and how long it took.
     pub moved: Option<MoveRecord>,
 }
 
@@ -101,8 +101,8 @@ impl History {
         self.ledger.begin(asset, action);
     }
 
-    /// Remembers the end of an operation. One that sent no request leaves no trace, but for an attempt where somebody else
-    /// answered for the servers: that does not pass by itself.
+    /// Remembers the end of an operation. One that sent no request leaves no trace, except an attempt where somebody
+    /// else answered for the servers: that does not pass by itself.
     pub fn record(&mut self, ended: &EndedOperation, rules: &Disruption) -> BreakerTransition {
         self.ledger.end(&ended.asset, ended.requests > 0, ended.at);
         if ended.requests == 0 && ended.reason != Some(FindingReason::AnswersDiffer) {
@@ -136,10 +136,10 @@ impl History {
                 self.move_bytes_per_second = Some(moved.bytes.saturating_mul(1000) / milliseconds);
             }
         }
-        self.breaker_hears(ended, &rules.circuit_breaker)
+        self.record_in_breaker(ended, &rules.circuit_breaker)
     }
 
-    fn breaker_hears(&mut self, ended: &EndedOperation, rules: &BreakerRules) -> BreakerTransition {
+    fn record_in_breaker(&mut self, ended: &EndedOperation, rules: &BreakerRules) -> BreakerTransition {
         match ended.result {
             ActionResult::Succeeded if self.breaker.succeeded(rules, ended.at) => BreakerTransition::Closed,
             ActionResult::Failed | ActionResult::TimedOut | ActionResult::Stalled
@@ -147,7 +147,7 @@ impl History {
             {
                 BreakerTransition::Opened
             }
-            // A hand-over to another peer than the one in home harms nobody; attempts limit those.
+            // A transfer to a peer outside home does no harm; attempts limit those.
             ActionResult::Missed
             | ActionResult::Abandoned
             | ActionResult::Succeeded
@@ -157,31 +157,31 @@ impl History {
         }
     }
 
-    /// Notices that streams which were moved home lie elsewhere again: somebody undid it. `strayed` are those that lie
-    /// elsewhere, each with its home. Gives those for which that was once too often. Only a complete view that began after
-    /// the move tells.
-    pub fn notice_undone(
+    /// Notices that streams which were moved home are elsewhere again: somebody reverted the move. `reverted` are those
+    /// that are elsewhere, each with its home. Returns those that reach the limit. Only a complete view that began
+    /// after the move counts.
+    pub fn notice_reverted(
         &mut self,
-        strayed: &BTreeMap<AssetName, Location>,
+        reverted: &BTreeMap<AssetName, Location>,
         seen: Timestamp,
     ) -> Vec<AssetName> {
         let mut contested = Vec::new();
         for (asset, past) in &mut self.assets {
-            let home = strayed.get(asset);
+            let home = reverted.get(asset);
             if home.is_none() || past.moved_to.as_ref() != home || past.last >= seen {
                 continue;
             }
             past.moved_to = None;
             past.undone = past.undone.saturating_add(1);
-            if past.undone == MOST_UNDONE {
+            if past.undone == MAX_REVERTS {
                 contested.push(asset.clone());
             }
         }
         contested
     }
 
-    /// Takes over what a round decided about home. A new home forgets attempts and moves, which spoke of another destination;
-    /// cooldowns go on, so that clients that swing to and fro do not take their streams along (P5).
+    /// Adopts what a round decided about home. A new home forgets attempts and moves, which had another destination;
+    /// cooldowns continue, so that clients that swing back and forth do not take their streams along (P5).
     pub fn settle(&mut self, home: HomeHistory) {
         let location = |history: &HomeHistory| -> Option<Location> {
             history.settled.as_ref().map(|settled| settled.location.clone())
@@ -207,7 +207,7 @@ impl History {
         }
     }
 
-    /// Drops what no longer stands against anything: succeeded, the cooldown is over, and nobody undid it.
+    /// Drops what no longer blocks anything: succeeded, the cooldown is over, and nobody reverted it.
     pub fn prune(&mut self, rules: &Disruption, now: Timestamp) {
         let cooling = |last: Timestamp| elapsed(last, now) < rules.cooldown;
         self.assets.retain(|_, asset| {
@@ -225,20 +225,15 @@ impl History {
         }
     }
 
-    /// Whether anything is remembered that could stand against an action.
+    /// Whether nothing is remembered that could block an action.
     pub fn is_blank(&self) -> bool {
         self.assets.is_empty() && self.others_acted_on.is_none()
     }
 
-    /// What was done before that stands against another action on an asset.
-    pub fn stands_against(
-        &self,
-        asset: &AssetName,
-        rules: &Disruption,
-        now: Timestamp,
-    ) -> Option<FindingReason> {
+    /// What was done before that blocks another action on an asset.
+    pub fn blocked_by(&self, asset: &AssetName, rules: &Disruption, now: Timestamp) -> Option<FindingReason> {
         if let Some(past) = self.assets.get(asset) {
-            if past.undone >= MOST_UNDONE {
+            if past.undone >= MAX_REVERTS {
                 return Some(FindingReason::Contested);
             }
             if past.exhausted(rules) {

@@ -1,4 +1,4 @@
-//! Which location is home to which asset: the one place that whoever needs an asset's home asks.
+//! Which location is home to which asset: the only source of an asset's home.
 
 use crate::asset::AssetIx;
 use crate::demand::{Home, HomeHistory};
@@ -20,8 +20,8 @@ impl Homes {
         }
     }
 
-    /// No home is known, because the view is incomplete: assets are counted against the last settled one, and nothing is
-    /// decided from that (P6).
+    /// No home is known, because the view is incomplete: assets are counted against the last settled one, and nothing
+    /// is decided from that (P6).
     pub fn unknown(history: &HomeHistory) -> Self {
         let settled = history.settled.as_ref();
         Self {

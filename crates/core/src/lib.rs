@@ -1,7 +1,7 @@
 //! Pure decisions: where leaders belong, what may move, and in which order.
 //!
-//! Snapshot → [`demand`] (home) → [`evaluate`] (findings) → [`plan`] → [`operation`]; all but the last in one: [`decide`]. Everything here is a function of
-//! its arguments: no IO, no clock, no randomness, no hash order (P1).
+//! Snapshot → [`demand`] (home) → [`evaluate`] (findings) → [`plan`] → [`operation`]; all but the last in one:
+//! [`decide`]. Everything here is a function of its arguments: no IO, no clock, no randomness, no hash order (P1).
 
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 

@@ -1,4 +1,4 @@
-//! What budgets, windows and the circuit breaker say now, and what is therefore waited for: for the status.
+//! The state of budgets, windows and the circuit breaker, and what is waited for, for the status.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Says it for an evaluation from which a plan was made.
+    /// The limits for an evaluation from which a plan was made.
     pub fn new(policy: &Policy, history: &History, evaluation: &Evaluation, now: Timestamp) -> Self {
         let rules = &policy.disruption;
         let budgets = states(&rules.budgets, &history.ledger, selected(evaluation), now);

@@ -101,7 +101,7 @@ impl AssetName {
         }
     }
 
-    /// A stream, or a consumer of it if one is named, as a status tells them.
+    /// A stream, or a consumer of it if one is named, as a status names them.
     pub fn of(stream: &str, consumer: Option<&str>) -> Self {
         Self {
             stream: StreamName::from(stream),

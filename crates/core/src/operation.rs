@@ -1,8 +1,8 @@
 //! The state machine of one action: checked again right before, requested, judged by what is read back (P4, P9).
 //!
-//! Pure: the engine reads assets, asks these functions what that means, and does as told. [`before`] and [`after`] judge
-//! the action itself; a [`ResumeCheck`] whether a consumer goes on; [`after_cancel`] a move that was called off; [`refresh`]
-//! the streams that read a stream that moved; [`completion`] what a move left behind that nobody ends any more.
+//! Pure: the engine reads assets, asks these functions what that means, and acts on it. [`before`] and [`after`] judge
+//! the action; a [`ResumeCheck`] whether a consumer continues; [`after_cancel`] a cancelled move; [`refresh`] streams
+//! that read a moved one; [`completion`] what an abandoned move left.
 
 mod asset_info;
 mod cancel;
@@ -25,15 +25,15 @@ pub use cancel::{CANCEL_TIMEOUT, after_cancel, left_to_the_servers};
 pub use check::{before, before_consumers};
 pub use left_behind::{Completion, MoveLeftBehind, completion};
 pub use proof::{
-    ConsumerProgress, ResumeCheck, ResumeResult, STALL_AFTER, goes_on, proven_move, proven_step_down,
+    ConsumerProgress, ResumeCheck, ResumeResult, STALL_AFTER, progress_since, proven_move, proven_step_down,
 };
-pub use refresh::{HEARS_AGAIN, REFRESH_GRACE, Refresh, TargetReached, hears, refresh, refreshed};
-pub use verify::{after, arrives, handed_over};
+pub use refresh::{ACTIVE_AGAIN, REFRESH_GRACE, Refresh, TargetReached, is_active, refresh, refreshed};
+pub use verify::{after, arrives, led_by_target};
 
-/// How long a hand-over may take: a failed transfer means an ordinary election of 4–9 s (nats-facts N14).
+/// How long a step-down may take: a failed transfer means an ordinary election of 4–9 s (nats-facts N14).
 pub const STEP_DOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long to look, how often to ask, and what must hold.
+/// How long to watch, how often to request, and what must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyLimits {
     /// After this long a move counts as timed out.
@@ -68,14 +68,14 @@ pub struct SentRequest {
     pub requests: u32,
 }
 
-/// What a look after the request means.
+/// What a read after the request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verification {
-    /// Look again.
+    /// Read again.
     Wait,
-    /// The leader is outside home still; ask again.
+    /// The leader is still outside home; retry.
     Again,
-    /// A move is seen to be under way after its time: cancel it. The outcome is its end if it cannot be cancelled.
+    /// A move is still under way after its time: cancel it. The outcome applies if it cannot be cancelled.
     Overdue(Outcome),
     /// It ended.
     Done(Outcome),
@@ -84,9 +84,9 @@ pub enum Verification {
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// In one word.
+    /// Its result.
     pub result: ActionResult,
-    /// The code of what stood against it.
+    /// What blocked it.
     pub reason: Option<FindingReason>,
     /// For people.
     pub message: String,

@@ -92,7 +92,7 @@ fn rank<'e>(
     ranked.into_iter().map(|(_, finding)| finding).collect()
 }
 
-/// What consumers gain that come home with their stream, by stream.
+/// The gain of consumers that come home with their stream, by stream.
 fn gains_of_followers(evaluation: &Evaluation) -> BTreeMap<u32, f32> {
     let mut gains = BTreeMap::new();
     let follows = |finding: &&Finding| finding.verdict == Verdict::Misplaced(Remedy::FollowsStream);
@@ -102,7 +102,7 @@ fn gains_of_followers(evaluation: &Evaluation) -> BTreeMap<u32, f32> {
     gains
 }
 
-/// `None` for what no action of its own cures.
+/// `None` where no action of its own is the remedy.
 fn gain_per_cost(
     view: &AccountView,
     safety_context: &SafetyContext<'_>,

@@ -18,7 +18,7 @@ pub const IGNORE_KEY: &str = "leeward.dev/ignore";
 /// One policy, resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Whether it may act at all, by its own word.
+    /// Whether it may act at all, by its own spec.
     pub mode: Mode,
     /// What a location is.
     pub topology: TopologyKey,

@@ -1,7 +1,7 @@
-//! What the servers refuse a user, in words.
+//! What the servers refuse a user, as text.
 
-/// That a user may not use a subject. Requests are published to subjects that begin with a dollar, and answered at an inbox,
-/// which does not.
+/// That a user may not use a subject. Requests are published to subjects that begin with a dollar, and answered at an
+/// inbox, which does not.
 pub fn may_not(subject: &str) -> String {
     if subject.starts_with('$') {
         format!("may not publish {subject}")

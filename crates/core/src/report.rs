@@ -1,4 +1,4 @@
-//! Evaluations in words: counts, findings, conditions and advice, as status, events and the command line show them.
+//! Evaluations as text: counts, findings, conditions and advice, as status, events and the command line show them.
 
 mod general;
 
@@ -24,9 +24,9 @@ use crate::topology::{LocationMap, ServerIx};
 
 /// Gaps that a message names; more are counted.
 const GAPS_NAMED: usize = 5;
-/// A location with fewer connections is no place to miss a leader at.
+/// A location with fewer connections needs no local leader.
 const LOCAL_LEADER_CONNECTIONS: u32 = 5;
-/// Nor one with a smaller share of the account's connections, in percent.
+/// Nor does one with a smaller share of the account's connections, in percent.
 const LOCAL_LEADER_PERCENT: u8 = 10;
 
 /// One evaluation, as people read it.
@@ -53,11 +53,11 @@ pub struct Report {
     pub findings_omitted: usize,
     /// Share of bytes that cross gateways.
     pub gateway: Option<GatewayStatus>,
-    /// What could help where no leader can.
+    /// What helps where moving leaders does not.
     pub advice: Vec<Advice>,
 }
 
-/// Puts an evaluation in words. `previous` lends the findings their `since`.
+/// Reports an evaluation. Findings keep the `since` of the `previous` ones.
 pub fn report(context: &DecisionContext<'_>, evaluation: &Evaluation, previous: &[FindingStatus]) -> Report {
     let DecisionContext { view, policy, .. } = *context;
     let locations = locations(view, policy, evaluation);
@@ -91,15 +91,15 @@ pub fn observed(evaluation: &Evaluation) -> (ObservedReason, String) {
     })
 }
 
-/// What was not seen, if anything. That the first look is under way is said only where nothing else is known.
+/// What was not seen, if anything. That the first look is under way is reported only if nothing else is known.
 pub fn unseen(gaps: &[Gap]) -> Option<(ObservedReason, String)> {
-    let told: Vec<&Gap> = gaps.iter().filter(|gap| **gap != Gap::WarmingUp).collect();
-    let told = if told.is_empty() {
+    let named: Vec<&Gap> = gaps.iter().filter(|gap| **gap != Gap::WarmingUp).collect();
+    let named = if named.is_empty() {
         gaps.iter().collect()
     } else {
-        told
+        named
     };
-    let reason = match told.first()? {
+    let reason = match named.first()? {
         Gap::Disconnected { .. } => ObservedReason::Disconnected,
         Gap::WarmingUp => ObservedReason::WarmingUp,
         Gap::OtherDomain { .. } => ObservedReason::DomainDiffers,
@@ -111,9 +111,9 @@ pub fn unseen(gaps: &[Gap]) -> Option<(ObservedReason, String)> {
         | Gap::Denied { .. }
         | Gap::Unreadable { .. } => ObservedReason::ServersMissing,
     };
-    let mut texts: Vec<String> = told.iter().take(GAPS_NAMED).map(|gap| gap_text(gap)).collect();
-    if told.len() > GAPS_NAMED {
-        texts.push(format!("and {} more", told.len() - GAPS_NAMED));
+    let mut texts: Vec<String> = named.iter().take(GAPS_NAMED).map(|gap| gap_text(gap)).collect();
+    if named.len() > GAPS_NAMED {
+        texts.push(format!("and {} more", named.len() - GAPS_NAMED));
     }
     Some((reason, texts.join("; ")))
 }
@@ -369,7 +369,7 @@ fn finding_status(
     let (history, rules) = (context.history, &context.policy.disruption);
     let topology = &context.view.topology;
     let remembered = history.assets.get(asset);
-    let cooling = history.stands_against(asset, rules, context.now) == Some(FindingReason::CoolingDown);
+    let cooling = history.blocked_by(asset, rules, context.now) == Some(FindingReason::CoolingDown);
     FindingStatus {
         check: match finding.asset {
             AssetIx::Stream(_) => Check::StreamLeaderMisplaced,

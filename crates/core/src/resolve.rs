@@ -15,7 +15,7 @@ use crate::policy::{
 use crate::snapshot::ClientKind;
 use crate::topology::TopologyKey;
 
-/// Why a policy cannot be used; the message names the field and the cure.
+/// Why a policy cannot be used; the message names the field and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPolicy {
     /// `topology.tagPrefix` is missing.

@@ -1,7 +1,7 @@
-//! Why an asset may not move now: a list of named checks per cure, run in order; the first that speaks holds.
+//! Why an asset may not move now: a list of named checks per remedy, run in order; the first objection holds.
 //!
-//! Adding a rule is adding a line to one of the three lists. Checks ask a [`SafetyContext`]; those that ask whether it is quiet
-//! enough around an asset are `gates`.
+//! Adding a rule is adding a line to one of the three lists. Checks ask a [`SafetyContext`]; those that ask whether it
+//! is quiet enough around an asset are `gates`.
 
 mod gates;
 mod safety_context;
@@ -34,17 +34,17 @@ pub fn healthy(peer: &Peer, gates: &Gates) -> bool {
     )
 }
 
-/// Whether a member that is seen so is up and caught up: heard of lately, and not more than so much behind.
+/// Whether a member in this state is up and caught up: recently seen, and at most `max_lag` behind.
 pub fn is_healthy(current: bool, offline: bool, lag: u64, max_lag: u64) -> bool {
     current && !offline && lag <= max_lag
 }
 
-/// Whether a stream's group is changing: the servers say so, or it has more peers than replicas (nats-facts N22).
+/// Whether a stream's group is changing: the servers report it, or it has more peers than replicas (nats-facts N22).
 pub fn is_moving(stream: &Stream) -> bool {
     stream.moving || stream.group.peers.len() > usize::from(stream.replicas)
 }
 
-/// Why a stream's leadership may not be handed to a peer in home.
+/// Why a stream's leadership may not go to a peer in home.
 pub fn why_stream_step_down_held(
     safety_context: &SafetyContext<'_>,
     home: &Destination<'_>,
@@ -63,7 +63,7 @@ pub fn why_stream_step_down_held(
         .or_else(|| outside_window(safety_context, ActionType::StreamStepDown))
 }
 
-/// Why a consumer's leadership may not be handed to a peer in home.
+/// Why a consumer's leadership may not go to a peer in home.
 pub fn why_consumer_step_down_held(
     safety_context: &SafetyContext<'_>,
     home: &Destination<'_>,
@@ -145,7 +145,7 @@ fn moves_disabled(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option
         stream.replicas,
     ) {
         (Some(_), _) => None,
-        // Only a move could help, and nobody wants moves: what is left to say is that it has one peer.
+        // Only a move could help, and moves are disabled: what is left to report is that it has one peer.
         (None, 1) => Some(FindingReason::SinglePeer),
         (None, _) => Some(FindingReason::ActionDisabled),
     }

@@ -1,4 +1,4 @@
-//! When a schedule is open: a cron expression in a time zone says when it opens, a duration says for how long.
+//! When a schedule is open: a cron expression in a time zone sets when it opens, a duration sets for how long.
 //!
 //! An occurrence is a minute whose local wall time matches the expression; the schedule is open for `duration` of
 //! elapsed time after every occurrence. Where clocks change, no occurrence is lost, so that a window that forbids
@@ -21,8 +21,8 @@ use crate::time::later;
 /// counts as this one.
 const HORIZON: Duration = Duration::from_hours(10 * 366 * 24);
 
-/// A schedule that stays open for so long by ever new occurrences is taken to be open always: five fields leave no
-/// time out that does not come within a year, except the 29 February.
+/// A schedule that new occurrences keep open for this long is taken to be always open: what five fields leave out comes
+/// within a year, except 29 February.
 const ALWAYS: Duration = Duration::from_hours(2 * 366 * 24);
 
 const MACROS: [(&str, &str); 7] = [

@@ -12,16 +12,16 @@ const UNMEASURED_ROUND_TRIP: Duration = Duration::from_millis(1);
 /// What a step-down costs, in the unit of [`MoveCost::weight`]: clients wait for tens of milliseconds (nats-facts N14,
 /// N16).
 pub const STEP_DOWN_COST: f32 = 1.0;
-/// What a move costs besides its bytes: seconds of copying and one hand-over per asset (nats-facts N24).
+/// What a move costs besides its bytes: seconds of copying and one transfer per asset (nats-facts N24).
 const MOVE_BASE_COST: f32 = 10.0;
 /// A move's cost grows by one for each of these.
 const BYTES_PER_COST: f32 = 1_048_576.0;
-/// What the servers are expected to copy a second until a move was measured. N24's 100 MiB on three replicas took 8–14 s.
+/// What servers are expected to copy a second until a move is measured. N24's 100 MiB on three replicas took 8–14 s.
 pub const ASSUMED_BYTES_PER_SECOND: u64 = 10 << 20;
 /// What a move takes besides copying: elections, and adding peers one by one (nats-facts N24).
 const MOVE_BASE_TIME: Duration = Duration::from_secs(5);
-/// How many consumers a move hands over a second, ephemeral ones included: on 2.14.5 a stream of three replicas with 2,000
-/// of them took 34 s to move, one with 3,000 took 76 s.
+/// How many consumers a move transfers a second, ephemeral ones included: on 2.14.5 a stream of three replicas with
+/// 2,000 of them took 34 s to move, one with 3,000 took 76 s.
 const MOVED_CONSUMERS_PER_SECOND: u64 = 50;
 /// The first version that takes writes while a replicated stream moves (nats-facts N24).
 pub const MOVES_WITHOUT_STALL: Version = Version::new(2, 15, 0);

@@ -30,8 +30,8 @@ pub struct AccountView {
     pub clients: Vec<ClientGroup>,
     /// Sorted by name.
     pub streams: Vec<Stream>,
-    /// The account's traffic since the last observation; `None` where servers do not say (before 2.11.5) or at the
-    /// first look.
+    /// The account's traffic since the last observation; `None` where servers do not report it (before 2.11.5) or at
+    /// the first look.
     pub traffic: Option<Traffic>,
 }
 
@@ -101,12 +101,12 @@ pub enum Gap {
         /// Its name, or its peer id where no server knows the name any more.
         server: ServerName,
     },
-    /// A member of JetStream's meta group answers, but does not run JetStream: nobody sees what lies there.
+    /// A member of JetStream's meta group answers, but does not run JetStream: its assets cannot be seen.
     WithoutJetStream {
         /// Its name.
         server: ServerName,
     },
-    /// Several servers have one name, by which JetStream tells leaders and peers.
+    /// Servers share a name, by which JetStream identifies leaders and peers.
     SameName {
         /// The name.
         server: ServerName,
@@ -133,7 +133,7 @@ pub enum Gap {
 }
 
 impl Gap {
-    /// Whether it passes when a server starts anew, so that it is no news for those who only read conditions.
+    /// Whether it may pass when a server restarts, so that it is no news for those who only read conditions.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::ServerMissing { server: _ }
@@ -159,7 +159,7 @@ impl Gap {
     }
 }
 
-/// Connections of one account on one server that no policy can tell apart.
+/// Connections of one account on one server that no policy can distinguish.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientGroup {
     /// The server they are connected to.
@@ -207,7 +207,7 @@ pub struct Stream {
     pub replicas: u8,
     /// Leader and peers.
     pub group: RaftGroup,
-    /// The servers said that its group is changing (2.15 on; before, only the number of peers tells, nats-facts N22).
+    /// The servers reported that its group is changing (2.15 on; before, only the peer count shows it, nats-facts N22).
     pub moving: bool,
     /// The stored placement, which proves nothing about where the stream is (nats-facts N21).
     pub placement: Option<Placement>,
@@ -246,13 +246,13 @@ pub struct Consumer {
     pub pinned: bool,
 }
 
-/// Who leads an asset and who else holds it.
+/// Who leads an asset and which servers hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaftGroup {
     /// The leader; `None` when there is none now.
     pub leader: Option<ServerIx>,
-    /// Since when it leads, or has been seen to lead where servers do not say (before 2.11.9); `None` for a group of one,
-    /// which elects nobody.
+    /// Since when it leads, or has been seen to lead where servers do not report it (before 2.11.9); `None` for a group
+    /// of one, which has no elections.
     pub leader_since: Option<Timestamp>,
     /// All members with the leader among them, sorted by server.
     pub peers: Box<[Peer]>,
@@ -269,7 +269,7 @@ impl RaftGroup {
 pub struct Peer {
     /// Where.
     pub server: ServerIx,
-    /// Heard of lately and caught up.
+    /// Recently seen and caught up.
     pub current: bool,
     /// Known to be down.
     pub offline: bool,

@@ -1,5 +1,5 @@
-//! Where a stream would move to: the placement that an edit writes, and the servers that fit it and have room, so that
-//! no move is asked for that the servers would refuse.
+//! Where a stream would move to: the placement that an edit writes, and the servers that fit it and have capacity, so
+//! that no move is requested that the servers would refuse.
 
 mod capacity;
 
@@ -14,7 +14,7 @@ use self::capacity::CandidateServer;
 use crate::names::{ClusterName, Location, ServerName, Tag};
 use crate::snapshot::{Placement, RaftGroup, Stream};
 use crate::topology::{
-    LocationMap, Server, ServerDetails, ServerIx, Topology, TopologyKey, Version, deciding_rooms,
+    LocationMap, Server, ServerDetails, ServerIx, Topology, TopologyKey, Version, deciding_capacities,
 };
 
 /// The destination of a move.
@@ -31,20 +31,20 @@ pub struct MoveTarget {
 }
 
 impl MoveTarget {
-    /// Whether the wanted placement is stored already although the stream lies elsewhere: the servers take an equal
-    /// placement for no change, so it has to be removed first (nats-facts N21).
+    /// Whether the wanted placement is stored already although the stream is elsewhere: the servers treat an equal
+    /// placement as no change, so it has to be removed first (nats-facts N21).
     pub fn is_repair(&self) -> bool {
         self.replaces.as_ref() == Some(&self.placement)
     }
 }
 
-/// Why no move can be asked for.
+/// Why no move can be requested.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// No server fits.
     #[error("no JetStream server in home carries the stream's placement tags")]
     NoServersMatch,
-    /// Fewer servers than replicas fit, however much room they have.
+    /// Fewer servers than replicas fit, whatever their capacity.
     #[error("{matching} servers in home can take a replica, fewer than the stream has")]
     NotEnoughServers {
         /// How many, all in one cluster.
@@ -52,11 +52,11 @@ pub enum TargetError {
         /// The servers' `unique_tag`, where that is what makes them so few.
         unique_tag: Option<String>,
     },
-    /// Enough servers fit, but too few of them have room.
-    #[error("{with_room} servers in home have room for a replica, fewer than the stream has")]
+    /// Enough servers fit, but too few have capacity.
+    #[error("{with_capacity} servers in home have room for a replica, fewer than the stream has")]
     NoCapacity {
         /// How many.
-        with_room: usize,
+        with_capacity: usize,
         /// What the others lack, by server.
         short: Vec<Shortage>,
     },
@@ -72,7 +72,7 @@ impl TargetError {
                 unique_tag: _,
             } => FindingReason::NotEnoughServers,
             Self::NoCapacity {
-                with_room: _,
+                with_capacity: _,
                 short: _,
             } => FindingReason::NoCapacity,
         }
@@ -88,8 +88,8 @@ pub struct Destination<'a> {
     members: Vec<bool>,
     settled: bool,
     lowest: Option<Version>,
-    /// The prefix that the leader of the meta group asks for, which decides; every prefix that any server asks for, where
-    /// it is not seen who leads (nats-facts N2).
+    /// The prefix that the leader of the meta group asks for, which decides; every prefix that any server asks for,
+    /// where it is not seen who leads (nats-facts N2).
     unique_tags: BTreeSet<&'a str>,
     /// Likewise the leader's own, or the lowest of any.
     max_ha_assets: Option<u64>,
@@ -104,7 +104,7 @@ struct Candidate<'a> {
 }
 
 impl<'a> Destination<'a> {
-    /// Gathers what is asked of every stream; `settled` says whether leaders may go there already.
+    /// Gathers what is asked of every stream; `settled`: whether leaders may go there already.
     pub fn new(
         topology: &'a Topology,
         key: &'a TopologyKey,
@@ -112,7 +112,7 @@ impl<'a> Destination<'a> {
         location: &'a Location,
         settled: bool,
     ) -> Self {
-        let rooms = deciding_rooms(topology.servers(), topology.meta_leader.as_ref());
+        let rooms = deciding_capacities(topology.servers(), topology.meta_leader.as_ref());
         Self {
             topology,
             key,
@@ -150,7 +150,7 @@ impl<'a> Destination<'a> {
             .map(|(candidate, _)| &candidate.details.cluster)
     }
 
-    /// The placement that brings a stream here which stores `stored`.
+    /// The placement that brings here a stream that stores `stored`.
     pub fn placement(&self, stored: Option<&Placement>) -> Placement {
         Placement {
             cluster: only_cluster(self.known().map(|(candidate, _)| &candidate.details.cluster)),
@@ -200,21 +200,21 @@ impl<'a> Destination<'a> {
             });
         }
         let CandidateServers {
-            roomy,
-            cramped,
+            fitting,
+            tight,
             short,
-        } = self.parted_by_room(matching, stream, reserved);
-        let with_room = seats(&roomy, &unique).count;
-        // Of servers with one unique tag the servers take any, before they compare room.
+        } = self.split_by_capacity(matching, stream, reserved);
+        let with_capacity = seats(&fitting, &unique).count;
+        // Of servers with one unique tag any is taken, before capacity is compared.
         let by_room = unique.is_empty() || (placement.cluster.is_some() && unique_tag.is_none());
-        let avoids = |cramped| by_room && avoided(cramped, &roomy, replicas, reserved);
-        if with_room < replicas || !cramped.iter().all(avoids) {
-            return Err(TargetError::NoCapacity { with_room, short });
+        let avoids = |tight| by_room && avoided(tight, &fitting, replicas, reserved);
+        if with_capacity < replicas || !tight.iter().all(avoids) {
+            return Err(TargetError::NoCapacity { with_capacity, short });
         }
-        Ok(roomy.iter().map(|candidate| candidate.index).collect())
+        Ok(fitting.iter().map(|candidate| candidate.index).collect())
     }
 
-    /// Takes room for a stream that will move here, beside what is reserved already.
+    /// Reserves capacity for a stream that will move here, on top of `reserved`.
     pub fn reserve(&self, stream: &Stream, reserved: &mut Reserved) -> Result<(), TargetError> {
         let takers = self.takers(stream, reserved, |_| true)?;
         reserved.take(takers, self.need(stream));
@@ -264,7 +264,7 @@ impl<'a> Destination<'a> {
             .collect()
     }
 
-    fn parted_by_room(
+    fn split_by_capacity(
         &self,
         matching: Vec<Candidate<'a>>,
         stream: &Stream,
@@ -279,10 +279,10 @@ impl<'a> Destination<'a> {
                 max_ha_assets: self.max_ha_assets,
             };
             match need.shortage(&site, reserved.of(candidate.index)) {
-                None => parted.roomy.push(candidate),
+                None => parted.fitting.push(candidate),
                 Some(shortage) => {
                     if matches!(shortage, Shortage::Bytes { .. }) && need.is_taken_by_servers(&site) {
-                        parted.cramped.push(candidate);
+                        parted.tight.push(candidate);
                     }
                     parted.short.push(shortage);
                 }
@@ -292,28 +292,28 @@ impl<'a> Destination<'a> {
     }
 }
 
-/// Servers that a placement allows, by the room that they have for a stream.
+/// Servers that a placement allows, by their capacity for a stream.
 #[derive(Debug, Default)]
 struct CandidateServers<'a> {
-    roomy: Vec<Candidate<'a>>,
-    /// What the stream stores does not fit, but the servers would not mind.
-    cramped: Vec<Candidate<'a>>,
-    /// What those lack that are not roomy.
+    fitting: Vec<Candidate<'a>>,
+    /// What the stream stores does not fit, but the servers would accept it.
+    tight: Vec<Candidate<'a>>,
+    /// What those that are not roomy lack.
     short: Vec<Shortage>,
 }
 
-/// Whether the servers prefer enough others in its cluster to a server: for a single peer they take the most free bytes,
-/// for more the fewest assets, then the most free bytes.
-fn avoided(cramped: &Candidate<'_>, roomy: &[Candidate<'_>], replicas: usize, reserved: &Reserved) -> bool {
+/// Whether the servers prefer enough others in its cluster to a server: for a single peer they take the most free
+/// bytes, for more the fewest assets, then the most free bytes.
+fn avoided(tight: &Candidate<'_>, fitting: &[Candidate<'_>], replicas: usize, reserved: &Reserved) -> bool {
     let here = || {
-        let all = roomy.iter();
-        all.filter(|other| other.details.cluster == cramped.details.cluster)
+        let all = fitting.iter();
+        all.filter(|other| other.details.cluster == tight.details.cluster)
     };
     let preferred = |other: &&Candidate<'_>| {
         let assets = |candidate: &Candidate<'_>| candidate.details.room.as_ref().map(|room| room.ha_assets);
         let on_their_way = reserved.of(other.index).ha_assets();
         let other = assets(other).map(|present| present.saturating_add(on_their_way));
-        other.is_some_and(|other| replicas == 1 || Some(other) <= assets(cramped))
+        other.is_some_and(|other| replicas == 1 || Some(other) <= assets(tight))
     };
     here().filter(preferred).count() >= replicas
 }
@@ -326,7 +326,7 @@ struct ReplicaCapacity {
     unique_tag: Option<String>,
 }
 
-/// The most that one cluster offers, since all replicas lie in one (nats-facts N1).
+/// The most that one cluster offers, since all replicas are in one (nats-facts N1).
 fn seats(candidates: &[Candidate<'_>], unique: &[&str]) -> ReplicaCapacity {
     let clusters: BTreeSet<&ClusterName> = candidates
         .iter()

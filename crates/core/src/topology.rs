@@ -69,7 +69,7 @@ pub struct Server {
     pub details: Option<ServerDetails>,
 }
 
-/// What a server says of itself.
+/// What a server reports of itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServerDetails {
     /// Its NATS cluster.
@@ -80,7 +80,7 @@ pub struct ServerDetails {
     pub version: Version,
     /// Whether JetStream runs there and placement may choose it.
     pub jetstream: bool,
-    /// When it started, or was first seen where that cannot be told.
+    /// When it started, or was first seen where that is unknown.
     pub started: Option<Timestamp>,
     /// What JetStream may use there and does; `None` when it cannot be seen.
     pub room: Option<JetStreamCapacity>,
@@ -96,7 +96,7 @@ pub enum Storage {
     Memory,
 }
 
-/// Resources of JetStream on one server, as it tells them.
+/// Resources of JetStream on one server, as it reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JetStreamCapacity {
     /// Bytes on disk.
@@ -230,9 +230,9 @@ impl Topology {
     }
 }
 
-/// The rooms of the servers whose settings decide where peers go: of the leader of the meta group, or of all where it is not
-/// seen who leads it (nats-facts N2).
-pub fn deciding_rooms<'a>(
+/// The capacities of the servers whose settings decide where peers go: of the leader of the meta group, or of all where
+/// it is not seen who leads it (nats-facts N2).
+pub fn deciding_capacities<'a>(
     servers: &'a [Server],
     meta_leader: Option<&ServerName>,
 ) -> Vec<&'a JetStreamCapacity> {

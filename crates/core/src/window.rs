@@ -1,7 +1,7 @@
 //! Maintenance windows: whether an action may be taken now, and when that changes.
 //!
 //! An Allow window closes the rest of the time for the actions it is about; a Deny window wins over every Allow.
-//! Windows are about taking actions: what is in flight when they close goes on.
+//! Windows limit when actions begin: what is in flight when they close continues.
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
@@ -32,7 +32,7 @@ pub struct Window {
     pub schedule: Schedule,
 }
 
-/// What all windows say of an action.
+/// The answer of all windows for an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// Whether it may be taken.

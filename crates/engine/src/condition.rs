@@ -1,18 +1,18 @@
-//! Conditions as Kubernetes wants them: typed reasons in, and a transition time that changes with the status alone.
+//! Kubernetes conditions: from typed reasons, with a transition time that changes only with the status.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use leeward_api::vocabulary::ConditionReason;
 
-/// Longer messages are cut; they end in front of people.
+/// Longer messages are cut; people read them.
 const MAX_MESSAGE: usize = 1024;
 
-/// A reason of the vocabulary and what to say about it.
+/// A reason of the vocabulary and its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReasonMessage<R> {
     /// The reason; it decides the condition's status.
     pub reason: R,
-    /// For people: what is so, and what to do.
+    /// For people: the state, and what to do.
     pub message: String,
 }
 
@@ -41,7 +41,7 @@ pub struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Starts from what the status says so far.
+    /// Starts from the conditions in the status so far.
     pub fn new(previous: &'a [Condition], generation: Option<i64>, now: Timestamp) -> Self {
         Self {
             previous,

@@ -1,9 +1,9 @@
-//! Carries one action out: read again, ask, read back until it is plain what came of it (P4, P9).
+//! Carries one action out: reads again, sends the request, reads back until the result is known (P4, P9).
 //!
 //! What is read is judged in [`leeward_core::operation`]; here are the order of the steps, the pauses between looks, and
 //! the permits. Dropping an operation at any instant leaves nothing to clean up (P10).
 
-// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+// Handles numbers and texts from servers: no sum may overflow and no index may miss.
 #![cfg_attr(
     not(test),
     warn(
@@ -16,11 +16,11 @@
 mod backoff;
 mod cancel;
 mod copying;
-mod hand_over;
 mod move_stream;
 mod preflight;
 mod prove;
 mod refresh;
+mod step_down;
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ use crate::record::Recorded;
 pub struct Finished {
     /// What was to be done.
     pub action: Action,
-    /// What came of it.
+    /// The result.
     pub outcome: Outcome,
     /// Requests that were sent for it, or may have been; the cancel of a move is none of them.
     pub requests: u32,
@@ -62,12 +62,12 @@ impl Finished {
     }
 }
 
-/// A hand-over of a stream that did not go on reading a stream that moved.
+/// A step-down of a stream that did not resume reading a stream that moved.
 #[derive(Clone, Debug)]
 pub struct FollowUp {
     /// The stream whose leader was to step down.
     pub stream: StreamName,
-    /// What came of it.
+    /// The result.
     pub outcome: Outcome,
     /// Requests that were sent, or may have been.
     pub requests: u32,
@@ -77,7 +77,7 @@ pub struct FollowUp {
     pub ended: Timestamp,
 }
 
-/// What an operation is at.
+/// The stage of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// The asset is read for the last time before the request.
@@ -86,16 +86,16 @@ pub enum Stage {
     Recording,
     /// The request is sent; its effect is waited for.
     Requested,
-    /// The effect is there; the consumers are to go on.
+    /// The effect is there; the consumers are to resume.
     Verifying,
-    /// Streams that read a moved stream are to go on.
+    /// Streams that read a moved stream are to resume.
     Refreshing,
     /// A move that took too long is cancelled.
     Cancelling,
 }
 
 impl Stage {
-    /// Whether what was asked for is done, and is watched until clients go on.
+    /// Whether the requested change is done, and is watched until clients resume.
     pub fn is_proof(self) -> bool {
         match self {
             Self::Verifying | Self::Refreshing => true,
@@ -107,9 +107,9 @@ impl Stage {
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationProgress {
-    /// What it is at.
+    /// Its stage.
     pub stage: Stage,
-    /// How much of a moving stream's data is there; `None` while nothing can be measured.
+    /// How much of a moving stream's data has arrived; `None` while nothing can be measured.
     pub copied: Option<Copied>,
 }
 
@@ -132,14 +132,14 @@ impl Default for OperationProgress {
 /// Data of a moving stream on the servers where it is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copied {
-    /// Bytes there.
+    /// Bytes that have arrived.
     pub done_bytes: u64,
-    /// Bytes to be there: what the stream stores, for each of its replicas.
+    /// Bytes to arrive: what the stream stores, for each of its replicas.
     pub total_bytes: u64,
 }
 
 impl Copied {
-    /// Whether everything is there.
+    /// Whether everything has arrived.
     pub fn is_all(self) -> bool {
         self.done_bytes >= self.total_bytes
     }
@@ -150,15 +150,15 @@ impl Copied {
 pub struct OperationContext<'a, A, C> {
     /// Reads and acts.
     pub act: &'a A,
-    /// Tells the time.
+    /// The clock.
     pub clock: &'a C,
     /// Gives permits.
     pub authorizer: &'a Authorizer,
-    /// How long to look, how often to ask, what must hold.
+    /// How long to look, how many requests to send, what must hold.
     pub limits: VerifyLimits,
-    /// Says when the operation is written down.
+    /// Reports when the operation is recorded in the status.
     pub recorded: Recorded,
-    /// Where it tells how far it is.
+    /// Where it reports its progress.
     pub advance: watch::Sender<OperationProgress>,
 }
 
@@ -186,11 +186,11 @@ pub async fn operate<A: Act, C: Clock>(
     let mut requests = 0;
     let (outcome, follow_ups) = match &action.kind {
         ActionKind::StepDown(step_down) => {
-            let handing = step_context.hand_over(&action, step_down, &mut recorded, &mut requests);
-            (handing.await, Vec::new())
+            let stepping_down = step_context.step_down(&action, step_down, &mut recorded, &mut requests);
+            (stepping_down.await, Vec::new())
         }
         ActionKind::Move(moving) => {
-            let relocating = step_context.relocate(&action, moving, &mut recorded, &mut requests);
+            let relocating = step_context.move_stream(&action, moving, &mut recorded, &mut requests);
             relocating.await
         }
     };
@@ -240,7 +240,7 @@ impl<A, C> StepContext<'_, A, C> {
 }
 
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
-    /// What was read, by the word of the servers alone where nobody else can say it.
+    /// What was read, as the servers report it where no client of the account can answer for them.
     async fn confirmed(self, asset: &AssetName, reading: AssetInfo) -> ReadResult {
         let confirmed = self.confirm(asset, reading).await;
         confirmed.unwrap_or(ReadResult::Unanswered)

@@ -1,4 +1,4 @@
-//! What is in flight, for whoever watches an operation: its stage, and how much of a moving stream has been copied.
+//! What is in flight, for watchers of an operation: its stage, and how much of a moving stream has been copied.
 
 use jiff::Timestamp;
 use leeward_core::action::Action;
@@ -9,15 +9,15 @@ use crate::policy_state::RunningOperation;
 /// An operation in flight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationInFlight {
-    /// What is done.
+    /// Its action.
     pub action: Action,
     /// When it began.
     pub started: Timestamp,
     /// When it counts as timed out.
     pub deadline: Timestamp,
-    /// What it is at.
+    /// Its stage.
     pub stage: Stage,
-    /// How much of a moving stream's data is there; `None` for a step-down, and while nothing can be measured.
+    /// How much of a moving stream's data has arrived; `None` for a step-down, and while nothing can be measured.
     pub copied: Option<Copied>,
 }
 

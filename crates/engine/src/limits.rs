@@ -1,6 +1,6 @@
 //! How much may be in flight at once: over a whole system, on one stream, towards one server (P3).
 //!
-//! A [`Slot`] is held for as long as its operation runs and gives its place back when it is dropped.
+//! A [`Slot`] is held for as long as its operation runs and frees its place when it is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use leeward_core::action::Action;
 use leeward_core::names::{AccountId, ServerName, StreamName};
 use tokio::sync::watch;
 
-/// Hand-overs towards one server at once: each means state to take over and clients to serve.
+/// Leader transfers to one server at once: each means state to take over and clients to serve.
 const PER_TARGET: usize = 8;
 
 /// The limits of one system, shared by all its policies.
@@ -52,7 +52,7 @@ impl SystemLimits {
         })
     }
 
-    /// Changes the limits; what is in flight stays so.
+    /// Changes the limits; what is in flight stays in flight.
     pub fn set(&self, step_downs: usize, moves: usize) {
         let mut state = self.lock();
         state.step_downs.most = step_downs;
@@ -61,8 +61,8 @@ impl SystemLimits {
         self.freed.send_modify(|count| *count += 1);
     }
 
-    /// Takes note of the streams of an account that move now, whoever began it: those that hold no slot, such as one that
-    /// was begun before a restart, count like the others.
+    /// Sets the streams of an account that move now, whoever started the move: those without a slot, such as one
+    /// started before a restart, count like the others.
     pub fn set_moving(&self, account: &AccountId, streams: BTreeSet<StreamName>) {
         let mut state = self.lock();
         let same = match state.moving.get(account) {
@@ -81,11 +81,11 @@ impl SystemLimits {
         self.freed.send_modify(|count| *count += 1);
     }
 
-    /// A place for an action, or what is taken.
+    /// A place for an action, or which limit is reached.
     pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
         let mut state = self.lock();
         let beside = match action.action_type() {
-            ActionType::StreamPlacement => state.adrift(),
+            ActionType::StreamPlacement => state.moves_without_slot(),
             ActionType::ConsumerStepDown | ActionType::StreamStepDown => 0,
         };
         let stream = (account.clone(), action.asset.stream.clone());
@@ -118,7 +118,7 @@ impl SystemLimits {
         })
     }
 
-    /// Changes whenever a place is given back or the limits change.
+    /// Changes whenever a place is freed or the limits change.
     pub fn freed(&self) -> watch::Receiver<u64> {
         self.freed.subscribe()
     }
@@ -130,7 +130,7 @@ impl SystemLimits {
 
 impl LimitState {
     /// Moves that hold no slot.
-    fn adrift(&self) -> usize {
+    fn moves_without_slot(&self) -> usize {
         let moving = self.moving.iter();
         moving
             .flat_map(|(account, streams)| {
@@ -150,12 +150,12 @@ impl LimitState {
     }
 }
 
-/// What leaves no place for an action now.
+/// Why there is no place for an action now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Busy {
     /// The system's limit for this kind of action is reached.
     System,
-    /// As many hand-overs as may be go to its target.
+    /// The limit of leader transfers to its target is reached.
     Target,
     /// Something is being done to its stream.
     Stream,

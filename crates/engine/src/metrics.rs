@@ -1,4 +1,4 @@
-//! The numbers that Leeward shows of itself. Labels never hold stream or consumer names.
+//! Leeward's own metrics. Labels never hold stream or consumer names.
 
 mod classic;
 mod judged;
@@ -37,7 +37,7 @@ use self::limits::LimitMetrics;
 
 type Float = Gauge<f64, AtomicU64>;
 
-/// What of a policy's series cannot be counted up: kept, to take them off the page again.
+/// Those series of a policy whose labels cannot be enumerated: kept, to remove them from the page.
 #[derive(Debug, Default)]
 struct Series {
     locations: BTreeSet<String>,
@@ -147,7 +147,7 @@ impl Metrics {
         self.page().map(|page| classic(&page))
     }
 
-    /// Takes everything about a policy that is gone off the page.
+    /// Removes everything about a policy that is gone from the page.
     pub fn forget(&self, policy: &PolicyLabels) {
         self.rest(policy);
         for action in ActionType::iter() {
@@ -160,8 +160,8 @@ impl Metrics {
         self.moved_bytes.remove(policy);
     }
 
-    /// Takes off the page how things stand with a policy that another replica looks after now. What this process counted
-    /// stays, so that it goes on from there when the policy comes back.
+    /// Removes from the page the state of a policy that another replica handles now. What this process counted stays,
+    /// so that counting continues from there when the policy comes back.
     pub fn rest(&self, policy: &PolicyLabels) {
         for kind in KINDS {
             for state in STATES {
@@ -243,7 +243,7 @@ impl Metrics {
             self.clients.get_or_create(&labels).set(row.connections.into());
         }
         self.keep_locations(policy, shown);
-        // Without a home nothing is known of the share, which is not the share that was known last.
+        // Without a home the share is unknown, so the last one must not stay.
         match in_place_ratio(evaluation) {
             Some(ratio) => {
                 self.in_place_ratio.get_or_create(policy).set(ratio);
@@ -300,7 +300,7 @@ impl Metrics {
             .insert(labels);
     }
 
-    /// What is under way, with when it began.
+    /// What is under way, and since when.
     pub(crate) fn underway(
         &self,
         policy: &PolicyLabels,
@@ -319,13 +319,13 @@ impl Metrics {
         self.moved_bytes.get_or_create(policy).inc_by(bytes);
     }
 
-    /// An operation was dropped before its end, at shutdown.
+    /// An operation was dropped before its end, as at shutdown.
     pub(crate) fn dropped(&self, policy: &PolicyLabels, action: ActionType) {
         self.operations.get_or_create(&kind_labels(policy, action)).dec();
     }
 }
 
-/// A round, as far as it is measured.
+/// The measured values of a round.
 pub(crate) struct Evaluated<'a> {
     pub(crate) evaluation: &'a Evaluation,
     pub(crate) took: Duration,
@@ -346,7 +346,7 @@ fn weights(evaluation: &Evaluation) -> impl Iterator<Item = (&str, u64)> {
     }))
 }
 
-/// The locations of most weight, no more than a status lists: servers may claim any number of them.
+/// The locations with the most weight, no more than a status lists: servers may claim any number of them.
 fn shown<'a>(locations: impl Iterator<Item = (&'a str, u64)>) -> BTreeSet<String> {
     let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
     for (location, weight) in locations {

@@ -1,7 +1,7 @@
 //! The right to act: made in one place, checked at the last moment, short-lived (P8).
 //!
-//! Every method of [`crate::ports::Act`] that changes something takes a [`Permit`], so code that only looks cannot
-//! act. An [`Authorizer`] issues permits while nothing inhibits it. A permit may depend on a condition besides, such as that
+//! Every method of [`crate::ports::Act`] that changes something takes a [`Permit`], so code that only looks cannot act.
+//! An [`Authorizer`] issues permits while nothing inhibits it. A permit may also depend on a condition, such as that
 //! this replica is the leader.
 
 use std::collections::BTreeSet;
@@ -23,9 +23,8 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Whether it still holds: not expired, nothing has inhibited the authorizer since it was issued, and its condition is
-    /// true.
-    /// Adapters ask right before they publish.
+    /// Whether it still holds: not expired, nothing inhibits the authorizer now, and its condition is true. Adapters
+    /// ask right before they publish.
     pub fn holds(&self, now: Timestamp) -> bool {
         now < self.expires
             && self.authorizer.inhibited().is_none()
@@ -79,26 +78,26 @@ impl fmt::Display for Inhibited {
     }
 }
 
-/// Says whether one policy may act now. Clones share their state.
+/// Decides whether one policy may act now. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Authorizer {
     inhibited: Arc<Mutex<BTreeSet<Inhibited>>>,
 }
 
 impl Authorizer {
-    /// An authority that acts only once everything in `inhibited` is lifted.
+    /// An authorizer that issues permits only once everything in `inhibited` is lifted.
     pub fn new(inhibited: impl IntoIterator<Item = Inhibited>) -> Self {
         Self {
             inhibited: Arc::new(Mutex::new(inhibited.into_iter().collect())),
         }
     }
 
-    /// Replaces all that withholds it; takes effect at once, also for permits that were issued before.
+    /// Replaces everything that inhibits it; takes effect at once, also for permits that were issued before.
     pub fn set(&self, inhibited: impl IntoIterator<Item = Inhibited>) {
         *self.lock() = inhibited.into_iter().collect();
     }
 
-    /// The first reason that withholds it.
+    /// The first reason that inhibits it.
     pub fn inhibited(&self) -> Option<Inhibited> {
         self.lock().first().copied()
     }

@@ -1,4 +1,4 @@
-//! Things that happen: one type, whose `emit` writes the log line and the metric together, and from which the Kubernetes
+//! Policy events: one type, whose `emit` writes the log line and the metric together, and from which the Kubernetes
 //! adapter makes events.
 
 pub mod audit;
@@ -9,17 +9,17 @@ use std::fmt;
 use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionClass, ActionResult, EventReason, FindingReason};
 use leeward_core::action::{Action, ActionKind, Move};
-use leeward_core::history::MOST_UNDONE;
+use leeward_core::history::MAX_REVERTS;
 use leeward_core::names::{AssetName, Location};
 use tracing::{info, warn};
 
 use crate::execute::Finished;
 use crate::metrics::{Metrics, PolicyLabels};
 
-/// The target of spans: rounds and operations here, looks in the adapters. They are for traces alone, no log shows them.
+/// The target of spans: rounds and operations here, looks in the adapters. They are for traces only; no log shows them.
 pub const SPANS: &str = "leeward::spans";
 
-/// What a row of operations changed.
+/// What a series of operations changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completed {
     /// How many ended, by result.
@@ -90,7 +90,7 @@ pub enum PolicyEvent {
     Ended(Finished),
     /// Operations ended, and a complete look after them shows what they changed.
     PlanCompleted(Completed),
-    /// Somebody else undid an edit so often that it is not done again.
+    /// Somebody else reverted an edit so often that it is not repeated.
     Contested {
         /// The asset.
         asset: AssetName,
@@ -102,7 +102,7 @@ pub enum PolicyEvent {
         /// What failed last.
         last: String,
     },
-    /// Actions go on.
+    /// Actions resume.
     BreakerClosed,
     /// An asset used up its attempts.
     AttemptsExhausted {
@@ -182,7 +182,7 @@ impl PolicyEvent {
         }
     }
 
-    /// The event's reason and note; `None` for what is no event of its own.
+    /// The event's reason and note; `None` for what has no event of its own.
     pub fn event(&self) -> Option<(EventReason, String)> {
         match self {
             Self::HomeChanged {
@@ -206,7 +206,7 @@ impl PolicyEvent {
             Self::Contested { asset } => Some((
                 EventReason::PlacementContested,
                 format!(
-                    "{asset}: somebody else undid its move {MOST_UNDONE} times; let one tool own its placement, then change resetToken"
+                    "{asset}: somebody else undid its move {MAX_REVERTS} times; let one tool own its placement, then change resetToken"
                 ),
             )),
             Self::BreakerOpened { until, last } => Some((

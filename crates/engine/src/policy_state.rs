@@ -1,4 +1,4 @@
-//! Where one policy stands: what the last round said, what is under way, what was done. Published as a whole.
+//! The state of one policy: the last round's report, what is under way, what was done. Published as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,22 +20,22 @@ use leeward_core::time::elapsed;
 use crate::execute::{Copied, Finished, FollowUp, Stage};
 use crate::permit::Inhibited;
 
-/// Where a policy stands.
+/// The state of a policy.
 #[derive(Clone, Debug)]
 pub struct PolicyState {
     /// Counts up with each publication; see [`crate::runner::Runner::recorded`].
     pub sequence: u64,
-    /// The generation of the policy that was evaluated.
+    /// The generation of the policy in the last round.
     pub generation: i64,
-    /// When.
+    /// Evaluation time.
     pub evaluated_at: Timestamp,
-    /// From what.
+    /// The view used.
     pub view: Arc<AccountView>,
-    /// What it says.
+    /// The round's report.
     pub report: Report,
     /// What is under way, or why nothing is.
     pub progressing: (ProgressingReason, String),
-    /// Whether something keeps going wrong.
+    /// Whether something keeps failing.
     pub degraded: (DegradedReason, String),
     /// Actions that the account's user was refused.
     pub denied: Vec<ActionType>,
@@ -45,9 +45,9 @@ pub struct PolicyState {
     pub waiting: usize,
     /// The last ones that ended, the newest first.
     pub recent_actions: Vec<RecentAction>,
-    /// What limits in number and time say.
+    /// Budgets, windows and the breaker.
     pub limits: Limits,
-    /// What must not be forgotten.
+    /// What must survive a restart.
     pub memory: Memory,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct RunningOperation {
     pub(crate) started: Timestamp,
     pub(crate) deadline: Timestamp,
     pub(crate) stage: Stage,
-    /// How much of a moving stream's data is there.
+    /// How much of a moving stream's data has arrived.
     pub(crate) copied: Option<Copied>,
     pub(crate) proof: Option<Proof>,
 }
@@ -96,7 +96,7 @@ fn replaced(action: &Action) -> Option<ReplacedPlacement> {
     })
 }
 
-/// Who should lead; of a move, the location.
+/// The server that should lead; for a move, the location.
 fn destination(action: &Action) -> Option<String> {
     match &action.kind {
         ActionKind::StepDown(_) => action.target().map(ToString::to_string),
@@ -104,7 +104,7 @@ fn destination(action: &Action) -> Option<String> {
     }
 }
 
-/// An operation that ended, as a status has it; what it changed is shown by a later look.
+/// An operation that ended, as the status holds it; a later look shows what it changed.
 pub fn recent_action(finished: &Finished) -> RecentAction {
     let Finished {
         action,
@@ -131,7 +131,7 @@ pub fn recent_action(finished: &Finished) -> RecentAction {
     }
 }
 
-/// A hand-over of a stream that read one that moved, likewise.
+/// The same for a step-down of a stream that reads one that moved.
 pub fn refreshed(follow_up: &FollowUp) -> RecentAction {
     let FollowUp {
         stream,
@@ -218,7 +218,7 @@ pub(crate) fn last_of_each(recent: &[RecentAction]) -> BTreeMap<AssetName, &Rece
     last
 }
 
-/// Judged by the last operation of each asset that is not in place or gone by now.
+/// Judges by the last operation of each asset that is neither in place nor gone now.
 pub(crate) fn degraded(
     recent: &[RecentAction],
     cured: &BTreeSet<AssetName>,

@@ -1,5 +1,5 @@
-//! One policy at work, as the operator, `leeward run` and `leeward apply` have it: it starts from a status, takes input,
-//! says where it stands, and ends with what the next one has to know.
+//! One policy at work, as the operator, `leeward run` and `leeward apply` have it: it starts from a status, takes
+//! input, publishes its state, and ends with what the next one has to know.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub struct PolicyWorker {
     policy_state: watch::Receiver<Option<Arc<PolicyState>>>,
 }
 
-/// What a status says of this account; what was done in another one says nothing of it.
-pub fn past_in<'a>(
+/// The status, if it is of this account; what was done in another one does not apply to it.
+pub fn status_of_account<'a>(
     status: &'a PlacementPolicyStatus,
     account: &AccountId,
 ) -> Option<&'a PlacementPolicyStatus> {
@@ -34,13 +34,13 @@ pub fn past_in<'a>(
 }
 
 impl PolicyWorker {
-    /// Starts where the status says that the policy stood, if it is of this account. What happens arrives at the receiver,
-    /// each once; a receiver that is dropped is no harm.
+    /// Starts from the state in the status, if it is of this account. Each policy event arrives at the receiver once;
+    /// the receiver may be dropped.
     pub fn start<A: Act, C: Clock + Clone>(
         mut setup: Setup<A, C>,
         input: RunnerInput,
     ) -> (Self, mpsc::Receiver<PolicyEvent>) {
-        if past_in(&setup.past, &setup.account).is_none() {
+        if status_of_account(&setup.past, &setup.account).is_none() {
             setup.past = PlacementPolicyStatus::default();
         }
         let (runner, policy_events) = Runner::start(setup, input.clone());
@@ -57,8 +57,7 @@ impl PolicyWorker {
         &self.input
     }
 
-    /// Replaces the input where it differs; what withholds the right to act takes effect at once, for permits already issued
-    /// too.
+    /// Replaces the input where it differs; what inhibits acting takes effect at once, for permits already issued too.
     pub fn update(&mut self, input: RunnerInput) {
         if self.input != input {
             self.runner.update(input.clone());
@@ -66,7 +65,7 @@ impl PolicyWorker {
         }
     }
 
-    /// Takes the right to act away at once, without waiting for anything else that a new input needs.
+    /// Inhibits acting at once, without waiting for anything else that a new input needs.
     pub fn inhibit(&mut self, reasons: BTreeSet<Inhibited>) {
         let mut input = self.input.clone();
         input.inhibited.extend(reasons);
@@ -82,12 +81,12 @@ impl PolicyWorker {
         });
     }
 
-    /// Where the policy stands; `None` before the first round.
+    /// The policy's state; `None` before the first round.
     pub fn policy_state(&self) -> Option<Arc<PolicyState>> {
         self.policy_state.borrow().clone()
     }
 
-    /// Where the policy stands, for whoever waits for news of it.
+    /// The policy's state, for those that wait for a change.
     pub fn watch(&self) -> watch::Receiver<Option<Arc<PolicyState>>> {
         self.runner.policy_state()
     }
@@ -97,25 +96,25 @@ impl PolicyWorker {
         self.runner.underway()
     }
 
-    /// Where the policy stood with this sequence, or a later one, is written down.
+    /// The state with this sequence, or a later one, is stored in the status.
     pub fn recorded(&self, sequence: u64) {
         self.runner.recorded(sequence);
     }
 
-    /// Whether its loop ended although nobody asked for that, which nothing but a defect does.
+    /// Whether its loop ended although nobody asked it to, which only a defect does.
     pub fn broke_off(&self) -> bool {
         self.policy_state.has_changed().is_err()
     }
 
-    /// Acts no more from now on, and ends; returns where the policy stood at the end.
+    /// Stops acting at once, and ends; returns the policy's last state.
     pub async fn end(self) -> Option<Arc<PolicyState>> {
         self.runner.shutdown().await;
         self.policy_state.borrow().clone()
     }
 }
 
-/// Keeps in a status what was done, for people and for the next worker. The conditions stay as they are, for that one to
-/// judge.
+/// Keeps in a status what was done, for people and for the next worker. The conditions stay as they are; the next
+/// worker judges them.
 pub fn keep_what_was_done(status: &mut PlacementPolicyStatus, last: &PolicyState) {
     status.recent_actions.clone_from(&last.recent_actions);
     status.operations.clone_from(&last.operations);
@@ -139,8 +138,8 @@ mod tests {
             ..PlacementPolicyStatus::default()
         };
         let own = AccountId::from("A");
-        assert!(past_in(&of(Some("A")), &own).is_some());
-        assert!(past_in(&of(Some("B")), &own).is_none());
-        assert!(past_in(&of(None), &own).is_none());
+        assert!(status_of_account(&of(Some("A")), &own).is_some());
+        assert!(status_of_account(&of(Some("B")), &own).is_none());
+        assert!(status_of_account(&of(None), &own).is_none());
     }
 }

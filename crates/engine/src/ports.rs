@@ -1,8 +1,8 @@
 //! What the engine needs from the outside: a system to observe, an account to act on, a clock.
 //!
-//! Adapters implement these against NATS (and, later, a simulation). Every call has a time limit of the adapter's
-//! own; a request that acts is not repeated by the adapter, since the next round decides. Only what a repair or a cancel has
-//! begun to change is completed by all means, see P8 in ARCHITECTURE.md.
+//! Adapters implement these against NATS (and, later, a simulation). Every call has a time limit of the adapter's own;
+//! the adapter does not repeat a request that acts, since the next round decides. Only what a repair or a cancel has
+//! begun to change is always completed, see P8 in ARCHITECTURE.md.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::permit::Permit;
 
 /// Sees accounts of one system.
 pub trait Observe: Send + Sync + 'static {
-    /// The newest view of an account and every newer one. An account that was not watched before is from now on; until
+    /// The newest view of an account and every newer one. This starts watching an account that was not watched; until
     /// its first observation its view has the gap `WarmingUp`.
     fn watch(&self, account: &AccountId) -> watch::Receiver<Arc<AccountView>>;
 
-    /// Asks for a look at an account soon, without waiting for it.
+    /// Requests a look at an account soon, without waiting for it.
     fn refresh(&self, account: &AccountId);
 }
 
@@ -34,16 +34,16 @@ pub trait Act: Send + Sync + 'static {
     /// Reads an asset from the server that leads it.
     fn read(&self, asset: &AssetName) -> impl Future<Output = Result<ReadResult, ActError>> + Send;
 
-    /// The same asset as the servers tell it where no client of the account can answer in their place: what an operation
-    /// decides on. `None` where there is no such place, as without a user of the system account; then the reading is all
-    /// that can be known. [`ActError::AnswersDiffer`] where the servers say that another server leads it.
+    /// The same asset as the servers report it where no client of the account can answer in their place: what an
+    /// operation decides on. `None` where there is no such source, as without a user of the system account; then the
+    /// reading is all that is known. [`ActError::AnswersDiffer`] where the servers report another leader.
     fn confirm(
         &self,
         asset: &AssetName,
         reading: &AssetInfo,
     ) -> impl Future<Output = Result<Option<ReadResult>, ActError>> + Send;
 
-    /// Asks the leader of an asset to step down. An `Ok` says that the request was taken, nothing more (P9).
+    /// Asks the leader of an asset to step down. An `Ok` means that the request was accepted, nothing more (P9).
     fn step_down(
         &self,
         permit: Permit,
@@ -51,8 +51,8 @@ pub trait Act: Send + Sync + 'static {
         successor: &Successor,
     ) -> impl Future<Output = Result<(), ActError>> + Send;
 
-    /// Writes a stream's placement and nothing else of its configuration (P7). An `Ok` says that the edit was taken,
-    /// not that the stream moved (nats-facts N21).
+    /// Writes a stream's placement and nothing else of its configuration (P7). An `Ok` means that the edit was
+    /// accepted, not that the stream moved (nats-facts N21).
     fn place(
         &self,
         permit: Permit,
@@ -61,7 +61,7 @@ pub trait Act: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), ActError>> + Send;
 
     /// Cancels a move that is under way, and puts the placement from before back where the servers do not (nats-facts
-    /// N27). An `Ok` says that the cancel was taken and the stored placement is the one from before.
+    /// N27). An `Ok` means that the cancel was accepted and the stored placement is the one from before.
     fn cancel_move(
         &self,
         permit: Permit,
@@ -70,7 +70,7 @@ pub trait Act: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), ActError>> + Send;
 }
 
-/// Tells the time.
+/// The clock.
 pub trait Clock: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> Timestamp;
@@ -89,8 +89,8 @@ impl Clock for SystemClock {
 /// Why a call on an account failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ActError {
-    /// The user may not publish the request, or not subscribe to where it is answered; the servers answer such a request with
-    /// silence and an error event.
+    /// The user may not publish the request, or not subscribe to its reply subject; the servers do not answer such a
+    /// request but send an error event.
     #[error("the account's user {}", may_not(subject))]
     Denied {
         /// The request's subject.
@@ -103,21 +103,21 @@ pub enum ActError {
         subject: String,
         /// The server's error code (`err_code`), such as 10005.
         code: u32,
-        /// The server's words.
+        /// The server's message.
         description: String,
-        /// The finding that it amounts to, where one fits.
+        /// The matching finding, if there is one.
         reason: Option<FindingReason>,
     },
-    /// Nobody answered in time: whether the request took effect is unknown.
+    /// No answer in time: whether the request took effect is unknown.
     #[error("nobody answered {subject} in time")]
     Unanswered {
         /// The request's subject.
         subject: String,
     },
-    /// What had to be read first was not told; nothing was sent.
+    /// What had to be read first was not answered; nothing was sent.
     #[error("nothing was sent: {message}")]
     Unread {
-        /// Who did not tell what.
+        /// Who did not answer what.
         message: String,
     },
     /// There is no connection to the system.
@@ -140,7 +140,7 @@ pub enum ActError {
     /// Somebody else may be answering in the servers' place; nothing was sent.
     #[error("nothing was sent: {message}")]
     AnswersDiffer {
-        /// What was answered, and by whom.
+        /// Which answers differ, and from whom.
         message: String,
     },
     /// The servers stored something else than what was sent (P7).
@@ -155,7 +155,7 @@ pub enum ActError {
 }
 
 impl ActError {
-    /// A bounded word for metrics and logs.
+    /// A label of a fixed set, for metrics and logs.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Denied { .. } => "denied",
@@ -171,7 +171,7 @@ impl ActError {
         }
     }
 
-    /// The finding that the failure amounts to, where one fits.
+    /// The finding that matches the failure, if there is one.
     pub fn reason(&self) -> Option<FindingReason> {
         match self {
             Self::Denied { .. } => Some(FindingReason::PermissionDenied),
@@ -187,7 +187,7 @@ impl ActError {
         }
     }
 
-    /// Whether nobody was there to act, or nobody said so, as in an election: what does no harm twice may be asked again.
+    /// Whether nobody could act or nobody answered, as in an election: an idempotent request may be retried.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
@@ -201,7 +201,7 @@ impl ActError {
         )
     }
 
-    /// Whether the request may have taken effect all the same, so that only a look can tell.
+    /// Whether the request may have taken effect all the same, so that only a look can show it.
     pub fn may_have_acted(&self) -> bool {
         match self {
             Self::Unanswered { .. } | Self::Malformed { .. } | Self::StoredDifferently { .. } => true,

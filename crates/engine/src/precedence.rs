@@ -13,7 +13,7 @@ use crate::permit::Inhibited;
 /// Whether a policy may act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precedence<By> {
-    /// No other policy stands above it.
+    /// No other policy has precedence.
     Free,
     /// Policies of higher rank may select the same streams, and the streams or those policies were not seen yet.
     Undecided,
@@ -55,7 +55,7 @@ pub fn accepted<By: fmt::Display>(precedence: &Precedence<By>) -> ReasonMessage<
     }
 }
 
-/// Everything that withholds the right to act.
+/// Everything that inhibits acting.
 pub fn inhibited<By>(
     spec: &PlacementPolicySpec,
     system_suspended: bool,
@@ -71,7 +71,7 @@ pub fn inhibited<By>(
     inhibited
 }
 
-/// What people inhibit by the objects themselves, known before anything else was read.
+/// What the objects' own fields inhibit, known before anything else is read.
 pub fn switched_off(spec: &PlacementPolicySpec, system_suspended: bool) -> BTreeSet<Inhibited> {
     let rules = [
         (spec.mode == Mode::Observe, Inhibited::Observing),

@@ -1,37 +1,37 @@
 //! An operation is written into the policy's status before its first request, so that a kill at any instant forgets no
 //! limit (P10).
 //!
-//! Whoever writes the status counts up what was written; the operation waits here until its own number is. What is
-//! written, and how, is left to them.
+//! The writer of the status publishes the sequence that is stored; the operation waits here until its own is. What is
+//! written, and how, is up to the writer.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// After this long the status is taken to be out of reach, and the operation is given up.
+/// After this long the status counts as unreachable, and the operation is abandoned.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits until an operation is written down.
+/// Waits until an operation is recorded.
 #[derive(Debug)]
 pub struct Recorded(Option<(u64, watch::Receiver<u64>)>);
 
-/// The operation was not written down in time, so it may not begin.
+/// The operation was not recorded in time, so it may not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it could not be written to the policy's status first")]
 pub struct NotRecorded;
 
 impl Recorded {
-    /// Nothing is written anywhere: the loop is run without a status.
+    /// Nothing is written: the loop runs without a status.
     pub fn not_needed() -> Self {
         Self(None)
     }
 
-    /// It is written down once `written` has come to `sequence`.
+    /// It is recorded once `written` has reached `sequence`.
     pub fn once(sequence: u64, written: watch::Receiver<u64>) -> Self {
         Self(Some((sequence, written)))
     }
 
-    /// Returns once it is written down; at once, when it was before.
+    /// Returns once it is recorded; at once, if it already is.
     pub async fn wait(&mut self) -> Result<(), NotRecorded> {
         let Some((sequence, written)) = &mut self.0 else {
             return Ok(());

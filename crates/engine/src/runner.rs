@@ -1,12 +1,12 @@
 //! The loop of one policy: a round whenever something changed, operations in between, its state published.
 //!
-//! Level-triggered: a new view, a changed policy, an ended operation or a moment that was waited for each only make the
-//! next round come. Dropping the loop at any instant loses nothing that the next one would not see again (P10).
+//! Level-triggered: a new view, a changed policy, an ended operation or a timer only triggers the next round. Dropping
+//! the loop at any instant loses nothing that the next one would not see again (P10).
 
-mod calm;
 mod left_behind;
 mod operations;
 mod proof;
+mod report_hold;
 mod round;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,9 +29,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span};
 
-use self::calm::Calm;
 use self::left_behind::LeftBehind;
 use self::proof::OperationSeries;
+use self::report_hold::ReportHold;
 use crate::execute::{Finished, OperationProgress, Stage};
 use crate::in_flight::OperationInFlight;
 use crate::limits::{Slot, SystemLimits};
@@ -43,10 +43,10 @@ use crate::policy_state::{PolicyState, RunningOperation};
 use crate::ports::{Act, Clock, Observe};
 use crate::supervise::{self, SupervisedTask};
 
-/// At shutdown, hand-overs under way may be watched to their end for this long.
+/// At shutdown, step-downs under way are watched for at most this long.
 const GRACE: Duration = Duration::from_secs(2);
-/// Occurrences that may wait for the adapter before the oldest loop waits for it.
-const OCCURRENCES: usize = 1024;
+/// Policy events that may be queued for the adapter before the loop blocks.
+const EVENT_QUEUE: usize = 1024;
 
 /// A view older than this many observation intervals decides nothing.
 const STALE_INTERVALS: u32 = 3;
@@ -62,7 +62,7 @@ pub struct Setup<A, C> {
     pub observe: Arc<dyn Observe>,
     /// Acts in it.
     pub act: Arc<A>,
-    /// Tells the time.
+    /// The clock.
     pub clock: C,
     /// Limits over all policies of the system.
     pub limits: Arc<SystemLimits>,
@@ -70,14 +70,14 @@ pub struct Setup<A, C> {
     pub metrics: Arc<Metrics>,
     /// The policy's status so far, of this account.
     pub past: PlacementPolicyStatus,
-    /// Whether somebody writes down where the policy stands and says so with [`Runner::recorded`]: then no request is sent
-    /// before its operation is written down.
+    /// Whether somebody stores the policy's state and confirms it with [`Runner::recorded`]: then no request is sent
+    /// before its operation is stored.
     pub records: bool,
 }
 
 impl<A, C> Setup<A, C> {
-    /// Whom acts are done for.
-    fn party(&self) -> AuditSubject<'_> {
+    /// Policy and account of the acts.
+    fn audit_subject(&self) -> AuditSubject<'_> {
         AuditSubject {
             policy: &self.labels,
             account: &self.account,
@@ -85,7 +85,7 @@ impl<A, C> Setup<A, C> {
     }
 }
 
-/// How old a view may be that decides something, by how often everything is observed.
+/// How old a view may be to decide anything, by the observation interval.
 pub fn stale_after(interval: Duration) -> Duration {
     interval.saturating_mul(STALE_INTERVALS).max(STALE_FLOOR)
 }
@@ -101,16 +101,16 @@ pub struct RunnerInput {
     pub stale_after: Duration,
     /// Streams that somebody else's controller configures.
     pub managed: Arc<Managed>,
-    /// What withholds the right to act, besides the policy's own mode.
+    /// What inhibits acting, besides the policy's own mode.
     pub inhibited: BTreeSet<Inhibited>,
-    /// Where somebody approved a plan, nothing else is begun than that; `None` for everything. What is in flight goes on to
-    /// its end whatever is approved, and so do the streams that read a stream that moves.
+    /// The plan that somebody approved: only its actions are started; `None` for all. What is in flight continues to
+    /// its end whatever is approved, and so do follow-ups on streams that read a stream that moves.
     pub approved: Option<Arc<ApprovedPlan>>,
 }
 
 impl RunnerInput {
-    /// All that withholds the right to act: a policy that does not enforce never acts, whatever the caller forgot (P8).
-    fn withholding(&self) -> impl Iterator<Item = Inhibited> {
+    /// All that inhibits acting: a policy that does not enforce never acts, whatever the caller forgot (P8).
+    fn inhibitions(&self) -> impl Iterator<Item = Inhibited> {
         let mode = match self.policy.mode {
             Mode::Observe => Some(Inhibited::Observing),
             Mode::Suspended => Some(Inhibited::Suspended),
@@ -133,19 +133,19 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the loop. Occurrences arrive at the receiver, each once; a receiver that is dropped is no harm.
+    /// Starts the loop. Each policy event arrives at the receiver once; the receiver may be dropped.
     pub fn start<A: Act, C: Clock + Clone>(
         setup: Setup<A, C>,
         input: RunnerInput,
     ) -> (Self, mpsc::Receiver<PolicyEvent>) {
-        let authorizer = Authorizer::new(input.withholding());
+        let authorizer = Authorizer::new(input.inhibitions());
         let (past, token) = (&setup.past, input.policy.reset_token.as_deref());
         let history = History::restore(past, token, setup.clock.now());
         let (recent, findings) = (past.recent_actions.clone(), past.findings.clone());
         setup
             .limits
             .set_moving(&setup.account, left_behind::moving_streams(&past.operations));
-        // Who writes nothing down does not own what another process began.
+        // A loop that stores nothing does not own what another process began.
         let own = if setup.records {
             past.operations.as_slice()
         } else {
@@ -155,11 +155,11 @@ impl Runner {
         let (input_sender, input_receiver) = watch::channel(input);
         let (standing_sender, policy_state) = watch::channel(None);
         let (underway_sender, underway) = watch::channel(Arc::default());
-        let (policy_events, receiver) = mpsc::channel(OCCURRENCES);
+        let (policy_events, receiver) = mpsc::channel(EVENT_QUEUE);
         let stop = CancellationToken::new();
         let view = setup.observe.watch(&setup.account);
         let written = watch::Sender::new(0);
-        let (advance_sender, advances) = mpsc::channel(OCCURRENCES);
+        let (advance_sender, advances) = mpsc::channel(EVENT_QUEUE);
         let body = Loop {
             freed: setup.limits.freed(),
             recent,
@@ -186,13 +186,13 @@ impl Runner {
             gave_up: 0,
             cured: BTreeSet::new(),
             was_complete: false,
-            calm: Calm::default(),
+            report_hold: ReportHold::default(),
             due: false,
             acted: false,
         };
         let round = body.run(stop.clone());
         let task = tokio::spawn(async move {
-            // Whoever owns the loop begins anew, from what was written down.
+            // The owner of the loop restarts it, from what was stored.
             let _ = supervise::catch(SupervisedTask::Policy, round).await;
         });
         (
@@ -209,27 +209,27 @@ impl Runner {
         )
     }
 
-    /// Replaces the input; what withholds the right to act takes effect at once, for permits already issued too.
+    /// Replaces the input; what inhibits acting takes effect at once, for permits already issued too.
     pub fn update(&self, input: RunnerInput) {
-        // Under the channel's lock: a loop that finds the right to act lifted finds the new input as well.
+        // Under the channel's lock: a loop that sees the authorizer lifted sees the new input as well.
         self.input.send_modify(|current| {
-            self.authorizer.set(input.withholding());
+            self.authorizer.set(input.inhibitions());
             *current = input;
         });
     }
 
-    /// Where the policy stands; `None` before the first round.
+    /// The policy's state; `None` before the first round.
     pub fn policy_state(&self) -> watch::Receiver<Option<Arc<PolicyState>>> {
         self.policy_state.clone()
     }
 
-    /// What is in flight, by asset: told whenever an operation begins, ends or is at another stage, and about once a
+    /// What is in flight, by asset: published whenever an operation begins, ends or changes its stage, and about once a
     /// second while the data of a stream is copied. [`PolicyState`] changes less often.
     pub fn underway(&self) -> watch::Receiver<Arc<[OperationInFlight]>> {
         self.underway.clone()
     }
 
-    /// Where the policy stood with this sequence, or a later one, is written down.
+    /// The state with this sequence, or a later one, is stored in the status.
     pub fn recorded(&self, sequence: u64) {
         self.written.send_if_modified(|written| {
             let news = sequence > *written;
@@ -238,7 +238,7 @@ impl Runner {
         });
     }
 
-    /// Acts no more, watches hand-overs under way to their end for a short time, and ends.
+    /// Stops acting, watches step-downs under way for a short time, and ends.
     pub async fn shutdown(mut self) {
         self.authorizer.set([Inhibited::NotActive]);
         self.stop.cancel();
@@ -270,7 +270,7 @@ struct Loop<A, C: Clock> {
     history: History,
     findings: Vec<FindingStatus>,
     recent: Vec<RecentAction>,
-    /// The sequence of the state that was written down last.
+    /// The sequence of the state that was stored last.
     written: watch::Receiver<u64>,
     /// The sequence of the state that was published last.
     sequence: u64,
@@ -278,25 +278,25 @@ struct Loop<A, C: Clock> {
     advances: mpsc::Receiver<(AssetName, OperationProgress)>,
     /// Operations since there was nothing to do.
     row: OperationSeries,
-    /// Moves of a process that is gone, which may have to be completed.
+    /// Moves of an earlier process, which may have to be completed.
     left_behind: LeftBehind,
     /// What is still to be started, the first at the end.
     queue: Vec<Action>,
     in_flight: BTreeMap<AssetName, RunningOperation>,
-    /// Each gives its place back when its end was taken in, not before: the next one has to know of it.
+    /// Each frees its place only after its end was taken in: the next one has to know of it.
     tasks: JoinSet<(Finished, Slot)>,
-    /// Operations that ended after the present view was begun: what the view says of them is out of date.
+    /// Operations that ended after the present view was begun: the view is out of date for them.
     ended: BTreeMap<AssetName, Timestamp>,
     denied: BTreeMap<ActionType, Timestamp>,
-    /// Assets that used up their attempts and are misplaced still.
+    /// Assets that used up their attempts and are still misplaced.
     gave_up: usize,
     /// Assets of the recent actions that the last complete view showed in place or gone.
     cured: BTreeSet<AssetName>,
     was_complete: bool,
-    calm: Calm,
+    report_hold: ReportHold,
     /// Something changed since the last round: the queue is out of date.
     due: bool,
-    /// A request was sent since the last look was asked for.
+    /// A request was sent since the last look was requested.
     acted: bool,
 }
 
@@ -341,24 +341,24 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.round().instrument(span).await
     }
 
-    /// Whether the queue was made from something that is not so any more.
+    /// Whether the queue was made from input that has changed.
     fn out_of_date(&self) -> bool {
         // Through `borrow`, which waits for an update under way: see `Runner::update`.
         self.due || self.view.has_changed().unwrap_or(false) || self.input.borrow().has_changed()
     }
 
-    async fn occur(&self, policy_event: PolicyEvent) {
+    async fn emit(&self, policy_event: PolicyEvent) {
         policy_event.emit(&self.setup.labels, &self.setup.metrics);
         if let PolicyEvent::Ended(finished) = &policy_event {
-            self.setup.party().ended(finished);
+            self.setup.audit_subject().ended(finished);
         }
-        // Nobody listening is no reason to stop.
+        // A missing receiver is no reason to stop.
         let _ = self.policy_events.send(policy_event).await;
     }
 }
 
 impl<A, C: Clock> Drop for Loop<A, C> {
-    /// Operations that nobody watches any more are not in flight any more, as far as the metrics say.
+    /// In the metrics, operations that nobody watches any more are no longer in flight.
     fn drop(&mut self) {
         for operation in self.in_flight.values() {
             let kind = operation.action.action_type();
@@ -366,7 +366,7 @@ impl<A, C: Clock> Drop for Loop<A, C> {
             if operation.stage >= Stage::Requested {
                 let now = self.setup.clock.now();
                 self.setup
-                    .party()
+                    .audit_subject()
                     .unwatched(&operation.action, operation.started, now);
             }
         }

@@ -1,9 +1,9 @@
-//! The status of a policy from where it stands. Pure.
+//! The status of a policy from its state. Pure.
 //!
-//! What cannot be seen now keeps its last value: the conditions say that it is old. A status is worth writing only when
-//! something besides time changed (P12).
+//! What cannot be seen now keeps its last value: the conditions show that it is old. A status is worth writing only
+//! when something besides time changed (P12).
 
-// Numbers and texts of servers come here: no sum of them overflows and no index misses.
+// Handles numbers and texts from servers: no sum may overflow and no index may miss.
 #![cfg_attr(
     not(test),
     warn(
@@ -46,7 +46,7 @@ pub struct PolicyStatusInput<'a> {
     pub account: Option<Account>,
     /// What can be seen.
     pub observation: Observation<'a>,
-    /// Why nothing can be sent in the account's name, although it can be seen.
+    /// Why nothing can be sent as the account's user, although the account can be seen.
     pub lost: Option<String>,
 }
 
@@ -73,7 +73,7 @@ pub fn build(
     }
     match &status_input.observation {
         Observation::State(policy_state) => take_over(&mut status, policy_state),
-        // What was under way is not forgotten: nobody knows how it ended.
+        // What was under way is kept: nobody knows how it ended.
         Observation::Unavailable(_) => {}
     }
     let changed = !same(previous, &status);
@@ -104,7 +104,7 @@ fn take_over(status: &mut PlacementPolicyStatus, policy_state: &PolicyState) {
     status.breaker.clone_from(breaker);
     status.memory = Some(policy_state.memory.clone());
     match report.observed.0 {
-        // There is nothing in the view: what was seen last stays.
+        // The view is empty: what was seen last stays.
         ObservedReason::WarmingUp | ObservedReason::Disconnected | ObservedReason::DomainDiffers => return,
         ObservedReason::Complete | ObservedReason::ServersMissing | ObservedReason::Stale => {}
     }
@@ -124,7 +124,7 @@ fn take_over(status: &mut PlacementPolicyStatus, policy_state: &PolicyState) {
     status.advice.truncate(MAX_ADVICE);
 }
 
-/// Traffic never stands still: a rate within a tenth of the last one is no news.
+/// Traffic always varies: a rate within a tenth of the last one is no change.
 fn steadied(before: Option<GatewayStatus>, now: Option<GatewayStatus>) -> Option<GatewayStatus> {
     match (before, now) {
         (Some(before), Some(now))
@@ -189,7 +189,7 @@ fn resolved(status_input: &PolicyStatusInput<'_>) -> ReasonMessage<ResolvedRefsR
     status_input.resolved.clone()
 }
 
-/// The calls that an action needs: to look right before and after it, and to ask for it.
+/// The API calls that an action needs: to read before and after it, and to request it.
 fn subjects(action: ActionType) -> [&'static str; 2] {
     match action {
         ActionType::ConsumerStepDown => ["CONSUMER.INFO.>", "CONSUMER.LEADER.STEPDOWN.>"],

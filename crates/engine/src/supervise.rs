@@ -1,8 +1,8 @@
-//! Keeps the tasks that are to run for as long as what they serve.
+//! Restarts the tasks that have to run as long as what they serve.
 //!
-//! A panic is a defect of Leeward, or of the NATS client library where servers send what none should. Here it becomes an
-//! error like any other: it is counted, logged, said by whoever owns the task, and the task is tried again with growing
-//! pauses. It never ends another task, and none that is kept ends unseen.
+//! A panic is a defect of Leeward, or of the NATS client library where servers send what none should. Here it becomes
+//! an error like any other: it is counted, logged, reported by the task's owner, and the task is restarted with growing
+//! pauses. It never ends another task, and no supervised task ends unnoticed.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,16 +16,16 @@ use tokio::time::{Instant, sleep};
 /// Pauses between tries: doubling from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// A task that lasted this long had recovered: its next panic is a first one.
+/// A task that ran this long has recovered: its next panic counts as the first.
 const RECOVERED: Duration = Duration::from_mins(2);
-/// Panics in a row after which a task of the process itself is beyond help.
+/// Panics in a row after which a task that serves the whole process counts as beyond help.
 const BEYOND_HELP: u32 = 6;
-/// Of a panic's message; it may quote what came from outside.
+/// Of a panic's message; it may quote input from outside.
 const MOST_CHARACTERS: usize = 200;
 
-/// What a panic of Leeward's own is called.
+/// The message for a panic of Leeward's own.
 pub const DEFECT: &str = "a defect of Leeward, please report it";
-/// What a panic of the NATS client library is called.
+/// The message for a panic of the NATS client library.
 pub const UNREADABLE: &str = "the server sent what the NATS client library cannot read";
 
 /// What a task is for.
@@ -36,11 +36,11 @@ pub enum SupervisedTask {
     NatsClient,
     /// Keeps a connection to NATS.
     Connection,
-    /// Learns which account a connection belongs to.
+    /// Reads which account a connection belongs to.
     Account,
-    /// Looks at a system, or at one account.
+    /// Observes a system, or one account.
     Observation,
-    /// Hears of events of NATS.
+    /// Receives NATS advisories.
     Advisories,
     /// The loop of one policy.
     Policy,
@@ -105,7 +105,7 @@ pub fn panics() -> impl Iterator<Item = (&'static str, u64)> {
         .map(|(task, number)| (task.into(), number.load(Ordering::Relaxed)))
 }
 
-/// Whether a task that serves the whole process broke off again and again, so that only a new process can help.
+/// Whether a task that serves the whole process panicked so often that only a new process can help.
 pub fn is_beyond_help() -> bool {
     IS_BEYOND_HELP.load(Ordering::Relaxed)
 }
@@ -121,8 +121,8 @@ pub fn catch_now<T>(task: SupervisedTask, work: impl FnOnce() -> T) -> Result<T,
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::count(task, &*payload))
 }
 
-/// Keeps a task: what panics is begun anew after a pause, and `broke_off` says so to those who wait for it. Ends when
-/// the task ends by itself.
+/// Runs a task and restarts it after a panic and a pause; `broke_off` reports the panic. Ends when the task ends by
+/// itself.
 pub async fn keep<F: Future<Output = ()>>(
     task: SupervisedTask,
     mut broke_off: impl FnMut(&Panicked),
@@ -152,7 +152,7 @@ pub fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
 }
 
-/// The pauses of something that breaks off again and again, for who begins it anew himself.
+/// The pauses of a task that panics repeatedly, for owners that restart it themselves.
 #[derive(Debug, Default)]
 pub struct RestartBackoff {
     failures: u32,
@@ -160,7 +160,7 @@ pub struct RestartBackoff {
 }
 
 impl RestartBackoff {
-    /// It broke off. What recovers in between is not told apart from what does not: pauses are short, and defects are few.
+    /// It panicked. A recovery in between is not considered: pauses are short, and defects are few.
     pub fn begin(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.until = now.checked_add(pause(self.failures));
@@ -188,10 +188,10 @@ mod tests {
     async fn a_task_that_panics_is_counted_said_and_begun_anew_with_growing_pauses() {
         let before = panics_of(SupervisedTask::Advisories);
         let (tries, began) = (Cell::new(0), Instant::now());
-        let mut said = Vec::new();
+        let mut messages = Vec::new();
         keep(
             SupervisedTask::Advisories,
-            |panicked| said.push(panicked.to_string()),
+            |panicked| messages.push(panicked.to_string()),
             || async {
                 tries.set(tries.get() + 1);
                 assert!(tries.get() > 3, "try {}", tries.get());
@@ -202,7 +202,7 @@ mod tests {
             (tries.get(), panics_of(SupervisedTask::Advisories)),
             (4, before + 3)
         );
-        assert_eq!(said[2], "a defect of Leeward, please report it: try 3");
+        assert_eq!(messages[2], "a defect of Leeward, please report it: try 3");
         assert_eq!(began.elapsed(), Duration::from_secs(1 + 2 + 4));
     }
 
@@ -224,15 +224,15 @@ mod tests {
     #[tokio::test]
     async fn what_the_client_library_cannot_read_is_no_defect_of_leeward() {
         let reading = async { assert_eq!(1, 2, "slice index starts at 5") };
-        let said = catch(SupervisedTask::NatsClient, reading)
+        let messages = catch(SupervisedTask::NatsClient, reading)
             .await
             .unwrap_err()
             .to_string();
         assert!(
-            said.starts_with(UNREADABLE) && said.contains("slice index"),
-            "{said}"
+            messages.starts_with(UNREADABLE) && messages.contains("slice index"),
+            "{messages}"
         );
-        assert!(!said.contains("defect"), "{said}");
+        assert!(!messages.contains("defect"), "{messages}");
     }
 
     #[test]

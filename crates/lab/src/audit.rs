@@ -1,4 +1,4 @@
-//! Who asked `JetStream` to change something: the servers' own audit, not Leeward's word.
+//! Who asked `JetStream` for a change: the servers' own audit, not Leeward's report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -19,10 +19,10 @@ pub fn is_leeward(name: &str) -> bool {
 
 /// Step-downs as they arrive at the servers.
 const STEP_DOWNS: &str = "$JS.API.*.LEADER.STEPDOWN.>";
-/// The header that tells the system account who asked (nats-facts N62).
+/// The header that names the requester to the system account (nats-facts N62).
 const ASKED_BY: &str = "Nats-Request-Info";
 
-/// What the servers tell the system account of the client that sent a request.
+/// What the servers report to the system account about the client that sent a request.
 pub(crate) fn asked_by(request: &Message) -> Option<Value> {
     let client = request.headers.as_ref()?.get(ASKED_BY)?;
     serde_json::from_str(client.as_str()).ok()
@@ -30,9 +30,9 @@ pub(crate) fn asked_by(request: &Message) -> Option<Value> {
 
 /// Collects the API audit advisories of the account from now on.
 ///
-/// Each server takes up each request for a step-down, and carries it out if it leads at that moment. One that is late and
-/// leads by then, because another carried it out before, does so once more: then one request has two advisories
-/// (nats-facts N73). So step-downs of a connection count as often as it sent them, as the system account sees it.
+/// Each server queues each request for a step-down, and executes it if it leads at that moment. A late one that leads
+/// by then, because another executed it before, does so once more: then one request has two advisories (nats-facts
+/// N73). So a connection's step-downs count as often as it sent them, as the system account sees it.
 #[derive(Debug)]
 pub struct Audit {
     seen: Arc<Mutex<AuditLog>>,
@@ -42,7 +42,7 @@ pub struct Audit {
 #[derive(Debug, Default)]
 struct AuditLog {
     carried_out: Vec<AuditedRequest>,
-    /// Step-downs that were sent: the subject and connection, and the reply subject, which is of one request.
+    /// Step-downs that were sent: the subject and connection, and the reply subject, which is unique to one request.
     sent: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
@@ -53,9 +53,9 @@ pub struct AuditedRequest {
     pub subject: String,
     /// The name that the client gave.
     pub client: String,
-    /// The connection that it came by: the server and its number there. No two connections have the same.
+    /// The connection that it came by: the server and its number there, which is unique.
     pub connection: String,
-    /// When the server carried it out, as the server wrote it.
+    /// When the server executed it, as the server wrote it.
     pub at: String,
 }
 
@@ -71,7 +71,7 @@ impl AuditLog {
     }
 }
 
-/// What servers say of a client: its server and its number there.
+/// A client's connection: the server and its number there.
 fn connection(client: &Value) -> String {
     let server = client["server"].as_str().unwrap_or_default();
     format!("{server}/{}", client["id"].as_u64().unwrap_or_default())
@@ -103,7 +103,7 @@ impl AuditedRequest {
 }
 
 impl Audit {
-    /// Starts to listen to what the servers of a system say in the account of a client.
+    /// Starts to listen to the servers' reports in the account of a client.
     pub async fn start(system: &System, client: &Client) -> anyhow::Result<Self> {
         let watcher = system.system_client().await?;
         let step_downs = watcher.subscribe(STEP_DOWNS).await?;
@@ -130,7 +130,7 @@ impl Audit {
         Ok(Self { seen, task })
     }
 
-    /// Everything that was asked for and carried out.
+    /// Every request that was executed.
     pub fn requests(&self) -> Vec<AuditedRequest> {
         let seen = lock(&self.seen);
         let mut counted = BTreeMap::<_, usize>::new();

@@ -1,7 +1,7 @@
 //! The folder in which a lab keeps its configs, logs and stores.
 //!
-//! It is removed with the value, unless `LEEWARD_LAB_KEEP=1` or it was there before. Temporary folders of labs that were
-//! killed are removed by the next lab: each holds a locked file, and a lock that can be had means that its owner is gone.
+//! It is removed with the value, unless `LEEWARD_LAB_KEEP=1` or it existed before. Temporary folders of labs that were
+//! killed are removed by the next lab: each holds a locked file, and a lock that is free means that its owner is gone.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl Folder {
     fn temporary_in(parent: &Path) -> anyhow::Result<Self> {
         let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent);
         let path = made.context("cannot create the lab's temp folder")?.keep();
-        // The name comes last: nobody must find the lock before it is held.
+        // The name comes last: the lock must not be found before it is held.
         let unnamed = path.join(".new-lock");
         let lock = File::create(&unnamed).context("cannot lock the lab's folder")?;
         lock.lock().context("cannot lock the lab's folder")?;

@@ -177,7 +177,7 @@ async fn hostile(command: &Hostile) -> anyhow::Result<()> {
     match command {
         Hostile::List => {
             for one in scenarios::all() {
-                print_line(format!("{:<30} {}", one.name, one.says));
+                print_line(format!("{:<30} {}", one.name, one.describes));
             }
             Ok(())
         }
@@ -186,7 +186,7 @@ async fn hostile(command: &Hostile) -> anyhow::Result<()> {
             print_line(liar.url());
             std::future::pending().await
         }
-        Hostile::Try(this) => try_lies(this).await,
+        Hostile::Try(this) => try_scenarios(this).await,
     }
 }
 
@@ -200,7 +200,7 @@ fn script(scenario: &str) -> anyhow::Result<Script> {
         .script)
 }
 
-async fn try_lies(this: &Try) -> anyhow::Result<()> {
+async fn try_scenarios(this: &Try) -> anyhow::Result<()> {
     const LIMIT: Duration = Duration::from_mins(1);
     let names: Vec<String> = if this.scenarios.is_empty() {
         scenarios::all().iter().map(|one| one.name.to_owned()).collect()
@@ -231,7 +231,7 @@ async fn try_lies(this: &Try) -> anyhow::Result<()> {
             ended.took.as_secs_f32(),
             ended.memory >> 20,
             fault.map_or("ok".to_owned(), |fault| fault.to_uppercase()),
-            ended.last_words()
+            ended.last_output()
         ));
     }
     ensure!(faults == 0, "{faults} of {} went wrong", names.len());

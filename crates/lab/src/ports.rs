@@ -1,4 +1,4 @@
-//! Ports on 127.0.0.1 that stay ours for as long as we hold them, also while the server that uses them is down.
+//! Ports on 127.0.0.1 that stay reserved while they are held, also while the server that uses them is down.
 //!
 //! A held port is below the range from which the kernel takes the source ports of outgoing connections, so a restarted
 //! server finds it free. The lock against other labs on this machine is the UDP socket of the same number, which nothing
@@ -28,7 +28,7 @@ pub struct Port {
 impl Port {
     /// Takes a port that nobody listens on.
     pub fn reserve() -> anyhow::Result<Self> {
-        // Labs start at different places, so that they seldom have to step over each other.
+        // Labs start at different places, so that they seldom collide.
         let start = std::process::id().wrapping_mul(97);
         for _ in 0..COUNT {
             let step = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -43,8 +43,8 @@ impl Port {
         bail!("no free port on 127.0.0.1 from {FIRST} to {}", FIRST + COUNT - 1)
     }
 
-    /// Listens on it. A process that is just being started has every socket of this one until it runs its own program, the one
-    /// too that [`Self::reserve`] tried the port with: then the port is free a moment later.
+    /// Listens on it. A process that is just being started holds every socket of this one until it runs its own
+    /// program, including the one that [`Self::reserve`] tried the port with: then the port is free a moment later.
     pub fn listen(&self) -> std::io::Result<TcpListener> {
         let until = Instant::now() + STARTED;
         loop {

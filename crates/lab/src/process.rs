@@ -1,9 +1,9 @@
 //! A server as a child process that ends with the process that started it, however that one ends.
 //!
-//! Between the two stands a guard: a shell that starts the server, tells its process id, and holds the read end of a
-//! pipe. The kernel closes the write end when this process is gone, by SIGKILL too, and the guard then kills the
-//! server. The guard is in a process group of its own, so that a Ctrl-C in the terminal ends the parent first and
-//! reaches the server through the pipe. What the server itself starts is not followed.
+//! Between the two is a guard: a shell that starts the server, prints its process id, and holds the read end of a pipe.
+//! The kernel closes the write end when this process is gone, by SIGKILL too, and the guard then kills the server. The
+//! guard is in a process group of its own, so that a Ctrl-C in the terminal ends the parent first and reaches the
+//! server through the pipe. Processes that the server itself starts are not tracked.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lock::lock;
 
-/// The watcher outlives the guard if somebody ends the guard: it alone is enough to kill the server at the end of the
+/// The watcher outlives the guard if somebody ends the guard: it alone suffices to kill the server at the end of the
 /// pipe.
 const GUARD: &str = r#"
 exec 3<&0
@@ -38,8 +38,7 @@ exit "$status"
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// A killed process that is still there after this long is stuck in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
-/// How often the end of a process is looked for. `waitpid` is the truth; no runtime is needed for it, also not in
-/// `Drop`.
+/// How often the end of a process is checked. `waitpid` is authoritative; it needs no runtime, also not in `Drop`.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// A shell reports death by signal N as this plus N.
 const SHELL_SIGNAL_BASE: i32 = 128;
@@ -64,8 +63,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the server and returns as soon as it has a process id. Whether it is ready, or has ended at once, is the
-    /// caller's to find out: see [`Process::running`] and [`Process::log_tail`].
+    /// Starts the server and returns as soon as it has a process id. The caller checks whether it is ready, or has
+    /// ended at once: see [`Process::running`] and [`Process::log_tail`].
     pub async fn start(command: ServerCommand) -> anyhow::Result<Self> {
         tokio::task::spawn_blocking(move || Self::spawn(&command)).await?
     }
@@ -141,7 +140,7 @@ impl Process {
         }
     }
 
-    /// SIGSTOP: the server keeps its connections and answers nobody.
+    /// SIGSTOP: the server keeps its connections and does not answer.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
     }
@@ -244,7 +243,7 @@ fn read_server_id(guard: &mut Child) -> anyhow::Result<Pid> {
     id.with_context(|| format!("its guard said {line:?} where a process id belongs"))
 }
 
-/// A guard that was itself ended by a signal, or that reports one for its server, has no code to tell.
+/// A guard that was itself ended by a signal, or that reports one for its server, has no exit code.
 fn code_of(guard: ExitStatus) -> Option<i32> {
     if guard.signal().is_some() {
         None

@@ -1,7 +1,7 @@
-//! Where the third-party servers and clients are that the lab runs.
+//! Paths of the third-party servers and clients that the lab runs.
 //!
-//! A tool's own variable (`LEEWARD_ETCD=/path/to/etcd`) wins; otherwise the repository's `tools/build --path` is
-//! asked, once per tool and process. Nothing is built or downloaded here: the error for a missing tool says what to
+//! A tool's own variable (`LEEWARD_ETCD=/path/to/etcd`) wins; otherwise the repository's `tools/build --path` is asked,
+//! once per tool and process. Nothing is built or downloaded here: the error for a missing tool names the command to
 //! run.
 
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ pub enum KubeVersion {
 const VERSIONS: &str = include_str!("../../../tools/versions");
 
 impl Tool {
-    /// As `tools/versions` calls it.
+    /// The name in `tools/versions`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NatsServer(NatsVersion::Newest) => "nats-server",

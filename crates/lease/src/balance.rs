@@ -134,7 +134,7 @@ mod tests {
             changed.then_some(released)
         }
 
-        /// Goes on until nothing changes; returns how many shards were released.
+        /// Repeats until nothing changes; returns how many shards were released.
         fn settle(&mut self) -> usize {
             let mut released = 0;
             for _ in 0..1000 {

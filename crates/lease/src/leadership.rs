@@ -137,7 +137,7 @@ impl Leadership {
         }
     }
 
-    /// Drives a call while the Lease is held; `None` if it is not held, or not until the call is done.
+    /// Runs a call while the Lease is held; `None` if it is not held, or lost before the call is done.
     pub async fn while_held<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         let lease_epoch = self.lease_epoch()?;
         tokio::select! {
@@ -200,7 +200,7 @@ impl LeaderHandle {
         });
     }
 
-    /// The Lease is not held any more. The deadlines pass before anybody learns of it.
+    /// The Lease is not held any more. The deadlines pass before this is announced.
     pub fn lose(&self) {
         self.state.send_if_modified(|state| {
             state.act_deadline.expire();

@@ -8,7 +8,7 @@ pub trait LeaseMetrics: Send + Sync {
     /// each is there before it is held.
     fn set_held(&self, lease: &str, is_held: bool);
 
-    /// A request about a Lease failed; `reason` is one of few words.
+    /// A request about a Lease failed; `reason` is one of a fixed set.
     fn count_error(&self, lease: &str, reason: &'static str);
 }
 

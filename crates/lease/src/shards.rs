@@ -195,7 +195,7 @@ impl Shards {
         leave.cancel();
     }
 
-    /// Takes back the leadership of a shard whose task ended; returns whether the others go on.
+    /// Takes back the leadership of a shard whose task ended; returns whether the others continue.
     fn reclaim(&mut self, ended: Result<(usize, LeaderHandle), JoinError>) -> bool {
         match ended {
             Ok((shard, handle)) => {

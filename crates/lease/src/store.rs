@@ -55,7 +55,7 @@ pub enum LeaseError {
 }
 
 impl LeaseError {
-    /// A bounded word for logs and metrics.
+    /// A label of a fixed set, for logs and metrics.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Forbidden { .. } => "forbidden",

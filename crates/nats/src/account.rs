@@ -1,10 +1,10 @@
 //! Which account the user of a connection belongs to.
 //!
-//! Promises: an account counts for the one connection on which the server told it, and for none after; a user that comes
-//! to belong to another account ends the connection for good, so that what was decided for the one is never done to the
-//! other (P8). Any client of an account may answer its USER.INFO in the servers' place. So where a user of the system
-//! account observes, only the servers are asked, there, by the names that the server's own INFO line gave to itself and to
-//! the connection; without one, answers that differ count for nothing, and neither does one that the user's own JWT
+//! Promises: an account counts only for the connection on which the server reported it; a user that later belongs to
+//! another account ends the connection for good, so that what was decided for one account is never done to the other
+//! (P8). Any client of an account may answer its USER.INFO in the servers' place. So where a user of the system account
+//! observes, only the servers are asked, there, by the names that the server's own INFO line gave to itself and to the
+//! connection; without a system user, differing answers are discarded, and so is one that the user's own JWT
 //! contradicts (P11).
 
 use std::collections::BTreeSet;
@@ -17,33 +17,33 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::connect::{ConnectionEpoch, LOOK_AGAIN, Link};
+use crate::connect::{ConnectionEpoch, Link, RECHECK_INTERVAL};
 use crate::credentials::Credentials;
 use crate::observe::witness::{Unseen, Witness};
 use crate::request::{Enough, Gather, Gathered, REQUEST_LIMIT, first};
 use crate::request_error::RequestError;
 use crate::user_info::{self, AccountInfo, USER_INFO, UserInfoError};
 
-/// After a first failure, which may be a hiccup.
-const SOON_AGAIN: Duration = Duration::from_secs(2);
-/// For a second answer after the first: the server's own may be the later one.
+/// Retry delay after a first, maybe transient failure.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// How long to wait for a second answer: the server's own may be the later one.
 const SECOND_ANSWER: Duration = Duration::from_millis(500);
 
-/// Why the account of a user is not known, in words for people.
+/// Why the account of a user is not known, for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountProblem {
-    /// The user may not ask for it, or not be answered.
+    /// The user may not ask for it, or not receive the answer.
     Denied { subject: String },
-    /// The user of the system account does not see the connection, which may be but a matter of time.
+    /// The system account's user does not see the connection yet; this may only be a matter of time.
     Unseen { message: String },
-    /// Requests of the user would reach another JetStream than the one that is seen.
+    /// Requests of the user would reach another JetStream than the observed one.
     OtherDomain {
         /// Which JetStream, and what to do.
         message: String,
     },
-    /// Nobody says it in a way that can be relied on.
+    /// No reliable source confirms the account.
     Unconfirmed {
-        /// What was said instead, and what to do.
+        /// What was answered instead, and what to do.
         message: String,
     },
 }
@@ -57,7 +57,7 @@ pub(crate) enum Unknown {
     Unseen(Unseen),
     #[error("{0}")]
     OtherDomain(Unseen),
-    /// Somebody says it of another account.
+    /// Somebody answers with another account.
     #[error(
         "{message}: somebody else answers in the servers' place, so nothing is done or shown: deny $SYS.REQ.> to all other \
          users of the account"
@@ -66,7 +66,7 @@ pub(crate) enum Unknown {
 }
 
 impl Unknown {
-    /// There is no connection to ask on; the next one will tell.
+    /// There is no connection to ask on; the next one will answer.
     fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -76,7 +76,7 @@ impl Unknown {
         )
     }
 
-    /// Whether what was known before must not be relied on any more.
+    /// Whether what was known before must no longer be relied on.
     fn is_definite(&self) -> bool {
         matches!(
             self,
@@ -86,11 +86,11 @@ impl Unknown {
         )
     }
 
-    /// When what passes is to be tried again; a right that is missing stays so for a while.
+    /// When to retry after a transient failure; a missing permission is retried later.
     fn again(&self) -> Duration {
         match self {
-            Self::Unseen(Unseen::Unanswered(RequestError::Denied { subject: _ })) => LOOK_AGAIN,
-            _ => SOON_AGAIN,
+            Self::Unseen(Unseen::Unanswered(RequestError::Denied { subject: _ })) => RECHECK_INTERVAL,
+            _ => RETRY_DELAY,
         }
     }
 
@@ -114,7 +114,7 @@ impl Unknown {
     }
 }
 
-/// Who says which account it is, besides the account's own connection.
+/// Who reports the account, besides its own connection.
 #[derive(Clone, Debug)]
 pub(crate) enum AccountSource {
     /// The servers, through the system account.
@@ -123,7 +123,7 @@ pub(crate) enum AccountSource {
         /// The JetStream domain that the account's requests name, if they do.
         domain: Option<String>,
     },
-    /// Nobody but that connection.
+    /// Only that connection.
     Account {
         /// The account of the user's own JWT, where it has one.
         issuer: Option<String>,
@@ -158,7 +158,7 @@ pub(crate) fn issuer(credentials: &Credentials) -> Option<String> {
     Some(account.unwrap_or(claims.iss))
 }
 
-/// The account, by whoever can be relied on most.
+/// The account, from the most reliable source.
 async fn agreed(link: &Link, source: &AccountSource) -> Result<AccountInfo, Unknown> {
     match source {
         AccountSource::System { witness, domain } => {
@@ -173,21 +173,21 @@ async fn agreed(link: &Link, source: &AccountSource) -> Result<AccountInfo, Unkn
             })
         }
         AccountSource::Account { issuer } => {
-            let said = only_answer(link).await?;
-            issued(said, issuer.as_deref())
+            let answer = only_answer(link).await?;
+            issued(answer, issuer.as_deref())
         }
     }
 }
 
-fn issued(said: AccountInfo, issuer: Option<&str>) -> Result<AccountInfo, Unknown> {
+fn issued(answer: AccountInfo, issuer: Option<&str>) -> Result<AccountInfo, Unknown> {
     match issuer {
-        Some(issuer) if issuer != said.id.as_str() => Err(Unknown::Contradicted {
+        Some(issuer) if issuer != answer.id.as_str() => Err(Unknown::Contradicted {
             message: format!(
                 "{USER_INFO} was answered with account {}, and the user's JWT is of account {issuer}",
-                said.id
+                answer.id
             ),
         }),
-        Some(_) | None => Ok(said),
+        Some(_) | None => Ok(answer),
     }
 }
 
@@ -197,7 +197,7 @@ async fn only_answer(link: &Link) -> Result<AccountInfo, Unknown> {
         subject: USER_INFO,
         payload: String::new(),
         limit: REQUEST_LIMIT,
-        // One that came twice is one (nats-facts N41).
+        // An answer that came twice counts once (nats-facts N41).
         read: &|answer| Ok(Some((answer.to_vec(), user_info::read(answer)))),
         prefer: &first,
         enough: &|_| Enough::IfQuietFor(SECOND_ANSWER),
@@ -227,9 +227,9 @@ fn only(gathered: Gathered<Vec<u8>, Result<AccountInfo, String>>) -> Result<Acco
 /// Where what is learnt of the account is published.
 #[derive(Clone, Debug)]
 pub(crate) struct AccountReports {
-    /// The account as the servers said it last; `None` while they do not say it.
+    /// The account that the servers reported last; `None` while they report none.
     pub(crate) account: watch::Sender<Option<AccountInfo>>,
-    /// The connection on which the servers said the account.
+    /// The connection on which the servers confirmed the account.
     pub(crate) confirmed: watch::Sender<Option<ConnectionEpoch>>,
     /// Why the account is not known.
     pub(crate) problem: watch::Sender<Option<AccountProblem>>,
@@ -279,7 +279,7 @@ impl AccountTracker {
                 let forget = error.is_definite() || self.failures > 1;
                 AccountUpdate::Unknown {
                     forget,
-                    again: if forget { LOOK_AGAIN } else { SOON_AGAIN },
+                    again: if forget { RECHECK_INTERVAL } else { RETRY_DELAY },
                     problem: Some(error.problem()),
                 }
             }
@@ -290,7 +290,7 @@ impl AccountTracker {
 /// Asks on each new connection which account it is.
 pub(crate) async fn learn(link: Arc<Link>, source: AccountSource, reports: AccountReports) {
     let mut client = link.client();
-    // A learner that broke off left behind what it had said.
+    // After a panic the reports still hold what was published before it.
     let mut learnt = AccountTracker {
         first: reports.account.borrow().clone(),
         failures: 0,
@@ -299,7 +299,7 @@ pub(crate) async fn learn(link: Arc<Link>, source: AccountSource, reports: Accou
         let wait = if client.borrow_and_update().is_some() {
             let before = link.epoch();
             let answer = agreed(&link, &source).await;
-            // What an earlier connection was told says nothing of this one.
+            // What an earlier connection reported does not apply to this one.
             let answer = match (answer, before) {
                 (answer, Some(epoch)) if link.epoch() == Some(epoch) => answer.map(|info| (info, epoch)),
                 _ => Err(UserInfoError::Unanswered(RequestError::Disconnected).into()),

@@ -1,8 +1,8 @@
 //! The user of one account: reads its assets, steps leaders down, edits placements (nats-facts N17).
 //!
 //! Promises: an act is sent once or not at all, only while its permit holds, and only in the account that this client
-//! first learnt to be its own; a repair and a cancel are completed once begun ([`crate::place`], [`crate::cancel`]); reads may be repeated. What an
-//! answer means is said in [`ActError`]; whether an act worked is for the caller to read back (P9).
+//! first learnt to be its own; a repair and a cancel are completed once started ([`crate::place`], [`crate::cancel`]);
+//! reads may be repeated. [`ActError`] defines what an answer means; the caller reads back whether an act worked (P9).
 
 use std::sync::Arc;
 
@@ -42,13 +42,13 @@ pub struct AccountClient {
 }
 
 impl AccountClient {
-    /// Starts to connect; `domain` is the JetStream domain of the account's assets, if they are in one. Nobody confirms
-    /// what is said on the connection.
+    /// Starts to connect; `domain` is the JetStream domain of the account's assets, if they are in one. No witness
+    /// confirms the answers on the connection.
     pub fn connect(config: ConnectConfig, domain: Option<&str>) -> Arc<Self> {
         Self::start(config, domain, None)
     }
 
-    /// As [`Self::connect`], but what is said on the connection decides only where the witness confirms it.
+    /// As [`Self::connect`], but answers on the connection decide only where the witness confirms them.
     pub fn connect_witnessed(config: ConnectConfig, domain: Option<&str>, witness: Witness) -> Arc<Self> {
         Self::start(config, domain, Some(witness))
     }
@@ -75,11 +75,11 @@ impl AccountClient {
         let learner = tokio::spawn(async move {
             let unconfirmed = reports.confirmed.clone();
             // Nothing is done until the account is known again.
-            let broke_off = |_: &Panicked| {
+            let on_panic = |_: &Panicked| {
                 unconfirmed.send_replace(None);
             };
             let begin = || learn(Arc::clone(&asking), source.clone(), reports.clone());
-            supervise::keep(SupervisedTask::Account, broke_off, begin).await;
+            supervise::keep(SupervisedTask::Account, on_panic, begin).await;
         });
         let prefix = match domain {
             Some(domain) => format!("$JS.{domain}.API"),
@@ -105,18 +105,18 @@ impl AccountClient {
         self.calls.link.state()
     }
 
-    /// The account that the user belongs to, as it was told last; `None` while the servers do not say it. It survives an
-    /// outage, but acts are refused as [`ActError::Disconnected`] until the servers have said it anew.
+    /// The account that the user belongs to, as last reported; `None` while the servers do not report it. It survives
+    /// an outage, but acts are refused as [`ActError::Disconnected`] until the servers have reported it again.
     pub fn account(&self) -> watch::Receiver<Option<AccountInfo>> {
         self.account.clone()
     }
 
-    /// Why the account is not known, once it was tried to learn it.
+    /// Why the account is not known, after a first attempt to learn it.
     pub fn account_problem(&self) -> watch::Receiver<Option<AccountProblem>> {
         self.problem.clone()
     }
 
-    /// The JetStream domain that its requests are for, if they name one.
+    /// The JetStream domain that its requests address, if they name one.
     pub(crate) fn domain(&self) -> Option<&str> {
         self.domain.as_deref()
     }
@@ -171,7 +171,7 @@ impl Act for AccountClient {
             return Ok(match self.read_stream(&asset.stream).await? {
                 LookupResult::Found(stream) => ReadResult::Seen(stream.reading()),
                 LookupResult::Gone => ReadResult::Gone,
-                LookupResult::Silence => ReadResult::Unanswered,
+                LookupResult::NoAnswer => ReadResult::Unanswered,
             });
         };
         let (stream, consumer) = tokio::try_join!(
@@ -180,7 +180,7 @@ impl Act for AccountClient {
         )?;
         Ok(match (stream, consumer) {
             (LookupResult::Gone, _) | (_, LookupResult::Gone) => ReadResult::Gone,
-            (LookupResult::Silence, _) | (_, LookupResult::Silence) => ReadResult::Unanswered,
+            (LookupResult::NoAnswer, _) | (_, LookupResult::NoAnswer) => ReadResult::Unanswered,
             (LookupResult::Found(stream), LookupResult::Found(consumer)) => {
                 ReadResult::Seen(consumer.reading(&stream))
             }
@@ -195,7 +195,7 @@ impl Act for AccountClient {
             return Ok(Some(ReadResult::Unanswered));
         };
         match witness.read(&self.calls.account_id()?, asset, leader).await {
-            Ok(Some(told)) if told.leader.as_ref() == Some(leader) => Ok(Some(ReadResult::Seen(told))),
+            Ok(Some(info)) if info.leader.as_ref() == Some(leader) => Ok(Some(ReadResult::Seen(info))),
             Ok(_) => Err(ActError::AnswersDiffer {
                 message: format!(
                     "the answer for {asset} on the account's connection names {leader} as its leader, which does not tell \

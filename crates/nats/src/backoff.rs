@@ -5,8 +5,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(10);
 
-/// The delay before the attempt after `failures` failed ones: none at first, then 100 ms doubling to 10 s, of which
-/// chance takes up to a half.
+/// The delay before the attempt after `failures` failed ones: none at first, then 100 ms doubling to 10 s, of which up
+/// to a half is taken off at random.
 pub(crate) fn delay(failures: usize) -> Duration {
     let Some(doublings) = failures.checked_sub(1) else {
         return Duration::ZERO;

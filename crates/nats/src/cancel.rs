@@ -1,13 +1,13 @@
-//! Cancels a move, and leaves the stream with the placement from before it (nats-facts N27).
+//! Cancels a move, and restores the placement that the stream had before it (nats-facts N27).
 //!
-//! Servers from 2.15 on put the placement back by themselves. Up to 2.14 the stream goes back to its old peers, but keeps the
-//! placement of the abandoned target, or none, and nobody answers while it has no leader, which a move may cause. So the
-//! cancel is sent once, while the permit holds, and then the stream is read until it no longer moves and, where it is
-//! not there, the placement from before is written, whatever has become of the permit and of the caller: to stop in
-//! between would leave a placement that nobody wants. A placement that somebody else set stays.
+//! Servers from 2.15 on restore the placement by themselves. Up to 2.14 the stream goes back to its old peers, but
+//! keeps the placement of the abandoned target, or none, and nobody answers while it has no leader, which a move may
+//! cause. So the cancel is sent once, while the permit holds; then the stream is read until it no longer moves, and its
+//! old placement is written if it is missing, even if the permit has ended and the caller is gone: stopping in between
+//! would leave a placement that nobody wants. A placement that somebody else set stays.
 //!
-//! Setting a placement is a move to the servers up to 2.14, which choose peers anew: in a cluster with more servers than the
-//! stream has replicas some replicas may move inside the old placement. There is no request that sets it without.
+//! To servers up to 2.14, setting a placement is a move, for which they choose new peers: in a cluster with more
+//! servers than the stream has replicas, some replicas may move inside the old placement. No request avoids that.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use crate::wire::api::{NO_MOVE, RequestedApi};
 
 /// The first version in which an account cancels moves by the name of the stream alone.
 const OWN_SUBJECT: Version = Version::new(2, 15, 0);
-/// For how long the stream is read, and its placement tried to be written. A group of six of which two sleep was seen
+/// The time limit for reading the stream and writing its placement. A group of six with two sleeping members was
 /// without a leader for more than a minute on a busy machine.
 const COMPLETION_LIMIT: Duration = Duration::from_mins(3);
 
@@ -75,7 +75,7 @@ impl JetStreamApi {
     }
 }
 
-/// The placement from before the move as the servers wrote it: what an edit leaves alone is in the present one.
+/// The placement from before the move as the servers wrote it; fields not known here are those of the present one.
 fn before(config: &str, target: &MoveTarget) -> Result<Option<String>, EditError> {
     let Some(replaced) = target.replaces.as_ref().filter(|replaced| !is_empty(replaced)) else {
         return Ok(None);
@@ -94,13 +94,13 @@ struct Cancel {
     stream: StreamName,
     target: MoveTarget,
     subject: String,
-    /// The one from before the move.
+    /// The placement from before the move.
     placement: Option<String>,
 }
 
 impl Cancel {
     async fn run(self, permit: Permit, caller: oneshot::Sender<Result<(), ActError>>) {
-        // The caller that went away before anything was sent wants nothing sent.
+        // If the caller went away before anything was sent, nothing is sent.
         let right = || permit.holds(Timestamp::now()) && !caller.is_closed();
         let (stream, placement) = (&self.stream, self.placement.as_deref());
         tracing::info!(%stream, placement, "the move of a stream is cancelled, which gives it its placement back");
@@ -116,17 +116,16 @@ impl Cancel {
             .await;
         let result = match asked {
             Ok(_) => self.complete(None).await,
-            // What an unanswered one did is seen in the stream. Where there is no move it has ended, or an earlier cancel
-            // was not completed.
+            // What an unanswered cancel did shows in the stream. "No move" means that it ended, or that an earlier
+            // cancel was not completed.
             Err(error) if error.may_have_acted() || is_no_move(&error) => self.complete(Some(error)).await,
             Err(error) => Err(error),
         };
-        // A caller that went away takes no answer.
+        // A caller that went away needs no result.
         let _ = caller.send(result);
     }
 
-    /// Reads the stream until it stands still with the placement from before; `doubt` is why it may not have been
-    /// cancelled.
+    /// Reads the stream until it rests with its old placement; `doubt` is why the cancel may have failed.
     async fn complete(&self, doubt: Option<ActError>) -> Result<(), ActError> {
         let mut tries = RetryBackoff::for_at_most(COMPLETION_LIMIT);
         loop {
@@ -185,9 +184,9 @@ impl Cancel {
 enum FollowUpEdit {
     /// The stream stores the placement from before.
     Nothing,
-    /// The stream moves still: an update may be refused, or be made of a configuration that the cancel changes.
+    /// The stream still moves: an update may be refused, or use a configuration that the cancel changes.
     Wait,
-    /// The stream is where it was moved to: there is nothing to take back.
+    /// The stream has reached the target: there is nothing to take back.
     Finished,
     /// The stream's placement is the target's or none.
     Write,
@@ -196,8 +195,8 @@ enum FollowUpEdit {
 }
 
 fn next(seen: &StreamReading, target: &MoveTarget) -> FollowUpEdit {
-    let said = |placement: &Option<Placement>| placement.clone().filter(|placement| !is_empty(placement));
-    let (stored, before) = (said(&seen.placement), said(&target.replaces));
+    let stated = |placement: &Option<Placement>| placement.clone().filter(|placement| !is_empty(placement));
+    let (stored, before) = (stated(&seen.placement), stated(&target.replaces));
     let peers = &seen.group.peers;
     if stored == before {
         return FollowUpEdit::Nothing;
@@ -218,7 +217,7 @@ fn is_no_move(error: &ActError) -> bool {
     matches!(error, ActError::Refused { code, .. } if *code == NO_MOVE)
 }
 
-/// Once the cancel was taken an error counts as one that may have acted.
+/// Once the cancel was accepted, an error counts as one that may have acted.
 fn half_done(why: &str) -> ActError {
     ActError::StoredDifferently {
         fields: vec![format!("placement (its move was cancelled: {why})")],

@@ -1,8 +1,7 @@
 //! Where async-nats runs: on a runtime of its own for each connection, which ends with it.
 //!
-//! By itself it goes on for as long as anybody holds its client, a request that waits for an answer too, and reads all that a
-//! server sends meanwhile; and what a server sends without end takes the time of one thread, not of those that all others
-//! share.
+//! By itself async-nats runs as long as anybody holds its client, a pending request included, and reads all that a
+//! server sends meanwhile. Here, a server that sends without end uses up one thread, not those that all others share.
 
 use std::io;
 use std::thread;
@@ -22,7 +21,7 @@ pub(crate) struct ClientRuntime {
 impl ClientRuntime {
     pub(crate) fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
-            // After each step of its tasks it is seen whether it is to end: such a step may read megabytes.
+            // Checks after each step of its tasks whether to end: such a step may read megabytes.
             .event_interval(1)
             .enable_all()
             .build()?;
@@ -35,7 +34,7 @@ impl ClientRuntime {
         Ok(Self { handle, _held: held })
     }
 
-    /// Does work there; it ends with the returned handle too.
+    /// Spawns a task there; it ends with the returned handle too.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

@@ -1,8 +1,8 @@
-//! A connection that keeps itself: made in the background, remade when lost, its state to be watched.
+//! A connection that maintains itself: made in the background, remade when lost, with a state to watch.
 //!
-//! Promises: starting never fails and never waits; a system that is down, and one that refuses the credentials, are two
-//! different states; nothing is sent later than it was asked for, because requests are refused while there is no
-//! connection instead of being queued for the next one (P8).
+//! Promises: starting never fails and never waits; a system that is down and one that refuses the credentials are
+//! different states; nothing is sent late, because requests are refused while there is no connection instead of being
+//! queued for the next one (P8).
 
 use std::io;
 use std::sync::Arc;
@@ -22,32 +22,32 @@ use crate::client_runtime::ClientRuntime;
 use crate::connect_config::ConnectConfig;
 use crate::connection_name::ConnectionName;
 use crate::credentials::Credentials;
-use crate::denials::{Denials, note, server_words};
+use crate::denials::{Denials, note, server_error_text};
 use crate::servers::{addresses, needs_tls, places};
-use crate::state::{ConnectError, speaks_of_credentials};
+use crate::state::{ConnectError, is_about_credentials};
 use crate::tls::client_config;
 use crate::watchdog::{growth, too_large, too_much_at_once};
-use crate::wire::text::{MOST_NAME, MOST_WORDS, cut};
+use crate::wire::text::{MAX_DISPLAY, MOST_NAME, cut};
 
 pub use crate::state::{CertificateProblem, ConnectProblem, ConnectionState, split_userinfo};
 
 /// TCP, TLS and the NATS handshake with one server.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
-/// A connection that ends sooner is as good as none: the next one counts only once it has lasted this long.
+/// A connection that ends sooner counts as failed: the next one counts only once it has lasted this long.
 const LASTED: Duration = Duration::from_secs(5);
 /// A dead connection is noticed after about two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Messages that a subscription may lag behind; more are dropped by the client (nats-facts N76).
 const SUBSCRIPTION_CAPACITY: usize = 8192;
-/// What is read at a time, in bytes. A message that waits keeps all of what it was read with: of a flood, of which few
-/// messages find a place, each may keep so much.
+/// Bytes per read. A queued message keeps the whole buffer that it was read into; in a flood, where few messages are
+/// queued, each may keep this much.
 const READ_AT_A_TIME: u16 = 4096;
 const EVENTS: usize = 64;
-/// Between looks whether something that permissions forbid is allowed by now.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The interval of checks whether something that permissions forbade is allowed now.
+pub(crate) const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 const DEFAULT_INBOX: &str = "_INBOX";
 
-/// A connection that keeps itself; it ends with this value.
+/// A connection that maintains itself; it ends with this value.
 #[derive(Debug)]
 pub(crate) struct Link {
     shared: Arc<LinkState>,
@@ -61,15 +61,15 @@ struct LinkState {
     denials: Denials,
     inbox_prefix: String,
     name: ConnectionName,
-    /// How often async-nats was started anew.
+    /// How often async-nats was started.
     started: AtomicU64,
-    /// Changes when messages came and were dropped.
+    /// Changes when messages were dropped.
     dropped: watch::Sender<()>,
-    /// Why there is to be no connection any more.
+    /// Why there will be no connection any more.
     given_up: watch::Sender<Option<String>>,
 }
 
-/// One connection among all that a link has had.
+/// One of the connections that a link has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionEpoch {
     started: u64,
@@ -94,9 +94,9 @@ impl Link {
         });
         let (kept, driven) = (Arc::clone(&shared), Arc::clone(&shared));
         let driver = tokio::spawn(async move {
-            let broke_off = |panicked: &Panicked| driven.broke_off(panicked);
+            let on_panic = |panicked: &Panicked| driven.on_panic(panicked);
             let begin = || drive_until_given_up(config.clone(), Arc::clone(&kept));
-            Box::pin(supervise::keep(SupervisedTask::Connection, broke_off, begin)).await;
+            Box::pin(supervise::keep(SupervisedTask::Connection, on_panic, begin)).await;
         });
         Self {
             shared,
@@ -104,7 +104,7 @@ impl Link {
         }
     }
 
-    /// What its connections call themselves.
+    /// The name that its connections send to the server.
     pub(crate) fn name(&self) -> &ConnectionName {
         &self.shared.name
     }
@@ -118,7 +118,7 @@ impl Link {
         self.shared.client.subscribe()
     }
 
-    /// Changes after messages came that found no place in a subscription's queue.
+    /// Changes after messages found no place in a subscription's queue.
     pub(crate) fn dropped(&self) -> watch::Receiver<()> {
         self.shared.dropped.subscribe()
     }
@@ -132,7 +132,7 @@ impl Link {
         (client.connection_state() == async_nats::connection::State::Connected).then_some(client)
     }
 
-    /// The present connection, if requests can be sent now. async-nats counts before anything is sent on a new one.
+    /// The present connection, if requests can be sent now. async-nats counts it before anything is sent on it.
     pub(crate) fn epoch(&self) -> Option<ConnectionEpoch> {
         let client = self.connected()?;
         Some(ConnectionEpoch {
@@ -141,7 +141,7 @@ impl Link {
         })
     }
 
-    /// Ends the connection for good: nothing is sent from now on, and the state says why.
+    /// Ends the connection for good: nothing is sent from now on, and the state has the reason.
     pub(crate) fn give_up(&self, message: &str) {
         self.shared.given_up.send_replace(Some(message.to_owned()));
     }
@@ -178,7 +178,7 @@ async fn drive_until_given_up(config: ConnectConfig, shared: Arc<LinkState>) {
     });
 }
 
-/// Connects, follows the connection to its end, and begins again.
+/// Connects, follows the connection until it ends, and restarts.
 async fn drive(config: ConnectConfig, shared: Arc<LinkState>) {
     let (mut failures, mut ended_at_once) = (0_usize, false);
     loop {
@@ -220,7 +220,7 @@ async fn connect(
     let at = places(&servers);
     shared.denials.reset();
     let runtime = ClientRuntime::start().map_err(ConnectError::NoThread)?;
-    // async-nats panics over some of what servers may say before a connection is made.
+    // async-nats panics over some of what servers may send before a connection is made.
     let connecting = runtime.spawn(supervise::catch(
         SupervisedTask::NatsClient,
         options.connect(servers),
@@ -254,11 +254,11 @@ fn options(
         .read_buffer_capacity(READ_AT_A_TIME)
         .tls_client_config(rustls)
         .require_tls(needs_tls(config, servers))
-        // A server's list of others is read before TLS, and names any host and scheme: only the configured ones may see
-        // the credentials.
+        // A server's list of others is read before TLS, and names any host and scheme: only the configured servers may
+        // receive the credentials.
         .ignore_discovered_servers()
-        // async-nats reconnects a few times by itself, which keeps subscriptions; after that the driver takes over,
-        // because only a first attempt tells the whole error, and because async-nats would never stop.
+        // async-nats reconnects a few times by itself, which keeps subscriptions; then this loop takes over, because
+        // only a first attempt reports the whole error, and because async-nats would never stop.
         .max_reconnects(servers.len().saturating_mul(2).saturating_add(4))
         .reconnect_delay_callback(|attempts| backoff::delay(attempts.saturating_sub(1)))
         .event_callback(move |event| {
@@ -298,8 +298,8 @@ fn authenticate(
     })
 }
 
-/// Follows one connection until async-nats has given it up, or until it was lost at once: then async-nats would go on to
-/// make others without a pause. One that has to last counts as made once it has.
+/// Follows one connection until async-nats has given it up, or until it was lost at once: async-nats would then
+/// reconnect without a pause. With `has_to_last`, it counts as made once it has lasted.
 async fn follow(
     client: &Client,
     mut events: mpsc::Receiver<Event>,
@@ -315,19 +315,19 @@ async fn follow(
         }
     }
     shared.connected(client);
-    let mut look = tokio::time::interval(LOOK_AGAIN);
+    let mut look = tokio::time::interval(RECHECK_INTERVAL);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
             _ = look.tick() => {
-                shared.ask_for_the_inbox_again(client).await;
+                shared.retry_inbox_subscription(client).await;
                 continue;
             }
         };
         let Some(event) = event else { return false };
         match event {
-            // Through the queue, so that the server's own words have arrived.
+            // Flushed first, so that the server's own error has arrived.
             Event::Connected => {
                 connected = Instant::now();
                 if let Ok(Ok(())) = tokio::time::timeout(HANDSHAKE_LIMIT, client.flush()).await {
@@ -340,7 +340,7 @@ async fn follow(
                     return true;
                 }
             }
-            Event::ServerError(error) => shared.server_said(&server_words(&error)),
+            Event::ServerError(error) => shared.server_error(&server_error_text(&error)),
             Event::ClientError(ClientError::MaxReconnects) | Event::Closed => return false,
             Event::ClientError(error) => shared.attempt_failed(&error),
             Event::SlowConsumer(_) => shared.dropped.send_replace(()),
@@ -355,7 +355,7 @@ async fn lost(events: &mut mpsc::Receiver<Event>, shared: &LinkState) {
     loop {
         match events.recv().await {
             None | Some(Event::Disconnected | Event::Closed) => return,
-            Some(Event::ServerError(error)) => shared.server_said(&server_words(&error)),
+            Some(Event::ServerError(error)) => shared.server_error(&server_error_text(&error)),
             Some(_) => {}
         }
     }
@@ -378,12 +378,12 @@ impl LinkState {
         self.client.send_replace(Some(client.clone()));
         self.enter(ConnectionState::Connected {
             server: ServerName::from(cut(&info.server_name, MOST_NAME)),
-            version: cut(&info.version, MOST_WORDS),
+            version: cut(&info.version, MAX_DISPLAY),
         });
     }
 
-    /// Servers refuse a subscription once, and do not say when it would be allowed: only a new connection shows it.
-    async fn ask_for_the_inbox_again(&self, client: &Client) {
+    /// Servers refuse a subscription once, and do not report when it is allowed: only a new connection shows it.
+    async fn retry_inbox_subscription(&self, client: &Client) {
         if self.denials.refused_inbox(&self.inbox_prefix).is_some() {
             tracing::info!("connecting anew, since answers may not be received on this connection");
             if let Err(error) = client.force_reconnect().await {
@@ -392,7 +392,7 @@ impl LinkState {
         }
     }
 
-    /// A loss hides no refusal that was told right before it.
+    /// A loss does not hide a refusal that was reported right before it.
     fn lost(&self, message: &str) {
         if !matches!(*self.state.borrow(), ConnectionState::Refused { .. }) {
             self.enter(ConnectionState::Disconnected {
@@ -401,16 +401,16 @@ impl LinkState {
         }
     }
 
-    /// There is no connection now, and the next attempt follows.
-    fn broke_off(&self, panicked: &Panicked) {
+    /// There is no connection now; the next attempt follows.
+    fn on_panic(&self, panicked: &Panicked) {
         self.client.send_replace(None);
         self.enter(ConnectionState::Disconnected {
             message: format!("the connection broke off and is tried again ({panicked})"),
         });
     }
 
-    fn server_said(&self, words: &str) {
-        if speaks_of_credentials(words) {
+    fn server_error(&self, words: &str) {
+        if is_about_credentials(words) {
             let problem = ConnectProblem::InvalidCredentials;
             self.enter(ConnectionState::Refused {
                 problem,
@@ -419,14 +419,14 @@ impl LinkState {
         }
     }
 
-    /// An attempt of async-nats to reconnect; it tells the kind of the error only.
+    /// An attempt of async-nats to reconnect; it reports only the kind of the error.
     fn attempt_failed(&self, error: &ClientError) {
         if self.state.borrow().is_connected() {
             return;
         }
         let message = error.to_string();
-        if speaks_of_credentials(&message) {
-            self.server_said(&message);
+        if is_about_credentials(&message) {
+            self.server_error(&message);
         } else {
             self.enter(ConnectionState::Disconnected {
                 message: format!("the connection was lost: {message}"),

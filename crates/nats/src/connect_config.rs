@@ -1,4 +1,4 @@
-//! How to connect: to which servers, as whom, and how they are trusted.
+//! How to connect: to which servers, as whom, and which certificates to trust.
 
 use crate::credentials::Credentials;
 use crate::tls::TlsConfig;
@@ -10,15 +10,15 @@ pub struct ConnectConfig {
     pub servers: Vec<String>,
     /// TLS, for all connections; without it a server that asks for TLS is trusted by the machine's roots.
     pub tls: Option<TlsConfig>,
-    /// What the user proves itself with.
+    /// What the user authenticates with.
     pub credentials: Option<Credentials>,
     /// The first part of inbox subjects, for users whose permissions name it; `_INBOX` otherwise.
     pub inbox_prefix: Option<String>,
 }
 
 impl ConnectConfig {
-    /// The same servers and how they are trusted, for another user: nothing that this one proves itself with, its client
-    /// certificate included, and not its inbox.
+    /// The same servers and trust, for another user: without this user's credentials, its client certificate included,
+    /// and without its inbox.
     #[must_use]
     pub fn for_another_user(&self) -> Self {
         let tls = self.tls.as_ref().map(|tls| TlsConfig {

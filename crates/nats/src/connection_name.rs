@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 const PREFIX: &str = "leeward-";
 const DIGITS: usize = 16;
 
-/// What a connection calls itself: by it the servers' list of connections shows that it is this one. It is told after TLS has
-/// begun, so that nobody on the path knows it.
+/// The name that a connection sends: the servers' list of connections identifies it by this name. It is sent after TLS
+/// has begun, so that nobody on the path knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionName(String);
 

@@ -1,8 +1,8 @@
-//! What a user proves itself with, read from a Secret.
+//! What a user authenticates with, read from a Secret.
 //!
-//! Exactly one kind must be there: two would leave it to chance which one is used. Only a client certificate may stand
-//! beside another, for servers that ask everybody for one and know their users by something else. Contents are checked as
-//! far as that needs no server; nothing here is ever printed.
+//! Exactly one kind must be present: with two, chance would decide which one is used. Only a client certificate may be
+//! given with another kind, for servers that require one from everybody and identify users otherwise. Contents are
+//! checked as far as that needs no server; nothing here is ever printed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ pub const CREDS_KEY: &str = "user.creds";
 const KINDS: &str = "`user.creds`, `nkey`, `token`, `username` and `password`, or `tls.crt` and `tls.key`";
 const CERTIFICATE: &str = "tls.crt";
 
-/// What a user proves itself with.
+/// What a user authenticates with.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// The text of a credentials file: a user JWT and its seed.
@@ -32,7 +32,7 @@ pub enum Credentials {
         /// PEM.
         key: SecretString,
     },
-    /// A client certificate that the servers ask for, and what the user proves itself with.
+    /// A client certificate that the servers require, and what the user authenticates with.
     WithCertificate {
         /// PEM.
         certificate: String,
@@ -50,7 +50,7 @@ pub enum CredentialsError {
         CredentialBlocks(found)
     )]
     Nothing {
-        /// The keys that it has.
+        /// The keys that the Secret has.
         found: Vec<String>,
     },
     #[error("the Secret holds several credentials ({}): keep one and remove the others", kinds.join(", "))]
@@ -71,7 +71,7 @@ pub enum CredentialsError {
     )]
     NoSuchKey {
         key: String,
-        /// The keys that it has.
+        /// The keys that the Secret has.
         found: Vec<String>,
     },
     /// A value is empty or not text.
@@ -94,7 +94,7 @@ impl fmt::Display for CredentialBlocks<'_> {
 type Data = BTreeMap<String, Vec<u8>>;
 
 impl Credentials {
-    /// Reads the data of a Secret. With `key`, that key is a credentials file and all others are left alone.
+    /// Reads the data of a Secret. With `key`, that key is a credentials file and all others are ignored.
     pub fn from_secret(data: &Data, key: Option<&str>) -> Result<Self, CredentialsError> {
         if let Some(key) = key {
             if !data.contains_key(key) {
@@ -184,7 +184,7 @@ fn text(data: &Data, key: &str) -> Result<String, CredentialsError> {
     not_empty(key, utf8(data, key)?.trim())
 }
 
-/// A password keeps its blanks; only a line end goes.
+/// A password keeps its blanks; only a line end is removed.
 fn password(data: &Data) -> Result<String, CredentialsError> {
     let key = "password";
     not_empty(key, utf8(data, key)?.trim_end_matches(['\r', '\n']))

@@ -1,7 +1,7 @@
 //! Subjects that the servers refused, learnt from their error events.
 //!
-//! A refused publish is not answered: the request would wait for its time limit (nats-facts N75). Whoever waits
-//! for an answer waits for its subject's denial too.
+//! A refused publish is not answered: the request would wait for its time limit (nats-facts N75). So a request waits
+//! for its subject's denial as well as for its answer.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,7 +39,7 @@ impl Denial {
     }
 }
 
-/// Passes denials on to who waits for them. Clones share their state.
+/// Passes denials on to waiting requests. Clones share their state.
 #[derive(Clone, Debug)]
 pub(crate) struct Denials {
     sender: broadcast::Sender<Denial>,
@@ -56,7 +56,7 @@ impl Denials {
         }
     }
 
-    /// Takes an error event's text; anything but a permissions violation is left alone.
+    /// Records an error event's text; anything but a permissions violation is ignored.
     pub(crate) fn record(&self, text: &str) {
         let Some(denial) = Denial::parse(text) else { return };
         if self.recorded.fetch_add(1, Ordering::Relaxed) < MOST_LOGGED {
@@ -68,7 +68,7 @@ impl Denials {
                 known.insert(subject.clone());
             }
         }
-        // Nobody waiting is fine.
+        // No receiver is fine.
         let _ = self.sender.send(denial);
     }
 
@@ -87,13 +87,13 @@ impl Denials {
         known.iter().find(|subject| subject.starts_with(prefix)).cloned()
     }
 
-    /// To be taken before the request is sent.
+    /// To be called before the request is sent.
     pub(crate) fn listen(&self) -> Listener {
         Listener(self.sender.subscribe())
     }
 }
 
-/// Hears of denials from its creation on.
+/// Receives denials from its creation on.
 pub(crate) struct Listener(broadcast::Receiver<Denial>);
 
 impl Listener {
@@ -111,16 +111,16 @@ impl Listener {
     }
 }
 
-/// What one connection was refused says nothing of the next, whose subscriptions are asked for anew.
+/// What one connection was refused does not apply to the next, whose subscriptions are requested anew.
 pub(crate) fn note(denials: &Denials, event: &Event) {
     match event {
         Event::Connected => denials.reset(),
-        Event::ServerError(error) => denials.record(&server_words(error)),
+        Event::ServerError(error) => denials.record(&server_error_text(error)),
         _ => {}
     }
 }
 
-pub(crate) fn server_words(error: &ServerError) -> String {
+pub(crate) fn server_error_text(error: &ServerError) -> String {
     match error {
         ServerError::AuthorizationViolation => "Authorization Violation".to_owned(),
         ServerError::Other(text) => text.clone(),

@@ -1,10 +1,10 @@
-//! What a look leaves unseen, as gaps of a view.
+//! What an observation could not see, as gaps of a view.
 
 use leeward_core::snapshot::Gap;
 
 use crate::request_error::RequestError;
 
-/// What could not be read, in words for people.
+/// What could not be read, for display.
 pub(crate) fn unreadable(message: impl Into<String>) -> Gap {
     let message = message.into();
     Gap::Unreadable { message }

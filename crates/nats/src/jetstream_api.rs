@@ -1,7 +1,7 @@
 //! Calls of the JetStream API of one account: reads, which may be repeated, and acts, which are not.
 //!
-//! Promises: an act is sent only while its right holds and on a connection that the servers have said to be the account's;
-//! an error of an act says truly whether the act may have happened ([`ActError::may_have_acted`]).
+//! Promises: an act is sent only while its right holds, and only on a connection whose account the servers have
+//! confirmed; an act's error reports correctly whether the act may have happened ([`ActError::may_have_acted`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use crate::user_info::AccountInfo;
 use crate::wire;
 use crate::wire::api::{Answer, ApiError, RequestedApi};
 
-/// A read may fall into an election and stay unanswered; it is repeated once.
+/// A read may fall into an election and get no answer; it is repeated once.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) const READ_AGAIN: Duration = Duration::from_millis(100);
-/// What NATS says when nobody serves a subject.
+/// The NATS status for a subject without responders.
 const NO_RESPONDERS: u32 = 503;
 
 /// The API of one account. Clones share their connection.
@@ -33,11 +33,11 @@ pub(crate) struct JetStreamApi {
     pub(crate) link: Arc<Link>,
     /// What every subject begins with.
     pub(crate) prefix: String,
-    /// The connection that is known to be the account's.
+    /// The connection whose account is confirmed.
     pub(crate) confirmed: watch::Receiver<Option<ConnectionEpoch>>,
     /// The account, while it is known.
     pub(crate) account: watch::Receiver<Option<AccountInfo>>,
-    /// Where nobody else can answer for the servers; `None` in tenant mode.
+    /// Asks the servers where nobody else can answer; `None` in tenant mode.
     pub(crate) witness: Option<Witness>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum LookupResult<T> {
     Found(T),
     Gone,
     /// Nobody answers.
-    Silence,
+    NoAnswer,
 }
 
 impl<T> LookupResult<T> {
@@ -54,7 +54,7 @@ impl<T> LookupResult<T> {
         Ok(match self {
             Self::Found(asset) => LookupResult::Found(change(asset)?),
             Self::Gone => LookupResult::Gone,
-            Self::Silence => LookupResult::Silence,
+            Self::NoAnswer => LookupResult::NoAnswer,
         })
     }
 }
@@ -74,17 +74,17 @@ impl JetStreamApi {
             .ok_or(ActError::Disconnected)
     }
 
-    /// Reads a thing whose absence and whose silence are told apart.
+    /// Reads a thing, distinguishing its absence from no answer.
     pub(crate) async fn info(&self, call: &str, asset: &AssetName) -> Result<LookupResult<Bytes>, ActError> {
         let subject = self.subject(call);
         match answered(|| self.link.request(&subject, Bytes::new(), READ_LIMIT)).await? {
             Some(answer) => self.found(&subject, answer, asset).await,
-            None => Ok(LookupResult::Silence),
+            None => Ok(LookupResult::NoAnswer),
         }
     }
 
-    /// What the answer to an INFO says. Any client of the account may say that there is no such thing: where the servers
-    /// can be asked it is so only if none of them lists it.
+    /// What the answer to an INFO means. Any client of the account may answer that the asset does not exist: where the
+    /// servers can be asked, it is absent only if none of them lists it.
     pub(crate) async fn found(
         &self,
         subject: &str,
@@ -95,7 +95,7 @@ impl JetStreamApi {
         match head.error {
             None => Ok(LookupResult::Found(answer)),
             Some(error) if error.is_gone() => self.gone(subject, asset).await,
-            Some(error) if error.is_leaderless() => Ok(LookupResult::Silence),
+            Some(error) if error.is_leaderless() => Ok(LookupResult::NoAnswer),
             Some(error) => Err(refused(subject, error, RequestedApi::Read)),
         }
     }
@@ -114,12 +114,12 @@ impl JetStreamApi {
             }),
             Err(error) => {
                 tracing::debug!(%asset, %error, "the system account does not confirm that an asset is gone");
-                Ok(LookupResult::Silence)
+                Ok(LookupResult::NoAnswer)
             }
         }
     }
 
-    /// Sends something that changes, once; the right is asked right before.
+    /// Sends a change, once; the right is checked immediately before.
     pub(crate) async fn act(
         &self,
         right: Guard<'_>,
@@ -148,19 +148,19 @@ impl JetStreamApi {
         }
     }
 
-    /// Whether the servers have said on the present connection which account it is.
+    /// Whether the servers have confirmed the account on the present connection.
     fn is_confirmed(&self) -> bool {
         self.confirmed_epoch().is_some()
     }
 
-    /// The present connection, if the servers have said on it which account it is.
+    /// The present connection, if the servers have confirmed the account on it.
     pub(crate) fn confirmed_epoch(&self) -> Option<ConnectionEpoch> {
         let present = self.link.epoch();
         present.filter(|epoch| *self.confirmed.borrow() == Some(*epoch))
     }
 }
 
-/// What a read is answered; `None` where nobody answers. It is repeated once, since a request may fall into an election
+/// The answer to a read; `None` for no answer. It is repeated once, since a request may fall into an election
 /// (nats-facts N16).
 pub(crate) async fn answered<T, F>(once: impl FnMut() -> F) -> Result<Option<T>, ActError>
 where
@@ -201,7 +201,7 @@ pub(crate) fn changed(message: String) -> ActError {
     ActError::Changed { message }
 }
 
-/// The failure of a read that an act needs first, when nothing was sent yet: no reason to think that it may have acted.
+/// The failure of a read before an act, when nothing was sent yet: the act cannot have happened.
 pub(crate) fn not_sent(error: ActError) -> ActError {
     match error {
         ActError::Unanswered { subject: _ } => ActError::Unread {
@@ -215,7 +215,7 @@ pub(crate) fn not_sent(error: ActError) -> ActError {
 pub(crate) fn act_error(error: RequestError) -> ActError {
     match error {
         RequestError::Denied { subject } => ActError::Denied { subject },
-        // Whoever would have acted is not there.
+        // The one that would have acted is not there.
         RequestError::NoResponders { subject } => ActError::Refused {
             subject,
             code: NO_RESPONDERS,

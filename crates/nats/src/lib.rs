@@ -1,11 +1,11 @@
 //! The adapter to NATS: observes a system, acts on the JetStream of one account.
 //!
 //! [`SystemObserver`] sees every account through a user of the system account, [`TenantObserver`] one account through
-//! its own user, and [`AccountClient`] reads and changes that account's assets. All of them keep their connection by
-//! themselves: a system that is down, or that refuses the credentials, is a state to be watched and never an error at
-//! start. What is decided from what they see is not their matter.
+//! its own user, and [`AccountClient`] reads and changes that account's assets. All of them reconnect by themselves: a
+//! system that is down, or that refuses the credentials, is a state to watch and never an error at start. Deciding on
+//! what they see happens elsewhere.
 
-// Numbers and texts of servers may be anything: no sum of them overflows and no index misses.
+// Servers may send any number and text: no sum of them overflows and no index misses.
 #![cfg_attr(
     not(test),
     warn(

@@ -1,18 +1,18 @@
-//! Moments that lie ahead.
+//! Moments in the future.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What lies further ahead never comes.
+/// Anything further ahead never comes.
 const FAR: Duration = Duration::from_hours(24 * 365 * 30);
 
-/// A moment so long after another.
+/// The moment this long after another.
 pub(crate) fn later(moment: Instant, by: Duration) -> Instant {
     moment.checked_add(by.min(FAR)).unwrap_or(moment)
 }
 
-/// A moment so long from now.
+/// The moment this long from now.
 pub(crate) fn ahead(by: Duration) -> Instant {
     later(Instant::now(), by)
 }

@@ -1,10 +1,10 @@
 //! Edits of a stream's placement.
 //!
 //! A repair (nats-facts N21) takes two updates: one that removes the placement and one that sets it again. The first is
-//! sent only while the permit holds; the second completes it whatever has become of the permit, for to stop in between would
-//! lose what the owner wrote. For the same reason it runs on when the caller goes away, is tried again until it is
-//! answered or [`COMPLETION_LIMIT`] has passed, and is made of the configuration as it is by then, so that nobody's change
-//! in between is undone. A placement that somebody else set in between stays.
+//! sent only while the permit holds; the second completes the repair even if the permit has ended: stopping in between
+//! would lose what the owner wrote. For the same reason it continues when the caller goes away, is retried until it is
+//! answered or [`COMPLETION_LIMIT`] has passed, and uses the configuration as it is by then, so that nobody's change in
+//! between is reverted. A placement that somebody else set in between stays.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::wire::api::RequestedApi;
 
 /// An update waits for the meta leader and for the stream's own leader.
 const UPDATE_LIMIT: Duration = Duration::from_secs(8);
-/// For how long a placement that was removed is tried to be set again.
+/// How long setting a removed placement again is retried.
 const COMPLETION_LIMIT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
@@ -60,8 +60,8 @@ impl JetStreamApi {
         let stored = match self.stored(stream).await? {
             Stored::Here(stored) => stored,
             Stored::Gone => return Err(changed(format!("stream {stream} does not exist any more"))),
-            // Nothing was sent yet: the silence of a read is no reason to think that an act may have happened.
-            Stored::Untold { message } => return Err(ActError::Unread { message }),
+            // Nothing was sent yet: a read without an answer does not mean that an act may have happened.
+            Stored::Unconfirmed { message } => return Err(ActError::Unread { message }),
         };
         if stored.reading.placement.as_ref() != replaces {
             return Err(changed(format!(
@@ -71,7 +71,7 @@ impl JetStreamApi {
         Ok(stored.config)
     }
 
-    /// Sends a whole configuration and compares what was stored with it.
+    /// Sends a whole configuration and compares it with what was stored.
     pub(crate) async fn update(
         &self,
         right: Guard<'_>,
@@ -97,7 +97,7 @@ impl JetStreamApi {
         }
     }
 
-    /// A stream as it is now, to complete what was begun; `gone` is the error where it was deleted meanwhile.
+    /// A stream as it is now, to complete an edit; `gone` is the error where it was deleted meanwhile.
     pub(crate) async fn stored_now(
         &self,
         stream: &StreamName,
@@ -106,12 +106,14 @@ impl JetStreamApi {
         match self.stored(stream).await {
             Ok(Stored::Here(stored)) => Ok(stored),
             Ok(Stored::Gone) => Err(IncompleteReason::Ended(gone)),
-            Ok(Stored::Untold { message }) => Err(IncompleteReason::Failed(ActError::Unread { message })),
+            Ok(Stored::Unconfirmed { message }) => {
+                Err(IncompleteReason::Failed(ActError::Unread { message }))
+            }
             Err(error) => Err(IncompleteReason::Failed(error)),
         }
     }
 
-    /// Sends a configuration that completes what was begun, whatever has become of the right to begin it.
+    /// Sends a configuration that completes an edit, even if the right to start it has ended.
     pub(crate) async fn complete_by(
         &self,
         stream: &StreamName,
@@ -143,7 +145,7 @@ impl JetStreamApi {
     }
 }
 
-/// A placement that is removed to be set again.
+/// A placement that is removed and set again.
 struct Repair {
     calls: JetStreamApi,
     stream: StreamName,
@@ -151,15 +153,15 @@ struct Repair {
     placement: String,
 }
 
-/// Why what was begun is not complete.
+/// Why an edit is not complete.
 pub(crate) enum IncompleteReason {
-    /// Trying again is of no use.
+    /// A retry is of no use.
     Ended(ActError),
-    /// The step may be tried again.
+    /// The step may be retried.
     Failed(ActError),
 }
 
-/// The pauses between tries, up to a limit.
+/// The pauses between retries, up to a limit.
 pub(crate) struct RetryBackoff {
     deadline: Instant,
     pause: Duration,
@@ -173,7 +175,7 @@ impl RetryBackoff {
         }
     }
 
-    /// Waits for the next try; false when the time is over.
+    /// Waits for the next retry; false when the time is over.
     pub(crate) async fn another(&mut self) -> bool {
         if Instant::now() >= self.deadline {
             return false;
@@ -186,9 +188,9 @@ impl RetryBackoff {
 
 impl Repair {
     async fn run(self, permit: Permit, bare: String, caller: oneshot::Sender<Result<(), ActError>>) {
-        // The caller that went away before anything was sent wants nothing sent.
+        // If the caller went away before anything was sent, nothing is sent.
         let right = || permit.holds(Timestamp::now()) && !caller.is_closed();
-        // Whatever becomes of this process, the placement can be found in its log.
+        // If this process ends, the placement can be found in its log.
         let (stream, placement) = (&self.stream, &self.placement);
         tracing::info!(%stream, placement, "the placement of a stream is removed to be set again");
         let removal = self.calls.update(&right, stream, bare).await;
@@ -196,17 +198,17 @@ impl Repair {
             Ok(()) => self.complete(true).await,
             Err(error) if error.may_have_acted() => {
                 tracing::warn!(%stream, placement, %error, "a placement may have been removed");
-                // Nobody knows what came of the first update, so only its own error tells the truth.
+                // The first update's result is unknown, so only its own error is correct.
                 let stored = matches!(error, ActError::StoredDifferently { fields: _ });
                 self.complete(stored).await.and(Err(error))
             }
             Err(error) => Err(error),
         };
-        // A caller that went away takes no answer.
+        // A caller that went away needs no result.
         let _ = caller.send(result);
     }
 
-    /// Sets the placement again; `removed` says that it was removed for certain.
+    /// Sets the placement again; `removed` means that it was certainly removed.
     async fn complete(&self, removed: bool) -> Result<(), ActError> {
         let mut tries = RetryBackoff::for_at_most(COMPLETION_LIMIT);
         loop {
@@ -252,8 +254,8 @@ enum RepairStep {
     Leave,
 }
 
-/// Decides on the second update by the configuration that was read after the first. A first update that was not answered
-/// may still come: one behind it, which changes nothing otherwise, makes sure that the placement is there in the end.
+/// Chooses the second update from the configuration read after the first. An unanswered first update may still arrive:
+/// a second one behind it, otherwise without effect, makes sure that the placement is set in the end.
 fn next(config: &str, placement: &str, removed: bool) -> Result<RepairStep, EditError> {
     let same = |stored: &str| {
         let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();

@@ -1,7 +1,7 @@
 //! Edits of a stream's configuration that touch its placement and nothing else (P7).
 //!
-//! The text stays as the server wrote it: the value of `placement` is replaced where it stands, or added at the end, so
-//! that every other byte survives, whatever fields and numbers a newer server has put there.
+//! The text stays as the server wrote it: the value of `placement` is replaced in place, or added at the end, so that
+//! every other byte survives, whatever fields and numbers a newer server has put there.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,7 +19,7 @@ type RawFields<'a> = BTreeMap<String, &'a RawValue>;
 pub(crate) enum EditError {
     #[error("the configuration is not a JSON object: {0}")]
     NoObject(String),
-    /// Servers up to 2.10 move a stream with an empty placement to whoever asks (nats-facts N20).
+    /// Servers up to 2.10 move a stream with an empty placement to the requester's cluster (nats-facts N20).
     #[error("a placement that names neither a cluster nor a tag is never written")]
     EmptyPlacement,
 }
@@ -42,7 +42,7 @@ pub(crate) fn without_placement(config: &str) -> Result<String, EditError> {
     replace(config, "null")
 }
 
-/// The stored placement as the servers wrote it; one that says nothing is none.
+/// The stored placement as the servers wrote it; an empty one is none.
 pub(crate) fn stored_placement(config: &str) -> Result<Option<&str>, EditError> {
     let Some(stored) = fields(config)?.get(PLACEMENT).copied() else {
         return Ok(None);
@@ -51,7 +51,7 @@ pub(crate) fn stored_placement(config: &str) -> Result<Option<&str>, EditError> 
     Ok((!nothing).then(|| stored.get()))
 }
 
-/// The configuration with a placement that was stored before, every byte of it.
+/// The configuration with a previously stored placement, every byte of it.
 pub(crate) fn with_stored(config: &str, placement: &str) -> Result<String, EditError> {
     replace(config, placement)
 }
@@ -76,7 +76,7 @@ fn append(config: &str, value: &str) -> Result<String, EditError> {
     Ok(format!("{head}{comma}\"{PLACEMENT}\":{value}{tail}"))
 }
 
-/// Where a value that was borrowed from a text stands in it.
+/// The range in a text of a value that was borrowed from it.
 fn span(text: &str, part: &str) -> (usize, usize) {
     let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
     (start, start.saturating_add(part.len()))
@@ -131,7 +131,7 @@ pub(crate) fn differences(sent: &str, stored: &str) -> Result<Vec<String>, EditE
         .collect())
 }
 
-/// A field's value with what makes no difference taken out.
+/// A field's value without what makes no difference.
 fn meaning(name: &str, raw: Option<&RawValue>) -> Value {
     let mut value = raw
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
@@ -275,7 +275,7 @@ mod tests {
         prop::collection::vec(letter, 1..7).prop_map(|letters| format!("\"{}\"", letters.concat()))
     }
 
-    /// Text that is JSON, as no writer known here would write it.
+    /// Text that is JSON, as no known writer would write it.
     fn odd_json() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             prop::sample::select(vec!["null", "true", "false", "\"\"", "{ }", "[\n]"])
@@ -306,7 +306,7 @@ mod tests {
         })
     }
 
-    /// How many cases each property runs; more by `LEEWARD_PROPTEST_CASES`.
+    /// How many cases each property runs; `LEEWARD_PROPTEST_CASES` raises it.
     fn cases() -> u32 {
         let told = std::env::var("LEEWARD_PROPTEST_CASES").ok();
         told.and_then(|count| count.parse().ok()).unwrap_or(1000)

@@ -1,4 +1,4 @@
-//! Assets as they were read: the same shape from JSZ, from the lists and from INFO, with servers by name.
+//! Assets as read: one shape from JSZ, from the lists and from INFO, with servers by name.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::wire::assets::{
     StreamInfo, Value, WireText,
 };
 
-/// Entries of the servers' own in an asset's metadata.
+/// Prefix of the servers' own entries in an asset's metadata.
 pub(crate) const OWN_METADATA: &str = "_nats.";
 const IGNORE_KEY: &str = "leeward.dev/ignore";
 
-/// A Raft group as one server tells it.
+/// A Raft group as one server reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GroupReading {
     pub(crate) leader: Option<ServerName>,
@@ -26,11 +26,11 @@ pub(crate) struct GroupReading {
     /// All members, the leader among them, sorted by name.
     pub(crate) peers: Vec<PeerInfo>,
     pub(crate) moving: bool,
-    /// There is no Raft at all and nobody said which server speaks: a server that is in no cluster leads what it lists.
+    /// There is no Raft at all, and the reporting server is unknown: a server without a cluster leads what it lists.
     pub(crate) alone: bool,
 }
 
-/// A stream as one server tells it.
+/// A stream as one server reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamReading {
     pub(crate) name: String,
@@ -60,8 +60,8 @@ pub(crate) struct ConsumerReading {
 }
 
 impl StreamReading {
-    /// Reads a stream; `speaker` is the server whose list it is in, where that is known.
-    pub(crate) fn new(info: &StreamInfo<'_>, speaker: Option<&ServerName>) -> Result<Self, String> {
+    /// Reads a stream; `reporting_server` is the server whose list it is in, where that is known.
+    pub(crate) fn new(info: &StreamInfo<'_>, reporting_server: Option<&ServerName>) -> Result<Self, String> {
         let config = info
             .config
             .as_ref()
@@ -75,11 +75,12 @@ impl StreamReading {
             .consumer_detail
             .iter()
             .map(|consumer| {
-                ConsumerReading::new(consumer, speaker).map_err(|error| format!("stream {name}: {error}"))
+                ConsumerReading::new(consumer, reporting_server)
+                    .map_err(|error| format!("stream {name}: {error}"))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            group: GroupReading::new(info.cluster.as_ref(), speaker),
+            group: GroupReading::new(info.cluster.as_ref(), reporting_server),
             replicas: config.num_replicas,
             placement: config.placement.as_ref().map(placement),
             metadata: metadata(&config.metadata),
@@ -96,7 +97,7 @@ impl StreamReading {
         })
     }
 
-    /// The Raft group of the stream is changing: servers say so, or (up to 2.14) it has more peers than replicas (nats-facts N22).
+    /// The stream's Raft group is changing: reported, or (up to 2.14) with more peers than replicas (nats-facts N22).
     pub(crate) fn is_moving(&self) -> bool {
         self.group.moving || self.group.peers.len() > usize::from(self.replicas.max(1))
     }
@@ -117,7 +118,10 @@ impl StreamReading {
 
 impl ConsumerReading {
     /// Reads a consumer; see [`StreamReading::new`].
-    pub(crate) fn new(info: &ConsumerInfo<'_>, speaker: Option<&ServerName>) -> Result<Self, String> {
+    pub(crate) fn new(
+        info: &ConsumerInfo<'_>,
+        reporting_server: Option<&ServerName>,
+    ) -> Result<Self, String> {
         let name = info.name.to_string();
         let config = info
             .config
@@ -125,7 +129,7 @@ impl ConsumerReading {
             .ok_or_else(|| format!("consumer {name} came without its configuration"))?;
         let pinned = |client: &WireText<'_>| !client.is_empty();
         Ok(Self {
-            group: GroupReading::new(info.cluster.as_ref(), speaker),
+            group: GroupReading::new(info.cluster.as_ref(), reporting_server),
             replicas: config.num_replicas,
             durable: config.durable_name.as_ref().is_some_and(|name| !name.is_empty()),
             opted_out: config
@@ -177,8 +181,8 @@ fn progress(info: &ConsumerInfo<'_>, config: &ConsumerConfig<'_>) -> Option<Prog
     })
 }
 
-/// The streams of the same account that are read. All that are configured: a leader that just took over says nothing of
-/// them for a moment, which is as good as never heard. Of several sources of one stream the one that is worst off counts.
+/// The streams of the same account that are read. All configured ones: a leader that just took over reports none of
+/// them for a moment, which counts as no contact ever. Of several sources of one stream the worst counts.
 fn upstreams(config: &StreamConfig<'_>, info: &StreamInfo<'_>) -> Vec<Upstream> {
     let configured = config.mirror.iter().chain(config.sources.iter().flatten());
     let mut names: Vec<&str> = configured
@@ -187,35 +191,38 @@ fn upstreams(config: &StreamConfig<'_>, info: &StreamInfo<'_>) -> Vec<Upstream> 
         .collect();
     names.sort_unstable();
     names.dedup();
-    let told = || info.mirror.iter().chain(info.sources.iter().flatten());
+    let sources = || info.mirror.iter().chain(info.sources.iter().flatten());
     let upstream = |name: &str| {
-        let of_it = || told().filter(|source| source.external.is_none() && &*source.name == name);
-        let heard = of_it().map(heard_before).reduce(|a, b| Some(a?.max(b?)));
+        let of_it = || sources().filter(|source| source.external.is_none() && &*source.name == name);
+        let active = of_it().map(last_active).reduce(|a, b| Some(a?.max(b?)));
         Upstream {
             stream: StreamName::from(name),
-            heard_before: heard.flatten(),
+            last_active: active.flatten(),
             lag: of_it().map(|source| source.lag).max().unwrap_or(0),
         }
     };
     names.into_iter().map(upstream).collect()
 }
 
-fn heard_before(source: &SourceInfo<'_>) -> Option<Duration> {
+fn last_active(source: &SourceInfo<'_>) -> Option<Duration> {
     u64::try_from(source.active).ok().map(Duration::from_nanos)
 }
 
 impl GroupReading {
     /// The leader and all members. A group of one has no Raft group and an empty list: its leader is its peer; without
-    /// any cluster the speaker itself is.
-    fn new(group: Option<&Group<'_>>, speaker: Option<&ServerName>) -> Self {
+    /// a cluster the reporting server is.
+    fn new(group: Option<&Group<'_>>, reporting_server: Option<&ServerName>) -> Self {
         let Some(group) = group else {
-            let peers = speaker.map(|name| member(name.clone())).into_iter().collect();
+            let peers = reporting_server
+                .map(|name| member(name.clone()))
+                .into_iter()
+                .collect();
             return Self {
-                leader: speaker.cloned(),
+                leader: reporting_server.cloned(),
                 peers,
                 leader_since: None,
                 moving: false,
-                alone: speaker.is_none(),
+                alone: reporting_server.is_none(),
             };
         };
         let leader = group
@@ -224,9 +231,12 @@ impl GroupReading {
             .filter(|name| !name.is_empty())
             .map(ServerName::from);
         let mut peers: Vec<PeerInfo> = group.replicas.iter().map(peer).collect();
-        for name in [leader.as_ref(), speaker.filter(|_| !group.replicas.is_empty())]
-            .into_iter()
-            .flatten()
+        for name in [
+            leader.as_ref(),
+            reporting_server.filter(|_| !group.replicas.is_empty()),
+        ]
+        .into_iter()
+        .flatten()
         {
             if !peers.iter().any(|peer| peer.server == *name) {
                 peers.push(member(name.clone()));
@@ -243,22 +253,21 @@ impl GroupReading {
         }
     }
 
-    /// Makes a server that is in no cluster the leader of what it lists.
+    /// Makes a server without a cluster the leader of what it lists.
     pub(crate) fn lead_alone(&mut self, server: &ServerName) {
         if self.alone {
             *self = Self::new(None, Some(server));
         }
     }
 
-    /// Whether the server that told it leads the group; only such a reading is right about the others
-    /// (nats-facts N43).
-    pub(crate) fn is_led_by(&self, speaker: &ServerName) -> bool {
-        self.leader.as_ref() == Some(speaker)
+    /// Whether the reporting server leads the group; only such a reading is right about the others (nats-facts N43).
+    pub(crate) fn is_led_by(&self, reporting_server: &ServerName) -> bool {
+        self.leader.as_ref() == Some(reporting_server)
     }
 }
 
 /// Followers answer heartbeats every second.
-const HEARD_LATELY: u64 = 2_500_000_000;
+const RECENTLY_ACTIVE: u64 = 2_500_000_000;
 
 /// The leader itself.
 fn member(server: ServerName) -> PeerInfo {
@@ -270,33 +279,33 @@ fn member(server: ServerName) -> PeerInfo {
     }
 }
 
-/// A leader calls a follower current when it has acknowledged everything applied. Over a WAN under load it never has: its
-/// acknowledgements are a round trip old. So one that was heard of just now and lacks something counts as current too; how
-/// much it may lack is for the policy to say.
+/// A leader calls a follower current when it has acknowledged everything applied. Over a WAN under load that is never
+/// so: its acknowledgements are a round trip old. So one that was active just now and lags counts as current too; the
+/// policy limits the lag.
 fn peer(replica: &Replica<'_>) -> PeerInfo {
-    let heard_lately = replica
+    let recently_active = replica
         .active
-        .is_some_and(|nanoseconds| nanoseconds < HEARD_LATELY);
+        .is_some_and(|nanoseconds| nanoseconds < RECENTLY_ACTIVE);
     PeerInfo {
         server: server_name(&replica.name),
-        current: replica.current || replica.lag > 0 && heard_lately,
+        current: replica.current || replica.lag > 0 && recently_active,
         offline: replica.offline,
         lag: replica.lag,
     }
 }
 
-/// What servers say instead of the name of a peer that was gone when they started, and after it the peer's id.
+/// What servers report instead of the name of a peer that was gone when they started, followed by the peer's id.
 const NAMELESS: &str = "Server name unknown at this time (peerID: ";
 
 /// The name of a peer, or its id where no server knows the name any more.
-pub(crate) fn server_name(told: &str) -> ServerName {
-    let id = told
+pub(crate) fn server_name(sources: &str) -> ServerName {
+    let id = sources
         .strip_prefix(NAMELESS)
         .and_then(|rest| rest.strip_suffix(')'));
-    ServerName::from(id.unwrap_or(told))
+    ServerName::from(id.unwrap_or(sources))
 }
 
-/// A stored placement as it is: neither case nor order is touched, for both decide (nats-facts N2, N20).
+/// A stored placement, unchanged: neither case nor order is touched, for both matter (nats-facts N2, N20).
 pub(crate) fn placement(stored: &StoredPlacement<'_>) -> Placement {
     Placement {
         cluster: stored

@@ -18,7 +18,7 @@ use crate::denials::Listener;
 use crate::moments::ahead;
 use crate::request_error::RequestError;
 use crate::requests::{count, most_bytes};
-use crate::wire::text::{MOST_WORDS, cut};
+use crate::wire::text::{MAX_DISPLAY, cut};
 
 /// A request to one server or to the JetStream API.
 pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(3);
@@ -26,7 +26,7 @@ pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 const MAX_REPLIES: usize = 4096;
 const MOST_TOGETHER: usize = 64 << 20;
 
-/// Asked right before a request is handed over; `false` keeps it back.
+/// Checked right before a request is passed to async-nats; `false` keeps it back.
 pub(crate) type Guard<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
 impl Link {
@@ -39,7 +39,7 @@ impl Link {
         self.request_if(&|| true, subject, payload, limit).await
     }
 
-    /// One answer to a request that is only sent if `guard` says so at the last moment (P8).
+    /// One answer to a request that is sent only if `guard` allows it at the last moment (P8).
     pub(crate) async fn request_if(
         &self,
         guard: Guard<'_>,
@@ -53,7 +53,7 @@ impl Link {
         answer
     }
 
-    /// One answer as it came, for whoever unpacks it where that disturbs nobody.
+    /// One answer as received, for callers that unpack it where that blocks nothing.
     pub(crate) async fn request_packed(
         &self,
         subject: &str,
@@ -100,7 +100,7 @@ impl Link {
             .and_then(|message| Packed::new(subject, message))
     }
 
-    /// The answers of many; see [`Gather`].
+    /// The answers of many servers; see [`Gather`].
     pub(crate) async fn gather<K: Ord, T>(
         &self,
         gather: Gather<'_, K, T>,
@@ -121,7 +121,7 @@ impl Link {
     }
 }
 
-/// Reads an answer, and says whose it is; `None` for one that does not count, such as of a server that was not asked.
+/// Reads an answer and its sender; `None` for one that does not count, such as of a server that was not asked.
 pub(crate) type ReadAnswer<'a, K, T> = &'a (dyn Fn(&[u8]) -> Result<Option<(K, T)>, String> + Send + Sync);
 
 /// Whether a later answer of the same server counts instead of an earlier one.
@@ -132,17 +132,17 @@ pub(crate) fn first<T>(_earlier: &T, _later: &T) -> bool {
     false
 }
 
-/// A request that many answer. It is over when `enough` says so, or at the limit; no answer at all is
+/// A request that many answer. It is over when `enough` returns so, or at the limit; no answer at all is
 /// [`RequestError::Timeout`].
 pub(crate) struct Gather<'a, K, T> {
     pub(crate) subject: &'a str,
     pub(crate) payload: String,
     pub(crate) limit: Duration,
-    /// Reads an answer, and says whose it is.
+    /// Reads an answer and its sender.
     pub(crate) read: ReadAnswer<'a, K, T>,
     /// Which of two answers of one server counts.
     pub(crate) prefer: Prefer<'a, T>,
-    /// Looks at what has come so far, whenever nothing more has come yet: it may take as long as there are answers.
+    /// Checks the answers so far, whenever no more are queued: it may take time in proportion to them.
     pub(crate) enough: &'a (dyn Fn(&BTreeMap<K, T>) -> Enough + Send + Sync),
 }
 
@@ -156,7 +156,7 @@ pub(crate) enum Enough {
     IfQuietFor(Duration),
 }
 
-/// The answers of many, one of each (nats-facts N41).
+/// The answers of many servers, one of each (nats-facts N41).
 #[derive(Debug)]
 pub(crate) struct Gathered<K, T> {
     pub(crate) replies: BTreeMap<K, T>,
@@ -265,7 +265,7 @@ fn accept() -> HeaderMap {
     headers
 }
 
-/// An answer as it came.
+/// An answer as received.
 #[derive(Debug)]
 pub(crate) struct Packed {
     subject: String,
@@ -283,12 +283,12 @@ impl Packed {
         Ok(Self { subject, message })
     }
 
-    /// Bytes before it is unpacked.
+    /// Its size in bytes before it is unpacked.
     pub(crate) fn len(&self) -> usize {
         self.message.payload.len()
     }
 
-    /// Asked for `s2`, servers say `snappy` and send framed Snappy without S2's extensions, which `snap` reads.
+    /// Asked for `s2`, servers reply with `snappy` and send framed Snappy without S2's extensions, which `snap` reads.
     pub(crate) fn unpack(self) -> Result<Bytes, RequestError> {
         let Self { subject, message } = self;
         let encoding = message
@@ -301,7 +301,7 @@ impl Packed {
                 .map_err(|message| RequestError::Unpackable { subject, message }),
             Some(other) => Err(RequestError::Unpackable {
                 subject,
-                message: format!("its encoding is {}", cut(other, MOST_WORDS)),
+                message: format!("its encoding is {}", cut(other, MAX_DISPLAY)),
             }),
         }
     }
@@ -312,7 +312,7 @@ fn unsnap(packed: &[u8], most: usize) -> Result<Bytes, String> {
     let limit = u64::try_from(most).unwrap_or(u64::MAX);
     let mut decoder = snap::read::FrameDecoder::new(packed);
     let read = decoder.by_ref().take(limit).read_to_end(&mut plain);
-    // What is too much goes elsewhere: one more byte in a full vector would double its memory.
+    // The excess is read elsewhere: one more byte in a full vector would double its memory.
     let more = read.and_then(|_| decoder.read(&mut [0]));
     if more.map_err(|error| error.to_string())? > 0 {
         return Err(format!("it has more than the {most} bytes that are read"));

@@ -9,7 +9,7 @@ pub(crate) enum RequestError {
     NoResponders { subject: String },
     #[error("no answer from {subject} in time")]
     Timeout { subject: String },
-    /// Sent, and then the connection was lost.
+    /// Sent, but then the connection was lost.
     #[error("the connection was lost while waiting for {subject}")]
     Interrupted { subject: String },
     /// Not sent.
@@ -18,7 +18,7 @@ pub(crate) enum RequestError {
     /// Not sent: the right to send it ended.
     #[error("the right to send {subject} ended")]
     Withheld { subject: String },
-    /// Not sent: async-nats does not take it.
+    /// Not sent: async-nats does not accept it.
     #[error("{subject} cannot be sent: {message}")]
     Unsendable { subject: String, message: String },
     #[error("the answer from {subject} cannot be unpacked: {message}")]

@@ -1,6 +1,6 @@
-//! Kinds of requests: how large an answer may be, and how many there were in this process, by what came of them.
+//! Kinds of requests: how large an answer may be, and how many there were in this process, by result.
 //!
-//! What was asked is a word of a closed list, read off the subject; neither accounts nor assets are told apart. A request
+//! The kind is one of a closed list, derived from the subject; accounts and assets are not distinguished. A request
 //! that was not sent is not counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 struct Api {
-    /// What its subjects have in them; a subject is of the kind that it has first.
+    /// A part of its subjects; a subject is of the first kind that matches.
     part: &'static str,
     name: &'static str,
-    /// Bytes that an answer may have, unpacked: well above what servers have to say to it.
+    /// Bytes that an answer may have, unpacked: well above any real answer.
     most: usize,
 }
 
@@ -23,9 +23,9 @@ const fn api(part: &'static str, name: &'static str, most: usize) -> Api {
 }
 
 const APIS: [Api; 15] = [
-    // A page, of half a mebibyte usually.
+    // A page, usually half a mebibyte.
     api(".CONNZ", "CONNZ", 4 * MIB),
-    // All that a server knows of one account: some 40 000 streams and consumers (nats-facts N44).
+    // All that a server reports of one account: some 40 000 streams and consumers (nats-facts N44).
     api(".JSZ", "JSZ", 32 * MIB),
     api(".STATSZ", "STATSZ", 256 * KIB),
     api(".STATZ", "STATZ", 8 * MIB),
@@ -59,15 +59,15 @@ static COUNTS: [[AtomicU64; RESULTS.len()]; APIS.len() + 1] =
 /// Requests of one kind with one result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestCount {
-    /// What was asked, such as `JSZ` or `STREAM.INFO`.
+    /// The requested API, such as `JSZ` or `STREAM.INFO`.
     pub api: &'static str,
-    /// What came of it.
+    /// The result.
     pub result: &'static str,
     /// How many since this process started.
     pub number: u64,
 }
 
-/// All that were counted so far; what never happened is left out.
+/// All counts so far, without zeros.
 pub fn counts() -> impl Iterator<Item = RequestCount> {
     let names = APIS.iter().map(|api| api.name).chain([OTHER]);
     names
@@ -99,7 +99,9 @@ pub(crate) fn count<T>(subject: &str, result: &Result<T, RequestError>) {
             return;
         }
     };
-    if let Some(number) = COUNTS.get(row(subject)).and_then(|row| row.get(column)) {
+    let row = row(subject);
+    debug_assert_ne!(row, APIS.len(), "{subject} is of no kind in APIS: add one");
+    if let Some(number) = COUNTS.get(row).and_then(|row| row.get(column)) {
         number.fetch_add(1, Ordering::Relaxed);
     }
 }

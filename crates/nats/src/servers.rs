@@ -1,15 +1,15 @@
-//! The servers that may be connected to, and whether all that is said to them needs TLS.
+//! The servers that may be connected to, and whether connections to them need TLS.
 
 use async_nats::ServerAddr;
 
 use crate::connect_config::ConnectConfig;
 use crate::state::ConnectError;
 
-/// Servers that an error names.
+/// Servers that an error names at most.
 const MOST_PLACES: usize = 3;
 
-/// The only servers that are connected to. Where one connection is to have TLS all of them are, which a plain `ws` URL
-/// cannot: async-nats takes its scheme for the whole truth.
+/// The only servers that are connected to. If one connection is to have TLS all of them do, which a plain `ws` URL
+/// cannot: async-nats relies on its scheme alone.
 pub(crate) fn addresses(config: &ConnectConfig) -> Result<Vec<ServerAddr>, ConnectError> {
     let urls = &config.servers;
     if urls.is_empty() {
@@ -34,13 +34,13 @@ pub(crate) fn addresses(config: &ConnectConfig) -> Result<Vec<ServerAddr>, Conne
     }
 }
 
-/// Whether nothing may be said without TLS, whatever a server says of itself before it.
+/// Whether nothing may be sent without TLS, whatever a server announces before it.
 pub(crate) fn needs_tls(config: &ConnectConfig, servers: &[ServerAddr]) -> bool {
     let secure = |server: &ServerAddr| matches!(server.scheme(), "tls" | "wss");
     config.tls.is_some() || servers.iter().any(secure)
 }
 
-/// Where servers are, for people.
+/// The servers' addresses, for display.
 pub(crate) fn places(servers: &[ServerAddr]) -> String {
     let place = |server: &ServerAddr| format!("{}:{}", server.host(), server.port());
     let shown: Vec<String> = servers.iter().take(MOST_PLACES).map(place).collect();

@@ -1,4 +1,4 @@
-//! The states of a connection, and which of them an error amounts to.
+//! The states of a connection, and the state that an error leads to.
 
 use std::{fmt, io};
 
@@ -17,12 +17,12 @@ pub enum ConnectionState {
     Connected {
         /// The server at the other end.
         server: ServerName,
-        /// The version of the server, in its own words.
+        /// The version of the server, as it reports it.
         version: String,
     },
-    /// No connection; attempts go on.
+    /// No connection; attempts continue.
     Disconnected { message: String },
-    /// No connection, and without a change of configuration there will be none; attempts go on all the same.
+    /// No connection, and none without a change of configuration; attempts continue all the same.
     Refused {
         problem: ConnectProblem,
         message: String,
@@ -40,17 +40,17 @@ pub enum ConnectProblem {
     InvalidServers,
 }
 
-/// What is wrong with certificates where a handshake failed. The TLS library says it in words alone.
+/// What is wrong with certificates where a handshake failed. The TLS library reports it only as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateProblem {
-    /// Nobody who is trusted vouches for the server's.
+    /// No trusted authority signed the server's.
     NotTrusted,
-    /// The server wants the client's, and it shows none.
+    /// The server requires the client's, and it presents none.
     NoneShown,
 }
 
 impl CertificateProblem {
-    /// By what is said of a connection that failed.
+    /// From the error message of a failed connection.
     pub fn of(message: &str) -> Option<Self> {
         if message.contains("UnknownIssuer") {
             Some(Self::NotTrusted)
@@ -107,14 +107,14 @@ pub(crate) enum ConnectError {
     PlainWebSocket { url: String },
     #[error("{}", words(at, error))]
     Nats {
-        /// Where it was tried to connect.
+        /// The address that was tried.
         at: String,
         error: async_nats::ConnectError,
     },
 }
 
-/// What a failed attempt is told as. A service that is no NATS server is not quoted: whoever may name it here may not be
-/// allowed to read what it says.
+/// The message of a failed attempt. A service that is no NATS server is not quoted: whoever may name it here may not be
+/// allowed to read what it sends.
 fn words(at: &str, error: &async_nats::ConnectError) -> String {
     let own = match error.kind() {
         ConnectErrorKind::Dns
@@ -136,7 +136,7 @@ fn words(at: &str, error: &async_nats::ConnectError) -> String {
     }
 }
 
-/// What async-nats says where a connection is closed instead of greeted on.
+/// The error of async-nats where a connection is closed instead of greeted.
 const NO_GREETING: &str = "expected INFO, got nothing";
 
 fn causes<'a>(
@@ -145,7 +145,7 @@ fn causes<'a>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
-/// Whether an error is the operating system's, of TLS, or what a NATS server says in its protocol.
+/// Whether an error is the operating system's, of TLS, or sent by a NATS server in its protocol.
 fn is_of_the_network(error: &(dyn std::error::Error + 'static)) -> bool {
     if error.is::<rustls::Error>() || error.is::<async_nats::ServerError>() {
         return true;
@@ -166,8 +166,8 @@ fn is_of_the_network(error: &(dyn std::error::Error + 'static)) -> bool {
     error.raw_os_error().is_some() || !foreign.contains(&error.kind())
 }
 
-/// A URL as it may be shown, and apart from it the user, password or token that is written in it. Whatever is before the
-/// last `@` is taken for them, even where that makes no URL.
+/// A URL for display, and separately the user, password or token in it. Everything before the last `@` counts as these,
+/// even where that makes no URL.
 pub fn split_userinfo(url: &str) -> (String, Option<&str>) {
     let Some((before, host)) = url.rsplit_once('@') else {
         return (url.to_owned(), None);
@@ -180,7 +180,7 @@ pub fn split_userinfo(url: &str) -> (String, Option<&str>) {
     }
 }
 
-/// An error with its causes, each said once.
+/// An error with its causes, without repetition.
 struct Chain<'a>(&'a dyn std::error::Error);
 
 impl fmt::Display for Chain<'_> {
@@ -214,7 +214,7 @@ impl From<ConnectError> for ConnectionState {
                 ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                     ConnectProblem::InvalidCredentials
                 }
-                _ if speaks_of_credentials(&message) => ConnectProblem::InvalidCredentials,
+                _ if is_about_credentials(&message) => ConnectProblem::InvalidCredentials,
                 _ => return Self::Disconnected { message },
             },
         };
@@ -222,9 +222,9 @@ impl From<ConnectError> for ConnectionState {
     }
 }
 
-/// The servers' other words for the same: `User Authentication Expired`, `Account Authentication Expired`,
-/// `User Authentication Revoked`.
-pub(crate) fn speaks_of_credentials(message: &str) -> bool {
+/// The servers' other messages for the same: `User Authentication Expired`, `Account Authentication Expired`, `User
+/// Authentication Revoked`.
+pub(crate) fn is_about_credentials(message: &str) -> bool {
     let message = message.to_lowercase();
     [
         "authorization violation",

@@ -10,7 +10,7 @@ use leeward_core::topology::Version;
 
 use crate::connect::ConnectionState;
 
-/// A system as it was last seen.
+/// A system as last seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SystemStatus {
     /// The connection of the observer.

@@ -1,8 +1,8 @@
 //! A stream's configuration as the servers store it, read for an edit that sends all of it back (P7).
 //!
 //! On the account's own connection any of its clients may answer in the servers' place, and first. So the answer counts
-//! only if no second, other one comes to the same request; and where a user of the system account observes, only if the
-//! server that leads the stream tells the same there, where those clients cannot answer.
+//! only if no different second one comes to the same request; and where a user of the system account observes, only if
+//! the stream's leader reports the same there, where those clients cannot answer.
 
 use std::time::Duration;
 
@@ -23,27 +23,27 @@ use crate::wire;
 use crate::wire::assets::RawStreamInfo;
 use crate::wire::assets::StreamInfo;
 
-/// For the first answer and the time after it.
+/// The limit for the first answer and the wait after it.
 const LIMIT: Duration = Duration::from_secs(3);
-/// For a second answer after the first: the servers' own may be the later one.
+/// How long to wait for a second answer: the servers' own may be the later one.
 const SECOND_ANSWER: Duration = Duration::from_secs(1);
-/// The owner of a stream may change it between two reads, though not between each two.
+/// The owner of a stream may change it between two reads, but not between every two.
 const COMPARISONS: usize = 3;
 
 /// What is known of a stream.
 pub(crate) enum Stored {
     Here(Box<StoredStream>),
     Gone,
-    /// Who did not tell of it.
-    Untold {
+    /// Why no answer is usable.
+    Unconfirmed {
         message: String,
     },
 }
 
 impl JetStreamApi {
-    /// Reads a stream; nothing was sent whatever the error.
+    /// Reads a stream; whatever the error, nothing was sent.
     pub(crate) async fn stored(&self, stream: &StreamName) -> Result<Stored, ActError> {
-        // While a stream changes its leader two servers may answer, or one with a configuration that is not the last.
+        // While a stream changes its leader two servers may answer, or one with an outdated configuration.
         let once = || self.stored_once(stream);
         let differ = |error: &ActError| matches!(error, ActError::AnswersDiffer { message: _ });
         let again = ConstantBuilder::new()
@@ -57,8 +57,8 @@ impl JetStreamApi {
         let stored = match answer {
             LookupResult::Found(answer) => read(&subject, &answer).map_err(not_sent)?,
             LookupResult::Gone => return Ok(Stored::Gone),
-            LookupResult::Silence => {
-                return Ok(Stored::Untold {
+            LookupResult::NoAnswer => {
+                return Ok(Stored::Unconfirmed {
                     message: format!("nobody answered {subject} in time"),
                 });
             }
@@ -76,20 +76,20 @@ impl JetStreamApi {
                     "stream {stream} has no leader, and no server that is said to keep it tells of it"
                 ),
             };
-            return Ok(Stored::Untold { message });
+            return Ok(Stored::Unconfirmed { message });
         };
-        // Up to 2.14 a cancelled move leaves the two with different placements; the placement is judged by itself.
+        // Up to 2.14 a cancelled move leaves the two with different placements; the placement is checked separately.
         let compared = differences(&stored.config, &witnessed.config);
         let fields = compared.map_err(|error: EditError| not_sent(malformed(&subject, error.to_string())))?;
         if fields.is_empty() {
             return Ok(Stored::Here(Box::new(stored)));
         }
         let fields = fields.join(", ");
-        // Without a leader nobody is known to have the last one.
+        // Without a leader it is unknown who has the last one.
         if group.leader.is_none() {
             let message =
                 format!("stream {stream} has no leader, and what is told of it differs in {fields}");
-            return Ok(Stored::Untold { message });
+            return Ok(Stored::Unconfirmed { message });
         }
         let message = format!(
             "the answer for stream {stream} on the account's connection and what its leader tells the system account differ \
@@ -98,8 +98,8 @@ impl JetStreamApi {
         Err(ActError::AnswersDiffer { message })
     }
 
-    /// By the word of the server that is said to lead the stream, or of one of its peers while it has no leader; `None`
-    /// where none of them tells of it.
+    /// The stream as reported by the server named as its leader, or by one of its peers while it has none; `None` where
+    /// none of them reports it.
     async fn witnessed(
         &self,
         witness: &Witness,
@@ -131,7 +131,7 @@ impl JetStreamApi {
         let subject = self.subject(&format!("STREAM.INFO.{stream}"));
         let answers = answered(|| self.all_answers(&subject)).await.map_err(not_sent)?;
         let Some(Gathered { replies, unreadable }) = answers else {
-            return Ok((subject, LookupResult::Silence));
+            return Ok((subject, LookupResult::NoAnswer));
         };
         let number = replies.len().saturating_add(unreadable.len());
         match (replies.into_keys().next(), unreadable.into_iter().next()) {
@@ -149,7 +149,7 @@ impl JetStreamApi {
         }
     }
 
-    /// All answers that differ: one that came twice is one (nats-facts N41).
+    /// All different answers: one that came twice counts once (nats-facts N41).
     async fn all_answers(&self, subject: &str) -> Result<Gathered<Bytes, ()>, RequestError> {
         let gather = Gather {
             subject,
@@ -163,7 +163,7 @@ impl JetStreamApi {
     }
 }
 
-/// The peers to ask, first those of which something was heard lately.
+/// The peers to ask, the recently active ones first.
 fn leaderless(peers: &[PeerInfo]) -> Vec<&ServerName> {
     let (current, others): (Vec<_>, Vec<_>) = peers.iter().partition(|peer| peer.current);
     current
@@ -182,7 +182,7 @@ fn read(subject: &str, answer: &Bytes) -> Result<StoredStream, ActError> {
     })
 }
 
-/// A stream's configuration in an answer, word for word.
+/// A stream's configuration in an answer, verbatim.
 pub(crate) fn config_text(subject: &str, answer: &[u8]) -> Result<String, ActError> {
     let read = wire::read::<RawStreamInfo<'_>>(answer).map_err(|message| malformed(subject, message))?;
     Ok(read.config.get().to_owned())

@@ -1,9 +1,9 @@
-//! Sees one account through its own user, where there are no credentials of the system account (nats-facts N50).
+//! Observes one account through its own user, without credentials of the system account (nats-facts N50).
 //!
-//! Promises the same as the system observer for what an account may see: its connections on every server, its volume, its
-//! streams and consumers. Round trips between clusters and the servers' room cannot be seen, and a server counts as started
-//! when the oldest connection was made that it was seen to have, or when it was first seen. Nobody counts the servers
-//! here, so those are expected that answered lately or that an asset names.
+//! Promises the same as the system observer for what an account may see: its connections on every server, its volume,
+//! its streams and consumers. Round trips between clusters and the servers' capacity are not visible. A server counts
+//! as started when the oldest connection seen on it was made, or when it was first seen. No server reports their number
+//! here, so the expected ones are those that answered lately or that an asset names.
 
 mod lists;
 
@@ -37,13 +37,13 @@ use crate::wire::monitor::{AccountStatz, Connection, Connz};
 
 const CONNZ: &str = "$SYS.REQ.ACCOUNT.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
-/// A server that answered this lately is missed when it does not.
+/// A server that answered this lately counts as missing when it does not.
 const REMEMBERED_FOR: Duration = Duration::from_mins(10);
-/// At the first look it is not known how many will answer; afterwards only new ones are waited for.
+/// At the first look the number of answers is unknown; afterwards only new servers are waited for.
 const FIRST_QUIET: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(250);
 
-/// Sees the account of one user; it ends with this value.
+/// Observes the account of one user; it ends with this value.
 #[derive(Debug)]
 pub struct TenantObserver {
     board: Arc<WatchedAccounts>,
@@ -55,17 +55,17 @@ impl TenantObserver {
     pub fn start(client: Arc<AccountClient>, interval: Duration) -> Arc<Self> {
         let board = Arc::new(WatchedAccounts::new());
         let tasks = Tasks::new();
-        let (hearing, heard) = (Arc::clone(&client), Arc::clone(&board));
+        let (listening, listened) = (Arc::clone(&client), Arc::clone(&board));
         tasks.keep(
             SupervisedTask::Advisories,
             |_| {},
-            move || listen(Arc::clone(&hearing), Arc::clone(&heard)),
+            move || listen(Arc::clone(&listening), Arc::clone(&listened)),
         );
         let (looking, seen) = (Arc::clone(&board), Arc::clone(&board));
         tasks.keep(
             SupervisedTask::Observation,
             move |panicked| {
-                seen.broke_off(panicked);
+                seen.on_panic(panicked);
             },
             move || {
                 let look = TenantLook {
@@ -73,7 +73,7 @@ impl TenantObserver {
                     board: Arc::clone(&looking),
                     history: CounterHistory::new(interval),
                     servers: BTreeMap::new(),
-                    arrivals: ServerStartTimes::default(),
+                    start_times: ServerStartTimes::default(),
                 };
                 pace::run(Arc::clone(client.link()), Arc::clone(&looking), interval, look)
             },
@@ -107,7 +107,7 @@ async fn listen(client: Arc<AccountClient>, board: Arc<WatchedAccounts>) {
     tokio::join!(events, refreshes);
 }
 
-/// A look on a connection of which the account is not known yet shows nothing, so there is another once it is.
+/// A look on a connection whose account is not known yet shows nothing, so another follows once it is.
 async fn refresh_when_confirmed(client: &AccountClient, board: &WatchedAccounts, account: &AccountId) {
     let mut confirmed = client.calls().confirmed.clone();
     loop {
@@ -133,12 +133,12 @@ struct TenantLook {
     history: CounterHistory,
     /// Servers that answered, and when last.
     servers: BTreeMap<ServerName, Instant>,
-    arrivals: ServerStartTimes,
+    start_times: ServerStartTimes,
 }
 
 impl Look for TenantLook {
     async fn look(&mut self, accounts: Vec<AccountId>, _: AccountFilter) {
-        // The listener makes it due again once the account is known on this connection.
+        // Another look is due once the account is known on this connection.
         let epoch = self.client.calls().confirmed_epoch();
         if epoch.is_none() {
             return;
@@ -155,7 +155,7 @@ impl Look for TenantLook {
         if accounts.contains(&own) {
             let began = Timestamp::now();
             let gathered = self.gather(&own).await;
-            // What another connection showed may be of another account.
+            // What another connection showed may belong to another account.
             if self.client.calls().confirmed_epoch() != epoch {
                 return;
             }
@@ -174,8 +174,8 @@ impl TenantLook {
             .retain(|_, answered| now.duration_since(*answered) < REMEMBERED_FOR);
         let elections = self.board.take_elections(account);
         let enough = |replies: &ByServer<_>| self.enough(replies);
-        // An account that imports the services of the system account gets a second answer of each server, of no account's
-        // connections.
+        // An account that imports the services of the system account gets a second answer from each server, without any
+        // account's connections.
         let counts = |_: &str, connz: &Connz| connz.connections.is_some();
         let link = self.client.link();
         let connected_to = connected_to(link);
@@ -199,13 +199,13 @@ impl TenantLook {
             Err(error) => gathered.gaps.push(gap(error)),
         }
         self.add_statz(&mut gathered, &servers, account).await;
-        self.arrivals.forget_old();
+        self.start_times.forget_old();
         let up_since = oldest_connections(&gathered.connections);
         let mut seen = BTreeMap::new();
         for (id, info) in servers {
             let shown = up_since.get(info.name.as_str()).copied();
             let server = SeenServer {
-                started: Some(self.arrivals.since(&info.id, shown, Timestamp::now())),
+                started: Some(self.start_times.since(&info.id, shown, Timestamp::now())),
                 ..SeenServer::new(info)
             };
             self.servers.insert(server.name.clone(), now);
@@ -229,7 +229,7 @@ impl TenantLook {
         gathered
     }
 
-    /// All that answered CONNZ have to answer STATZ as well.
+    /// All servers that answered CONNZ have to answer STATZ as well.
     async fn add_statz(
         &self,
         gathered: &mut AccountParts,
@@ -270,7 +270,7 @@ impl TenantLook {
     }
 }
 
-/// Servers of another domain are another JetStream: to this one they are servers without any.
+/// Servers of another domain are another JetStream: here they count as servers without JetStream.
 fn settle_domain(
     gathered: &mut AccountParts,
     servers: &mut BTreeMap<String, SeenServer>,
@@ -301,7 +301,7 @@ fn settle_domain(
     }
 }
 
-/// What is in no cluster is led by the one server that can have listed it: the one at the other end, or the only one.
+/// An asset in no cluster is led by the one server that can have listed it: the one at the other end, or the only one.
 fn lead_alone(
     gathered: &mut AccountParts,
     servers: &BTreeMap<String, SeenServer>,
@@ -338,7 +338,7 @@ fn lead_alone(
     }
 }
 
-/// When the oldest connection of each server was made: connections do not outlive the process that they were made to.
+/// When the oldest connection of each server was made: no connection outlives its server's process.
 fn oldest_connections(list: &[(ServerName, Connection)]) -> BTreeMap<String, Timestamp> {
     let mut oldest: BTreeMap<String, Timestamp> = BTreeMap::new();
     for (server, connection) in list {

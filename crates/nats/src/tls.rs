@@ -1,6 +1,6 @@
 //! TLS from certificates in memory: rustls with the ring provider, which need not be installed for the process.
 //!
-//! With a certificate authority given only that one is trusted; otherwise the machine's own roots are.
+//! If a certificate authority is given, only that one is trusted; otherwise the machine's own roots are.
 
 use async_nats::rustls::pki_types::pem::{self, PemObject};
 use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,7 +15,7 @@ pub struct TlsConfig {
     /// A client certificate, with its chain.
     pub client_cert_pem: Option<String>,
     pub client_key_pem: Option<SecretString>,
-    /// TLS begins before the server says anything (`handshake_first` of the servers).
+    /// TLS begins before the server sends anything (`handshake_first` of the servers).
     pub handshake_first: bool,
 }
 
@@ -86,8 +86,8 @@ fn private_roots(pem: &str) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// The machine's roots, read once: reading them costs more than anything else of an attempt to connect. A machine without
-/// any gives an empty store, and the handshake then fails saying so.
+/// The machine's roots, read once: no other step of a connection attempt costs as much. A machine without roots gives
+/// an empty store, and the handshake error then states so.
 static MACHINE_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -1,4 +1,4 @@
-//! The account of a connection's user, by USER.INFO, as anybody may answer it.
+//! The account of a connection's user, from USER.INFO, which anybody may answer.
 
 use bytes::Bytes;
 use leeward_core::names::AccountId;
@@ -11,12 +11,12 @@ use crate::wire::monitor::{Envelope, UserInfo};
 
 pub(crate) const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 
-/// The account of a user, as the servers tell it.
+/// The account of a user, as the servers report it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountInfo {
     /// As servers identify it: a public key in operator mode, its name otherwise.
     pub id: AccountId,
-    /// For people.
+    /// For display.
     pub name: String,
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum UserInfoError {
     NotUnderstood(String),
 }
 
-/// The first answer, of whomever.
+/// The first answer, from any sender.
 pub(crate) async fn ask(link: &Link) -> Result<AccountInfo, UserInfoError> {
     let answer = link.request(USER_INFO, Bytes::new(), REQUEST_LIMIT).await;
     let answer = answer.map_err(UserInfoError::Unanswered)?;

@@ -1,8 +1,8 @@
-//! Ends connections on which a server says more at once than anybody reads.
+//! Ends connections on which a server sends more at once than is ever read.
 //!
-//! async-nats keeps a line or a message until its end has come, however long that takes. What it keeps is not to be seen,
-//! but what came in is: on a connection, the bytes since its last message, which have a bound for all connections together
-//! too; before there is one, the memory that this process takes.
+//! async-nats buffers a line or a message until its end, however long that takes. Its buffer is not visible, but the
+//! bytes received are: on a connection, those since its last message, bounded also for all connections together; before
+//! there is one, the memory that this process takes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,21 +10,21 @@ use std::time::Duration;
 use async_nats::Client;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Between looks; at the speed of memory some 20 MiB come meanwhile.
+/// The check interval; at the speed of memory some 20 MiB arrive meanwhile.
 const EVERY: Duration = Duration::from_millis(40);
-/// More than any answer has that is read, packed or not.
+/// More than any readable answer has, packed or not.
 const MOST_AT_ONCE: u64 = 40 << 20;
-/// Of all connections of this process together; a connection that has less than a large part of it is not to blame.
+/// For all connections of this process together; a connection below `LARGE_PART` is not to blame.
 const MOST_OF_ALL: u64 = 48 << 20;
 const LARGE_PART: u64 = 4 << 20;
-/// What has come on all connections since their last messages.
+/// The bytes on all connections since their last messages.
 static COMING: AtomicU64 = AtomicU64::new(0);
-/// By so much no handshake makes a process grow.
+/// No handshake makes a process grow by this much.
 const MOST_GROWTH: u64 = 48 << 20;
 /// Linux counts memory in pages of at least this.
 const PAGE: u64 = 4 << 10;
 
-/// Waits until more than is read has come since the last message.
+/// Waits until more than the limit has arrived since the last message.
 pub(crate) async fn too_much_at_once(client: &Client) {
     let statistics = client.statistics();
     let counts = || {
@@ -41,7 +41,7 @@ pub(crate) async fn too_much_at_once(client: &Client) {
     }
 }
 
-/// Waits until this process has grown more than a handshake makes it; for ever where that is not known.
+/// Waits until this process has grown more than a handshake makes it; forever where that is not known.
 pub(crate) async fn growth() {
     let Some(before) = resident() else {
         return std::future::pending().await;
@@ -55,7 +55,7 @@ pub(crate) async fn growth() {
     }
 }
 
-/// What is said of the former.
+/// The message for the former.
 pub(crate) fn too_large() -> String {
     let (most, of_all) = (MOST_AT_ONCE >> 20, MOST_OF_ALL >> 20);
     format!(
@@ -64,7 +64,7 @@ pub(crate) fn too_large() -> String {
     )
 }
 
-/// What is said of the latter: others may have made the process grow.
+/// The message for the latter: others may have made the process grow.
 pub(crate) fn grown() -> String {
     let most = MOST_GROWTH >> 20;
     format!(

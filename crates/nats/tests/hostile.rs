@@ -110,7 +110,7 @@ fn tell(seed: u64) -> Result<(), String> {
     let truth = known_truth(mutation.audience);
     let says = format!(
         "LEEWARD_MUTATION_SEED={seed} LEEWARD_MUTATIONS=1 ({:?} to the {:?}: {})",
-        mutation.effect, mutation.audience, mutation.says
+        mutation.effect, mutation.audience, mutation.describes
     );
     let name = format!("seed {seed}");
     let (done, end) = mpsc::channel();
@@ -223,7 +223,7 @@ async fn believe(mutation: &Mutation, truth: Arc<AccountView>) -> anyhow::Result
     }
     let truth = self::truth(&mut seen.views).await?;
     let since = Timestamp::now();
-    liar.tell(mutation.script.clone());
+    liar.set_script(mutation.script.clone());
     if mutation.is_of_connecting() {
         liar.hang_up();
     }

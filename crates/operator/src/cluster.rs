@@ -1,7 +1,7 @@
 //! Calls to the Kubernetes API, each with a time limit: kube's own client may retry for minutes.
 //!
-//! What was asked for and found missing or forbidden is told apart from an API that did not answer: the first is a fact
-//! about the cluster, the second only a reason to ask again.
+//! An object that is missing or forbidden is distinguished from an API that did not answer: the first is a fact about
+//! the cluster, the second only a reason to retry.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ use crate::key::Key;
 pub const FIELD_MANAGER: &str = "leeward";
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// A Secret that was read this lately is not read again: many policies may share one.
+/// A Secret read within this time is not read again: many policies may share one.
 const SECRET_FRESH: Duration = Duration::from_secs(5);
 
 /// The contents of a Secret.
@@ -46,7 +46,7 @@ pub enum ClusterError {
         /// Kind and key.
         what: String,
     },
-    /// A Secret that belongs to something else, and must be shown to no NATS server.
+    /// A Secret that belongs to something else and must not be shown to any NATS server.
     #[error("{what} is of type {kind}, which is not for NATS")]
     Foreign {
         /// Kind and key.
@@ -76,7 +76,7 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    /// A bounded word for logs.
+    /// A label of a fixed set, for logs.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "missing",
@@ -87,7 +87,7 @@ impl ClusterError {
         }
     }
 
-    /// Whether it says something about what was asked for, and not only about the API.
+    /// Whether it is a fact about the object, and not only about the API.
     pub fn is_definite(&self) -> bool {
         match self {
             Self::Missing { .. } | Self::Forbidden { .. } | Self::Foreign { .. } => true,
@@ -96,8 +96,8 @@ impl ClusterError {
     }
 }
 
-/// Types of Secrets that something else owns: tokens of Kubernetes itself, keys of registries and of ssh, releases of Helm.
-/// Whoever may name a Secret here may say which server its contents are shown to.
+/// Types of Secrets that something else owns: Kubernetes tokens, registry and ssh keys, Helm releases. Whoever may name
+/// a Secret here also chooses the server that its contents are shown to.
 const FOREIGN: [&str; 6] = [
     "kubernetes.io/service-account-token",
     "bootstrap.kubernetes.io/token",
@@ -192,7 +192,7 @@ impl Cluster {
         limited("get", format!("{} {key}", K::kind(&())), api.get(&key.name)).await
     }
 
-    /// Applies the whole status of an object under the own field manager.
+    /// Server-side applies the whole status of an object, under our own field manager.
     pub async fn apply_status<K: HasStatus>(
         &self,
         key: &Key,
@@ -241,7 +241,7 @@ impl Cluster {
     }
 }
 
-/// A call with a time limit and an error that says what was asked for.
+/// A call with a time limit and an error that names the object.
 pub async fn limited<T>(
     verb: &'static str,
     what: String,

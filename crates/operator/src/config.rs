@@ -1,4 +1,4 @@
-//! What the operator is told, resolved.
+//! The operator's configuration, resolved.
 
 use std::net::SocketAddr;
 
@@ -15,6 +15,6 @@ pub struct Config {
     pub probe_listen: SocketAddr,
     /// The name of this process in events and leases; the host's, if none is given.
     pub instance: Option<String>,
-    /// The lease that replicas contend for; none where this process is certainly alone.
+    /// The lease that replicas contend for; `None` where this process is certainly the only one.
     pub lease: Option<LeaseConfig>,
 }

@@ -1,8 +1,8 @@
-//! What the operator serves over HTTP: `/metrics` on one port, `/livez` and `/readyz` on another, so that whoever may read the
-//! metrics cannot keep the kubelet's probes from being answered.
+//! What the operator serves over HTTP: `/metrics` on one port, `/livez` and `/readyz` on another, so that readers of
+//! the metrics cannot block the kubelet's probes.
 //!
-//! Promises: a port has at most [`MOST_CONNECTIONS`] connections; the oldest gives way to a new one. Each serves one request and ends
-//! within [`CONNECTION_LIMIT`].
+//! A port has at most [`MOST_CONNECTIONS`] connections; beyond that a new one replaces the oldest. Each serves one
+//! request and ends within [`CONNECTION_LIMIT`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub fn metrics_page(metrics: Arc<Metrics>) -> Router {
         .with_state(metrics)
 }
 
-/// The kubelet's probes; `ready` says whether the caches are filled.
+/// The kubelet's probes; `ready` is whether the caches are filled.
 pub fn probes(ready: watch::Receiver<bool>) -> Router {
     Router::new()
         .route("/livez", get(livez))
@@ -52,7 +52,7 @@ pub fn probes(ready: watch::Receiver<bool>) -> Router {
         .with_state(ready)
 }
 
-/// Serves until `stop`, and then what was begun.
+/// Serves until `stop`, then finishes open requests.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
@@ -114,7 +114,7 @@ async fn readyz(State(ready): State<watch::Receiver<bool>>) -> (StatusCode, &'st
     }
 }
 
-/// `OpenMetrics` for those who ask for it, Prometheus's own format for all others.
+/// `OpenMetrics` for clients that accept it, Prometheus's own format for all others.
 async fn metrics_in_format(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
     let (kind, page) = if accepts_open_metrics(&headers) {
         (OPEN_METRICS, metrics.page())
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(answer(&mut halves[0]).await, "", "the oldest gave way");
         let unready = answer(&mut opened(address, b"GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await).await;
         assert!(unready.starts_with("HTTP/1.1 503"), "{unready}");
-        // The last half is ended for its slowness, without anybody else in need of its place.
+        // The last half is closed for slowness, although no other connection needs its place.
         let slow = answer(halves.last_mut().unwrap()).await;
         assert!(slow.is_empty() || slow.starts_with("HTTP/1.1 408"), "{slow}");
         stop.cancel();

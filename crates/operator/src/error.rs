@@ -1,9 +1,9 @@
-//! Errors in words: the whole chain of causes in one line, and no text twice.
+//! Error messages: the whole chain of causes in one line, and no text twice.
 
 use std::error::Error;
 
-/// An error with its causes. A cause whose text is part of what was said already is skipped, since kube's errors
-/// repeat theirs; what the Kubernetes API itself said is given in its own words.
+/// An error with its causes. A cause whose text is already part of the message is skipped, since kube's errors repeat
+/// theirs; the Kubernetes API's own message is quoted.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = Some(error);

@@ -1,6 +1,6 @@
 //! Kubernetes events: a bounded queue in front of one shared recorder.
 //!
-//! Telling never blocks acting: when the API is slow the queue fills, and what does not fit is logged and dropped.
+//! Publishing never blocks acting: when the API is slow the queue fills, and what does not fit is logged and dropped.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// The API refuses notes of 1 KiB and more.
 const MAX_NOTE: usize = 900;
 
-/// What an event says.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventNote {
     /// Its reason, which decides its type.
@@ -55,7 +55,7 @@ impl EventNote {
     }
 }
 
-/// Where events are handed in.
+/// Where events are queued.
 #[derive(Clone, Debug)]
 pub struct EventSink {
     queue: mpsc::Sender<(ObjectReference, EventNote)>,
@@ -63,10 +63,10 @@ pub struct EventSink {
 
 impl EventSink {
     /// Queues an event.
-    pub fn tell(&self, object: &ObjectReference, told: EventNote) {
-        if let Err(error) = self.queue.try_send((object.clone(), told)) {
-            let (_, told) = error.into_inner();
-            warn!(reason = %told.reason, note = %told.note, "event dropped, the queue is full");
+    pub fn publish(&self, object: &ObjectReference, event_note: EventNote) {
+        if let Err(error) = self.queue.try_send((object.clone(), event_note)) {
+            let (_, event_note) = error.into_inner();
+            warn!(reason = %event_note.reason, note = %event_note.note, "event dropped, the queue is full");
         }
     }
 }
@@ -89,38 +89,38 @@ impl EventRecorder {
         (Self { recorder, queue }, EventSink { queue: sender })
     }
 
-    /// Writes until nobody can hand in events any more.
+    /// Writes until every sender is gone.
     pub async fn run(&mut self) {
-        while let Some((object, told)) = self.queue.recv().await {
-            self.write(&object, &told).await;
+        while let Some((object, event_note)) = self.queue.recv().await {
+            self.write(&object, &event_note).await;
         }
     }
 
-    async fn write(&self, object: &ObjectReference, told: &EventNote) {
-        let event = event(object, told);
+    async fn write(&self, object: &ObjectReference, event_note: &EventNote) {
+        let event = event(object, event_note);
         let problem = match tokio::time::timeout(LIMIT, self.recorder.publish(&event, object)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => chain(&error),
             Err(_) => format!("no answer in {} s", LIMIT.as_secs()),
         };
-        warn!(reason = %told.reason, note = %told.note, error = %problem, "event could not be written");
+        warn!(reason = %event_note.reason, note = %event_note.note, error = %problem, "event could not be written");
     }
 }
 
-fn event(object: &ObjectReference, told: &EventNote) -> Event {
-    let related = (!told.subject.is_empty()).then(|| ObjectReference {
-        field_path: Some(told.subject.clone()),
+fn event(object: &ObjectReference, event_note: &EventNote) -> Event {
+    let related = (!event_note.subject.is_empty()).then(|| ObjectReference {
+        field_path: Some(event_note.subject.clone()),
         ..object.clone()
     });
     Event {
-        type_: if told.reason.warning() {
+        type_: if event_note.reason.warning() {
             EventType::Warning
         } else {
             EventType::Normal
         },
-        reason: told.reason.to_string(),
-        note: Some(shortened(&told.note)),
-        action: told.reason.to_string(),
+        reason: event_note.reason.to_string(),
+        note: Some(shortened(&event_note.note)),
+        action: event_note.reason.to_string(),
         secondary: related,
     }
 }
@@ -140,13 +140,13 @@ mod tests {
     #[test]
     fn events_about_two_assets_are_two_series_and_notes_stay_short() {
         let object = ObjectReference::default();
-        let told = |subject: &str| EventNote {
+        let event_note = |subject: &str| EventNote {
             reason: EventReason::LeaderMoved,
             note: "é".repeat(2000),
             subject: subject.into(),
         };
-        let one = event(&object, &told("stream A"));
-        let other = event(&object, &told("stream B"));
+        let one = event(&object, &event_note("stream A"));
+        let other = event(&object, &event_note("stream B"));
         assert_ne!(one.secondary, other.secondary);
         assert!(one.note.unwrap().len() <= MAX_NOTE);
         assert_eq!(one.type_, EventType::Normal);

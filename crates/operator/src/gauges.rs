@@ -44,7 +44,7 @@ struct LeaseErrorLabels {
 
 type Float = Gauge<f64, AtomicU64>;
 
-/// The requests to NATS, which the adapter to NATS counts.
+/// The requests to NATS, which the NATS adapter counts.
 #[derive(Debug)]
 struct Requests;
 
@@ -66,7 +66,7 @@ impl EncodeMetric for Requests {
     }
 }
 
-/// The tasks that broke off, which the engine counts.
+/// The tasks that panicked, which the engine counts.
 #[derive(Debug)]
 struct Panics;
 
@@ -88,7 +88,7 @@ impl EncodeMetric for Panics {
     }
 }
 
-/// What a policy is judged by on the page; `Progressing` and `Degraded` have numbers of their own.
+/// The conditions that have a gauge; `Progressing` and `Degraded` have metrics of their own.
 const CONDITIONS: [PolicyCondition; 5] = [
     PolicyCondition::Accepted,
     PolicyCondition::ResolvedRefs,
@@ -139,7 +139,7 @@ impl Gauges {
         self.answered.get_or_create(&labels).set(answered.into());
     }
 
-    /// Sets whether the conditions of a policy hold, as far as they are there.
+    /// Sets whether the conditions of a policy hold, for those that exist.
     pub fn set_conditions(&self, policy: &Key, conditions: &[Condition]) {
         for kind in CONDITIONS {
             let labels = condition_labels(policy, kind);
@@ -158,7 +158,7 @@ impl Gauges {
         }
     }
 
-    /// Forgets the conditions of a policy that is gone, or that another replica speaks for.
+    /// Forgets the conditions of a policy that is gone, or that another replica is the leader of.
     pub fn forget_conditions(&self, policy: &Key) {
         self.set_conditions(policy, &[]);
     }

@@ -1,4 +1,4 @@
-//! What objects are known by: namespace and name, never the name alone.
+//! Identifies objects: by namespace and name, never by the name alone.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! The adapter to Kubernetes: controllers, status, events, health and metrics endpoints.
 //!
-//! [`run`] watches `NatsSystem`s and `PlacementPolicy`s, observes each system once, and runs the engine for each policy.
-//! It promises that of several replicas only the holder of the lease acts and speaks, that nothing acts once it is told to
-//! stop, and that it looks on while the Kubernetes API is away, ready to go on when it is back.
-//! What is decided is the core's matter, how NATS is spoken to the NATS adapter's.
+//! [`run`] watches `NatsSystem`s and `PlacementPolicy`s, observes each system once, and runs the engine for each
+//! policy. It promises that of several replicas only the holder of the lease acts and reports, that nothing acts once
+//! it is asked to stop, and that it keeps observing while the Kubernetes API is unreachable, ready to resume when it is
+//! back. Decisions are made in the core; the NATS protocol is the NATS adapter's.
 
 mod cluster;
 mod config;

@@ -1,6 +1,6 @@
 //! What one policy refers to, read once and without controllers: for commands that look at a cluster from outside.
 //!
-//! It judges by the operator's own rules, `allowedNamespaces` among them. Nothing is connected to and nothing written.
+//! It judges by the operator's own rules, `allowedNamespaces` among them. It connects to nothing and writes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,13 +37,13 @@ pub struct Access {
     pub system: Option<ConnectConfig>,
 }
 
-/// Why something that a policy refers to cannot be used, with the cure.
+/// Why something that a policy refers to cannot be used, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
     /// It is missing, wrong or not permitted.
     #[error("{0}")]
     Wrong(String),
-    /// The Kubernetes API did not say.
+    /// The Kubernetes API did not answer.
     #[error("{0}")]
     Unknown(String),
 }
@@ -92,7 +92,7 @@ impl SystemLookup {
     /// How to reach the system for the policy, if it may use it.
     pub async fn access(&self, client: &Client, policy: &PlacementPolicy) -> Result<Access, LookupError> {
         let cluster = Cluster::new(client.clone());
-        // Whether the policy may use the system at all comes before what the system is reached with.
+        // Whether the policy may use the system is decided before what the system is reached with is read.
         let unreached = ConnectConfig::default();
         self.judged(&cluster, policy, unreached).await?;
         let connect = self.connect(&cluster).await?;

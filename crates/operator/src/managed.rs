@@ -1,9 +1,9 @@
-//! Streams whose configuration belongs to NACK, NATS's own controller: those with a `Stream`, `KeyValue` or `ObjectStore`
-//! object, in any namespace where that may be read, else in those that are watched.
+//! Streams whose configuration belongs to NACK, NATS's own controller: those with a `Stream`, `KeyValue` or
+//! `ObjectStore` object, in any namespace where that may be read, else in those that are watched.
 //!
 //! Read every half minute, as little of each object as is needed. Where NACK is not installed no stream is owned; where
-//! that cannot be told, every stream may be (P6). A list that was read stays good for some minutes while the Kubernetes
-//! API does not answer, as everything else that is known from there.
+//! that is not known, every stream may be (P6). A list stays valid for some minutes while the Kubernetes API does not
+//! answer, like everything else read from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::error::chain;
 use crate::scope::Scope;
 
 const EVERY: Duration = Duration::from_secs(30);
-/// A list is good for this long without an answer to the next question.
+/// A list stays valid for this long while the next read gets no answer.
 const GOOD_FOR: Duration = Duration::from_mins(5);
 const PAGE: u32 = 500;
 
@@ -214,19 +214,19 @@ mod tests {
 
     #[test]
     fn each_kind_of_nack_owns_the_stream_that_the_servers_know_by_its_name() {
-        let told = |stream: &str, owner: &str| (stream.to_owned(), owner.to_owned());
+        let owned = |stream: &str, owner: &str| (stream.to_owned(), owner.to_owned());
         assert_eq!(
             owner_of(0, &json!({"name": "ORDERS"})),
-            told("ORDERS", "Stream nats/orders")
+            owned("ORDERS", "Stream nats/orders")
         );
-        assert_eq!(owner_of(0, &json!({})), told("orders", "Stream nats/orders"));
+        assert_eq!(owner_of(0, &json!({})), owned("orders", "Stream nats/orders"));
         assert_eq!(
             owner_of(1, &json!({"bucket": "carts"})),
-            told("KV_carts", "KeyValue nats/orders")
+            owned("KV_carts", "KeyValue nats/orders")
         );
         assert_eq!(
             owner_of(2, &json!({"bucket": "bills"})),
-            told("OBJ_bills", "ObjectStore nats/orders")
+            owned("OBJ_bills", "ObjectStore nats/orders")
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Caches of objects as their watches last saw them, one per scope. Who fills them is the controllers' matter.
+//! Caches of objects as their watches last saw them, one per scope. The controllers fill them.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub struct Objects<K: Watched> {
 struct Cache<K: Watched> {
     scope: Scope,
     store: Store<Guarded<K>>,
-    /// Of our own: of two that wait for kube's `wait_until_ready` only one is woken (kube 5.0.0).
+    /// Our own: of two tasks that wait on kube's `wait_until_ready` only one is woken (kube 5.0.0).
     synced: watch::Receiver<bool>,
 }
 
@@ -148,7 +148,7 @@ impl<K: Watched> Objects<K> {
     }
 }
 
-/// What a cache says of an object.
+/// What a cache knows of an object.
 #[derive(Clone, Debug)]
 pub enum Lookup<K> {
     /// It exists, though it may not be readable.

@@ -1,4 +1,4 @@
-//! Puts everything together, and takes it apart again in order.
+//! Starts all parts of the operator, and shuts them down in order.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -36,9 +36,9 @@ use crate::watch::control;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// At the end, reconciles under way may finish for this long.
 const RECONCILES_END: Duration = Duration::from_millis(300);
-/// And those that go on for longer may say what was done last.
-const WORDS_END: Duration = Duration::from_millis(1500);
-/// The lease may be given up for this long, so that another replica need not wait for its end.
+/// And those that take longer may write what was done last.
+const STATUS_FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Releasing the lease may take this long, so that another replica need not wait until it expires.
 const LEASE_END: Duration = Duration::from_secs(3);
 /// And events that wait may be written for this long.
 const EVENTS_END: Duration = Duration::from_millis(500);
@@ -52,18 +52,18 @@ pub enum OperatorError {
     /// The client could not be made.
     #[error("the Kubernetes client could not be made: check the kubeconfig")]
     Client(#[source] Box<kube::Error>),
-    /// The address is taken, or not this machine's.
+    /// The address is in use, or not this machine's.
     #[error("cannot listen on {address}: choose another address with {argument}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The argument that it comes of.
+        /// The argument that set it.
         argument: &'static str,
         /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A part that runs for ever ended.
+    /// A part ended that should run forever.
     #[error("{part} ended by itself")]
     Ended {
         /// Which.
@@ -72,7 +72,7 @@ pub enum OperatorError {
 }
 
 impl OperatorError {
-    /// A bounded word for logs.
+    /// A label of a fixed set, for logs.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Kubeconfig(_) => "kubeconfig",
@@ -93,11 +93,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let scopes = Scope::covering(&config.namespaces);
     let metrics = Arc::new(Metrics::new());
     let gauges = Gauges::register(&metrics);
-    let (mut holding, leave) = (JoinSet::new(), CancellationToken::new());
-    let leaderships = contend(&mut holding, &client, &config, &gauges, &leave);
+    let (mut lease_tasks, leave) = (JoinSet::new(), CancellationToken::new());
+    let leaderships = contend(&mut lease_tasks, &client, &config, &gauges, &leave);
     let (publisher, events) = EventRecorder::new(client.clone(), config.instance);
-    let mut telling = JoinSet::new();
-    telling.spawn(async move {
+    let mut event_tasks = JoinSet::new();
+    event_tasks.spawn(async move {
         let publisher = &Mutex::new(publisher);
         let publish = || async move { publisher.lock().await.run().await };
         supervise::keep(SupervisedTask::Process, |_| {}, publish).await;
@@ -113,32 +113,32 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
         Some(ended) = parts.join_next() => if stop.is_cancelled() { Ok(()) } else { Err(unexpected(ended)) },
-        Some(ended) = holding.join_next() => Err(unexpected(ended)),
+        Some(ended) = lease_tasks.join_next() => Err(unexpected(ended)),
     };
     info!("shutting down");
     leaderships.close();
     policies.inhibit();
     stop.cancel();
-    // The controllers first: what they hold is given back, or ended with them.
+    // The controllers first: reconciles put back the entries they hold, or end with them.
     let _ = tokio::time::timeout(RECONCILES_END, async {
         while parts.join_next().await.is_some() {}
     })
     .await;
     policies.shutdown().await;
-    // What a reconcile had in hand is said by that; then everything is said that the next holder has to know.
-    let _ = tokio::time::timeout(WORDS_END, leaderships.drain()).await;
+    // Now each entry's last status is written; then all that the next holder has to know is.
+    let _ = tokio::time::timeout(STATUS_FLUSH_TIMEOUT, leaderships.drain()).await;
     leave.cancel();
-    let _ = tokio::time::timeout(LEASE_END, holding.join_next()).await;
+    let _ = tokio::time::timeout(LEASE_END, lease_tasks.join_next()).await;
     systems.shutdown().await;
     parts.shutdown().await;
     drop((policies, systems));
-    let _ = tokio::time::timeout(EVENTS_END, telling.join_next()).await;
+    let _ = tokio::time::timeout(EVENTS_END, event_tasks.join_next()).await;
     outcome
 }
 
 /// Takes part in leader election, if there is to be one.
 fn contend(
-    holding: &mut JoinSet<&'static str>,
+    lease_tasks: &mut JoinSet<&'static str>,
     client: &Client,
     config: &Config,
     gauges: &Gauges,
@@ -151,7 +151,7 @@ fn contend(
     let metrics: Arc<dyn LeaseMetrics> = Arc::new(gauges.clone());
     let (election, leaderships) =
         LeaderElection::new(client.clone(), election, config.instance.as_deref(), &metrics);
-    holding.spawn(named("the keeper of the leases", election.run(leave.clone())));
+    lease_tasks.spawn(named("the keeper of the leases", election.run(leave.clone())));
     leaderships
 }
 
@@ -176,7 +176,7 @@ async fn listen(address: SocketAddr, argument: &'static str) -> Result<TcpListen
         source,
     };
     let listener = match TcpListener::bind(address).await {
-        // Without IPv6 here all addresses are those of IPv4.
+        // Without IPv6 on this machine, listen on all IPv4 addresses.
         Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
         }
@@ -196,7 +196,7 @@ fn unexpected(ended: Result<&'static str, JoinError>) -> OperatorError {
     OperatorError::Ended { part }
 }
 
-/// Where the controllers' words go, and what they depend on.
+/// Where the controllers report to, and what they depend on.
 struct ControllerContext {
     metrics: Arc<Metrics>,
     gauges: Gauges,
@@ -258,7 +258,8 @@ fn start(
     serve_http(parts, &shared, listeners, stop);
     for (shard, leadership) in shared.leaderships.by_shard().iter().enumerate() {
         let (shared, policies, leadership) = (shared.clone(), Arc::clone(&policies), leadership.clone());
-        let follow = move || follow_terms(shared.clone(), Arc::clone(&policies), shard, leadership.clone());
+        let follow =
+            move || follow_lease_epochs(shared.clone(), Arc::clone(&policies), shard, leadership.clone());
         let stopped = stop.clone();
         parts.spawn(named("the follower of a lease", async move {
             let kept = supervise::keep(SupervisedTask::Process, |_| {}, follow);
@@ -268,8 +269,8 @@ fn start(
     let (client, scopes, stopped) = (client.clone(), scopes.to_vec(), stop.clone());
     parts.spawn(named("the reader of NACK's Streams", async move {
         let follow = || {
-            let poke = || shared.poke_policies();
-            managed::follow(client.clone(), scopes.clone(), managed_sender.clone(), poke)
+            let enqueue = || shared.enqueue_policies();
+            managed::follow(client.clone(), scopes.clone(), managed_sender.clone(), enqueue)
         };
         let kept = Box::pin(supervise::keep(SupervisedTask::Process, |_| {}, follow));
         stopped.run_until_cancelled(kept).await;
@@ -277,15 +278,20 @@ fn start(
     (systems, policies)
 }
 
-/// Wakes what is in a shard when its lease epoch begins or ends, or its acts do. What must not wait for that hangs on the
-/// leadership itself.
-async fn follow_terms(shared: Shared, policies: Arc<Policies>, shard: usize, mut leadership: Leadership) {
+/// Reconciles a shard's objects when its lease epoch or its right to act begins or ends. What must not wait for that
+/// checks the leadership itself.
+async fn follow_lease_epochs(
+    shared: Shared,
+    policies: Arc<Policies>,
+    shard: usize,
+    mut leadership: Leadership,
+) {
     loop {
         leadership.changed().await;
         if !leadership.act_deadline().holds() {
             policies.inhibit();
         }
-        shared.poke_shard(shard);
+        shared.enqueue_shard(shard);
     }
 }
 

@@ -1,7 +1,7 @@
-//! The driver of `PlacementPolicy`: dereference → validate → run → publish. Each step is its own module.
+//! The reconciler of `PlacementPolicy`: dereference → validate → run → publish. Each step is its own module.
 //!
 //! One entry per policy holds its connection and its runner. A reconcile brings the entry to what the policy asks for;
-//! without an answer of the Kubernetes API, what runs goes on with what was known.
+//! without an answer from the Kubernetes API, what runs continues with what was known.
 #![cfg_attr(
     not(test),
     warn(
@@ -59,9 +59,9 @@ pub use dereference::{SystemResolution, gather};
 pub use validate::{Unresolved, judge, secret_problem};
 
 /// Something is missing: look again this soon.
-const SOON: Duration = Duration::from_secs(5);
+const RETRY_SOON: Duration = Duration::from_secs(5);
 /// Nothing but a change of the object can help.
-const SELDOM: Duration = Duration::from_hours(1);
+const RESYNC: Duration = Duration::from_hours(1);
 /// At the end, what was done last may still be written for this long.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -78,7 +78,7 @@ impl Reconcile<PlacementPolicy> for Policies {
         let key = Key::of(object);
         if object.meta().deletion_timestamp.is_some() {
             self.end(&key).await;
-            return Ok(SELDOM);
+            return Ok(RESYNC);
         }
         match &object.0 {
             Ok(policy) => Box::pin(self.follow(&key, policy)).await,
@@ -102,7 +102,7 @@ impl Policies {
         }
     }
 
-    /// Ends everything: nothing acts from now on, and what was done last is written where that is quick.
+    /// Ends everything: nothing acts from now on, and what was done last is written if that is quick.
     pub async fn shutdown(&self) {
         let entries = self.entries.close();
         join_all(entries.into_iter().map(|(key, entry)| self.part(key, entry))).await;
@@ -117,7 +117,7 @@ impl Policies {
                 RunningPolicy::new(policy)
             }
             None => {
-                self.shared.system_queue.poke(system_of(policy));
+                self.shared.system_queue.enqueue(system_of(policy));
                 RunningPolicy::new(policy)
             }
         };
@@ -129,9 +129,9 @@ impl Policies {
             Ok(None) | Err(_) => policy,
         };
         if self.is_leaving(policy, &entry) {
-            let said = self.leave(key, &mut entry).await;
+            let left = self.leave(key, &mut entry).await;
             self.put_back(key, entry).await;
-            return said.map(|()| SOON);
+            return left.map(|()| RETRY_SOON);
         }
         let findings = self.reconcile_refs(key, policy, &mut entry).await;
         let written = self.publish(key, policy, &mut entry, &findings).await;
@@ -139,15 +139,15 @@ impl Policies {
         let wait = if runs && findings.resolved.holds() && !findings.undecided {
             findings.interval
         } else {
-            findings.interval.min(SOON)
+            findings.interval.min(RETRY_SOON)
         };
         self.put_back(key, entry).await;
         entered?;
         written.map(|()| wait)
     }
 
-    /// What the objects themselves forbid takes effect before anything is read that could be slow (P8); so does a reference
-    /// to another system or user.
+    /// What the objects themselves forbid takes effect before any slow read (P8); so does a reference to another system
+    /// or user.
     async fn apply_suspend(&self, key: &Key, policy: &PlacementPolicy, entry: &mut RunningPolicy) {
         let may_run = self.may_run(policy, entry);
         if entry.run.as_ref().is_some_and(|run| run.worker.broke_off()) {
@@ -170,7 +170,7 @@ impl Policies {
         run.worker.inhibit(reasons);
     }
 
-    /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
+    /// The entry may have been out of the registry when the sweep ran after a deletion, so check again.
     async fn put_back(&self, key: &Key, entry: RunningPolicy) {
         if let Err(entry) = self.entries.put(key.clone(), entry) {
             Box::pin(self.part(key.clone(), entry)).await;
@@ -200,7 +200,7 @@ impl Policies {
                 self.halt(key, entry).await;
                 findings.blind = ReasonMessage::new(ObservedReason::WarmingUp, "the policy is not accepted");
                 findings.accepted = verdict;
-                self.stand_aside(key);
+                self.mark_without_claim(key);
                 return findings;
             }
         };
@@ -216,38 +216,38 @@ impl Policies {
                 }
                 entry.account = Some(account_status(&account));
                 if let Some(link) = &mut entry.link {
-                    link.keep_warm(&account);
+                    link.keep_observed(&account);
                 }
                 if self.may_run(policy, entry) && Self::is_system_in_epoch(entry) {
                     let mut claim = claim(policy, &facts.system.0, account.id, resolved);
-                    if entry.link.as_ref().is_some_and(AccountLink::is_alone) {
+                    if entry.link.as_ref().is_some_and(AccountLink::is_tenant_mode) {
                         let key = policy.spec.credentials_ref.key.clone();
                         claim.unconfirmed = Some((facts.secret.0.clone(), key));
                     }
                     self.run(key, policy, entry, &claim, &mut findings);
                 } else {
-                    self.stand_down(key, entry).await;
+                    self.stop_runner(key, entry).await;
                 }
             }
         }
         let link = entry.link.as_ref();
-        let nameless = link.is_some_and(AccountLink::is_long_without_account);
-        if findings.resolved.holds() && !nameless {
+        let without_account = link.is_some_and(AccountLink::is_long_without_account);
+        if findings.resolved.holds() && !without_account {
             self.claims.forget(key);
         } else {
-            self.stand_aside(key);
+            self.mark_without_claim(key);
         }
         findings
     }
 
-    /// Lets those that wait for this policy's claim go on.
-    fn stand_aside(&self, key: &Key) {
-        if self.claims.stand_aside(key) {
-            self.shared.policy_queue.poke_all(self.claims.take_waiting());
+    /// Enqueues the policies that wait for this policy's claim.
+    fn mark_without_claim(&self, key: &Key) {
+        if self.claims.mark_without_claim(key) {
+            self.shared.policy_queue.enqueue_all(self.claims.take_waiting());
         }
     }
 
-    /// Whether a policy of higher rank may lay a claim still, which nobody could tell after a start.
+    /// Whether a policy of higher rank may still make a claim, which is not known right after a start.
     fn awaits_another(&self, claim: &Claim) -> bool {
         let mut awaits = !self.shared.policies.is_synced();
         self.shared.policies.each(|other| {
@@ -278,7 +278,7 @@ impl Policies {
         }
     }
 
-    /// Decides about precedence, and starts or directs the runner.
+    /// Decides about precedence, and starts or updates the runner.
     fn run(
         &self,
         key: &Key,
@@ -292,9 +292,9 @@ impl Policies {
         };
         let (account, resolved) = (claim.account.clone(), claim.policy.clone());
         let first = !self.claims.knows(key);
-        self.shared.policy_queue.poke_all(self.claims.lay(key, claim));
+        self.shared.policy_queue.enqueue_all(self.claims.add(key, claim));
         if first {
-            self.shared.policy_queue.poke_all(self.claims.take_waiting());
+            self.shared.policy_queue.enqueue_all(self.claims.take_waiting());
         }
         let precedence = {
             let view = link.observe.watch(&account).borrow().clone();
@@ -308,7 +308,7 @@ impl Policies {
         };
         findings.undecided = precedence == Precedence::Undecided;
         findings.accepted = accepted(&precedence);
-        self.tell_conflict(policy, &mut entry.outranked_by, &precedence, &findings.accepted);
+        self.report_conflict(policy, &mut entry.outranked_by, &precedence, &findings.accepted);
         let input = RunnerInput {
             policy: resolved,
             generation: policy.metadata.generation.unwrap_or_default(),
@@ -318,7 +318,7 @@ impl Policies {
             approved: None,
         };
         if let Some(run) = &mut entry.run {
-            run.direct(&policy.spec, input);
+            run.update(&policy.spec, input);
             return;
         }
         if entry.restart.remaining(Instant::now()).is_some() {
@@ -348,37 +348,37 @@ impl Policies {
         entry.run = Some(PolicyRun::start(start, input));
     }
 
-    fn tell_conflict(
+    fn report_conflict(
         &self,
         policy: &PlacementPolicy,
-        told_of: &mut Option<Key>,
+        reported: &mut Option<Key>,
         precedence: &Precedence,
         accepted: &ReasonMessage<AcceptedReason>,
     ) {
         let winner = precedence.outranked_by();
         if let Some(by) = winner
-            && told_of.as_ref() != winner
+            && reported.as_ref() != winner
         {
-            let told = EventNote {
+            let event = EventNote {
                 reason: EventReason::PolicyConflicted,
                 note: accepted.message.clone(),
                 subject: format!("PlacementPolicy {by}"),
             };
-            self.shared.events.tell(&policy.object_ref(&()), told);
+            self.shared.events.publish(&policy.object_ref(&()), event);
         }
-        *told_of = winner.cloned();
+        *reported = winner.cloned();
     }
 
     /// Ends the runner; it acts no more from now on.
     async fn halt(&self, key: &Key, entry: &mut RunningPolicy) {
-        self.shared.policy_queue.poke_all(self.claims.withdraw(key));
+        self.shared.policy_queue.enqueue_all(self.claims.withdraw(key));
         if let Some(run) = entry.run.take() {
             info!(policy = %key, "policy stops");
             entry.remember(run.end().await.as_deref());
         }
     }
 
-    /// Writes the status, if it says something new and this replica is the one that speaks.
+    /// Writes the status if it has changed and this replica is the leader.
     async fn publish(
         &self,
         key: &Key,
@@ -425,7 +425,7 @@ impl Policies {
         Ok(())
     }
 
-    /// Ends an object that cannot be read, and says so in its status, which otherwise stays.
+    /// Ends what runs for an unreadable object, and reports it in its status, which otherwise stays.
     async fn refuse(&self, key: &Key, invalid: &InvalidObject) -> Result<Duration, ClusterError> {
         warn!(policy = %key, error = %invalid.error, "the policy cannot be read");
         self.end(key).await;
@@ -438,9 +438,9 @@ impl Policies {
         let status = json!({"observedGeneration": generation, "conditions": conditions.finish()});
         let cluster = &self.shared.cluster;
         let write = cluster.merge_status::<PlacementPolicy>(key, &status);
-        // Which system it would refer to cannot be read: its own key says who speaks.
+        // The system that it refers to cannot be read: its own key decides the leader.
         match self.shared.leadership_of(key).while_held(write).await {
-            Some(Ok(()) | Err(ClusterError::Missing { .. })) | None => Ok(SELDOM),
+            Some(Ok(()) | Err(ClusterError::Missing { .. })) | None => Ok(RESYNC),
             Some(Err(error)) => Err(error),
         }
     }
@@ -458,7 +458,7 @@ impl Policies {
         self.shared.metrics.forget(&run::labels(&key));
         self.shared.gauges.forget_conditions(&key);
         if let Some(system) = entry.system_key() {
-            self.shared.system_queue.poke(system);
+            self.shared.system_queue.enqueue(system);
         }
     }
 

@@ -1,5 +1,5 @@
-//! Wakes reconciles from outside the watch: a set of keys that waits to be read, so it is bounded by what exists and a
-//! key that is poked twice is read once.
+//! Queues reconciles from outside the watch: a set of keys, so it is bounded by what exists and a key that is queued
+//! twice is read once.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,10 @@ use tokio::sync::{Notify, watch};
 use crate::key::Key;
 use crate::scope::Scope;
 
-/// Pokes of one source are at least this far apart; more than the controllers' debounce, which waits for silence.
+/// One source queues its key at most this often; longer than the controllers' debounce, which each request restarts.
 const PACE: Duration = Duration::from_millis(60);
 
-/// Pokes for objects of one kind; clones share them.
+/// Queued reconciles for objects of one kind; clones share them.
 #[derive(Clone, Debug)]
 pub struct ReconcileQueue {
     lanes: Arc<Vec<QueueLane>>,
@@ -40,8 +40,8 @@ impl ReconcileQueue {
         }
     }
 
-    /// Asks for a reconcile soon. A key that no scope covers is ignored.
-    pub fn poke(&self, key: Key) {
+    /// Queues a reconcile. A key that no scope covers is ignored.
+    pub fn enqueue(&self, key: Key) {
         if let Some(lane) = self.lanes.iter().find(|lane| lane.scope.covers(&key.namespace)) {
             lane.waiting
                 .lock()
@@ -51,14 +51,14 @@ impl ReconcileQueue {
         }
     }
 
-    /// Asks for many.
-    pub fn poke_all(&self, keys: impl IntoIterator<Item = Key>) {
+    /// Queues many.
+    pub fn enqueue_all(&self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
-            self.poke(key);
+            self.enqueue(key);
         }
     }
 
-    /// The pokes of one scope; it has one reader.
+    /// The queued keys of one scope; it has one reader.
     pub fn stream(&self, scope: &Scope) -> impl Stream<Item = Key> + Send + use<> {
         let position = self.lanes.iter().position(|lane| lane.scope == *scope);
         let lanes = Arc::clone(&self.lanes);
@@ -87,18 +87,18 @@ impl QueueLane {
     }
 }
 
-/// Pokes an object whenever a value changes, until nobody can change it any more, which is a change too: whoever changed it
-/// has ended. The last change is never missed.
-pub async fn poke_on<T: Send + Sync>(
+/// Enqueues an object whenever a value changes, until its sender is gone, which counts as a change too. The last change
+/// is never missed.
+pub async fn enqueue_on<T: Send + Sync>(
     mut changes: watch::Receiver<T>,
     key: Key,
     reconcile_queue: ReconcileQueue,
 ) {
     while changes.changed().await.is_ok() {
-        reconcile_queue.poke(key.clone());
+        reconcile_queue.enqueue(key.clone());
         tokio::time::sleep(PACE).await;
     }
-    reconcile_queue.poke(key);
+    reconcile_queue.enqueue(key);
 }
 
 #[cfg(test)]
@@ -111,13 +111,13 @@ mod tests {
     async fn a_key_that_is_poked_twice_is_read_once_and_only_in_its_scope() {
         let scopes = Scope::covering(&["a".into(), "b".into()]);
         let reconcile_queue = ReconcileQueue::new(&scopes);
-        reconcile_queue.poke_all([Key::new("a", "x"), Key::new("a", "x"), Key::new("c", "x")]);
+        reconcile_queue.enqueue_all([Key::new("a", "x"), Key::new("a", "x"), Key::new("c", "x")]);
         let mut first = Box::pin(reconcile_queue.stream(&scopes[0]));
         let mut second = Box::pin(reconcile_queue.stream(&scopes[1]));
         assert_eq!(first.next().await, Some(Key::new("a", "x")));
         assert_eq!(first.next().now_or_never(), None, "read once");
         assert_eq!(second.next().now_or_never(), None, "not in this scope");
-        reconcile_queue.poke(Key::new("b", "y"));
+        reconcile_queue.enqueue(Key::new("b", "y"));
         assert_eq!(second.next().await, Some(Key::new("b", "y")));
     }
 }

@@ -1,7 +1,7 @@
 //! What runs for each object, by key.
 //!
-//! A reconcile takes its entry out, works on it without a lock, and puts it back. One that is gone meanwhile is found by
-//! the sweep after the watch told so, or handed back by [`Registry::put`] once the registry is closed.
+//! A reconcile takes its entry out, works on it without a lock, and puts it back. One that is deleted meanwhile is
+//! found by the sweep after the watch reports it, or returned by [`Registry::put`] once it is closed.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +37,7 @@ impl<T> Registry<T> {
         self.lock().entries.remove(key)
     }
 
-    /// Puts an entry back; gives it back instead when nothing may start any more.
+    /// Puts an entry back; returns it instead when nothing may start any more.
     pub fn put(&self, key: Key, entry: T) -> Result<(), T> {
         let mut state = self.lock();
         if state.closed {

@@ -26,9 +26,9 @@ pub struct Shared {
     pub systems: Objects<NatsSystem>,
     /// Policies as the cache has them.
     pub policies: Objects<PlacementPolicy>,
-    /// Wakes reconciles of systems.
+    /// Queues reconciles of systems.
     pub system_queue: ReconcileQueue,
-    /// Wakes reconciles of policies.
+    /// Queues reconciles of policies.
     pub policy_queue: ReconcileQueue,
     /// Systems as policies use them.
     pub handles: Arc<SystemHandles>,
@@ -40,7 +40,7 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Numbers of this adapter.
     pub gauges: Gauges,
-    /// The rights to act and to speak.
+    /// The rights to act and to write status.
     pub leaderships: Leaderships,
 }
 
@@ -57,7 +57,7 @@ impl Shared {
         keys
     }
 
-    /// The right to act on a system, and to speak of it and of its policies.
+    /// The right to act on a system, and to write its status and its policies'.
     pub fn leadership_of(&self, system: &Key) -> &Leadership {
         self.leaderships.of(&system.to_string())
     }
@@ -67,7 +67,7 @@ impl Shared {
         self.leaderships.shard_of(&system.to_string())
     }
 
-    /// Writes the status of a system or of one of its policies, as long as this replica may speak; whether it is stored now.
+    /// Writes the status of a system or of one of its policies, while this replica leads; returns whether it is stored.
     pub async fn store_status<K: HasStatus>(
         &self,
         system: &Key,
@@ -77,28 +77,28 @@ impl Shared {
         let write = self.cluster.apply_status::<K>(key, status);
         match self.leadership_of(system).while_held(write).await {
             Some(Ok(())) => Ok(true),
-            // It was deleted meanwhile, or another replica speaks now.
+            // It was deleted meanwhile, or another replica is the leader now.
             Some(Err(ClusterError::Missing { .. })) | None => Ok(false),
             Some(Err(error)) => Err(error),
         }
     }
 
-    /// Wakes everything of a shard, systems first: policies wait for theirs.
-    pub fn poke_shard(&self, shard: usize) {
+    /// Enqueues everything in a shard, systems first: policies wait for theirs.
+    pub fn enqueue_shard(&self, shard: usize) {
         let mut systems = self.systems.keys();
         systems.retain(|system| self.shard_of(system) == shard);
-        self.system_queue.poke_all(systems);
+        self.system_queue.enqueue_all(systems);
         self.policies.each(|policy| {
             if self.shard_of(&system_of(policy)) == shard {
-                self.policy_queue.poke(Key::of(policy));
+                self.policy_queue.enqueue(Key::of(policy));
             }
         });
     }
 
-    /// Wakes every policy.
-    pub fn poke_policies(&self) {
+    /// Enqueues every policy.
+    pub fn enqueue_policies(&self) {
         self.policies
-            .each(|policy| self.policy_queue.poke(Key::of(policy)));
+            .each(|policy| self.policy_queue.enqueue(Key::of(policy)));
     }
 }
 

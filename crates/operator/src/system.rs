@@ -1,7 +1,7 @@
-//! The driver of `NatsSystem`: dereference → validate → run → publish. Each step is its own module.
+//! The reconciler of `NatsSystem`: dereference → validate → run → publish. Each step is its own module.
 //!
-//! One observer per system, started anew when what it connects with changes. Without an answer of the Kubernetes API,
-//! what runs goes on with what was known.
+//! One observer per system, restarted when what it connects with changes. Without an answer from the Kubernetes API,
+//! what runs continues with what was known.
 
 // Numbers and texts of servers come here: no sum of them overflows and no index misses.
 #![cfg_attr(
@@ -43,9 +43,9 @@ pub use dereference::{GatherError, dereference};
 pub use validate::validate;
 
 /// A Secret is missing or wrong: look again this soon.
-const SOON: Duration = Duration::from_secs(5);
+const RETRY_SOON: Duration = Duration::from_secs(5);
 /// Nothing but a change of the object can help.
-const SELDOM: Duration = Duration::from_hours(1);
+const RESYNC: Duration = Duration::from_hours(1);
 
 /// All systems.
 #[derive(Debug)]
@@ -59,20 +59,20 @@ impl Reconcile<NatsSystem> for Systems {
         let key = Key::of(object);
         if object.meta().deletion_timestamp.is_some() {
             self.end(&key).await;
-            return Ok(SELDOM);
+            return Ok(RESYNC);
         }
         match &object.0 {
             Ok(system) => self.follow(&key, system).await,
             Err(invalid) => {
                 self.refuse(&key, invalid).await;
-                Ok(SELDOM)
+                Ok(RESYNC)
             }
         }
     }
 
     async fn sweep(&self) {
         let gone = self.entries.take_unless(|key| self.shared.systems.has(key));
-        join_all(gone.into_iter().map(|(key, entry)| self.retire(key, entry))).await;
+        join_all(gone.into_iter().map(|(key, entry)| self.remove(key, entry))).await;
     }
 }
 
@@ -96,7 +96,7 @@ impl Systems {
         let mut entry = match self.entries.take(key) {
             Some(entry) if entry.uid == uid => entry,
             Some(stranger) => {
-                self.retire(key.clone(), stranger).await;
+                self.remove(key.clone(), stranger).await;
                 RunningSystem::new(system)
             }
             None => RunningSystem::new(system),
@@ -106,21 +106,21 @@ impl Systems {
             Ok(Some(read)) => read,
             Ok(None) | Err(_) => system,
         };
-        self.pursue(key, system, &mut entry).await;
+        self.reconcile_refs(key, system, &mut entry).await;
         let written = self.publish(key, system, &mut entry).await;
         let interval: Duration = system.spec.observe_interval.into();
         let wait = if entry.route.is_ok() {
             interval
         } else {
-            interval.min(SOON)
+            interval.min(RETRY_SOON)
         };
         self.put_back(key, entry).await;
         entered?;
         written.map(|()| wait)
     }
 
-    /// At the beginning of a term the object is read anew: what the last holder of the lease wrote, and what people
-    /// asked of it, may not have come by the watch yet.
+    /// Reads the object again at the beginning of a lease epoch: what the last holder of the lease wrote, and what
+    /// people changed, may not have arrived by the watch yet.
     async fn enter(&self, key: &Key, entry: &mut RunningSystem) -> Result<Option<NatsSystem>, ClusterError> {
         let Some(lease_epoch) = self.shared.leadership_of(key).lease_epoch() else {
             return Ok(None);
@@ -135,11 +135,11 @@ impl Systems {
             entry.enter(lease_epoch, &system);
             return Ok(Some(system));
         }
-        // Made anew meanwhile: the watch will tell.
+        // Recreated meanwhile: the watch will deliver it.
         Ok(None)
     }
 
-    /// Between the watch's news and its sweep the entry may be out of the registry, so look again.
+    /// The entry may have been out of the registry when the sweep ran after a deletion, so check again.
     async fn put_back(&self, key: &Key, entry: RunningSystem) {
         if let Err(entry) = self.entries.put(key.clone(), entry) {
             entry.end().await;
@@ -148,12 +148,12 @@ impl Systems {
         }
     }
 
-    /// Brings the entry to what the system asks for, and tells the policies.
-    async fn pursue(&self, key: &Key, system: &NatsSystem, entry: &mut RunningSystem) {
+    /// Brings the entry to what the system asks for, and enqueues its policies.
+    async fn reconcile_refs(&self, key: &Key, system: &NatsSystem, entry: &mut RunningSystem) {
         let spec = &system.spec;
         // The halt switch waits for nothing that has to be read (P8).
         if spec.suspend && self.shared.handles.suspend(key) {
-            self.shared.policy_queue.poke_all(self.shared.policies_of(key));
+            self.shared.policy_queue.enqueue_all(self.shared.policies_of(key));
         }
         match dereference(&self.shared.cluster, key, spec).await {
             Ok(materials) => {
@@ -187,11 +187,11 @@ impl Systems {
             route: entry.route.clone(),
         };
         if self.shared.handles.put(key, &handle) {
-            self.shared.policy_queue.poke_all(self.shared.policies_of(key));
+            self.shared.policy_queue.enqueue_all(self.shared.policies_of(key));
         }
     }
 
-    /// Writes the status, if it says something new and this replica is the one that speaks.
+    /// Writes the status if it has changed and this replica is the leader.
     async fn publish(
         &self,
         key: &Key,
@@ -199,17 +199,17 @@ impl Systems {
         entry: &mut RunningSystem,
     ) -> Result<(), ClusterError> {
         let seen = entry.seen();
-        let outlook = SystemStatusInput {
+        let status_input = SystemStatusInput {
             generation: system.metadata.generation,
             interval: system.spec.observe_interval.into(),
             policies: self.shared.policies_of(key).len(),
-            sight: match (&entry.route, &seen) {
+            observation: match (&entry.route, &seen) {
                 (Err(verdict), _) => SystemObservation::Unreachable(verdict.clone()),
                 (Ok(_), Some(seen)) => SystemObservation::Seen(seen),
                 (Ok(_), None) => SystemObservation::Tenant,
             },
         };
-        match outlook.numbers() {
+        match status_input.numbers() {
             Some((connected, expected, answered)) => {
                 self.shared.gauges.set(key, connected, expected, answered);
             }
@@ -219,7 +219,7 @@ impl Systems {
         if entry.lease_epoch.is_none() || entry.lease_epoch != leadership.lease_epoch() {
             return Ok(());
         }
-        let status = build(&entry.status, &outlook, Timestamp::now());
+        let status = build(&entry.status, &status_input, Timestamp::now());
         if same(&entry.written, &status) {
             return Ok(());
         }
@@ -234,7 +234,7 @@ impl Systems {
         Ok(())
     }
 
-    /// Ends an object that cannot be read.
+    /// Ends what runs for an object that cannot be read.
     async fn refuse(&self, key: &Key, invalid: &InvalidObject) {
         warn!(system = %key, error = %invalid.error, "the system cannot be read");
         self.end(key).await;
@@ -242,15 +242,17 @@ impl Systems {
 
     async fn end(&self, key: &Key) {
         if let Some(entry) = self.entries.take(key) {
-            self.retire(key.clone(), entry).await;
+            self.remove(key.clone(), entry).await;
         }
     }
 
     /// Ends what runs for an object that is gone.
-    async fn retire(&self, key: Key, entry: RunningSystem) {
+    async fn remove(&self, key: Key, entry: RunningSystem) {
         self.shared.handles.remove(&key);
         self.shared.gauges.remove(&key);
-        self.shared.policy_queue.poke_all(self.shared.policies_of(&key));
+        self.shared
+            .policy_queue
+            .enqueue_all(self.shared.policies_of(&key));
         entry.end().await;
     }
 }

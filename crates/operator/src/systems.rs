@@ -1,4 +1,4 @@
-//! What policies need to know of the systems, as the last reconciles of those left it.
+//! What policies need to know of the systems, as the systems' last reconciles left it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ pub struct SystemHandle {
     pub interval: Duration,
     /// The halt switch.
     pub suspended: bool,
-    /// The term in which it was read anew: what was seen before may be behind what the last holder of the lease knew.
+    /// The lease epoch in which it was read again: what was seen before may be behind what the last holder knew.
     pub lease_epoch: Option<LeaseEpoch>,
     /// Operations at once over all of its policies.
     pub limits: Arc<SystemLimits>,
@@ -37,7 +37,7 @@ pub struct SystemHandle {
 pub struct Route {
     /// Changes whenever the rest does.
     pub epoch: u64,
-    /// Servers and how they are trusted; who connects, a client certificate included, is each policy's own matter.
+    /// Servers and how they are trusted; the user and its client certificate are each policy's own.
     pub connect: ConnectConfig,
     /// Sees all accounts; `None` in tenant mode.
     pub observer: Option<Arc<SystemObserver>>,
@@ -45,7 +45,7 @@ pub struct Route {
 
 impl SystemHandle {
     /// Whether policies would notice the difference.
-    fn looks_like(&self, other: &Self) -> bool {
+    fn is_equivalent(&self, other: &Self) -> bool {
         let Self {
             uid,
             allowed,
@@ -81,14 +81,14 @@ impl SystemHandles {
         self.lock().get(key).cloned()
     }
 
-    /// Replaces what is known; returns whether policies should look again.
+    /// Replaces what is known; returns whether policies should be reconciled.
     pub fn put(&self, key: &Key, handle: &SystemHandle) -> bool {
         let mut handles = self.lock();
         let before = handles.insert(key.clone(), Arc::new(handle.clone()));
-        before.is_none_or(|before| !before.looks_like(handle))
+        before.is_none_or(|before| !before.is_equivalent(handle))
     }
 
-    /// Turns the halt switch of a system that is known; returns whether it was not turned before.
+    /// Turns on the halt switch of a known system; returns whether it was off before.
     pub fn suspend(&self, key: &Key) -> bool {
         let mut handles = self.lock();
         let Some(handle) = handles.get_mut(key).filter(|handle| !handle.suspended) else {

@@ -25,19 +25,19 @@ use crate::objects::{Guarded, Watched, Writer, object_ref};
 use crate::reconcile_queue::ReconcileQueue;
 use crate::scope::Scope;
 
-/// Requests for one object within this time are one. It waits for silence, so who pokes often leaves longer pauses.
+/// Requests for one object within this time are one; each restarts the time, so frequent sources leave longer pauses.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// Reconciles of one kind and scope at once.
 const CONCURRENCY: u16 = 32;
 /// After a reconcile that could not write.
 const RETRY: Duration = Duration::from_secs(5);
-/// After one that broke off, which it will do again until the object changes.
+/// After one that panicked, which it will do again until the object changes.
 const RETRY_BROKEN_OFF: Duration = Duration::from_secs(30);
 const PAGE: u32 = 250;
 
 /// What is done for objects of a kind.
 pub trait Reconcile<K: Watched>: Send + Sync + 'static {
-    /// Brings one object to what it asks for; returns when to look again at the latest.
+    /// Reconciles one object; returns when to reconcile it again at the latest.
     fn reconcile(&self, object: &Guarded<K>) -> impl Future<Output = Result<Duration, ClusterError>> + Send;
 
     /// Ends what runs for objects that are gone.
@@ -78,7 +78,7 @@ pub async fn control<K: Watched, R: Reconcile<K>>(
     let sweeps = async {
         loop {
             gone.notified().await;
-            // What it did not come to is found by the next one.
+            // What it did not get to is found by the next one.
             let _ = supervise::catch(SupervisedTask::Reconcile, sweeping.sweep()).await;
         }
     };
@@ -98,7 +98,7 @@ enum ReconcileError {
 }
 
 impl ReconcileError {
-    /// A bounded word for logs.
+    /// A label of a fixed set, for logs.
     fn category(&self) -> &'static str {
         match self {
             Self::Cluster(error) => error.category(),
@@ -135,7 +135,7 @@ fn report(error: &kube_runtime::controller::Error<ReconcileError, watcher::Error
     }
 }
 
-/// Objects whose specification or annotations changed. Fills the cache on the way, and tells when objects may be gone.
+/// Objects whose specification or annotations changed. Fills the cache on the way, and signals possible deletions.
 fn changes<K: Watched>(
     client: Client,
     scope: &Scope,
@@ -158,7 +158,7 @@ fn changes<K: Watched>(
                     synced.send_replace(true);
                     gone.notify_one();
                     // Objects of a list arrive before the cache has them.
-                    reconcile_queue.poke_all(store.state().iter().map(|object| Key::of(&**object)));
+                    reconcile_queue.enqueue_all(store.state().iter().map(|object| Key::of(&**object)));
                 }
                 Ok(Event::Init | Event::InitApply(_) | Event::Apply(_)) => {}
                 Err(error) => warn!(%kind, error = %chain(error), "watch failed, trying again"),
@@ -172,8 +172,8 @@ fn changes<K: Watched>(
         )
 }
 
-/// Pauses between attempts to watch, up to a few seconds. kube's own begin anew with every attempt, since even one that
-/// fails yields something first.
+/// Pauses between attempts to watch, up to a few seconds. kube's own backoff restarts with every attempt, since even
+/// one that fails yields something first.
 struct RelistBackoff {
     next: Duration,
     last: Option<Instant>,
@@ -182,7 +182,7 @@ struct RelistBackoff {
 impl RelistBackoff {
     const SHORTEST: Duration = Duration::from_millis(200);
     const LONGEST: Duration = Duration::from_secs(5);
-    /// After this long without an error the next one is a new trouble.
+    /// After this long without an error the pauses restart from the shortest.
     const FORGOTTEN: Duration = Duration::from_secs(15);
 
     fn new() -> Self {

@@ -1,4 +1,4 @@
-//! Streams and consumers for tests, and where they are led, as the `nats` command sees it.
+//! Streams and consumers for tests, and their leaders, as the `nats` command shows them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub async fn stream(client: &Client, name: &str, replicas: u8, extra: Value) -> 
     settled(client, name, replicas).await
 }
 
-/// Waits until a stream has a leader and all its peers are current; gives its INFO.
+/// Waits until a stream has a leader and all its peers are current; returns its INFO.
 pub async fn settled(client: &Client, name: &str, replicas: u8) -> anyhow::Result<Value> {
     eventually(READY, &format!("stream {name} settles"), || async {
         let info = jetstream::stream_info(client, name).await?;
@@ -69,7 +69,7 @@ pub async fn settled(client: &Client, name: &str, replicas: u8) -> anyhow::Resul
     .await
 }
 
-/// Creates a pull consumer with explicit acknowledgement; `extra` is laid over its configuration.
+/// Creates a pull consumer with explicit acknowledgement; `extra` is merged over its configuration.
 pub async fn consumer(client: &Client, stream: &str, name: &str, extra: Value) -> anyhow::Result<()> {
     let base = json!({"ack_policy": "explicit", "ack_wait": 20_000_000_000u64});
     let config = leeward_lab::leeward::manifests::merged(base, extra);
@@ -90,7 +90,7 @@ pub async fn consumer(client: &Client, stream: &str, name: &str, extra: Value) -
 
 /// The leader of every stream (`STREAM`) and consumer (`STREAM/CONSUMER`) of the default account.
 ///
-/// Seen with the `nats` command from a location, not with Leeward's code.
+/// Read with the `nats` command from a location, not with Leeward's code.
 pub async fn leaders(system: &System, location: &str) -> anyhow::Result<BTreeMap<String, String>> {
     let context = system.nats_context(DEFAULT_ACCOUNT, DEFAULT_USER, location)?;
     let read = |args: Vec<String>| {
@@ -138,9 +138,9 @@ pub fn elsewhere(leaders: &BTreeMap<String, String>, wanted: &str) -> BTreeMap<S
         .collect()
 }
 
-/// Hands a stream or a consumer over, by hand, until a server of a location leads it; it needs a peer there.
+/// Steps a stream's or a consumer's leader down until a server of a location leads; it needs a peer there.
 ///
-/// Servers that take no aim are asked again and again.
+/// Servers without preferred leaders are asked repeatedly.
 pub async fn lead(
     client: &Client,
     stream: &str,
@@ -157,12 +157,12 @@ pub async fn lead(
     Ok(())
 }
 
-/// Waits until Leeward has looked at everything, from begin to end, this many times from now on, and a policy was
-/// judged by each of these looks.
+/// Waits until Leeward has looked at everything, from begin to end, this many times from now on, and judged a policy by
+/// each of these looks.
 ///
-/// Seen at the servers: Leeward asks for gateways once in every full look, and nobody else does.
+/// Observed at the servers: Leeward asks for gateways once in every full look, and nobody else does.
 pub async fn looks(stage: &Stage, policy: &str, count: usize) -> anyhow::Result<()> {
-    // A replica that waits for the lease of one that was killed looks, but judges nothing.
+    // A replica that waits for a killed one's lease looks, but judges nothing.
     eventually(CONVERGED, "the policy is judged", || rounds(stage, policy)).await?;
     let client = stage.system.system_client().await?;
     let mut asked = client.subscribe("$SYS.REQ.SERVER.PING.GATEWAYZ").await?;

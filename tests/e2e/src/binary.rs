@@ -1,4 +1,4 @@
-//! The binary under test is never an old one: it is built before the first test uses it.
+//! The binary under test is never outdated: it is built before the first test uses it.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 static BUILT: OnceCell<()> = OnceCell::const_new();
 
-/// Builds the `leeward` binary once per test run; costs a fraction of a second when it is fresh.
+/// Builds the `leeward` binary once per test run; costs a fraction of a second when it is up to date.
 pub async fn build() -> anyhow::Result<()> {
     BUILT
         .get_or_try_init(|| async { tokio::task::spawn_blocking(cargo_build).await? })
@@ -22,11 +22,11 @@ fn cargo_build() -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
-        // Of all packages, with whose features this test was built: with those of one package half of all crates are others.
+        // For all packages, as this test was built: the features of one package alone change half of all crates.
         .args(["build", "--quiet", "--locked", "--workspace", "--bin", "leeward"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
-    // What cargo tells this test of its package, or `cargo xtask test` tells libtest, would be news to build scripts that read
-    // it, and half of all crates would be built anew here and once more afterwards.
+    // Variables that cargo sets for this test's package, or `cargo xtask test` for libtest, would look changed to build
+    // scripts that read them: half of all crates would be rebuilt here, and once more afterwards.
     for (name, _) in std::env::vars_os() {
         let of_this_test = ["CARGO_MANIFEST_", "CARGO_PKG_", "RUSTC_BOOTSTRAP"];
         if of_this_test

@@ -1,6 +1,6 @@
-//! The built `leeward` as a person at a terminal or a pipeline starts it: arguments, exit code, what it prints.
+//! The built `leeward` as a user at a terminal or a pipeline starts it: arguments, exit code, output.
 //!
-//! It sees nothing of the environment that tests run in, so that only what a test gives says how to connect.
+//! It does not inherit the environment of the tests, so that only a test's own settings define how to connect.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::stage::CONVERGED;
 
-/// How a command is started: from which folder, and as whom it connects.
+/// How a command is started: in which folder, and as which user it connects.
 #[derive(Clone, Debug)]
 pub struct CommandLine {
     folder: PathBuf,
@@ -56,7 +56,7 @@ impl CommandLine {
             .arguments(&["--context", &context]))
     }
 
-    /// As the user of the default account alone, told by the environment of the `nats` command instead of a context.
+    /// As the user of the default account alone, set by the environment of the `nats` command instead of a context.
     pub async fn by_environment(system: &System, location: &str) -> anyhow::Result<Self> {
         let Credentials::UserPassword { user, password } =
             system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?
@@ -84,7 +84,7 @@ impl CommandLine {
         self
     }
 
-    /// Writes a file beside which the command runs; gives its path.
+    /// Writes a file into the command's folder; returns its path.
     pub fn file(&self, name: &str, text: &str) -> anyhow::Result<String> {
         let path = self.folder.join(name);
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
@@ -169,7 +169,7 @@ impl Started {
         .await
     }
 
-    /// Waits for its end. One that does not end is killed, and what it said is in the error.
+    /// Waits for its end. One that does not end is killed, and its output is in the error.
     pub async fn wait(mut self) -> anyhow::Result<Ended> {
         let Ok(status) = tokio::time::timeout(CONVERGED, self.child.wait()).await else {
             bail!("{} does not end; it said: {}", self.words, self.said());
@@ -230,7 +230,7 @@ impl Ended {
     }
 }
 
-/// Reads a pipe to its end, whether anybody waits or not: a full pipe would stop the command.
+/// Reads a pipe to its end, even if nobody waits: a full pipe would stop the command.
 #[derive(Debug)]
 struct Reader {
     text: Arc<Mutex<Vec<u8>>>,
@@ -259,7 +259,7 @@ impl Reader {
         text_of(&self.text)
     }
 
-    /// What a grandchild still writes is not waited for.
+    /// Does not wait for what a grandchild still writes.
     async fn rest(self) -> anyhow::Result<String> {
         let ended = tokio::time::timeout(Duration::from_secs(20), self.task).await;
         ended.context("its output stays open")???;

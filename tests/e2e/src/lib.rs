@@ -1,7 +1,7 @@
-//! End-to-end tests: what they share. The tests are in `tests/e2e`.
+//! The shared parts of the end-to-end tests, which are in `tests/e2e`.
 //!
 //! A [`Stage`] is one NATS system, a namespace of a kube-apiserver that tests share, and the built operator, which runs
-//! with a service account's rights. Tests look with `kubectl` and the `nats` command, as users do.
+//! with a service account's RBAC. Tests observe with `kubectl` and the `nats` command, as users do.
 
 use std::path::Path;
 

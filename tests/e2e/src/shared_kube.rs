@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 static SHARED: Mutex<Weak<SharedKube>> = Mutex::const_new(Weak::new());
 
-/// A kube-apiserver with the CRDs. The last test that lets go of it stops it.
+/// A kube-apiserver with the CRDs. The last test that drops it stops it.
 #[derive(Debug)]
 pub struct SharedKube {
     // Dropped in this order.
@@ -19,7 +19,7 @@ pub struct SharedKube {
 }
 
 impl SharedKube {
-    /// The one that runs, or a new one.
+    /// The running one, or a new one.
     pub async fn get() -> anyhow::Result<Arc<Self>> {
         let mut shared = SHARED.lock().await;
         if let Some(kube) = shared.upgrade() {

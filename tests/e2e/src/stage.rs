@@ -55,7 +55,7 @@ impl Stage {
         })
     }
 
-    /// Applies the Secrets and a `NatsSystem` named `prod`, with `spec` laid over the usual one.
+    /// Applies the Secrets and a `NatsSystem` named `prod`, with `spec` merged over the usual one.
     pub async fn apply_system(&self, spec: Value) -> anyhow::Result<()> {
         for object in manifests::system_objects(&self.namespace, &self.system, spec)? {
             self.apply(&object).await?;
@@ -63,7 +63,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Applies a policy, with `spec` laid over an enforcing one.
+    /// Applies a policy, with `spec` merged over an enforcing one.
     pub async fn apply_policy(&self, name: &str, spec: Value) -> anyhow::Result<()> {
         self.apply(&manifests::placement_policy(&self.namespace, name, spec))
             .await
@@ -98,7 +98,7 @@ impl Stage {
         self.start(namespaces, &[]).await
     }
 
-    /// Starts another replica beside the operator, with a log of its own by this name; it contends for the same leases.
+    /// Starts another replica beside the operator, with its own log of this name; it contends for the same leases.
     pub async fn another_operator(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Operator> {
         let own = vec![self.namespace.clone()];
         Operator::start(self.options(name, own, arguments)).await
@@ -121,7 +121,7 @@ impl Stage {
         }
     }
 
-    /// Starts the operator that was killed again, without the wait for its leases to expire: as if they had.
+    /// Restarts the killed operator, without the wait for its leases to expire: as if they had.
     pub async fn restart_operator(&mut self) -> anyhow::Result<()> {
         ensure!(!self.operator()?.running(), "it is not killed");
         for lease in self.list(Kind::Lease).await? {
@@ -155,7 +155,7 @@ impl Stage {
         self.get(Kind::PlacementPolicy, name).await
     }
 
-    /// Waits until a policy's condition has a reason, and gives its message. The error shows the status and the log.
+    /// Waits until a policy's condition has a reason, and returns its message. The error shows the status and the log.
     pub async fn await_reason(&self, policy: &str, kind: &str, reason: &str) -> anyhow::Result<String> {
         self.await_policy(policy, &format!("{kind} is {reason}"), |policy| {
             let (found, message) = condition(policy, kind).context("no such condition yet")?;
@@ -165,7 +165,7 @@ impl Stage {
         .await
     }
 
-    /// Waits until a `NatsSystem`'s condition has a reason, and gives its message.
+    /// Waits until a `NatsSystem`'s condition has a reason, and returns its message.
     pub async fn await_system_reason(&self, kind: &str, reason: &str) -> anyhow::Result<String> {
         let probe = || async {
             let system = self.get(Kind::NatsSystem, "prod").await?;
@@ -186,7 +186,7 @@ impl Stage {
         self.await_policy_for(CONVERGED, name, what, probe).await
     }
 
-    /// As [`Self::await_policy`], for what may take another time.
+    /// As [`Self::await_policy`], with another time limit.
     pub async fn await_policy_for<T>(
         &self,
         limit: Duration,

@@ -29,7 +29,7 @@ pub fn generate() -> anyhow::Result<Generated> {
 
 fn write_row(text: &mut String, row: &MetricRow) -> fmt::Result {
     let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
-    // Prometheus knows an info as a gauge.
+    // Prometheus treats an info as a gauge.
     let kind = match row.kind {
         MetricKind::Info => MetricKind::Gauge,
         kind @ (MetricKind::Gauge | MetricKind::Counter | MetricKind::Histogram) => kind,

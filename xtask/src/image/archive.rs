@@ -1,6 +1,6 @@
 //! The archive: an OCI image layout of one image with one layer, in a tar file.
 //!
-//! It carries Docker's `manifest.json` too, for the sake of `docker load` without the containerd image store, which reads nothing else.
+//! It also has Docker's `manifest.json`: `docker load` without the containerd image store reads nothing else.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// What an archive is made of.
+/// The parts of an archive.
 pub struct Image {
     pub reference: Reference,
     pub labels: BTreeMap<String, String>,

@@ -1,11 +1,11 @@
-//! What a binary must be to go into an image that holds nothing else.
+//! Requirements for the binary of an image that holds nothing else.
 
 use object::{
     elf::{FileHeader64, PT_INTERP},
     read::elf::{FileHeader as _, ProgramHeader as _},
 };
 
-/// Why a binary may not go into the image: it needs a loader, or tells about the machine that built it. The paths end in a slash.
+/// Why a binary may not go into the image: it needs a loader, or has paths of the build machine. Paths end in a slash.
 pub fn why_unfit(binary: &[u8], machine_paths: &[String]) -> Option<String> {
     match needs_interpreter(binary) {
         Err(error) => return Some(format!("it is no 64-bit ELF binary: {error}")),

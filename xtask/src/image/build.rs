@@ -13,7 +13,7 @@ use super::paths::Paths;
 use crate::cargo::{self, Artifact, PackageId, program, rustc};
 use crate::generated::repository;
 
-/// What the machine can build and run.
+/// What this machine can build and run.
 #[derive(Clone, Copy)]
 pub struct Platform {
     /// As Rust names it.
@@ -24,12 +24,12 @@ pub struct Platform {
 
 pub struct Built {
     pub executable: PathBuf,
-    /// What was compiled for the target, as opposed to what only ran during the build.
+    /// The packages compiled for the target, as opposed to those that only ran during the build.
     pub packages: BTreeSet<PackageId>,
 }
 
 impl Platform {
-    /// Only the own architecture: what was built is run before it is written.
+    /// Only this machine's architecture: the binary is run before it is written.
     pub fn of_this_machine() -> anyhow::Result<Self> {
         let (triple, architecture) = match (env::consts::OS, env::consts::ARCH) {
             ("linux", "x86_64") => ("x86_64-unknown-linux-musl", "amd64"),
@@ -44,8 +44,8 @@ impl Platform {
     }
 }
 
-/// Builds `leeward`. In the target folder of the other builds: procedural macros and build scripts are the same for all release
-/// builds. Never in one elsewhere, where paths would show in the binary.
+/// Builds `leeward`. In the target folder of the other builds: procedural macros and build scripts are the same for all
+/// release builds. Never in one elsewhere, where paths would show in the binary.
 pub fn build(platform: &Platform, profile: &str, paths: &Paths) -> anyhow::Result<Built> {
     ensure_target(platform.triple)?;
     let repository = fs::canonicalize(repository())?;
@@ -62,7 +62,7 @@ pub fn build(platform: &Platform, profile: &str, paths: &Paths) -> anyhow::Resul
     built(&artifacts, platform.triple)
 }
 
-/// Flags of the person who builds would change the bytes, so they are replaced; a compiler that was chosen for this target stays.
+/// Flags of whoever builds would change the bytes, so they are replaced; a compiler chosen for this target stays.
 fn isolate(command: &mut Command, triple: &str, paths: &Paths) {
     // glibc's headers are found before musl's, and fortified functions are in glibc alone.
     let mut c = vec!["-U_FORTIFY_SOURCE".to_owned()];
@@ -117,17 +117,17 @@ mod tests {
         let paths = Paths::of_this_machine().unwrap();
         let mut command = Command::new("cargo");
         isolate(&mut command, "x86_64-unknown-linux-musl", &paths);
-        let told = |name: &str| {
-            let mut told = command.get_envs().filter(|(key, _)| *key == name);
-            let (_, value) = told
+        let env = |name: &str| {
+            let mut env = command.get_envs().filter(|(key, _)| *key == name);
+            let (_, value) = env
                 .next()
                 .unwrap_or_else(|| panic!("cargo is not told of {name}"));
             value.map(|value| value.to_str().unwrap().to_owned())
         };
-        assert_eq!(told("RUSTFLAGS"), None);
-        assert_eq!(told("CARGO_INCREMENTAL").as_deref(), Some("0"));
-        let rust = told("CARGO_ENCODED_RUSTFLAGS").unwrap();
-        let c = told("CFLAGS_x86_64_unknown_linux_musl").unwrap();
+        assert_eq!(env("RUSTFLAGS"), None);
+        assert_eq!(env("CARGO_INCREMENTAL").as_deref(), Some("0"));
+        let rust = env("CARGO_ENCODED_RUSTFLAGS").unwrap();
+        let c = env("CFLAGS_x86_64_unknown_linux_musl").unwrap();
         let repository = fs::canonicalize(repository()).unwrap();
         let checkout = format!("{}=/leeward", repository.display());
         assert!(

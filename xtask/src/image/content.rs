@@ -1,4 +1,4 @@
-//! The files of the image: the binary, the CA certificates and the user that it runs as. Nothing else, no shell above all.
+//! The files of the image: the binary, the CA certificates and the user that it runs as. Nothing else, and no shell.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -7,15 +7,15 @@ use data_encoding::BASE64;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 pub const BINARY: &str = "leeward";
-/// Where Mozilla's CA certificates are; the binary is told by `SSL_CERT_FILE`.
+/// Mozilla's CA certificates; `SSL_CERT_FILE` gives the binary the path.
 pub const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
-/// User and group, as numbers: Kubernetes can tell from them alone that it is not root.
+/// User and group, as numbers: they alone show Kubernetes that it is not root.
 pub const USER: &str = "65532:65532";
 
 const PASSWD: &str = "root:x:0:0:root:/:/sbin/nologin\nleeward:x:65532:65532:leeward:/:/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nleeward:x:65532:\n";
 
-/// A file that belongs to root.
+/// A file owned by root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Without a leading slash.

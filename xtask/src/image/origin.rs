@@ -1,4 +1,4 @@
-//! Which commit the image is made from, and the time that everything in it bears.
+//! The commit of the image, and the time stamp of everything in it.
 
 use std::env;
 
@@ -15,7 +15,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Asks git for what is not told.
+    /// Reads from git what is not given.
     pub fn find(revision: Option<String>) -> anyhow::Result<Self> {
         let revision = match revision {
             Some(revision) => revision,

@@ -1,6 +1,6 @@
-//! The folders of this machine that the compilers meet, and what they write into the binary instead.
+//! The folders of this machine that the compilers see, and the paths that they write into the binary instead.
 //!
-//! Promises: where the checkout, cargo's home and the toolchain lie shows in no byte, nor whether the toolchain has its source code.
+//! Promises: no byte depends on the paths of checkout, cargo's home and toolchain, nor on installed Rust sources.
 
 use std::{
     env, fs,
@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use crate::cargo::rustc;
 use crate::generated::repository;
 
-/// Folders and their stand-ins, the deeper one last: of those that fit, compilers take the last.
+/// Folders and their replacements, the deeper one last: compilers use the last match.
 pub struct Paths(Vec<(String, String)>);
 
 impl Paths {
@@ -32,7 +32,7 @@ impl Paths {
         )
     }
 
-    /// `rust` is what rustc says of itself.
+    /// `rust` is rustc's own version output.
     fn of(repository: &Path, cargo_home: &Path, sysroot: &Path, rust: &str) -> anyhow::Result<Self> {
         let sources = sysroot.join("lib/rustlib/src/rust");
         let mut paths = Vec::new();
@@ -58,7 +58,7 @@ impl Paths {
         self.0.iter().map(|(path, _)| format!("{path}/")).collect()
     }
 
-    /// For what panics say.
+    /// For the paths in panic messages.
     pub fn rust_flags(&self) -> Vec<String> {
         self.flags("--remap-path-prefix").collect()
     }
@@ -75,7 +75,7 @@ impl Paths {
     }
 }
 
-/// Where rustc says that the standard library's sources are when the component rust-src is not installed.
+/// The path that rustc gives the standard library's sources when the component rust-src is not installed.
 fn without_sources(rust: &str) -> anyhow::Result<String> {
     let field = |name: &str| rust.lines().find_map(|line| line.strip_prefix(name));
     let commit = field("commit-hash: ").filter(|commit| *commit != "unknown");

@@ -17,7 +17,7 @@ use super::{
 /// In bytes, compressed.
 const LARGEST: usize = 20_000_000;
 
-/// What an archive holds.
+/// The contents of an archive.
 #[derive(Debug)]
 pub struct Unpacked {
     /// The image's `config`: user, entry point and so on.
@@ -26,7 +26,7 @@ pub struct Unpacked {
     pub files: Vec<File>,
 }
 
-/// Fails with what is wrong with an archive that was made of an image.
+/// Fails with the faults of an archive that was made of an image.
 pub fn prove(bytes: &[u8], image: &Image) -> anyhow::Result<()> {
     if let Some(reason) = why_too_large(bytes.len()) {
         bail!(reason);
@@ -77,7 +77,7 @@ pub fn read(bytes: &[u8]) -> anyhow::Result<Unpacked> {
     })
 }
 
-/// What a descriptor points to, if its size and digest are as the descriptor says.
+/// The content of a descriptor, if its size and digest match.
 fn blob<'a>(entries: &'a BTreeMap<String, Vec<u8>>, descriptor: &Value) -> anyhow::Result<&'a [u8]> {
     let digest = descriptor["digest"]
         .as_str()
@@ -116,7 +116,7 @@ fn unpack(bytes: &[u8]) -> anyhow::Result<Vec<File>> {
     Ok(files)
 }
 
-/// What Kubernetes' restricted Pod Security, or TLS, would stumble over.
+/// Violations of Kubernetes' restricted Pod Security, or obstacles to TLS.
 pub fn why_unsafe(unpacked: &Unpacked) -> Option<String> {
     let user = unpacked.config["User"].as_str().unwrap_or_default();
     let number = user.split(':').next().and_then(|user| user.parse::<u32>().ok());
@@ -136,7 +136,7 @@ pub fn why_unsafe(unpacked: &Unpacked) -> Option<String> {
         .map(|path| format!("has no {path}"))
 }
 
-/// Runs the binary with nothing around it.
+/// Runs the binary in an otherwise empty environment.
 fn ensure_runs(unpacked: &Unpacked) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     write(folder.path(), &unpacked.files)?;

@@ -8,7 +8,7 @@ use super::proof;
 use super::tests::image;
 use crate::generated::read;
 
-/// What follows the last instruction of this kind.
+/// The text after the last instruction of this kind.
 fn instruction<'a>(recipe: &'a str, name: &str) -> Option<&'a str> {
     let argument = |line: &'a str| line.strip_prefix(name)?.strip_prefix(' ');
     recipe.lines().filter_map(argument).next_back()
@@ -45,7 +45,7 @@ fn the_dockerfile_builds_with_the_pinned_toolchain_as_it_is_built_without_it() {
     let from = format!("FROM rust:{channel}-slim AS build");
     assert!(text.lines().any(|line| line == from), "{from}");
 
-    // Docker's own options, such as for what it keeps between builds, come first.
+    // Docker's own options, such as for build caches, come first.
     let words = |command: &'_ str| -> Vec<String> {
         let words = command.split(' ').map(str::to_owned);
         words.skip_while(|word| word.starts_with("--")).collect()

@@ -17,7 +17,7 @@ impl Reference {
         format!("{}:{}", self.name, self.tag)
     }
 
-    /// With the registry and the folder that Docker and containerd assume where none is written.
+    /// With the registry and folder that Docker and containerd assume by default.
     pub fn qualified(&self) -> String {
         let short = self.short();
         let registry = |first: &str| first.contains(['.', ':']) || first == "localhost";

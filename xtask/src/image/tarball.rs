@@ -1,4 +1,4 @@
-//! Tar and gzip that depend on nothing but the files: sorted, one time for all, owned by root.
+//! Tar and gzip that depend only on the files: sorted, with one time stamp for all, owned by root.
 
 use std::{
     collections::BTreeMap,

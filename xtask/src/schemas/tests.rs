@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use clap::CommandFactory as _;
 use serde_json::{Map, Value};
 
 use super::*;
@@ -34,6 +35,30 @@ fn types<'a>(command: &'a str, schema: &'a Value) -> Vec<(&'a str, &'a Value)> {
     let definitions = schema["$defs"].as_object().into_iter().flatten();
     let definitions = definitions.map(|(name, definition)| (name.as_str(), definition));
     definitions.chain([(command, schema)]).collect()
+}
+
+#[test]
+fn every_command_that_writes_json_has_a_schema() {
+    let mut root = leeward::args::Args::command();
+    root.build();
+    let writes_json = |command: &&clap::Command| {
+        let mut formats = command
+            .get_arguments()
+            .filter(|argument| argument.get_long() == Some("output"));
+        formats.any(|argument| {
+            argument
+                .get_possible_values()
+                .iter()
+                .any(|value| value.matches("json", false))
+        })
+    };
+    let writing: BTreeSet<&str> = root
+        .get_subcommands()
+        .filter(writes_json)
+        .map(clap::Command::get_name)
+        .collect();
+    let described: BTreeSet<&str> = all().into_iter().map(|(command, _)| command).collect();
+    assert_eq!(writing, described);
 }
 
 #[test]

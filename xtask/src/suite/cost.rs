@@ -1,4 +1,4 @@
-//! What was spent, and the table that shows it.
+//! The cost of a run, and the table that shows it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ const SLOWEST: usize = 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     pub wall: Duration,
-    /// Of all processes together that have ended; `None` where the system does not say.
+    /// Of all processes together that have ended; `None` where the system does not report it.
     pub cpu: Option<Duration>,
     pub tests: usize,
 }
@@ -42,7 +42,7 @@ impl CpuMeter {
         }
     }
 
-    /// From when this process began, which was a shell that had cargo build this program and then became it.
+    /// From the start of this process, which was a shell that had cargo build this program and then became it.
     pub fn from_the_beginning() -> Self {
         let now = Instant::now();
         let age = spent()
@@ -54,7 +54,7 @@ impl CpuMeter {
         }
     }
 
-    /// What was spent since then.
+    /// The cost since then.
     pub fn read(&self) -> Cost {
         let by_children = spent().map(|spent| spent.by_children);
         Cost {
@@ -67,7 +67,7 @@ impl CpuMeter {
     }
 }
 
-/// What Linux says of this process; other systems do not tell.
+/// Linux's data on this process; other systems do not report it.
 #[derive(Debug, PartialEq, Eq)]
 struct Spent {
     /// CPU time of all children, and of theirs, that have ended and were waited for.

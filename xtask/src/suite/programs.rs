@@ -1,4 +1,4 @@
-//! The test programs that cargo builds, from the cheapest level to the dearest.
+//! The test programs that cargo builds, from the cheapest level to the costliest.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,11 +10,11 @@ use crate::cargo;
 use crate::cargo::program;
 use crate::generated::repository;
 
-/// What a test needs, and so about what it costs.
+/// A test's requirements, and so roughly its cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Build,
-    /// Nothing but itself; the generated files and the documents are read, too.
+    /// Only itself; the generated files and the documents are read, too.
     Unit,
     /// Real NATS servers, and one that lies.
     Contract,
@@ -67,7 +67,7 @@ pub fn build() -> anyhow::Result<Vec<TestProgram>> {
     Ok(in_order(built))
 }
 
-/// What cargo says of something that it built.
+/// Cargo's message about an artifact.
 #[derive(Deserialize)]
 struct BuiltPrograms {
     manifest_path: PathBuf,
@@ -124,14 +124,14 @@ mod tests {
 
     #[test]
     fn test_programs_come_with_the_cheapest_level_first_and_no_other_program_is_run() {
-        let said = [
+        let messages = [
             built("tests/e2e", "test", "tests/e2e/main.rs", true),
             built("crates/cli", "bin", "src/main.rs", false),
             built("crates/nats", "test", "tests/contract.rs", true),
             built("tests/e2e", "lib", "src/lib.rs", true),
             built("crates/engine", "test", "tests/loop/main.rs", true),
         ];
-        let programs = in_order(cargo::artifacts(said.join("\n").as_bytes()).unwrap());
+        let programs = in_order(cargo::artifacts(messages.join("\n").as_bytes()).unwrap());
         let found: Vec<(Level, &str)> = programs
             .iter()
             .map(|program| (program.level, program.package.to_str().unwrap()))

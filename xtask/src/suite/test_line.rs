@@ -1,8 +1,8 @@
-//! What libtest says of a test in one line, with the time that `--report-time` adds.
+//! libtest's one-line result of a test, with the time that `--report-time` adds.
 
 use std::time::Duration;
 
-/// The line without the time, and how long a test took that it tells of: `test a::b ... ok <0.123s>`.
+/// The line without the time, and its test with the time it took: `test a::b ... ok <0.123s>`.
 pub fn read(line: &str) -> (&str, Option<(&str, Duration)>) {
     let without_time = || {
         let (before, time) = line.strip_suffix("s>")?.rsplit_once(" <")?;

@@ -137,7 +137,7 @@ impl Default for Budget {
 
 /// A whole number, or a percentage. The upper bound of a number is far beyond what a policy selects.
 fn amount_schema(_: &mut SchemaGenerator) -> Schema {
-    // Not a regular expression: Kubernetes 1.29 takes each to cost what one on megabytes of text would, since the greatest length
+    // Not a regular expression: Kubernetes 1.29 charges each like one on megabytes of text, since the maximum length
     // does not count for what may be a number, too. 1.34 takes either.
     let percentages: Vec<String> = (0..=100)
         .map(|percent| format!("'{percent}%'"))

@@ -1,4 +1,4 @@
-//! What limits in number and time say now: budgets, windows and the circuit breaker.
+//! The state of limits in number and time: budgets, windows and the circuit breaker.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;

@@ -1,4 +1,4 @@
-//! What is remembered in the status over a restart. Bounded; what finds no place makes Leeward wait longer, never less.
+//! What is remembered in the status over a restart. Bounded; what does not fit makes Leeward wait longer, never less.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;

@@ -1,4 +1,4 @@
-//! Words about findings, remedies and actions.
+//! Values for findings, remedies and actions.
 
 use super::vocabulary;
 
@@ -79,7 +79,7 @@ impl ActionType {
 }
 
 impl Remedy {
-    /// The action that cures the asset itself; `None` where it comes along with another, or where only a person can help.
+    /// The action that fixes the asset itself; `None` where it comes along with another, or where only a person can.
     pub const fn action(self) -> Option<ActionType> {
         match self {
             Self::ConsumerStepDown => Some(ActionType::ConsumerStepDown),

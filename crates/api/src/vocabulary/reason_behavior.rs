@@ -1,4 +1,4 @@
-//! How every reason of a finding behaves, in one table: whoever adds a reason is led here by the compiler.
+//! How every reason of a finding behaves, in one table: the compiler requires an entry for a new reason.
 
 use super::{FindingReason, ReasonClass};
 
@@ -9,7 +9,7 @@ pub struct ReasonBehavior {
     pub class: ReasonClass,
     /// What clears it.
     pub cleared_by: ClearedBy,
-    /// Whether it comes of `disruption.gates`.
+    /// Whether it comes from `disruption.gates`.
     pub is_gate: bool,
     /// Whether it is checked again right before a request.
     pub is_checked_before_request: bool,

@@ -1,8 +1,8 @@
-//! What a person does about each word: how to see it, what to do. Data beside the words, for the manual and the command
-//! line.
+//! What a person does about each value: how to see it, what to do. Data beside the values, for the manual and the
+//! command line.
 //!
-//! A word without a runbook does not compile: every vocabulary that people look words up in is matched exhaustively.
-//! What a word means is its own `explanation()`; how the texts are laid out is the reader's business.
+//! A value without a runbook does not compile: every vocabulary that people look up is matched exhaustively. What a
+//! value means is its own `explanation()`; the layout of the texts is up to the reader.
 
 mod events;
 mod findings;
@@ -12,12 +12,12 @@ mod system;
 use super::{
     AcceptedReason, ActionResult, ActionType, AdviceKind, Check, ConditionReason, ConnectedReason,
     DegradedReason, EventReason, FindingReason, InPlaceReason, ObservedReason, PolicyCondition,
-    ProgressingReason, ReasonClass, Remedy, ResolvedRefsReason, SystemCondition, Word,
+    ProgressingReason, ReasonClass, Remedy, ResolvedRefsReason, SystemCondition, VocabularyValue,
 };
 /// What to do where all is well.
 const NOTHING: &str = "Nothing.";
 
-/// What a person does about a word. Both texts are Markdown, in one paragraph.
+/// What a person does about a value. Both texts are Markdown, in one paragraph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Runbook {
     /// How to see it: where it is shown, and what NATS shows for it.
@@ -26,34 +26,34 @@ pub struct Runbook {
     pub act: &'static str,
 }
 
-/// A word that people look up.
-pub trait Explained: Word {
+/// A value that people look up.
+pub trait Explained: VocabularyValue {
     /// What to do about it.
     fn runbook(self) -> Runbook;
 }
 
-/// The words of one vocabulary, each with its runbook.
+/// The values of one vocabulary, each with its runbook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chapter {
-    /// What the words are.
+    /// What the values are.
     pub title: &'static str,
-    /// The type of the words, such as `ProgressingReason`.
+    /// The type of the values, such as `ProgressingReason`.
     pub vocabulary: &'static str,
     /// Where they are shown.
     pub shown: &'static str,
-    /// What tells these words from the same ones of another chapter, such as `Progressing`; none where people look
-    /// first.
+    /// What distinguishes these values from equal ones of another chapter, such as `Progressing`; none where people
+    /// look first.
     pub qualifier: Option<&'static str>,
     /// In the vocabulary's order.
     pub entries: Vec<Entry>,
 }
 
-/// All that there is to say about one word.
+/// Everything about one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The word.
+    /// The value.
     pub word: &'static str,
-    /// What kind of word it is, in a few words of its own; empty where there is but one kind.
+    /// What kind of value it is, in a few words of its own; empty where there is only one kind.
     pub kind: String,
     /// What it means.
     pub meaning: &'static str,
@@ -61,14 +61,14 @@ pub struct Entry {
     pub runbook: Runbook,
 }
 
-/// The words of a vocabulary that need no runbook, each with what it means.
+/// The values of a vocabulary that need no runbook, each with what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glossary {
-    /// What the words are.
+    /// What the values are.
     pub title: &'static str,
     /// Where they are shown.
     pub shown: &'static str,
-    /// Word and meaning, in the vocabulary's order.
+    /// Value and meaning, in the vocabulary's order.
     pub words: Vec<(&'static str, &'static str)>,
 }
 
@@ -156,7 +156,7 @@ fn events() -> Chapter {
     }
 }
 
-/// The words that need no more than their meaning.
+/// The values that need no more than their meaning.
 pub fn glossaries() -> Vec<Glossary> {
     vec![
         glossary::<ReasonClass>("Classes of reasons", "Each reason of a finding belongs to one."),
@@ -186,7 +186,7 @@ fn entries<W: Explained>(kind: impl Fn(W) -> String) -> Vec<Entry> {
         .collect()
 }
 
-fn glossary<W: Word>(title: &'static str, shown: &'static str) -> Glossary {
+fn glossary<W: VocabularyValue>(title: &'static str, shown: &'static str) -> Glossary {
     Glossary {
         title,
         shown,

@@ -1,4 +1,4 @@
-//! How to reach NATS, as the `nats` command is told.
+//! How to reach NATS, with flags as of `nats`.
 
 use std::path::PathBuf;
 

@@ -10,9 +10,9 @@ use leeward_operator::{Config, LeaseConfig};
 use crate::logs::LogFormat;
 use crate::logs::admin::AdminAddress;
 
-/// A lease that is shorter leaves no time for a renewal that fails.
+/// A shorter lease leaves no time to retry a failed renewal.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
-/// Each is a Lease that somebody renews every few seconds.
+/// Each shard is a Lease that is renewed every few seconds.
 const MOST_SHARDS: u8 = 64;
 
 /// Arguments of `leeward operator`. The cluster is the pod's own, or the one of KUBECONFIG.
@@ -136,9 +136,9 @@ pub struct OperatorConfig {
 }
 
 impl OperatorArgs {
-    /// The configuration that the arguments mean.
+    /// Resolves the arguments.
     pub fn resolve(self) -> OperatorConfig {
-        // An empty environment variable is as good as none.
+        // An empty environment variable counts as unset.
         let given = |text: &String| !text.trim().is_empty();
         let lease = LeaseConfig {
             name: self.lease_name,

@@ -1,8 +1,8 @@
-//! Reads the arguments of the process: which of its variables count, and the same program as a plugin of kubectl, which
-//! finds it by the name `kubectl-leeward`.
+//! Reads the arguments of the process: which environment variables count, and whether kubectl runs it as its plugin
+//! `kubectl-leeward`.
 //!
-//! A variable that is empty counts as not given. One with a kind of credentials does not count beside a typed flag with
-//! another kind.
+//! An empty variable counts as not set. A credentials variable is ignored where a flag gives another kind of
+//! credentials.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -16,7 +16,7 @@ const NAME: &str = "kubectl-leeward";
 /// Arguments with credentials, by kind.
 const KINDS: [&[&str]; 4] = [&["user", "password"], &["token"], &["creds"], &["nkey"]];
 
-/// Reads the arguments of this process; help says what was typed.
+/// Reads the arguments of this process; help shows the typed name.
 pub fn parse() -> Result<Args, clap::Error> {
     parse_from(std::env::args_os().collect())
 }
@@ -45,7 +45,7 @@ fn parse_from(words: Vec<OsString>) -> Result<Args, clap::Error> {
     Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// The command, but the variables that this chooses, by the argument's id and the variable's name, do not count.
+/// The command without the variables that `chosen` selects by the argument's id and the variable's name.
 fn without(command: Command, chosen: &dyn Fn(&str, &OsStr) -> bool) -> Command {
     let command = command.mut_args(|arg| {
         if arg
@@ -60,7 +60,7 @@ fn without(command: Command, chosen: &dyn Fn(&str, &OsStr) -> bool) -> Command {
     command.mut_subcommands(|subcommand| without(subcommand, chosen))
 }
 
-/// Arguments whose variables do not count, since credentials of another kind were typed.
+/// Arguments whose variables are ignored, since flags give another kind of credentials.
 fn outranked(matches: &ArgMatches) -> Vec<&'static str> {
     let Some((_, matches)) = matches.subcommand() else {
         return Vec::new();

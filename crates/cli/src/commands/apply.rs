@@ -1,10 +1,10 @@
-//! `leeward apply`: carries out what a plan would begin now, after asking, and shows what came of it.
+//! `leeward apply`: carries out what a plan would begin now, after asking, and shows the results.
 //!
-//! Being started is the order to act, so a policy's mode does not matter; that it is suspended, or outranked, does. What
-//! is done is the engine's matter: here is what it may do, and when it has nothing left to do.
+//! Running the command is the consent to act, so a policy's mode does not matter; suspended or outranked policies do
+//! not act. The engine acts: this module sets what it may do, and decides when nothing is left.
 
 mod ask;
-mod course;
+mod execution;
 mod progress;
 mod table;
 
@@ -22,7 +22,7 @@ use leeward_core::policy::Mode;
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::runner::{RunnerInput, stale_after};
 
-use self::course::{ApplyResult, PolicyApply};
+use self::execution::{ApplyResult, PolicyApply};
 use self::progress::ApplyProgress;
 use super::drive::{self, SystemContext};
 use super::plan::{is_of_asset, planned};
@@ -35,7 +35,7 @@ use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules, name_of};
 use crate::look::{LookTimeouts, Session};
 use crate::{output, policies, runtime};
 
-/// Without a sample nothing but ends of operations asks for another look.
+/// Without a sample only ends of operations trigger another look.
 const UNSAMPLED: Duration = Duration::from_secs(10);
 
 /// Runs the command.
@@ -101,7 +101,7 @@ fn refuse_suspended(policies: &[LoadedPolicy], rules: SystemRules) -> anyhow::Re
             bail!("policy {name} is suspended, so nothing was done: {remedy}");
         }
         if operator_acts(loaded) {
-            ask::say(&format!(
+            ask::print(&format!(
                 "Policy {} is in Enforce: the operator in Kubernetes acts on it as well.",
                 name_of(loaded)
             ));
@@ -110,14 +110,14 @@ fn refuse_suspended(policies: &[LoadedPolicy], rules: SystemRules) -> anyhow::Re
     Ok(())
 }
 
-/// Whether an operator was seen to carry a policy out.
+/// Whether an operator is known to act on a policy.
 fn operator_acts(loaded: &LoadedPolicy) -> bool {
     loaded.origin == PolicyOrigin::Kubernetes
         && loaded.policy.mode == Mode::Enforce
         && loaded.past.last_evaluation_time.is_some()
 }
 
-/// What is asked about: of each policy, the plan.
+/// The plans to confirm, one per policy.
 fn plan_of(judged: &[Assessment<'_>]) -> PlanDocument {
     PlanDocument {
         time: judged.first().map_or(Timestamp::UNIX_EPOCH, |judged| judged.now),
@@ -135,7 +135,7 @@ fn now<'a>(judged: &'a Assessment<'_>) -> Vec<&'a Action> {
     begins.flat_map(|wave| &wave.actions).collect()
 }
 
-/// What the engine may do: what was shown, towards the homes that were shown.
+/// What the engine may do: the shown actions, towards the shown homes.
 fn approval(judged: &Assessment<'_>) -> ApprovedPlan {
     let (view, homes) = (&judged.seen.view, &judged.decision.evaluation.homes);
     let approved = |action: &Action| {
@@ -152,7 +152,7 @@ fn approval(judged: &Assessment<'_>) -> ApprovedPlan {
     }
 }
 
-/// Lets the engine do what was planned, and nothing else, until it has nothing left to do.
+/// Runs the engine on the planned actions only, until it has nothing left to do.
 async fn carry_out(
     session: &Session,
     rules: SystemRules,
@@ -161,7 +161,7 @@ async fn carry_out(
 ) -> anyhow::Result<Vec<ApplyResult>> {
     let common = SystemContext::new(rules);
     let progress = ApplyProgress::new();
-    let legs = judged.iter().map(|judged| {
+    let policy_runs = judged.iter().map(|judged| {
         let actions = now(judged);
         let mut policy = judged.policy.clone();
         policy.mode = Mode::Enforce;
@@ -177,15 +177,15 @@ async fn carry_out(
         let started = drive::start(session, &common, judged.loaded, past, false, input);
         PolicyApply::new(started, progress.of(&actions))
     });
-    let outside = course::Surroundings {
+    let external = execution::Surroundings {
         state: session.client.state(),
         wait: connection.wait.as_std(),
         moves: rules.limits.moves,
     };
-    course::follow(legs.collect(), &outside).await
+    execution::follow(policy_runs.collect(), &external).await
 }
 
-/// What a new look says after everything ended.
+/// What a new look finds after everything ended.
 fn conclude(
     session: &Session,
     policies: &[LoadedPolicy],
@@ -212,7 +212,7 @@ fn conclude(
     (ApplyDocument { time, applied }, found)
 }
 
-/// What the last look found, if it began after everything had ended; an older one tells nothing of what was done.
+/// What the last look found, if it began after everything had ended; an older one does not show what was done.
 fn found_after(ended: &[ApplyResult], found: LookOutcome) -> LookOutcome {
     if ended.iter().all(|ended| ended.seen) {
         found
@@ -221,7 +221,7 @@ fn found_after(ended: &[ApplyResult], found: LookOutcome) -> LookOutcome {
     }
 }
 
-/// The past of a policy with what was done now, so that what failed is known to have been tried.
+/// A policy's past status with what was done now, so that failed actions count as tried.
 fn with_what_was_done(before: &Assessment<'_>, policy_state: Option<&PolicyState>) -> PlacementPolicyStatus {
     let mut past = before.past().cloned().unwrap_or_default();
     let account = &before.seen.account;

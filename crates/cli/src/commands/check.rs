@@ -1,8 +1,8 @@
-//! `leeward check`: the gate of a pipeline. Fails where definitions in files, or assets in a live system, are not where a
-//! policy wants them.
+//! `leeward check`: the gate of a pipeline. Fails where definitions in files, or assets in a live system, are not where
+//! a policy wants them.
 //!
-//! Files with definitions are judged and nothing else; a live system tells home and servers then, unless nothing is to be
-//! connected to. The live system itself is judged only where the files have nothing that could be meant as a definition.
+//! If files have definitions, only those are judged; a live system then provides home and servers, unless offline. The
+//! live system itself is judged only where the files have nothing that could be meant as a definition.
 
 mod account;
 mod assets;
@@ -41,7 +41,7 @@ use crate::output::{self, Screen};
 use crate::policies::{self, FromFiles};
 use crate::runtime;
 
-/// Said where nothing says how to connect and nobody asked for that.
+/// Note where no connection is configured and none was asked for.
 const NOTHING_TO_CONNECT_TO: &str =
     "nothing says how to connect (--context, --server or NATS_URL), so the files were judged alone";
 
@@ -74,7 +74,7 @@ fn outcome(args: &CheckArgs) -> anyhow::Result<CheckOutcome> {
     let home = args.home.as_deref();
     let input = input::read(&policy.files, &policy.exclude);
     let (found, problems) = policies::sound(&input.documents);
-    let said = definitions::read(&input.documents);
+    let definitions = definitions::read(&input.documents);
     if policy.policy.is_some() && !found.policies.is_empty() {
         bail!("a policy is named by --policy, and files of -f have policies too: leave one of them out");
     }
@@ -83,33 +83,33 @@ fn outcome(args: &CheckArgs) -> anyhow::Result<CheckOutcome> {
     let is_default = found.policies.is_empty() && policy.policy.is_none();
     let is_sound = problems.is_empty()
         && input.problems.is_empty()
-        && said.problems.is_empty()
+        && definitions.problems.is_empty()
         && input.unbuilt.is_empty();
-    let mut outcome = if !said.defined.is_empty() && lacks_policy {
+    let mut outcome = if !definitions.defined.is_empty() && lacks_policy {
         CheckOutcome::with_note(notes::NOT_JUDGED)
-    } else if !said.defined.is_empty() {
+    } else if !definitions.defined.is_empty() {
         let wanted = wanted(found, policy, *offline)?;
         let is_default = is_default && matches!(wanted, PolicyPaths::Files(_));
-        let mut outcome = check_definitions(connection, wanted, &said.defined, *offline, home)?;
+        let mut outcome = check_definitions(connection, wanted, &definitions.defined, *offline, home)?;
         if is_default {
             outcome.notes.insert(0, notes::BY_DEFAULTS.to_owned());
         }
         outcome
-    } else if !said.unread.is_empty() || !is_sound {
+    } else if !definitions.unread.is_empty() || !is_sound {
         CheckOutcome::default()
     } else if *offline || home.is_some() {
         CheckOutcome::with_error(nothing_defined(&policy.files, &input.passed))
     } else {
         check_assets(connection, policy, found)?
     };
-    outcome.undecided.splice(0..0, said.unread.iter().cloned());
-    outcome.notes.extend(said.notes.iter().cloned());
-    outcome.notes.extend(notes::passed(&input.passed, &said));
+    outcome.undecided.splice(0..0, definitions.unread.iter().cloned());
+    outcome.notes.extend(definitions.notes.iter().cloned());
+    outcome.notes.extend(notes::passed(&input.passed, &definitions));
     let unbuilt = input.unbuilt.iter().map(input::Unbuilt::problem);
     outcome.errors.extend(input.problems);
     outcome.errors.extend(unbuilt);
     outcome.errors.extend(problems);
-    outcome.errors.extend(said.problems);
+    outcome.errors.extend(definitions.problems);
     outcome.errors.sort();
     Ok(outcome)
 }
@@ -126,7 +126,7 @@ fn nothing_defined(files: &[PathBuf], passed: &[Passed]) -> Problem {
     }
 }
 
-/// What was named, and what of it has nothing at all.
+/// The named files, and which of them have no document.
 fn sources(files: &[PathBuf], passed: &[Passed]) -> String {
     let names = files.iter().map(|path| path.display()).join(", ");
     let empty = passed.iter().filter(|passed| passed.why == SkipReason::Empty);
@@ -142,7 +142,7 @@ enum PolicyPaths {
     Kubernetes(PolicyArgs),
 }
 
-/// As a plugin of kubectl, the only policy of the namespace is meant where none is in the files.
+/// As a kubectl plugin, the namespace's only policy is used where the files have none.
 fn wanted(found: FromFiles, policy: &PolicyArgs, offline: bool) -> anyhow::Result<PolicyPaths> {
     let in_kubernetes = policy.policy.is_some() || (args::is_plugin() && !offline);
     if found.policies.is_empty() && in_kubernetes {
@@ -248,8 +248,7 @@ fn ending(document: &CheckDocument) -> LookOutcome {
     }
 }
 
-/// Writes the document. Whoever sends it to a file sees the errors all the same, and where there is nothing else, a table
-/// would say no more than they do.
+/// Writes the document. Errors also go to standard error unless it is a table; a table of errors only is not written.
 fn show(format: CheckFormat, document: &CheckDocument) -> anyhow::Result<()> {
     let errors: Vec<String> = document.errors.iter().map(ToString::to_string).collect();
     let is_table = format == CheckFormat::Table;

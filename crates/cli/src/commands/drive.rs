@@ -21,11 +21,11 @@ use crate::policies::PolicySource;
 pub struct SystemContext {
     /// Limits over all of them.
     pub limits: Arc<SystemLimits>,
-    /// Counts; nobody reads them here.
+    /// Metrics; not served here.
     pub metrics: Arc<Metrics>,
 }
 
-/// The system's rules, or why nobody can tell which they are.
+/// The system's rules, or why they are not known.
 pub fn rules(subject: &PolicySource) -> anyhow::Result<SystemRules> {
     subject.system.clone().map_err(|message| anyhow!(message))
 }
@@ -46,15 +46,14 @@ impl SystemContext {
         }
     }
 
-    /// Other rules from now on; what is in flight stays so.
-    pub fn direct(&self, rules: SystemRules) {
+    /// Sets other rules; what is in flight stays as it is.
+    pub fn set_rules(&self, rules: SystemRules) {
         let (step_downs, moves) = counts(rules);
         self.limits.set(step_downs, moves);
     }
 }
 
-/// Starts the worker of one policy, where its status says that it stood. With `records` its status is written down before
-/// anything is asked for.
+/// Starts the worker of one policy from its status. With `records` the status is written before any request is sent.
 pub fn start(
     session: &Session,
     common: &SystemContext,

@@ -56,7 +56,7 @@ fn document(
     answered.ok_or_else(|| anyhow!("no policy to explain {asset} by was given"))
 }
 
-/// The asset was not seen: perhaps because another one was meant, or because not everything was.
+/// The asset was not seen: another one may be meant, or not everything was seen.
 fn unknown(seen: &Looked, judged: &[Assessment<'_>], asset: &AssetName) -> anyhow::Error {
     let stream = seen.view.stream(&asset.stream);
     let (place, what, wanted, names) = if let (Some(stream), Some(consumer)) = (stream, &asset.consumer) {
@@ -78,7 +78,7 @@ fn unknown(seen: &Looked, judged: &[Assessment<'_>], asset: &AssetName) -> anyho
         .first()
         .filter(|judged| !judged.decision.evaluation.conclusive());
     match incomplete {
-        // What is only not seen is not denied.
+        // Not seen does not mean absent.
         Some(judged) => {
             let missing = &judged.report.observed.1;
             let message = format!("{asset} was not seen, and not everything was: {missing}");

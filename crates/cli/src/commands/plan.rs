@@ -64,7 +64,7 @@ pub(super) fn planned(judged: &Assessment<'_>) -> PolicyPlan {
     }
 }
 
-/// Assets that are not where they belong and that nothing of the plan brings home, however far it looked.
+/// Misplaced assets that no action of the plan brings home, however far it looks ahead.
 fn stays(judged: &Assessment<'_>) -> Vec<Finding> {
     let Forecast { waves, never, cut } = judged.forecast();
     let view = &judged.seen.view;

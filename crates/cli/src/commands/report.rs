@@ -34,13 +34,13 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<LookOutcome> {
         policy,
         output,
     } = &args.common;
-    let whom = match &args.account {
+    let selector = match &args.account {
         Some(name) => AccountSelector::Named(name.clone()),
         None if args.all_accounts => AccountSelector::All,
         None => AccountSelector::Own,
     };
     let (policies, seen) = runtime::block_on(async {
-        let subject = match whom {
+        let subject = match selector {
             AccountSelector::All | AccountSelector::Named(_) if policy.files.is_empty() => {
                 FromFiles::defaults()?.with(connection::resolve(connection)?)?
             }
@@ -48,7 +48,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<LookOutcome> {
                 policies::read(connection, policy).await?
             }
         };
-        let seen = look(&subject.connections, &whom, LookTimeouts::of(connection)).await?;
+        let seen = look(&subject.connections, &selector, LookTimeouts::of(connection)).await?;
         Ok((subject.policies, seen))
     })?;
     let wanted = FindingFilter {
@@ -108,7 +108,7 @@ fn policy_report(judged: &Assessment<'_>, wanted: FindingFilter) -> PolicyReport
     }
 }
 
-/// Findings come with the greatest gain first; that order stays among those that are alike. What is about no stream is last.
+/// Findings come sorted by gain, greatest first; equal ones keep that order. What is about no stream is last.
 fn sort(findings: &mut [FindingPart], by: Sort) {
     let general = |part: &FindingPart| part.finding.stream.is_none();
     match by {
@@ -121,7 +121,7 @@ fn sort(findings: &mut [FindingPart], by: Sort) {
             key(a).cmp(&key(b))
         }),
         Sort::Location => findings.sort_by_key(|part| (general(part), part.finding.location.clone())),
-        // What nothing stands against comes first.
+        // Those without a reason come first.
         Sort::Reason => findings.sort_by_key(|part| (general(part), part.finding.reason)),
     }
 }

@@ -1,8 +1,8 @@
 //! `leeward run`: the operator's loop from policy files, without Kubernetes.
 //!
-//! Each policy has a runner of the engine; here is what it is told and where its state goes: log lines, and the status
-//! file. With that file a restart goes on where this process was, also after a kill; without one what is limited is
-//! forgotten with the process. SIGHUP reads the policy files anew, SIGTERM and SIGINT end it.
+//! Each policy has a runner of the engine; this module sets its input and records its state: log lines, and the status
+//! file. With that file a restart resumes where this process was, also after a kill; without one, limits are forgotten
+//! with the process. SIGHUP rereads the policy files, SIGTERM and SIGINT end it.
 
 mod status_file;
 mod status_input;
@@ -26,9 +26,9 @@ use crate::policies::PolicySource;
 use crate::runtime::ExitSignals;
 use crate::{logs, policies, runtime};
 
-/// More often, looking is all that is done.
+/// A shorter one leaves time only to look.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// A status that could not be written is tried again after this long.
+/// Retry interval for writing the status and for opening the session.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs the command.
@@ -49,31 +49,31 @@ async fn keep(args: RunArgs) -> anyhow::Result<()> {
         connection: args.connection,
         paths: args.files,
     };
-    // A status file that is in use, or not understood, is said before anything else is done.
+    // A status file that is in use, or unreadable, is reported before anything else is done.
     let record = args.status_file.as_deref().map(StatusFile::open).transpose()?;
     let subject = files.read().await?;
     let rules = drive::rules(&subject)?;
-    // Not before: what is read may be standard input, and nobody listens for a signal meanwhile.
+    // Not before: while standard input is read, nobody would handle the signals.
     let mut signals = Signals::listen()?;
     let interval = rules.interval.unwrap_or(args.interval.as_std());
     let wait = files.connection.wait.as_std().max(SHORTEST);
-    let opening = until_it_answers(wait, || Session::open(&subject.connections, interval, wait));
+    let opening = retry_open(wait, || Session::open(&subject.connections, interval, wait));
     let session = tokio::select! {
         session = opening => session?,
         () = signals.end.next() => return Ok(()),
     };
     info!(version = env!("CARGO_PKG_VERSION"), account = %session.account.id, "leeward run");
-    let mut crew = Supervisor::new(&session, interval, record, subject.policies, rules)?;
-    let followed = follow(&mut crew, &session, &files, &mut signals).await;
-    crew.end().await;
+    let mut supervisor = Supervisor::new(&session, interval, record, subject.policies, rules)?;
+    let followed = follow(&mut supervisor, &session, &files, &mut signals).await;
+    supervisor.end().await;
     session.close().await;
     info!("ended");
     followed
 }
 
-/// Tries for as long as nobody answers, since NATS may start later; an error that comes before the waiting is over is
-/// one that waiting does not cure.
-async fn until_it_answers<T>(
+/// Retries while nobody answers, since NATS may start later; an error before `wait` is over is one that waiting does
+/// not fix.
+async fn retry_open<T>(
     wait: Duration,
     mut open: impl AsyncFnMut() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -94,7 +94,7 @@ async fn until_it_answers<T>(
 
 /// Until a signal ends it.
 async fn follow(
-    crew: &mut Supervisor<'_>,
+    supervisor: &mut Supervisor<'_>,
     session: &Session,
     files: &Files,
     signals: &mut Signals,
@@ -104,17 +104,17 @@ async fn follow(
     loop {
         views.borrow_and_update();
         state.borrow_and_update();
-        crew.direct();
-        let written = crew.tell();
-        let rest = crew.mend().await;
+        supervisor.update_precedence();
+        let written = supervisor.record();
+        let rest = supervisor.restart_failed().await;
         tokio::select! {
-            () = crew.changed() => {}
+            () = supervisor.changed() => {}
             () = sleep(rest.unwrap_or_default()), if rest.is_some() => {}
             _ = views.changed() => {}
             _ = state.changed() => {}
             () = sleep(AGAIN), if !written => {}
             _ = signals.hang_up.recv() => match files.read_again().await {
-                Ok((policies, rules)) => crew.replace(policies, rules).await,
+                Ok((policies, rules)) => supervisor.replace(policies, rules).await,
                 Err(error) => error!(error = format!("{error:#}"), "the policy files were not read anew, and the policies from before go on"),
             },
             () = signals.end.next() => return Ok(()),
@@ -172,7 +172,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nats_that_is_not_there_yet_is_tried_until_it_is() {
         let mut tries = 0;
-        let opened = until_it_answers(WAIT, async || {
+        let opened = retry_open(WAIT, async || {
             tries += 1;
             if tries < 4 {
                 sleep(WAIT).await;
@@ -186,7 +186,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waiting_does_not_cure_ends_it_at_once() {
-        let refused = until_it_answers(WAIT, async || Err::<(), _>(anyhow!("refused")));
+        let refused = retry_open(WAIT, async || Err::<(), _>(anyhow!("refused")));
         assert_eq!(refused.await.unwrap_err().to_string(), "refused");
     }
 }

@@ -57,19 +57,19 @@ mod tests {
             let script = script(shell);
             for command in &commands {
                 let name = command.get_name();
-                // Each shell has its own way to say what follows which command.
-                let said = match shell {
+                // Each shell has its own syntax for what follows which command.
+                let entry = match shell {
                     Shell::Fish => format!("-a \"{name}\""),
                     Shell::Zsh => format!("'{name}:"),
                     _ => format!("leeward,{name})"),
                 };
-                assert!(script.contains(&said), "{shell}: {name}");
+                assert!(script.contains(&entry), "{shell}: {name}");
                 for option in options(command) {
-                    let said = match shell {
+                    let entry = match shell {
                         Shell::Fish => format!("-l {option} "),
                         _ => format!("--{option}"),
                     };
-                    assert!(script.contains(&said), "{shell}: {name} --{option}");
+                    assert!(script.contains(&entry), "{shell}: {name} --{option}");
                 }
             }
         }
@@ -125,8 +125,8 @@ mod tests {
             assert!(first.contains(&listed), "{name}");
             let page = page(&format!("leeward-{name}.1"));
             for option in options(&command) {
-                let said = format!("\\-\\-{}", option.replace('-', "\\-"));
-                assert!(page.contains(&said), "{name}: {said}");
+                let entry = format!("\\-\\-{}", option.replace('-', "\\-"));
+                assert!(page.contains(&entry), "{name}: {entry}");
             }
         }
     }

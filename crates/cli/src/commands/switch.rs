@@ -37,11 +37,17 @@ mod tests {
 
     #[test]
     fn the_outcome_is_said_as_kubectl_says_it() {
-        let said = |to, changed| outcome("orders", to, changed);
-        assert_eq!(said(true, true), "placementpolicy.leeward.dev/orders suspended\n");
-        assert_eq!(said(false, true), "placementpolicy.leeward.dev/orders resumed\n");
+        let message = |to, changed| outcome("orders", to, changed);
         assert_eq!(
-            said(true, false),
+            message(true, true),
+            "placementpolicy.leeward.dev/orders suspended\n"
+        );
+        assert_eq!(
+            message(false, true),
+            "placementpolicy.leeward.dev/orders resumed\n"
+        );
+        assert_eq!(
+            message(true, false),
             "placementpolicy.leeward.dev/orders unchanged\n"
         );
     }

@@ -1,6 +1,6 @@
 //! `leeward watch`: the policies of a cluster, a line for each and another whenever one changes, until Ctrl-C.
 //!
-//! A watch that breaks is begun anew; what changed meanwhile is told then. What cannot succeed ends it.
+//! A broken watch is restarted; what changed meanwhile is shown then. What cannot succeed ends it.
 
 mod row;
 
@@ -77,12 +77,12 @@ async fn asked(kubernetes: &Kubernetes, args: &WatchArgs) -> anyhow::Result<(Str
         "--all-namespaces does not go with the name of a policy: leave out one of the two"
     );
     let (namespace, name) = kubernetes.key(wanted)?;
-    // A name that does not exist would be waited for without a word.
+    // A name that does not exist would be waited for silently.
     kubernetes::read(kubernetes, &namespace, &name).await?;
     Ok((namespace, config.fields(&format!("metadata.name={name}"))))
 }
 
-/// Whether nothing is there yet; an API that cannot be reached at all is an error, where the watch would try for ever.
+/// Whether nothing is there yet; an unreachable API is an error here, while the watch would retry forever.
 async fn is_empty(api: &Api<PolicyObject>, server: &str, scope: &str) -> anyhow::Result<bool> {
     let first = ListParams::default().limit(1);
     let list = kubernetes::answered(server, api.list(&first)).await?;
@@ -90,7 +90,7 @@ async fn is_empty(api: &Api<PolicyObject>, server: &str, scope: &str) -> anyhow:
     Ok(list.items.is_empty())
 }
 
-/// Whether somebody still reads.
+/// Whether the output is open.
 fn written(lines: &str) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
@@ -165,7 +165,7 @@ impl PolicyTable {
         self.layout.lines(changed.chain(&gone))
     }
 
-    /// Ends the command where asking again cannot help; otherwise says once that the watch is begun anew.
+    /// Ends the command where a retry cannot help; otherwise reports once that the watch is restarted.
     fn watch_failed(&mut self, server: &str, scope: &str, error: &watcher::Error) -> anyhow::Result<()> {
         let (verb, cause) = match error {
             watcher::Error::InitialListFailed(cause) => ("list", Some(cause)),

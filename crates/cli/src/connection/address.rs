@@ -1,4 +1,4 @@
-//! URLs of servers, and what a user proves itself with where that is written into them.
+//! URLs of servers, and the credentials written into them.
 //!
 //! Promises: what is left of a URL holds nothing secret, and no error names what was taken from it.
 

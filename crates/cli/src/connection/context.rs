@@ -1,7 +1,7 @@
 //! Contexts of the `nats` command: files in which it keeps how to connect.
 //!
-//! Fields that are not known are left alone; those that would make the `nats` command connect in a way that is not possible
-//! here are refused, and never ignored.
+//! Unknown fields are ignored; those that would make the `nats` command connect in a way that is not possible here are
+//! refused.
 
 use std::path::{Path, PathBuf};
 
@@ -141,7 +141,7 @@ impl Context {
         filled(self.fields.inbox_prefix.as_ref())
     }
 
-    /// What the user proves itself with.
+    /// The user's credentials.
     pub fn proofs(&self) -> CredentialOptions {
         let fields = &self.fields;
         CredentialOptions {
@@ -216,7 +216,7 @@ fn others(missing: &Path) -> String {
     }
 }
 
-/// Without the words of the parser, which may quote a secret.
+/// Without the parser's message, which may quote a secret.
 fn unreadable(path: &Path, error: &serde_json::Error) -> anyhow::Error {
     let problem = match error.classify() {
         Category::Data => "a field has a value of the wrong type",

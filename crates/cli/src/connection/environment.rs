@@ -11,7 +11,7 @@ const LONGEST_PATH: usize = 4096;
 /// Five dashes and what may follow.
 const BEGIN_IN_BASE64: &str = "LS0tLS1";
 
-/// What is around the process.
+/// The process's environment.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// The home folder.
@@ -22,14 +22,14 @@ pub struct Environment {
     pub variables: BTreeMap<String, String>,
 }
 
-/// A value and where it was given, in words for errors.
+/// A value and where it was given, as text for errors.
 #[derive(Clone)]
 pub struct Setting {
     /// The value; it may be a secret.
     pub text: String,
     /// Where it was given.
     pub source: String,
-    /// Whether `$NAME` in a path stands for a variable: a shell did that for flags.
+    /// Whether to expand `$NAME` in a path: the shell did that for flags.
     pub expands: bool,
 }
 
@@ -107,7 +107,7 @@ impl Environment {
         Some(parent.join("nats"))
     }
 
-    /// A value that is a secret itself, unless it says where the secret is.
+    /// A value that is a secret itself, unless it refers to one.
     pub fn secret(&self, value: &Setting) -> anyhow::Result<String> {
         match place(&value.text) {
             SettingSource::Plain(text) => Ok(text.to_owned()),
@@ -192,7 +192,7 @@ impl Environment {
     }
 }
 
-/// What is no path must not be named in an error.
+/// An error must not quote what is no path.
 fn refuse_credentials(path: &str, value: &Setting) -> anyhow::Result<()> {
     if !is_credentials(path) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What a user proves itself with: one kind, given in one place.
+//! A user's credentials: one kind, given in one place.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +42,8 @@ impl CredentialOptions {
         }
     }
 
-    /// These of flags over those of a context: a user or a password alone is completed by it, and a user that stays without
-    /// a password is a token.
+    /// Flags over a context: it completes a user or a password alone, and a user that stays without a password is a
+    /// token.
     pub fn over(self, context: Self) -> Self {
         let is_user_alone = self.user.is_some()
             && self.password.is_none()
@@ -62,7 +62,7 @@ impl CredentialOptions {
         }
     }
 
-    /// These, if they say who; a password alone is for the other's user.
+    /// These, if they name a user; else a password is for the other's user.
     pub fn or(self, other: Self) -> Self {
         if self.kinds().next().is_some() {
             return self;

@@ -1,4 +1,4 @@
-//! What `leeward apply` says.
+//! The result of `leeward apply`.
 
 use jiff::Timestamp;
 use leeward_api::policy_status::{Finding, RecentAction};

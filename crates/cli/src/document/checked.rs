@@ -1,4 +1,4 @@
-//! What `leeward check` says.
+//! The result of `leeward check`.
 
 use std::fmt;
 

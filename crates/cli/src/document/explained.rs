@@ -1,4 +1,4 @@
-//! What `leeward explain` says.
+//! The result of `leeward explain`.
 
 use jiff::Timestamp;
 use leeward_api::policy_status::{HomeStatus, LocationStatus, RecentAction};

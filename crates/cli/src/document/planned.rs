@@ -1,4 +1,4 @@
-//! What `leeward plan` says.
+//! The result of `leeward plan`.
 
 use jiff::Timestamp;
 use leeward_api::policy_status::{BudgetStatus, Finding, HomeStatus, WindowsStatus};

@@ -1,4 +1,4 @@
-//! What `leeward report` says.
+//! The result of `leeward report`.
 
 use jiff::Timestamp;
 use leeward_api::policy_status::{Advice, AssetCounts, Finding, GatewayStatus, HomeStatus, LocationStatus};

@@ -1,4 +1,4 @@
-//! How much may be read, of one file and of all together: who checks files does not always know who wrote them.
+//! How much may be read, of one file and of all together: files may be untrusted.
 
 use super::Problem;
 
@@ -45,12 +45,12 @@ impl Bounds {
         }
     }
 
-    /// Whether nothing more is read. A problem says so.
+    /// Whether nothing more is read. A problem reports it.
     pub fn are_used_up(&self) -> bool {
         self.is_used_up
     }
 
-    /// How many values the next text may have; one at least, since a budget of none is broken by an empty text.
+    /// How many values the next text may have; at least one, since an empty text exceeds a budget of zero.
     pub fn values(&self) -> usize {
         self.values.max(1)
     }
@@ -80,21 +80,21 @@ impl Bounds {
         self.documents.max(1)
     }
 
-    /// A file of this size was read.
+    /// Counts a file of this size.
     pub fn take_bytes(&mut self, file: &str, bytes: u64) -> Result<(), Problem> {
         let left = self.bytes.checked_sub(bytes);
         self.bytes = left.ok_or_else(|| self.used_up(file, &format!("{} MiB", ALL_BYTES / 1024 / 1024)))?;
         Ok(())
     }
 
-    /// So many values were read.
+    /// Counts read values.
     pub fn take_values(&mut self, file: &str, values: usize) -> Result<(), Problem> {
         let left = self.values.checked_sub(values);
         self.values = left.ok_or_else(|| self.too_many_values(file))?;
         Ok(())
     }
 
-    /// So many documents were read.
+    /// Counts read documents.
     pub fn take_documents(&mut self, file: &str, documents: usize) -> Result<(), Problem> {
         let left = self.documents.checked_sub(documents);
         self.documents = left.ok_or_else(|| self.too_many_documents(file))?;

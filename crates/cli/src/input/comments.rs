@@ -1,11 +1,11 @@
-//! Comments as JSON with comments and JSON5 have them: to a reader of YAML they would be parts of the text.
+//! Comments of JSONC and JSON5: a YAML parser would read them as parts of the text.
 
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-/// The text with blanks instead of `// …` and `/* … */`, so that all places stay, if it is of braces or brackets and no JSON
-/// without that.
+/// The text with blanks for `// …` and `/* … */`, so that positions stay, if it is of braces or brackets and not plain
+/// JSON.
 pub fn blanked(text: &str) -> Cow<'_, str> {
     let begins = text.trim_start().starts_with(['{', '[', '/']);
     if !begins || !(text.contains("//") || text.contains("/*")) || is_json(text) {
@@ -51,7 +51,7 @@ enum CommentState {
     Opening,
     Block,
     Closing,
-    /// A comment of YAML, which the reader knows.
+    /// A comment of YAML, which the parser skips.
     Yaml,
 }
 

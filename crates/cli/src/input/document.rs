@@ -15,7 +15,7 @@ pub struct Document {
     pub in_folder: bool,
     /// The tool that usually has a file of this name.
     pub tool: Option<&'static str>,
-    /// What it says.
+    /// Its content.
     pub value: Value,
     /// Where it begins.
     pub start: TextPosition,
@@ -32,7 +32,7 @@ pub(super) enum Parts {
     Fields(Fields),
 }
 
-/// Fields by name, so that one among very many is found soon.
+/// Fields by name, so that one among very many is found fast.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Fields(Vec<(Box<str>, CompactPosition, Parts)>);
 
@@ -51,7 +51,7 @@ impl Fields {
     }
 }
 
-/// A place in little room, since every value has one.
+/// A compact position, since every value has one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct CompactPosition {
     line: u32,
@@ -69,7 +69,7 @@ impl Document {
         self.nearest_part(pointer).0
     }
 
-    /// The scalar at a JSON pointer as the file has it: `0123` and `NO` are values of other texts.
+    /// The scalar at a JSON pointer as the file has it: `0123` and `NO` parse to other values.
     pub fn written(&self, pointer: &str) -> Option<String> {
         let value = self.value.pointer(pointer)?;
         match self.nearest_part(pointer).1 {
@@ -111,8 +111,8 @@ impl Document {
         self.problem(&pointer(path), format!("{path}: {text}"))
     }
 
-    /// That a value has another type than it should have, with what to write instead: a number or a word such as `true` as
-    /// the file has it.
+    /// That a value has another type than it should have, with what to write instead: a number or a word such as `true`
+    /// as the file has it.
     pub fn mistyped(&self, pointer: &str, path: &str, expected: &str) -> Problem {
         let value = self.value.pointer(pointer).unwrap_or(&Value::Null);
         let text = other_type(path, value, expected);
@@ -122,7 +122,7 @@ impl Document {
         self.problem(pointer, text + &hint)
     }
 
-    /// The same of a value whose key anybody may choose: what it is for is not known, so it is not shown.
+    /// The same for a value whose key is freely chosen: its purpose is not known, so it is not shown.
     pub fn mistyped_entry(&self, pointer: &str, path: &str) -> Problem {
         let value = self.value.pointer(pointer).unwrap_or(&Value::Null);
         let is_quotable = value.is_number() || value.is_boolean();
@@ -151,7 +151,7 @@ impl CompactPosition {
         }
     }
 
-    /// As it is in a text of which this one is a part that begins here.
+    /// The position in the whole text, of which a part begins at `start`.
     pub fn behind(self, start: TextPosition) -> Self {
         let add = |one: u32, other: u64| one.saturating_add(u32::try_from(other - 1).unwrap_or(u32::MAX));
         Self {

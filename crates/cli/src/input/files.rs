@@ -12,7 +12,7 @@ use super::{InputDocuments, Passed, Problem, SkipReason, foreign};
 
 /// No folder may hold more files and folders, those of its folders included.
 const MAX_ENTRIES: usize = 10_000;
-/// What names of documents end with, in letters of any size.
+/// Endings of document names, in any case.
 const ENDINGS: [&str; 7] = ["yaml", "yml", "json", "jsonc", "json5", "jsonl", "ndjson"];
 /// No folder may be nested deeper.
 const MAX_DEPTH: usize = 32;
@@ -72,8 +72,8 @@ fn bounded(reader: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files that the arguments name, each once. A pipe that is named is read, as shells make them; one that a folder holds
-/// is not.
+/// The files that the arguments name, each once. A pipe is read if an argument names it, as shells do, but not in a
+/// folder.
 pub fn sources(paths: &[PathBuf], exclude: &[String], input: &mut InputDocuments) -> Vec<InputSource> {
     let exclude = Exclude::new(exclude);
     let mut found = Vec::new();
@@ -137,7 +137,7 @@ fn nothing_in_folder(passed: &[Passed]) -> String {
 struct Exclude(Option<Globs>);
 
 impl Exclude {
-    /// A glob is for whole paths, and for what they end with.
+    /// A glob matches whole paths and their ends.
     fn new(globs: &[String]) -> Self {
         let globs = globs
             .iter()
@@ -158,16 +158,16 @@ impl Exclude {
 struct Walk<'w> {
     exclude: &'w Exclude,
     entries: usize,
-    /// Folders that were walked, by their own paths: links lead to them again.
+    /// Walked folders by canonical path: links may lead to them again.
     walked: BTreeSet<PathBuf>,
     found: &'w mut Vec<InputSource>,
     passed: &'w mut Vec<Passed>,
-    /// What is wrong with single folders, which hides nothing of the others.
+    /// Problems of single folders, which do not end the walk.
     problems: Vec<Problem>,
 }
 
 impl Walk<'_> {
-    /// A folder's files by name, then those of its folders; hidden ones are somebody else's. Only too many end the walk.
+    /// A folder's entries by name, its folders recursively; hidden ones are left out. Only too many end the walk.
     fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), Problem> {
         let name = folder.display().to_string();
         let too_much = |what: String| {
@@ -187,7 +187,7 @@ impl Walk<'_> {
         {
             return Ok(());
         }
-        // One more than may be, so that the largest folder takes no more than the limit.
+        // One more than allowed, so that a huge folder is not listed beyond the limit.
         let left = MAX_ENTRIES - self.entries + 1;
         let listed: io::Result<Vec<PathBuf>> = fs::read_dir(folder).and_then(|listed| {
             listed
@@ -233,7 +233,7 @@ impl Walk<'_> {
             };
             self.passed.extend(why.map(|why| Passed::new(&name, why)));
         } else if path.is_file() || fs::metadata(path).is_err() {
-            // What is not there, such as the end of a broken link, is said when it is read.
+            // A missing file, such as behind a broken link, is reported when it is read.
             self.found.push(InputSource::file(path, true));
         } else {
             self.passed.push(Passed::new(&name, SkipReason::Irregular));
@@ -257,7 +257,7 @@ fn is_document(path: &Path) -> bool {
     is_document && foreign::language(&path.to_string_lossy()).is_none()
 }
 
-/// Whether a name goes on behind what it could end with, as those of templates, samples and copies do.
+/// Whether a name continues after a document's ending, as those of templates, samples and copies do.
 fn goes_on(path: &Path) -> bool {
     path.file_stem()
         .is_some_and(|stem| path.extension().is_some() && is_document(Path::new(stem)))

@@ -1,4 +1,4 @@
-//! Files of other tools that lie beside definitions, known by their names or by their fields.
+//! Files of other tools beside definitions, recognised by their names or their fields.
 
 use std::sync::LazyLock;
 
@@ -91,7 +91,7 @@ const NAMES: &[(&str, &[&str])] = &[
     ("SOPS", &["*.sops.y*ml", "*.enc.y*ml", "*.sops.json"]),
 ];
 
-/// Tools, with fields that tell their files.
+/// Tools, with the fields of their files.
 const FIELDS: &[(&str, &[&str])] = &[
     ("Grafana", &["panels"]),
     ("Grafana", &["dashboard"]),

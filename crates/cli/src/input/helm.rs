@@ -1,4 +1,4 @@
-//! Templates of Helm charts: a chart is rendered as a whole, so it is said once.
+//! Templates of Helm charts: a chart is rendered as a whole, so it is reported once.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use super::Problem;
 use super::files::InputSource;
 use super::located::Unreadable;
 
-/// Charts that were said already.
+/// Charts that were reported.
 #[derive(Debug, Default)]
 pub struct Charts(BTreeSet<PathBuf>);
 
 impl Charts {
-    /// The problem of a file; that it is a template, only if no other of its chart said so before.
+    /// The problem of a file; that it is a template is reported once per chart.
     pub fn once(&mut self, source: &InputSource, unreadable: Unreadable) -> Option<Problem> {
         let Unreadable { problem, is_template } = unreadable;
         match of(&source.name).filter(|_| is_template) {

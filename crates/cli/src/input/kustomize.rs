@@ -1,7 +1,7 @@
-//! What kustomize changes before it is applied: to judge it as it is written would be to judge something else.
+//! What kustomize changes before it is applied: judging it as written would judge something else.
 //!
-//! A kustomization that only lists files changes nothing in them, and they are read as they are. What it lists has to be
-//! read as well: what of it was not may be anything.
+//! A kustomization that only lists files changes nothing in them, and they are read as they are. What it lists must be
+//! read as well: an unread file may be anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +40,7 @@ pub struct Unbuilt {
     pub file: String,
     /// Whether policies or systems are among what it changes.
     pub has_policies: bool,
-    /// What it lists and nobody read, if it changes nothing that was read.
+    /// What it lists and was not read, if it changes nothing that was read.
     pub unread: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Unbuilt {
     }
 }
 
-/// What was read, by where it is.
+/// What was read, by path.
 struct ReadResources<'d> {
     documents: BTreeMap<String, Vec<&'d Document>>,
     /// By folder.
@@ -158,11 +158,11 @@ fn has_group(files: &BTreeSet<String>, known: &ReadResources<'_>, group: &str) -
     documents.any(|document| group_of(document) == Some(group))
 }
 
-/// What comes of a kustomization.
+/// The effect of a kustomization.
 struct Changed {
     /// The files that it changes, and those that it changes them with; none if it only lists them.
     files: BTreeSet<String>,
-    /// Something that it lists and nobody read, as it is written.
+    /// Something that it lists and was not read, as written.
     unread: Option<String>,
 }
 
@@ -212,11 +212,11 @@ fn changed(folder: &str, kustomization: &Value, known: &ReadResources<'_>) -> Ch
     }
 }
 
-/// Whether a patch says that it is for objects that mean nothing here. What it is for may be told by name or by label
-/// alone, and the kind may be a pattern; then it may be for anything.
+/// Whether a patch targets only objects that mean nothing here. A target may be given by name or label alone, and its
+/// kind may be a pattern; then it may be anything.
 fn is_of_others(patch: &Value, file: Option<&str>, known: &ReadResources<'_>) -> bool {
     if let Some(target) = patch.get("target") {
-        // What a patch says itself is not looked at then.
+        // The patch's own kind is ignored then.
         let is_other = |field: &str, ours: &[&str]| {
             let text = target.get(field).and_then(Value::as_str).unwrap_or_default();
             let is_word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');

@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 128;
 /// Bytes of the reader's stack, of which only what is used is taken.
 const STACK: usize = 64 * 1024 * 1024;
 
-/// A value whose parts know where they are.
+/// A value with the positions of its parts.
 #[derive(Clone, Debug)]
 struct LocatedNode {
     mark: CompactPosition,
@@ -46,12 +46,12 @@ struct Field {
     node: LocatedNode,
 }
 
-fn lay_out(kind: NodeKind) -> (Value, Parts) {
+fn render(kind: NodeKind) -> (Value, Parts) {
     match kind {
         NodeKind::Scalar(value, text) => (value, Parts::Scalar(text)),
         NodeKind::Items(items) => {
             let item = |node: LocatedNode| {
-                let (value, parts) = lay_out(node.kind);
+                let (value, parts) = render(node.kind);
                 (value, (node.mark, parts))
             };
             let (values, parts): (Vec<Value>, Vec<_>) = items.into_iter().map(item).unzip();
@@ -61,7 +61,7 @@ fn lay_out(kind: NodeKind) -> (Value, Parts) {
             let mut values = Map::new();
             let mut places = Vec::with_capacity(fields.len());
             for Field { name, mark, node } in fields {
-                let (value, parts) = lay_out(node.kind);
+                let (value, parts) = render(node.kind);
                 places.push((name.as_str().into(), mark, parts));
                 values.insert(name, value);
             }
@@ -71,7 +71,7 @@ fn lay_out(kind: NodeKind) -> (Value, Parts) {
 }
 
 impl LocatedNode {
-    /// What its field of this name is.
+    /// Its field of this name.
     fn field(&self, name: &str) -> Option<&NodeKind> {
         let NodeKind::Fields(fields) = &self.kind else {
             return None;
@@ -89,7 +89,7 @@ impl LocatedNode {
         }
     }
 
-    /// Keeps what numbers and words such as `NO` are in the text.
+    /// Keeps numbers and words such as `NO` as written in the text.
     fn keep_texts(&mut self, text: &str) {
         match &mut self.kind {
             NodeKind::Items(items) => items.iter_mut().for_each(|item| item.keep_texts(text)),
@@ -128,7 +128,7 @@ impl LocatedNode {
 pub struct Unreadable {
     /// Why it cannot be read.
     pub problem: Problem,
-    /// Whether that may be since it is a template.
+    /// Whether it may be a template.
     pub is_template: bool,
 }
 
@@ -160,7 +160,7 @@ pub fn parse(file: &str, text: &str, bounds: &mut Bounds) -> Result<Vec<Document
     Ok(documents)
 }
 
-/// The reader calls itself for every level, so it has a stack of its own, deep enough for the deepest.
+/// The parser recurses for every level, so it has its own stack, deep enough for the deepest.
 fn nodes(text: &str, bounds: &Bounds) -> Result<Vec<LocatedNode>, Box<serde_saphyr::Error>> {
     thread::scope(|scope| {
         let reader = thread::Builder::new().stack_size(STACK);
@@ -168,7 +168,7 @@ fn nodes(text: &str, bounds: &Bounds) -> Result<Vec<LocatedNode>, Box<serde_saph
             Ok(reader) => reader
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            // Without another thread what is usual fits on this one.
+            // If no thread starts, usual texts fit on this one.
             Err(_) => nodes_here(text, bounds),
         }
     })
@@ -187,7 +187,7 @@ fn nodes_here(text: &str, bounds: &Bounds) -> Result<Vec<LocatedNode>, Box<serde
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: bounds.values(),
         },
-        // They are not kept, so that there may be any number of them.
+        // Comments are not kept, so there may be any number of them.
         emit_comments: false,
         with_snippet: false,
     };
@@ -199,7 +199,7 @@ fn nodes_here(text: &str, bounds: &Bounds) -> Result<Vec<LocatedNode>, Box<serde
     Ok(nodes)
 }
 
-/// Where the values of a text are that has several, one behind the other, as `jq` and `kubectl` read them.
+/// The ranges of a text's values, if it has several in sequence, as `jq` and `kubectl` read them.
 fn several_values(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
     if !text.trim_start().starts_with(['{', '[']) {
         return None;
@@ -260,7 +260,7 @@ fn unreadable(file: &str, text: &str, error: &serde_saphyr::Error, bounds: &mut 
     let chart = helm::of(file).map_or_else(|| "…".to_owned(), |chart| chart.display().to_string());
     let hint = template::hint(text, &chart);
     let is_template = hint.is_some();
-    let said = format!(
+    let snippet = format!(
         "this is not YAML or JSON that can be read: {}{}",
         for_people(&words),
         hint.map_or_else(String::new, |hint| format!("; {hint}"))
@@ -272,13 +272,13 @@ fn unreadable(file: &str, text: &str, error: &serde_saphyr::Error, bounds: &mut 
             place: error
                 .location()
                 .map(|location| CompactPosition::of(location).place()),
-            text: said.chars().map(without_controls).collect(),
+            text: snippet.chars().map(without_controls).collect(),
         },
         is_template,
     }
 }
 
-/// What the reader says, without what is for who calls it.
+/// The parser's message, without hints for its caller.
 fn for_people(words: &str) -> String {
     if words.contains("null into string") {
         return "a field has no name here: ~ and null are none, so write one, or quote it".to_owned();
@@ -297,7 +297,7 @@ fn unpack(file: &str, node: LocatedNode, documents: &mut Vec<Document>) {
         Ok(items) => items.into_iter().for_each(|item| unpack(file, item, documents)),
         Err(node) if is_empty(&node.kind) => {}
         Err(node) => {
-            let (value, parts) = lay_out(node.kind);
+            let (value, parts) = render(node.kind);
             documents.push(Document::of(file, value, node.mark, parts));
         }
     }

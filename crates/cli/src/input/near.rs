@@ -1,4 +1,4 @@
-//! Words that were meant to be others.
+//! Misspelt words.
 
 /// The known word that a word was probably meant to be; nothing if it is one of them.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
@@ -26,7 +26,7 @@ pub fn is_near(word: &str, other: &str) -> bool {
     word != other && near(word, other).is_some()
 }
 
-/// How far two words are apart, if that is not far: `num_replicas` is `numReplicas`, and one letter of four may be wrong.
+/// How far two words are apart, if not far: `num_replicas` is `numReplicas`, and one letter of four may be wrong.
 fn near(word: &str, other: &str) -> Option<usize> {
     let (word, other) = (letters(word), letters(other));
     let lengths = (word.chars().count(), other.chars().count());
@@ -40,7 +40,7 @@ fn near(word: &str, other: &str) -> Option<usize> {
 
 /// A name without what languages write differently.
 pub fn letters(name: &str) -> String {
-    // Longer words are nobody's mistyped ones.
+    // Longer words are not typing errors.
     let letters = name
         .chars()
         .take(100)

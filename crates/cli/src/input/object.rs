@@ -1,10 +1,10 @@
-//! What every object of Kubernetes says of itself, as the apiserver takes it.
+//! What every Kubernetes object has, as the apiserver accepts it.
 
 use serde_json::{Map, Value};
 
 use super::{Document, Problem, escaped, nearest};
 
-/// Of every object of a custom resource.
+/// Of every custom resource.
 pub const OBJECT_FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 /// Texts of `metadata` that people write.
 const TEXTS: [&str; 2] = ["name", "namespace"];
@@ -64,8 +64,8 @@ pub fn metadata(document: &Document) -> Vec<Problem> {
     problems
 }
 
-/// That a value has another type than it should have. The apiserver shows the type and not the value, which may be secret;
-/// an integer is shown in what to write instead.
+/// That a value has another type than it should have. The apiserver shows the type and not the value, which may be
+/// secret; an integer is shown in what to write instead.
 pub fn other_type(path: &str, value: &Value, expected: &str) -> String {
     let digits = value.as_str().map_or("", |text| text.trim_end_matches('%'));
     let is_number = digits.len() < 20 && digits.parse::<i64>().is_ok();

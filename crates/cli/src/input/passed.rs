@@ -16,17 +16,17 @@ pub struct Passed {
 pub enum SkipReason {
     /// It belongs to this tool.
     Tool(&'static str),
-    /// It is nobody's that is known, and nothing in it means anything here.
+    /// It is no known tool's, and nothing in it means anything here.
     Unknown,
     /// It is written in this language, which is not read.
     Language(&'static Language),
-    /// Its name goes on behind what names of documents end with.
+    /// Its name continues after a document's ending.
     Ending,
     /// It has no document.
     Empty,
     /// It is no regular file: a pipe, a socket, a device.
     Irregular,
-    /// An argument says so.
+    /// `--exclude` names it.
     Excluded,
 }
 

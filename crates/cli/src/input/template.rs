@@ -1,4 +1,4 @@
-//! Texts that something fills in before they are applied: Helm, Jinja, envsubst, and what pipelines have of their own.
+//! Texts that are filled in before they are applied: by Helm, Jinja, envsubst, or a pipeline's own means.
 
 /// How a template's engine marks what it fills in.
 const ENGINES: [&str; 3] = ["{{", "{%", "<%"];
@@ -31,7 +31,7 @@ const VARIABLES: [(&str, &str); 12] = [
     ("ENC[", "]"),
 ];
 
-/// What in a value is still to be filled in.
+/// A placeholder in a value.
 pub fn placeholder(value: &str) -> Option<&str> {
     VARIABLES
         .iter()
@@ -44,14 +44,14 @@ fn marked<'v>(value: &'v str, open: &str, close: &str) -> Option<&'v str> {
     let start = value.find(open)?;
     let inner = value.get(start + open.len()..)?;
     let end = inner.find(close)?;
-    // Marks of one kind on both sides are written around names in capitals only: `__init__` is a name.
+    // Equal marks on both sides enclose only names in capitals: `__init__` is a name.
     let is_name = open != close || is_constant(inner.get(..end)?);
     let length = open.len() + end + close.len();
     value.get(start..start + length).filter(|_| end > 0 && is_name)
 }
 
-/// `$CLUSTER`, `$cluster`, `{cluster}` and `<cluster>`, where nothing else is in the value. Streams of servers have names
-/// such as `$MQTT_msgs`.
+/// `$CLUSTER`, `$cluster`, `{cluster}` and `<cluster>`, where nothing else is in the value. Streams of servers have
+/// names such as `$MQTT_msgs`.
 fn is_whole(value: &str) -> bool {
     let is_word = |name: &str| {
         name.starts_with(|letter: char| letter.is_ascii_alphabetic()) && name.chars().all(is_of_name)
@@ -66,7 +66,7 @@ fn is_whole(value: &str) -> bool {
         || between('<', '>').is_some_and(|inner| inner.contains(char::is_alphabetic))
 }
 
-/// `$CLUSTER` as a part of a value. What servers name begins with such a part, and goes on with `_`, `.` or a glob.
+/// `$CLUSTER` as a part of a value. Servers' own names begin like this, and continue with `_`, `.` or a glob.
 fn shell_within(value: &str) -> Option<&str> {
     value.match_indices('$').find_map(|(start, _)| {
         let rest = value.get(start + 1..)?;
@@ -88,8 +88,8 @@ fn is_constant(name: &str) -> bool {
             .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
 }
 
-/// That a value has something to be filled in, if it has, and what does that. Only the name of a variable is shown: what
-/// stands in for it may be secret, and so may be all of a value that only looks like a variable.
+/// The error for a value with a placeholder, and what fills it in. Only a variable's name is shown: its default may be
+/// secret, and so may be all of a value that only looks like a variable.
 pub fn unfilled(path: &str, value: &str) -> Option<String> {
     let placeholder = placeholder(value)?;
     let shown = if value.contains("://") {
@@ -134,7 +134,7 @@ fn named(placeholder: &str) -> String {
     }
 }
 
-/// What may turn a text that cannot be read into one that can, if it looks like a template.
+/// What to do with an unreadable text that looks like a template.
 pub fn hint(text: &str, chart: &str) -> Option<String> {
     let engine = ENGINES.iter().find(|mark| has_engine(text, mark))?;
     Some(match *engine {
@@ -145,7 +145,7 @@ pub fn hint(text: &str, chart: &str) -> Option<String> {
     })
 }
 
-/// Transforms of subjects are written with the mark of one, and are none.
+/// Subject transforms use the same mark, but are no templates.
 fn has_engine(text: &str, mark: &str) -> bool {
     text.match_indices(mark).any(|(at, _)| {
         let inner = text.get(at + mark.len()..).unwrap_or_default().trim_start();

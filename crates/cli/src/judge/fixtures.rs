@@ -139,7 +139,7 @@ pub fn consumer(view: &AccountView, name: &str, servers: &[&str]) -> Consumer {
     }
 }
 
-/// 32 clients in `us-east` and 9 in `eu-west`; `ORDERS` with two consumers lies in `eu-west`, `PAYMENTS` with one in
+/// 32 clients in `us-east` and 9 in `eu-west`; `ORDERS` with two consumers is in `eu-west`, `PAYMENTS` with one in
 /// `us-east`.
 pub fn orders() -> AccountView {
     let mut view = view();
@@ -212,7 +212,7 @@ pub fn free() -> Value {
 }
 
 /// Changes what would be done, and when.
-pub fn foretell(judged: &mut Assessment<'_>, change: impl FnOnce(&mut Vec<ActionBatch>)) {
+pub fn edit_forecast(judged: &mut Assessment<'_>, change: impl FnOnce(&mut Vec<ActionBatch>)) {
     let mut forecast = judged.forecast().clone();
     change(&mut forecast.waves);
     judged.forecast = OnceCell::from(forecast);

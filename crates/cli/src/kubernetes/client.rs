@@ -11,7 +11,7 @@ use leeward_api::PlacementPolicy;
 use crate::args::KubernetesArgs;
 use crate::exit;
 
-/// kube's own client may try again for minutes.
+/// kube's own client may retry for minutes.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// A cluster, and where policies without a namespace are looked for.
@@ -107,13 +107,13 @@ fn within(args: &KubernetesArgs, error: KubeconfigError) -> anyhow::Result<Confi
         .context("there is no kubeconfig to reach Kubernetes with: set KUBECONFIG, or give --kubeconfig"))
 }
 
-/// Which of several files, read as one, cannot be.
+/// The first of several files that cannot be read.
 fn first_unusable(paths: &[PathBuf]) -> Option<(&Path, KubeconfigError)> {
     let mut named = paths.iter().filter(|path| !path.as_os_str().is_empty());
     named.find_map(|path| Some((path.as_path(), Kubeconfig::read_from(path).err()?)))
 }
 
-/// The file may hold tokens: no line of it is told.
+/// The file may hold tokens: no line is shown.
 fn unusable(path: &Path, error: &KubeconfigError) -> anyhow::Error {
     anyhow::anyhow!(
         "kubeconfig {} cannot be used: {}: correct it, or name another with --kubeconfig or KUBECONFIG",
@@ -135,12 +135,12 @@ pub async fn answered<T>(
     })
 }
 
-/// Whether the API refused, so that asking again does not help.
+/// Whether the API refused, so that a retry does not help.
 pub fn is_definite(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
 }
 
-/// A namespace in words; empty for all of them.
+/// A namespace as text; empty for all of them.
 pub fn place(namespace: &str) -> String {
     if namespace.is_empty() {
         "all namespaces".to_owned()
@@ -221,14 +221,14 @@ mod tests {
     #[test]
     fn what_did_not_answer_is_named_with_its_cause_and_a_cure() {
         let cause = anyhow::anyhow!("connection refused").context("client error (Connect)");
-        let told = problem("https://api", "list", "shop", &kube::Error::Service(cause.into())).to_string();
+        let text = problem("https://api", "list", "shop", &kube::Error::Service(cause.into())).to_string();
         for part in [
             "namespace shop",
             "https://api",
             "(Connect): connection refused",
             "kubectl get namespaces",
         ] {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(text.contains(part), "{part}: {text}");
         }
     }
 
@@ -245,8 +245,8 @@ mod tests {
         let paths = [whole, broken.clone()];
         let (path, error) = first_unusable(&paths).unwrap();
         assert_eq!(path, broken);
-        let told = unusable(path, &error).to_string();
-        assert!(!told.contains("SECRET") && !told.contains('\n'), "{told}");
-        assert!(told.contains("line 5") && told.contains("--kubeconfig"), "{told}");
+        let text = unusable(path, &error).to_string();
+        assert!(!text.contains("SECRET") && !text.contains('\n'), "{text}");
+        assert!(text.contains("line 5") && text.contains("--kubeconfig"), "{text}");
     }
 }

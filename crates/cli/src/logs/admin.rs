@@ -1,7 +1,7 @@
 //! The administration of a running operator, on a loopback address only: what is logged is read and changed there.
 //!
-//! Whoever reaches it could silence the log, so only what runs in the same pod does: `kubectl exec … -- /leeward log-level`,
-//! or `kubectl port-forward`. The audit trail cannot be silenced.
+//! It can silence the log, so only what runs in the same pod reaches it: `kubectl exec … -- /leeward log-level`, or
+//! `kubectl port-forward`. The audit trail cannot be silenced.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -49,8 +49,7 @@ impl fmt::Display for AdminAddress {
     }
 }
 
-/// Serves for as long as the process lives. Without it the operator does its work all the same, so an address that is taken is
-/// a warning.
+/// Serves for as long as the process lives. The operator works without it, so an address in use is only a warning.
 pub async fn serve(address: AdminAddress, filter: Filter) -> Infallible {
     let AdminAddress(Some(address)) = address else {
         return std::future::pending().await;

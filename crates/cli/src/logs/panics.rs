@@ -1,4 +1,4 @@
-//! Panics as log lines like all others: the text that Rust prints by itself would stand between lines of JSON.
+//! Panics as log lines: the text that Rust prints by default would be mixed into lines of JSON.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{PanicHookInfo, set_hook, take_hook};
@@ -10,13 +10,12 @@ use tracing::error;
 const CLIENT: &str = "async-nats";
 
 /// From now on panics are log lines.
-pub(super) fn are_lines() {
+pub(super) fn log_panics() {
     set_hook(Box::new(line));
 }
 
-/// From now on nothing is printed where the NATS client library panics over what a server sends: the command's error says
-/// it.
-pub fn of_the_client_are_silent() {
+/// From now on nothing is printed where the NATS client panics over what a server sends: the command reports an error.
+pub fn silence_client_panics() {
     let usual = take_hook();
     set_hook(Box::new(move |panic| {
         if !is_of_the_client(panic) {

@@ -1,7 +1,8 @@
-//! Traces for a collector that speaks OTLP over HTTP: spans of rounds, looks and operations, sent in batches beside the work.
+//! Traces for a collector that accepts OTLP over HTTP: spans of rounds, looks and operations, sent in batches in the
+//! background.
 //!
-//! A collector that is away or slow costs spans and nothing else. The trace target is the engine's; what the log filter says
-//! does not matter here.
+//! An unreachable or slow collector loses spans and nothing else. The trace target is the engine's; the log filter does
+//! not apply here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +67,7 @@ impl Traces {
         Ok(Self { provider, runtime })
     }
 
-    /// What takes the spans in.
+    /// Takes in the spans.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -82,7 +83,7 @@ impl Traces {
     /// Sends what is left. Not to be called from an async context.
     pub fn end(self) {
         let Self { provider, runtime } = self;
-        // Nobody is left to hear of spans that did not arrive.
+        // Lost spans cannot be reported any more.
         let _ = provider.shutdown_with_timeout(LIMIT);
         runtime.shutdown_timeout(LIMIT);
     }
@@ -145,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// A collector that hands on what it is sent.
+    /// A collector that forwards what it is sent.
     async fn collector(sent: mpsc::Sender<(String, String, Vec<u8>)>) -> String {
         let take = move |uri: Uri, headers: HeaderMap, body: Body| {
             let kind = headers["content-type"].to_str().unwrap().to_owned();

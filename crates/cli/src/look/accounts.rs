@@ -6,10 +6,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{AccountSelector, wording};
 
-/// Between two questions of which the first was not answered.
+/// Pause before a request without answer is retried.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// The accounts that servers know, as soon as they say them.
+/// The accounts that servers know, once they answer.
 pub(super) async fn list(observer: &SystemObserver, deadline: Instant) -> anyhow::Result<Vec<AccountInfo>> {
     loop {
         match observer.accounts().await {
@@ -23,9 +23,12 @@ pub(super) async fn list(observer: &SystemObserver, deadline: Instant) -> anyhow
 }
 
 /// The accounts that are meant, by name.
-pub(super) fn choose(mut all: Vec<AccountInfo>, whom: &AccountSelector) -> anyhow::Result<Vec<AccountInfo>> {
+pub(super) fn choose(
+    mut all: Vec<AccountInfo>,
+    selector: &AccountSelector,
+) -> anyhow::Result<Vec<AccountInfo>> {
     all.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
-    let AccountSelector::Named(wanted) = whom else {
+    let AccountSelector::Named(wanted) = selector else {
         return Ok(all);
     };
     if let Some(by_id) = all.iter().find(|account| account.id.as_str() == wanted) {
@@ -62,8 +65,8 @@ mod tests {
         ]
     }
 
-    fn ids(whom: &AccountSelector) -> Vec<String> {
-        let chosen = choose(all(), whom).unwrap();
+    fn ids(selector: &AccountSelector) -> Vec<String> {
+        let chosen = choose(all(), selector).unwrap();
         chosen.into_iter().map(|account| account.id.to_string()).collect()
     }
 

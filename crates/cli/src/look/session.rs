@@ -1,4 +1,4 @@
-//! Connections to one account that stay: a client that may act, and an observer beside it.
+//! Long-lived connections to one account: a client that may act, and an observer beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +17,18 @@ use super::views::WatchedLook;
 use super::{LookTimeouts, Looked, wording};
 use crate::connection::ConnectionOptions;
 
-/// A server that is connected says the account at once, if it says it at all.
+/// A connected server reports the account at once, if at all.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
 
-/// An account that is watched, and acted in by whoever may.
+/// An account that is observed, and changed where permitted.
 pub struct Session {
     /// The account.
     pub account: AccountInfo,
     /// Reads and changes its assets.
     pub client: Arc<AccountClient>,
-    /// Sees it.
+    /// Observes it.
     pub observe: Arc<dyn Observe>,
-    /// Sees the whole system, with a user of the system account.
+    /// Observes the whole system, with a user of the system account.
     system: Option<Arc<SystemObserver>>,
     tenant: Option<Arc<TenantObserver>>,
     watched: WatchedLook,
@@ -54,7 +54,7 @@ impl Session {
             None => AccountClient::connect(config, domain),
         };
         connected(client.state(), &own.config, "the account", deadline).await?;
-        // Before the account, which is confirmed there.
+        // First, since the account is confirmed there.
         if let Some((system, config)) = &system {
             system_answers(system, config, deadline).await?;
         }
@@ -77,9 +77,9 @@ impl Session {
         })
     }
 
-    /// Looks once, with this patience.
-    pub async fn look(&self, patience: LookTimeouts) -> Looked {
-        let view = self.watched.look(Instant::now() + patience.wait, patience);
+    /// Looks once, with these timeouts.
+    pub async fn look(&self, timeouts: LookTimeouts) -> Looked {
+        let view = self.watched.look(Instant::now() + timeouts.wait, timeouts);
         self.looked(view.await)
     }
 
@@ -97,7 +97,7 @@ impl Session {
         }
     }
 
-    /// Ends the observation, and with it the connections that nobody else holds.
+    /// Ends the observation, and with it the connections that nothing else holds.
     pub async fn close(self) {
         if let Some(system) = &self.system {
             system.shutdown().await;
@@ -108,7 +108,7 @@ impl Session {
     }
 }
 
-/// Waits until the servers say which account the user belongs to.
+/// Waits until the servers report which account the user belongs to.
 async fn learn(client: &AccountClient, deadline: Instant) -> anyhow::Result<AccountInfo> {
     let mut account = client.account();
     let limit = deadline.min(Instant::now() + ACCOUNT_LIMIT);
@@ -130,7 +130,7 @@ async fn connected(
         ConnectionState::Connected { .. } | ConnectionState::Refused { .. } => true,
         ConnectionState::Connecting | ConnectionState::Disconnected { .. } => false,
     };
-    // At the deadline the last state says why.
+    // At the deadline the last state decides.
     let _ = timeout_at(deadline, state.wait_for(settled)).await;
     let state = state.borrow();
     match wording::not_connected(&state, &config.servers, whose) {
@@ -157,7 +157,7 @@ pub(super) async fn system_answers(
         (ObserverRights::System, _) => return Ok(()),
         (_, Some(message)) => message,
         (_, None) => wording::not_connected(&status.connection, &config.servers, "the system account")
-            .unwrap_or_else(|| wording::system_silent(&status.gaps)),
+            .unwrap_or_else(|| wording::no_system_answer(&status.gaps)),
     };
     bail!(message)
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::LookTimeouts;
 
-/// Between two looks at an account of which something is missing.
+/// Pause between looks at an account with gaps.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// An account that is watched for as long as this lives.
@@ -33,13 +33,13 @@ impl WatchedLook {
         }
     }
 
-    /// The first complete view, or what there is at the deadline; with a sample a later one, from which rates are known.
-    pub(super) async fn look(&self, deadline: Instant, patience: LookTimeouts) -> Arc<AccountView> {
+    /// The first complete view, or what there is at the deadline; with a sample a later one, with known rates.
+    pub(super) async fn look(&self, deadline: Instant, timeouts: LookTimeouts) -> Arc<AccountView> {
         let first = self.complete(deadline).await;
-        if patience.sample.is_zero() {
+        if timeouts.sample.is_zero() {
             return first;
         }
-        self.sampled(&first, patience).await
+        self.sampled(&first, timeouts).await
     }
 
     /// The first view from now on that waiting would not complete, or what there is at the deadline.
@@ -48,8 +48,8 @@ impl WatchedLook {
     }
 
     /// A later view from which rates are known; the first one, if none is complete in time.
-    async fn sampled(&self, first: &Arc<AccountView>, patience: LookTimeouts) -> Arc<AccountView> {
-        let LookTimeouts { wait, sample } = patience;
+    async fn sampled(&self, first: &Arc<AccountView>, timeouts: LookTimeouts) -> Arc<AccountView> {
+        let LookTimeouts { wait, sample } = timeouts;
         if !is_final(first) {
             return Arc::clone(first);
         }
@@ -185,24 +185,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sample_is_a_later_view_that_is_far_enough_from_the_first() {
-        let patience = LookTimeouts {
+        let timeouts = LookTimeouts {
             wait: Duration::from_mins(1),
             sample: Duration::from_secs(10),
         };
         let first = Arc::new(view(100, vec![]));
         let later = watched(vec![view(105, vec![]), view(110, vec![])]);
-        let found = later.sampled(&first, patience).await;
+        let found = later.sampled(&first, timeouts).await;
         assert_eq!(found.observed_at, Timestamp::from_second(110).unwrap());
         let lost = watched(vec![view(110, vec![missing()])]);
         assert_eq!(
-            lost.sampled(&first, patience).await,
+            lost.sampled(&first, timeouts).await,
             first,
             "what was complete stays"
         );
         let incomplete = Arc::new(view(100, vec![missing()]));
         let begun = Instant::now();
         let found = watched(vec![view(110, vec![])])
-            .sampled(&incomplete, patience)
+            .sampled(&incomplete, timeouts)
             .await;
         assert_eq!(
             (found, begun),

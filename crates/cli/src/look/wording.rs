@@ -26,8 +26,8 @@ pub(super) fn no_account() -> String {
         .to_owned()
 }
 
-pub(super) fn no_system(whom: &AccountSelector) -> String {
-    let what = match whom {
+pub(super) fn no_system(selector: &AccountSelector) -> String {
+    let what = match selector {
         AccountSelector::Own => "this account".to_owned(),
         AccountSelector::Named(account) => format!("account {account} by name"),
         AccountSelector::All => "all accounts".to_owned(),
@@ -67,7 +67,7 @@ pub(super) fn not_connected(state: &ConnectionState, urls: &[String], whose: &st
     ))
 }
 
-/// The hint, and for the address of those who gave none how to give one.
+/// The hint, and for the default address how to give another one.
 fn unreached(urls: &[String], hint: &str) -> String {
     if urls != [DEFAULT_SERVER] {
         return hint.to_owned();
@@ -106,8 +106,8 @@ pub(super) fn not_system(rights: &ObserverRights) -> Option<String> {
     }
 }
 
-/// Connected, and nobody answers.
-pub(super) fn system_silent(gaps: &[Gap]) -> String {
+/// Connected, without any answer.
+pub(super) fn no_system_answer(gaps: &[Gap]) -> String {
     let why = gaps.iter().find_map(|gap| match gap {
         Gap::Disconnected { message } | Gap::Unreadable { message } => Some(message.as_str()),
         Gap::WarmingUp
@@ -145,7 +145,7 @@ pub(super) fn several_accounts(wanted: &str, named: &[AccountInfo]) -> String {
     )
 }
 
-/// The first ones, in words.
+/// The first ones, as text.
 fn listed(names: &BTreeSet<&str>, last_word: &str) -> String {
     let mut shown: Vec<String> = names.iter().take(MOST_NAMES).map(ToString::to_string).collect();
     let more = names.len().saturating_sub(MOST_NAMES);
@@ -176,24 +176,24 @@ mod tests {
     #[test]
     fn a_connection_that_is_not_there_is_said_with_the_servers_words_and_the_cure() {
         let urls = ["nats://n-0:4222".to_owned()];
-        let said = |state: &ConnectionState| not_connected(state, &urls, "the account");
+        let message = |state: &ConnectionState| not_connected(state, &urls, "the account");
         let up = ConnectionState::Connected {
             server: "n-0".into(),
             version: "2.15.1".into(),
         };
-        assert_eq!(said(&up), None);
+        assert_eq!(message(&up), None);
         let refused = ConnectionState::Refused {
             problem: ConnectProblem::InvalidCredentials,
             message: "authorization violation".into(),
         };
-        let refused = said(&refused).unwrap();
+        let refused = message(&refused).unwrap();
         assert!(
             refused.starts_with(
                 "cannot connect to nats://n-0:4222 as a user of the account: authorization violation; check"
             ),
             "{refused}"
         );
-        let down = said(&ConnectionState::Disconnected {
+        let down = message(&ConnectionState::Disconnected {
             message: "connection refused".into(),
         });
         assert!(down.unwrap().contains("server is up"));
@@ -204,8 +204,8 @@ mod tests {
         let state = ConnectionState::Disconnected {
             message: "IO error: invalid peer certificate: UnknownIssuer".into(),
         };
-        let said = not_connected(&state, &["tls://n-0:4222".to_owned()], "the account").unwrap();
-        assert!(said.contains("--tlsca"), "{said}");
+        let message = not_connected(&state, &["tls://n-0:4222".to_owned()], "the account").unwrap();
+        assert!(message.contains("--tlsca"), "{message}");
     }
 
     #[test]
@@ -213,10 +213,10 @@ mod tests {
         let down = ConnectionState::Disconnected {
             message: "connection refused".into(),
         };
-        let said = |url: &str| not_connected(&down, &[url.to_owned()], "the account").unwrap();
+        let message = |url: &str| not_connected(&down, &[url.to_owned()], "the account").unwrap();
         for way in ["--context", "--server", "NATS_URL", "nats context select"] {
-            assert!(said(DEFAULT_SERVER).contains(way), "{way}");
-            assert!(!said("nats://n-0:4222").contains(way), "{way}");
+            assert!(message(DEFAULT_SERVER).contains(way), "{way}");
+            assert!(!message("nats://n-0:4222").contains(way), "{way}");
         }
     }
 
@@ -237,8 +237,11 @@ mod tests {
             assert!(unknown_account(problem).contains("allow the user to publish $SYS.REQ.USER.INFO"));
         }
         let message = "two answers".to_owned();
-        let said = unknown_account(Some(AccountProblem::Unconfirmed { message }));
-        assert!(said.contains("two answers") && !said.contains("allow"), "{said}");
+        let message = unknown_account(Some(AccountProblem::Unconfirmed { message }));
+        assert!(
+            message.contains("two answers") && !message.contains("allow"),
+            "{message}"
+        );
     }
 
     #[test]

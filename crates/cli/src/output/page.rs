@@ -29,7 +29,7 @@ impl Page {
         self.hanging(&[], HANGING, &text.into());
     }
 
-    /// A line that is to be seen last.
+    /// A dimmed line.
     pub fn dim(&mut self, words: impl Into<String>) {
         self.line(Text::of(Emphasis::Dim, words));
     }

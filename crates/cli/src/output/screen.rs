@@ -1,4 +1,4 @@
-//! What is written on: how wide it is and whether it shows colour.
+//! The output device: its width and whether it shows colour.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -7,17 +7,17 @@ use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use terminal_size::{Width, terminal_size_of};
 
-/// Where nothing tells the width.
+/// Where the width is not known.
 const USUAL: usize = 80;
-/// Narrower ones are written as if they were this wide: the terminal breaks lines as well as anybody.
+/// Narrower ones are treated as this wide: the terminal breaks the lines.
 const NARROWEST: usize = 40;
 
-/// What is written on.
+/// The output device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Screen {
     /// Columns.
     pub width: usize,
-    /// Whether it shows colour, and whoever looks wants it.
+    /// Whether it shows colour, and the user wants it.
     pub colour: bool,
 }
 
@@ -32,7 +32,7 @@ impl Screen {
         Self::of(&io::stderr())
     }
 
-    /// What `COLUMNS` says wins over the terminal; off a terminal the width is always the same.
+    /// `COLUMNS` wins over the terminal; off a terminal the width is always the same.
     fn of(stream: &(impl AsFd + RawStream)) -> Self {
         let terminal = terminal_size_of(stream).map(|(Width(width), _)| width);
         Self {
@@ -41,7 +41,7 @@ impl Screen {
         }
     }
 
-    /// Standard output, and off a terminal as wide as a line needs: who reads places there wants each on one line.
+    /// Standard output, and off a terminal as wide as a line needs: programs that read places need each on one line.
     pub fn unbroken() -> Self {
         let screen = Self::stdout();
         if terminal_size_of(io::stdout()).is_none() && std::env::var_os("COLUMNS").is_none() {

@@ -1,6 +1,6 @@
 //! Tables as kubectl's: a head in capitals, no boxes, columns aligned.
 //!
-//! Never wider than the screen: sentences take what room is left, or are left out; then names wrap, then words.
+//! Never wider than the screen: sentences take the width that is left, or are left out; then names wrap, then words.
 
 use super::text::{StyledChar, columns, painted};
 use super::{Emphasis, Screen, Text};
@@ -8,7 +8,7 @@ use super::{Emphasis, Screen, Text};
 /// Blanks between columns.
 const GAP: usize = 2;
 
-/// What a column holds, and so how it gives way.
+/// What a column holds, and so how it shrinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ColumnKind {
     Name,
@@ -32,7 +32,7 @@ struct Column {
     cells: Vec<Text>,
 }
 
-/// A row for each of some things, under heads.
+/// A table with a row for each item.
 #[derive(Clone, Debug)]
 pub struct Table<'r, R> {
     rows: &'r [R],
@@ -46,7 +46,7 @@ impl<'r, R> Table<'r, R> {
         Self { rows, columns }
     }
 
-    /// Names: they wrap where there is no room, and are never cut.
+    /// Names: they wrap if too wide, and are never cut.
     #[must_use]
     pub fn name<T: Into<Text>>(self, head: &str, cell: impl Fn(&'r R) -> T) -> Self {
         self.column(ColumnKind::Name, head, cell)
@@ -58,19 +58,19 @@ impl<'r, R> Table<'r, R> {
         self.column(ColumnKind::SpareName, head, cell)
     }
 
-    /// Words of the vocabulary: whole as long as names can give room.
+    /// Words of the vocabulary: whole as long as names can shrink.
     #[must_use]
     pub fn word<T: Into<Text>>(self, head: &str, cell: impl Fn(&'r R) -> T) -> Self {
         self.column(ColumnKind::Word, head, cell)
     }
 
-    /// Numbers, aligned right: whole as long as anything else can give room.
+    /// Numbers, aligned right: whole as long as anything else can shrink.
     #[must_use]
     pub fn number<T: Into<Text>>(self, head: &str, cell: impl Fn(&'r R) -> T) -> Self {
         self.column(ColumnKind::Number, head, cell)
     }
 
-    /// Sentences: they take the room that is left, and are left out where that is less than `least`.
+    /// Sentences: they take the width that is left, and are left out if that is below `least`.
     #[must_use]
     pub fn text<T: Into<Text>>(self, head: &str, least: usize, cell: impl Fn(&'r R) -> T) -> Self {
         self.column(ColumnKind::Text { least }, head, cell)
@@ -90,7 +90,7 @@ impl<'r, R> Table<'r, R> {
         self.rows.is_empty()
     }
 
-    /// Whether there is no room for sentences, so that it has to be said where else they are.
+    /// Whether sentences do not fit, so that the user must be pointed elsewhere.
     pub fn leaves_out(&self, screen: Screen) -> bool {
         let shown = self.layout(screen.width);
         let is_shown = |at| shown.iter().any(|(of, _)| *of == at);
@@ -189,7 +189,7 @@ impl<'r, R> Table<'r, R> {
         widths.max().unwrap_or(0).max(1)
     }
 
-    /// Takes columns from the widest of those that may give some, until everything fits or all are at their least.
+    /// Shrinks the widest of the columns that may shrink, until everything fits or all are at their least.
     fn shrink(
         &self,
         layout: &mut [(usize, usize)],

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthChar as _;
 
-/// How words are meant. Colour is never alone: the words say the same.
+/// Emphasis of words. Colour is never alone: the words mean the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Emphasis {
     /// As any other.
@@ -34,7 +34,7 @@ impl Emphasis {
     }
 }
 
-/// No text is longer on a screen: servers may say anything.
+/// No text is longer on a screen: servers may send anything.
 pub const MOST: usize = 8192;
 
 /// Words with tones.
@@ -46,16 +46,16 @@ pub(super) type StyledChar = (char, Emphasis);
 
 impl Text {
     /// Words in a tone.
-    pub fn of(tone: Emphasis, words: impl Into<String>) -> Self {
-        Self::default().and(tone, words)
+    pub fn of(emphasis: Emphasis, words: impl Into<String>) -> Self {
+        Self::default().and(emphasis, words)
     }
 
     /// These words, and more in another tone.
     #[must_use]
-    pub fn and(mut self, tone: Emphasis, words: impl Into<String>) -> Self {
+    pub fn and(mut self, emphasis: Emphasis, words: impl Into<String>) -> Self {
         let words = words.into();
         self.0
-            .extend(shortened(&words).chars().map(|mark| (harmless(mark), tone)));
+            .extend(shortened(&words).chars().map(|mark| (sanitized(mark), emphasis)));
         self
     }
 
@@ -74,8 +74,8 @@ impl Text {
         columns(&self.0)
     }
 
-    /// The text in lines of at most `width` columns. Words are broken where they are longer than a line: behind `-`, `.`,
-    /// `_`, `/` or `:` if that leaves no more than half of it empty.
+    /// The text in lines of at most `width` columns. Words are broken where they are longer than a line: behind `-`,
+    /// `.`, `_`, `/` or `:` if that leaves no more than half of it empty.
     pub(super) fn lines(&self, width: usize) -> Vec<Vec<StyledChar>> {
         let width = width.max(1);
         let mut lines: Vec<Vec<StyledChar>> = Vec::new();
@@ -135,7 +135,7 @@ impl From<String> for Text {
     }
 }
 
-/// A text that is longer than anybody reads, cut, with its length.
+/// A text, cut if too long, with its length.
 pub fn shortened(words: &str) -> std::borrow::Cow<'_, str> {
     match words.char_indices().nth(MOST) {
         None => words.into(),
@@ -146,11 +146,11 @@ pub fn shortened(words: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Names and messages come from servers, and so from strangers: what steers a terminal is not passed on.
-pub fn harmless(mark: char) -> char {
+/// Names and messages come from servers and are untrusted: what steers a terminal is not passed on.
+pub fn sanitized(mark: char) -> char {
     match mark {
         '\n' | '\t' | '\r' => ' ',
-        // XML takes neither of the first two, however they are written.
+        // XML allows neither of the first two, even escaped.
         '\u{fffe}'
         | '\u{ffff}'
         | '\u{61c}'
@@ -184,7 +184,7 @@ fn column(mark: char) -> usize {
     mark.width().unwrap_or(0)
 }
 
-/// Whether a line with a word behind it is too wide; no more of it is looked at than that takes.
+/// Whether a line with a word after it is too wide; it is read only as far as needed.
 fn exceeds(line: &[StyledChar], word: &[StyledChar], width: usize) -> bool {
     let mut taken = 0;
     line.iter().chain(word).any(|(mark, _)| {
@@ -218,7 +218,10 @@ pub(super) fn painted(line: &[StyledChar], colour: bool) -> String {
     let line = &line[..line.len() - blank];
     let mut written = String::new();
     for run in line.chunk_by(|(_, one), (_, other)| one == other) {
-        let style = run.first().map(|(_, tone)| tone.style()).filter(|_| colour);
+        let style = run
+            .first()
+            .map(|(_, emphasis)| emphasis.style())
+            .filter(|_| colour);
         let style = style.unwrap_or_default();
         written.push_str(&style.render().to_string());
         written.extend(run.iter().map(|(mark, _)| *mark));

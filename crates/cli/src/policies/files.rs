@@ -12,7 +12,7 @@ use super::object::{self, CustomObject, ObjectKind};
 use crate::input::{Document, Problem, Problems};
 use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules, name_of};
 
-/// What the files say of policies and system.
+/// Policies and system of the files.
 #[derive(Clone, Debug)]
 pub struct FromFiles {
     /// The policies by rank; none where the files have none.
@@ -57,7 +57,7 @@ pub fn sound(documents: &[Document]) -> (FromFiles, Problems) {
                 name,
                 namespace,
             })) => {
-                // The default is for the operator; a command's own argument says how often, unless the file does.
+                // The default is for the operator; a command has its own argument, unless the file sets it.
                 let is_written = document.value.pointer("/spec/observeInterval").is_some();
                 let rules = SystemRules {
                     limits: spec.limits,
@@ -138,7 +138,7 @@ fn duplicates(documents: &[Document]) -> Vec<Problem> {
     problems
 }
 
-/// What the schema lets through and nobody can use.
+/// What the schema accepts but is invalid.
 fn located(document: &Document, error: &InvalidPolicy) -> Problem {
     let pointer = match error {
         InvalidPolicy::TagPrefixMissing => "/spec/topology".to_owned(),

@@ -37,7 +37,7 @@ pub enum ObjectKind {
     System(Box<NatsSystemSpec>),
 }
 
-/// Whether a document says that it is a policy.
+/// Whether a document claims to be a policy.
 pub fn is_policy(document: &Document) -> bool {
     document.text("/kind") == Some(POLICY)
 }
@@ -127,7 +127,7 @@ fn completed(document: &Document, kind: &str) -> Value {
     Value::Object(object)
 }
 
-/// What every object says of itself.
+/// Checks what every object has.
 fn identity(document: &Document, kind: &str) -> Vec<Problem> {
     let mut problems = input::metadata(document);
     problems.extend(input::unknown_fields(document));
@@ -165,8 +165,8 @@ fn identity(document: &Document, kind: &str) -> Vec<Problem> {
     problems
 }
 
-/// What is still to be filled in: a policy of it would be about something else. Fields that nobody knows may hold secrets
-/// that only look like that.
+/// Placeholders: with them a policy would be about something else. Unknown fields may hold secrets that only look like
+/// placeholders.
 fn placeholders(document: &Document, wrong: &[SchemaViolation]) -> Vec<Problem> {
     let unknown = wrong
         .iter()

@@ -121,6 +121,49 @@ fn keywords(schema: &Value, found: &mut std::collections::BTreeSet<String>) {
     keywords(&schema["additionalProperties"], found);
 }
 
+/// The messages of all rules of a schema.
+fn rule_messages(schema: &Value, found: &mut std::collections::BTreeSet<String>) {
+    let Some(fields) = schema.as_object() else { return };
+    let rules = schema["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    found.extend(
+        rules
+            .filter_map(|rule| rule["message"].as_str())
+            .map(str::to_owned),
+    );
+    let properties = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flat_map(|all| all.values());
+    let inner = ["items", "additionalProperties"]
+        .iter()
+        .filter_map(|key| fields.get(*key));
+    properties
+        .chain(inner)
+        .for_each(|schema| rule_messages(schema, found));
+}
+
+#[test]
+fn every_rule_of_the_schemas_has_an_object_that_breaks_it() {
+    let text = include_str!("../../../../tests/e2e/fixtures/refused.yaml");
+    let cases: Vec<Case> = serde_saphyr::from_multiple(text).unwrap();
+    let refused = cases.iter().filter_map(|case| read_object(&case.object).err());
+    let refused: Vec<String> = refused.map(|problems| problems.to_string()).collect();
+    let mut rules = std::collections::BTreeSet::new();
+    for kind in ["PlacementPolicy", "NatsSystem"] {
+        rule_messages(&schema::of(kind).unwrap()["properties"]["spec"], &mut rules);
+    }
+    assert!(rules.len() >= 30, "{rules:?}");
+    let unbroken = |rule: &&String| !refused.iter().any(|text| text.contains(*rule));
+    let unbroken: Vec<&String> = rules.iter().filter(unbroken).collect();
+    assert!(
+        unbroken.is_empty(),
+        "no object of refused.yaml breaks {unbroken:#?}"
+    );
+}
+
 #[test]
 fn the_schemas_use_no_keyword_that_is_not_looked_at() {
     for kind in ["PlacementPolicy", "NatsSystem"] {

@@ -1,4 +1,4 @@
-//! What a placement says of a location.
+//! Which location a placement fixes.
 
 use std::collections::BTreeSet;
 
@@ -35,8 +35,8 @@ impl<'a> PlacementMatch<'a> {
         }
     }
 
-    /// The locations that the placement names, all of which a server has to be in; where it names none, the only one whose
-    /// servers it fits. Empty when it leaves the location open. Not decided where servers that are not known may decide.
+    /// The locations that the placement names, all of which a server has to be in; where it names none, the only one
+    /// whose servers it fits. Empty when it leaves the location open. Undecided where unknown servers may decide.
     pub(super) fn fixed(&self) -> Result<BTreeSet<Location>, Undecided> {
         let named = self.named();
         if !named.is_empty() || *self.placement == Placement::default() {
@@ -67,7 +67,7 @@ impl<'a> PlacementMatch<'a> {
         format!("the placement leaves the location open, and {wanted} fixes it")
     }
 
-    /// Whether two locations are one: a tag that names a cluster has lost the case of its letters.
+    /// Whether two locations are the same: a tag that names a cluster is lower-cased.
     pub(super) fn same(&self, one: &Location, other: &Location) -> bool {
         one == other || (self.is_of_tag(one) && self.key.tag_of(one) == self.key.tag_of(other))
     }
@@ -78,7 +78,7 @@ impl<'a> PlacementMatch<'a> {
         self.key.tag_of(location).is_some() && cluster != Some(location.as_str())
     }
 
-    /// Names that no server has. Not decided where there are names, and servers that may have them.
+    /// Names that no server has. Undecided where unknown servers may have them.
     pub(super) fn unknown(&self) -> Result<UnknownNames<'a>, Undecided> {
         let carried = |tag: &Tag| self.known().any(|server| carries(server, tag.as_str()));
         let wanted = |tag: &&Tag| !tag.as_str().starts_with('!');

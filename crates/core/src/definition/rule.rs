@@ -1,4 +1,4 @@
-//! The rules by which definitions are judged, and what stays undecided: stable names, with what they mean and what to do.
+//! The rules by which definitions are judged, and what stays undecided: stable names, their meaning and what to do.
 
 use serde::Serialize;
 use strum::{AsRefStr, Display, EnumIter, EnumString, IntoStaticStr};
@@ -60,7 +60,7 @@ impl DefinitionRule {
     }
 
     /// What to do about it: a text for people.
-    pub const fn cure(self) -> &'static str {
+    pub const fn hint(self) -> &'static str {
         match self {
             Self::LocationOpen => {
                 "Name a location in the placement, by a cluster or by a tag as the policy's topology says."
@@ -80,7 +80,7 @@ impl DefinitionRule {
     }
 }
 
-/// What cannot be told of a definition.
+/// What cannot be decided about a definition.
 #[derive(
     Clone,
     Copy,
@@ -97,13 +97,13 @@ impl DefinitionRule {
     EnumString,
 )]
 pub enum Undecided {
-    /// Nobody can tell where home is.
+    /// Where home is.
     HomeUnknown,
-    /// Nobody can tell which location the placement leads to.
+    /// Which location the placement leads to.
     LocationUnknown,
-    /// Nobody can tell which clusters and tags servers have.
+    /// Which clusters and tags servers have.
     ServersUnknown,
-    /// Nobody can tell what the stream of a consumer is like.
+    /// How many replicas the stream of a consumer has.
     StreamUnknown,
 }
 

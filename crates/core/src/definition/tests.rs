@@ -414,7 +414,7 @@ fn every_rule_has_a_stable_name_and_says_what_it_means_and_what_to_do() {
         let name: &str = rule.into();
         assert_eq!(Ok(rule), name.parse());
         assert_eq!(json!(name), serde_json::to_value(rule).unwrap());
-        assert!(rule.explanation().ends_with('.') && rule.cure().ends_with('.'));
+        assert!(rule.explanation().ends_with('.') && rule.hint().ends_with('.'));
     }
     for undecided in Undecided::iter() {
         assert_eq!(

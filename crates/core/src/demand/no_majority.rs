@@ -1,4 +1,4 @@
-//! Why no location is home, in data and in words.
+//! Why no location is home, as data and as text.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub enum NoMajority {
         connections: u32,
         /// Where they are.
         locations: Vec<Location>,
-        /// The JetStream domain that was looked at.
+        /// The JetStream domain that was observed.
         domain: Option<String>,
     },
     /// Some clients' weight is not known, and unknown is not zero.

@@ -30,7 +30,7 @@ pub fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Rounded up, in the largest unit that still tells: `12 s`, `3 min`, `5 h`.
+/// Rounded up, in the largest useful unit: `12 s`, `3 min`, `5 h`.
 pub fn about(time: Duration) -> String {
     let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     match seconds {
@@ -40,7 +40,7 @@ pub fn about(time: Duration) -> String {
     }
 }
 
-/// Whom a stall is the fault of.
+/// Which servers cause a stall.
 pub fn stalling_servers() -> String {
     let Version {
         major,

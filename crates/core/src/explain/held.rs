@@ -1,4 +1,4 @@
-//! What exactly stands against an asset: names and numbers, before what the reason means.
+//! What exactly blocks an asset: names and numbers, before what the reason means.
 
 use leeward_api::vocabulary::{FindingReason, Remedy};
 
@@ -13,10 +13,10 @@ use crate::target::{Destination, Shortage, TargetError};
 use crate::topology::ServerIx;
 use crate::topology::Storage;
 
-/// So many servers are named; more only make the sentence longer.
+/// How many servers are named; more only make the sentence longer.
 const MOST_NAMED: usize = 3;
 
-/// A held asset, and what its reason is about: of a consumer that follows its stream, the stream.
+/// A held asset, and what its reason is about: for a consumer that follows its stream, the stream.
 pub(super) struct HeldAsset<'a> {
     context: &'a DecisionContext<'a>,
     safety_context: Option<&'a SafetyContext<'a>>,
@@ -73,7 +73,7 @@ impl<'a> HeldAsset<'a> {
         }
     }
 
-    /// `None` for a reason that its meaning explains.
+    /// `None` where the reason's meaning is enough.
     fn detail(&self, reason: FindingReason) -> Option<String> {
         match reason {
             FindingReason::TargetLagging => {
@@ -226,10 +226,10 @@ impl<'a> HeldAsset<'a> {
                     amounts::counted(matching as u64, "server")
                 ))
             }
-            Err(TargetError::NoCapacity { with_room, short }) => {
+            Err(TargetError::NoCapacity { with_capacity, short }) => {
                 let short: Vec<String> = short.iter().take(MOST_NAMED).map(shortage_text).collect();
-                let found = if with_room < usize::from(replicas) {
-                    format!("{with_room} of {replicas} replicas find room")
+                let found = if with_capacity < usize::from(replicas) {
+                    format!("{with_capacity} of {replicas} replicas find room")
                 } else {
                     "the servers may choose one without room".to_owned()
                 };
@@ -246,12 +246,12 @@ impl<'a> HeldAsset<'a> {
             .take(MOST_NAMED)
             .map(|stream| stream.name.as_str())
             .collect();
-        let whom = if moving.is_empty() {
+        let movers = if moving.is_empty() {
             "another stream, which moves first".to_owned()
         } else {
             format!("{}, which moves now", moving.join(", "))
         };
-        format!("waits for {whom}: of streams that mirror or source each other one moves at a time")
+        format!("waits for {movers}: of streams that mirror or source each other one moves at a time")
     }
 
     fn stabilizing(&self) -> Option<String> {

@@ -1,6 +1,6 @@
-//! What actions make of a view when every one of them succeeds, as the servers would do it (nats-facts N4, N10, N21).
+//! What a view becomes when every action succeeds, as the servers would do it (nats-facts N4, N10, N21).
 //!
-//! What the servers would refuse, or could only do to somebody's harm, stays undone and is named. Time is up to the caller.
+//! What the servers would refuse, or could only do with harm, is not done and is named. Time is up to the caller.
 
 mod choice;
 
@@ -14,7 +14,7 @@ use crate::names::{AssetName, ServerName};
 use crate::snapshot::{AccountView, Peer, RaftGroup, Stream};
 use crate::topology::{Server, ServerIx, Topology};
 
-/// An action that stayed undone.
+/// An action that was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulatedRefusal {
     /// Its asset.
@@ -23,13 +23,13 @@ pub struct SimulatedRefusal {
     pub why: Refusal,
 }
 
-/// Why an action stays undone.
+/// Why an action was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The view does not show the asset.
     #[error("the view does not show it")]
     NoAsset,
-    /// Who shall take over is no member of the group.
+    /// The successor is not a member of the group.
     #[error("no member of its group shall take over")]
     NoMember,
     /// Too few servers would take it.
@@ -41,7 +41,7 @@ pub enum Refusal {
         /// Which.
         server: ServerName,
     },
-    /// A server would be fuller than it can be.
+    /// A server would exceed its capacity.
     #[error("{server} would overflow")]
     Overflow {
         /// Which.
@@ -49,7 +49,7 @@ pub enum Refusal {
     },
 }
 
-/// Carries out actions, in order; new leaders lead since then. Gives those that stayed undone.
+/// Carries out actions, in order; new leaders lead from `led_since` on. Returns those not done.
 pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestamp) -> Vec<SimulatedRefusal> {
     let topology = Arc::clone(&view.topology);
     let mut servers: Option<Vec<Server>> = None;
@@ -59,7 +59,7 @@ pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestam
             (None, _) => Err(Refusal::NoAsset),
             (Some(stream), ActionKind::StepDown(step_down)) => {
                 let group = group_of(stream, &action.asset);
-                hand_over(&topology, group, step_down, led_since)
+                transfer_leader(&topology, group, step_down, led_since)
             }
             (Some(stream), ActionKind::Move(moving)) => {
                 let servers = servers.get_or_insert_with(|| topology.servers().to_vec());
@@ -97,7 +97,7 @@ fn group_of<'s>(stream: &'s mut Stream, asset: &AssetName) -> Option<&'s mut Raf
     consumers.get_mut(at).map(|consumer| &mut consumer.group)
 }
 
-fn hand_over(
+fn transfer_leader(
     topology: &Topology,
     group: Option<&mut RaftGroup>,
     step_down: &StepDown,
@@ -145,7 +145,7 @@ fn led_by_first(servers: &[ServerIx], led_since: Timestamp) -> RaftGroup {
     peers.sort_by_key(|peer| peer.server);
     RaftGroup {
         leader: servers.first().copied(),
-        // A group of one elects nobody.
+        // A group of one has no elections.
         leader_since: (servers.len() > 1).then_some(led_since),
         peers: peers.into(),
     }

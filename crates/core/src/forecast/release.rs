@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::spread::group_of;
 use crate::time::later;
 
-/// Whether a reason passes by time alone, as far as that can be foretold.
+/// Whether a reason passes by time alone, as far as that can be predicted.
 pub(super) fn passes(reason: FindingReason) -> bool {
     match reason.behavior().cleared_by {
         ClearedBy::Limits
@@ -24,8 +24,8 @@ pub(super) fn passes(reason: FindingReason) -> bool {
     }
 }
 
-/// The first moment after now at which time may release something of an evaluation that holds all that is not planned. Gates are
-/// not looked at before `gates_from`.
+/// The first moment after now at which time may release something of an evaluation that holds all that is not planned.
+/// Gates are not looked at before `gates_from`.
 pub(super) fn next(
     context: &DecisionContext<'_>,
     evaluation: &Evaluation,

@@ -1,4 +1,4 @@
-//! The course of time in a forecast: plan, carry out, let time pass, plan again.
+//! Simulated time in a forecast: plan, carry out, let time pass, plan again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::names::AssetName;
 use crate::snapshot::AccountView;
 use crate::time::later;
 
-/// Moments that are looked at, at most: limits may change often without releasing anything.
+/// The most moments that are looked at: limits may change often without releasing anything.
 const MOST_LOOKS: usize = 1000;
-/// Gates that open one after the other are looked at so often at most, since any asset may have one of its own.
+/// Gates that open one after the other are looked at this often at most, since any asset may have one of its own.
 const GATES_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything as it will be at one moment.
@@ -118,7 +118,7 @@ impl<'a> Simulation<'a> {
         let rules = &self.given.policy.disruption;
         self.history.begin(&action.asset, action.action_type());
         let (result, requests) = if refused {
-            // As often as it may be tried: it is not planned again.
+            // All attempts are used up: it is not planned again.
             (ActionResult::Missed, rules.max_attempts.max(1))
         } else {
             (ActionResult::Succeeded, 1)
@@ -131,7 +131,7 @@ impl<'a> Simulation<'a> {
                 bytes: 0,
                 took: moving.cost.time,
             });
-            // Whether they will be asked is not known; what they take of a budget is.
+            // Whether they will step down is not known; what they take of a budget is.
             for dependent in &moving.dependents {
                 let dependent = AssetName::stream(dependent.clone());
                 self.history.begin(&dependent, ActionType::StreamStepDown);
@@ -149,7 +149,7 @@ impl<'a> Simulation<'a> {
         let _ = self.history.record(&ended, rules);
     }
 
-    /// What is held and was in no wave; a refused action has its place there.
+    /// What is held and was in no wave; a refused action was in one.
     fn held(&self, evaluation: &Evaluation) -> Vec<(AssetIx, FindingReason)> {
         let findings = evaluation.findings.iter();
         findings
@@ -177,7 +177,7 @@ impl<'a> Simulation<'a> {
         self.forecast(never, Some(Truncation { at, waiting }))
     }
 
-    /// What would go next: it waited for those before it.
+    /// What would be next: it waited for those before it.
     fn next_in_turn(&self, decision: &Decision) -> Vec<(AssetIx, FindingReason)> {
         let planned: BTreeSet<AssetIx> = decision
             .actions
@@ -208,7 +208,7 @@ impl<'a> Simulation<'a> {
     }
 }
 
-/// Hand-overs take tens of milliseconds (nats-facts N14), so only moves count; as many as may go on at once share the
+/// Step-downs take tens of milliseconds (nats-facts N14), so only moves count; as many as may run at once share the
 /// time.
 fn duration(actions: &[Action], at_once: usize) -> Duration {
     let times = || {

@@ -1,6 +1,6 @@
-//! The history as a status keeps it, so that a restart or a hand-over forgets no limit.
+//! The history as a status keeps it, so that a restart or a new leader forgets no limit.
 //!
-//! Bounded (P12): what finds no place makes the next one wait longer, never less.
+//! Bounded (P12): what does not fit makes assets wait longer, never less.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use leeward_api::policy_status::{
     BreakerState, MAX_REMEMBERED, Memory, PlacementPolicyStatus, RememberedAsset, SpentBudget,
 };
 
-use super::{AssetHistory, History, MOST_UNDONE};
+use super::{AssetHistory, History, MAX_REVERTS};
 use crate::breaker::Breaker;
 use crate::budget::{Ledger, SpentEntry};
 use crate::demand::SettledHome;
@@ -28,11 +28,11 @@ impl History {
         let stored = |time: Timestamp| Time(later(time, STORED_IN));
         let mut ranked: Vec<(&AssetName, &AssetHistory)> = self.assets.iter().collect();
         let cooling = |past: &AssetHistory| elapsed(past.last, now) < rules.cooldown;
-        // What only tells of a move is the first to go; what no time ends is the last.
+        // What only records a move is dropped first; what no time ends, last.
         ranked.sort_by_key(|(asset, past)| {
-            let stands = past.undone >= MOST_UNDONE || past.exhausted(rules);
+            let blocked = past.undone >= MAX_REVERTS || past.exhausted(rules);
             let limits = past.attempts > 0 || past.undone > 0;
-            let order = (stands, limits, cooling(past), past.last);
+            let order = (blocked, limits, cooling(past), past.last);
             (Reverse(order), *asset)
         });
         let left_out = ranked.iter().skip(MAX_REMEMBERED);
@@ -63,10 +63,10 @@ impl History {
         }
     }
 
-    /// What a status tells of the past. What was under way when it was written counts as done now: nobody knows how it ended.
+    /// The history that a status keeps. What was under way when it was written counts as done now: its end is unknown.
     ///
-    /// The challenger of home is forgotten: nobody looked meanwhile, so its window starts anew. A time that lies ahead, by
-    /// a clock that was wrong once, counts as now: else what it limits would never end.
+    /// The challenger of home is forgotten: nothing was observed meanwhile, so its window restarts. A time in the
+    /// future, by a clock that was wrong once, counts as now: else its limit would never end.
     pub fn restore(status: &PlacementPolicyStatus, reset_token: Option<&str>, now: Timestamp) -> Self {
         let memory = status.memory.clone().unwrap_or_default();
         let spent: Vec<SpentEntry> = memory.spent.iter().map(|one| spent(one, now)).collect();

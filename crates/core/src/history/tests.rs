@@ -64,7 +64,7 @@ fn settled(location: &str, second: u64) -> HomeHistory {
     }
 }
 
-fn strayed(names: &[&str], home: &str) -> BTreeMap<AssetName, Location> {
+fn reverted(names: &[&str], home: &str) -> BTreeMap<AssetName, Location> {
     names.iter().map(|name| (asset(name), home.into())).collect()
 }
 
@@ -164,7 +164,7 @@ fn the_weightiest_of_what_stands_against_an_asset_is_named() {
     let mut history = History::default();
     assert!(history.is_blank());
     let entries = [
-        ("contested", past(3, 0), MOST_UNDONE),
+        ("contested", past(3, 0), MAX_REVERTS),
         ("exhausted", past(3, 0), 1),
         ("cooling", past(2, 1000), 1),
         ("free", past(2, 0), 1),
@@ -175,7 +175,7 @@ fn the_weightiest_of_what_stands_against_an_asset_is_named() {
             .insert(asset(name), AssetHistory { undone, ..past });
     }
     assert!(!history.is_blank());
-    let against = |name: &str| history.stands_against(&asset(name), &rules(), at(1800));
+    let against = |name: &str| history.blocked_by(&asset(name), &rules(), at(1800));
     assert_eq!(against("contested"), Some(FindingReason::Contested));
     assert_eq!(against("exhausted"), Some(FindingReason::AttemptsExhausted));
     assert_eq!(against("cooling"), Some(FindingReason::CoolingDown));
@@ -246,7 +246,7 @@ fn a_changed_token_forgets_attempts_what_was_undone_and_the_breaker_and_keeps_co
     let failed = |second| ended("S", ActionResult::Failed, 1, second);
     let mut history = after(&[failed(10), failed(11), failed(12)]);
     let contested = AssetHistory {
-        undone: MOST_UNDONE,
+        undone: MAX_REVERTS,
         ..past(0, 10)
     };
     history.assets.insert(asset("T"), contested);
@@ -339,7 +339,7 @@ fn an_edit_that_somebody_undoes_twice_is_contested() {
         history.record(&moved("S", "us", 0, Duration::ZERO, round), &rules());
         assert_eq!(history.assets[&asset("S")].moved_to, Some("us".into()));
         let told = |history: &mut History, names: &[&str], seen: u64| {
-            history.notice_undone(&strayed(names, "us"), at(round + seen))
+            history.notice_reverted(&reverted(names, "us"), at(round + seen))
         };
         assert!(
             told(&mut history, &["T"], 5).is_empty(),
@@ -356,20 +356,20 @@ fn an_edit_that_somebody_undoes_twice_is_contested() {
             "what was undone once counts once"
         );
     }
-    let against = |second| history.stands_against(&asset("S"), &rules(), at(second));
+    let against = |second| history.blocked_by(&asset("S"), &rules(), at(second));
     assert_eq!(
         against(1_000_000),
         Some(FindingReason::Contested),
         "it does not pass by itself"
     );
     history.prune(&rules(), at(1_000_000));
-    assert_eq!(history.assets[&asset("S")].undone, MOST_UNDONE);
+    assert_eq!(history.assets[&asset("S")].undone, MAX_REVERTS);
 }
 
 #[test]
 fn a_stream_that_lies_elsewhere_because_home_changed_was_undone_by_nobody() {
     let mut history = after(&[moved("S", "us", 0, Duration::ZERO, 0)]);
-    let contested = history.notice_undone(&strayed(&["S"], "eu"), at(5));
+    let contested = history.notice_reverted(&reverted(&["S"], "eu"), at(5));
     assert!(contested.is_empty());
     assert_eq!(history.assets[&asset("S")].undone, 0);
 }
@@ -382,7 +382,7 @@ fn an_operation_that_ends_contested_counts_as_undone() {
     };
     let history = after(&[contested.clone(), contested]);
     assert_eq!(history.assets[&asset("S")].undone, 2);
-    let against = history.stands_against(&asset("S"), &rules(), at(10));
+    let against = history.blocked_by(&asset("S"), &rules(), at(10));
     assert_eq!(against, Some(FindingReason::Contested));
 }
 

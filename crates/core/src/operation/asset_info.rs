@@ -17,13 +17,13 @@ pub struct AssetInfo {
     pub peers: Vec<PeerInfo>,
     /// Configured replicas.
     pub replicas: u8,
-    /// The servers say that the group is changing.
+    /// The servers report that the group is changing.
     pub moving: bool,
     /// A stream's stored placement; for a consumer its stream's is not read.
     pub placement: Option<Placement>,
     /// Bytes stored by a stream; 0 for a consumer.
     pub bytes: u64,
-    /// How far a consumer is; `None` for a stream.
+    /// A consumer's progress; `None` for a stream.
     pub progress: Option<Progress>,
     /// The mirror's or the sources' state of a stream; empty for a consumer.
     pub upstreams: Vec<Upstream>,
@@ -40,7 +40,7 @@ pub struct Progress {
     pub pending: u64,
     /// Messages delivered and not acknowledged.
     pub ack_pending: u64,
-    /// With so many of those it delivers no more (`max_ack_pending`); `None` for no limit.
+    /// At this many of those it stops delivering (`max_ack_pending`); `None` for no limit.
     pub max_ack_pending: Option<u64>,
     /// Pull requests that wait for messages.
     pub waiting: u64,
@@ -55,8 +55,8 @@ pub struct Progress {
 pub struct Upstream {
     /// The stream that is read.
     pub stream: StreamName,
-    /// How long ago it was heard of; `None` if never since the leader took over.
-    pub heard_before: Option<Duration>,
+    /// How long ago it was active; `None` if never since the leader took over.
+    pub last_active: Option<Duration>,
     /// Messages that are still to come.
     pub lag: u64,
 }
@@ -66,7 +66,7 @@ pub struct Upstream {
 pub struct PeerInfo {
     /// Where.
     pub server: ServerName,
-    /// Heard of lately and caught up.
+    /// Recently seen and caught up.
     pub current: bool,
     /// Known to be down.
     pub offline: bool,
@@ -81,18 +81,18 @@ pub enum ReadResult {
     Seen(AssetInfo),
     /// It does not exist any more.
     Gone,
-    /// Nobody answered: an election, or a lost connection. Never read as an absence.
+    /// No answer: an election, or a lost connection. Never read as absence.
     Unanswered,
 }
 
 impl AssetInfo {
-    /// Whether its group is changing: the servers say so, or it has more members than replicas (nats-facts N22).
+    /// Whether its group is changing: the servers report it, or it has more members than replicas (nats-facts N22).
     pub fn is_moving(&self) -> bool {
         self.moving || self.peers.len() > usize::from(self.replicas.max(1))
     }
 
     /// Whether all members are among these servers.
-    pub(super) fn lies_on(&self, servers: &[ServerName]) -> bool {
+    pub(super) fn has_peers(&self, servers: &[ServerName]) -> bool {
         !self.peers.is_empty() && self.peers.iter().all(|peer| servers.contains(&peer.server))
     }
 

@@ -9,15 +9,15 @@ use super::{AssetInfo, Outcome, ReadResult, verify};
 use crate::names::ServerName;
 use crate::target::MoveTarget;
 
-/// For this long a cancel is asked for while nobody does it, and for as long a cancelled move is looked after: the servers drop
-/// the members that were added, and elect anew.
+/// How long a failed cancel is retried, and how long a cancelled move is watched: the servers drop the members that
+/// were added, and elect a new leader.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// Judges a stream after its move was cancelled; `lay_on` are its members from before, `overdue` the outcome so far.
-/// `None` while it is neither back nor, since the cancel came too late, done.
+/// Judges a stream after its move was cancelled; `peers_before` are its members from before, `overdue` the outcome so
+/// far. `None` while it is neither back nor, since the cancel came too late, done.
 pub fn after_cancel(
     target: &MoveTarget,
-    lay_on: &[ServerName],
+    peers_before: &[ServerName],
     read_result: &ReadResult,
     overdue: &Outcome,
 ) -> Option<Outcome> {
@@ -33,8 +33,8 @@ pub fn after_cancel(
         ReadResult::Unanswered => return None,
     };
     verify::done(target, reading).or_else(|| {
-        is_back(target, lay_on, reading).then(|| {
-            let names: Vec<&str> = lay_on.iter().map(ServerName::as_str).collect();
+        is_back(target, peers_before, reading).then(|| {
+            let names: Vec<&str> = peers_before.iter().map(ServerName::as_str).collect();
             let message = format!(
                 "{}: cancelled, it lies on {} as before",
                 overdue.message,
@@ -53,8 +53,8 @@ pub fn left_to_the_servers(overdue: Outcome, why: &str) -> Outcome {
     }
 }
 
-fn is_back(target: &MoveTarget, lay_on: &[ServerName], reading: &AssetInfo) -> bool {
-    let before: BTreeSet<&ServerName> = lay_on.iter().collect();
+fn is_back(target: &MoveTarget, peers_before: &[ServerName], reading: &AssetInfo) -> bool {
+    let before: BTreeSet<&ServerName> = peers_before.iter().collect();
     let now: BTreeSet<&ServerName> = reading.peers.iter().map(|peer| &peer.server).collect();
     !reading.is_moving()
         && reading.placement == target.replaces

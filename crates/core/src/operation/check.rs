@@ -96,7 +96,7 @@ fn why_no_move(
     leader: &ServerName,
     limits: &VerifyLimits,
 ) -> Option<Stopped> {
-    if reading.lies_on(&target.servers) {
+    if reading.has_peers(&target.servers) {
         return Some((None, format!("it is in {} already", target.location)));
     }
     if reading.placement != target.replaces {

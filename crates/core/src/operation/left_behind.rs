@@ -1,8 +1,8 @@
-//! A move that a process began which is gone: what is left to do about the stream's placement (P10).
+//! A move whose process is gone: what is left to do about the stream's placement (P10).
 //!
-//! A move itself goes on without anybody. But a repair takes the placement away to set it again (nats-facts N21), and a
-//! move that is cancelled leaves the placement of its target, or none, up to 2.14 (nats-facts N27): who ended in between
-//! leaves the stream without what its owner wrote.
+//! A move itself continues without a process. But a repair removes the placement to set it again (nats-facts N21), and
+//! a cancelled move leaves the placement of its target, or none, up to 2.14 (nats-facts N27): a process that ends in
+//! between leaves the stream without its owner's placement.
 
 use crate::names::{Location, StreamName};
 use crate::policy::Policy;
@@ -29,7 +29,7 @@ pub enum Completion {
     Wait,
     /// Nothing: the servers have completed it, somebody else has, or there is nothing to lose.
     Nothing,
-    /// The placement from before has to be written. The target is where the stream lies.
+    /// The placement from before has to be written. The target is where the stream is.
     PutBack(MoveTarget),
 }
 
@@ -59,7 +59,7 @@ pub fn completion(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) ->
     })
 }
 
-/// Whether a stream stores the placement of the move's target and lies elsewhere altogether.
+/// Whether a stream stores the placement of the move's target and has no peer there.
 fn was_cancelled(left: &MoveLeftBehind, stream: &Stream, view: &AccountView, policy: &Policy) -> bool {
     let (topology, key) = (&view.topology, &policy.topology);
     let locations = LocationMap::new(topology, key);

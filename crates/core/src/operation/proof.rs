@@ -1,8 +1,8 @@
-//! Whether a consumer goes on after its leader changed: messages are delivered or acknowledged, or somebody waits for
+//! Whether a consumer continues after its leader changed: messages are delivered or acknowledged, or a client waits for
 //! more while none is pending.
 //!
-//! What the old leader did right up to the hand-over shows in the state that the new one restores, so growth counts only
-//! from the first look at the new leader on. What clients do not ask for is never held against a consumer.
+//! What the old leader did right up to the transfer shows in the state that the new one restores, so growth counts only
+//! from the first read of the new leader on. What clients do not ask for is never held against a consumer.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use leeward_api::vocabulary::ActionResult;
 use super::{Outcome, Progress, ReadResult};
 use crate::names::{ConsumerName, ServerName};
 
-/// A consumer with messages to deliver that delivers none for this long is stalled: clients whose pulls were lost in the
-/// hand-over ask again when those expire, usually after 30 s (nats-facts N16).
+/// A consumer with messages to deliver that delivers none for this long is stalled: clients whose pulls were lost in
+/// the transfer retry when those expire, usually after 30 s (nats-facts N16).
 pub const STALL_AFTER: Duration = Duration::from_mins(1);
 
-/// After this long without a sign nothing is to be expected of clients that ask for nothing.
+/// After this long without progress, nothing is expected of clients that ask for nothing.
 const QUIET_AFTER: Duration = Duration::from_secs(5);
 
-/// What two looks at a consumer say.
+/// What two reads of a consumer show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumerProgress {
-    /// Nobody used it, or its owner paused it.
+    /// No client used it, or its owner paused it.
     NothingToProve,
-    /// It goes on.
+    /// It continues.
     Yes,
     /// Nothing shows it yet.
     NotYet,
 }
 
 impl Progress {
-    /// Whether somebody asks for messages.
+    /// Whether a client asks for messages.
     fn is_asked(&self) -> bool {
         self.waiting > 0 || self.push_bound
     }
@@ -41,8 +41,8 @@ impl Progress {
     }
 }
 
-/// Compares a consumer `before` the request, at the first look `since` its new leader leads, and `now`.
-pub fn goes_on(before: &Progress, since: &Progress, now: &Progress) -> ConsumerProgress {
+/// Compares a consumer `before` the request, at the first read `since` its new leader leads, and `now`.
+pub fn progress_since(before: &Progress, since: &Progress, now: &Progress) -> ConsumerProgress {
     let used = before.is_asked() || before.ack_pending > 0;
     let idle = now.pending == 0 && now.ack_pending == 0 && !before.is_asked();
     let moved = now.delivered > since.delivered
@@ -59,41 +59,41 @@ pub fn goes_on(before: &Progress, since: &Progress, now: &Progress) -> ConsumerP
     }
 }
 
-/// A consumer that has to go on.
+/// A consumer that has to continue.
 #[derive(Clone, Debug)]
 pub struct ResumeCheck {
     before: Progress,
     since: Option<(ServerName, Progress)>,
 }
 
-/// What a look at a consumer proves.
+/// What a read of a consumer proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResumeResult {
-    /// Look again.
+    /// Read again.
     NotYet,
-    /// It goes on, or there is nothing to prove.
-    GoesOn,
-    /// Nothing moves, and nobody asks for more: words for people.
+    /// It continues, or there is nothing to prove.
+    Resumed,
+    /// No progress, and no client asks for more: a text for people.
     Quiet(String),
-    /// It does not go on: words for people.
+    /// It stalled: a text for people.
     Stalled(String),
     /// A leader outside home took over.
     Left(ServerName),
-    /// It could not be looked at.
+    /// It could not be read.
     Unseen,
 }
 
 impl ResumeCheck {
-    /// What has to be proven of a consumer that was seen so before the request; `None` if nobody used it.
+    /// The check of a consumer that was in this state before the request; `None` if no client used it.
     pub fn of(before: &Progress) -> Option<Self> {
-        let used = goes_on(before, before, before) != ConsumerProgress::NothingToProve;
+        let used = progress_since(before, before, before) != ConsumerProgress::NothingToProve;
         used.then(|| Self {
             before: before.clone(),
             since: None,
         })
     }
 
-    /// Judges a look, `waited` after its leader was seen at `home`; `None` is a look that failed on this side.
+    /// Judges a read, `waited` after its leader was seen at `home`; `None` is a read that failed on this side.
     pub fn look(
         &mut self,
         read_result: Option<&ReadResult>,
@@ -102,7 +102,7 @@ impl ResumeCheck {
     ) -> ResumeResult {
         let late = waited >= STALL_AFTER;
         let reading = match read_result {
-            Some(ReadResult::Gone) => return ResumeResult::GoesOn,
+            Some(ReadResult::Gone) => return ResumeResult::Resumed,
             Some(ReadResult::Seen(reading)) => reading,
             Some(ReadResult::Unanswered) if late => {
                 return ResumeResult::Stalled(format!("nobody answered for it for {} s", waited.as_secs()));
@@ -128,8 +128,8 @@ impl ResumeCheck {
             first.clone_from(leader);
             since.clone_from(now);
         }
-        match goes_on(&self.before, since, now) {
-            ConsumerProgress::NothingToProve | ConsumerProgress::Yes => ResumeResult::GoesOn,
+        match progress_since(&self.before, since, now) {
+            ConsumerProgress::NothingToProve | ConsumerProgress::Yes => ResumeResult::Resumed,
             ConsumerProgress::NotYet if waited < QUIET_AFTER => ResumeResult::NotYet,
             ConsumerProgress::NotYet if now.pending == 0 => {
                 ResumeResult::Quiet("no message is pending".to_owned())
@@ -148,17 +148,17 @@ impl ResumeCheck {
     }
 }
 
-/// The end of a hand-over of a consumer whose leader was read back in home.
+/// The end of a step-down of a consumer whose leader was read back in home.
 pub fn proven_step_down(led: Outcome, proven: &ResumeResult) -> Outcome {
-    let and = |result, words: &str| Outcome {
+    let and = |result, text: &str| Outcome {
         result,
-        message: format!("{}, {words}", led.message),
+        message: format!("{}, {text}", led.message),
         ..led.clone()
     };
     match proven {
-        ResumeResult::NotYet | ResumeResult::GoesOn => led,
-        ResumeResult::Quiet(words) => and(led.result, words),
-        ResumeResult::Stalled(words) => and(ActionResult::Stalled, &format!("but {words}")),
+        ResumeResult::NotYet | ResumeResult::Resumed => led,
+        ResumeResult::Quiet(text) => and(led.result, text),
+        ResumeResult::Stalled(text) => and(ActionResult::Stalled, &format!("but {text}")),
         ResumeResult::Left(leader) => {
             let missed = and(
                 ActionResult::Missed,
@@ -176,15 +176,15 @@ pub fn proven_move(done: Outcome, consumers: &[(ConsumerName, ResumeResult)]) ->
     let mut unseen = Vec::new();
     for (name, proven) in consumers {
         match proven {
-            ResumeResult::NotYet | ResumeResult::GoesOn | ResumeResult::Quiet(_) => {}
-            ResumeResult::Stalled(words) => stalled.push(format!("{name} ({words})")),
+            ResumeResult::NotYet | ResumeResult::Resumed | ResumeResult::Quiet(_) => {}
+            ResumeResult::Stalled(text) => stalled.push(format!("{name} ({text})")),
             ResumeResult::Left(leader) => stalled.push(format!("{name} (it is led by {leader})")),
             ResumeResult::Unseen => unseen.push(name.to_string()),
         }
     }
-    let but = |result, words: &str, names: &[String]| Outcome {
+    let but = |result, text: &str, names: &[String]| Outcome {
         result,
-        message: format!("{}, but {words} {}", done.message, names.join(", ")),
+        message: format!("{}, but {text} {}", done.message, names.join(", ")),
         ..done.clone()
     };
     if !stalled.is_empty() {

@@ -10,15 +10,15 @@ use crate::action::{Action, ActionKind, StepDown, Successor};
 use crate::names::{AssetName, ServerName, StreamName};
 use crate::target::MoveTarget;
 
-/// A busy stream that reads on is heard to do so within this time. Longer waiting tells no more: a quiet one hears a
-/// heartbeat a second, and so far every stream stalled that read one that moved.
+/// A busy stream that keeps reading is active within this time. Longer waiting shows no more: a quiet one receives a
+/// heartbeat a second, and so far every stream that read a moved one stalled.
 pub const REFRESH_GRACE: Duration = Duration::from_millis(200);
 
 /// Two heartbeats were missed.
-const SILENT: Duration = Duration::from_millis(2500);
+const INACTIVE_AFTER: Duration = Duration::from_millis(2500);
 
-/// After a hand-over of its own a stream hears within 1.6 s, or something went wrong.
-pub const HEARS_AGAIN: Duration = Duration::from_secs(5);
+/// After its own step-down a stream is active within 1.6 s, or something went wrong.
+pub const ACTIVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// By then it has resumed by itself or never will.
 const GIVE_UP: Duration = Duration::from_secs(22);
@@ -27,7 +27,7 @@ const GIVE_UP: Duration = Duration::from_secs(22);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetReached {
     /// It is led from there; members from before may still feed those that read it.
-    HandOver(Duration),
+    Led(Duration),
     /// It is there as a whole.
     Done(Duration),
 }
@@ -35,23 +35,23 @@ pub enum TargetReached {
 /// What to do about a stream that reads a moved stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refresh {
-    /// It reads on, or reads it no more.
+    /// It resumed, or no longer reads it.
     Resumed,
-    /// Look again.
+    /// Read again.
     Wait,
-    /// Hand its leadership over.
+    /// Ask its leader to step down.
     StepDown(Action),
     /// Nothing can be done for it.
     Leave(Outcome),
 }
 
-/// Whether a stream has heard of all that it reads from `moved` within `span`.
-pub fn hears(reading: &AssetInfo, moved: &StreamName, span: Duration) -> bool {
+/// Whether all that a stream reads from `moved` was active within `span`.
+pub fn is_active(reading: &AssetInfo, moved: &StreamName, span: Duration) -> bool {
     reading
         .upstreams
         .iter()
         .filter(|upstream| upstream.stream == *moved)
-        .all(|upstream| upstream.heard_before.is_some_and(|ago| ago < span))
+        .all(|upstream| upstream.last_active.is_some_and(|ago| ago < span))
 }
 
 /// Judges a stream that reads `moved`.
@@ -63,7 +63,7 @@ pub fn refresh(
     since: TargetReached,
     max_lag: u64,
 ) -> Refresh {
-    let (TargetReached::HandOver(span) | TargetReached::Done(span)) = since;
+    let (TargetReached::Led(span) | TargetReached::Done(span)) = since;
     let reading = match read_result {
         ReadResult::Gone => return Refresh::Resumed,
         ReadResult::Unanswered if span < GIVE_UP => return Refresh::Wait,
@@ -71,14 +71,14 @@ pub fn refresh(
         ReadResult::Seen(reading) => reading,
     };
     match is_read(reading, moved, since) {
-        Reads::Not | Reads::On => return Refresh::Resumed,
+        Reads::NotReading | Reads::Active => return Refresh::Resumed,
         Reads::Unknown => return Refresh::Wait,
-        Reads::NoMore => {}
+        Reads::Stalled => {}
     }
     if let Some((reason, message)) = why_not(reading) {
         return leave(reason, message);
     }
-    match hand_over(dependent, target, reading, max_lag) {
+    match step_down_to(dependent, target, reading, max_lag) {
         Some(action) => Refresh::StepDown(action),
         None if span < GIVE_UP => Refresh::Wait,
         None if reading.leader.is_none() => leave(FindingReason::NoLeader, "it has no leader"),
@@ -87,31 +87,31 @@ pub fn refresh(
 }
 
 enum Reads {
-    Not,
-    On,
-    NoMore,
+    NotReading,
+    Active,
+    Stalled,
     Unknown,
 }
 
 fn is_read(reading: &AssetInfo, moved: &StreamName, since: TargetReached) -> Reads {
-    let (TargetReached::HandOver(span) | TargetReached::Done(span)) = since;
+    let (TargetReached::Led(span) | TargetReached::Done(span)) = since;
     let of_moved = reading
         .upstreams
         .iter()
         .filter(|upstream| upstream.stream == *moved);
-    // A stream may source another one more than once: the one heard of least counts.
+    // A stream may source another one more than once: the least recently active counts.
     let Some(longest) = of_moved
-        .map(|upstream| upstream.heard_before.unwrap_or(Duration::MAX))
+        .map(|upstream| upstream.last_active.unwrap_or(Duration::MAX))
         .max()
     else {
-        return Reads::Not;
+        return Reads::NotReading;
     };
     if span < REFRESH_GRACE {
         Reads::Unknown
-    } else if longest >= span || longest > SILENT {
-        Reads::NoMore
-    } else if matches!(since, TargetReached::Done(_)) && span.saturating_sub(longest) > SILENT {
-        Reads::On
+    } else if longest >= span || longest > INACTIVE_AFTER {
+        Reads::Stalled
+    } else if matches!(since, TargetReached::Done(_)) && span.saturating_sub(longest) > INACTIVE_AFTER {
+        Reads::Active
     } else {
         Reads::Unknown
     }
@@ -135,7 +135,7 @@ fn why_not(reading: &AssetInfo) -> Option<(FindingReason, String)> {
 }
 
 /// To a caught-up peer, one on the same side of the move as the present leader if there is one.
-fn hand_over(
+fn step_down_to(
     dependent: &StreamName,
     target: &MoveTarget,
     reading: &AssetInfo,
@@ -162,9 +162,9 @@ fn hand_over(
     })
 }
 
-/// The end of the hand-over of a stream that reads `moved`: `led` once it has a new leader, with whether it `heard`.
-pub fn refreshed(led: Outcome, moved: &StreamName, heard: Result<Duration, Duration>) -> Outcome {
-    let (result, words) = match heard {
+/// The end of the step-down of a stream that reads `moved`: `led` once it has a new leader, with whether it `active`.
+pub fn refreshed(led: Outcome, moved: &StreamName, active: Result<Duration, Duration>) -> Outcome {
+    let (result, text) = match active {
         Ok(after) => (
             led.result,
             format!("and it heard of {moved} again after {} ms", after.as_millis()),
@@ -176,7 +176,7 @@ pub fn refreshed(led: Outcome, moved: &StreamName, heard: Result<Duration, Durat
     };
     Outcome {
         result,
-        message: format!("{}, {words}", led.message),
+        message: format!("{}, {text}", led.message),
         ..led
     }
 }

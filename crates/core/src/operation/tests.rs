@@ -91,7 +91,7 @@ fn moving_home() -> Action {
     }
 }
 
-fn abroad(change: impl FnOnce(&mut AssetInfo)) -> ReadResult {
+fn away(change: impl FnOnce(&mut AssetInfo)) -> ReadResult {
     let mut reading = reading(&["eu-0", "eu-1", "eu-2"]);
     change(&mut reading);
     ReadResult::Seen(reading)

@@ -1,4 +1,4 @@
-//! What a look after the request means: the leader is home, the move is done, or time is over.
+//! What a read after the request means: the leader is home, the move is done, or time is up.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::time::elapsed;
 /// later.
 const EDIT_SHOWS: Duration = Duration::from_secs(30);
 
-/// A move whose time is over is looked for this long before it is left to the servers unseen.
+/// An overdue move is read for this long before it is left to the servers unseen.
 const UNSEEN: Duration = Duration::from_mins(1);
 
 /// Judges an asset after the request.
@@ -88,10 +88,10 @@ fn after_move(
     if let Some(outcome) = reading.and_then(|reading| done(target, reading)) {
         return Verification::Done(outcome);
     }
-    let undone = reading
+    let reverted = reading
         .filter(|_| waited >= EDIT_SHOWS)
-        .and_then(|reading| edit_undone(target, reading));
-    if let Some(outcome) = undone {
+        .and_then(|reading| placement_reverted(target, reading));
+    if let Some(outcome) = reverted {
         return Verification::Done(outcome);
     }
     let overdue = |message: String| {
@@ -125,7 +125,7 @@ pub(super) fn done(target: &MoveTarget, reading: &AssetInfo) -> Option<Outcome> 
 }
 
 /// The stored placement is not the one that was written: the edit was never taken, or somebody wrote another since.
-fn edit_undone(target: &MoveTarget, reading: &AssetInfo) -> Option<Outcome> {
+fn placement_reverted(target: &MoveTarget, reading: &AssetInfo) -> Option<Outcome> {
     let leader = reading.leader.as_ref();
     if reading.placement.as_ref() == Some(&target.placement) {
         None
@@ -141,10 +141,10 @@ fn edit_undone(target: &MoveTarget, reading: &AssetInfo) -> Option<Outcome> {
 
 /// nats-facts N22: led from the target, R peers, all of them there and caught up, nothing under way.
 fn move_is_done(target: &MoveTarget, reading: &AssetInfo) -> bool {
-    handed_over(target, reading)
+    led_by_target(target, reading)
         && !reading.moving
         && reading.peers.len() == usize::from(reading.replicas.max(1))
-        && reading.lies_on(&target.servers)
+        && reading.has_peers(&target.servers)
         && reading
             .peers
             .iter()
@@ -152,14 +152,14 @@ fn move_is_done(target: &MoveTarget, reading: &AssetInfo) -> bool {
 }
 
 /// Whether a stream that moves is led from its target: from now on streams that read it may stall (nats-facts N26).
-pub fn handed_over(target: &MoveTarget, reading: &AssetInfo) -> bool {
+pub fn led_by_target(target: &MoveTarget, reading: &AssetInfo) -> bool {
     reading
         .leader
         .as_ref()
         .is_some_and(|leader| target.servers.contains(leader))
 }
 
-/// Whether a stream that moves has a caught-up member in its target, so that the hand-over may be near.
+/// Whether a stream that moves has a caught-up member in its target, so that the transfer may be near.
 pub fn arrives(target: &MoveTarget, reading: &AssetInfo) -> bool {
     reading
         .peers

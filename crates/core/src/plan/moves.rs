@@ -1,5 +1,5 @@
-//! Which of the wanted moves go together, and what each of them concerns: one stream of a family at a time, upstream
-//! first, and none that counts on room which another one takes.
+//! Which of the wanted moves run together, and what each of them affects: one stream of a family at a time, upstream
+//! first, and none that counts on capacity which another one takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::safety::SafetyContext;
 use crate::snapshot::{AccountView, Consumer, Stream};
 use crate::target::Destination;
 
-/// The streams that do not move now although nothing stands against them alone, and what they wait for.
+/// The streams that do not move now although nothing blocks them alone, and what they wait for.
 pub(super) fn waiting(
     view: &AccountView,
     safety_context: &SafetyContext<'_>,

@@ -1,4 +1,4 @@
-//! What a report says of locations and of the account, besides its assets.
+//! What a report states about locations and the account, besides assets.
 
 use leeward_api::policy_status::{
     Advice, Finding as FindingStatus, GatewayStatus, LocationStatus, MAX_ADVICE,
@@ -67,8 +67,8 @@ pub(super) fn general_findings(
     lonely.chain(crossing).chain(ambiguous).collect()
 }
 
-/// What a stream keeps for later crosses at another time than clients exchange it, and counters are read at slightly
-/// different moments: never more than all.
+/// Stored messages cross at another time than clients exchange them, and counters are read at slightly different
+/// moments: at most 100.
 fn gateway_percent(traffic: Traffic) -> u8 {
     let percent = traffic.gateway_bytes.saturating_mul(100) / traffic.bytes.max(1);
     u8::try_from(percent.min(100)).unwrap_or(100)

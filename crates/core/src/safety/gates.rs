@@ -8,7 +8,7 @@ use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
 use crate::target::Destination;
 use crate::time::elapsed;
 
-/// Nobody in home could take over at once.
+/// No peer in home could take over at once.
 pub(super) fn target_lagging(
     safety_context: &SafetyContext<'_>,
     home: &Destination<'_>,
@@ -31,7 +31,7 @@ pub(super) fn any_peer_lagging(
         .then_some(FindingReason::TargetLagging)
 }
 
-/// Whoever could take over has not settled itself.
+/// No possible successor has settled yet.
 pub(super) fn server_just_started(
     safety_context: &SafetyContext<'_>,
     home: &Destination<'_>,
@@ -50,7 +50,7 @@ pub(super) fn servers_just_started(
     (!safety_context.fits_settled_servers(home, stream)).then_some(FindingReason::ServerJustStarted)
 }
 
-/// Unknown counts as just now, except of a single peer, which elects nobody (P6).
+/// Unknown counts as just now, except for a single peer, which has no elections (P6).
 pub(super) fn recently_elected(
     safety_context: &SafetyContext<'_>,
     group: &RaftGroup,
@@ -63,7 +63,7 @@ pub(super) fn recently_elected(
     (!settled).then_some(FindingReason::RecentlyElected)
 }
 
-/// What waits for an acknowledgement is what a hand-over disturbs.
+/// What waits for an acknowledgement is what a transfer disturbs.
 pub(super) fn ack_pending_high(
     safety_context: &SafetyContext<'_>,
     consumer: &Consumer,

@@ -27,7 +27,7 @@ use crate::window::opening;
 pub struct SafetyContext<'a> {
     pub(super) context: &'a DecisionContext<'a>,
     pub(super) versions: Option<(Version, Version)>,
-    /// Actions that no window lets be done now.
+    /// Actions that no window allows now.
     pub(super) closed: Vec<ActionType>,
     homes: &'a Homes,
     /// Every location that is home to something, with whether leaders may go there already.
@@ -86,7 +86,7 @@ impl<'a> SafetyContext<'a> {
         self.context.view.topology.round_trip(from, home.cluster()?)
     }
 
-    /// Whether a server started a moment ago, or nobody knows when: it gets no leaders.
+    /// Whether a server started a moment ago, or at an unknown time: it gets no leaders.
     pub fn just_started(&self, server: ServerIx) -> bool {
         self.just_started
             .get(usize::from(server.0))
@@ -135,7 +135,7 @@ impl<'a> SafetyContext<'a> {
         MoveCost::estimate(stream, lowest, self.context.history.move_bytes_per_second)
     }
 
-    /// The room that streams take which are moving now. Where to is not known: it may be any home.
+    /// The capacity that moving streams take. Their target is not known: it may be any home.
     pub fn reserved_by_moving(&self) -> Reserved {
         let mut reserved = Reserved::default();
         for stream in self
@@ -195,11 +195,11 @@ impl<'a> SafetyContext<'a> {
             stream: stream.name.clone(),
             consumer: consumer.map(|consumer| consumer.name.clone()),
         };
-        history.stands_against(&asset, &self.context.policy.disruption, self.context.now)
+        history.blocked_by(&asset, &self.context.policy.disruption, self.context.now)
     }
 }
 
-/// Never seen is young: nothing says that it has settled (P6).
+/// Never seen is young: nothing shows that it has settled (P6).
 fn is_young(server: Option<&ServerDetails>, quiet: Duration, now: Timestamp) -> bool {
     let started = server.and_then(|details| details.started);
     !quiet.is_zero() && started.is_none_or(|started| elapsed(started, now) < quiet)

@@ -1,5 +1,5 @@
-//! Streams that mirror or source each other, over however many steps: one of a family moves at once, upstream first, since
-//! those that read from a moving stream stall (nats-facts N26).
+//! Streams that mirror or source each other, over however many steps: one of a family moves at a time, upstream first,
+//! since those that read from a moving stream stall (nats-facts N26).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,8 +80,8 @@ impl SourceGraph {
             .filter(move |other| *other != stream)
     }
 
-    /// Those of some streams that come after another one of them: it is upstream, over however many steps. Of streams that
-    /// read from each other in a circle none comes after another one.
+    /// Those of some streams that have another one of them upstream, over however many steps. Streams that read from
+    /// each other in a cycle have no order.
     pub fn after_others(&self, streams: &BTreeSet<usize>) -> BTreeSet<usize> {
         let mut after = BTreeSet::new();
         for circle in self.circles_upstream_first() {
@@ -97,7 +97,7 @@ impl SourceGraph {
         after.intersection(streams).copied().collect()
     }
 
-    /// All streams, those together that read from each other in a circle; a stream in no circle is alone.
+    /// All streams, grouped by cycles of reading from each other; a stream in no cycle is alone.
     fn circles_upstream_first(&self) -> impl Iterator<Item = Vec<usize>> {
         let reads = self.dependents.iter();
         let reads = reads.flat_map(|(stream, readers)| readers.iter().map(|reader| (*stream, *reader)));

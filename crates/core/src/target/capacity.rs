@@ -1,8 +1,8 @@
-//! Whether a server has room for a replica: the rules by which nats-server chooses peers (`selectPeerGroup`,
+//! Whether a server has capacity for a replica: the rules by which nats-server chooses peers (`selectPeerGroup`,
 //! nats-facts N4), applied before it is asked.
 //!
-//! Stricter in one point: the servers ask for free bytes only where a stream has `max_bytes`; here what it stores has to
-//! fit as well, wherever they may put it. A server whose room cannot be seen stands against nothing: the servers decide.
+//! Stricter in one point: the servers ask for free bytes only where a stream has `max_bytes`; here what it stores has
+//! to fit as well, wherever they may put it. A server of unknown capacity blocks nothing: the servers decide.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ impl Need {
         }
     }
 
-    /// What stands against a replica on a server.
+    /// What prevents a replica on a server.
     pub(super) fn shortage(&self, at: &CandidateServer<'_>, taken: Taken) -> Option<Shortage> {
         let room = at.room?;
         let free = room.free(self.storage).saturating_sub(taken.bytes(self.storage));
@@ -87,7 +87,7 @@ pub(super) struct CandidateServer<'a> {
     pub(super) max_ha_assets: Option<u64>,
 }
 
-/// Why a server has no room for a replica.
+/// Why a server has no capacity for a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shortage {
     /// Too few bytes are free.
@@ -96,31 +96,31 @@ pub enum Shortage {
         server: ServerName,
         /// Of this kind.
         storage: Storage,
-        /// So many are.
+        /// How many are.
         free: u64,
-        /// So many have to be.
+        /// How many have to be.
         needed: u64,
     },
     /// It would hold more replicated assets than `max_ha_assets`.
     HaAssets {
         /// The server.
         server: ServerName,
-        /// So many it holds, those on their way included.
+        /// How many it holds, those on their way included.
         present: u64,
-        /// So many it may hold.
+        /// How many it may hold.
         most: u64,
-        /// So many would come.
+        /// How many would come.
         needed: u64,
     },
 }
 
-/// Room that is free now and will not be: of streams that are moving, or will before the one that asks.
+/// Capacity that is free now and will not be: streams that move now, or before this one, take it.
 #[derive(Clone, Debug, Default)]
 pub struct Reserved {
     by_server: BTreeMap<ServerIx, Taken>,
 }
 
-/// Room on one server.
+/// Capacity on one server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Taken {
     file: u64,
@@ -142,7 +142,7 @@ impl Taken {
 }
 
 impl Reserved {
-    /// Takes the need from every server that may be chosen, since the servers choose and do not tell before.
+    /// Takes the need from every server that may be chosen, since the servers choose later.
     pub fn take(&mut self, servers: impl IntoIterator<Item = ServerIx>, need: Need) {
         for server in servers {
             let taken = self.by_server.entry(server).or_default();

@@ -42,7 +42,7 @@ fn too_few(matching: usize) -> TargetError {
     }
 }
 
-fn abroad(topology: &Topology, placement: Option<Placement>) -> Stream {
+fn away(topology: &Topology, placement: Option<Placement>) -> Stream {
     let servers: Vec<&str> = topology.servers()[..3]
         .iter()
         .map(|server| server.name.as_str())
@@ -64,7 +64,7 @@ fn changed(topology: &Topology, name: &str, change: impl Fn(&mut Server)) -> Top
 #[test]
 fn towards_a_cluster_the_cluster_is_written_and_no_tag() {
     let topology = supercluster();
-    let target = towards(&topology, &by_cluster(None), "us-east", &abroad(&topology, None)).unwrap();
+    let target = towards(&topology, &by_cluster(None), "us-east", &away(&topology, None)).unwrap();
     assert_eq!(target.placement, stored(Some("us-east"), &[]));
     assert_eq!(target.replaces, None);
     assert!(!target.is_repair());
@@ -75,7 +75,7 @@ fn towards_a_cluster_the_cluster_is_written_and_no_tag() {
 #[test]
 fn within_one_cluster_its_name_goes_with_the_tag() {
     let topology = stretched();
-    let target = towards(&topology, &by_tag(), "region:us-east", &abroad(&topology, None)).unwrap();
+    let target = towards(&topology, &by_tag(), "region:us-east", &away(&topology, None)).unwrap();
     assert_eq!(target.placement, stored(Some("c1"), &["region:us-east"]));
 }
 
@@ -85,7 +85,7 @@ fn a_location_over_two_clusters_is_named_by_its_tag_alone() {
         (0..3).map(move |number| server(&format!("{cluster}{number}"), cluster, &["region:us"]))
     });
     let topology = Topology::new(servers.into_iter().flatten().collect(), BTreeMap::new());
-    let stream = abroad(&topology, None);
+    let stream = away(&topology, None);
     let target = towards(&topology, &by_tag(), "region:us", &stream).unwrap();
     assert_eq!(target.placement, stored(None, &["region:us"]));
     assert_eq!(target.servers.len(), 6);
@@ -100,7 +100,7 @@ fn all_replicas_need_room_in_one_cluster() {
         server("b1", "b", &["region:us"]),
     ];
     let topology = Topology::new(servers, BTreeMap::new());
-    let mut stream = abroad(&topology, None);
+    let mut stream = away(&topology, None);
     let target = towards(&topology, &by_tag(), "region:us", &stream);
     assert_eq!(target.unwrap_err(), too_few(2));
     stream.replicas = 2;
@@ -118,7 +118,7 @@ fn the_streams_own_tags_stay_and_those_of_the_key_are_replaced() {
         Some("c1"),
         &["disk:ssd", "REGION:eu-west", "!region:ap-south", "!gpu"],
     );
-    let stream = abroad(&topology, Some(placement.clone()));
+    let stream = away(&topology, Some(placement.clone()));
     let target = towards(&topology, &by_tag(), "region:us-east", &stream).unwrap();
     assert_eq!(
         target.placement.tags,
@@ -134,7 +134,7 @@ fn with_a_prefix_a_cluster_is_also_written_as_its_tag_in_lower_case() {
         .map(|number| server(&format!("n-{number}"), "US-East", &tags))
         .collect();
     let topology = Topology::new(servers, BTreeMap::new());
-    let stream = abroad(&topology, Some(stored(None, &["at:eu-west"])));
+    let stream = away(&topology, Some(stored(None, &["at:eu-west"])));
     let target = towards(&topology, &by_cluster(Some("at:")), "US-East", &stream).unwrap();
     assert_eq!(target.placement, stored(Some("US-East"), &["at:us-east"]));
 }
@@ -142,7 +142,7 @@ fn with_a_prefix_a_cluster_is_also_written_as_its_tag_in_lower_case() {
 #[test]
 fn a_placement_that_is_stored_already_is_a_repair() {
     let topology = supercluster();
-    let stream = abroad(&topology, Some(stored(Some("us-east"), &[])));
+    let stream = away(&topology, Some(stored(Some("us-east"), &[])));
     assert!(
         towards(&topology, &by_cluster(None), "us-east", &stream)
             .unwrap()
@@ -153,7 +153,7 @@ fn a_placement_that_is_stored_already_is_a_repair() {
 #[test]
 fn servers_that_are_silent_without_jetstream_or_without_a_wanted_tag_do_not_count() {
     let topology = stretched();
-    let stream = abroad(&topology, None);
+    let stream = away(&topology, None);
     let refused = |topology: &Topology, stream: &Stream| {
         towards(topology, &by_tag(), "region:us-east", stream).unwrap_err()
     };
@@ -163,7 +163,7 @@ fn servers_that_are_silent_without_jetstream_or_without_a_wanted_tag_do_not_coun
         server.details.as_mut().unwrap().jetstream = false;
     });
     assert_eq!(refused(&without, &stream), too_few(2));
-    let wants_ssd = abroad(&topology, Some(stored(None, &["disk:ssd"])));
+    let wants_ssd = away(&topology, Some(stored(None, &["disk:ssd"])));
     assert_eq!(refused(&topology, &wants_ssd), TargetError::NoServersMatch);
     let nowhere = towards(&topology, &by_tag(), "region:ap-south", &stream);
     assert_eq!(nowhere.unwrap_err(), TargetError::NoServersMatch);
@@ -185,7 +185,7 @@ fn tags_match_whatever_their_case_and_an_exclamation_mark_excludes() {
 }
 
 /// Two clusters; the first is home, and its servers have this room.
-fn with_room(room: impl Fn(u8) -> JetStreamCapacity) -> Topology {
+fn with_capacity(room: impl Fn(u8) -> JetStreamCapacity) -> Topology {
     let mut servers = supercluster().servers().to_vec();
     for (server, number) in servers.iter_mut().skip(3).zip(0..) {
         server.details.as_mut().unwrap().room = Some(room(number));
@@ -215,8 +215,8 @@ fn the_larger_of_what_is_stored_and_what_may_be_has_to_be_free_of_the_larger_of_
         },
         ..JetStreamCapacity::default()
     };
-    let topology = with_room(full);
-    let mut stream = abroad(&topology, None);
+    let topology = with_capacity(full);
+    let mut stream = away(&topology, None);
     stream.bytes = 30;
     assert!(to_us_east(&topology, &stream).is_ok());
     stream.max_bytes = Some(20);
@@ -229,7 +229,13 @@ fn the_larger_of_what_is_stored_and_what_may_be_has_to_be_free_of_the_larger_of_
         needed: 31,
     }];
     let error = to_us_east(&topology, &stream).unwrap_err();
-    assert_eq!(error, TargetError::NoCapacity { with_room: 2, short });
+    assert_eq!(
+        error,
+        TargetError::NoCapacity {
+            with_capacity: 2,
+            short
+        }
+    );
     assert_eq!(error.reason(), FindingReason::NoCapacity);
     stream.replicas = 2;
     assert!(
@@ -243,7 +249,7 @@ fn the_larger_of_what_is_stored_and_what_may_be_has_to_be_free_of_the_larger_of_
 #[test]
 fn a_server_that_the_servers_could_choose_although_the_stream_does_not_fit_stands_against_the_move() {
     let uneven = |assets: [u64; 3]| {
-        with_room(move |number| JetStreamCapacity {
+        with_capacity(move |number| JetStreamCapacity {
             file: file(100, if number == 0 { 60 } else { 0 }, 0),
             ha_assets: assets[usize::from(number)],
             ..JetStreamCapacity::default()
@@ -251,7 +257,7 @@ fn a_server_that_the_servers_could_choose_although_the_stream_does_not_fit_stand
     };
     let ask = |assets, replicas, max_bytes| {
         let topology = uneven(assets);
-        let mut stream = abroad(&topology, None);
+        let mut stream = away(&topology, None);
         (stream.replicas, stream.bytes, stream.max_bytes) = (replicas, 50, max_bytes);
         to_us_east(&topology, &stream).is_ok()
     };
@@ -265,7 +271,7 @@ fn a_server_that_the_servers_could_choose_although_the_stream_does_not_fit_stand
 #[test]
 fn where_a_unique_tag_leaves_a_choice_a_server_without_room_may_be_it() {
     let racks = |shared: bool| {
-        let topology = with_room(|number| JetStreamCapacity {
+        let topology = with_capacity(|number| JetStreamCapacity {
             file: file(100, if number == 0 { 60 } else { 0 }, 0),
             unique_tag: Some("rack:".to_owned()),
             ..JetStreamCapacity::default()
@@ -276,7 +282,7 @@ fn where_a_unique_tag_leaves_a_choice_a_server_without_room_may_be_it() {
             server.details.as_mut().unwrap().tags = vec![Tag::from(format!("rack:{rack}"))];
         }
         let topology = Topology::new(servers, BTreeMap::new());
-        let mut stream = abroad(&topology, None);
+        let mut stream = away(&topology, None);
         (stream.replicas, stream.bytes) = (2, 50);
         to_us_east(&topology, &stream).is_ok()
     };
@@ -286,20 +292,24 @@ fn where_a_unique_tag_leaves_a_choice_a_server_without_room_may_be_it() {
 
 #[test]
 fn a_stream_and_its_replicated_consumers_count_as_assets() {
-    let topology = with_room(|number| JetStreamCapacity {
+    let topology = with_capacity(|number| JetStreamCapacity {
         file: file(1, 0, 0),
         ha_assets: 8,
         // The meta leader's own option counts, whichever server that is.
         max_ha_assets: (number == 2).then_some(10),
         ..JetStreamCapacity::default()
     });
-    let mut stream = abroad(&topology, None);
+    let mut stream = away(&topology, None);
     let replicated = crate::fixtures::consumer(&topology, "c", &["eu-west-0", "eu-west-1"]);
     let single = crate::fixtures::consumer(&topology, "d", &["eu-west-0"]);
     stream.consumers = vec![replicated.clone(), single];
     assert!(to_us_east(&topology, &stream).is_ok(), "8 + 1 + 1 of 10");
     stream.consumers.push(replicated);
-    let Err(TargetError::NoCapacity { with_room: 0, short }) = to_us_east(&topology, &stream) else {
+    let Err(TargetError::NoCapacity {
+        with_capacity: 0,
+        short,
+    }) = to_us_east(&topology, &stream)
+    else {
         panic!("no room for three");
     };
     let first = Shortage::HaAssets {
@@ -318,13 +328,13 @@ fn a_stream_and_its_replicated_consumers_count_as_assets() {
 
 #[test]
 fn before_2_15_a_full_server_takes_no_single_peer_either() {
-    let full = with_room(|_| JetStreamCapacity {
+    let full = with_capacity(|_| JetStreamCapacity {
         file: file(1, 0, 0),
         ha_assets: 10,
         max_ha_assets: Some(10),
         ..JetStreamCapacity::default()
     });
-    let mut stream = abroad(&full, None);
+    let mut stream = away(&full, None);
     stream.replicas = 1;
     assert!(to_us_east(&full, &stream).is_ok());
     let old = changed(&full, "eu-west-0", |server| {
@@ -370,7 +380,7 @@ fn unique_tags_count_by_their_first_value_and_only_among_servers_that_carry_one(
 
 #[test]
 fn what_is_reserved_is_not_free_for_another_stream() {
-    let topology = with_room(|_| JetStreamCapacity {
+    let topology = with_capacity(|_| JetStreamCapacity {
         file: file(100, 10, 0),
         ha_assets: 0,
         max_ha_assets: Some(3),
@@ -380,7 +390,7 @@ fn what_is_reserved_is_not_free_for_another_stream() {
     let location = Location::from("us-east");
     let locations = LocationMap::new(&topology, &key);
     let destination = Destination::new(&topology, &key, &locations, &location, true);
-    let mut stream = abroad(&topology, None);
+    let mut stream = away(&topology, None);
     stream.bytes = 40;
     let mut reserved = Reserved::default();
     let mut go = |stream: &Stream| {
@@ -405,7 +415,7 @@ fn servers_that_are_not_wanted_do_not_count() {
     let location = Location::from("us-east");
     let locations = LocationMap::new(&topology, &key);
     let destination = Destination::new(&topology, &key, &locations, &location, true);
-    let stream = abroad(&topology, None);
+    let stream = away(&topology, None);
     let without = |name: &'static str| {
         let server = crate::fixtures::ix(&topology, name);
         destination.takers(&stream, &Reserved::default(), move |wanted| wanted != server)

@@ -98,15 +98,12 @@ fn deny_windows_alone_leave_the_rest_open() {
 
 #[test]
 fn what_changes_is_the_answer_and_not_just_some_window() {
-    let handed_over = [
+    let spread = [
         window(WindowEffect::Allow, &[], "0 8 * * *", 2 * HOUR),
         window(WindowEffect::Allow, &[], "0 9 * * *", 4 * HOUR),
         window(WindowEffect::Allow, &[], "0 13 * * *", HOUR),
     ];
-    assert_eq!(
-        on_monday(&handed_over, "08:30:00").changes,
-        Some(monday("14:00:00"))
-    );
+    assert_eq!(on_monday(&spread, "08:30:00").changes, Some(monday("14:00:00")));
     let denied_on_opening = [
         window(WindowEffect::Allow, &[], "0 8 * * *", 4 * HOUR),
         window(WindowEffect::Deny, &[], "0 6 * * *", 3 * HOUR),

@@ -14,7 +14,7 @@ use leeward_core::breaker::BreakerPhase;
 use leeward_core::budget::{Selected, states};
 use leeward_core::demand::{HomeHistory, SettledHome};
 use leeward_core::evaluate::evaluate;
-use leeward_core::history::{EndedOperation, History, MOST_UNDONE, MoveRecord};
+use leeward_core::history::{EndedOperation, History, MAX_REVERTS, MoveRecord};
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
 use leeward_core::policy::Policy;
@@ -253,7 +253,7 @@ impl Past {
 fn fits(history: &History, policy: &Policy) -> bool {
     let rules = &policy.disruption;
     let stands =
-        |past: &&leeward_core::history::AssetHistory| past.undone >= MOST_UNDONE || past.exhausted(rules);
+        |past: &&leeward_core::history::AssetHistory| past.undone >= MAX_REVERTS || past.exhausted(rules);
     history.assets.values().filter(stands).count() <= MAX_REMEMBERED
 }
 
@@ -294,8 +294,8 @@ proptest! {
         for look in looks {
             let now = start + Duration::from_millis(look);
             for asset in past.assets.iter().filter(|_| fits(original, policy)) {
-                let before = original.stands_against(asset, rules, now);
-                let after = restored.stands_against(asset, rules, now);
+                let before = original.blocked_by(asset, rules, now);
+                let after = restored.blocked_by(asset, rules, now);
                 prop_assert!(before.is_none() || after.is_some(), "{}: {:?} is forgotten", asset, before);
                 if before.is_some_and(|reason| reason != FindingReason::CoolingDown) {
                     prop_assert_eq!(before, after, "{}", asset);
@@ -335,7 +335,7 @@ proptest! {
         let rules = &past.world.policy.disruption;
         let now = start + Duration::from_millis(look);
         for asset in past.assets.iter().filter(|_| fits(&once, &past.world.policy)) {
-            let against = |history: &History| history.stands_against(asset, rules, now).is_some();
+            let against = |history: &History| history.blocked_by(asset, rules, now).is_some();
             prop_assert!(against(&again) || !against(&once), "{}", asset);
         }
     }

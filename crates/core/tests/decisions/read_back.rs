@@ -247,7 +247,7 @@ proptest! {
                 ReadResult::Unanswered => true,
                 ReadResult::Gone => false,
             };
-            prop_assert!(!unseen || !matches!(proven, ResumeResult::GoesOn | ResumeResult::Quiet(_)) || matches!(proven, ResumeResult::Left(_)));
+            prop_assert!(!unseen || !matches!(proven, ResumeResult::Resumed | ResumeResult::Quiet(_)) || matches!(proven, ResumeResult::Left(_)));
             if proven != ResumeResult::NotYet {
                 return Ok(());
             }

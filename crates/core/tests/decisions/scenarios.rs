@@ -1,16 +1,17 @@
 //! Text scenarios → findings, plan and report as text. Every scenario also shows what is planned once its plan was
 //! carried out: nothing, but for what waited for others (P2).
 
-use leeward_api::vocabulary::Remedy;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use leeward_api::vocabulary::{ClearedBy, FindingReason, ReasonClass, Remedy};
 use leeward_core::action::{Action, ActionKind, Plan, Successor};
 use leeward_core::asset::asset_name;
 use leeward_core::evaluate::{Evaluation, Verdict, evaluate};
 use leeward_core::names::AssetName;
 use leeward_core::plan::plan;
 use leeward_core::report::report;
+use strum::IntoEnumIterator as _;
 
 use crate::carry_out::carry_out;
 use crate::worlds::World;
@@ -48,6 +49,28 @@ fn every_scenario_is_decided_as_written_and_planning_again_changes_nothing() {
             insta::assert_snapshot!(said);
         });
     });
+}
+
+/// Every reason that evaluation may hold a finding by; limits decide later, and answers are compared before a request.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "scenarios are files")]
+fn every_reason_of_an_evaluation_is_in_a_scenario() {
+    let elsewhere = |reason: FindingReason| {
+        let is_limit = reason.behavior().cleared_by == ClearedBy::Limits;
+        is_limit || reason.class() == ReasonClass::Fine || reason == FindingReason::AnswersDiffer
+    };
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/decisions/snapshots");
+    let texts: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    for reason in FindingReason::iter().filter(|reason| !elsewhere(*reason)) {
+        let word = reason.to_string();
+        assert!(
+            texts.iter().any(|text| text.contains(&word)),
+            "no scenario is held by {word}"
+        );
+    }
 }
 
 /// Streams that a plan does not act on, or not on all of, only for the sake of others.

@@ -8,8 +8,8 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Most hand-overs take tens of milliseconds (nats-facts N14).
-    pub(super) fn of_hand_over() -> Self {
+    /// Most leader transfers take tens of milliseconds (nats-facts N14).
+    pub(super) fn of_step_down() -> Self {
         Self {
             next: Duration::from_millis(10),
             most: Duration::from_millis(500),
@@ -24,7 +24,7 @@ impl Backoff {
         }
     }
 
-    /// Consumers in use go on within a second, others whenever their clients ask.
+    /// Consumers in use resume within a second, others when their clients next fetch.
     pub(super) fn of_proof() -> Self {
         Self {
             next: Duration::from_millis(100),
@@ -32,7 +32,7 @@ impl Backoff {
         }
     }
 
-    /// Somebody waits for what is looked for.
+    /// Somebody is waiting for this result.
     pub(super) fn urgent() -> Self {
         Self {
             next: Duration::from_millis(100),

@@ -1,4 +1,4 @@
-//! Calls a move off that took too long, and reads back that the stream lies where it lay.
+//! Cancels a move that took too long, and reads back that the stream has its peers where they were.
 
 use leeward_core::action::Action;
 use leeward_core::names::ServerName;
@@ -11,21 +11,21 @@ use super::{Stage, StepContext, unlike_sent};
 use crate::ports::{Act, ActError, Clock};
 
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
-    /// `overdue` is the outcome so far; `lay_on` are the stream's peers from before the move.
+    /// `overdue` is the outcome so far; `peers_before` are the stream's peers from before the move.
     ///
-    /// The servers that keep a move from its end may keep the meta group from a leader too, and elections lose requests. So
-    /// it is asked for again while nobody cancels it; where it was cancelled already, that does nothing.
+    /// The servers that keep a move from completing may keep the meta group from a leader too, and elections lose
+    /// requests. So it is repeated until it is taken; once the move is cancelled, that does nothing.
     pub(super) async fn cancel(
         self,
         action: &Action,
         target: &MoveTarget,
-        lay_on: &[ServerName],
+        peers_before: &[ServerName],
         overdue: Outcome,
     ) -> Outcome {
         let look = async || {
             let read_result = self.act.read(&action.asset).await;
             let read_result = read_result.unwrap_or(ReadResult::Unanswered);
-            let means = |read_result: &ReadResult| after_cancel(target, lay_on, read_result, &overdue);
+            let means = |read_result: &ReadResult| after_cancel(target, peers_before, read_result, &overdue);
             match (means(&read_result), read_result) {
                 (Some(_), ReadResult::Seen(reading)) => means(&self.confirmed(&action.asset, reading).await),
                 (outcome, _) => outcome,
@@ -33,7 +33,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         };
         let begun = Instant::now();
         let mut pace = Backoff::of_proof();
-        // An error is one that may have cancelled it all the same.
+        // `Err` holds only errors that may have cancelled it.
         let mut answer = Ok(());
         loop {
             let permit = match self.authorizer.issue(self.clock.now()) {

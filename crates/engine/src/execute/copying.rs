@@ -1,8 +1,7 @@
-//! How much of a moving stream has arrived, from what its leader says of the members there.
+//! How much of a moving stream has arrived, from what its leader reports about the members there.
 //!
-//! A leader tells of a member that is not current how many messages it still lacks; it begins with nearly all of them,
-//! after a few small numbers that mean nothing yet (measured on 2.15.1). Of a member that it has told nothing about,
-//! nothing is counted.
+//! For a member that is not current a leader reports its lag in messages; it starts with nearly all of them, after a
+//! few small numbers that mean nothing yet (measured on 2.15.1). A member without a reported lag counts for nothing.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +18,9 @@ pub(super) struct CopyProgress {
 }
 
 impl CopyProgress {
-    /// Takes a look in; `None` where it measures nothing.
+    /// Takes in a look; `None` where it measures nothing.
     pub(super) fn look(&mut self, there: &[ServerName], reading: &AssetInfo) -> Option<Copied> {
-        // During an election nobody counts.
+        // During an election nobody reports lag.
         reading.leader.as_ref()?;
         let members = reading.peers.iter().filter(|peer| there.contains(&peer.server));
         let mut parts: Vec<u64> = members

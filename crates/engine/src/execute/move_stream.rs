@@ -1,5 +1,5 @@
 //! A move: the placement is edited, and read back until all replicas and consumers are there; the streams that read it
-//! are looked after from the moment on at which its new leader is seen.
+//! are handled once its new leader is seen.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use leeward_api::vocabulary::ActionResult;
 use leeward_core::action::{Action, Move};
 use leeward_core::names::ServerName;
 use leeward_core::operation::{
-    Outcome, Preflight, ReadResult, SentRequest, Verification, arrives, before_consumers, handed_over,
+    Outcome, Preflight, ReadResult, SentRequest, Verification, arrives, before_consumers, led_by_target,
     proven_move,
 };
 use tokio::sync::watch;
@@ -23,22 +23,22 @@ use super::{FollowUp, StepContext, unlike_sent};
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
 
-/// Near the hand-over looks are no further apart: the streams that read the moved one stall from then on.
+/// Near the leader transfer looks are no further apart: the streams that read the moved one stall from then on.
 const NEAR: Duration = Duration::from_millis(150);
 
 /// People need not know more often how much of a stream is copied.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// A move that was asked for.
+/// A move that was requested.
 struct StartedMove {
     asked: SentRequest,
-    lay_on: Vec<ServerName>,
+    peers_before: Vec<ServerName>,
     consumers: Baseline,
     contested: Option<ActError>,
 }
 
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
-    pub(super) async fn relocate(
+    pub(super) async fn move_stream(
         self,
         action: &Action,
         moving: &Move,
@@ -49,10 +49,10 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             Ok(begun) => begun,
             Err(outcome) => return (outcome, Vec::new()),
         };
-        let (reach, reached) = watch::channel(MoveProgress::Abroad);
-        let seeing_through = self.see_through(action, moving, &begun, reach);
+        let (reach, reached) = watch::channel(MoveProgress::Away);
+        let waiting = self.await_move(action, moving, &begun, reach);
         let refreshing = self.refresh_all(&action.asset.stream, moving, reached);
-        let (outcome, follow_ups) = tokio::join!(seeing_through, refreshing);
+        let (outcome, follow_ups) = tokio::join!(waiting, refreshing);
         let outcome = match &begun.contested {
             Some(error) => unlike_sent(error, outcome),
             None => outcome,
@@ -77,14 +77,14 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let contested = self.request(action, requests).await?;
         Ok(StartedMove {
             asked: self.asked(leader, *requests),
-            lay_on: reading.peers.into_iter().map(|peer| peer.server).collect(),
+            peers_before: reading.peers.into_iter().map(|peer| peer.server).collect(),
             consumers,
             contested,
         })
     }
 
-    /// Looks until the move is done and its consumers go on, or cancels it when its time is over.
-    async fn see_through(
+    /// Looks until the move is done and its consumers resume, or cancels it when its time is over.
+    async fn await_move(
         self,
         action: &Action,
         moving: &Move,
@@ -93,39 +93,40 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
     ) -> Outcome {
         let target = &moving.target;
         let mut pace = Backoff::of_move();
-        let (mut copying, mut told) = (CopyProgress::default(), None::<Instant>);
+        let (mut copying, mut reported) = (CopyProgress::default(), None::<Instant>);
         let done = loop {
             pace.rest().await;
-            // A failed look says nothing about the stream: it is one more moment without an answer.
+            // A failed look shows nothing about the stream: it counts as unanswered.
             let read_result = self.act.read(&action.asset).await;
             let read_result = read_result.unwrap_or(ReadResult::Unanswered);
             if let ReadResult::Seen(reading) = &read_result {
                 let copied = copying.look(&target.servers, reading);
-                let due =
-                    |copied: &Copied| copied.is_all() || told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
+                let due = |copied: &Copied| {
+                    copied.is_all() || reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY)
+                };
                 if let Some(copied) = copied.filter(due) {
                     self.has_copied(copied);
-                    told = Some(Instant::now());
+                    reported = Some(Instant::now());
                 }
                 if arrives(target, reading) {
                     pace.at_most(NEAR);
                 }
-                if handed_over(target, reading) {
-                    MoveProgress::HandedOver(Instant::now()).tell(&reach);
+                if led_by_target(target, reading) {
+                    MoveProgress::Led(Instant::now()).publish(&reach);
                 }
             }
             match self.judge(action, read_result, &begun.asked).await {
                 Verification::Wait | Verification::Again => {}
                 Verification::Done(outcome) => break outcome,
                 Verification::Overdue(overdue) => {
-                    return self.cancel(action, target, &begun.lay_on, overdue).await;
+                    return self.cancel(action, target, &begun.peers_before, overdue).await;
                 }
             }
         };
         if done.result != ActionResult::Succeeded {
             return done;
         }
-        MoveProgress::Done(Instant::now()).tell(&reach);
+        MoveProgress::Done(Instant::now()).publish(&reach);
         let stream = &action.asset.stream;
         let proven = self.prove_all(stream, &target.servers, &begun.consumers).await;
         proven_move(done, &proven)

@@ -16,13 +16,13 @@ use crate::record::Recorded;
 /// A look older than this is not "right before" the request any more (P4).
 const FRESH: Duration = Duration::from_millis(250);
 
-/// What was confirmed this lately need not be confirmed again; it is read again all the same.
+/// What was confirmed within this time need not be confirmed again; it is read again all the same.
 const CONFIRMED: Duration = Duration::from_secs(5);
 
-/// Before each look at what was refused.
+/// Pauses before each look after a refusal.
 const AFTER_REFUSAL: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
-/// How often what is read is compared with what is confirmed before they are said to differ.
+/// How often the reading is compared with the confirmed one before they count as different.
 const LOOKS: u32 = 3;
 
 /// An asset that was read right before its request and may be acted on.
@@ -34,7 +34,7 @@ pub(super) struct PreflightRead {
 }
 
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
-    /// Reads an asset and judges whether it may be asked, by what is read and by what is confirmed.
+    /// Reads an asset and judges, on the reading and on the confirmed one, whether to send the request.
     pub(super) async fn check(self, action: &Action) -> Result<PreflightRead, Outcome> {
         self.is_at(Stage::Checking);
         let mut pace = Backoff::urgent();
@@ -60,7 +60,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    /// What to do by what is confirmed. That somebody contradicts the servers has to be told.
+    /// What to do by the confirmed reading. An answer that contradicts the servers must be reported.
     fn before(self, action: &Action, confirmed: Result<ReadResult, ActError>) -> Preflight {
         match confirmed {
             Ok(confirmed) => before(action, &confirmed, self.limits),
@@ -84,7 +84,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
                 }),
                 None => Err(unseen(Some(FindingReason::NoLeader), "it has no leader now")),
             },
-            // What was read may end an operation that has asked already as a success.
+            // This reading may end as a success an operation that has already sent a request.
             (Preflight::Stop(_), ReadResult::Seen(reading)) => {
                 match self.before(action, self.confirm(&action.asset, reading).await) {
                     Preflight::Stop(outcome) => Err(outcome),
@@ -98,7 +98,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    /// A look that is no older than it has to be right before the request.
+    /// A look that is fresh enough to be right before the request.
     pub(super) async fn fresh(self, action: &Action, look: PreflightRead) -> Result<PreflightRead, Outcome> {
         let look = if look.confirmed.elapsed() > CONFIRMED {
             self.check(action).await?
@@ -108,7 +108,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         if look.at.elapsed() <= FRESH {
             return Ok(look);
         }
-        // To confirm it may have taken longer than that.
+        // Confirming it may have taken longer than that.
         self.look(action).await
     }
 
@@ -119,7 +119,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         waited.map_err(|error| Outcome::new(ActionResult::Abandoned, None, error.to_string()))
     }
 
-    /// Sends the request. An error that comes with `Ok` says that the request changed more than it was meant to.
+    /// Sends the request. An error inside `Ok` means that the request changed more than intended.
     pub(super) async fn request(
         self,
         action: &Action,
@@ -128,7 +128,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         self.is_at(Stage::Requested);
         match self.send(action, requests).await? {
             Ok(()) => Ok(None),
-            // Only a look can tell what came of it.
+            // Only a look can show its result.
             Err(error) if error.may_have_acted() => {
                 Ok(matches!(error, ActError::StoredDifferently { .. }).then_some(error))
             }
@@ -141,7 +141,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    /// Whether the servers did what was refused: then the refusal was not theirs.
+    /// Whether the servers did what was refused: then the refusal did not come from them.
     async fn is_done_all_the_same(self, action: &Action) -> bool {
         for pause in AFTER_REFUSAL {
             tokio::time::sleep(pause).await;
@@ -193,7 +193,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         Ok(answer)
     }
 
-    /// What was asked of whom, for the looks that follow.
+    /// The request that was sent and to whom, for the looks that follow.
     pub(super) fn asked(self, of: ServerName, requests: u32) -> SentRequest {
         SentRequest {
             of,

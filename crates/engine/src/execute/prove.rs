@@ -1,4 +1,4 @@
-//! Looks at consumers until they go on after their leader changed.
+//! Looks at consumers until they resume after their leader changed.
 
 use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
 use leeward_core::operation::{Progress, ReadResult, ResumeCheck, ResumeResult};
@@ -12,7 +12,7 @@ use crate::ports::{Act, Clock};
 pub(super) type Baseline = Vec<(ConsumerName, Progress)>;
 
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
-    /// Looks at a consumer whose new leader was just seen until it is plain whether it goes on.
+    /// Looks at a consumer whose new leader was just seen until it is known whether it resumes.
     pub(super) async fn prove(
         self,
         asset: &AssetName,
@@ -20,14 +20,14 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         before: &Progress,
     ) -> ResumeResult {
         let Some(mut proof) = ResumeCheck::of(before) else {
-            return ResumeResult::GoesOn;
+            return ResumeResult::Resumed;
         };
         self.is_at(Stage::Verifying);
         let mut pace = Backoff::of_proof();
         let begun = Instant::now();
         loop {
             let read_result = self.act.read(asset).await.ok();
-            // On a copy: a look that is not confirmed says nothing of the next.
+            // On a copy: an unconfirmed look must not affect the next.
             let read_result = match (
                 proof.clone().look(read_result.as_ref(), home, begun.elapsed()),
                 read_result,
@@ -61,8 +61,8 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         futures::future::join_all(baseline.iter().map(one)).await
     }
 
-    /// Reads the consumers that have to go on after a move. One that does not answer now is not watched: without knowing
-    /// how it was nothing can be held against it.
+    /// Reads the consumers that have to resume after a move. One that does not answer now is not watched: its state
+    /// before is unknown.
     pub(super) async fn baseline(self, stream: &StreamName, consumers: &[ConsumerName]) -> Baseline {
         let one = |name: &ConsumerName| {
             let name = name.clone();

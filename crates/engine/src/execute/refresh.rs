@@ -1,45 +1,45 @@
-//! Looks after the streams that read a stream that moved: those that do not go on by themselves get a new leader.
+//! Watches the streams that read a stream that moved: those that do not resume by themselves get a new leader.
 
 use futures::StreamExt as _;
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::action::{Action, ActionKind, Move, Successor};
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{
-    HEARS_AGAIN, Outcome, ReadResult, Refresh, TargetReached, hears, refresh, refreshed,
+    ACTIVE_AGAIN, Outcome, ReadResult, Refresh, TargetReached, is_active, refresh, refreshed,
 };
 use leeward_core::target::MoveTarget;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::hand_over::Verified;
+use super::step_down::Verified;
 use super::{FollowUp, Stage, StepContext, failure};
 use crate::ports::{Act, ActError, Clock};
 
-/// Streams that are looked after at once.
+/// Streams that are watched at once.
 const AT_ONCE: usize = 8;
 
 /// Servers before 2.11 refuse a step-down that names a peer (nats-facts N10).
-const TAKES_NO_AIM: u32 = 10_003;
+const PEER_NOT_SUPPORTED: u32 = 10_003;
 
 /// How far a stream that moves was seen to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MoveProgress {
     /// Led from where it was.
-    Abroad,
+    Away,
     /// Led from its target.
-    HandedOver(Instant),
-    /// There as a whole.
+    Led(Instant),
+    /// Completely there.
     Done(Instant),
 }
 
 impl MoveProgress {
-    /// Tells it unless as much is known.
-    pub(super) fn tell(self, to: &watch::Sender<Self>) {
+    /// Publishes it unless as much is known.
+    pub(super) fn publish(self, to: &watch::Sender<Self>) {
         to.send_if_modified(|known| {
             let further = matches!(
                 (&known, self),
-                (Self::Abroad, Self::HandedOver(_) | Self::Done(_)) | (Self::HandedOver(_), Self::Done(_))
+                (Self::Away, Self::Led(_) | Self::Done(_)) | (Self::Led(_), Self::Done(_))
             );
             if further {
                 *known = self;
@@ -48,20 +48,18 @@ impl MoveProgress {
         });
     }
 
-    /// How long ago that was seen; what is not told any more was the end.
+    /// How long ago that was seen; once the sender is gone, the last state was the end.
     fn since(reached: &watch::Receiver<Self>) -> Option<TargetReached> {
         match *reached.borrow() {
-            Self::Abroad => None,
-            Self::HandedOver(at) if reached.has_changed().is_ok() => {
-                Some(TargetReached::HandOver(at.elapsed()))
-            }
-            Self::HandedOver(at) | Self::Done(at) => Some(TargetReached::Done(at.elapsed())),
+            Self::Away => None,
+            Self::Led(at) if reached.has_changed().is_ok() => Some(TargetReached::Led(at.elapsed())),
+            Self::Led(at) | Self::Done(at) => Some(TargetReached::Done(at.elapsed())),
         }
     }
 }
 
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
-    /// Waits until the new leader of a stream that moves was seen, and looks after those that read it.
+    /// Waits until the new leader of a stream that moves was seen, and watches those that read it.
     pub(super) async fn refresh_all(
         self,
         moved: &StreamName,
@@ -71,21 +69,21 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         if !self.limits.refresh_dependents || moving.dependents.is_empty() {
             return Vec::new();
         }
-        let led_there = |reach: &MoveProgress| !matches!(reach, MoveProgress::Abroad);
+        let led_there = |reach: &MoveProgress| !matches!(reach, MoveProgress::Away);
         if reached.wait_for(led_there).await.is_err() {
             return Vec::new();
         }
         let one = |dependent: StreamName| {
             let reached = reached.clone();
-            async move { self.look_after(&dependent, moved, moving, reached).await }
+            async move { self.watch_dependent(&dependent, moved, moving, reached).await }
         };
         let all = futures::stream::iter(moving.dependents.iter().cloned().map(one));
         let done: Vec<Option<FollowUp>> = all.buffered(AT_ONCE).collect().await;
         done.into_iter().flatten().collect()
     }
 
-    /// `None` for a stream that goes on by itself.
-    async fn look_after(
+    /// `None` for a stream that resumes by itself.
+    async fn watch_dependent(
         self,
         dependent: &StreamName,
         moved: &StreamName,
@@ -129,15 +127,15 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    /// Hands its leadership over, and once more if it does not hear of the moved stream after that.
+    /// Makes its leader step down, and once more if it does not receive from the moved stream after that.
     async fn follow_up(self, mut action: Action, moved: &StreamName, target: &MoveTarget) -> FollowUp {
         self.is_at(Stage::Refreshing);
         let started = self.clock.now();
         let mut requests = 0;
-        let first = self.revive(&mut action, moved, &mut requests).await;
+        let first = self.retry_step_down(&mut action, moved, &mut requests).await;
         let outcome = if first.result == ActionResult::Stalled {
-            match self.look_again(&action, moved, target).await {
-                Some(mut next) => self.revive(&mut next, moved, &mut requests).await,
+            match self.next_step_down(&action, moved, target).await {
+                Some(mut next) => self.retry_step_down(&mut next, moved, &mut requests).await,
                 None => first,
             }
         } else {
@@ -152,21 +150,26 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    async fn revive(self, action: &mut Action, moved: &StreamName, requests: &mut u32) -> Outcome {
+    async fn retry_step_down(self, action: &mut Action, moved: &StreamName, requests: &mut u32) -> Outcome {
         let asked_at = Instant::now();
-        match self.ask_again(action, requests).await {
+        match self.send_and_verify(action, requests).await {
             Ok(led) if led.result == ActionResult::Succeeded => {
-                let heard = self.hears_again(&action.asset, moved, asked_at).await;
-                refreshed(led, moved, heard)
+                let active = self.await_source_active(&action.asset, moved, asked_at).await;
+                refreshed(led, moved, active)
             }
             Ok(led) | Err(led) => led,
         }
     }
 
-    /// What is to be asked of a stream that does not hear although it has a new leader.
-    async fn look_again(self, action: &Action, moved: &StreamName, target: &MoveTarget) -> Option<Action> {
+    /// The next step-down for a stream that does not receive although it has a new leader.
+    async fn next_step_down(
+        self,
+        action: &Action,
+        moved: &StreamName,
+        target: &MoveTarget,
+    ) -> Option<Action> {
         let read_result = self.act.read(&action.asset).await.ok()?;
-        let (stream, since) = (&action.asset.stream, TargetReached::Done(HEARS_AGAIN));
+        let (stream, since) = (&action.asset.stream, TargetReached::Done(ACTIVE_AGAIN));
         match refresh(stream, moved, target, &read_result, since, self.limits.max_lag) {
             Refresh::StepDown(next) => Some(next),
             Refresh::Resumed | Refresh::Wait | Refresh::Leave(_) => None,
@@ -174,11 +177,12 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
     }
 
     /// A step-down of a stream that was looked at just now; any other leader will do.
-    async fn ask_again(self, action: &mut Action, requests: &mut u32) -> Result<Outcome, Outcome> {
+    async fn send_and_verify(self, action: &mut Action, requests: &mut u32) -> Result<Outcome, Outcome> {
         let mut answer = self.send(action, requests).await?;
         if let (
             Err(ActError::Refused {
-                code: TAKES_NO_AIM, ..
+                code: PEER_NOT_SUPPORTED,
+                ..
             }),
             ActionKind::StepDown(step_down),
         ) = (&answer, &mut action.kind)
@@ -201,8 +205,8 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    /// After how long the stream heard of the one that moved, or for how long it did not.
-    async fn hears_again(
+    /// After how long the stream received from the one that moved, or for how long it did not.
+    async fn await_source_active(
         self,
         asset: &AssetName,
         moved: &StreamName,
@@ -213,15 +217,15 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             let read_result = self.act.read(asset).await.unwrap_or(ReadResult::Unanswered);
             let span = since.elapsed();
             let read_result = match read_result {
-                ReadResult::Seen(reading) if hears(&reading, moved, span) => {
+                ReadResult::Seen(reading) if is_active(&reading, moved, span) => {
                     self.confirmed(asset, reading).await
                 }
                 read_result => read_result,
             };
             match read_result {
                 ReadResult::Gone => return Ok(span),
-                ReadResult::Seen(reading) if hears(&reading, moved, span) => return Ok(span),
-                ReadResult::Seen(_) | ReadResult::Unanswered if span >= HEARS_AGAIN => return Err(span),
+                ReadResult::Seen(reading) if is_active(&reading, moved, span) => return Ok(span),
+                ReadResult::Seen(_) | ReadResult::Unanswered if span >= ACTIVE_AGAIN => return Err(span),
                 ReadResult::Seen(_) | ReadResult::Unanswered => pace.rest().await,
             }
         }

@@ -1,4 +1,4 @@
-//! The page in Prometheus's own text format, for readers that do not ask for `OpenMetrics`.
+//! The page in Prometheus's own text format, for readers that do not accept `OpenMetrics`.
 //!
 //! The two differ in what describes a metric, not in its samples: counters and infos are described under the name of their
 //! samples, an info is a gauge, and there are neither units nor an end mark.

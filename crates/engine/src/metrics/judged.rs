@@ -1,5 +1,5 @@
-//! What a policy's last rounds judged, beyond counts: what waits for what, since when something is away, what the policy may
-//! do, and what keeps going wrong.
+//! What a policy's last rounds judged, beyond counts: what is held and why, since when an asset is led from outside
+//! home, what the policy may do, and what keeps failing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,11 +38,11 @@ struct ModeLabels {
 
 const MODES: [Mode; 3] = [Mode::Observe, Mode::Enforce, Mode::Suspended];
 
-/// What a round judged from.
+/// The input of a round's judgement.
 pub(crate) struct RoundNumbers<'a> {
     pub(crate) view: &'a AccountView,
     pub(crate) mode: Mode,
-    /// Findings in words: after a start they know since when.
+    /// The status's findings, which keep since when.
     pub(crate) findings: &'a [FindingStatus],
     pub(crate) now: Timestamp,
 }
@@ -50,8 +50,8 @@ pub(crate) struct RoundNumbers<'a> {
 /// What is kept of a policy between rounds.
 #[derive(Debug, Default)]
 struct PolicySeries {
-    /// What has been away since when; `None` before the first complete look.
-    away: Option<BTreeMap<AssetName, Timestamp>>,
+    /// Assets led from outside home, and since when; `None` before the first complete look.
+    outside_home: Option<BTreeMap<AssetName, Timestamp>>,
     held: BTreeSet<FindingReason>,
 }
 
@@ -87,10 +87,13 @@ impl JudgedMetrics {
         let kept = all.entry(policy.clone()).or_default();
         self.set_held(policy, evaluation, kept);
         if evaluation.conclusive() {
-            kept.away = Some(away(evaluation, judged, kept.away.take()));
+            kept.outside_home = Some(outside_home(evaluation, judged, kept.outside_home.take()));
         }
-        if let Some(away) = &kept.away {
-            let oldest = away.values().min().map(|since| elapsed(*since, judged.now));
+        if let Some(outside_home) = &kept.outside_home {
+            let oldest = outside_home
+                .values()
+                .min()
+                .map(|since| elapsed(*since, judged.now));
             let seconds = oldest.unwrap_or_default().as_secs_f64();
             self.oldest.get_or_create(policy).set(seconds);
         }
@@ -166,18 +169,18 @@ impl JudgedMetrics {
     }
 }
 
-/// What is away and ought to come home by itself, with since when it was found so.
-fn away(
+/// Assets led from outside home that Leeward would bring home, and since when they were found so.
+fn outside_home(
     evaluation: &Evaluation,
     judged: &RoundNumbers<'_>,
     before: Option<BTreeMap<AssetName, Timestamp>>,
 ) -> BTreeMap<AssetName, Timestamp> {
     let before = before.unwrap_or_else(|| found_before(judged.findings));
-    let astray = evaluation
+    let outside_home = evaluation
         .findings
         .iter()
         .filter(|finding| comes_home(finding.verdict));
-    astray
+    outside_home
         .filter_map(|finding| asset_name(judged.view, finding.asset))
         .map(|asset| {
             let since = before.get(&asset).copied().unwrap_or(judged.now);

@@ -36,7 +36,7 @@ pub(super) struct LimitMetrics {
     used: Family<BudgetLabels, Gauge>,
     window_open: Family<PolicyLabels, Gauge>,
     breaker_open: Family<PolicyLabels, Gauge>,
-    /// Budgets on the page, to take them off again.
+    /// Budgets on the page, to remove them again.
     names: Mutex<BTreeMap<PolicyLabels, BTreeSet<String>>>,
 }
 

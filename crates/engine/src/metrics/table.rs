@@ -1,7 +1,7 @@
 //! Every metric of the operator as data: name, kind, unit, labels and help.
 //!
-//! The page and `docs/metrics.md` are made from this one table. Labels hold names of policies, systems, locations, budgets
-//! and leases, and words of closed vocabularies, never names of streams, consumers or servers: the number of series does
+//! The page and `docs/metrics.md` are made from this one table. Labels hold names of policies, systems, locations,
+//! budgets and leases, and closed vocabularies, never names of streams, consumers or servers: the number of series does
 //! not grow with the number of assets. That the page has these metrics and no others is tested where it is served.
 
 use prometheus_client::registry::{Metric, Registry, Unit};
@@ -19,11 +19,11 @@ pub enum MetricKind {
     Counter,
     /// Counts by size, in `_bucket`, `_sum` and `_count`.
     Histogram,
-    /// 1, with what there is to say in the labels; its name ends in `_info`.
+    /// 1, with the information in the labels; its name ends in `_info`.
     Info,
 }
 
-/// What a metric is measured in; its name says so.
+/// The unit of a metric; its name ends in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricUnit {
     /// A plain number.
@@ -43,14 +43,14 @@ pub struct MetricRow {
     pub kind: MetricKind,
     /// What it is measured in.
     pub measure: MetricUnit,
-    /// Its labels; `le` of histograms goes without saying.
+    /// Its labels; without `le` of histograms.
     pub labels: &'static [&'static str],
-    /// What it says: a sentence without its full stop.
+    /// Its help: a sentence without its full stop.
     pub help: &'static str,
 }
 
 impl MetricRow {
-    /// The name that queries use; of a histogram what its three names begin with.
+    /// The name that queries use; for a histogram the prefix of its three names.
     pub fn full_name(&self) -> String {
         let unit = match self.measure {
             MetricUnit::Number => "",
@@ -120,20 +120,20 @@ const REASON: &[&str] = &["namespace", "policy", "reason"];
 const BUDGET: &[&str] = &["namespace", "policy", "budget"];
 const SYSTEM: &[&str] = &["namespace", "system"];
 
-/// Where everything is, by judgement.
+/// Assets by state.
 pub const ASSETS: MetricRow = gauge(
     "assets",
     &["namespace", "policy", "kind", "state"],
     "Selected streams and consumers by kind (stream, consumer) and state: in_place, misplaced (it can be brought home), \
      held (a reason stands against that now) or ignored. Counted in Observe as in Enforce",
 );
-/// What waits, and for what.
+/// Held assets by reason.
 pub const HELD_ASSETS: MetricRow = gauge(
     "held_assets",
     REASON,
     "Held streams and consumers by the reason that stands against bringing them home",
 );
-/// How long something is misplaced.
+/// The longest time an asset has been misplaced.
 pub const MISPLACED_OLDEST: MetricRow = gauge(
     "misplaced_oldest",
     POLICY,
@@ -141,7 +141,7 @@ pub const MISPLACED_OLDEST: MetricRow = gauge(
      a hard reason holds. It goes on growing while nothing complete is seen, and is 0 when nothing is away",
 )
 .seconds();
-/// The share that is in place.
+/// The share in place.
 pub const IN_PLACE_RATIO: MetricRow = gauge(
     "in_place_ratio",
     POLICY,
@@ -171,19 +171,19 @@ pub const POLICY_MODE: MetricRow = gauge(
     &["namespace", "policy", "mode"],
     "1 with the policy's mode: Observe, Enforce or Suspended",
 );
-/// What keeps going wrong.
+/// Why a policy is degraded.
 pub const POLICY_DEGRADED: MetricRow = gauge(
     "policy_degraded",
     REASON,
     "1 with the reason of the policy's condition Degraded while that is True; absent while nothing keeps going wrong",
 );
-/// Whether a policy can be followed.
+/// The conditions of a policy.
 pub const POLICY_CONDITION: MetricRow = gauge(
     "policy_condition",
     &["namespace", "policy", "condition"],
     "Whether a condition of the policy is True (1) or not (0): Accepted, ResolvedRefs, Observed, InPlace or Ready",
 );
-/// How old is what is seen.
+/// How old the view is.
 pub const SNAPSHOT_AGE: MetricRow =
     gauge("snapshot_age", POLICY, "Age of the view that the last round read").seconds();
 /// What a round costs.
@@ -209,7 +209,7 @@ pub const MOVED: MetricRow = counter(
 .bytes();
 /// What is under way.
 pub const OPERATIONS_IN_FLIGHT: MetricRow = gauge("operations_in_flight", ACTION, "Operations under way");
-/// Since when.
+/// The oldest start.
 pub const OPERATION_OLDEST_START: MetricRow = gauge(
     "operation_oldest_start_timestamp",
     ACTION,
@@ -218,56 +218,56 @@ pub const OPERATION_OLDEST_START: MetricRow = gauge(
 .seconds();
 /// What a budget allows.
 pub const BUDGET_ALLOWED: MetricRow = gauge("budget_allowed", BUDGET, "What a disruption budget allows now");
-/// What of it is used.
+/// What of a budget is used.
 pub const BUDGET_USED: MetricRow = gauge("budget_used", BUDGET, "What of a disruption budget is used");
-/// Whether it is time.
+/// Whether a window is open.
 pub const WINDOW_OPEN: MetricRow = gauge(
     "window_open",
     POLICY,
     "Whether maintenance windows let any action be done (1) or none (0)",
 );
-/// Whether failures stop everything.
+/// Whether the breaker is open.
 pub const BREAKER_OPEN: MetricRow = gauge(
     "breaker_open",
     POLICY,
     "Whether repeated failures stop all actions (1) or not (0)",
 );
-/// Whether NATS is there.
+/// Whether NATS is connected.
 pub const NATS_CONNECTED: MetricRow = gauge(
     "nats_connected",
     SYSTEM,
     "Whether this replica's observer of a system is connected (1) or not (0); a system in tenant mode has none",
 );
-/// Who should answer.
+/// Servers that should answer.
 pub const SERVERS_EXPECTED: MetricRow = gauge(
     "servers_expected",
     SYSTEM,
     "Servers of a system that should have answered",
 );
-/// Who did.
+/// Servers that answered.
 pub const SERVERS_ANSWERED: MetricRow =
     gauge("servers_answered", SYSTEM, "Servers of a system that answered");
-/// What was asked of NATS.
+/// Requests to NATS.
 pub const NATS_REQUESTS: MetricRow = counter(
     "nats_requests",
     &["api", "result"],
     "Requests to NATS by what was asked, such as JSZ or STREAM.INFO, and what came of it: answered (also with an error), \
      denied, no_responders, timeout, interrupted or unreadable",
 );
-/// Who acts.
+/// Leases held.
 pub const LEASE_HELD: MetricRow = gauge(
     "lease_held",
     &["lease"],
     "Whether this replica holds a lease, and so acts: on all systems, or on those of a shard. With more than one shard there \
      is one more, of the member that it is",
 );
-/// What leader election meets.
+/// Errors of leader election.
 pub const LEASE_ERRORS: MetricRow = counter(
     "lease_errors",
     &["lease", "reason"],
     "Calls to the Kubernetes API about a lease that failed",
 );
-/// What broke off.
+/// Tasks that panicked.
 pub const PANICS: MetricRow = counter(
     "panics",
     &["task"],
@@ -282,7 +282,7 @@ pub const START: MetricRow = gauge(
     "When this process started, as a Unix time",
 )
 .seconds();
-/// What runs.
+/// The version that runs.
 pub const BUILD: MetricRow = row(MetricKind::Info, "build", &["version"], "The version that runs");
 
 /// All of them, in the order of the documentation.

@@ -1,6 +1,6 @@
-//! The audit trail: one line for each act that ended, on a target of its own, with fields that stay as they are.
+//! The audit trail: one line for each act that ended, on its own log target, with stable fields.
 //!
-//! The fields are documented in `docs/metrics.md`; whoever writes the lines lets them through whatever else is logged.
+//! The fields are documented in `docs/metrics.md`; log filters never drop these lines.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub const TARGET: &str = "leeward::audit";
 /// The result of an act whose end nobody saw, because the process ended before it.
 const UNWATCHED: &str = "Unwatched";
 
-/// Whom an act was done for.
+/// The policy and account of an act.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AuditSubject<'a> {
     pub(crate) policy: &'a PolicyLabels,
@@ -110,7 +110,7 @@ impl AuditSubject<'_> {
         });
     }
 
-    /// What asked nothing of NATS was no act.
+    /// Without a request to NATS it was no act.
     fn write(&self, entry: &AuditEntry<'_>) {
         if entry.requests == 0 {
             return;

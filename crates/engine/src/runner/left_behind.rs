@@ -1,4 +1,4 @@
-//! Moves that a process began which is gone, until nothing is left to do about them (P10).
+//! Moves that an earlier process began, until nothing is left to do about them (P10).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,12 +51,12 @@ impl LeftBehind {
         self.moves.contains_key(stream)
     }
 
-    /// As they were written down: they stay there until nothing is left to do.
+    /// As the status has them: they stay there until nothing is left to do.
     pub(super) fn operations(&self) -> impl Iterator<Item = OperationStatus> {
         self.moves.values().cloned()
     }
 
-    /// Forgets what a complete view shows completed, and gives the placements that have to be written again.
+    /// Forgets what a complete view shows completed, and returns the placements that have to be written again.
     fn due(&mut self, view: &AccountView, policy: &Policy) -> Vec<(StreamName, MoveTarget)> {
         self.writes.retain(|_, write| !write.is_finished());
         let mut due = Vec::new();
@@ -89,7 +89,7 @@ fn left(stream: &StreamName, operation: &OperationStatus) -> MoveLeftBehind {
 }
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
-    /// Completes what is left behind, as far as the right to act goes; a later view tells what came of it.
+    /// Completes what is left behind, as far as permits are issued; a later view shows the result.
     pub(super) fn complete_left_behind(&mut self, view: &AccountView, policy: &Policy) {
         for (stream, target) in self.left_behind.due(view, policy) {
             let Ok(permit) = self.authorizer.issue(self.setup.clock.now()) else {

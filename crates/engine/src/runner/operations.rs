@@ -32,7 +32,7 @@ use crate::record::Recorded;
 use crate::supervise::{self, SupervisedTask};
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
-    /// Starts what the limits allow, in order, for as long as the queue is up to date and nothing withholds the right.
+    /// Starts what the limits allow, in order, as long as the queue is up to date and nothing inhibits acting.
     pub(super) async fn start_operations(&mut self) {
         let most = self.input.borrow().policy.disruption.max_concurrent;
         let mut waiting = Vec::new();
@@ -66,8 +66,8 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
     }
 
-    /// Tells the system's limits what moves, whoever began it; what ended since the view was begun is seen in it as it was.
-    pub(super) fn tell_moves(&self, view: &AccountView) {
+    /// Reports to the system's limits what moves, whoever started it, without what ended since the view was begun.
+    pub(super) fn report_moves(&self, view: &AccountView) {
         if view.gaps.contains(&Gap::WarmingUp) {
             return;
         }
@@ -135,19 +135,19 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         } else {
             Recorded::not_needed()
         };
-        self.occur(PolicyEvent::Started {
+        self.emit(PolicyEvent::Started {
             action: action.clone(),
         })
         .await;
         let (setup, authorizer) = (Arc::clone(&self.setup), self.authorizer.clone());
-        let (advance, told) = (
+        let (advance, progress) = (
             watch::Sender::new(OperationProgress::new()),
             self.advance_sender.clone(),
         );
         let PolicyLabels { namespace, policy } = self.setup.labels.clone();
         let span = info_span!(target: SPANS, "operation", namespace, policy, account = %self.setup.account,
             asset = %action.asset, action = %action.action_type(), from = %action.from, to = Empty, result = Empty, requests = Empty);
-        let telling = tell_advances(action.asset.clone(), advance.subscribe(), told);
+        let forwarding = forward_progress(action.asset.clone(), advance.subscribe(), progress);
         self.tasks.spawn(
             async move {
                 let conduct = OperationContext {
@@ -158,7 +158,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     recorded,
                     advance,
                 };
-                let operation = async { tokio::join!(operate(conduct, action.clone()), telling).0 };
+                let operation = async { tokio::join!(operate(conduct, action.clone()), forwarding).0 };
                 let finished = supervise::catch(SupervisedTask::Operation, operation).await;
                 let finished = finished.unwrap_or_else(|_| Finished {
                     action,
@@ -173,14 +173,14 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     ended: setup.clock.now(),
                     follow_ups: Vec::new(),
                 });
-                tell_span(&finished);
+                record_on_span(&finished);
                 (finished, slot)
             }
             .instrument(span),
         );
     }
 
-    /// Takes in what came of an operation.
+    /// Takes in the result of an operation.
     pub(super) async fn finish(&mut self, finished: Finished) {
         let asset = finished.action.asset.clone();
         let proof = self
@@ -191,15 +191,15 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.cured.remove(&asset);
         self.ended.insert(asset.clone(), finished.ended);
         let view = Arc::clone(&self.view.borrow());
-        self.tell_moves(&view);
+        self.report_moves(&view);
         if finished.outcome.reason == Some(FindingReason::PermissionDenied) {
             self.denied.insert(finished.action.action_type(), finished.ended);
-            // Nothing else of its kind is worth a try.
+            // No other action of its kind is worth an attempt.
             self.due = true;
         }
         let rules = self.input.borrow().policy.disruption.clone();
         let news = self.history.record(&ended(&finished), &rules);
-        // A person has to hear of that although nothing was sent.
+        // A person must see `AnswersDiffer` even if nothing was sent.
         if finished.requests > 0 || finished.outcome.reason == Some(FindingReason::AnswersDiffer) {
             self.acted |= finished.requests > 0;
             self.row.count(finished.outcome.result, finished.ended);
@@ -216,18 +216,18 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let action = finished.action.clone();
         let sent = finished.requests > 0;
         let last = format!("{}: {}", action.asset, finished.outcome.message);
-        self.occur(PolicyEvent::Ended(finished)).await;
-        self.tell_breaker(news, last).await;
+        self.emit(PolicyEvent::Ended(finished)).await;
+        self.report_breaker(news, last).await;
         let attempts = self.history.assets.get(&asset).map_or(0, |past| past.attempts);
         if sent && attempts >= rules.max_attempts {
             self.gave_up += 1;
-            self.occur(PolicyEvent::AttemptsExhausted { action, attempts })
+            self.emit(PolicyEvent::AttemptsExhausted { action, attempts })
                 .await;
         }
         self.publish_progress();
         if self.in_flight.is_empty() && self.queue.is_empty() {
             self.due = true;
-            // Without a request nothing changed: the next look comes by itself, and asking for it would never end.
+            // Without a request nothing changed: the next look comes by itself, and requesting it would loop forever.
             if std::mem::take(&mut self.acted) {
                 self.setup.observe.refresh(&self.setup.account);
             }
@@ -254,25 +254,25 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
     }
 
-    async fn tell_breaker(&mut self, news: BreakerTransition, last: String) {
+    async fn report_breaker(&mut self, news: BreakerTransition, last: String) {
         match news {
             BreakerTransition::None => {}
             BreakerTransition::Opened => {
-                // Nothing of the queue may begin.
+                // Nothing in the queue may start.
                 self.due = true;
                 let now = self.setup.clock.now();
                 let open_for = self.input.borrow().policy.disruption.circuit_breaker.open_for;
                 let until = later(now, open_for);
-                self.occur(PolicyEvent::BreakerOpened { until, last }).await;
+                self.emit(PolicyEvent::BreakerOpened { until, last }).await;
             }
             BreakerTransition::Closed => {
                 self.due = true;
-                self.occur(PolicyEvent::BreakerClosed).await;
+                self.emit(PolicyEvent::BreakerClosed).await;
             }
         }
     }
 
-    /// An operation is further than it was.
+    /// An operation made progress.
     pub(super) async fn advance(&mut self, asset: &AssetName, advance: OperationProgress) {
         let OperationProgress { stage, copied } = advance;
         let Some(operation) = self.in_flight.get_mut(asset) else {
@@ -287,7 +287,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         };
         if first {
             let action = operation.action.clone();
-            self.occur(PolicyEvent::Requested { action }).await;
+            self.emit(PolicyEvent::Requested { action }).await;
         }
         if news {
             self.publish_progress();
@@ -302,7 +302,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.setup.metrics.underway(&self.setup.labels, began);
     }
 
-    /// Watches hand-overs under way to their end for a short time; moves go on without being watched.
+    /// Watches step-downs under way for a short time; moves continue without being watched.
     pub(super) async fn drain(&mut self) {
         let until = tokio::time::Instant::now() + GRACE;
         while self
@@ -319,8 +319,8 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     }
 }
 
-/// What came of an operation, on the span that it ran in.
-fn tell_span(finished: &Finished) {
+/// Records the result of an operation on its span.
+fn record_on_span(finished: &Finished) {
     let span = Span::current();
     span.record("result", finished.outcome.result.as_ref());
     span.record("requests", finished.requests);
@@ -329,15 +329,15 @@ fn tell_span(finished: &Finished) {
     }
 }
 
-/// Passes on how far an operation is, until it has ended.
-async fn tell_advances(
+/// Forwards the progress of an operation until it has ended.
+async fn forward_progress(
     asset: AssetName,
     mut advance: watch::Receiver<OperationProgress>,
-    told: mpsc::Sender<(AssetName, OperationProgress)>,
+    progress: mpsc::Sender<(AssetName, OperationProgress)>,
 ) {
     while advance.changed().await.is_ok() {
         let now = *advance.borrow_and_update();
-        if told.send((asset.clone(), now)).await.is_err() {
+        if progress.send((asset.clone(), now)).await.is_err() {
             return;
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn before(report: &Report, view: &AccountView, action: &Action) -> Pr
     }
 }
 
-/// Completes what was done before a look began; whether anything was.
+/// Completes the proofs of actions that ended before a look began.
 pub(super) fn complete(recent: &mut [RecentAction], report: &Report, seen: Timestamp) {
     for action in recent.iter_mut().filter(|action| action.time.0 < seen) {
         if let Some(proof) = action
@@ -85,7 +85,7 @@ impl OperationSeries {
         self.last = Some(at);
     }
 
-    /// Ends the row with a complete look that began after its last operation.
+    /// Ends the series with a complete look that began after its last operation.
     pub(super) fn complete(&mut self, report: &Report, seen: Timestamp) -> Option<Completed> {
         if self.last? >= seen {
             return None;

@@ -27,13 +27,13 @@ use crate::policy_event::PolicyEvent;
 use crate::policy_state::{PolicyState, asset_of, degraded, last_of_each, operation_status, progressing};
 use crate::ports::{Act, Clock};
 
-/// A refused action is tried again after this long: rights may have been granted.
+/// A denied action is tried again after this long: rights may have been granted.
 const DENIED_FOR: Duration = Duration::from_mins(5);
-/// The loop looks at least this often, whatever the timers say.
+/// A round runs at least this often, whatever the timers are.
 const LONGEST_REST: Duration = Duration::from_mins(5);
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
-    /// Evaluates, plans, publishes; returns when to look again if nothing else happens.
+    /// Evaluates, plans, publishes; returns when the next round is due if nothing else happens.
     pub(super) async fn round(&mut self) -> Instant {
         self.due = false;
         let input = self.input.borrow_and_update().clone();
@@ -80,12 +80,12 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.setup.metrics.round(&self.setup.labels, &evaluated);
         self.announce(&evaluation, &report).await;
         self.history.settle(evaluation.home_history.clone());
-        self.tell_moves(&view);
-        self.notice_undone(&view, &evaluation).await;
+        self.report_moves(&view);
+        self.notice_reverted(&view, &evaluation).await;
         self.queue = actions
             .into_iter()
             .filter(|action| {
-                // The view may be older than what was done to these.
+                // The view may be older than the operations on these.
                 !self.ended.contains_key(&action.asset)
                     && !self.in_flight.contains_key(&action.asset)
                     && !self.left_behind.holds(&action.asset.stream)
@@ -94,7 +94,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.queue.reverse();
         self.gave_up = gave_up(&evaluation);
         self.cured = cured(&self.recent, &view, &evaluation);
-        // A view that shows nothing yet does not end what was found before it, such as before a restart.
+        // A view that shows nothing yet does not end earlier findings, such as those from before a restart.
         if !evaluation.gaps.contains(&Gap::WarmingUp) {
             self.findings.clone_from(&report.findings);
         }
@@ -104,7 +104,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
         let patience = input.stale_after;
         let report = self
-            .calm
+            .report_hold
             .report(&evaluation, report, input.generation, patience, now);
         let rest = self.rest(&input, &evaluation, limits.next_change, now);
         self.publish(input.generation, view, report, limits, now);
@@ -134,13 +134,13 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     percent: evaluation.tally.percent(location),
                     connections: evaluation.tally.connections(location),
                 };
-                self.occur(policy_event).await;
+                self.emit(policy_event).await;
             }
         }
         let warming = evaluation.gaps.contains(&Gap::WarmingUp);
         let complete = evaluation.conclusive();
         if self.was_complete && !complete && !warming {
-            self.occur(PolicyEvent::ObservationIncomplete {
+            self.emit(PolicyEvent::ObservationIncomplete {
                 message: report.observed.1.clone(),
             })
             .await;
@@ -148,9 +148,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.was_complete = complete;
     }
 
-    /// Streams that lie elsewhere again after they were moved: somebody undid it.
-    async fn notice_undone(&mut self, view: &AccountView, evaluation: &Evaluation) {
-        let strayed = evaluation
+    /// Moved streams that have their peers elsewhere again: somebody reverted it.
+    async fn notice_reverted(&mut self, view: &AccountView, evaluation: &Evaluation) {
+        let reverted = evaluation
             .findings
             .iter()
             .filter(|finding| needs_a_move(finding.verdict))
@@ -163,15 +163,15 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 Some((asset_name(view, finding.asset)?, home.clone()))
             })
             .collect();
-        let contested = self.history.notice_undone(&strayed, view.observed_at);
+        let contested = self.history.notice_reverted(&reverted, view.observed_at);
         for asset in contested {
-            // The plan was made before it was known.
+            // The plan was made before this was known.
             self.due = true;
-            self.occur(PolicyEvent::Contested { asset }).await;
+            self.emit(PolicyEvent::Contested { asset }).await;
         }
     }
 
-    /// What was done before this look is seen in it.
+    /// This look shows the effect of what was done before it.
     async fn prove(&mut self, view: &AccountView, evaluation: &Evaluation, report: &Report) {
         if !evaluation.conclusive() {
             return;
@@ -181,7 +181,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             && self.queue.is_empty()
             && let Some(completed) = self.row.complete(report, view.observed_at)
         {
-            self.occur(PolicyEvent::PlanCompleted(completed)).await;
+            self.emit(PolicyEvent::PlanCompleted(completed)).await;
         }
     }
 
@@ -260,7 +260,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             input.stale_after + Duration::from_millis(1),
         );
         let stale = (!evaluation.stale).then_some(stale);
-        let shown = self.calm.ends(input.stale_after);
+        let shown = self.report_hold.ends(input.stale_after);
         let next = [settles, cooled, granted, stale, limits_change, shown]
             .into_iter()
             .flatten()
@@ -270,7 +270,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     }
 }
 
-/// Whether a stream lies elsewhere altogether.
+/// Whether a stream has its peers elsewhere and needs a move.
 fn needs_a_move(verdict: Verdict) -> bool {
     match verdict {
         Verdict::Misplaced(remedy) | Verdict::Held(remedy, _) => {
@@ -280,7 +280,7 @@ fn needs_a_move(verdict: Verdict) -> bool {
     }
 }
 
-/// Assets that were acted on lately and need nothing any more; only a complete view tells (P6).
+/// Assets that were acted on lately and need nothing any more; only a complete view shows that (P6).
 fn cured(recent: &[RecentAction], view: &AccountView, evaluation: &Evaluation) -> BTreeSet<AssetName> {
     if !evaluation.conclusive() {
         return BTreeSet::new();
@@ -290,22 +290,22 @@ fn cured(recent: &[RecentAction], view: &AccountView, evaluation: &Evaluation) -
         .iter()
         .filter_map(|asset| Some((asset_index(view, asset)?, asset.clone())))
         .collect();
-    for astray in evaluation
+    for outside_home in evaluation
         .findings
         .iter()
         .filter_map(|finding| shown.get(&finding.asset))
     {
-        cured.remove(astray);
+        cured.remove(outside_home);
     }
     for asset in stalled(recent) {
-        if shown_idle(view, &asset) {
+        if has_no_deliveries(view, &asset) {
             cured.remove(&asset);
         }
     }
     cured
 }
 
-/// Assets whose last operation left consumers that did not go on.
+/// Assets whose last operation left consumers that did not resume.
 fn stalled(recent: &[RecentAction]) -> BTreeSet<AssetName> {
     let stalled = last_of_each(recent)
         .into_iter()
@@ -313,8 +313,8 @@ fn stalled(recent: &[RecentAction]) -> BTreeSet<AssetName> {
     stalled.map(|(asset, _)| asset).collect()
 }
 
-/// Whether a consumer, or no consumer of a stream, delivers anything: being led from home is no cure for that.
-fn shown_idle(view: &AccountView, asset: &AssetName) -> bool {
+/// Whether a consumer, or no consumer of a stream, delivers anything: being led from home does not remedy that.
+fn has_no_deliveries(view: &AccountView, asset: &AssetName) -> bool {
     let Some(stream) = view.stream(&asset.stream) else {
         return false;
     };

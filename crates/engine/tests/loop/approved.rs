@@ -80,8 +80,8 @@ async fn p8_whatever_was_approved_nothing_else_is_ever_acted_on_and_all_of_it_is
         let policy_state = running.policy_state();
         assert_eq!((policy_state.operations.len(), policy_state.waiting), (0, 0));
         let findings = policy_state.report.findings.iter();
-        let astray = findings.filter(|finding| finding.stream.is_some()).count();
-        assert_eq!(astray, 6 - expected.len(), "they are reported as before");
+        let outside_home = findings.filter(|finding| finding.stream.is_some()).count();
+        assert_eq!(outside_home, 6 - expected.len(), "they are reported as before");
     }
 }
 

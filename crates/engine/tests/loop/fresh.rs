@@ -56,8 +56,8 @@ async fn a_gap_is_shown_when_it_lasts_and_not_when_a_server_only_starts_anew() {
     running.until_home().await;
     bench.fake.look();
     bench.pass(Duration::from_secs(1)).await;
-    let calm = running.policy_state().report.clone();
-    assert_eq!(calm.observed.0, ObservedReason::Complete);
+    let report_hold = running.policy_state().report.clone();
+    assert_eq!(report_hold.observed.0, ObservedReason::Complete);
     let incomplete =
         |policy_event: &PolicyEvent| matches!(policy_event, PolicyEvent::ObservationIncomplete { .. });
     for _ in 0..3 {
@@ -69,11 +69,11 @@ async fn a_gap_is_shown_when_it_lasts_and_not_when_a_server_only_starts_anew() {
             .push(Gap::MemberMissing { server: "n-5".into() });
         bench.fake.look();
         bench.pass(STALE_AFTER / 2).await;
-        assert_eq!(running.policy_state().report, calm, "it may pass");
+        assert_eq!(running.policy_state().report, report_hold, "it may pass");
         bench.fake.state().truth.gaps.clear();
         bench.fake.look();
         bench.pass(Duration::from_secs(1)).await;
-        assert_eq!(running.policy_state().report, calm, "it has passed");
+        assert_eq!(running.policy_state().report, report_hold, "it has passed");
     }
     let told = running.happened().iter().filter(|what| incomplete(what)).count();
     assert_eq!(told, 3, "nothing was done meanwhile, and it was said each time");

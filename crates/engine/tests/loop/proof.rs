@@ -75,7 +75,7 @@ impl Trial {
 }
 
 /// Consumer `S00/c0` is led from n-3 and goes to n-0.
-fn hand_over() -> Action {
+fn step_down() -> Action {
     Action {
         asset: consumer_asset("S00", "c0"),
         from: "n-3".into(),
@@ -127,7 +127,7 @@ async fn p9_a_consumer_in_use_is_home_once_it_goes_on_there_and_that_takes_no_se
     let asset = consumer_asset("S00", "c0");
     let trial = Trial::new(stretched_of(1, 1)).with_clients(asset, Then::GoesOn);
     let stage = trial.advance.subscribe();
-    let finished = trial.run(hand_over()).await;
+    let finished = trial.run(step_down()).await;
     assert_eq!(finished.outcome.result, ActionResult::Succeeded);
     assert_eq!(finished.outcome.message, "n-0 leads it now");
     assert!(
@@ -143,7 +143,7 @@ async fn p9_a_consumer_in_use_is_home_once_it_goes_on_there_and_that_takes_no_se
 async fn p9_a_consumer_whose_clients_never_come_back_is_stalled_though_it_is_led_from_home() {
     let asset = consumer_asset("S00", "c0");
     let trial = Trial::new(stretched_of(1, 1)).with_clients(asset, Then::Stops);
-    let finished = trial.run(hand_over()).await;
+    let finished = trial.run(step_down()).await;
     let outcome = &finished.outcome;
     assert_eq!((outcome.result, outcome.reason), (ActionResult::Stalled, None));
     assert_eq!(outcome.to, Some("n-0".into()));
@@ -158,7 +158,7 @@ async fn p9_clients_that_pull_again_only_when_their_pull_expired_are_waited_for(
     let late = Then::GoesOnAfter(Duration::from_secs(30));
     let finished = Trial::new(stretched_of(1, 1))
         .with_clients(asset, late)
-        .run(hand_over())
+        .run(step_down())
         .await;
     assert_eq!(finished.outcome.result, ActionResult::Succeeded);
     assert!(finished.duration() >= Duration::from_secs(30));
@@ -175,7 +175,7 @@ async fn a_consumer_that_nobody_uses_is_not_looked_at_any_longer() {
         let clients = state.life.clients.get_mut(&asset).unwrap();
         (clients.progress.waiting, clients.progress.ack_pending) = (0, 0);
     }
-    let finished = trial.run(hand_over()).await;
+    let finished = trial.run(step_down()).await;
     assert_eq!(finished.outcome.result, ActionResult::Succeeded);
     assert!(finished.duration() < Duration::from_secs(1));
     assert_eq!(
@@ -196,10 +196,10 @@ async fn p9_a_consumer_whose_leader_leaves_home_again_missed() {
         }
         tokio::time::sleep(Duration::from_secs(10)).await;
         let mut state = fake.state();
-        let abroad = state.truth.topology.find("n-3");
-        state.truth.streams[0].consumers[0].group.leader = abroad;
+        let away = state.truth.topology.find("n-3");
+        state.truth.streams[0].consumers[0].group.leader = away;
     };
-    let (finished, ()) = tokio::join!(trial.run(hand_over()), back);
+    let (finished, ()) = tokio::join!(trial.run(step_down()), back);
     assert_eq!(finished.outcome.result, ActionResult::Missed);
     assert_eq!(finished.outcome.to, Some("n-3".into()));
 }
@@ -215,7 +215,7 @@ async fn p6_a_consumer_that_cannot_be_looked_at_is_no_proof_of_anything() {
         }
         fake.state().failing_reads = u32::MAX;
     };
-    let (finished, ()) = tokio::join!(trial.run(hand_over()), cut);
+    let (finished, ()) = tokio::join!(trial.run(step_down()), cut);
     assert_eq!(finished.outcome.result, ActionResult::TimedOut, "{finished:?}");
     assert!(finished.duration() >= STALL_AFTER);
 }

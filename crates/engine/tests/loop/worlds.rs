@@ -126,8 +126,8 @@ pub fn stretched_of(count: usize, consumers: usize) -> AccountView {
 /// Two clusters; every stream lies in eu-west.
 pub fn supercluster(names: &[&str], consumers: usize) -> AccountView {
     let topology = topology(Version::new(2, 15, 1), false);
-    let abroad = |name: &&str| stream(&topology, name, ["n-3", "n-4", "n-5"], consumers);
-    let streams = names.iter().map(abroad).collect();
+    let away = |name: &&str| stream(&topology, name, ["n-3", "n-4", "n-5"], consumers);
+    let streams = names.iter().map(away).collect();
     view(topology, streams)
 }
 

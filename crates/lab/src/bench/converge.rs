@@ -1,7 +1,7 @@
-//! How fast leaders come home, against what people do today and against a floor, in one run.
+//! How fast leaders come home, against today's practice and against a floor, in one run.
 //!
-//! 100 R3 consumers on 10 streams of a stretched cluster, all led abroad. The floor sends one aimed step-down for each
-//! consumer, all at once, and reads the leaders back: nothing that checks before it acts can be faster.
+//! 100 R3 consumers on 10 streams of a stretched cluster, all led from outside their home. The floor sends one aimed
+//! step-down per consumer, all at once, and reads the leaders back: nothing that checks before acting can be faster.
 
 use std::time::Instant;
 
@@ -23,9 +23,9 @@ pub(super) async fn run() -> anyhow::Result<()> {
         kube_for(NAMESPACE, folder.path())
     )?;
     let floor = timed(field.floor()).await?;
-    field.lead_abroad().await?;
+    field.lead_outside_home().await?;
     let by_hand = timed(field.loop_over_the_nats_command()).await?;
-    field.lead_abroad().await?;
+    field.lead_outside_home().await?;
     let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
     let leeward = timed_leeward(&field, &kube, &operator).await?;
     print_line(format!(
@@ -63,7 +63,7 @@ async fn timed(run: impl Future<Output = anyhow::Result<u64>>) -> anyhow::Result
     })
 }
 
-/// From the moment in which the policy may act until the servers say that every leader is home.
+/// From the moment when the policy may act until the servers report every leader at home.
 async fn timed_leeward(field: &Testfield, kube: &Kube, operator: &Operator) -> anyhow::Result<ConvergeRun> {
     apply_system(kube, field.system()).await?;
     let policy = |mode: &str| {

@@ -1,4 +1,4 @@
-//! 100 consumers in a stretched cluster, led abroad, and three ways to bring them home.
+//! 100 consumers in a stretched cluster, led from outside home, and three ways to bring them home.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,10 +18,10 @@ pub(super) const CONSUMERS: usize = STREAMS * PER_STREAM;
 const STREAMS: usize = 10;
 const PER_STREAM: usize = 10;
 const HOME: &str = "us-east";
-const ABROAD: &str = "eu-west";
+const OUTSIDE_HOME: &str = "eu-west";
 const LOOK: Duration = Duration::from_millis(10);
 
-/// The cluster with its consumers, and clients that make home.
+/// The cluster with its consumers, and the clients that define the home.
 pub(super) struct Testfield {
     client: Client,
     audit: Audit,
@@ -31,7 +31,7 @@ pub(super) struct Testfield {
 
 impl Testfield {
     pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
-        let layout = Layout::stretched(&[(HOME, 3), (ABROAD, 3)]);
+        let layout = Layout::stretched(&[(HOME, 3), (OUTSIDE_HOME, 3)]);
         let system = System::builder(layout)
             .folder(folder.join("nats"))
             .start()
@@ -46,7 +46,7 @@ impl Testfield {
             system,
         };
         field.create().await?;
-        field.lead_abroad().await?;
+        field.lead_outside_home().await?;
         Ok(field)
     }
 
@@ -54,7 +54,7 @@ impl Testfield {
         &self.system
     }
 
-    /// Step-downs that Leeward asked for, as the servers counted them.
+    /// Step-downs requested by Leeward, as the servers counted them.
     pub(super) fn step_downs_by_leeward(&self) -> u64 {
         let asked = self.audit.leeward_writes();
         let step_downs = asked
@@ -66,7 +66,7 @@ impl Testfield {
     async fn create(&self) -> anyhow::Result<()> {
         for stream in streams() {
             let config = json!({"subjects": [format!("{stream}.>")], "num_replicas": 3});
-            jetstream::create_spread(&self.client, &stream, config, &[HOME, ABROAD]).await?;
+            jetstream::create_spread(&self.client, &stream, config, &[HOME, OUTSIDE_HOME]).await?;
             for consumer in consumers() {
                 let config = json!({"ack_policy": "explicit"});
                 jetstream::create_consumer(&self.client, &stream, &consumer, config).await?;
@@ -75,31 +75,33 @@ impl Testfield {
         Ok(())
     }
 
-    /// Leads every consumer abroad, and every stream at home: only consumers are to be brought home.
-    pub(super) async fn lead_abroad(&self) -> anyhow::Result<()> {
+    /// Leads every consumer from outside its home, and every stream from its home: only consumers must come home.
+    pub(super) async fn lead_outside_home(&self) -> anyhow::Result<()> {
         for stream in streams() {
-            self.bring(&stream, None, HOME).await?;
+            self.lead_from(&stream, None, HOME).await?;
         }
-        self.all(|stream, consumer| async move { self.bring(&stream, Some(&consumer), ABROAD).await })
-            .await?;
+        self.all(
+            |stream, consumer| async move { self.lead_from(&stream, Some(&consumer), OUTSIDE_HOME).await },
+        )
+        .await?;
         Ok(())
     }
 
     /// One aimed step-down for each consumer, all at once, read back.
     pub(super) async fn floor(&self) -> anyhow::Result<u64> {
         let asked = self
-            .all(|stream, consumer| async move { self.bring(&stream, Some(&consumer), HOME).await })
+            .all(|stream, consumer| async move { self.lead_from(&stream, Some(&consumer), HOME).await })
             .await?;
         Ok(asked.into_iter().sum())
     }
 
-    /// What people do today: step each consumer down until its leader happens to be home.
+    /// Today's practice: step each consumer down until its leader happens to be home.
     pub(super) async fn loop_over_the_nats_command(&self) -> anyhow::Result<u64> {
         let context = self.system.nats_context(DEFAULT_ACCOUNT, DEFAULT_USER, HOME)?;
         let mut sent = 0;
         for (stream, consumer) in assets() {
             while !self.leader(&stream, &consumer).await?.starts_with(HOME) {
-                // The command's own complaint about a slow election is no reason to give up: the loop looks again.
+                // The command's own error about a slow election is no reason to give up: the loop looks again.
                 self.system
                     .nats_cli(
                         &context,
@@ -135,7 +137,7 @@ impl Testfield {
     }
 
     /// Aims step-downs at a peer in a region until the leader is there; gives how many were sent.
-    async fn bring(&self, stream: &str, consumer: Option<&str>, region: &str) -> anyhow::Result<u64> {
+    async fn lead_from(&self, stream: &str, consumer: Option<&str>, region: &str) -> anyhow::Result<u64> {
         jetstream::lead(&self.client, stream, consumer, region, PreferredLeader::Aimed).await
     }
 

@@ -1,4 +1,4 @@
-//! `leeward-lab bench`: what Leeward costs and gains, side by side with what people do without it, in one run.
+//! `leeward-lab bench`: what Leeward costs and gains, compared in one run with the practice without it.
 
 mod converge;
 mod field;
@@ -52,7 +52,7 @@ async fn apply_system(kube: &Kube, system: &System) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the operator counts so many assets as misplaced, of those with this label.
+/// Waits until the operator counts this many assets with this label as misplaced.
 async fn until_misplaced(operator: &Operator, label: &str, count: usize) -> anyhow::Result<()> {
     let waiting = eventually(LIMIT, "the policy is evaluated", || async {
         let page = operator.get("/metrics").await?.1;

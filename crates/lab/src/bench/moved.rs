@@ -1,8 +1,8 @@
-//! What clients feel while a stream moves to another cluster: by a bare placement edit, and by Leeward.
+//! What clients notice while a stream moves to another cluster: by a bare placement edit, and by Leeward.
 //!
-//! A stream of 100,000 messages of 1 KiB with three replicas moves from one cluster to the other under 500 messages a
-//! second, and a stream that stays where it is sources it. Each move is on servers of its own, so that none starts with
-//! what another left behind.
+//! A stream of 100,000 messages of 1 KiB with three replicas moves from one cluster to the other under 500 messages per
+//! second, and a stream that does not move sources it. Each move has its own servers, so that none inherits state from
+//! another.
 
 mod scene;
 
@@ -58,7 +58,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Somebody edits the placement, and nothing else.
+/// A manual edit of the placement, and nothing else.
 async fn bare(version: NatsVersion) -> anyhow::Result<(String, Moved)> {
     let folder = Folder::temporary()?;
     let mut scene = MoveScene::start(version, folder.path()).await?;
@@ -70,7 +70,7 @@ async fn bare(version: NatsVersion) -> anyhow::Result<(String, Moved)> {
     Ok((name, moved))
 }
 
-/// From the moment in which a policy may act.
+/// Counts from the moment when a policy may act.
 async fn by_leeward(version: NatsVersion) -> anyhow::Result<Moved> {
     let folder = Folder::temporary()?;
     let kube = kube_for(NAMESPACE, folder.path()).await?;

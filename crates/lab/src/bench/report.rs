@@ -1,8 +1,8 @@
 //! `leeward report` against `nats stream report` and `nats consumer report` for every stream, in one run.
 //!
 //! Seconds are those of whole processes; requests and bytes are counted outside of them, by a relay that all connect
-//! through. Each command ends with every stream and consumer and the server that leads it. In tenant mode servers list
-//! consumers one stream a request, whoever asks: the aim cannot be met there.
+//! through. Each command outputs every stream and consumer and the server that leads it. In tenant mode servers list
+//! consumers one stream per request, whoever asks: the aim cannot be met there.
 
 mod meter;
 mod scene;
@@ -15,7 +15,7 @@ use scene::{As, ReportScene};
 use crate::folder::Folder;
 use crate::print_line;
 
-/// How many times fewer requests are aimed at.
+/// The aim: this many times fewer requests.
 const AIM: f64 = 10.0;
 const AT_ONCE: usize = 8;
 
@@ -84,7 +84,7 @@ async fn timed(
     Ok(ReportRun { seconds, traffic })
 }
 
-/// How many times less it takes than the `nats` command.
+/// How many times fewer requests, bytes and seconds than `nats`.
 fn ratio(name: &str, nats: &[ReportRun; 2], leeward: &ReportRun) -> String {
     let [one_by_one, at_once] = nats;
     let of = |count: fn(&MeteredTraffic) -> u64| times(count(&one_by_one.traffic), count(&leeward.traffic));

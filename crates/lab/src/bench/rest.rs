@@ -10,7 +10,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU and memory of a process over half a minute.
 pub(super) async fn measure(process: u32) -> anyhow::Result<String> {
-    // Let what the convergence left behind settle first.
+    // Lets the aftermath of the convergence settle first.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = processor_seconds(process)?;
     tokio::time::sleep(WATCHED).await;

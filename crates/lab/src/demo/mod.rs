@@ -1,6 +1,6 @@
 //! `leeward-lab demo`: the main job on real servers, from misplaced leaders to a table of before and after.
 //!
-//! Two locations with 40 ms between them, an account whose streams and consumers are led in eu-west and most of whose
+//! Two locations with 40 ms between them, an account whose streams and consumers are led from eu-west while most of its
 //! clients are in us-east, load that accounts for every message, a Kubernetes API, and the built operator.
 
 mod scene;
@@ -35,7 +35,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Servers in these locations, so many in each.
+    /// Servers in these locations, with this many in each.
     pub fn layout(self, locations: &[(&str, usize)]) -> Layout {
         match self {
             Self::Supercluster => Layout::supercluster(locations),
@@ -75,7 +75,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("the operator's log ends:\n{}", operator.log_tail(15)))?;
     let converged = began.elapsed();
-    // What happened while leaders moved belongs to neither measurement.
+    // The time in which leaders moved belongs to neither measurement.
     let moving = scene.cut_phase();
     print_line(format!("measuring for {} s again …", MEASURED.as_secs()));
     let after = scene.measure(MEASURED).await?;
@@ -105,7 +105,7 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Applies the Secrets and the example, with the lab's server addresses in the place of the example's.
+/// Applies the Secrets and the example, with the lab's server addresses instead of the example's.
 async fn apply_example(shape: Shape, kube: &Kube, scene: &DemoScene) -> anyhow::Result<()> {
     let system = scene.system();
     let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;

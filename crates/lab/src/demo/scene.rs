@@ -24,10 +24,10 @@ pub(super) const CLIENTS_AWAY: usize = 2;
 
 const ONE_WAY: Duration = Duration::from_millis(20);
 const READY: Duration = Duration::from_mins(3);
-/// Messages a second of each publisher.
+/// Messages per second of each publisher.
 const RATE: f64 = 40.0;
 
-/// Workers take a few messages at a time and work on them, so that the next ones wait when they ask.
+/// Workers process a few messages at a time, so that the next ones are waiting when they fetch.
 const BATCH: usize = 5;
 const BUSY: Duration = Duration::from_millis(100);
 
@@ -93,14 +93,14 @@ impl DemoScene {
         .await
     }
 
-    /// Load for some time, and what clients in home felt.
+    /// Runs load for some time; returns what clients in home noticed.
     pub(super) async fn measure(&mut self, time: Duration) -> anyhow::Result<LoadPhase> {
         self.cut_phase();
         tokio::time::sleep(time).await;
         self.cut_phase_of_home().context("clients in home publish")
     }
 
-    /// What clients in home felt since the last cut.
+    /// What clients in home noticed since the last cut.
     pub(super) fn cut_phase(&mut self) -> LoadPhase {
         self.cut_phase_of_home().unwrap_or_default()
     }
@@ -170,7 +170,7 @@ impl DemoScene {
             for consumer in consumers() {
                 let config = json!({"ack_policy": "explicit", "ack_wait": 20_000_000_000u64});
                 jetstream::create_consumer(&client, &stream, consumer, config).await?;
-                self.lead_away(&client, &stream, Some(consumer)).await?;
+                self.lead_outside_home(&client, &stream, Some(consumer)).await?;
             }
         }
         Ok(())
@@ -188,10 +188,15 @@ impl DemoScene {
                 jetstream::create_spread(client, stream, config, &[HOME, AWAY]).await?;
             }
         }
-        self.lead_away(client, stream, None).await
+        self.lead_outside_home(client, stream, None).await
     }
 
-    async fn lead_away(&self, client: &Client, stream: &str, consumer: Option<&str>) -> anyhow::Result<()> {
+    async fn lead_outside_home(
+        &self,
+        client: &Client,
+        stream: &str,
+        consumer: Option<&str>,
+    ) -> anyhow::Result<()> {
         jetstream::lead(client, stream, consumer, AWAY, PreferredLeader::Aimed).await?;
         Ok(())
     }

@@ -96,7 +96,7 @@ fn milliseconds(micros: u64) -> String {
     format!("{:.1} ms", Duration::from_micros(micros).as_secs_f64() * 1000.0)
 }
 
-/// Requests that ended, of the kinds whose name ends so, from the operator's own page.
+/// Requests that ended, of the kinds with this suffix, from the operator's own page.
 fn actions(page: &str, kind: &str) -> u64 {
     page.lines()
         .filter(|line| line.starts_with("leeward_actions_total{"))

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::kube::{Kind, Kube};
 use crate::print_line;
 
-/// The columns that tell the story, and how wide they are shown. Ages change by themselves and are left out.
+/// The columns to show, and their widths. Ages change by themselves and are left out.
 const COLUMNS: [(&str, usize); 8] = [
     ("ACCOUNT", 7),
     ("MODE", 7),

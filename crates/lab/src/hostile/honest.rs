@@ -1,7 +1,7 @@
-//! What an honest system of four servers in two clusters answers, in the shape in which servers answer (2.15.1).
+//! What an honest system of four servers in two clusters answers, in the servers' own format (2.15.1).
 //!
-//! Clients are in `us`. The stream ORDERS is there too; LEDGER, with one replica, is in `eu` and would have to move. The
-//! numbers stand still, so that two looks at the system show the same.
+//! Clients are in `us`. The stream ORDERS is there too; LEDGER, with one replica, is in `eu` and would have to move.
+//! The numbers are constant, so that two looks at the system are equal.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ pub fn servers() -> usize {
     SERVERS.len()
 }
 
-/// The id of a server, also of ones beyond those that there are.
+/// The id of a server, also beyond the existing ones.
 pub fn server_id(number: usize) -> String {
     format!("N{number:0>55}")
 }
@@ -79,7 +79,7 @@ fn server(number: usize) -> Value {
     json!({"name": name, "id": server_id(number), "cluster": cluster, "ver": VERSION, "jetstream": true, "time": now()})
 }
 
-/// What the server says first.
+/// The server's first message.
 pub(crate) fn info(port: u16, client: u64) -> Value {
     let (name, cluster, _) = of(HERE);
     json!({"server_id": server_id(HERE), "server_name": name, "version": VERSION, "proto": 1, "git_commit": "v", "go": "go1.26",
@@ -272,8 +272,8 @@ fn members(stream: &str) -> &'static [usize] {
     if stream == "ORDERS" { &[0, 1, 2] } else { &[3] }
 }
 
-/// A Raft group as a server sees it, and as its leader sees it if none is named. Only the leader is right about the others
-/// and knows since when it leads; a group of one has no replicas.
+/// A Raft group as the server `speaker` sees it. Only the leader is right about the others and knows since when it
+/// leads; a group of one has no replicas.
 fn group(cluster: &str, leader: usize, members: &[usize], speaker: usize) -> Value {
     let mut group = json!({"name": cluster, "leader": of(leader).0});
     let leads = speaker == leader;
@@ -281,9 +281,9 @@ fn group(cluster: &str, leader: usize, members: &[usize], speaker: usize) -> Val
         group["leader_since"] = SINCE.into();
     }
     let replicas = members.iter().filter(|member| **member != speaker).map(|member| {
-        let heard = leads || *member == leader;
-        let active = if heard { 679_441_024 } else { 0 };
-        json!({"name": of(*member).0, "current": heard, "active": active, "peer": of(*member).2})
+        let is_current = leads || *member == leader;
+        let active = if is_current { 679_441_024 } else { 0 };
+        json!({"name": of(*member).0, "current": is_current, "active": active, "peer": of(*member).2})
     });
     if members.len() > 1 {
         group["replicas"] = Value::Array(replicas.collect());
@@ -317,7 +317,7 @@ fn kind(name: &str) -> String {
     format!("io.nats.jetstream.api.v1.{name}")
 }
 
-/// A page of a list, as far as it was asked for.
+/// The requested page of a list.
 fn page(question: &Question, name: &str, list: &str, all: Vec<Value>) -> Value {
     let offset = question.option("offset").unwrap_or(0);
     let skipped = usize::try_from(offset).unwrap_or(usize::MAX);

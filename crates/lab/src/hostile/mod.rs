@@ -1,8 +1,8 @@
-//! A NATS server that lies: it speaks the text protocol on loopback, answers monitoring and the JetStream API as the
-//! servers of a small system would, and departs from the truth as a [`Script`] says.
+//! A NATS server that lies: it serves the text protocol on loopback, answers monitoring and the JetStream API like the
+//! servers of a small system, and deviates from the truth as a [`Script`] defines.
 //!
-//! [`scenarios`] are lies with names; [`mutation`] makes ever new ones by chance. Unlike real servers it keeps nothing: what
-//! is asked to change does not change.
+//! [`scenarios`] are named lies; [`mutation`] generates random ones. Unlike real servers it stores nothing: a requested
+//! change has no effect.
 
 pub mod honest;
 pub mod mutation;

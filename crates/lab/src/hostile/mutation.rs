@@ -1,4 +1,4 @@
-//! Lies made by chance: honest answers in which something is changed. One seed is one lie.
+//! Random lies: honest answers with something changed. One seed is one lie.
 
 mod values;
 
@@ -12,15 +12,15 @@ use super::script::{Change, Delivery, Edit, Misbehaviour, Order, ReplySelector, 
 #[derive(Clone, Debug)]
 pub struct Mutation {
     pub seed: u64,
-    /// Who is lied to.
+    /// Which client is lied to.
     pub audience: Audience,
     /// What is changed.
-    pub says: String,
+    pub describes: String,
     pub effect: Effect,
     pub script: Script,
 }
 
-/// Whose questions are answered so.
+/// Whose requests get the lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// A user of the system account.
@@ -29,14 +29,14 @@ pub enum Audience {
     Tenant,
 }
 
-/// What may follow from a lie.
+/// What may result from a lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// No lie: what is seen in the end is whole and true.
+    /// No lie: the result is complete and true.
     None,
-    /// An answer cannot be read, is incomplete, or contradicts itself: what is seen is marked as incomplete, or true.
+    /// An answer cannot be read, is incomplete, or contradicts itself: the result is marked as incomplete, or true.
     Noticeable,
-    /// An honest server of another system could say it: it may be believed.
+    /// An honest server of another system could send it: it may be believed.
     Plausible,
 }
 
@@ -68,7 +68,7 @@ impl Mutation {
         let mut mutation = Self {
             seed,
             audience,
-            says: String::new(),
+            describes: String::new(),
             effect: Effect::None,
             script: Script::default(),
         };
@@ -79,7 +79,7 @@ impl Mutation {
         mutation
     }
 
-    /// Whether it is about what is said and asked when a connection begins.
+    /// Whether it concerns the messages at the start of a connection.
     pub fn is_of_connecting(&self) -> bool {
         let calls = [Call::Info, Call::UserInfo];
         let mut edits = self.script.edits.iter();
@@ -95,19 +95,19 @@ impl Mutation {
         };
         let call = calls[chance.usize(..calls.len())];
         let only = (call.is_monitoring() && chance.bool()).then(|| chance.usize(..honest::servers()));
-        let (says, effect) = if call != Call::Info && chance.u8(..4) == 0 {
+        let (describes, effect) = if call != Call::Info && chance.u8(..4) == 0 {
             self.add_delivery(chance, call, only)
         } else {
             self.add_edit(chance, call, only)
         };
         let whose = only.map_or(String::new(), |server| format!(" of server {server}"));
-        let says = format!("{call:?}{whose}: {says}");
-        self.says = if self.says.is_empty() {
-            says
+        let describes = format!("{call:?}{whose}: {describes}");
+        self.describes = if self.describes.is_empty() {
+            describes
         } else {
-            format!("{}; {says}", self.says)
+            format!("{}; {describes}", self.describes)
         };
-        // INFO says nothing of what is seen.
+        // INFO does not affect the result.
         let effect = if call == Call::Info {
             Effect::Noticeable
         } else {
@@ -145,9 +145,9 @@ impl Mutation {
         } else {
             Effect::Noticeable
         };
-        let says = format!("{delivery:?}");
+        let describes = format!("{delivery:?}");
         self.script.delivery = delivery;
-        (says, effect)
+        (describes, effect)
     }
 
     fn add_edit(&mut self, chance: &mut Rng, call: Call, only: Option<usize>) -> (String, Effect) {
@@ -156,22 +156,22 @@ impl Mutation {
         walk(&sample, &mut Vec::new(), &mut paths);
         if chance.u8(..5) == 0 || paths.is_empty() {
             let (body, effect) = values::whole(chance);
-            let says = format!("{body:?}");
+            let describes = format!("{body:?}");
             self.push(call, only, Vec::new(), Change::Body(body));
-            return (says, effect);
+            return (describes, effect);
         }
         let (mut path, value) = paths.swap_remove(chance.usize(..paths.len()));
         let (change, effect) = values::change(chance, &path, &value);
-        // The same of all elements of a list, so that sums of them are wrong too.
+        // The same for all elements of a list, so that sums of them are wrong too.
         let within = path.len().saturating_sub(1);
         for step in path.iter_mut().take(within) {
             if step.parse::<usize>().is_ok() && chance.bool() {
                 "*".clone_into(step);
             }
         }
-        let says = format!("/{}: {}", path.join("/"), shortened(&format!("{change:?}")));
+        let describes = format!("/{}: {}", path.join("/"), shortened(&format!("{change:?}")));
         self.push(call, only, path, change);
-        (says, effect)
+        (describes, effect)
     }
 
     fn push(&mut self, call: Call, only: Option<usize>, path: Vec<String>, change: Change) {
@@ -257,7 +257,7 @@ mod tests {
         for call in OF_SYSTEM.iter().chain(&OF_TENANT) {
             let named = format!("{call:?}");
             assert!(
-                all.iter().any(|mutation| mutation.says.contains(&named)),
+                all.iter().any(|mutation| mutation.describes.contains(&named)),
                 "{named}"
             );
         }

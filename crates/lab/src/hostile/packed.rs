@@ -14,7 +14,7 @@ pub(crate) fn compressed(text: &[u8]) -> Vec<u8> {
     encoder.into_inner().unwrap_or_default()
 }
 
-/// So many megabytes of blanks, in a twentieth of their size: one chunk, again and again.
+/// This many megabytes of blanks, in a twentieth of their size: one chunk, repeated.
 pub(crate) fn blanks(megabytes: usize) -> Vec<u8> {
     let one = compressed(&vec![b' '; CHUNK]);
     let (identifier, chunk) = one.split_at(IDENTIFIER.min(one.len()));

@@ -1,4 +1,4 @@
-//! One connection: the text protocol of NATS, spoken as the script says.
+//! One connection: the text protocol of NATS, as the script defines it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex};
@@ -21,11 +21,11 @@ use crate::lock::lock;
 
 /// More than any client of a test sends.
 const MOST: usize = 8 << 20;
-/// After the handshake, before anything unasked: the client has subscribed by then.
+/// After the handshake, before unrequested messages: the client has subscribed by then.
 const SETTLED: Duration = Duration::from_millis(50);
 const NOBODY: &str = "503";
 
-/// What tasks of one connection share.
+/// State shared by the tasks of one connection.
 struct HostileConnection {
     /// One answer at a time: a large one must not be mixed with another.
     writer: Mutex<OwnedWriteHalf>,
@@ -64,7 +64,7 @@ fn matches_subject(pattern: &str, subject: &str) -> bool {
     tokens.next().is_none()
 }
 
-/// Speaks with a client until it goes, or until the script has the connection end.
+/// Serves a client until it disconnects, or until the script ends the connection.
 pub(crate) async fn serve(stream: TcpStream, shared: &Arc<LiarState>, number: u64) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let (reader, writer) = stream.into_split();
@@ -150,10 +150,11 @@ fn info(script: &Script, shared: &LiarState, number: u64) -> Vec<u8> {
     [b"INFO ".as_slice(), &reply.body, b"\r\n"].concat()
 }
 
-fn connected(peer: &HostileConnection, shared: &LiarState, number: u64, said: &str) -> anyhow::Result<()> {
-    let said: Value = serde_json::from_str(said).context("CONNECT")?;
+fn connected(peer: &HostileConnection, shared: &LiarState, number: u64, connect: &str) -> anyhow::Result<()> {
+    let connect: Value = serde_json::from_str(connect).context("CONNECT")?;
     let text = |name: &str| {
-        said.get(name)
+        connect
+            .get(name)
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned()
@@ -178,7 +179,7 @@ async fn line(reader: &mut (impl AsyncBufRead + Unpin)) -> anyhow::Result<Option
     Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned()))
 }
 
-/// A request: its subject, where its answers go, and its payload.
+/// A request: its subject, its reply subject, and its payload.
 struct Asked {
     subject: String,
     inbox: String,
@@ -242,7 +243,7 @@ async fn send(peer: &HostileConnection, flow: &Flow) -> anyhow::Result<()> {
             write(peer, &buffer).await
         }
         Repeated::Endless => {
-            // Nothing else may come in between.
+            // Nothing else may be written in between.
             let mut writer = peer.writer.lock().await;
             let letters = vec![b'A'; AT_ONCE];
             loop {

@@ -1,4 +1,4 @@
-//! What clients ask, read off the subject and the payload.
+//! What clients request, derived from the subject and the payload.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::honest;
 /// A service of a server, or of JetStream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
-    /// What a server says when a client connects; nobody asks for it.
+    /// The server's first message on a connection; nobody requests it.
     Info,
     UserInfo,
     Statsz,
@@ -17,7 +17,7 @@ pub enum Call {
     Statz,
     /// One account's streams and consumers.
     Jsz,
-    /// The accounts that JetStream is on for.
+    /// The accounts with JetStream enabled.
     Accounts,
     StreamNames,
     StreamList,
@@ -30,7 +30,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// Every server answers it, with who it is.
+    /// Every server answers it, with its identity.
     pub fn is_monitoring(self) -> bool {
         use Call::{Accounts, Connz, Gatewayz, Idz, Jsz, Statsz, Statz};
         matches!(self, Statsz | Idz | Gatewayz | Connz | Statz | Jsz | Accounts)
@@ -40,13 +40,13 @@ impl Call {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     pub call: Call,
-    /// The server that is asked; all are if there is none.
+    /// The server that is asked; all if it is `None`.
     pub server: Option<usize>,
     pub stream: String,
     pub consumer: String,
-    /// The payload, `null` where it is none that can be read.
+    /// The payload, `null` if it cannot be read.
     pub options: Value,
-    /// Only the system account may ask it.
+    /// Only the system account may request it.
     pub privileged: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Answers as they go out: the honest ones, changed as a script says.
+//! Answers as they are sent: the honest ones, changed as a script defines.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Changes the answer of a server to a call that is asked for the n-th time, counted from 0.
+/// Changes a server's answer to the n-th request of a call, counted from 0.
 pub fn changed(script: &Script, call: Call, server: usize, asked: usize, honest: Value) -> Reply {
     let mut work = Work {
         value: honest,
@@ -35,7 +35,7 @@ pub fn changed(script: &Script, call: Call, server: usize, asked: usize, honest:
     work.finish()
 }
 
-/// The answers of the servers of a crowd that do not exist, made from one of a server that does.
+/// The answers of the crowd's nonexistent servers, made from one of a real server.
 pub fn crowd(
     crowd: &ClientLoad,
     asked: usize,
@@ -64,12 +64,12 @@ pub fn crowd(
 struct Work {
     value: Value,
     asked: usize,
-    /// Text that takes the place of marks, which are its numbers.
+    /// Text that replaces the marks, which are its indices.
     raw: Vec<String>,
     body: Option<Body>,
 }
 
-/// Around the number of a text that is no JSON, and before a key that is there already.
+/// Around the number of a text that is invalid JSON, and before a key that exists already.
 const RAW: &str = "\u{f8ff}raw";
 const AGAIN: &str = "\u{f8ff}again";
 

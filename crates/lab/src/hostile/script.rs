@@ -1,4 +1,4 @@
-//! How a server departs from the truth, as data: what its answers say, how they are delivered, what its connections do.
+//! How a server deviates from the truth, as data: its answers, their delivery, and its connections.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::question::Call;
 /// A lie; the default is the truth.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
-    /// Applied one after the other to every answer that they are about.
+    /// Applied one after the other to every answer that they match.
     pub edits: Vec<Edit>,
-    /// Servers that do not exist and answer too.
+    /// Servers that do not exist but answer too.
     pub crowd: Option<ClientLoad>,
     pub delivery: Delivery,
     pub wire: Wire,
@@ -20,7 +20,7 @@ pub struct Script {
 #[derive(Clone, Debug)]
 pub struct Edit {
     pub of: ReplySelector,
-    /// The server whose answers are changed; all are if there is none.
+    /// The server whose answers are changed; all if it is `None`.
     pub only: Option<usize>,
     /// Keys and indices; `*` is every element, and no step at all the whole answer.
     pub path: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Edit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplySelector {
     Call(Call),
-    /// Whatever every server answers.
+    /// Every call that all servers answer.
     Monitoring,
 }
 
@@ -46,20 +46,20 @@ impl ReplySelector {
 #[derive(Clone, Debug)]
 pub enum Change {
     Set(Value),
-    /// Fields laid over those of an object.
+    /// Fields merged into those of an object.
     Merge(Value),
     Remove,
-    /// The n-th time that it is asked for, the n-th value; the last one from then on.
+    /// For the n-th request, the n-th value; the last one from then on.
     Series(Vec<Value>),
-    /// Text with `{n}` for how often it was asked for.
+    /// Text with `{n}` for the number of the request.
     Numbered(&'static str),
-    /// Text of so many letters.
+    /// Text of this many letters.
     Letters(usize),
-    /// Text that may be no JSON, in the value's place.
+    /// Text that may be invalid JSON, in place of the value.
     Raw(String),
-    /// The key once more, with text that may be no JSON.
+    /// The key once more, with text that may be invalid JSON.
     Again(String),
-    /// A list of so many copies of its first element, in which this text is numbered.
+    /// A list of this many copies of its first element, with this text numbered.
     Copies {
         count: usize,
         numbered: &'static str,
@@ -76,9 +76,9 @@ pub enum Body {
     Bytes(Vec<u8>),
     /// The content of the envelope is a list in a list and so on, this deep.
     Nested(usize),
-    /// The honest answer with so many megabytes of blanks before its end.
+    /// The honest answer with this many megabytes of blanks before its end.
     Blank(usize),
-    /// Snappy that unpacks to so many megabytes of blanks.
+    /// Snappy that unpacks to this many megabytes of blanks.
     Packed(usize),
     /// The honest answer, compressed as servers do.
     Snappy,
@@ -91,7 +91,7 @@ pub enum Body {
     Misnamed(&'static str),
     /// The first part of the honest answer, in thousandths.
     Cut(usize),
-    /// The honest answer with one byte replaced, at so many thousandths.
+    /// The honest answer with one byte replaced, at this many thousandths.
     Byte {
         at: usize,
         byte: u8,
@@ -102,24 +102,24 @@ pub enum Body {
 pub struct ClientLoad {
     pub servers: usize,
     pub calls: Vec<Call>,
-    /// The cluster of each, with `{n}` for its number and `{look}` for how often it was asked for.
+    /// The cluster of each, with `{n}` for its number and `{look}` for the number of the request.
     pub cluster: Option<&'static str>,
-    /// What servers say of how many they are.
+    /// Whether the servers count them.
     pub counted: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
-    /// Only answers to this call; all if there is none.
+    /// Only answers to this call; all if it is `None`.
     pub of: Option<Call>,
     pub order: Order,
-    /// How often each answer is sent besides the first time.
+    /// How often each answer is repeated.
     pub again: usize,
     /// The server whose answer is not sent.
     pub lost: Option<usize>,
     /// Before each answer.
     pub delay: Duration,
-    /// In pieces of so many bytes, with a pause after each.
+    /// In pieces of this many bytes, with a pause after each.
     pub pieces: Option<(usize, Duration)>,
     pub manner: Misbehaviour,
 }
@@ -145,7 +145,7 @@ pub enum Misbehaviour {
     Status(&'static str),
     /// The answer comes to another subject of the right subscription.
     WrongSubject,
-    /// The answer is announced with so many bytes more, or fewer, than it has.
+    /// The answer is announced with this many bytes more, or fewer, than it has.
     Announced(i64),
 }
 
@@ -153,15 +153,15 @@ pub enum Misbehaviour {
 pub enum Wire {
     #[default]
     Open,
-    /// Accepts and says nothing.
+    /// Accepts and sends nothing.
     Silent,
     /// INFO, and nothing afterwards, not even a PONG.
     SilentAfterInfo,
     /// Something else instead of INFO.
     Greets(Flow),
-    /// Something unasked after the handshake.
+    /// Something unrequested after the handshake.
     Then(Flow),
-    /// INFO names the port of [`super::Liar::strays`] as a server of the cluster, with this before it, and the connection
+    /// INFO names the port of [`super::Liar::redirected_connections`] as a server of the cluster, with this prefix, and the connection
     /// ends after each handshake.
     Redirects(&'static str),
 }
@@ -178,7 +178,7 @@ pub struct Flow {
 pub enum Repeated {
     #[default]
     Nothing,
-    /// This text so many times, with `{n}` for its number.
+    /// This text this many times, with `{n}` for its number.
     Times(&'static str, usize),
     /// The letter A, without end.
     Endless,
@@ -187,7 +187,7 @@ pub enum Repeated {
 }
 
 impl Script {
-    /// A lie that is told by edits alone.
+    /// A lie that consists of edits alone.
     pub fn edits(edits: impl IntoIterator<Item = Edit>) -> Self {
         Self {
             edits: edits.into_iter().collect(),
@@ -207,7 +207,7 @@ impl Edit {
         }
     }
 
-    /// A change of whatever every server answers.
+    /// A change of every call that all servers answer.
     pub fn everywhere(path: &str, change: Change) -> Self {
         Self {
             of: ReplySelector::Monitoring,

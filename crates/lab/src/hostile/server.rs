@@ -1,4 +1,4 @@
-//! The listening side: one port, one script at a time, and what clients did.
+//! The listening side: one port, one script at a time, and counts of what clients did.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -28,7 +28,7 @@ pub struct Liar {
 #[derive(Debug)]
 pub(crate) struct LiarState {
     pub(crate) port: u16,
-    /// The port that redirects lead to.
+    /// The port that redirects point to.
     pub(crate) elsewhere: u16,
     script: Mutex<Arc<Script>>,
     /// Changes when all connections are to end.
@@ -36,7 +36,7 @@ pub(crate) struct LiarState {
     present: Mutex<BTreeMap<u64, Present>>,
     asked: Mutex<BTreeMap<Call, usize>>,
     accepted: AtomicUsize,
-    strays: AtomicUsize,
+    redirected_connections: AtomicUsize,
     next: AtomicU64,
 }
 
@@ -58,15 +58,15 @@ impl Liar {
             present: Mutex::default(),
             asked: Mutex::default(),
             accepted: AtomicUsize::new(0),
-            strays: AtomicUsize::new(0),
+            redirected_connections: AtomicUsize::new(0),
             next: AtomicU64::new(7),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        let strays = tokio::spawn(count_strays(elsewhere, Arc::clone(&shared)));
+        let redirected_connections = tokio::spawn(count_strays(elsewhere, Arc::clone(&shared)));
         Ok(Self {
             shared,
             _accepting: AbortOnDropHandle::new(accepting),
-            _strays: AbortOnDropHandle::new(strays),
+            _strays: AbortOnDropHandle::new(redirected_connections),
         })
     }
 
@@ -79,8 +79,8 @@ impl Liar {
         format!("nats://127.0.0.1:{}", self.shared.port)
     }
 
-    /// Lies differently from now on; what was asked is counted anew, and connections stay.
-    pub fn tell(&self, script: Script) {
+    /// Lies differently from now on; requests are counted from zero, and connections stay.
+    pub fn set_script(&self, script: Script) {
         *lock(&self.shared.script) = Arc::new(script);
         lock(&self.shared.asked).clear();
     }
@@ -98,14 +98,14 @@ impl Liar {
         self.shared.present().len()
     }
 
-    /// How often a call was asked for under the present script.
+    /// How often a call was requested under the present script.
     pub fn asked(&self, call: Call) -> usize {
         lock(&self.shared.asked).get(&call).copied().unwrap_or(0)
     }
 
     /// How many connections came to the port that redirects name: none from a client that keeps to its own servers.
-    pub fn strays(&self) -> usize {
-        self.shared.strays.load(Ordering::Acquire)
+    pub fn redirected_connections(&self) -> usize {
+        self.shared.redirected_connections.load(Ordering::Acquire)
     }
 }
 
@@ -114,7 +114,7 @@ impl LiarState {
         Arc::clone(&lock(&self.script))
     }
 
-    /// Counts a call; how often it was asked for before.
+    /// Counts a call; returns how often it was requested before.
     pub(crate) fn count(&self, call: Call) -> usize {
         let mut asked = lock(&self.asked);
         let times = asked.entry(call).or_insert(0);
@@ -179,7 +179,7 @@ async fn serve(stream: TcpStream, shared: Arc<LiarState>) {
 async fn count_strays(listener: TcpListener, shared: Arc<LiarState>) {
     let mut kept = Vec::new();
     while let Ok((stream, _)) = listener.accept().await {
-        shared.strays.fetch_add(1, Ordering::AcqRel);
+        shared.redirected_connections.fetch_add(1, Ordering::AcqRel);
         kept.push(stream);
     }
 }

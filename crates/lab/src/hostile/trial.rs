@@ -1,4 +1,4 @@
-//! The built `leeward` against a server that lies, as a person at a terminal would meet it.
+//! The built `leeward` against a server that lies, as a user at a terminal would run it.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::Liar;
 use super::honest::SYSTEM_USER;
 use crate::folder::{Folder, write_file};
 
-/// How often memory is looked at; the kernel keeps its peak.
+/// How often memory is checked; the kernel keeps its peak.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// More output than this is not kept.
 const MOST: u64 = 8 << 20;
@@ -31,7 +31,7 @@ pub enum Looking {
 #[derive(Clone, Debug)]
 pub struct Trial {
     pub binary: PathBuf,
-    /// What commands are told to wait for a complete look.
+    /// The wait for a complete look that commands are given.
     pub wait: Duration,
     /// A command that takes longer hangs.
     pub limit: Duration,
@@ -135,9 +135,9 @@ async fn text(stream: Option<impl AsyncRead + Unpin>) -> String {
 }
 
 impl Ended {
-    /// What is wrong with how it ended, whatever it was told.
+    /// What is wrong with how it ended, whatever the answers were.
     pub fn fault(&self, most_memory: u64) -> Option<String> {
-        let said = [self.stdout.as_str(), self.stderr.as_str()].concat();
+        let output = [self.stdout.as_str(), self.stderr.as_str()].concat();
         let Some(status) = self.status else {
             return Some(format!(
                 "hung or took too much: {:?}, {} MB",
@@ -147,9 +147,9 @@ impl Ended {
         };
         if let Some(signal) = status.signal() {
             Some(format!("ended by signal {signal}"))
-        } else if said.contains("panicked at") {
+        } else if output.contains("panicked at") {
             Some("panicked".to_owned())
-        } else if said.contains(['\u{1b}', '\u{202e}']) {
+        } else if output.contains(['\u{1b}', '\u{202e}']) {
             Some("steers the terminal".to_owned())
         } else if self.memory > most_memory {
             Some(format!("took {} MB", self.memory >> 20))
@@ -163,8 +163,8 @@ impl Ended {
         self.status.and_then(|status| status.code())
     }
 
-    /// The last thing that it said, on one line.
-    pub fn last_words(&self) -> String {
+    /// Its last output, on one line.
+    pub fn last_output(&self) -> String {
         const MOST: usize = 200;
         let from = if self.stderr.trim().is_empty() {
             &self.stdout

@@ -1,8 +1,8 @@
 //! A real Kubernetes API on loopback: etcd and kube-apiserver with RBAC, in one folder, ready in about two seconds.
 //!
-//! What it is not: there are no nodes, no controllers and no garbage collector. A Deployment makes no pods, a deleted
+//! Limits: there are no nodes, no controllers and no garbage collector. A Deployment creates no pods, a deleted
 //! namespace stays in `Terminating`, owned objects outlive their owner, and no namespace has a `default` service
-//! account until it is made. The folder stays the caller's; both servers are gone when the value is dropped.
+//! account until it is created. The folder stays the caller's; both servers end when the value is dropped.
 
 mod kubectl;
 mod objects;
@@ -104,7 +104,7 @@ impl Kube {
         Ok(path)
     }
 
-    /// A token for this service account, which is made if it is missing; its namespace has to exist.
+    /// A token for this service account, which is created if it is missing; its namespace has to exist.
     pub async fn service_account_token(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
         let account = json!({
             "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace},
@@ -114,13 +114,13 @@ impl Kube {
         objects.token(namespace, name).await
     }
 
-    /// Makes a namespace; one that is there already is fine.
+    /// Creates a namespace; one that exists already is fine.
     pub async fn create_namespace(&self, name: &str) -> anyhow::Result<()> {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         self.objects().await?.apply(namespace).await
     }
 
-    /// kubectl as the administrator; what it printed, or an error with what it complained about.
+    /// kubectl as the administrator; its output, or an error with its error output.
     pub async fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
         self.kubectl.run(args).await
     }
@@ -141,7 +141,7 @@ impl Kube {
         Ok(())
     }
 
-    /// Applies custom resource definitions and waits until their objects can be made.
+    /// Applies custom resource definitions and waits until their objects can be created.
     pub async fn apply_crds(&self, yaml: &str) -> anyhow::Result<()> {
         self.apply(yaml).await?;
         self.kubectl(&[

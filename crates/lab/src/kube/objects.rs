@@ -1,5 +1,5 @@
-//! Objects over one connection that stays: whoever waits for a condition looks many times a second, and each `kubectl`
-//! would cost as much of the processor as all servers together.
+//! Objects over one lasting connection: waiting for a condition means many reads per second, and with `kubectl` each
+//! would take as much CPU as all servers together.
 
 use std::path::Path;
 
@@ -19,9 +19,9 @@ pub enum Kind {
     Event,
 }
 
-/// Who owns the fields that are applied.
+/// The owner of the applied fields.
 const FIELD_MANAGER: &str = "leeward-lab";
-/// Longer than any test lasts, and short enough to be granted.
+/// Longer than any test, and short enough to be granted.
 const TOKEN_SECONDS: u32 = 24 * 60 * 60;
 
 /// Reads and writes as the administrator. Its connection belongs to the runtime that it was made on.
@@ -38,7 +38,7 @@ impl ObjectClient {
         Ok(Self { client })
     }
 
-    /// An object with everything that is stored of it.
+    /// The whole stored object.
     pub async fn get(&self, namespace: &str, kind: Kind, name: &str) -> anyhow::Result<Value> {
         let object = self
             .api(namespace, kind)
@@ -85,8 +85,8 @@ impl ObjectClient {
         Ok(())
     }
 
-    /// What would be stored of an object of the namespace `default` if it were made now, defaults included; nothing is.
-    /// Fields that its kind does not have are refused.
+    /// What would be stored for a new object in the namespace `default`, with defaults; nothing is created. Fields that
+    /// its kind does not have are refused.
     pub async fn would_create(&self, kind: Kind, object: &Value) -> anyhow::Result<Value> {
         let path = DynamicObject::url_path(&kind.resource(), Some("default"));
         let request = http::Request::post(format!("{path}?dryRun=All&fieldValidation=Strict"))

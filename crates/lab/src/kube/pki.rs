@@ -1,5 +1,5 @@
 //! Keys and certificates of one API server: its authority, its serving certificate, the administrator's certificate,
-//! and the key that signs service account tokens. They are made anew for every lab and trusted by nobody else.
+//! and the key that signs service account tokens. Every lab creates its own, which nothing else trusts.
 
 use std::path::{Path, PathBuf};
 

@@ -17,11 +17,11 @@ use crate::tools::{KubeVersion, Tool, tool};
 
 const READY_LIMIT: Duration = Duration::from_mins(4);
 const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
-/// A look takes time from the apiserver that is starting.
+/// Each check takes time from the starting apiserver.
 const READY_INTERVAL: Duration = Duration::from_millis(50);
 const LOG_LINES: usize = 20;
 
-/// Starts etcd and waits until it accepts connections; it answers them as soon as it has elected itself.
+/// Starts etcd and waits until it accepts connections; it answers them once it has elected itself.
 pub async fn start_etcd(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
     let client_url = format!("http://{address}");
     let args = [

@@ -1,6 +1,6 @@
 //! Leeward's chart, rendered by Helm.
 //!
-//! The lab takes the operator's rights from here, so that what tests run with is what users install.
+//! The lab uses the operator's RBAC from here, so that tests run with what users install.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,9 +14,9 @@ const RELEASE: &str = "leeward";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Template {
-    /// Who the operator is.
+    /// The operator's identity.
     ServiceAccount,
-    /// What the operator may do.
+    /// The operator's permissions.
     Rbac,
 }
 

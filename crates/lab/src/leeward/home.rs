@@ -1,4 +1,4 @@
-//! A Kubernetes API with Leeward's CRDs and one namespace for it, and the operator that lives there.
+//! A Kubernetes API with Leeward's CRDs and one namespace for it, and the operator running there.
 
 use std::path::Path;
 

@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 use super::chart::{self, Template};
 use crate::nats::{Credentials, DEFAULT_ACCOUNT, DEFAULT_USER, System};
 
-/// What the chart lets the operator do in every namespace, bound to its service account `leeward` in this one.
+/// The operator's permissions from the chart in every namespace, bound to its service account `leeward` in this one.
 pub fn rbac(namespace: &str) -> anyhow::Result<String> {
     rights(namespace, &[])
 }
 
-/// The namespace that stands in `rights.yaml` for the operator's own.
+/// The placeholder in `rights.yaml` for the operator's own namespace.
 const HOME: &str = "leeward-home";
 
-/// As [`rbac`], rendered beforehand: whoever runs the demo need not have Helm. A test compares the two.
+/// As [`rbac`], rendered beforehand: the demo must run without Helm. A test compares the two.
 pub fn rbac_without_helm(namespace: &str) -> String {
     include_str!("rights.yaml").replace(HOME, namespace)
 }
@@ -23,7 +23,7 @@ pub fn rbac_sharded(namespace: &str, shards: u8) -> anyhow::Result<String> {
     rights(namespace, &[&format!("shards={shards}")])
 }
 
-/// What the chart lets the operator do that watches only these namespaces.
+/// The permissions from the chart for an operator that watches only these namespaces.
 pub fn rbac_for(namespace: &str, watched: &[&str]) -> anyhow::Result<String> {
     rights(
         namespace,
@@ -35,7 +35,7 @@ fn rights(namespace: &str, values: &[&str]) -> anyhow::Result<String> {
     chart::rendered(namespace, &[Template::ServiceAccount, Template::Rbac], values)
 }
 
-/// A Secret with what a user connects with.
+/// A Secret with a user's credentials.
 pub fn credentials(namespace: &str, name: &str, credentials: &Credentials) -> Value {
     let data = match credentials {
         Credentials::UserPassword { user, password } => json!({"username": user, "password": password}),
@@ -54,7 +54,7 @@ pub fn secret(namespace: &str, name: &str, data: &Value) -> Value {
     })
 }
 
-/// The Secrets and the `NatsSystem` named `prod` of a running system; `spec` is laid over what the system needs.
+/// The Secrets and the `NatsSystem` named `prod` of a running system; `spec` is merged over the required fields.
 pub fn system_objects(namespace: &str, system: &System, spec: Value) -> anyhow::Result<Vec<Value>> {
     let account = system.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?;
     let mut objects = vec![
@@ -68,7 +68,7 @@ pub fn system_objects(namespace: &str, system: &System, spec: Value) -> anyhow::
     Ok(objects)
 }
 
-/// A `NatsSystem` for a running system; `spec` is laid over what the system needs.
+/// A `NatsSystem` for a running system; `spec` is merged over the required fields.
 pub fn nats_system(namespace: &str, name: &str, system: &System, spec: Value) -> anyhow::Result<Value> {
     let servers: Vec<String> = system
         .server_names()
@@ -86,8 +86,8 @@ pub fn nats_system(namespace: &str, name: &str, system: &System, spec: Value) ->
     Ok(object("NatsSystem", namespace, name, &merged(base, spec)))
 }
 
-/// A `PlacementPolicy` that enforces; `spec` is laid over the smallest useful one, without the limits and quiet times that
-/// make convergence slow on purpose.
+/// A `PlacementPolicy` that enforces; `spec` is merged over the smallest useful one, without the limits and quiet times
+/// that make convergence slow on purpose.
 pub fn placement_policy(namespace: &str, name: &str, spec: Value) -> Value {
     let base = json!({
         "systemRef": {"name": "prod"},
@@ -99,7 +99,7 @@ pub fn placement_policy(namespace: &str, name: &str, spec: Value) -> Value {
     object("PlacementPolicy", namespace, name, &merged(base, spec))
 }
 
-/// No budget, nothing to wait for before an action, and a breaker that stays closed.
+/// No budget, no wait before an action, and a breaker that stays closed.
 pub fn without_limits() -> Value {
     json!({
         "budgets": [],
@@ -117,7 +117,7 @@ fn object(kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {
     })
 }
 
-/// Lays one object over another, field by field; `null` removes a field.
+/// Merges one object over another, field by field; `null` removes a field.
 pub fn merged(base: Value, over: Value) -> Value {
     match (base, over) {
         (Value::Object(mut base), Value::Object(over)) => {

@@ -1,4 +1,4 @@
-//! The built `leeward` binary as an operator process, and the objects that it is given.
+//! The built `leeward` binary as an operator process, and its objects.
 //!
 //! The lab does not link Leeward: it runs the binary that users run, beside the real servers.
 

@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use crate::nats::eventually;
 use crate::process::{Process, ServerCommand};
 
-/// The binary is ready to be asked within this time.
+/// The binary serves requests within this time.
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// Arguments that say where it listens.
+/// The argument for its listen address.
 const METRICS: &str = "--listen";
 const PROBES: &str = "--probe-listen";
 const HTTP_LIMIT: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub fn binary() -> anyhow::Result<PathBuf> {
 #[derive(Clone, Debug)]
 pub struct OperatorOptions {
     pub kubeconfig: PathBuf,
-    /// The namespace that it lives in, with its lease.
+    /// The namespace that it runs in, with its lease.
     pub home: String,
     /// The namespaces that it watches; all when empty.
     pub namespaces: Vec<String>,
@@ -77,7 +77,7 @@ impl Operator {
                 ("KUBECONFIG".to_owned(), kubeconfig),
                 // Operators of other tests run on this machine too.
                 ("LEEWARD_ADMIN_LISTEN".to_owned(), String::new()),
-                // Naming the functions of one panic reads all debug information into memory.
+                // Symbolizing one panic's backtrace reads all debug information into memory.
                 ("RUST_BACKTRACE".to_owned(), "0".to_owned()),
             ],
         })
@@ -119,7 +119,7 @@ impl Operator {
         self.process.log_tail(lines)
     }
 
-    /// Everything it wrote, of earlier starts with the same log too; lines that are not JSON are left out.
+    /// Everything it logged, also in earlier starts with the same log; lines that are not JSON are left out.
     pub fn log(&self) -> anyhow::Result<Vec<Value>> {
         let text = std::fs::read_to_string(&self.options.log).context("cannot read the operator's log")?;
         Ok(text
@@ -128,7 +128,7 @@ impl Operator {
             .collect())
     }
 
-    /// What the operator did, as its audit trail has it: one line for each act that ended.
+    /// What the operator did, from its audit trail: one line for each act that ended.
     pub fn audit_trail(&self) -> anyhow::Result<Vec<Value>> {
         let mut lines = self.log()?;
         lines.retain(|line| line["target"] == "leeward::audit");
@@ -174,7 +174,7 @@ impl Operator {
     }
 }
 
-/// The address that was taken for an argument, out of the log.
+/// The address bound for an argument, from the log.
 fn listening(log: &str, argument: &str) -> anyhow::Result<String> {
     let address = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;

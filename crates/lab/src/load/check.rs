@@ -1,4 +1,4 @@
-//! Reads a stream back and holds it against the ledger.
+//! Reads a stream back and compares it with the ledger.
 //!
 //! Messages are read one by one by sequence (`STREAM.MSG.GET`): that goes to the stream's leader, needs no consumer,
 //! and so works with every retention, version and setting. It is made for streams of a test, up to some hundred
@@ -31,8 +31,8 @@ pub struct StreamCheck {
     pub stored: u64,
     /// Messages in the stream that the load did not publish.
     pub foreign: u64,
-    /// Acknowledged and not in the stream. With limits as retention this should be zero; other retentions remove what
-    /// was consumed.
+    /// Acknowledged but not in the stream. With limits retention this should be zero; other retentions remove what was
+    /// consumed.
     pub missing: u64,
     /// Missing, and not delivered by every tracked consumer of the stream: these the servers lost.
     pub lost: u64,
@@ -77,7 +77,7 @@ pub(super) async fn verify_stream(
     stream: &str,
     from: u64,
 ) -> anyhow::Result<StreamCheck> {
-    // First: what is acknowledged while we read need not be in what we read.
+    // First: messages acknowledged during the read may be missing from it.
     let acknowledged = ledger.acknowledged_of(stream);
     let contents = Contents::read(ledger, client, stream, from).await?;
     Ok(judge(ledger, stream, &acknowledged, &contents))

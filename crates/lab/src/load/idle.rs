@@ -1,4 +1,4 @@
-//! Connections that do nothing: they give a location the majority of an account's clients.
+//! Idle connections: they give a location the majority of an account's clients.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +33,7 @@ impl IdleClients {
         Ok(idle)
     }
 
-    /// Clients of a system, as the user of the account that it has for which none was asked.
+    /// Clients of a system, as the user of its default account.
     pub async fn in_system(
         system: &System,
         location: &str,
@@ -63,7 +63,7 @@ impl IdleClients {
         &self.clients
     }
 
-    /// Connects as many clients to the new location, then closes the old ones: the account is never without them.
+    /// Connects as many clients to the new location, then closes the old ones: the account always has some.
     pub async fn move_to(&mut self, location: &str) -> anyhow::Result<()> {
         let arrived = self.connected(location, self.clients.len()).await?;
         let left = std::mem::replace(&mut self.clients, arrived);

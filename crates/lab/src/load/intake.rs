@@ -1,4 +1,4 @@
-//! What pull and push workers do with a message that has arrived: recognise it, write it down, acknowledge it.
+//! How pull and push workers process a received message: identify it, record it, acknowledge it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,26 +8,26 @@ use tokio::task::JoinSet;
 use super::ledger::MessageLedger;
 use super::meter::LatencyMeter;
 
-/// When the publication of a message was begun, in nanoseconds of the clock that clients share in the lab.
+/// When the publication of a message began, in nanoseconds of the clock that clients share in the lab.
 pub(super) const BEGUN: &str = "Lab-Begun-Nanos";
 
 const ACK: &str = "+ACK";
-/// A confirmation that takes longer is asked for again.
+/// A confirmation that takes longer is requested again.
 const ACK_LIMIT: Duration = Duration::from_secs(2);
-/// After these the message is left to be delivered again.
+/// After these attempts the message is left for redelivery.
 const ACK_ATTEMPTS: u32 = 5;
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
-    /// Sent, and not waited for.
+    /// Sent without waiting.
     #[default]
     Plain,
     /// The server confirms each one; this is what gives acknowledgement latencies.
     Confirmed,
 }
 
-/// What the reply subject of a delivered message tells.
+/// What the reply subject of a delivered message contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AckMetadata {
     pub stream_sequence: u64,
@@ -66,7 +66,7 @@ impl Intake {
         }
     }
 
-    /// Takes a message in. `None` if it was not delivered by a consumer.
+    /// Processes a message. `None` if it was not delivered by a consumer.
     pub async fn take(&mut self, message: Message) -> Option<AckMetadata> {
         let received_at = SystemTime::now();
         let begun_at = begun_at(&message);
@@ -99,7 +99,7 @@ impl Intake {
         Some(metadata)
     }
 
-    /// Waits for the confirmations that are under way; they are limited by themselves.
+    /// Waits for the pending confirmations, which have their own limit.
     pub async fn finish(&mut self) {
         while self.acks.join_next().await.is_some() {}
         let _ = tokio::time::timeout(ACK_LIMIT, self.client.flush()).await;

@@ -88,7 +88,7 @@ impl Summary {
         self.consumers().map(|consumer| consumer.redelivered).sum()
     }
 
-    /// Acknowledged messages that a consumer has not delivered yet. Zero does not say that nothing is lost in a stream
+    /// Acknowledged messages that a consumer has not delivered yet. Zero does not mean that nothing is lost in a stream
     /// without consumers: see [`super::Load::verify_stream`].
     pub fn outstanding(&self) -> u64 {
         self.consumers().map(|consumer| consumer.outstanding).sum()
@@ -285,7 +285,7 @@ mod tests {
         let (message, other) = (ledger.message_id(publisher, 2), ledger.message_id(publisher, 1));
         assert!(ledger.delivered("ORDERS", "one", ledger.identify(Some(&message), 9)));
         assert!(!ledger.delivered("ORDERS", "one", ledger.identify(Some(&message), 9)));
-        // Stored, although the publisher never learned of it.
+        // Stored, although its publisher received no acknowledgement.
         assert!(ledger.delivered("ORDERS", "one", ledger.identify(Some(&other), 8)));
         assert!(ledger.delivered("ORDERS", "one", ledger.identify(None, 9)));
 

@@ -1,5 +1,5 @@
-//! Counts and latencies of one phase of a load, by location. A phase ends when its snapshot is taken, so that "before"
-//! and "after" can be told apart. Latencies are microseconds with three significant digits, from 1 µs to an hour.
+//! Counts and latencies of one phase of a load, by location. A phase ends when its snapshot is taken, which separates
+//! "before" from "after". Latencies are microseconds with three significant digits, from 1 µs to an hour.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::lock::lock;
 const HIGHEST_MICROS: u64 = 3_600_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// What the workers of one location did and felt during one phase.
+/// What the workers of one location did and measured during one phase.
 #[derive(Clone, Debug)]
 pub struct LoadPhase {
     pub counts: LatencyCounts,
@@ -26,7 +26,7 @@ pub struct LoadPhase {
     /// From the time at which the server stored a message to its first delivery. Clients and servers share a clock in
     /// the lab.
     pub delivery: Latency,
-    /// From the first attempt to publish a message to its first delivery by a consumer, also by one of another stream that
+    /// From the first attempt to publish a message to its first delivery by a consumer, also of another stream that
     /// sources it.
     pub arrival: Latency,
     /// Until a confirmed consumer acknowledgement is confirmed, retries included. Empty with plain acknowledgements.
@@ -35,26 +35,26 @@ pub struct LoadPhase {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LatencyCounts {
-    /// Distinct messages whose publication was begun.
+    /// Distinct messages whose publication began.
     pub published: u64,
     /// Distinct messages that the server acknowledged.
     pub acknowledged: u64,
-    /// Acknowledgements that said "duplicate": an earlier attempt had been stored although its answer was lost.
+    /// Acknowledgements marked "duplicate": an earlier attempt had been stored although its answer was lost.
     pub duplicates: u64,
     /// Publish attempts beyond the first.
     pub publish_retries: u64,
     /// First deliveries, per consumer.
     pub delivered: u64,
-    /// Deliveries of what the same consumer had delivered before.
+    /// Deliveries of what the same consumer had already delivered.
     pub redelivered: u64,
-    /// Pull requests that ended without messages by a refusal, a leadership change or silence. An idle stream is none
-    /// of these.
+    /// Pull requests that ended without messages by a refusal, a leadership change or a timeout. An idle stream does
+    /// not count.
     pub fetches_interrupted: u64,
     /// Confirmed consumer acknowledgements beyond the first attempt.
     pub ack_retries: u64,
 }
 
-/// Latencies as they were recorded; see [`Latency::quantiles`].
+/// Recorded latencies; see [`Latency::quantiles`].
 #[derive(Clone, Debug)]
 pub struct Latency(Histogram<u64>);
 
@@ -199,7 +199,7 @@ impl fmt::Display for LoadPhase {
     }
 }
 
-/// Where the workers of one location write down what happens. Clones write to the same place.
+/// Where the workers of one location record events. Clones write to the same place.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LatencyMeter(Arc<Mutex<LoadPhase>>);
 

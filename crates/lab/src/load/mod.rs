@@ -2,10 +2,10 @@
 //!
 //! A [`Load`] runs publishers, pull workers and push workers, each with its own client and location. It promises to
 //! know, for every message that a server acknowledged, whether each tracked consumer delivered it, and can read a
-//! stream back to say whether anything was lost or stored twice. Lost connections, elections, moves and refusals are
-//! the ordinary case: workers keep going until they are stopped. Streams and consumers have to exist; a tracked
-//! consumer is expected to deliver its whole stream, without a filter. Exactly-once storage holds within the stream's
-//! duplicate window (two minutes by default).
+//! stream back to check whether anything was lost or stored twice. Lost connections, elections, moves and refusals are
+//! normal: workers continue until they are stopped. Streams and consumers have to exist; a tracked consumer is expected
+//! to deliver its whole stream, without a filter. Exactly-once storage holds within the stream's duplicate window (two
+//! minutes by default).
 
 mod check;
 mod idle;
@@ -35,8 +35,8 @@ pub use push::PushWorker;
 
 use meter::LatencyMeter;
 
-/// At a stop, how long consumers may go without delivering anything that is outstanding. Longer than an election and
-/// than the usual redelivery after 30 s.
+/// At a stop, how long consumers may deliver nothing while messages are outstanding. Longer than an election and than
+/// the usual redelivery after 30 s.
 const DRAIN_LIMIT: Duration = Duration::from_secs(40);
 const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -133,7 +133,7 @@ impl Load {
         )
     }
 
-    /// Publishers begin nothing new and return when what they began is acknowledged, or given up after 20 s.
+    /// Publishers start no new messages and return when the pending ones are acknowledged, or given up after 20 s.
     pub async fn stop_publishing(&mut self) {
         self.stop_publishers.cancel();
         while self.publishers.join_next().await.is_some() {}
@@ -154,12 +154,12 @@ impl Load {
         }
     }
 
-    /// Reads the stream back: is every message that was acknowledged until now there, and there once?
+    /// Reads the stream back: is every message that was acknowledged until now in it, exactly once?
     pub async fn verify_stream(&self, client: &Client, stream: &str) -> anyhow::Result<StreamCheck> {
         self.verify_stream_from(client, stream, 1).await
     }
 
-    /// As [`Self::verify_stream`], where all that the load published has this sequence or a later one.
+    /// As [`Self::verify_stream`], where all messages of the load have this sequence or a later one.
     pub async fn verify_stream_from(
         &self,
         client: &Client,
@@ -173,7 +173,7 @@ impl Load {
         let mut fewest = u64::MAX;
         let mut progressed = Instant::now();
         loop {
-            // Workers that were stopped before are no reason to wait.
+            // Workers that have already stopped need no wait.
             while self.consumers.try_join_next().is_some() {}
             let outstanding = self.summary().outstanding();
             if outstanding < fewest {

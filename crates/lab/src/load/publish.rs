@@ -1,5 +1,5 @@
-//! Publishers that behave as applications should: every message has an id, and one attempt follows the other with the
-//! same id until the server has acknowledged it (nats-facts N16).
+//! Publishers that behave as applications should: every message has an id, and attempts with the same id are repeated
+//! until the server has acknowledged it (nats-facts N16).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,33 +16,33 @@ use super::intake::BEGUN;
 use super::ledger::MessageLedger;
 use super::meter::LatencyMeter;
 
-/// The pause after an attempt that was refused at once, as with a stream that has no leader. It doubles up to the longest,
-/// so that a long outage is not met with a storm.
+/// The pause after an attempt that was refused at once, as without a stream leader. It doubles up to the longest, so
+/// that a long outage does not cause a storm.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
-/// Timers finer than this are not kept; several messages are sent at once instead.
+/// Timers are not finer than this; several messages are sent at once instead.
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
-/// An election takes up to 9 s (nats-facts N14); what is unacknowledged so long after the stop is given up.
+/// An election takes up to 9 s (nats-facts N14); what is unacknowledged this long after the stop is given up.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// A publisher to one subject of one stream.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     pub client: Client,
-    /// Under which its latencies are counted.
+    /// Where its latencies are counted.
     pub location: String,
     pub stream: String,
     pub subject: String,
     pub rate_per_second: f64,
     pub payload_bytes: usize,
-    /// While this many messages wait for their acknowledgement no others are begun; they are not made up for later.
+    /// While this many messages wait for their acknowledgement no others are started; they are not made up for later.
     pub in_flight: usize,
     /// An attempt that is not answered this long is repeated.
     pub patience: Duration,
 }
 
 impl Publisher {
-    /// 50 messages of 256 bytes a second, up to 256 in flight, attempts of 2 s.
+    /// 50 messages of 256 bytes per second, up to 256 in flight, attempts of 2 s.
     pub fn new(client: Client, location: &str, stream: &str, subject: &str) -> Self {
         Self {
             client,
@@ -91,7 +91,7 @@ impl Publisher {
     }
 }
 
-/// How many messages are due, at each tick. Ticks that were missed are gone.
+/// How many messages are due at each tick. Missed ticks are skipped.
 struct PublishRate {
     ticks: tokio::time::Interval,
     per_tick: f64,
@@ -155,7 +155,7 @@ enum Attempt {
         duplicate: bool,
     },
     /// Nobody answered in time: the next attempt can follow at once.
-    Silence,
+    NoAnswer,
     Refused(String),
 }
 
@@ -177,7 +177,7 @@ impl OutgoingMessage {
                     });
                     return;
                 }
-                Attempt::Silence => {
+                Attempt::NoAnswer => {
                     self.ledger.failed(format!(
                         "publish to {}: no answer in {:?}",
                         self.subject, self.patience
@@ -205,7 +205,7 @@ impl OutgoingMessage {
             .timeout(Some(self.patience));
         let reply = match self.client.send_request(self.subject.clone(), request).await {
             Ok(reply) => reply,
-            Err(error) if error.kind() == RequestErrorKind::TimedOut => return Attempt::Silence,
+            Err(error) if error.kind() == RequestErrorKind::TimedOut => return Attempt::NoAnswer,
             Err(error) => return Attempt::Refused(error.to_string()),
         };
         match serde_json::from_slice(&reply.payload) {

@@ -11,7 +11,7 @@ use super::intake::{Acknowledge, Intake};
 use super::ledger::MessageLedger;
 use super::meter::LatencyMeter;
 
-/// The server ends a request that has expired; a request whose end has not come this long after is given up.
+/// The server ends an expired request; a request without its end this long after is given up.
 const GRACE: Duration = Duration::from_secs(1);
 /// The pause after a request that was refused at once.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -20,7 +20,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub struct PullWorker {
     pub client: Client,
-    /// Under which its latencies are counted.
+    /// Where its latencies are counted.
     pub location: String,
     pub stream: String,
     pub consumer: String,
@@ -69,7 +69,7 @@ impl PullWorker {
             fetches: 0,
             earlier_may_answer: false,
         };
-        // A request under way is ended by the server or its limit, not by the stop: its messages are wanted.
+        // A pending request is ended by the server or its limit, not by the stop: its messages are wanted.
         while !stop.is_cancelled() {
             let (messages, end) = pull.fetch().await;
             let pause = if pull.settle(messages, end) {
@@ -94,8 +94,8 @@ struct Pull {
     batch: usize,
     limit: Duration,
     fetches: u64,
-    /// An earlier request was given up without its end: the next messages may be its own. They carry the subject under
-    /// which they were published and do not tell.
+    /// An earlier request was given up without its end: the next messages may belong to it. They carry the subject
+    /// under which they were published, so they do not show it.
     earlier_may_answer: bool,
 }
 
@@ -109,7 +109,7 @@ enum End {
 }
 
 impl Pull {
-    /// Makes one request; gives how many messages came, and how it ended.
+    /// Makes one request; returns how many messages came, and how it ended.
     async fn fetch(&mut self) -> (usize, End) {
         self.fetches += 1;
         let reply = format!("{}.{}", self.inbox, self.fetches);
@@ -151,7 +151,7 @@ impl Pull {
         (messages, End::Ordinary)
     }
 
-    /// Writes down how a request ended; true if the next one should wait a little.
+    /// Records how a request ended; true if the next one should wait a little.
     fn settle(&mut self, messages: usize, end: End) -> bool {
         self.earlier_may_answer = matches!(end, End::Unknown(_));
         match end {

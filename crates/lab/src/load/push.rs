@@ -1,4 +1,4 @@
-//! Workers that are pushed to: a subscription on the consumer's deliver subject, with flow control answered.
+//! Push workers: a subscription on the consumer's deliver subject, with flow control answered.
 
 use async_nats::{Client, Message, StatusCode};
 use futures::StreamExt;
@@ -8,14 +8,14 @@ use super::intake::{Acknowledge, Intake};
 use super::ledger::MessageLedger;
 use super::meter::LatencyMeter;
 
-/// A heartbeat names in it where to unblock a consumer that waits for flow control.
+/// In a heartbeat it names the subject that unblocks a consumer waiting for flow control.
 const STALLED: &str = "Nats-Consumer-Stalled";
 
 /// A worker for a push consumer, which has to exist. Several workers share one through its deliver group.
 #[derive(Clone, Debug)]
 pub struct PushWorker {
     pub client: Client,
-    /// Under which its latencies are counted.
+    /// Where its latencies are counted.
     pub location: String,
     pub stream: String,
     pub consumer: String,

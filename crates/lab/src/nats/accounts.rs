@@ -11,13 +11,13 @@ use super::jwt;
 use super::tls::ClientCertificate;
 
 pub const SYSTEM_ACCOUNT: &str = "SYS";
-/// The user of the system account that every system has; it may do everything.
+/// The user of the system account in every system; it may do everything.
 pub const SYSTEM_USER: &str = "sys";
-/// The account of a system for which none was asked, with JetStream and the user [`DEFAULT_USER`].
+/// The account of a system built without one, with JetStream and the user [`DEFAULT_USER`].
 pub const DEFAULT_ACCOUNT: &str = "APP";
 pub const DEFAULT_USER: &str = "app";
 
-/// How the servers know their users.
+/// How the servers authenticate users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Auth {
     /// Users and passwords in the server config.
@@ -32,7 +32,7 @@ pub struct AccountSpec {
     pub name: String,
     pub users: Vec<UserSpec>,
     pub jetstream: bool,
-    /// More of what its config says, with [`Auth::Config`].
+    /// More of its config, with [`Auth::Config`].
     pub settings: serde_json::Map<String, Value>,
 }
 
@@ -127,7 +127,7 @@ impl Permissions {
     }
 }
 
-/// What a user connects with.
+/// What a user authenticates with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     UserPassword {
@@ -156,19 +156,19 @@ impl Credentials {
     }
 }
 
-/// The accounts of a running system: what the config says, and what users connect with.
+/// The accounts of a running system: their config, and the users' credentials.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     pub(crate) config: Value,
     issued: BTreeMap<(String, String), Credentials>,
     ids: BTreeMap<String, String>,
-    /// Account and user with JetStream and every right, if there is one.
+    /// Account and user with JetStream and every permission, if there is one.
     unlimited: Option<(String, String)>,
 }
 
 impl Accounts {
-    /// Issues credentials for all users of `specs`, the first of which is the system account; `certificates` are what users
-    /// are known by that need no password.
+    /// Issues credentials for all users of `specs`, the first of which is the system account; `certificates` identify
+    /// users without a password.
     pub(crate) fn issue(
         auth: Auth,
         specs: &[AccountSpec],
@@ -261,7 +261,7 @@ impl Accounts {
             .with_context(|| format!("account {account} has no user {user}"))
     }
 
-    /// Account and user that may ask JetStream anything.
+    /// Account and user that may use all of JetStream.
     pub(crate) fn unlimited_user(&self) -> Option<(&str, &str)> {
         let (account, user) = self.unlimited.as_ref()?;
         Some((account, user))
@@ -275,7 +275,7 @@ impl Accounts {
     }
 }
 
-/// What the config calls all users.
+/// The names of all users in the config.
 pub(crate) fn user_names(specs: &[AccountSpec]) -> Vec<String> {
     let of_account =
         |spec: &AccountSpec| -> Vec<String> { spec.users.iter().map(|user| user_name(spec, user)).collect() };

@@ -1,7 +1,7 @@
-//! Requests that are asked again until the servers answer them.
+//! Requests that are repeated until the servers answer them.
 //!
-//! For reads, and for what is the same when it is asked for twice. Servers that have just started, elect a leader or are
-//! short of processor time answer late, not at all, or with a refusal that passes; every other refusal is final.
+//! For reads, and for idempotent requests. Servers that have just started, elect a leader or are short of processor
+//! time answer late, not at all, or with a temporary refusal; every other refusal is final.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,9 @@ use anyhow::Context;
 use async_nats::{Client, Request};
 use serde_json::Value;
 
-/// How long the servers may take until they answer.
+/// How long the servers may take to answer.
 const LIMIT: Duration = Duration::from_mins(1);
-/// A request that is swallowed (nats-facts N14) costs this long; the next ones get more time, for servers that are
-/// slow.
+/// A swallowed request (nats-facts N14) costs this long; the next ones get more time, for servers that are slow.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! The `nats` command as an independent eye on a system.
+//! The `nats` command as an independent check of a system.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -12,7 +12,7 @@ use crate::folder::write_file;
 use crate::tools::{Tool, tool};
 
 impl System {
-    /// Writes a context of the `nats` command for a user who connects to a location, and gives its name.
+    /// Writes a context of the `nats` command for a user who connects to a location, and returns its name.
     pub fn nats_context(&self, account: &str, user: &str, location: &str) -> anyhow::Result<String> {
         let name = format!("{account}-{user}-{location}");
         let mut context = json!({
@@ -64,7 +64,7 @@ impl System {
             .context("cannot run the nats command")
     }
 
-    /// As [`Self::nats_cli`]: what it printed, or an error with its complaint.
+    /// As [`Self::nats_cli`]: its output, or an error with its error output.
     pub async fn nats_cli_text(&self, context: &str, args: &[&str]) -> anyhow::Result<String> {
         let output = self.nats_cli(context, args).await?;
         ensure!(

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::layout::ClusterMember;
 use crate::ports::Port;
 
-/// Where one server is reached. All stay the same for as long as the system exists, restarts included.
+/// The addresses of one server. All stay the same for as long as the system exists, restarts included.
 #[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) client: Port,
@@ -17,8 +17,8 @@ pub(crate) struct Ports {
     pub(crate) gateway: Port,
     /// By calling location: the relay in front of the gateway port (supercluster) or the route port (stretched cluster).
     pub(crate) relays: BTreeMap<String, Port>,
-    /// What the server advertises to other servers. Nobody listens there, so that all know each other by their configs
-    /// only: gossip has one address for all callers, but each location has to call through its own relay.
+    /// The address that the server advertises to other servers. Nobody listens there, so all know each other by their
+    /// configs only: gossip has one address for all callers, but each location has to call through its own relay.
     pub(crate) nowhere: Port,
     pub(crate) leaf_nodes: Option<Port>,
     pub(crate) monitoring: Option<Port>,
@@ -90,10 +90,10 @@ pub(crate) fn text(shared: &SharedConfig, nodes: &[ServerNode], index: usize, st
     format!("{config:#}\n")
 }
 
-/// Routes to the servers of the same cluster, itself included, those to another region of a stretched cluster through relays.
-/// A server counts its configured routes and gateway URLs to know with how many peers the JetStream meta group starts
-/// (`bootstrapRaftNode` in raft.go). If it counts too few, each cluster of a supercluster may elect its own leader first, and
-/// up to 2.11 the two groups then stay apart in one start of four.
+/// Routes to the servers of the same cluster, itself included; those to another region of a stretched cluster go
+/// through relays. A server counts its configured routes and gateway URLs to know with how many peers the JetStream
+/// meta group starts (`bootstrapRaftNode` in raft.go). If it counts too few, each cluster of a supercluster may elect
+/// its own leader first, and up to 2.11 the two groups then stay separate in one start of four.
 fn cluster(nodes: &[ServerNode], node: &ServerNode) -> Value {
     let routes: Vec<String> = nodes
         .iter()

@@ -1,8 +1,8 @@
-//! JetStream by raw JSON, so that tests can set and see any field, whatever the client library knows.
+//! JetStream by raw JSON, so that tests can set and see any field, whatever the client library supports.
 //!
-//! Reads, creations and updates are asked for again until the servers answer, for a minute: they are the same when asked
-//! for twice. A step-down and a plain [`request`] ask once. An answer with an error is an error that shows the server's
-//! codes ([`RefusedRequest`]); wait with [`eventually`].
+//! Reads, creations and updates are retried until the servers answer, for a minute: they are idempotent. A step-down
+//! and a plain [`request`] are sent once. An answer with an error is an error that shows the server's codes
+//! ([`RefusedRequest`]); wait with [`eventually`].
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -16,19 +16,19 @@ use super::answered;
 pub use super::answered::RefusedRequest;
 pub use super::leading::{PreferredLeader, create_spread, is_in, lead, lead_meta_group};
 
-/// Every server has heard of a new stream by then.
-const HEARD_OF: Duration = Duration::from_mins(1);
-/// A message whose acknowledgement has not come by then is published again.
+/// By then every server knows a new stream.
+const CONSUMER_KNOWN: Duration = Duration::from_mins(1);
+/// A message that is not acknowledged by then is published again.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
-/// How long a request that is asked once may take.
+/// How long a request that is sent once may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What comes soon is seen soon, and a long wait does not keep the servers busy.
+/// Quick results are seen quickly, and a long wait does not keep the servers busy.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const NO_SUCH_STREAM: u64 = 10059;
 const NO_SUCH_MESSAGE: u64 = 10037;
 
-/// Sends a request once and gives the answer as it is, `error` included. A `payload` of `Value::Null` is sent empty.
+/// Sends a request once and returns the answer as it is, `error` included. A `payload` of `Value::Null` is sent empty.
 pub async fn request_raw(client: &Client, subject: &str, payload: &Value) -> anyhow::Result<Value> {
     answered::once(client, subject, payload, PATIENCE).await
 }
@@ -54,7 +54,7 @@ pub async fn update_stream(client: &Client, name: &str, mut config: Value) -> an
     answered::request(client, &format!("$JS.API.STREAM.UPDATE.{name}"), &config).await
 }
 
-/// Deletes the stream `name`; one that is gone already is fine.
+/// Deletes the stream `name`; one that does not exist is fine.
 pub async fn delete_stream(client: &Client, name: &str) -> anyhow::Result<()> {
     let subject = format!("$JS.API.STREAM.DELETE.{name}");
     let deleted = answered::request(client, &subject, &Value::Null).await;
@@ -140,13 +140,13 @@ pub fn leader_in(info: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Asks the stream's leader to step down, for the server `preferred` if one is named (from 2.11 on).
+/// Asks the stream's leader to step down, in favour of the server `preferred` if given (from 2.11 on).
 pub async fn step_down(client: &Client, stream: &str, preferred: Option<&str>) -> anyhow::Result<Value> {
     let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
     request(client, &subject, &step_down_body(preferred)).await
 }
 
-/// Asks the consumer's leader to step down, for the server `preferred` if one is named (from 2.11 on).
+/// Asks the consumer's leader to step down, in favour of the server `preferred` if given (from 2.11 on).
 pub async fn step_down_consumer(
     client: &Client,
     stream: &str,
@@ -164,9 +164,9 @@ fn step_down_body(preferred: Option<&str>) -> Value {
     )
 }
 
-/// Publishes and waits for the stream's acknowledgement, whose sequence it gives.
-/// Without one it is tried again under the same id: servers hear of a new stream a moment after it is made, and a change
-/// of leaders may swallow a message (nats-facts N16).
+/// Publishes and waits for the stream's acknowledgement, whose sequence it returns. Without one it is retried under the
+/// same id: servers learn of a new stream shortly after it is created, and a leader change may swallow a message
+/// (nats-facts N16).
 pub async fn publish(
     client: &Client,
     subject: &str,
@@ -182,7 +182,7 @@ pub async fn publish(
             .payload(payload.clone())
             .timeout(Some(ACKNOWLEDGED));
         match client.send_request(subject.to_owned(), request).await {
-            Err(error) if passes(error.kind()) && begin.elapsed() < HEARD_OF => {
+            Err(error) if passes(error.kind()) && begin.elapsed() < CONSUMER_KNOWN => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             answer => break answer.with_context(|| format!("{subject} was not acknowledged"))?,
@@ -202,7 +202,7 @@ fn passes(kind: RequestErrorKind) -> bool {
     matches!(kind, RequestErrorKind::NoResponders | RequestErrorKind::TimedOut)
 }
 
-/// Tries `probe` again and again until it succeeds. The error after `limit` names `what` and the last failure.
+/// Runs `probe` again and again until it succeeds. The error after `limit` names `what` and the last failure.
 pub async fn eventually<T, F, Fut>(limit: Duration, what: &str, mut probe: F) -> anyhow::Result<T>
 where
     F: FnMut() -> Fut,

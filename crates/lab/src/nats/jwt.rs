@@ -20,7 +20,7 @@ pub(crate) struct JwtIssuer {
 }
 
 pub(crate) struct AccountJwt {
-    /// The account's public key, which is its name in everything that servers report.
+    /// The account's public key, which is its name in all server reports.
     pub(crate) id: String,
     pub(crate) jwt: String,
 }
@@ -91,7 +91,7 @@ impl JwtIssuer {
 
 fn signed(issuer: &KeyPair, subject: &str, name: &str, nats: &Value) -> anyhow::Result<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    // Servers only want the id to be there; the tools put a hash of the claims in it.
+    // Servers only require that the id exists; the tools put a hash of the claims in it.
     let id = format!("{}-{}", now.as_nanos(), MINTED.fetch_add(1, Ordering::Relaxed));
     let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
     let claims = json!({

@@ -31,7 +31,7 @@ impl Layout {
         Self::new(regions, true).tag("region:{location}")
     }
 
-    /// Adds a tag to every server, in which `{location}` stands for the server's location.
+    /// Adds a tag to every server, in which `{location}` is replaced by the server's location.
     #[must_use]
     pub fn tag(mut self, tag: &str) -> Self {
         self.tags.push(tag.to_owned());

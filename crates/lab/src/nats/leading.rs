@@ -1,4 +1,4 @@
-//! Puts leaders where a test, the demo or a bench wants them, by hand.
+//! Puts leaders where a test, the demo or a bench wants them.
 
 use std::time::{Duration, Instant};
 
@@ -11,23 +11,23 @@ use super::system::System;
 
 /// How long it may take until the wanted server leads.
 const LIMIT: Duration = Duration::from_mins(3);
-/// A hand-over that shows no new leader by now has failed: an election takes 4 to 9 s (nats-facts N14).
-const HANDED_OVER: Duration = Duration::from_secs(12);
+/// A leader transfer without a new leader by now has failed: an election takes 4 to 9 s (nats-facts N14).
+const TRANSFERRED: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(10);
-/// Streams are made this often until their peers lie as wanted.
+/// How often a stream is created until its peers are as wanted.
 const TRIES: usize = 60;
 
 /// How step-downs are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreferredLeader {
-    /// At a peer in the wanted place, which servers take from 2.11 on.
+    /// To a peer in the wanted place, which servers support from 2.11 on.
     Aimed,
-    /// At nobody, again and again until the wanted place leads by chance.
+    /// Without a target, repeated until the wanted place leads by chance.
     Blind,
 }
 
-/// Creates a stream that has peers in each of these places, and gives its info. The servers choose peers where they are
-/// emptiest, so one without is made again.
+/// Creates a stream that has peers in each of these places, and returns its info. The servers choose the emptiest
+/// peers, so a stream that does not fit is created again.
 pub async fn create_spread(
     client: &Client,
     name: &str,
@@ -46,8 +46,8 @@ pub async fn create_spread(
     bail!("{name} never got peers in each of {places:?}")
 }
 
-/// Hands the meta group over until a server of `cluster` leads it, which all servers say. One that stepped down a moment ago
-/// is still the leader to some: asking again at once would begin another election under the feet of the caller.
+/// Transfers the meta leadership until a server of `cluster` has it and all servers report so. A leader that just
+/// stepped down still leads for some: a retry at once would start an election that disturbs the caller.
 pub async fn lead_meta_group(system: &System, cluster: &str) -> anyhow::Result<()> {
     let client = system.system_client().await?;
     let body = json!({ "placement": { "cluster": cluster } });
@@ -56,9 +56,9 @@ pub async fn lead_meta_group(system: &System, cluster: &str) -> anyhow::Result<(
     while begin.elapsed() < LIMIT {
         match meta_leader(system).await {
             Ok(leader) if is_in(&leader, cluster) => return Ok(()),
-            Ok(_) if asked.is_none_or(|asked| asked.elapsed() > HANDED_OVER) => {
+            Ok(_) if asked.is_none_or(|asked| asked.elapsed() > TRANSFERRED) => {
                 asked = Some(Instant::now());
-                // A request that an election loses is sent again.
+                // A request that an election swallows is sent again.
                 let _ = jetstream::request(&client, "$JS.API.META.LEADER.STEPDOWN", &body).await;
             }
             Ok(_) | Err(_) => tokio::time::sleep(LOOK).await,
@@ -68,7 +68,7 @@ pub async fn lead_meta_group(system: &System, cluster: &str) -> anyhow::Result<(
     bail!("after {LIMIT:?} the meta group is not led from {cluster}: {leader:?}")
 }
 
-/// Who leads the meta group, if all servers that answer agree.
+/// The meta group's leader, if all servers that answer agree.
 async fn meta_leader(system: &System) -> anyhow::Result<String> {
     let jsz = system.ping("JSZ", &json!({})).await?;
     let mut leaders = jsz
@@ -80,8 +80,8 @@ async fn meta_leader(system: &System) -> anyhow::Result<String> {
     Ok(leader.to_owned())
 }
 
-/// Hands a stream or one of its consumers over until a server of `place` leads it, a location or a server's own name;
-/// it needs a peer there. Gives the number of step-downs that were sent.
+/// Steps a stream's or consumer's leader down until a server of `place` leads, a location or a server's own name; it
+/// needs a peer there. Returns the number of step-downs that were sent.
 pub async fn lead(
     client: &Client,
     stream: &str,
@@ -110,7 +110,7 @@ pub async fn lead(
     }
 }
 
-/// Whether a server, which is called `LOCATION-NUMBER`, is in a location, or is the one of that name.
+/// Whether a server, named `LOCATION-NUMBER`, is in a location, or has that name.
 pub fn is_in(server: &str, place: &str) -> bool {
     server == place
         || server
@@ -134,7 +134,7 @@ async fn step_down(
         None => jetstream::step_down(client, stream, preferred).await,
         Some(consumer) => jetstream::step_down_consumer(client, stream, consumer, preferred).await,
     };
-    // What counts is the leader that is read back: an answer may be late, and the leader another by now.
+    // Only the leader that is read back counts: an answer may be late, and another may lead by now.
     if let Err(error) = asked {
         tracing::debug!(%error, "a step-down is not granted");
     }
@@ -148,7 +148,7 @@ async fn until_changed(
     from: &str,
 ) -> anyhow::Result<()> {
     let asked = Instant::now();
-    while asked.elapsed() < HANDED_OVER {
+    while asked.elapsed() < TRANSFERRED {
         let info = info(client, stream, consumer).await?;
         if jetstream::leader_in(&info).is_some_and(|leader| leader != from) {
             return Ok(());

@@ -1,13 +1,13 @@
 //! What servers before 2.12 know of the JetStream meta group when they start for the first time.
 //!
-//! They begin with the peers that they have heard of by then. With several clusters joined by gateways, or on a busy machine,
-//! the first leader may be elected by some of them, and up to 2.11 a peer that it hears of later now and then stays out for
-//! good. So they find written what each of them would have written had all been heard of: the state of a group that was
+//! They begin with the peers known by then. With several clusters joined by gateways, or on a busy machine, the first
+//! leader may be elected by some of them, and up to 2.11 a peer that it learns of later then sometimes stays out for
+//! good. So the lab writes the state that each of them would have written had all been known: that of a group that was
 //! stopped as a whole. They elect their first leader as after any such stop, which takes up to nine seconds.
 //!
-//! And one start in ten of some server of 2.10 was mute: `setSystemAccount` starts the loop that sends what Raft says before
-//! it stores the account that the loop sends it in. A loop that is first sends nothing, as long as that server runs: it
-//! follows, and no leader ever hears of it (`sendq.go`; from 2.11 on the loop is given its account).
+//! And one start in ten of some 2.10 server was mute: `setSystemAccount` starts the loop that sends Raft's messages
+//! before it stores the account that the loop sends them in. A loop that is first sends nothing while that server runs:
+//! it follows, and no leader ever receives its messages (`sendq.go`; from 2.11 on the loop is given its account).
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use anyhow::Context;
 use crate::tools::NatsVersion;
 
 const IDENTITY: usize = 8;
-/// What a name's hash is written in.
+/// The digits of a name's hash.
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Whether servers of this version need it.
@@ -27,7 +27,7 @@ pub(super) fn is_needed(version: NatsVersion) -> bool {
     }
 }
 
-/// What the environment of a server has to be. With one processor what it starts does not run before what started it waits
+/// A server's required environment. With one processor, a started goroutine does not run before its starter waits
 /// (nats-facts N74).
 pub(super) fn envs(version: NatsVersion) -> Vec<(String, String)> {
     match version {
@@ -36,7 +36,7 @@ pub(super) fn envs(version: NatsVersion) -> Vec<(String, String)> {
     }
 }
 
-/// Writes the peers of the meta group below the folder that a server keeps its streams in.
+/// Writes the peers of the meta group below the server's store folder.
 pub(super) fn write(store: &Path, system_account: &str, servers: &[&str]) -> anyhow::Result<()> {
     let folder = store.join("jetstream").join(system_account).join("_js_/_meta_");
     std::fs::create_dir_all(&folder).context("cannot make the folder of the meta group")?;
@@ -44,7 +44,7 @@ pub(super) fn write(store: &Path, system_account: &str, servers: &[&str]) -> any
     std::fs::write(folder.join("peers.idx"), state).context("cannot write the peers of the meta group")
 }
 
-/// As `encodePeerState` in raft.go: how many peers are expected, how many are known, those, and nothing about leaf nodes.
+/// As `encodePeerState` in raft.go: the number of expected peers, of known ones, those, and nothing about leaf nodes.
 fn peer_state(servers: &[&str]) -> Option<Vec<u8>> {
     let count = u32::try_from(servers.len()).ok()?.to_le_bytes();
     let mut state = [count, count].concat();
@@ -55,7 +55,7 @@ fn peer_state(servers: &[&str]) -> Option<Vec<u8>> {
     Some(state)
 }
 
-/// What servers call a peer: a hash of its name (`getHash` in events.go).
+/// The servers' id of a peer: a hash of its name (`getHash` in events.go).
 fn identity(server: &str) -> [u8; IDENTITY] {
     let hash = ring::digest::digest(&ring::digest::SHA256, server.as_bytes());
     let mut identity = [0; IDENTITY];

@@ -1,5 +1,5 @@
-//! When a system counts as ready, judged by what its servers say through the system account: every route and gateway is
-//! up, and the JetStream meta group has one leader with all its peers current.
+//! When a system counts as ready, by its servers' reports in the system account: every route and gateway is up, and the
+//! JetStream meta group has one leader with all its peers current.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::config::ServerNode;
 /// How long the servers of a round may take to answer; all run on this machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Asks all servers (`$SYS.REQ.SERVER.PING.<kind>`) and gives `data` by server name; ends early once `expected` servers
-/// have answered. Servers that stay silent are missing.
+/// Asks all servers (`$SYS.REQ.SERVER.PING.<kind>`) and returns `data` by server name; ends early once `expected`
+/// servers have answered. Servers that do not answer are missing.
 pub async fn ping(
     client: &Client,
     kind: &str,
@@ -165,13 +165,13 @@ pub(crate) fn array(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// What was measured of a connection, if it was.
+/// The measured round trip of a connection, if any.
 pub(crate) fn round_trip(connection: &Value) -> Option<Duration> {
     let measured = go_duration(connection["rtt"].as_str()?).ok();
     measured.filter(|measured| !measured.is_zero())
 }
 
-/// Reads what Go writes for a duration: `1m2.5s`, `41.7ms`, `263µs`.
+/// Reads a duration as Go writes it: `1m2.5s`, `41.7ms`, `263µs`.
 pub fn go_duration(text: &str) -> anyhow::Result<Duration> {
     let duration: SignedDuration = text.parse().with_context(|| format!("no duration: {text:?}"))?;
     Ok(duration.try_into()?)

@@ -1,8 +1,8 @@
 //! A TCP relay in front of the gateway or route port of one server, for calls from one other location.
 //!
-//! Promises: bytes stay in order; what is under way is bounded; many chunks travel at the same time, so throughput is
-//! bounded by [`IN_FLIGHT_BYTES`] per delay, not by a chunk per delay. The timer adds up to 1 ms. A call over a cut link is
-//! accepted and closed before a byte has passed, so the caller never counts it as connected.
+//! Promises: bytes stay in order; what is in flight is bounded; many chunks travel at the same time, so throughput is
+//! bounded by [`IN_FLIGHT_BYTES`] per delay, not by a chunk per delay. The timer adds up to 1 ms. A call over a cut
+//! link is accepted and closed before a byte has passed, so the caller never counts it as connected.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
@@ -18,9 +18,9 @@ use tokio::time::Instant;
 
 use super::wan::WanLink;
 
-/// What one direction of a connection may have under way: 160 MB/s at 100 ms one way.
+/// The bytes that one direction of a connection may have in flight: 160 MB/s at 100 ms one way.
 const IN_FLIGHT_BYTES: u32 = 16 << 20;
-/// What even the smallest chunk counts, so that the number of chunks is bounded too.
+/// The least that a chunk counts, so that the number of chunks is bounded too.
 const CHUNK_COST: u32 = 512;
 const CHUNK_BYTES: usize = 64 << 10;
 const LEAST_READ_BYTES: usize = 4 << 10;
@@ -123,7 +123,7 @@ async fn deliver(mut to: OwnedWriteHalf, mut chunks: mpsc::UnboundedReceiver<Chu
     Ok(to.shutdown().await?)
 }
 
-/// An evenly spread part of `most` (xorshift: this is no place for good randomness).
+/// A uniformly distributed part of `most` (xorshift: good randomness is not needed here).
 fn some_of(most: Duration, chance: &mut u64) -> Duration {
     if most.is_zero() {
         return most;

@@ -53,7 +53,7 @@ impl Spoofer {
         self.tasks.push(tokio::spawn(async move {
             while let Some(request) = requests.next().await {
                 let Some(reply) = request.reply else { continue };
-                // Without a connection nobody is answered.
+                // Without a connection no request is answered.
                 if client.publish(reply, with.clone()).await.is_ok() {
                     answered.fetch_add(1, Ordering::Relaxed);
                 }

@@ -25,9 +25,9 @@ use crate::tools::{NatsVersion, Tool, tool};
 
 /// A restarted server answers its clients within this time.
 const RESTART_LIMIT: Duration = Duration::from_mins(2);
-/// A busy machine takes its time to accept a connection.
+/// A busy machine is slow to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
-/// A swallowed request is asked again.
+/// A swallowed request is repeated.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const LOG_LINES: usize = 15;
 
@@ -105,7 +105,7 @@ impl System {
         Ok(())
     }
 
-    /// Waits until all servers are connected to each other, the JetStream meta group has a leader to whom all its peers are
+    /// Waits until all servers are connected to each other, the JetStream meta group has a leader with all its peers
     /// current, and JetStream answers an account's user in every location. Fails at once when a server has ended.
     pub async fn ready(&self, limit: Duration) -> anyhow::Result<()> {
         let waiting = eventually(limit, "the system is ready", || async {
@@ -189,12 +189,12 @@ impl System {
         &self.wan
     }
 
-    /// Where clients reach one server.
+    /// The client URL of one server.
     pub fn url(&self, server: &str) -> anyhow::Result<String> {
         Ok(self.client_url(self.node(server)?))
     }
 
-    /// Where clients reach the servers of a location, separated by commas.
+    /// The client URLs of a location's servers, separated by commas.
     pub fn urls(&self, location: &str) -> anyhow::Result<String> {
         let here = self.nodes.iter().filter(|node| node.member.location == location);
         let urls: Vec<String> = here.map(|node| self.client_url(node)).collect();
@@ -202,7 +202,7 @@ impl System {
         Ok(urls.join(","))
     }
 
-    /// What connects a leaf node to a server of a system that accepts them, for the users of one account.
+    /// The config of a leaf node's connection to a server that accepts them, for the users of one account.
     pub fn leaf_remote(&self, server: &str, account: &str, user: &str) -> anyhow::Result<Value> {
         let port = self.node(server)?.ports.leaf_nodes.as_ref();
         let port = port.with_context(|| format!("{server} accepts no leaf nodes"))?;
@@ -218,7 +218,7 @@ impl System {
         format!("{scheme}://{}", node.ports.client.address())
     }
 
-    /// Where a server answers HTTP monitoring; `None` unless the system was built with it.
+    /// The HTTP monitoring URL of a server; `None` unless the system was built with it.
     pub fn monitoring_url(&self, server: &str) -> anyhow::Result<Option<String>> {
         let port = self.node(server)?.ports.monitoring.as_ref();
         Ok(port.map(|port| format!("http://{}", port.address())))
@@ -241,19 +241,19 @@ impl System {
         self.credentials(SYSTEM_ACCOUNT, SYSTEM_USER)
     }
 
-    /// What servers call the account: its name, or its public key with [`super::Auth::Operator`].
+    /// The servers' id of the account: its name, or its public key with [`super::Auth::Operator`].
     pub fn account_id(&self, account: &str) -> anyhow::Result<&str> {
         self.accounts.id(account)
     }
 
-    /// Options with what this system needs: the private authority, and staying with the given servers.
+    /// The options that this system needs: the private authority, and staying with the given servers.
     pub fn connect_options(&self, credentials: &Credentials) -> anyhow::Result<ConnectOptions> {
         let mut options = credentials
             .apply(ConnectOptions::new())?
             .ignore_discovered_servers()
             .connection_timeout(CONNECT_LIMIT);
         if let Some(tls) = &self.tls {
-            // Fails if the program has chosen a provider before, which is as good.
+            // Fails if the program has already installed a provider, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
             options = options
                 .add_root_certificates(tls.ca_file.clone())
@@ -268,7 +268,7 @@ impl System {
             .await
     }
 
-    /// As [`Self::connect`], as the user of the account that a system has for which none was asked.
+    /// As [`Self::connect`], as the user of the system's default account.
     pub async fn connect_default(&self, location: &str) -> anyhow::Result<Client> {
         self.connect(location, self.credentials(DEFAULT_ACCOUNT, DEFAULT_USER)?)
             .await
@@ -303,7 +303,7 @@ impl System {
         Ok(self.watcher.get_or_try_init(connect).await?.clone())
     }
 
-    /// Asks all servers (`$SYS.REQ.SERVER.PING.<kind>`): `data` by server name, as far as they answer.
+    /// Asks all servers (`$SYS.REQ.SERVER.PING.<kind>`): `data` by server name, of those that answer.
     pub async fn ping(&self, kind: &str, payload: &Value) -> anyhow::Result<BTreeMap<String, Value>> {
         ready::ping(&self.system_client().await?, kind, payload, self.nodes.len()).await
     }
@@ -392,7 +392,7 @@ impl System {
         .with_context(|| format!("the end of its log:\n{}", handle.log(LOG_LINES)))
     }
 
-    /// SIGSTOP: the server keeps its connections and answers nobody.
+    /// SIGSTOP: the server keeps its connections and does not answer.
     pub async fn pause(&self, server: &str) -> anyhow::Result<()> {
         self.server(server)?.state.lock().await.running()?.pause()
     }

@@ -1,5 +1,5 @@
-//! A private certificate authority, one certificate for servers on loopback, and one for each user where servers know users
-//! by them. Keys are written to the lab's folder only.
+//! A private certificate authority, one certificate for servers on loopback, and one for each user where servers
+//! identify users by them. Keys are written to the lab's folder only.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) struct LabTls {
     pub(crate) clients: BTreeMap<String, ClientCertificate>,
 }
 
-/// What a user shows to servers that take the user from it.
+/// The certificate of a user, for servers that take the user from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     pub pem: String,

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::layout::ClusterMember;
 use super::relay;
 
-/// All links of one system, and the relays that make them.
+/// All links of one system, and the relays that implement them.
 #[derive(Debug)]
 pub struct Wan {
     /// By both locations, in alphabetical order.
@@ -22,7 +22,7 @@ pub struct Wan {
     runtime: Option<tokio::runtime::Runtime>,
 }
 
-/// The way between two locations.
+/// The connection between two locations.
 #[derive(Debug)]
 pub(crate) struct WanLink {
     delay_micros: AtomicU64,

@@ -1,4 +1,4 @@
-//! What happens to a site: chosen and timed by a seed, one thing after the other, each healed before the next.
+//! The disturbances of a testbed: chosen and timed by a seed, one after the other, each healed before the next.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub enum Disturbance {
     Suspend,
 }
 
-/// The operator sees within this time that clients have moved, unless it cannot see well now.
+/// The operator sees within this time that clients have moved, unless its view is incomplete.
 const SEEN: Duration = Duration::from_secs(15);
 
 const ALL: [Disturbance; 6] = [
@@ -51,7 +51,7 @@ pub(super) enum SoakPace {
 }
 
 impl SoakPace {
-    /// How long something is away, in milliseconds.
+    /// How long an outage lasts, in milliseconds.
     fn outage(self) -> (u64, u64) {
         match self {
             Self::Until(_) => (1000, 12_000),
@@ -82,8 +82,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Servers count one that was killed for minutes beside its successor, and an operator that starts then cannot tell it
-    /// from one that is missing, and does nothing: operators are killed before servers, so that there is something to see.
+    /// Servers count a killed one for minutes beside its successor, and an operator that starts then cannot distinguish
+    /// it from a missing one, and does nothing: operators are killed before servers, so that there is something to see.
     async fn rounds(&mut self, time: Duration) -> anyhow::Result<()> {
         self.part(time / 2, Disturbance::KillServer).await?;
         self.part(time / 2, Disturbance::KillOperator).await
@@ -184,7 +184,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// While suspended there is something to do, since the clients move.
+    /// While suspended there is work to do, since the clients move.
     async fn suspend(&mut self) -> anyhow::Result<()> {
         let outage = self.outage("the policy is suspended");
         self.site.apply_policy(true).await?;

@@ -1,4 +1,4 @@
-//! Holds what was seen of a run against what Leeward promises. Pure: the witness sees, this judges.
+//! Checks the recording of a run against what Leeward promises. Pure: the recorder observes, this judges.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,14 +19,14 @@ pub struct SoakRules {
     pub largest_status: usize,
 }
 
-/// A request of Leeward that changes something, as the servers saw it.
+/// A request of Leeward for a change, as the servers saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedRequest {
     pub at: Elapsed,
     pub account: String,
     /// Such as `$JS.API.STREAM.UPDATE.ORDERS`.
     pub subject: String,
-    /// The first half of a repair, which takes a placement away to set it again (nats-facts N21): it belongs to the
+    /// The first half of a repair, which removes a placement to set it again (nats-facts N21): it belongs to the
     /// second.
     pub first_half: bool,
 }
@@ -47,7 +47,7 @@ pub struct Span {
     pub to: Elapsed,
 }
 
-/// Everything that was seen of a run.
+/// Everything that was recorded in a run.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// The account that the policy is for.
@@ -56,13 +56,13 @@ pub struct Recording {
     pub requests: Vec<RecordedRequest>,
     pub statuses: Vec<StatusSeen>,
     pub kills: Vec<Elapsed>,
-    /// When there was no Kubernetes API, to write a status to.
+    /// When there was no Kubernetes API to write a status to.
     pub without_kube: Vec<Span>,
-    /// From when the status says that the policy is suspended until it is let go on.
+    /// From when the status reports the policy as suspended until it is resumed.
     pub suspended: Vec<Span>,
-    /// From when everything was whole and in place, with nothing to do any more.
+    /// Since when everything was healthy and in place, with nothing left to do.
     pub done: Option<Elapsed>,
-    /// What else is wrong, as the witness saw it at once.
+    /// Other violations, as the recorder saw them at once.
     pub seen: Vec<Violation>,
 }
 
@@ -80,14 +80,14 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a killed operator did so shortly before may not have been written down.
-const WRITTEN_DOWN: Duration = Duration::from_secs(5);
-/// A request arrives so much later than it was sent, at most.
+/// What a killed operator did this shortly before may not have been recorded in the status.
+const RECORD_DELAY: Duration = Duration::from_secs(5);
+/// A request arrives at most this much later than it was sent.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
 type InvariantCheck = fn(&Recording, &SoakRules) -> Vec<Violation>;
 
-/// Every promise that can be seen from outside.
+/// Every promise that can be checked from outside.
 const CHECKS: [InvariantCheck; 8] = [
     nothing_while_suspended,
     nothing_once_in_place,
@@ -99,7 +99,7 @@ const CHECKS: [InvariantCheck; 8] = [
     small_status,
 ];
 
-/// What was not kept; empty is good.
+/// The violations; empty is good.
 pub fn judge(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let found = CHECKS.iter().flat_map(|check| check(evidence, rules));
     evidence.seen.iter().cloned().chain(found).collect()
@@ -122,7 +122,7 @@ fn nothing_once_in_place(evidence: &Recording, _: &SoakRules) -> Vec<Violation> 
     violations("P2", requests.map(what))
 }
 
-/// Each request counts from when it is sent at least until the span is over.
+/// Each request counts at least from when it is sent until its span is over.
 fn within_the_budget(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let span = rules.per.saturating_sub(UNDER_WAY);
     let over = evidence.requests.iter().filter_map(|last| {
@@ -131,7 +131,7 @@ fn within_the_budget(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> 
             .requests
             .iter()
             .filter(|request| request.at > from && request.at <= last.at && !request.first_half)
-            .filter(|request| !evidence.forgotten(request.at, last.at))
+            .filter(|request| !evidence.record_lost(request.at, last.at))
             .count();
         (counted > rules.budget).then(|| {
             let within = rules.per.as_secs();
@@ -150,7 +150,7 @@ fn one_request_per_cooldown(evidence: &Recording, rules: &SoakRules) -> Vec<Viol
         };
         if let Some(before) = latest.insert(asset, request.at) {
             let rested = request.at.saturating_sub(before);
-            if rested + UNDER_WAY < rules.cooldown && !evidence.forgotten(before, request.at) {
+            if rested + UNDER_WAY < rules.cooldown && !evidence.record_lost(before, request.at) {
                 hasty.push(format!(
                     "{asset} was asked at {} and at {}, a cooldown is {} s",
                     seconds(before),
@@ -182,8 +182,8 @@ fn only_step_downs_and_placement_edits(evidence: &Recording, _: &SoakRules) -> V
 }
 
 fn only_in_its_account(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
-    let abroad = |request: &&RecordedRequest| request.account != evidence.account;
-    let requests = evidence.requests.iter().filter(abroad);
+    let foreign = |request: &&RecordedRequest| request.account != evidence.account;
+    let requests = evidence.requests.iter().filter(foreign);
     let what = |request: &RecordedRequest| format!("{} in account {:?}", request.subject, request.account);
     violations("P11", requests.map(what))
 }
@@ -201,21 +201,21 @@ impl RecordedRequest {
 }
 
 impl Recording {
-    /// Whether a killed operator took its memory of what it did at `at` along, before `later`.
-    fn forgotten(&self, at: Elapsed, later: Elapsed) -> bool {
+    /// Whether a killed operator lost its record of what it did at `at`, before `later`.
+    fn record_lost(&self, at: Elapsed, later: Elapsed) -> bool {
         self.kills.iter().any(|kill| {
-            let known_until = self.written_down_until(kill.saturating_sub(WRITTEN_DOWN));
+            let known_until = self.recorded_until(kill.saturating_sub(RECORD_DELAY));
             known_until <= at && at <= *kill && *kill <= later
         })
     }
 
-    /// Nothing was written down while there was no Kubernetes API, nor shortly before.
-    fn written_down_until(&self, moment: Elapsed) -> Elapsed {
+    /// Nothing was recorded while there was no Kubernetes API, nor shortly before.
+    fn recorded_until(&self, moment: Elapsed) -> Elapsed {
         let away = self
             .without_kube
             .iter()
-            .find(|away| away.from <= moment && moment <= away.to + WRITTEN_DOWN);
-        away.map_or(moment, |away| away.from.saturating_sub(WRITTEN_DOWN))
+            .find(|away| away.from <= moment && moment <= away.to + RECORD_DELAY);
+        away.map_or(moment, |away| away.from.saturating_sub(RECORD_DELAY))
     }
 }
 

@@ -1,7 +1,7 @@
-//! `leeward-lab soak`: Leeward left alone while servers, links, clients, the operator and the Kubernetes API come and go.
+//! `leeward-lab soak`: Leeward unattended while servers, links, clients, operator and Kubernetes API come and go.
 //!
-//! Publishers and consumers account for every message, a witness sees every request of Leeward at the servers, and a judge
-//! holds both against what Leeward promises. In the end everything is healed and has to come home again.
+//! Publishers and consumers account for every message, a recorder sees every request of Leeward at the servers, and a
+//! judge checks both against what Leeward promises. In the end everything is healed and has to come home again.
 
 mod disturb;
 pub mod judge;
@@ -23,7 +23,7 @@ use judge::SoakRules;
 pub use report::{ActionCounts, SoakReport};
 use testbed::{Testbed, condition};
 
-/// What the start of a site and its end take, roughly.
+/// The approximate time to start a testbed and to end it.
 const START_AND_END: Duration = Duration::from_secs(75);
 
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Both shapes, one after the other, about so long in all.
+    /// Both shapes, one after the other, about this long in all.
     pub fn long(in_all: Duration, seed: u64) -> Self {
         let each = (in_all / 2).saturating_sub(START_AND_END).max(START_AND_END);
         Self {
@@ -90,7 +90,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Soaks one shape. An error means that it did not come so far as to be judged.
+/// Soaks one shape. An error means that it did not get far enough to be judged.
 pub async fn soak(shape: Shape, options: &Options) -> anyhow::Result<SoakReport> {
     let folder = Folder::temporary()?;
     let site = match shape {
@@ -121,7 +121,7 @@ pub async fn soak(shape: Shape, options: &Options) -> anyhow::Result<SoakReport>
     Box::pin(finish(place, options, report)).await
 }
 
-/// Everything is whole again: all comes home, nothing is done any more, and every message is accounted for.
+/// Everything is healthy again: all leaders come home, nothing more is done, and every message is accounted for.
 async fn finish(mut place: Testbed, options: &Options, mut report: SoakReport) -> anyhow::Result<SoakReport> {
     place.log("no more disturbances");
     place.until_whole().await?;
@@ -140,8 +140,8 @@ async fn finish(mut place: Testbed, options: &Options, mut report: SoakReport) -
     Ok(report)
 }
 
-/// Waits until nothing is done any more. A leader that changes by itself on a busy machine is brought back, and that is
-/// all right; where it goes on and on, the judge sees requests after all was in place.
+/// Waits until nothing more is done. A leader that changes by itself on a busy machine is brought back, which is fine;
+/// if that never ends, the judge sees requests after everything was in place.
 async fn until_quiet(place: &Testbed) -> anyhow::Result<()> {
     /// Two full looks of the operator.
     const QUIET: Duration = Duration::from_secs(11);

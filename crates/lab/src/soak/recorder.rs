@@ -1,4 +1,4 @@
-//! Sees what Leeward does from outside: its requests as they arrive at the servers, its policy's status, and the
+//! Records what Leeward does, from outside: its requests as they arrive at the servers, its policy's status, and the
 //! configuration of every stream, over a whole run.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(1500);
 /// Servers that do not answer now are asked at the next look.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What changes something, of all accounts.
+/// The requests that change something, of all accounts.
 const WRITES: [&str; 16] = [
     "$JS.API.STREAM.CREATE.*",
     "$JS.API.STREAM.UPDATE.*",
@@ -49,14 +49,14 @@ pub(super) struct WatchedTargets<'a> {
     /// A client of the policy's account.
     pub client: Client,
     pub account: &'a str,
-    /// A client of an account that no policy is for.
+    /// A client of an account without a policy.
     pub bystander: Client,
     pub streams: &'a [String],
     /// Whether the policy may edit placements.
     pub edits: bool,
 }
 
-/// Watches until it is dropped.
+/// Records until it is dropped.
 pub(super) struct Recorder {
     begin: Instant,
     book: Arc<Mutex<RecorderState>>,
@@ -68,7 +68,7 @@ pub(super) struct Recorder {
 struct RecorderState {
     evidence: Recording,
     /// Each request arrives at listeners in several places.
-    heard: BTreeSet<String>,
+    seen: BTreeSet<String>,
 }
 
 impl Recorder {
@@ -112,13 +112,13 @@ impl Recorder {
         lock(&self.book).evidence.without_kube.push(Span { from, to });
     }
 
-    /// Call it before the policy is let go on.
+    /// To be called before the policy is resumed.
     pub(super) fn was_suspended(&self, from: Elapsed) {
         let to = self.now();
         lock(&self.book).evidence.suspended.push(Span { from, to });
     }
 
-    /// From now on nothing is to be done.
+    /// From now on nothing may be done.
     pub(super) fn all_done(&self) {
         let now = self.now();
         lock(&self.book).evidence.done = Some(now);
@@ -175,7 +175,7 @@ async fn listen(mut asked: async_nats::Subscriber, begin: Instant, book: Arc<Mut
         };
         let reply = message.reply.map(|reply| reply.to_string()).unwrap_or_default();
         let mut book = lock(&book);
-        if book.heard.insert(format!("{} {reply}", request.subject)) {
+        if book.seen.insert(format!("{} {reply}", request.subject)) {
             book.evidence.requests.push(request);
         }
     }
@@ -244,14 +244,14 @@ async fn first_configs(
     Ok(configs)
 }
 
-/// Compares every stream's configuration with the first one, again and again; each difference is told once.
+/// Compares every stream's configuration with the first one, repeatedly; each difference is reported once.
 async fn compare(
     client: Client,
     first: BTreeMap<String, Value>,
     edits: bool,
     book: Arc<Mutex<RecorderState>>,
 ) {
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     loop {
         for (stream, first) in &first {
             let subject = format!("$JS.API.STREAM.INFO.{stream}");
@@ -260,7 +260,7 @@ async fn compare(
                 continue;
             };
             let now = unedited(&info["config"], edits);
-            if now != *first && told.insert(stream.clone()) {
+            if now != *first && reported.insert(stream.clone()) {
                 lock(&book).evidence.seen.push(Violation {
                     invariant: "P7",
                     what: format!("the configuration of {stream} was {first} and is {now}"),

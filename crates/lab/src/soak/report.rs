@@ -1,4 +1,4 @@
-//! What a soak comes to, for people.
+//! The result of a soak, for display.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::disturb::Disturbance;
 use super::judge::Violation;
 
-/// Operations that ended, by action and result, as operators told them.
+/// Operations that ended, by action and result, as operators logged them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActionCounts(BTreeMap<(String, String), u64>);
 
@@ -32,12 +32,12 @@ pub struct SoakReport {
     pub largest_status: usize,
     pub disturbances: BTreeMap<Disturbance, u64>,
     pub violations: Vec<Violation>,
-    /// What the policy said in the end.
+    /// The policy's final status.
     pub ended: String,
 }
 
 impl SoakReport {
-    /// Nothing lost, nothing doubled, every promise kept; and there was something to keep it about.
+    /// Nothing lost, nothing doubled, every promise kept; and there was something to check.
     pub fn is_clean(&self) -> bool {
         let kept = self.lost == 0 && self.doubled == 0 && self.violations.is_empty();
         kept && self.acknowledged > 0 && self.requests > 0

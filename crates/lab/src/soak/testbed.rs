@@ -1,4 +1,4 @@
-//! What a soak plays on: six servers in two locations, an account under load, a Kubernetes API and the operator.
+//! The testbed of a soak: six servers in two locations, an account under load, a Kubernetes API and the operator.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,14 +30,14 @@ const LOADED: [&str; 3] = ["orders", "payments", "shipments"];
 const SINGLE: &str = "notes";
 const WORK: &str = "work";
 const FEED: &str = "feed";
-/// Idle clients, which make home; the load's own clients are fewer.
+/// Idle clients, which define the home; the load's own clients are fewer.
 const IDLE: usize = 20;
-/// Messages a second of each publisher.
+/// Messages per second of each publisher.
 const RATE: f64 = 20.0;
-/// Longer than any outage, so that a message is stored once however long its publisher had to try.
+/// Longer than any outage, so that a message is stored once however long its publisher retried.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(15);
 const ACK_WAIT: Duration = Duration::from_secs(10);
-/// How long servers may take until all is whole again, and how long Leeward until all is in place.
+/// How long servers may take until all is healthy again, and Leeward until all is in place.
 const LIMIT: Duration = Duration::from_mins(5);
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -101,7 +101,7 @@ impl Testbed {
             "disruption": {
                 "maxConcurrent": rules.max_concurrent,
                 "cooldown": seconds(rules.cooldown),
-                // What a killed server spoils is tried until it is well again.
+                // What a killed server makes fail is retried until it is back.
                 "maxAttempts": 1000,
                 "budgets": [{"name": "soak", "max": rules.budget, "per": seconds(rules.per)}],
                 "gates": {"quietAfterLeaderChange": "2s", "quietAfterServerStart": "3s"},
@@ -133,7 +133,7 @@ impl Testbed {
         .await
     }
 
-    /// Waits until the policy says that something is not in place, or the limit passes.
+    /// Waits until the policy reports something as not in place, or the limit passes.
     pub(super) async fn until_seen_elsewhere(&self, limit: Duration) {
         let looking = async {
             loop {
@@ -145,7 +145,7 @@ impl Testbed {
                 }
             }
         };
-        // Without it there is less to see, and nothing wrong.
+        // Without it there is less to see, but nothing wrong.
         let _ = tokio::time::timeout(limit, looking).await;
     }
 
@@ -169,8 +169,8 @@ impl Testbed {
         Ok(())
     }
 
-    /// Waits until everything that can be is led from where the clients are, and the policy says so. Tells what stands
-    /// against it as it changes.
+    /// Waits until everything that can be is led from where the clients are, and the policy reports so. Prints the
+    /// obstacles as they change.
     pub(super) async fn until_in_place(&self) -> anyhow::Result<()> {
         let begin = Instant::now();
         let mut logged = String::new();
@@ -207,7 +207,7 @@ impl Testbed {
         self.led_from(self.idle.location()).await
     }
 
-    /// As the servers say; one replica cannot be brought anywhere by step-downs.
+    /// As the servers report; step-downs cannot move one replica.
     async fn led_from(&self, home: &str) -> anyhow::Result<()> {
         let can_come = |stream: &&str| self.shape == Shape::Supercluster || *stream != SINGLE;
         for stream in streams().filter(can_come) {
@@ -233,7 +233,7 @@ impl Testbed {
     }
 }
 
-/// The account that no policy is for has a stream of the same name.
+/// The account without a policy has a stream of the same name.
 async fn witness(
     system: &System,
     admin: &Client,

@@ -40,28 +40,28 @@ fn an_account_is_forgotten_when_servers_no_longer_say_it_and_kept_over_an_outage
     };
     for _ in 0..3 {
         let lost = learnt.record(unanswered(|subject| RequestError::Interrupted { subject }));
-        assert_eq!(forgets(lost), (false, SOON_AGAIN, false));
+        assert_eq!(forgets(lost), (false, RETRY_DELAY, false));
         let unseen = Unseen::NoServer { server: "n".into() };
         let unseen = learnt.record(Err(Unknown::Unseen(unseen)));
         assert_eq!(
             forgets(unseen),
-            (false, SOON_AGAIN, true),
+            (false, RETRY_DELAY, true),
             "the system account is not there yet"
         );
     }
     let timeout = |subject| RequestError::Timeout { subject };
     let hiccup = learnt.record(unanswered(timeout));
-    assert_eq!(forgets(hiccup), (false, SOON_AGAIN, true));
+    assert_eq!(forgets(hiccup), (false, RETRY_DELAY, true));
     assert_eq!(
         forgets(learnt.record(unanswered(timeout))),
-        (true, LOOK_AGAIN, true)
+        (true, RECHECK_INTERVAL, true)
     );
     assert_eq!(learnt.record(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
     let denied = learnt.record(unanswered(|subject| RequestError::Denied { subject }));
-    assert_eq!(forgets(denied), (true, LOOK_AGAIN, true));
+    assert_eq!(forgets(denied), (true, RECHECK_INTERVAL, true));
     assert_eq!(learnt.record(Ok(info("A"))), AccountUpdate::Confirmed(info("A")));
     let contradicted = learnt.record(issued(info("B"), Some("A")));
-    assert_eq!(forgets(contradicted), (true, LOOK_AGAIN, true));
+    assert_eq!(forgets(contradicted), (true, RECHECK_INTERVAL, true));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which accounts a system has: those that may have streams and those that have clients (nats-facts N42, N43).
 //!
-//! A few requests, whatever the number of streams. Servers list accounts, not whose streams they are: an account that
-//! JetStream is on for is among them although it may have none. The system account itself is left out.
+//! It takes a few requests, whatever the number of streams. Servers list accounts, not the owners of streams: an
+//! account with JetStream enabled is listed although it may have no streams. The system account itself is left out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::wire::monitor::{AccountStatz, JetStreamAccounts};
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
 const JSZ: &str = "$SYS.REQ.SERVER.PING.JSZ";
 const LIMIT: Duration = Duration::from_secs(4);
-/// While it is not known how many servers there are.
+/// The quiet time while the number of servers is not known.
 const QUIET: Duration = Duration::from_secs(1);
-/// Accounts a page, the servers' own default (nats-facts N43).
+/// Accounts per page, the servers' own default (nats-facts N43).
 const PAGE: usize = 1024;
 const MOST_PAGES: usize = 64;
 
@@ -39,13 +39,13 @@ pub enum AccountsError {
         expected: usize,
         answered: usize,
     },
-    /// Nobody answered, or not in a way that is understood.
+    /// Nobody answered, or no answer is understood.
     #[error("{0}")]
     Unanswered(String),
 }
 
 impl AccountsError {
-    /// Whether asking again would change nothing.
+    /// Whether a retry would change nothing.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Denied { subject: _ } => true,
@@ -63,7 +63,7 @@ impl From<RequestError> for AccountsError {
     }
 }
 
-/// Asks the servers; `servers` is how many there are, as far as that is known.
+/// Asks the servers; `servers` is how many there are, if known.
 pub(super) async fn list(link: &Link, servers: Option<usize>) -> Result<Vec<AccountInfo>, AccountsError> {
     let own = async {
         let own = user_info::ask(link).await;
@@ -73,8 +73,8 @@ pub(super) async fn list(link: &Link, servers: Option<usize>) -> Result<Vec<Acco
         tokio::try_join!(own, connected(link, servers), with_jetstream(link, servers))?;
     let mut names: BTreeMap<AccountId, Option<String>> = BTreeMap::new();
     for (id, name) in connected.into_iter().chain(stored) {
-        let told = names.entry(id.clone()).or_default();
-        *told = told
+        let known = names.entry(id.clone()).or_default();
+        *known = known
             .take()
             .or(name.filter(|name| !name.is_empty() && *name != id.as_str()));
     }
@@ -90,7 +90,7 @@ type NamedAccounts = Vec<(AccountId, Option<String>)>;
 
 /// Accounts with clients or leaf nodes.
 async fn connected(link: &Link, servers: Option<usize>) -> Result<NamedAccounts, AccountsError> {
-    // A server without clients would stay silent otherwise.
+    // Without it, a server without clients would not answer.
     let options = json!({ "include_unused": true }).to_string();
     let replies: ByServer<AccountStatz> = ask(link, STATZ, options, servers).await?;
     let stats = replies.into_values().flat_map(|(_, statz)| statz.account_statz);
@@ -99,7 +99,7 @@ async fn connected(link: &Link, servers: Option<usize>) -> Result<NamedAccounts,
     Ok(named.collect())
 }
 
-/// Accounts that JetStream is on for, page by page.
+/// Accounts with JetStream enabled, page by page.
 async fn with_jetstream(link: &Link, servers: Option<usize>) -> Result<NamedAccounts, AccountsError> {
     let mut accounts = NamedAccounts::new();
     for page in 0..MOST_PAGES {

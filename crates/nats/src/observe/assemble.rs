@@ -1,4 +1,4 @@
-//! Puts what was gathered about one account together into its view. Pure, but for what it remembers in the history.
+//! Puts what was gathered about one account together into its view. Pure, except for updating the history.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,13 +28,13 @@ const NO_PLACEMENT: &str = "!jetstream";
 pub(crate) struct AccountParts {
     /// The servers that answered at all.
     pub(crate) servers: Vec<SeenServer>,
-    /// Servers that answered, though not everything.
+    /// Servers that answered, but not every request.
     pub(crate) silent: BTreeSet<ServerName>,
     /// Servers that have to exist.
     pub(crate) expected: BTreeSet<ServerName>,
     /// Expected servers that are members of JetStream's meta group.
     pub(crate) members: BTreeSet<ServerName>,
-    /// The JetStream domain that is looked at.
+    /// The observed JetStream domain.
     pub(crate) domain: Option<String>,
     /// Who leads the meta group.
     pub(crate) meta_leader: Option<ServerName>,
@@ -47,7 +47,7 @@ pub(crate) struct AccountParts {
     pub(crate) volumes: BTreeMap<ServerName, Volumes>,
     pub(crate) round_trips: RoundTripTable,
     pub(crate) gaps: Vec<Gap>,
-    /// Heard of since the last look.
+    /// Elections since the last look.
     pub(crate) elections: Vec<LeaderElected>,
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn assemble(
     view
 }
 
-/// All servers that answered or that somebody names.
+/// All servers that answered or that any answer names.
 fn topology(gathered: &AccountParts) -> Topology {
     let mut servers: Vec<Server> = gathered
         .servers
@@ -119,7 +119,7 @@ fn topology(gathered: &AccountParts) -> Topology {
     topology
 }
 
-/// The servers that did not answer; those that hold replicas are members of the meta group, whoever can see it.
+/// The servers that did not answer; those that hold replicas are members of the meta group, even if it is not visible.
 fn missing(gathered: &AccountParts, topology: &Topology) -> Vec<Gap> {
     let holds = |server: &ServerName| {
         let mut named = gathered.streams.iter().flat_map(named_by);
@@ -136,7 +136,7 @@ fn missing(gathered: &AccountParts, topology: &Topology) -> Vec<Gap> {
     topology.missing().map(gap).collect()
 }
 
-/// A member of the meta group that is missing is told as that, and not again as a server.
+/// Reports a missing member of the meta group as that, and not again as a server.
 pub(crate) fn without_repetition(mut gaps: Vec<Gap>) -> Vec<Gap> {
     let members: BTreeSet<ServerName> = gaps
         .iter()
@@ -159,7 +159,7 @@ fn named_by(stream: &StreamReading) -> impl Iterator<Item = &ServerName> {
         .map(|peer| &peer.server)
 }
 
-/// A server that is in no cluster is one of its own.
+/// A server without a cluster is a cluster of its own.
 fn details(seen: &SeenServer) -> Option<ServerDetails> {
     Some(ServerDetails {
         cluster: ClusterName::from(seen.cluster.as_deref().unwrap_or(seen.name.as_str())),
@@ -171,7 +171,7 @@ fn details(seen: &SeenServer) -> Option<ServerDetails> {
     })
 }
 
-/// What servers say that leaves in doubt which of them is meant.
+/// Names in the answers that leave in doubt which server is meant.
 fn unclear(servers: &[SeenServer]) -> Vec<Gap> {
     let unversioned = servers.iter().filter(|server| server.version.is_none());
     let unversioned = unversioned.map(|server| {
@@ -207,7 +207,7 @@ fn sample(gathered: &AccountParts, at: Timestamp) -> Sample {
     }
 }
 
-/// What one account's assets are seen in.
+/// The context of one account's assets.
 struct AssemblyContext<'a> {
     topology: &'a Topology,
     leaders: &'a mut Leaders,
@@ -260,7 +260,7 @@ impl AssemblyContext<'_> {
     }
 }
 
-/// Messages a second since the base; `None` where the base does not know the asset.
+/// Messages per second since the base; `None` where the base lacks the asset.
 fn rate(count: u64, earlier: Option<u64>, now: &Sample, base: Option<&Sample>) -> Option<f32> {
     let seconds = elapsed(base?.at, now.at).as_secs_f32();
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more precision")]

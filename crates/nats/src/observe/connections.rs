@@ -23,9 +23,9 @@ use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelop
 use crate::wire::text::Words;
 
 const LIMIT: Duration = Duration::from_secs(4);
-/// The servers' own default, and about half a megabyte a page.
+/// The servers' own default, about half a megabyte per page.
 const PAGE: u64 = 1024;
-/// Connections of one account, on all servers together; more are not read to the end.
+/// Connections of one account, on all servers together; beyond this, reading stops.
 const MOST_CONNECTIONS: usize = 200_000;
 const MOST_PAGES: u64 = 256;
 
@@ -34,7 +34,7 @@ pub(crate) type ByServer<T> = BTreeMap<String, (ServerInfo, T)>;
 /// What one server answered, with its id.
 pub(crate) type OfServer<T> = (String, (ServerInfo, T));
 
-/// All connections of an account, as they were listed.
+/// All connections of an account, as listed.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     pub(crate) list: Vec<(ServerName, Connection)>,
@@ -52,13 +52,13 @@ pub(crate) fn all_of<T, S>(servers: &BTreeMap<String, S>, replies: &BTreeMap<Str
 /// Whether a server's answer counts, by its id and its content.
 pub(crate) type AcceptAnswer<'a, T> = &'a (dyn Fn(&str, &T) -> bool + Send + Sync);
 
-/// Reads a reply of one server, and whose it is.
+/// Reads one server's reply, with the server's id.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<OfServer<T>, String> {
     let (info, content) = wire::read::<Envelope<T>>(bytes)?.content()?;
     Ok((info.id.to_string(), (info, content)))
 }
 
-/// Reads a reply of one server, if the answer counts.
+/// Reads one server's reply, if the answer counts.
 pub(crate) fn read_if<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
     counts: AcceptAnswer<'_, T>,
@@ -105,7 +105,7 @@ pub(crate) async fn list(
                 continue;
             }
             let ends = connz.total <= page.saturating_add(1).saturating_mul(PAGE);
-            // After an empty page none is asked for: that it lists too few is a gap.
+            // After an empty page no more are requested: that it lists too few is a gap.
             if !ends
                 && connz
                     .connections
@@ -138,7 +138,7 @@ pub(crate) async fn list(
     Ok(connections)
 }
 
-/// Reads one page that counts; a server that puts more on it than was asked for knows no pages.
+/// Reads one page that counts; a server that puts more on it than requested does not support pages.
 fn read_page(bytes: &[u8], counts: AcceptAnswer<'_, Connz>) -> Result<Option<OfServer<Connz>>, String> {
     let Some((id, (info, connz))) = read_if::<Connz>(bytes, counts)? else {
         return Ok(None);
@@ -171,7 +171,7 @@ fn fewer_than_counted(server: &ServerName, connz: &Connz, page: u64) -> Option<G
     })
 }
 
-/// A connection's start by this machine's clock.
+/// A connection's start, converted to this machine's clock.
 fn on_our_clock(one: Connection, theirs: Option<Timestamp>, ours: Timestamp) -> Connection {
     let start = one
         .start
@@ -180,7 +180,7 @@ fn on_our_clock(one: Connection, theirs: Option<Timestamp>, ours: Timestamp) -> 
     Connection { start, ..one }
 }
 
-/// `auth` is what makes servers tell the user.
+/// `auth` makes servers report the user.
 fn options(account: Option<&str>, offset: u64) -> Value {
     match account {
         Some(account) => json!({ "auth": true, "limit": PAGE, "offset": offset, "acc": account }),
@@ -188,8 +188,8 @@ fn options(account: Option<&str>, offset: u64) -> Value {
     }
 }
 
-/// The volume of accounts on all servers whose answers count. An account that imports the services of the system account gets
-/// two answers of each server: the one that has the account counts.
+/// The volume of accounts on all servers whose answers count. An account that imports the services of the system
+/// account gets two answers from each server: the one that contains the account counts.
 pub(crate) async fn volumes(
     link: &Link,
     subject: &str,
@@ -198,7 +198,7 @@ pub(crate) async fn volumes(
     enough: &(dyn Fn(&ByServer<AccountStatz>) -> Enough + Send + Sync),
 ) -> Result<(ByServer<AccountStatz>, Vec<Gap>), RequestError> {
     let options = json!({ "accounts": accounts, "include_unused": true });
-    let told = |statz: &AccountStatz| {
+    let listed_total = |statz: &AccountStatz| {
         let all = statz.account_statz.iter();
         all.filter(|stat| accounts.contains(&stat.acc.as_str())).count()
     };
@@ -208,7 +208,7 @@ pub(crate) async fn volumes(
             payload: options.to_string(),
             limit: LIMIT,
             read: &|bytes| read_if(bytes, counts),
-            prefer: &|(_, earlier), (_, later)| told(later) > told(earlier),
+            prefer: &|(_, earlier), (_, later)| listed_total(later) > listed_total(earlier),
             enough,
         })
         .await?;
@@ -227,8 +227,8 @@ pub(crate) fn volume(stat: &AccountStat) -> Volumes {
     let all = stat.sent.bytes.saturating_add(stat.received.bytes);
     let leafs = stat.sent.leafs.zip(stat.received.leafs);
     Volumes {
-        // Servers count every hop, when it is sent and when it is received. Halved, what clients and leaf nodes send and get
-        // compares with what crosses: a message that crosses a gateway on its way counts once in each.
+        // Servers count every hop, when sending and when receiving. Halved, the bytes of clients and leaf nodes compare
+        // with those that cross: a message that crosses a gateway on its way counts once in each.
         bytes: all.saturating_sub(between_servers) / 2,
         gateway_bytes: gateways.map(|bytes| bytes / 2),
         leafs: leafs.map(|(sent, received)| VolumeCount {
@@ -309,8 +309,8 @@ pub(crate) fn groups(
 /// Leaf nodes behind leaf nodes are rare, and never many.
 const MOST_LINKS: usize = 8;
 
-/// Where what a client sends enters the servers that run JetStream: its own server, or the one that accepts the leaf node
-/// connection of a server that runs none.
+/// Where a client's messages enter the servers that run JetStream: its own server, or the one that accepts the leaf
+/// node connection of a server that runs none.
 fn entry<'a>(topology: &Topology, links: &'a [LeafLink], server: &'a ServerName) -> &'a ServerName {
     let runs_none = |name: &ServerName| {
         let details = topology
@@ -338,7 +338,7 @@ fn unique(list: &[(ServerName, Connection)]) -> impl Iterator<Item = (&ServerNam
     by_number.into_iter().map(|((server, _), one)| (server, one))
 }
 
-/// Leaf nodes are counted by STATZ, for CONNZ lists clients only.
+/// STATZ counts leaf nodes, since CONNZ lists clients only.
 fn kind(one: &Connection) -> Option<ClientKind> {
     match one.kind.as_deref() {
         None | Some("Client") => Some(ClientKind::Client),
@@ -346,8 +346,8 @@ fn kind(one: &Connection) -> Option<ClientKind> {
     }
 }
 
-/// What a connection moved since the base. One that is newer than the base moved all of it since; of one that the base
-/// missed for another reason nothing is known.
+/// What a connection moved since the base. One that is newer than the base moved all of it since; for one that the base
+/// lacks for another reason it is unknown.
 fn came(server: &ServerName, one: &Connection, now: &Sample, base: &Sample) -> Option<VolumeCount> {
     let key = (server.clone(), one.cid);
     let count = now.connections.get(&key).copied()?;
@@ -358,7 +358,7 @@ fn came(server: &ServerName, one: &Connection, now: &Sample, base: &Sample) -> O
     }
 }
 
-/// The account's traffic since the base; `None` unless every server told it both times.
+/// The account's traffic since the base; `None` unless every server reported it both times.
 pub(crate) fn traffic(now: &Sample, base: &Sample) -> Option<Traffic> {
     let mut traffic = Traffic {
         bytes: 0,
@@ -477,15 +477,20 @@ mod tests {
 
     #[test]
     fn p6_a_page_with_fewer_connections_than_are_counted_is_a_gap() {
-        let told = |total: u64, listed: usize, page: u64| {
+        let listed_total = |total: u64, listed: usize, page: u64| {
             let one = r#"{"cid":1,"in_msgs":0,"out_msgs":0,"in_bytes":0,"out_bytes":0}"#;
             let list = vec![one; listed].join(",");
             let connz = format!(r#"{{"total":{total},"connections":[{list}]}}"#);
             let connz: Connz = wire::read(connz.as_bytes()).unwrap();
             fewer_than_counted(&ServerName::from("a"), &connz, page).is_some()
         };
-        assert!(told(2, 1, 0) && told(1030, 1000, 0) && told(1030, 5, 1));
-        assert!(!told(2, 2, 0) && !told(1030, 1024, 0) && !told(1030, 6, 1) && !told(0, 0, 0));
-        assert!(!told(5, 0, 1), "a page after the last");
+        assert!(listed_total(2, 1, 0) && listed_total(1030, 1000, 0) && listed_total(1030, 5, 1));
+        assert!(
+            !listed_total(2, 2, 0)
+                && !listed_total(1030, 1024, 0)
+                && !listed_total(1030, 6, 1)
+                && !listed_total(0, 0, 0)
+        );
+        assert!(!listed_total(5, 0, 1), "a page after the last");
     }
 }

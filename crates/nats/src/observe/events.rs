@@ -1,7 +1,7 @@
-//! Events that make an account worth a look before its next sweep (nats-facts N48).
+//! Events that make an account due for a look before its next sweep (nats-facts N48).
 //!
-//! An event makes the account due, and an election makes its leader a new one; nothing else of it gets into a view. Events
-//! that never come cost freshness.
+//! An event makes the account due, and an election resets its leader's start; nothing else of it enters a view. A lost
+//! event only costs freshness.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const DEBOUNCE: Duration = Duration::from_millis(400);
 const MOST_REMEMBERED: usize = 65_536;
 
 const LEADER_ELECTED: &str = "$JS.EVENT.ADVISORY.*.LEADER_ELECTED.>";
-/// In the subject of each election.
+/// Contained in the subject of each election.
 const ELECTED: &str = ".LEADER_ELECTED.";
 const QUORUM_LOST: &str = "$JS.EVENT.ADVISORY.*.QUORUM_LOST.>";
 const CONNECTIONS: &str = "$SYS.ACCOUNT.*.SERVER.CONNS";
@@ -34,9 +34,9 @@ const SHUTDOWN: &str = "$SYS.SERVER.*.SHUTDOWN";
 
 #[derive(Clone, Debug)]
 pub(crate) enum EventSource {
-    /// The system account's: of all accounts.
+    /// The system account's events: of all accounts.
     System,
-    /// One account's own.
+    /// One account's own events.
     Account(AccountId),
 }
 
@@ -49,7 +49,7 @@ impl EventSource {
     }
 }
 
-/// Listens on every connection that there will be; never ends by itself.
+/// Listens on every future connection; never ends by itself.
 pub(crate) async fn listen(link: Arc<Link>, board: Arc<WatchedAccounts>, source: EventSource) {
     tokio::select! {
         () = follow_connections(&link, &board, &source) => {}
@@ -70,7 +70,7 @@ async fn follow_connections(link: &Link, board: &WatchedAccounts, source: &Event
         };
         tokio::select! {
             () = follow(&now, board, source, &mut connections) => {
-                // Ended with its connection, or could not begin: the next client is a new one.
+                // It ended with its connection, or could not begin: the next client is a new one.
                 if client.changed().await.is_err() { return }
             }
             changed = client.changed() => if changed.is_err() { return },
@@ -78,7 +78,7 @@ async fn follow_connections(link: &Link, board: &WatchedAccounts, source: &Event
     }
 }
 
-/// Any account may be due, and have elected, where events were dropped.
+/// Where events were dropped, any account may be due or have had an election.
 async fn dropped(link: &Link, board: &WatchedAccounts) {
     let mut dropped = link.dropped();
     let mut warned: Option<Instant> = None;
@@ -149,7 +149,7 @@ fn take(event: &Message, board: &WatchedAccounts, source: &EventSource, connecti
     }
 }
 
-/// Connection events come every 30 s without any news; only changed counts are some.
+/// Connection events come every 30 s without any change; only changed counts matter.
 #[derive(Debug, Default)]
 struct ConnectionCounts {
     seen: BTreeMap<(String, String), (Option<u32>, Option<u32>)>,

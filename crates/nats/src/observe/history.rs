@@ -1,7 +1,7 @@
-//! Counters of earlier looks at one account, from which rates and differences are made.
+//! Counters of earlier looks at one account, for rates and differences.
 //!
-//! Differences span at least an interval, however soon a refresh follows a sweep: the last two samples that lie that far
-//! apart are kept, and the older one is the base.
+//! Differences span at least an interval, however soon a refresh follows a sweep: the last two samples that are that
+//! far apart are kept, and the older one is the base.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(crate) struct VolumeCount {
     pub(crate) bytes: u64,
 }
 
-/// An account's volume on one server; parts are `None` where the server does not say them (nats-facts N42).
+/// An account's volume on one server; parts are `None` where the server does not report them (nats-facts N42).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Volumes {
     pub(crate) bytes: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Volumes {
 }
 
 impl VolumeCount {
-    /// What came since; a counter that fell has begun anew.
+    /// The increase since `base`; a counter that fell has restarted.
     pub(crate) fn since(self, base: Self) -> Self {
         Self {
             messages: since(self.messages, base.messages),
@@ -55,7 +55,7 @@ impl VolumeCount {
     }
 }
 
-/// What came since `base`; a counter that fell has begun anew.
+/// The increase since `base`; a counter that fell has restarted.
 pub(crate) fn since(now: u64, base: u64) -> u64 {
     now.checked_sub(base).unwrap_or(now)
 }
@@ -70,7 +70,7 @@ pub(crate) struct CounterHistory {
 }
 
 impl CounterHistory {
-    /// Samples that lie at least nine tenths of an interval apart, since sweeps are not exactly on time.
+    /// Keeps samples at least nine tenths of an interval apart, since sweeps are not exactly on time.
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
             span: interval.mul_f64(0.9),

@@ -1,8 +1,8 @@
 //! One account's streams and consumers: JSZ of every JetStream server (nats-facts N43–N45).
 //!
-//! Asked server by server and compressed: a reply that never comes is that server's own, and no broadcast of large
-//! replies crosses a leaf link. All servers are asked, not only leaders of streams, because a consumer's leader may be
-//! another one.
+//! Each server is asked by itself, with compression: a missing reply concerns only that server, and no broadcast of
+//! large replies crosses a leaf link. All servers are asked, not only leaders of streams, because another server may
+//! lead a consumer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,24 +27,24 @@ use crate::wire;
 use crate::wire::assets::{AccountDetail, Jsz, MetaGroup};
 use crate::wire::monitor::Envelope;
 
-/// A large account takes a server a while: 25 µs a consumer, behind other requests (nats-facts N44, N45).
+/// A large account takes a server long: 25 µs per consumer, behind other requests (nats-facts N44, N45).
 const LIMIT: Duration = Duration::from_secs(15);
 /// Servers asked at once for one account.
 const AT_ONCE: usize = 8;
-/// Packed replies above this are decoded off the runtime's own threads; it is about a millisecond's work.
+/// Larger packed replies are decoded off the runtime's own threads; it is about a millisecond's work.
 const LARGE: usize = 64 * 1024;
-/// And one after the other over the whole process, since each takes many times its size meanwhile.
+/// One is decoded at a time in the whole process, since each takes many times its size meanwhile.
 static DECODING: Semaphore = Semaphore::const_new(1);
-/// KiB of large replies that wait for that over the whole process, in all systems together.
+/// KiB of large replies that wait to be decoded in the whole process, for all systems together.
 static WAITING: Semaphore = Semaphore::const_new(32 * 1024);
-/// Whoever finds no place to wait drops its reply and asks again, one after the other.
+/// A reply beyond that is dropped and requested again, one after the other.
 static AGAIN: Semaphore = Semaphore::const_new(1);
-/// What all servers may say of one account together: some 120 000 streams and consumers, each replica counted.
+/// Bound of all servers' replies for one account: some 120 000 streams and consumers, each replica counted.
 const MOST_TOGETHER: usize = 96 << 20;
-/// The subject as permissions name it.
+/// The subject for permissions.
 const ANY_SERVER: &str = "$SYS.REQ.SERVER.*.JSZ";
 
-/// What all servers say of one account.
+/// What all servers report of one account.
 #[derive(Debug, Default)]
 pub(crate) struct Assets {
     pub(crate) streams: Vec<StreamReading>,
@@ -143,7 +143,7 @@ async fn ask_one(
     part.map_err(|message| Failure::Gap(unreadable(message)))
 }
 
-/// A reply, with its place among those that wait to be decoded if it is large.
+/// A reply, with its permit to wait for decoding if it is large.
 async fn packed(
     link: &Link,
     subject: &str,
@@ -227,8 +227,8 @@ fn meta_leader(meta: &MetaGroup<'_>) -> Option<ServerName> {
         .map(ServerName::from)
 }
 
-/// The members of the meta group by the word of its leader; up to 2.11 nobody else lists them, and later ones know less
-/// about the others. A single server without a cluster has no meta group.
+/// The members of the meta group as its leader lists them; up to 2.11 only the leader lists them, and later ones know
+/// less about the others. A single server without a cluster has no meta group.
 fn meta_group(parts: &[(ServerName, JszPart)]) -> Result<(ServerName, BTreeSet<ServerName>), Option<Gap>> {
     let named = parts.iter().find_map(|(_, part)| part.meta_leader.as_ref());
     let Some(named) = named else {
@@ -241,13 +241,13 @@ fn meta_group(parts: &[(ServerName, JszPart)]) -> Result<(ServerName, BTreeSet<S
         .find(|(server, part)| part.meta_leader.as_ref() == Some(server));
     let members = match by_itself {
         Some((leader, part)) => part.meta_replicas.iter().chain([leader]).cloned().collect(),
-        // It is expected, so its silence is a gap.
+        // It is expected: no answer is a gap.
         None => [named.clone()].into(),
     };
     Ok((named.clone(), members))
 }
 
-/// Members that answer and cannot be asked for what lies there. One that does not answer at all is a gap elsewhere.
+/// Members that answer without JetStream, so their assets are unseen. One that does not answer is a gap elsewhere.
 fn without_jetstream(server_inventory: &ServerInventory, members: &BTreeSet<ServerName>) -> Vec<Gap> {
     let idle = server_inventory
         .servers

@@ -1,7 +1,7 @@
-//! Since when each asset's leader leads, where servers do not say it (before 2.11.9).
+//! Since when each asset's leader leads, where servers do not report it (before 2.11.9).
 //!
-//! A leader counts from the moment at which this observer first saw it lead, or saw it again after an election: what was
-//! before is not known, and unknown is unsafe (P6). An asset is remembered while every look shows it led.
+//! A leader counts from the moment at which this observer first saw it lead, or saw it again after an election: earlier
+//! times are not known, and unknown is unsafe (P6). An asset is remembered while every look shows it with a leader.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ struct Led {
 }
 
 impl Leaders {
-    /// Begins a look: leaders that were elected since the last one are new.
+    /// Begins a look: leaders elected since the last one count as new.
     pub(crate) fn begin(&mut self, elections: &[LeaderElected]) {
         self.look = self.look.saturating_add(1);
         for election in elections {
@@ -91,7 +91,7 @@ impl Leaders {
         })
     }
 
-    /// Names are copied for what is new only.
+    /// Copies names only for new entries.
     fn in_stream<T>(&mut self, stream: &str, work: impl FnOnce(&mut OfStream) -> T) -> T {
         if let Some(of) = self.streams.get_mut(stream) {
             return work(of);
@@ -99,7 +99,7 @@ impl Leaders {
         work(self.streams.entry(stream.to_owned()).or_default())
     }
 
-    /// Ends a look: what it did not show led is forgotten.
+    /// Ends a look: forgets what it did not show with a leader.
     pub(crate) fn end(&mut self) {
         let look = self.look;
         self.streams.retain(|_, of| {
@@ -110,7 +110,7 @@ impl Leaders {
     }
 }
 
-/// What the servers say, or else what is remembered of the leader. A group of one elects nobody.
+/// The start that the servers report, or else the remembered one. A group of one has no elections.
 fn since(group: &GroupReading, remembered: impl FnOnce(&ServerName) -> Timestamp) -> Option<Timestamp> {
     let leader = group.leader.as_ref().filter(|_| group.peers.len() > 1)?;
     Some(group.leader_since.unwrap_or_else(|| remembered(leader)))

@@ -1,7 +1,7 @@
-//! One account's leaf node connections as both ends tell them: LEAFZ.
+//! One account's leaf node connections as both ends report them: LEAFZ.
 //!
-//! A leaf node that shares the system account is asked like any server, so that each of its links is told twice, and the
-//! clients behind a leaf node that runs no JetStream are where its link is accepted.
+//! A leaf node that shares the system account is asked like any server, so each of its links is reported twice, and the
+//! clients behind a leaf node without JetStream count where its link is accepted.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::wire::monitor::{Leafz, ServerInfo};
 const LEAFZ: &str = "$SYS.REQ.SERVER.PING.LEAFZ";
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// A link as the leaf node tells it, which made it.
+/// A link as reported by the leaf node, which made it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LeafLink {
     pub(crate) leaf: ServerName,
@@ -25,7 +25,7 @@ pub(crate) struct LeafLink {
     pub(crate) accepted_by: ServerName,
 }
 
-/// Asks all servers; what is not answered is not known.
+/// Asks all servers; what is not answered is unknown.
 pub(super) async fn ask(
     link: &Link,
     server_inventory: &ServerInventory,

@@ -1,7 +1,7 @@
-//! What one server lists of an account's streams in JSZ, shared by all who want to know the same at the same time.
+//! One server's JSZ listing of an account's streams, shared by concurrent requests for the same.
 //!
-//! A server cannot be asked for one stream alone (nats-facts N43), so what is confirmed of a hundred streams at once must
-//! not take a hundred lists of all of them.
+//! A server cannot be asked for one stream alone (nats-facts N43), so confirming a hundred streams at once must not
+//! take a hundred lists of all of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,9 +25,9 @@ use crate::wire::assets::{Jsz, RawStreamInfo, StreamInfo};
 use crate::wire::monitor::Envelope;
 use crate::wire::text::WireText;
 
-/// A large account takes a server a while (nats-facts N44, N45).
+/// A large account takes a server long (nats-facts N44, N45).
 const LIMIT: Duration = Duration::from_secs(15);
-/// Lists that are asked for at once: bounds the memory that replies take, and what the servers have to do.
+/// Lists requested at once: bounds the memory of replies, and the servers' work.
 const AT_ONCE: usize = 2;
 
 /// What a server is asked to list.
@@ -41,7 +41,7 @@ pub(crate) enum ListedAssets {
     Consumers,
 }
 
-/// A stream as a server tells it.
+/// A stream as a server reports it.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredStream {
     pub(crate) reading: StreamReading,
@@ -49,7 +49,7 @@ pub(crate) struct StoredStream {
     pub(crate) config: String,
 }
 
-/// Asks servers for lists. Clones share what they ask.
+/// Asks servers for lists. Clones share their requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Listings {
     link: Arc<Link>,
@@ -69,7 +69,7 @@ impl Listings {
         }
     }
 
-    /// What a server lists from now on, by its id: of a list that was asked for earlier nobody learns what came since.
+    /// What a server, by its id, lists from now on: a list requested earlier would miss later changes.
     pub(crate) async fn ask(
         &self,
         id: &str,
@@ -89,7 +89,7 @@ impl Listings {
         let listings = self.clone();
         let asking = tokio::spawn(async move {
             let _turn = listings.turns.acquire().await;
-            // Who asks from here on waits for the next list.
+            // Later callers wait for the next list.
             listings.waiting().remove(&question);
             listings.request(&question).await
         });
@@ -116,7 +116,7 @@ impl Listings {
     }
 }
 
-/// The streams of one account as a server listed them. They are read once somebody asks for them.
+/// The streams of one account as a server listed them. Each is read on demand.
 #[derive(Debug)]
 pub(crate) struct Listing(BTreeMap<String, Bytes>);
 

@@ -1,7 +1,7 @@
-//! One account's assets out of what each server says of them (nats-facts N43).
+//! One account's assets, merged from what each server reports of them (nats-facts N43).
 //!
-//! Only the leader of an asset is right about the other peers, and each consumer has a leader of its own. An asset that
-//! no server leads is still listed, without a leader, with all peers that anyone names; none of them counts as caught up.
+//! Only the leader of an asset is right about the other peers, and each consumer has its own leader. An asset without a
+//! leader is still listed, without a leader, with all peers that any server names; none of them counts as caught up.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn merge_stream(mut copies: Vec<(ServerName, StreamReading)>) -> Option<StreamRe
     Some(stream)
 }
 
-/// The copy of the server that leads; without one the first copy, its group made leaderless.
+/// The copy of the leading server; without one the first copy, its group made leaderless.
 fn choose<T>(
     mut copies: Vec<(ServerName, T)>,
     group: impl for<'a> Fn(&'a mut T) -> &'a mut GroupReading,
@@ -60,7 +60,7 @@ fn choose<T>(
     Some(copy)
 }
 
-/// Who leads by its own word. Of two, the one elected later; if that cannot be told, nobody.
+/// Which server claims to lead. Of two, the one elected later; if that is unknown, none.
 fn leading(groups: &[(ServerName, GroupReading)]) -> Option<usize> {
     let claims: Vec<usize> = groups
         .iter()

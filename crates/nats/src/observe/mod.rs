@@ -1,8 +1,8 @@
-//! Sees a system through a user of its system account, and gives each watched account a view (nats-facts N40–N49).
+//! Observes a system through a user of its system account, and gives each watched account a view (nats-facts N40–N49).
 //!
-//! Promises: only watched accounts are asked about; a full sweep every interval, one account's look soon after a refresh
-//! or an event, never more than one look at a time; everything read is bounded; whatever is missing, late, refused or not
-//! understood is a gap in the view (P6). What follows from a view is for others.
+//! Promises: only watched accounts are asked about; a full sweep every interval, a look at one account soon after a
+//! refresh or an event, never more than one look at a time; everything read is bounded; whatever is missing, late,
+//! refused or not understood is a gap in the view (P6). Decisions on a view are made elsewhere.
 
 pub(crate) mod accounts;
 pub(crate) mod assemble;
@@ -45,7 +45,7 @@ use sweep::Sweep;
 use watched_accounts::WatchedAccounts;
 use witness::{Directory, Witness};
 
-/// Sees all accounts of one system; it ends with this value.
+/// Observes all accounts of one system; it ends with this value.
 #[derive(Debug)]
 pub struct SystemObserver {
     link: Arc<Link>,
@@ -56,8 +56,8 @@ pub struct SystemObserver {
 }
 
 impl SystemObserver {
-    /// Starts to observe with the user in `config`, which has to be one of the system account; [`Self::status`] says if
-    /// it is not.
+    /// Starts to observe with the user in `config`, which has to be one of the system account; [`Self::status`] reports
+    /// if it is not.
     pub fn start(config: ConnectConfig, interval: Duration) -> Arc<Self> {
         let link = Arc::new(Link::open(config));
         let board = Arc::new(WatchedAccounts::new());
@@ -65,18 +65,18 @@ impl SystemObserver {
         let servers = Arc::new(Directory::default());
         let witness = Witness::new(Arc::clone(&link), Arc::clone(&servers));
         let tasks = Tasks::new();
-        let (hearing, heard) = (Arc::clone(&link), Arc::clone(&board));
+        let (listening, listened) = (Arc::clone(&link), Arc::clone(&board));
         tasks.keep(
             SupervisedTask::Advisories,
             |_| {},
-            move || events::listen(Arc::clone(&hearing), Arc::clone(&heard), EventSource::System),
+            move || events::listen(Arc::clone(&listening), Arc::clone(&listened), EventSource::System),
         );
-        let (looking, seen, told) = (Arc::clone(&link), Arc::clone(&board), sender.clone());
+        let (looking, seen, status_sender) = (Arc::clone(&link), Arc::clone(&board), sender.clone());
         tasks.keep(
             SupervisedTask::Observation,
             move |panicked| {
-                let gap = seen.broke_off(panicked);
-                told.send_modify(|status| status.gaps = vec![gap]);
+                let gap = seen.on_panic(panicked);
+                status_sender.send_modify(|status| status.gaps = vec![gap]);
             },
             {
                 let board = Arc::clone(&board);
@@ -106,14 +106,14 @@ impl SystemObserver {
         self.status.clone()
     }
 
-    /// The accounts that have clients or that JetStream is on for, by id and without the system account, asked for now.
-    /// Complete as far as the servers answered that were seen last.
+    /// The accounts that have clients or JetStream enabled, requested now, by id and without the system account.
+    /// Complete as far as the servers seen last answered.
     pub async fn accounts(&self) -> Result<Vec<AccountInfo>, AccountsError> {
         let answered = usize::try_from(self.status.borrow().servers_answered).ok();
         accounts::list(&self.link, answered.filter(|servers| *servers > 0)).await
     }
 
-    /// Confirms what is said on connections of other accounts.
+    /// Confirms answers on connections of other accounts.
     pub fn witness(&self) -> Witness {
         self.witness.clone()
     }
@@ -153,13 +153,13 @@ impl Tasks {
     pub(crate) fn keep<F: Future<Output = ()> + Send + 'static>(
         &self,
         task: SupervisedTask,
-        broke_off: impl FnMut(&Panicked) + Send + 'static,
+        on_panic: impl FnMut(&Panicked) + Send + 'static,
         begin: impl FnMut() -> F + Send + 'static,
     ) {
         let cancelled = self.cancelled.clone();
         let handle = tokio::spawn(async move {
             cancelled
-                .run_until_cancelled(supervise::keep(task, broke_off, begin))
+                .run_until_cancelled(supervise::keep(task, on_panic, begin))
                 .await;
         });
         self.lock().push(AbortOnDropHandle::new(handle));
@@ -169,7 +169,7 @@ impl Tasks {
         self.cancelled.cancel();
         let handles = std::mem::take(&mut *self.lock());
         for handle in handles {
-            // One that was aborted has ended too.
+            // An aborted task has ended too.
             let _ = handle.await;
         }
     }

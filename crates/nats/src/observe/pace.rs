@@ -13,12 +13,12 @@ use super::watched_accounts::{AccountFilter, WatchedAccounts};
 use crate::connect::{ConnectionState, Link};
 use crate::moments::ahead;
 
-/// Looks at accounts and publishes what it saw.
+/// Looks at accounts and publishes the result.
 pub(crate) trait Look: Send {
-    /// Looks at these accounts; with [`AccountFilter::All`] they are all, and it is time to look at the system itself too.
+    /// Looks at these accounts; with [`AccountFilter::All`] they are all, and the system itself is due too.
     fn look(&mut self, accounts: Vec<AccountId>, which: AccountFilter) -> impl Future<Output = ()> + Send;
 
-    /// Learns of a new state of the connection.
+    /// Receives a new state of the connection.
     fn connection(&mut self, state: &ConnectionState);
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(
         let now = state.borrow_and_update().clone();
         look.connection(&now);
         if !now.is_connected() {
-            tell_disconnected(&board, &now);
+            report_disconnected(&board, &now);
             next_sweep = Instant::now();
             tokio::select! {
                 changed = state.changed() => if changed.is_err() { return },
@@ -71,7 +71,7 @@ pub(crate) async fn run(
 }
 
 /// Before the first attempt has ended, nothing is known: accounts are warming up.
-fn tell_disconnected(board: &WatchedAccounts, state: &ConnectionState) {
+fn report_disconnected(board: &WatchedAccounts, state: &ConnectionState) {
     if *state == ConnectionState::Connecting {
         return;
     }

@@ -1,6 +1,6 @@
 //! Round trips between clusters, as gateways measure them (nats-facts N47).
 //!
-//! A measurement includes queueing, so the least one counts: over the servers of a cluster, and over the last few looks.
+//! A measurement includes queueing, so the minimum counts: over the servers of a cluster, and over the last few looks.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct RoundTrips {
 }
 
 impl RoundTrips {
-    /// Adds what all servers say at one moment.
+    /// Adds what all servers report at one moment.
     pub(crate) fn add<'a>(&mut self, replies: impl Iterator<Item = &'a (ServerInfo, Gatewayz)>) {
         let mut look = RoundTripTable::new();
         for (server, gatewayz) in replies {
@@ -48,7 +48,7 @@ impl RoundTrips {
         }
     }
 
-    /// The least of each pair.
+    /// The minimum of each pair.
     pub(crate) fn table(&self) -> RoundTripTable {
         let mut table = RoundTripTable::new();
         for (pair, rtt) in self.looks.iter().flatten() {

@@ -1,7 +1,7 @@
 //! Which servers there are: STATSZ of all of them, against what they themselves count (nats-facts N40, N41).
 //!
-//! A server is its id. Names tell servers apart inside of one JetStream domain only: leaf nodes that share the system account
-//! often have the names of the hub's servers.
+//! A server is identified by its id. Names are unique only inside one JetStream domain: leaf nodes that share the
+//! system account often have the names of the hub's servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::request_error::RequestError;
 use crate::wire::monitor::{JetStream, ServerInfo, Statsz};
 
 const LIMIT: Duration = Duration::from_secs(4);
-/// Servers that their peers still count may be gone: wait no longer than this for one more.
+/// Servers that their peers still count may be gone: the longest wait for one more.
 const QUIET: Duration = Duration::from_millis(1500);
-/// More are counted than are expected, which is a guess: one that nobody has seen yet may be on its way.
+/// More are counted than expected, which is a guess: one that was never seen yet may still answer.
 const SHORT_QUIET: Duration = Duration::from_millis(500);
-/// Longer than servers count one that died without a word (measured: more than a minute).
+/// Longer than servers count one that was killed (measured: more than a minute).
 const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 const STATSZ: &str = "$SYS.REQ.SERVER.PING.STATSZ";
 
@@ -40,7 +40,7 @@ pub(crate) struct SeenServer {
     /// `None` when it is not in the usual form.
     pub(crate) version: Option<Version>,
     pub(crate) jetstream: bool,
-    /// When it started, or was first seen where it does not say.
+    /// When it started, or was first seen where it does not report that.
     pub(crate) started: Option<Timestamp>,
     pub(crate) room: Option<JetStreamCapacity>,
     pub(crate) connections: Option<u32>,
@@ -83,12 +83,12 @@ pub(crate) struct ServerInventory {
     pub(crate) gaps: Vec<Gap>,
 }
 
-/// The servers of earlier censuses.
+/// The servers of earlier inventories.
 #[derive(Debug, Default)]
 pub(crate) struct InventoryHistory {
     /// By id: the name, and when it last answered.
     known: BTreeMap<String, (ServerName, Instant)>,
-    arrivals: ServerStartTimes,
+    start_times: ServerStartTimes,
 }
 
 type Replies = ByServer<Statsz>;
@@ -147,9 +147,9 @@ impl InventoryHistory {
         })
     }
 
-    /// How many servers there should be. The servers themselves count; one that was killed stays counted under its old id
-    /// for minutes, beside its new one, and one that was ended does not. So what is counted and does not answer is first
-    /// a server that answered before, then the old id of one that answers, and then one that nobody here has seen.
+    /// How many servers there should be. The servers count themselves; a killed one stays counted under its old id for
+    /// minutes, beside its new one; one that was shut down does not. So a counted server that does not answer is first
+    /// one that answered before, then the old id of one that answers, and then one never seen here.
     fn expected(&self, replies: &Replies) -> usize {
         let answers = names(replies);
         let anew = |(id, (name, _)): &(&String, &(ServerName, Instant))| {
@@ -158,8 +158,8 @@ impl InventoryHistory {
         let restarted = self.known.iter().filter(anew).count();
         let unanswered = counted(replies).saturating_sub(replies.len());
         let silent = self.silent(replies).len().min(unanswered);
-        let strangers = unanswered.saturating_sub(silent.saturating_add(restarted));
-        replies.len().saturating_add(silent).saturating_add(strangers)
+        let never_seen = unanswered.saturating_sub(silent.saturating_add(restarted));
+        replies.len().saturating_add(silent).saturating_add(never_seen)
     }
 
     /// The servers that answered before and do not now.
@@ -169,7 +169,7 @@ impl InventoryHistory {
         known.filter(|name| !answers.contains(name.as_str())).collect()
     }
 
-    /// The servers that do not answer, by name where that is certain: those that answered before may have left for good.
+    /// The servers that do not answer, by name where certain: those that answered before may have left for good.
     fn missing(&self, replies: &Replies, expected: u32, answered: u32) -> Vec<Gap> {
         let silent = self.silent(replies);
         if count(silent.len()) != expected.saturating_sub(answered) {
@@ -182,7 +182,7 @@ impl InventoryHistory {
     }
 
     fn seen(&mut self, (info, statsz): (ServerInfo, Statsz)) -> SeenServer {
-        let arrived = self.arrivals.of(&info.id, Timestamp::now());
+        let arrived = self.start_times.of(&info.id, Timestamp::now());
         SeenServer {
             started: Some(statsz.start.unwrap_or(arrived)),
             room: statsz.jetstream.as_ref().and_then(room),
@@ -197,13 +197,13 @@ impl InventoryHistory {
             self.known
                 .insert(id.clone(), (ServerName::from(info.name.as_str()), now));
         }
-        self.arrivals.forget_old();
+        self.start_times.forget_old();
         self.known
             .retain(|_, (_, answered)| now.duration_since(*answered) < REMEMBERED_FOR);
     }
 }
 
-/// What the server that knows most counts.
+/// The highest count that any server reports.
 fn counted(replies: &Replies) -> usize {
     let counts = replies.values().filter_map(|(_, statsz)| statsz.active_servers);
     counts
@@ -216,7 +216,7 @@ fn names(replies: &Replies) -> BTreeSet<&str> {
     replies.values().map(|(info, _)| info.name.as_str()).collect()
 }
 
-/// `None` unless everything is told that has no meaning when it is left out.
+/// `None` if a field is missing whose absence has no meaning.
 fn room(jetstream: &JetStream) -> Option<JetStreamCapacity> {
     let (config, stats) = (jetstream.config.as_ref()?, jetstream.stats.as_ref()?);
     let resource = |limit: Option<i64>, used: Option<u64>, reserved: Option<u64>| {
@@ -243,7 +243,7 @@ fn room(jetstream: &JetStream) -> Option<JetStreamCapacity> {
     })
 }
 
-/// The id of the server at the other end, by its own INFO line.
+/// The id of the server at the other end, from its own INFO line.
 pub(crate) fn connected_to(link: &Link) -> Option<String> {
     link.connected().map(|client| client.server_info().server_id)
 }
@@ -266,8 +266,8 @@ pub(crate) fn same_names<'a>(servers: impl Iterator<Item = &'a SeenServer>) -> V
 }
 
 /// The JetStream domain of the server at the other end of the connection, or of its cluster where it runs no JetStream
-/// itself. Leaf nodes that share the system account answer too; those with a domain of their own are another JetStream,
-/// whose streams may bear the same names.
+/// itself. Leaf nodes that share the system account answer too; those with another domain are another JetStream, whose
+/// streams may have the same names.
 pub(crate) fn own_domain(
     servers: &BTreeMap<String, SeenServer>,
     connected_to: Option<&str>,

@@ -1,4 +1,4 @@
-//! When each server was first seen, or is known to have been up, for those that do not say when they started.
+//! When each server was first seen, or is known to have been up, for those that do not report their start.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// A server that was silent for longer counts as new when it comes back.
+/// A server that did not answer for longer counts as new when it comes back.
 const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 
-/// The servers of earlier looks, by id: a server that starts anew has another one.
+/// The servers of earlier looks, by id: a restarted server has another one.
 #[derive(Debug, Default)]
 pub(crate) struct ServerStartTimes {
     seen: BTreeMap<String, (Timestamp, Instant)>,
@@ -26,8 +26,7 @@ impl ServerStartTimes {
         now
     }
 
-    /// Since when the server of an id has been up at least, where it shows by something that is older than it was first
-    /// seen.
+    /// Since when the server of an id has been up at least, where something older than its first observation shows it.
     pub(crate) fn since(&mut self, id: &str, shown: Option<Timestamp>, now: Timestamp) -> Timestamp {
         let first = self.of(id, now);
         let since = shown.map_or(first, |shown| shown.min(first));
@@ -53,29 +52,33 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_has_arrived_when_its_id_was_first_seen() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let mut arrivals = ServerStartTimes::default();
-        assert_eq!(arrivals.of("a#1", at(5)), at(5));
-        assert_eq!(arrivals.of("a#1", at(9)), at(5));
-        assert_eq!(arrivals.of("a#2", at(9)), at(9), "it started anew");
+        let mut start_times = ServerStartTimes::default();
+        assert_eq!(start_times.of("a#1", at(5)), at(5));
+        assert_eq!(start_times.of("a#1", at(9)), at(5));
+        assert_eq!(start_times.of("a#2", at(9)), at(9), "it started anew");
         tokio::time::advance(REMEMBERED_FOR).await;
-        arrivals.forget_old();
-        assert_eq!(arrivals.of("a#2", at(700)), at(700));
+        start_times.forget_old();
+        assert_eq!(start_times.of("a#2", at(700)), at(700));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_has_been_up_since_the_oldest_thing_that_was_ever_seen_of_it() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let mut arrivals = ServerStartTimes::default();
-        assert_eq!(arrivals.since("a#1", None, at(100)), at(100));
-        assert_eq!(arrivals.since("a#1", Some(at(30)), at(110)), at(30));
-        assert_eq!(arrivals.since("a#1", Some(at(80)), at(120)), at(30), "it is gone");
+        let mut start_times = ServerStartTimes::default();
+        assert_eq!(start_times.since("a#1", None, at(100)), at(100));
+        assert_eq!(start_times.since("a#1", Some(at(30)), at(110)), at(30));
         assert_eq!(
-            arrivals.since("a#1", Some(at(500)), at(130)),
+            start_times.since("a#1", Some(at(80)), at(120)),
+            at(30),
+            "it is gone"
+        );
+        assert_eq!(
+            start_times.since("a#1", Some(at(500)), at(130)),
             at(30),
             "clocks differ"
         );
         assert_eq!(
-            arrivals.since("a#2", Some(at(140)), at(141)),
+            start_times.since("a#2", Some(at(140)), at(141)),
             at(140),
             "it started anew"
         );

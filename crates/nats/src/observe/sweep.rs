@@ -19,7 +19,7 @@ use super::leafs::{self, LeafLink};
 use super::pace::Look;
 use super::round_trips::RoundTrips;
 use super::server_inventory::{InventoryHistory, SeenServer, ServerInventory};
-use super::watched_accounts::{AccountFilter, WatchedAccounts, broke_off};
+use super::watched_accounts::{AccountFilter, WatchedAccounts, on_panic};
 use super::witness::Directory;
 use crate::connect::{ConnectionState, Link};
 use crate::gaps::{gap, unreadable};
@@ -33,7 +33,7 @@ const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
 const GATEWAYZ: &str = "$SYS.REQ.SERVER.PING.GATEWAYZ";
 const GATEWAYZ_LIMIT: Duration = Duration::from_secs(3);
-/// Accounts looked at side by side.
+/// Accounts looked at concurrently.
 const ACCOUNTS_AT_ONCE: usize = 4;
 
 pub(crate) struct Sweep {
@@ -44,7 +44,7 @@ pub(crate) struct Sweep {
     interval: Duration,
     histories: BTreeMap<AccountId, CounterHistory>,
     round_trips: RoundTrips,
-    roll: InventoryHistory,
+    inventory_history: InventoryHistory,
 }
 
 /// What all accounts of one look share.
@@ -61,7 +61,7 @@ impl Sweep {
         status: watch::Sender<SystemStatus>,
         interval: Duration,
     ) -> Self {
-        let (histories, round_trips, roll) = (
+        let (histories, round_trips, inventory_history) = (
             BTreeMap::new(),
             RoundTrips::default(),
             InventoryHistory::default(),
@@ -74,7 +74,7 @@ impl Sweep {
             interval,
             histories,
             round_trips,
-            roll,
+            inventory_history,
         }
     }
 
@@ -83,7 +83,7 @@ impl Sweep {
         accounts: &[AccountId],
         which: AccountFilter,
     ) -> Result<SharedLook, RequestError> {
-        let server_inventory = self.roll.call(&self.link).await?;
+        let server_inventory = self.inventory_history.call(&self.link).await?;
         self.servers.note(&server_inventory);
         let names: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
         let enough = |replies: &ByServer<AccountStatz>| all_of(&server_inventory.servers, replies);
@@ -112,10 +112,10 @@ impl Sweep {
         })
     }
 
-    /// Why there is no server inventory, for the status and for every account that was to be looked at.
-    async fn without_census(&self, accounts: &[AccountId], error: RequestError) {
+    /// Reports why there is no server inventory, in the status and for every account of this look.
+    async fn without_inventory(&self, accounts: &[AccountId], error: RequestError) {
         let rights = match &error {
-            // A user of another account asks a subject that nobody there serves.
+            // In another account nobody serves the subject.
             RequestError::NoResponders { subject: _ } => {
                 let account = user_info::ask(&self.link).await.ok().map(|info| info.name);
                 Some(ObserverRights::NotSystem { account })
@@ -183,7 +183,7 @@ impl Look for Sweep {
         self.histories.retain(|account, _| watched.contains(account));
         let common = match self.common(&accounts, which).await {
             Ok(common) => common,
-            Err(error) => return self.without_census(&accounts, error).await,
+            Err(error) => return self.without_inventory(&accounts, error).await,
         };
         let round_trips = self.round_trips.table();
         let (link, board) = (Arc::clone(&self.link), Arc::clone(&self.board));
@@ -199,7 +199,7 @@ impl Look for Sweep {
             })
             .buffer_unordered(ACCOUNTS_AT_ONCE);
         while let Some((account, gathered)) = looks.next().await {
-            // What one account says breaks no other's look off.
+            // A panic over one account ends no other's look.
             let published = gathered.and_then(|mut gathered| {
                 gathered.round_trips.clone_from(&round_trips);
                 supervise::catch_now(SupervisedTask::Observation, || {
@@ -207,7 +207,7 @@ impl Look for Sweep {
                 })
             });
             if let Err(panicked) = published {
-                self.board.publish_gap(&account, broke_off(&panicked));
+                self.board.publish_gap(&account, on_panic(&panicked));
             }
         }
         drop(looks);
@@ -225,7 +225,7 @@ impl Look for Sweep {
     }
 }
 
-/// Asks everything about one account that is not common to all.
+/// Asks everything that is specific to one account.
 async fn look_at(
     link: &Link,
     board: &WatchedAccounts,
@@ -235,7 +235,7 @@ async fn look_at(
     let server_inventory = &common.server_inventory;
     let elections = board.take_elections(account);
     let enough = |replies: &ByServer<_>| all_of(&server_inventory.servers, replies);
-    // What is not in the inventory is of another JetStream, or nobody knows what it is.
+    // What is not in the inventory belongs to another JetStream, or is unknown.
     let counts = |id: &str, _: &Connz| server_inventory.servers.contains_key(id);
     let (assets, connections, leaf_links) = tokio::join!(
         jetstream::ask(link, server_inventory, account),
@@ -278,8 +278,8 @@ async fn look_at(
     gathered
 }
 
-/// The links of leaf nodes in an account, where both ends of one may have been counted: on servers of several clusters. Not
-/// known, and no gap, where the user may not ask.
+/// The links of leaf nodes in an account, if both ends of one may have been counted: on servers of several clusters.
+/// Unknown, and no gap, where the user may not ask.
 async fn leaf_links(link: &Link, common: &SharedLook, account: &AccountId) -> Vec<LeafLink> {
     let Ok((replies, _)) = &common.volumes else {
         return Vec::new();
@@ -317,8 +317,8 @@ pub(crate) fn add_volumes(
     }
 }
 
-/// The servers that did not answer. Where something could not be read, nobody knows whose answer it was: none is called
-/// silent then, and the gap is enough.
+/// The servers that did not answer. Where something could not be read, its sender is unknown: then no server counts as
+/// silent, and the gap is enough.
 fn silent(
     server_inventory: &ServerInventory,
     gaps: &[Gap],
@@ -357,7 +357,7 @@ async fn gatewayz(
     Ok(gathered.replies)
 }
 
-/// What the inventory did not see, and what the meta group says of the system as a whole.
+/// What the inventory did not see, and what the meta group shows of the system as a whole.
 fn gaps_of_system(server_inventory: &ServerInventory, views: &[Arc<AccountView>]) -> Vec<Gap> {
     let of_members = |gap: &&Gap| {
         matches!(

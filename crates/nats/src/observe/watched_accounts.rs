@@ -1,4 +1,4 @@
-//! The watched accounts: the newest view of each, and when each is to be looked at again.
+//! The watched accounts: the newest view of each, and when its next look is due.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,8 @@ use crate::moments::{ahead, later};
 const MOST_ELECTIONS: usize = 4096;
 /// At least this long between two looks at one account.
 const SPACING: Duration = Duration::from_millis(250);
-/// At least this long between a look that events asked for and the next of that kind, or [`EVENT_FACTOR`] times as long as
-/// the last look took: a storm of events takes no more than a small part of the servers' time (nats-facts N44, N45).
+/// The least time between a look due to events and the next of that kind, or [`EVENT_FACTOR`] times the duration of the
+/// last look: a storm of events takes no more than a small part of the servers' time (nats-facts N44, N45).
 const EVENT_SPACING: Duration = Duration::from_secs(2);
 const EVENT_FACTOR: u32 = 10;
 
@@ -32,19 +32,19 @@ pub(crate) struct WatchedAccounts {
 #[derive(Debug)]
 struct WatchedAccount {
     view: watch::Sender<Arc<AccountView>>,
-    /// Whether a view was published, which warming up is not.
+    /// Whether a view was published; warming up is none.
     seen: bool,
-    /// When it is due because somebody asked for a look.
+    /// When it is due because of a request.
     asked: Option<Instant>,
     /// When it is due because of events.
     event: Option<Instant>,
     /// When the last look began.
     looked_at: Option<Instant>,
-    /// When the last look that events asked for ended; while it runs, when it began.
+    /// When the last look due to events ended; while it runs, when it began.
     event_look: Option<Instant>,
     /// How long the last look at single accounts took.
     took: Duration,
-    /// Elections that were heard of since the last look.
+    /// Elections received since the last look.
     elections: Vec<LeaderElected>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) enum LeaderElected {
         stream: String,
         consumer: Option<String>,
     },
-    /// Of any assets, so many that they were not counted.
+    /// Of any assets, too many to keep.
     Any,
 }
 
@@ -77,7 +77,7 @@ impl WatchedAccounts {
         entry.view.subscribe()
     }
 
-    /// Makes an account due, though not before its last look is [`SPACING`] ago; unwatched ones are left alone.
+    /// Makes an account due, though not before its last look is [`SPACING`] ago; unwatched ones are ignored.
     pub(crate) fn refresh(&self, account: &AccountId) {
         if let Some(entry) = self.lock().get_mut(account) {
             entry.request_look();
@@ -106,15 +106,14 @@ impl WatchedAccounts {
         }
     }
 
-    /// Elections may have gone unheard: none is told while there is no connection.
+    /// Elections may have been missed: none is received while there is no connection.
     pub(crate) fn may_have_elected(&self) {
         for entry in self.lock().values_mut() {
             entry.elections = vec![LeaderElected::Any];
         }
     }
 
-    /// Takes the elections that were heard of. To be called before a look begins: one that is heard of meanwhile is for the
-    /// next.
+    /// Takes the elections received so far. To be called before a look begins: one received meanwhile is for the next.
     pub(crate) fn take_elections(&self, account: &AccountId) -> Vec<LeaderElected> {
         let mut accounts = self.lock();
         let entry = accounts.get_mut(account);
@@ -141,7 +140,7 @@ impl WatchedAccounts {
         self.lock().values().filter_map(WatchedAccount::due).min()
     }
 
-    /// Takes the accounts that are due by now, or all; forgets those that nobody watches any more.
+    /// Takes the accounts that are due by now, or all; forgets those without watchers.
     pub(crate) fn take(&self, which: AccountFilter) -> Vec<AccountId> {
         let now = Instant::now();
         let mut accounts = self.lock();
@@ -168,7 +167,7 @@ impl WatchedAccounts {
             let Some(entry) = entries.get_mut(account) else {
                 continue;
             };
-            // How long all of them take together says little of one.
+            // The time for all of them together does not show that of one.
             if which == AccountFilter::Due {
                 entry.took = entry
                     .looked_at
@@ -187,8 +186,8 @@ impl WatchedAccounts {
         }
     }
 
-    /// Keeps what was seen last and says that it is not to be relied on. Says nothing that was said before: whoever is woken
-    /// may watch again.
+    /// Keeps the last view and marks it as unreliable. Publishes nothing that was published before: a woken watcher may
+    /// watch again.
     pub(crate) fn publish_gap(&self, account: &AccountId, gap: Gap) {
         let entries = self.lock();
         let Some(entry) = entries.get(account) else { return };
@@ -207,9 +206,9 @@ impl WatchedAccounts {
         });
     }
 
-    /// Says of all accounts that looking at them broke off, and that it is tried again.
-    pub(crate) fn broke_off(&self, panicked: &Panicked) -> Gap {
-        let gap = broke_off(panicked);
+    /// Publishes for all accounts that the look panicked and is retried.
+    pub(crate) fn on_panic(&self, panicked: &Panicked) -> Gap {
+        let gap = on_panic(panicked);
         for account in self.accounts() {
             self.publish_gap(&account, gap.clone());
         }
@@ -277,8 +276,8 @@ impl WatchedAccount {
     }
 }
 
-/// What is left unseen by a look that broke off.
-pub(crate) fn broke_off(panicked: &Panicked) -> Gap {
+/// What a look that panicked leaves unseen.
+pub(crate) fn on_panic(panicked: &Panicked) -> Gap {
     Gap::Unreadable {
         message: format!("the look broke off and is tried again ({panicked})"),
     }
@@ -373,7 +372,7 @@ mod tests {
             leeward_engine::supervise::SupervisedTask::Observation,
             || panic!("attempt to add with overflow"),
         );
-        let gap = board.broke_off(&panicked.unwrap_err());
+        let gap = board.on_panic(&panicked.unwrap_err());
         assert!(
             matches!(&gap, Gap::Unreadable { message } if message.contains("add with overflow")),
             "{gap:?}"

@@ -1,8 +1,8 @@
-//! What only the servers can have said of an account: asked through the system account, which clients of no other account
-//! can answer in.
+//! Facts about an account that only the servers can have reported: asked through the system account, where clients of
+//! other accounts cannot answer.
 //!
-//! On an account's own connection any client of that account may answer in the servers' place. Whatever decides there is
-//! compared with what is told here.
+//! On an account's own connection any client of that account may answer in the servers' place. Whatever is decisive
+//! there is compared with the answers here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct Witness {
     listings: Listings,
 }
 
-/// The servers that were seen last.
+/// The servers seen last.
 #[derive(Debug, Default)]
 pub(crate) struct Directory(watch::Sender<Option<KnownServers>>);
 
@@ -48,9 +48,9 @@ pub(crate) struct Directory(watch::Sender<Option<KnownServers>>);
 struct KnownServers {
     /// Their ids by name, which two of them may share.
     ids: BTreeMap<ServerName, BTreeSet<String>>,
-    /// The JetStream domain that they are of.
+    /// Their JetStream domain.
     domain: Option<String>,
-    /// Whether they are all that there should be.
+    /// Whether all expected servers are known.
     complete: bool,
 }
 
@@ -80,7 +80,7 @@ impl Directory {
         Some(all.ids.keys().cloned().collect())
     }
 
-    /// Whether JetStream at a server is the one that is seen; once it is known which that is.
+    /// Whether a server's JetStream is the observed one; waits until that is known.
     async fn includes(&self, server: &ServerInfo) -> Result<(), Unseen> {
         let mut known = self.0.subscribe();
         let known = tokio::time::timeout(CONNZ_LIMIT, known.wait_for(Option::is_some)).await;
@@ -107,7 +107,7 @@ impl Directory {
     }
 }
 
-/// Why the system account does not say it.
+/// Why the system account does not confirm it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unseen {
     #[error(transparent)]
@@ -146,9 +146,9 @@ impl Witness {
         }
     }
 
-    /// The account of a connection by the server at its other end, whose INFO line named both, before TLS: that it is this
-    /// connection is known by the name that it gave itself. `domain` is the JetStream
-    /// domain of its requests, if they name one. Others go to JetStream of that server, which has to be the one that is seen.
+    /// The account of a connection, asked from the server at its other end, whose INFO line named both, before TLS; the
+    /// name that the connection gave itself proves that it is this one. `domain` is the JetStream domain of its
+    /// requests, if they name one. Otherwise they go to that server's JetStream, which has to be the observed one.
     pub(crate) async fn account_of(
         &self,
         info: &async_nats::ServerInfo,
@@ -183,12 +183,12 @@ impl Witness {
         })
     }
 
-    /// For people: what cannot be learnt is left out.
+    /// For display: what cannot be learnt is left out.
     async fn name_of(&self, account: &str, info: &async_nats::ServerInfo) -> Option<String> {
         let options = json!({
             "accounts": [account], "include_unused": true, "server_name": info.server_name, "exact_match": true,
         });
-        let told = self
+        let answer = self
             .ask::<AccountStatz>(STATZ, options.to_string(), &info.server_id)
             .await;
         let (
@@ -196,12 +196,12 @@ impl Witness {
             AccountStatz {
                 account_statz: stats, ..
             },
-        ) = told.ok()?;
+        ) = answer.ok()?;
         let own = stats.into_iter().find(|stat| stat.acc.as_str() == account)?;
         own.name.filter(|name| !name.is_empty()).map(String::from)
     }
 
-    /// What one server answers. Before 2.12 servers with a longer name answer too (nats-facts N40).
+    /// One server's answer. Before 2.12 servers with a longer name answer too (nats-facts N40).
     async fn ask<T: serde::de::DeserializeOwned + Send>(
         &self,
         subject: &str,
@@ -233,7 +233,7 @@ impl Witness {
         }
     }
 
-    /// An asset by the word of the server that is said to lead it; `None` where it does not list it.
+    /// An asset as reported by the server that should lead it; `None` where it does not list it.
     pub(crate) async fn read(
         &self,
         account: &AccountId,
@@ -263,7 +263,7 @@ impl Witness {
         Ok(false)
     }
 
-    /// A stream by the word of a server; `None` where it does not list it.
+    /// A stream as reported by a server; `None` where it does not list it.
     pub(crate) async fn stream(
         &self,
         account: &AccountId,

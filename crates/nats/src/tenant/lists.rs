@@ -1,4 +1,4 @@
-//! An account's streams and consumers by the lists of the JetStream API, page by page (nats-facts N44).
+//! An account's streams and consumers from the lists of the JetStream API, page by page (nats-facts N44).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +15,10 @@ use crate::wire;
 use crate::wire::api::Answer;
 use crate::wire::assets::{ApiPage, WireText};
 
-/// Consumers are listed one stream a request.
+/// Consumers are listed per stream.
 const STREAMS_AT_ONCE: usize = 8;
-/// A server that makes a list waits for 4 s for those that hold what it lists (`jsClusteredStreamListRequest`), and then
-/// names what nobody answered for.
+/// A server that makes a list waits 4 s for those that hold its assets (`jsClusteredStreamListRequest`), and then names
+/// the assets without an answer.
 const LIST_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of all pages that one look reads: some 80 000 streams and consumers.
 const MOST_TOGETHER: usize = 64 << 20;
@@ -27,7 +27,7 @@ const MOST_PAGES: usize = 1024;
 /// Names that a gap lists.
 const MOST_NAMED: usize = 5;
 
-/// All that could be listed.
+/// Everything that could be listed.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     pub(super) streams: Vec<StreamReading>,
@@ -65,7 +65,7 @@ pub(super) async fn all(client: &AccountClient) -> Lists {
     Lists { gaps, ..lists }
 }
 
-/// Pages overlap when assets are made in between.
+/// Pages overlap when assets are created in between.
 fn first_of_each<T>(items: &mut Vec<T>, name: impl Fn(&T) -> &String) {
     let mut names = BTreeSet::new();
     items.retain(|item| names.insert(name(item).clone()));
@@ -140,7 +140,7 @@ struct ListPart<T> {
     total: usize,
     /// How many fit on one.
     limit: usize,
-    /// The names of the assets that did not answer the server that made the list, for people.
+    /// The names of the assets that did not answer the server that made the list, for display.
     missing: String,
 }
 
@@ -159,7 +159,7 @@ fn part<T>(answer: &[u8], read: ReadPage<'_, T>) -> Result<Option<ListPart<T>>, 
     }))
 }
 
-/// How many fit on a page; not less than there are on it, or pages would overlap without end.
+/// How many fit on a page; at least as many as are on it, or pages would overlap without end.
 fn limit(page: &ApiPage<'_>) -> Result<usize, String> {
     let limit = page.limit.filter(|limit| *limit > 0);
     let limit = limit.ok_or("a page came without its size")?;
@@ -179,7 +179,7 @@ fn named(missing: &[WireText<'_>]) -> String {
     }
 }
 
-/// Takes so many of what is left; false where that is less.
+/// Takes that many from the rest; false if it is less.
 fn take(rest: &AtomicUsize, bytes: usize) -> bool {
     let taken = rest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |rest| {
         rest.checked_sub(bytes)

@@ -12,7 +12,7 @@ pub(crate) struct Answer {
     pub(crate) success: Option<bool>,
 }
 
-/// An error as the server words it.
+/// An error as the server sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct ApiError {
     pub(crate) code: u16,
@@ -22,7 +22,7 @@ pub(crate) struct ApiError {
     pub(crate) description: Words,
 }
 
-/// What was asked, as far as it matters for reading an error.
+/// The requested API, as far as it matters for reading an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestedApi {
     Read,
@@ -59,10 +59,10 @@ impl ApiError {
         self.err_code == UNAVAILABLE || (self.code == 503 && self.err_code == 0)
     }
 
-    /// The finding that it amounts to, where one fits.
+    /// The matching finding reason, if any.
     pub(crate) fn reason(&self, asked: RequestedApi) -> Option<FindingReason> {
         match (self.err_code, asked) {
-            // On a step-down the same code says that the preferred peer is unknown or leads already (nats-facts N11).
+            // On a step-down the same code means that the preferred peer is unknown or leads already (nats-facts N11).
             (NO_PEERS, RequestedApi::Placement)
             | (INSUFFICIENT_RESOURCES | MEMORY_EXCEEDED | STORAGE_EXCEEDED, _) => {
                 Some(FindingReason::NoCapacity)

@@ -1,5 +1,5 @@
-//! Streams and consumers, in the one shape that JSZ, the lists and the INFO replies share. One `#[serde(borrow)]` lets all
-//! fields of its struct borrow from the reply.
+//! Streams and consumers, in the one shape that JSZ, the lists and the INFO replies share. One `#[serde(borrow)]` lets
+//! all fields of its struct borrow from the reply.
 
 use std::collections::BTreeMap;
 
@@ -43,21 +43,21 @@ pub(crate) struct AccountDetail<'a, S = StreamInfo<'a>> {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamInfo<'a> {
-    /// Absent where there is no Raft at all: a server that is in no cluster.
+    /// Absent where there is no Raft at all: a server without a cluster.
     #[serde(borrow)]
     pub(crate) cluster: Option<Group<'a>>,
     pub(crate) config: Option<StreamConfig<'a>>,
     pub(crate) state: Option<StreamState>,
-    /// What a mirror hears of its upstream; a leader that just took over does not say it for a moment.
+    /// A mirror's state of its upstream; a leader that just took over does not report it for a moment.
     pub(crate) mirror: Option<SourceInfo<'a>>,
-    /// What a stream with sources hears of them.
+    /// A stream's state of its sources.
     pub(crate) sources: Option<Vec<SourceInfo<'a>>>,
     /// In JSZ only.
     #[serde(default)]
     pub(crate) consumer_detail: Vec<ConsumerInfo<'a>>,
 }
 
-/// What decides of a stream's configuration.
+/// The relevant part of a stream's configuration.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamConfig<'a> {
     #[serde(borrow)]
@@ -73,7 +73,7 @@ pub(crate) struct StreamConfig<'a> {
     pub(crate) metadata: BTreeMap<WireText<'a>, Value<'a>>,
 }
 
-/// What a stream stores its messages in.
+/// The storage of a stream's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StoredIn {
@@ -97,7 +97,7 @@ pub(crate) struct SourceInfo<'a> {
     pub(crate) name: WireText<'a>,
     pub(crate) external: Option<IgnoredAny>,
     pub(crate) lag: u64,
-    /// Nanoseconds since it was heard of; −1 for never.
+    /// Nanoseconds since the last contact; −1 for never.
     pub(crate) active: i64,
 }
 
@@ -134,7 +134,7 @@ pub(crate) struct ConsumerInfo<'a> {
     pub(crate) priority_groups: Option<Vec<PriorityGroup<'a>>>,
 }
 
-/// What decides of a consumer's configuration.
+/// The relevant part of a consumer's configuration.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ConsumerConfig<'a> {
     #[serde(borrow)]
@@ -147,7 +147,7 @@ pub(crate) struct ConsumerConfig<'a> {
     pub(crate) metadata: BTreeMap<WireText<'a>, Value<'a>>,
 }
 
-/// How far a consumer is, by its own count and by the stream's.
+/// A consumer's progress, in its own sequence and the stream's.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Sequences {
     pub(crate) consumer_seq: u64,
@@ -168,7 +168,7 @@ pub(crate) struct Group<'a> {
     pub(crate) leader: Option<WireText<'a>>,
     /// From 2.11.9 on, and only from the leader itself.
     pub(crate) leader_since: Option<Timestamp>,
-    /// All members but the one that speaks or leads.
+    /// All members except the reporting server or the leader.
     #[serde(default)]
     pub(crate) replicas: Vec<Replica<'a>>,
     /// From 2.15 on, while the group is changing (nats-facts N22).
@@ -180,7 +180,7 @@ pub(crate) struct Replica<'a> {
     #[serde(borrow)]
     pub(crate) name: WireText<'a>,
     pub(crate) current: bool,
-    /// Nanoseconds since it was heard of.
+    /// Nanoseconds since the last contact.
     pub(crate) active: Option<u64>,
     /// Left out when false.
     #[serde(default)]
@@ -202,7 +202,7 @@ pub(crate) struct ApiPage<'a> {
     pub(crate) missing: Option<Vec<WireText<'a>>>,
 }
 
-/// The configuration of STREAM.INFO as it was written.
+/// The configuration of STREAM.INFO, verbatim.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RawStreamInfo<'a> {
     #[serde(borrow)]

@@ -1,6 +1,6 @@
-//! What servers say, as they say it (nats-facts N40–N50).
+//! The servers' messages, in their own shape (nats-facts N40–N50).
 //!
-//! Unknown fields are left alone. A field whose absence would decide something is an `Option`; only plain counters that
+//! Unknown fields are ignored. A field whose absence would decide something is an `Option`; only plain counters that
 //! servers leave out when they are zero have a default. Large replies borrow from their bytes (N46).
 
 pub(crate) mod api;
@@ -15,8 +15,8 @@ use serde::Deserialize;
 pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut deserializer);
-    // It may quote what was read.
-    read.map_err(|error| text::cut(&error.to_string(), text::MOST_WORDS))
+    // It may quote the input.
+    read.map_err(|error| text::cut(&error.to_string(), text::MAX_DISPLAY))
 }
 
 #[cfg(test)]

@@ -22,12 +22,12 @@ pub(crate) struct MonitorError {
     pub(crate) description: Words,
 }
 
-/// What a server says of itself in every reply.
+/// A server's own data in every reply.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct ServerInfo {
     pub(crate) name: Name,
     pub(crate) id: Name,
-    /// Absent for a server that is in no cluster.
+    /// Absent for a server without a cluster.
     pub(crate) cluster: Option<Name>,
     pub(crate) domain: Option<Name>,
     #[serde(default)]
@@ -39,7 +39,7 @@ pub(crate) struct ServerInfo {
 }
 
 impl<T> Envelope<T> {
-    /// The content, or what the server says instead.
+    /// The content, or the server's error instead.
     pub(crate) fn content(self) -> Result<(ServerInfo, T), String> {
         match (self.data, self.error) {
             (Some(data), _) => Ok((self.server, data)),
@@ -93,7 +93,7 @@ pub(crate) struct Connz {
     /// The server's clock.
     pub(crate) now: Option<Timestamp>,
     pub(crate) total: u64,
-    /// `None` of a server that does not know the account that it was asked for.
+    /// `None` from a server that does not know the requested account.
     pub(crate) connections: Option<Vec<Connection>>,
 }
 
@@ -117,7 +117,7 @@ pub(crate) struct Leafz {
     pub(crate) leafs: Vec<Leaf>,
 }
 
-/// A leaf node connection, as one of its ends tells it.
+/// A leaf node connection, as one of its ends reports it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Leaf {
     /// The server at the other end; its id up to 2.9.
@@ -127,7 +127,7 @@ pub(crate) struct Leaf {
     pub(crate) account: Name,
 }
 
-/// GATEWAYZ, as far as round trips go.
+/// GATEWAYZ, limited to round trips.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Gatewayz {
     #[serde(default)]
@@ -145,14 +145,14 @@ pub(crate) struct GatewayConnection {
     pub(crate) rtt: Option<Words>,
 }
 
-/// JSZ, as far as it lists accounts.
+/// JSZ, limited to the list of accounts.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JetStreamAccounts {
     #[serde(default)]
     pub(crate) account_details: Vec<JetStreamAccount>,
 }
 
-/// An account that JetStream is on for.
+/// An account with JetStream enabled.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JetStreamAccount {
     pub(crate) id: Name,
@@ -213,7 +213,7 @@ pub(crate) struct AccountEvent {
     pub(crate) server: Option<EventServer>,
 }
 
-/// The server that speaks in a connection event; advisories of JetStream name it without an id.
+/// The sender of a connection event; advisories of JetStream name it without an id.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum EventServer {

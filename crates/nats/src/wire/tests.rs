@@ -166,7 +166,7 @@ fn upstreams_are_those_that_are_configured_in_the_account_whatever_the_leader_sa
         {"name":"B","lag":3,"active":-1},{"name":"FAR","lag":0,"active":1,"external":{"api":"$JS.far.API"}}]"#;
     let upstream = |name: &str, milliseconds: Option<u64>, lag| Upstream {
         stream: StreamName::from(name),
-        heard_before: milliseconds.map(Duration::from_millis),
+        last_active: milliseconds.map(Duration::from_millis),
         lag,
     };
     let seen = stream_of(config, told).reading().upstreams;

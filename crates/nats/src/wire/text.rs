@@ -1,7 +1,7 @@
-//! Texts of servers, each with a bound that is kept where the text is read.
+//! Texts from servers, each with a bound that is enforced where the text is read.
 //!
-//! A name that is longer than NATS lets names be is no name: the reply that holds it is not understood, and what it would
-//! have told is a gap. What is only shown to people is cut instead.
+//! A name longer than NATS allows is no name: the reply that holds it is not understood, which makes a gap. Text that
+//! is only displayed is cut instead.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,25 +10,25 @@ use std::ops::Deref;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 
-/// Bytes of a name; NATS lets those of streams and consumers have one less.
+/// Bytes of a name; NATS allows one less for streams and consumers.
 pub(crate) const MOST_NAME: usize = 256;
-/// Bytes of what is shown to people.
-pub(crate) const MOST_WORDS: usize = 512;
+/// Bytes of displayed text.
+pub(crate) const MAX_DISPLAY: usize = 512;
 
 /// A name that borrows from the reply where it holds no escapes, also inside options and lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WireText<'a>(pub(crate) Cow<'a, str>);
 
-/// A name that is kept.
+/// An owned name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(String);
 
-/// Words for people, cut where they are too long.
+/// Text for display, cut where it is too long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Words(String);
 
-/// Text of any length that borrows where it can: the values of metadata, which servers bound, and where they do not, the
-/// reply's own bound does.
+/// Text of any length that borrows where it can: the values of metadata, bounded by the servers or otherwise by the
+/// reply's own bound.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Value<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
@@ -86,11 +86,11 @@ impl<'de> Deserialize<'de> for Words {
 impl Words {
     /// The beginning of a text.
     pub(crate) fn cut(text: &str) -> Self {
-        Self(cut(text, MOST_WORDS))
+        Self(cut(text, MAX_DISPLAY))
     }
 }
 
-/// The first bytes of a text, as whole letters, with a mark where something is left out.
+/// The first bytes of a text, as whole characters, with a mark where something is left out.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
@@ -169,7 +169,7 @@ mod tests {
         assert!(read::<WireText<'_>>(json(129).as_bytes()).is_err());
         assert!(read::<Vec<WireText<'_>>>(b"[\"a\\nb\", \"c\"]").is_ok());
         let words = read::<Words>(json(10_000).as_bytes()).unwrap();
-        assert!(words.len() <= MOST_WORDS + "…".len() && words.ends_with('…'));
+        assert!(words.len() <= MAX_DISPLAY + "…".len() && words.ends_with('…'));
         assert_eq!(cut("aé", 2), "a…");
         assert_eq!(cut("aé", 3), "aé");
     }
@@ -177,6 +177,6 @@ mod tests {
     #[test]
     fn an_error_quotes_no_more_than_people_read() {
         let error = read::<u64>(format!("\"{}\"", "x".repeat(1 << 20)).as_bytes()).unwrap_err();
-        assert!(error.len() < 2 * MOST_WORDS, "{}", error.len());
+        assert!(error.len() < 2 * MAX_DISPLAY, "{}", error.len());
     }
 }

@@ -326,7 +326,7 @@ async fn mirrors_and_sources_are_seen_and_their_silence_grows_when_the_upstream_
                 let reading = seen(account, &stream_asset(name)).await?;
                 let up = reading.upstreams.iter().find(|one| one.stream.as_str() == "UP");
                 let Some(Upstream {
-                    heard_before: Some(before),
+                    last_active: Some(before),
                     ..
                 }) = up
                 else {

@@ -28,7 +28,7 @@ async fn a_greeting_that_the_client_library_cannot_read_is_a_failed_attempt() {
             "{name}: {message}"
         );
         assert!(!message.contains("defect"), "{name}: {message}");
-        liar.tell(Script::default());
+        liar.set_script(Script::default());
         liar.hang_up();
         state.wait_for(ConnectionState::is_connected).await.unwrap();
     }
@@ -66,6 +66,6 @@ async fn connections_that_end_at_once_are_made_after_growing_pauses_and_believed
         "{CONNECTS} connects within {:?}",
         began.elapsed()
     );
-    liar.tell(Script::default());
+    liar.set_script(Script::default());
     state.wait_for(ConnectionState::is_connected).await.unwrap();
 }

@@ -13,8 +13,8 @@ pub fn needs_labels(allowed: &AllowedNamespaces) -> bool {
     allowed.from == NamespacesFrom::Selector
 }
 
-/// Why policies of the namespace may not use the system, or nothing. `labels` are those of the policy's namespace,
-/// where they are needed.
+/// Why policies of the namespace may not use the system; `None` if they may. `labels` are those of the policy's
+/// namespace, where they are needed.
 pub fn why_refused(
     allowed: &AllowedNamespaces,
     system_namespace: &str,

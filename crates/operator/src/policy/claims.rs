@@ -1,7 +1,7 @@
-//! Which policy may act where two select one stream: all policies of one account, in the order of their rank.
+//! Which policy may act where two select one stream: all policies of one account, in order of rank.
 //!
-//! The claims are what the last reconciles said; whoever changes one is told whom that concerns. A policy that was not
-//! looked at yet may lay a claim still: those below it wait until it has, or stands aside.
+//! The claims come from the last reconciles; changing one returns the policies that are affected. A policy that was not
+//! reconciled yet may still make a claim: those below it wait until it has, or stands aside.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,15 +34,15 @@ impl Rank {
     }
 }
 
-/// What a policy lays claim to.
+/// What a policy claims.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The system.
     pub system: Key,
     /// The account in it.
     pub account: AccountId,
-    /// The Secret of the user, and the key in it, where nobody but that account's own clients says which account it is: a
-    /// claim is then laid over policies with the same user only, since over others it could be made up.
+    /// The Secret of the user, and the key in it, where only that account's own clients report which account it is:
+    /// such a claim counts only among policies with the same user, since it could be forged.
     pub unconfirmed: Option<(Key, Option<String>)>,
     /// Its precedence.
     pub rank: Rank,
@@ -57,7 +57,7 @@ impl Claim {
         self.system == other.system && self.account == other.account && self.unconfirmed == other.unconfirmed
     }
 
-    fn says_the_same(&self, other: &Self) -> bool {
+    fn is_equal_to(&self, other: &Self) -> bool {
         self.concerns(other) && self.rank == other.rank && self.edition == other.edition
     }
 }
@@ -68,58 +68,58 @@ pub type Precedence = leeward_engine::precedence::Precedence<Key>;
 /// All claims.
 #[derive(Debug, Default)]
 pub struct Claims {
-    laid: Mutex<BTreeMap<Key, Claim>>,
-    aside: Mutex<BTreeSet<Key>>,
+    by_policy: Mutex<BTreeMap<Key, Claim>>,
+    without_claim: Mutex<BTreeSet<Key>>,
     waiting: Mutex<BTreeSet<Key>>,
 }
 
 impl Claims {
-    /// Lays a claim; returns the other policies that are concerned when it differs from the one before.
-    pub fn lay(&self, key: &Key, claim: &Claim) -> Vec<Key> {
+    /// Makes a claim; returns the other policies that are affected if it differs from the one before.
+    pub fn add(&self, key: &Key, claim: &Claim) -> Vec<Key> {
         self.forget(key);
-        let mut claims = lock(&self.laid);
+        let mut claims = lock(&self.by_policy);
         let before = claims.insert(key.clone(), claim.clone());
-        if before.as_ref().is_some_and(|before| before.says_the_same(claim)) {
+        if before.as_ref().is_some_and(|before| before.is_equal_to(claim)) {
             return Vec::new();
         }
         let changed: Vec<&Claim> = before.iter().chain([claim]).collect();
         concerned(&claims, key, &changed)
     }
 
-    /// Withdraws a claim; returns the policies that are concerned.
+    /// Withdraws a claim; returns the policies that are affected.
     pub fn withdraw(&self, key: &Key) -> Vec<Key> {
-        let mut claims = lock(&self.laid);
+        let mut claims = lock(&self.by_policy);
         let before = claims.remove(key);
         let changed: Vec<&Claim> = before.iter().collect();
         concerned(&claims, key, &changed)
     }
 
-    /// Notes that a policy lays no claim until something about it changes; returns whether that is new.
-    pub fn stand_aside(&self, key: &Key) -> bool {
-        lock(&self.aside).insert(key.clone())
+    /// Notes that a policy makes no claim until something about it changes; returns whether that is new.
+    pub fn mark_without_claim(&self, key: &Key) -> bool {
+        lock(&self.without_claim).insert(key.clone())
     }
 
     /// Forgets that a policy stood aside.
     pub fn forget(&self, key: &Key) {
-        lock(&self.aside).remove(key);
+        lock(&self.without_claim).remove(key);
     }
 
-    /// Notes that a policy waits for others to lay their claims.
+    /// Notes that a policy waits for others' claims.
     pub fn wait(&self, key: &Key) {
         lock(&self.waiting).insert(key.clone());
     }
 
-    /// Those that wait; from now on they do not.
+    /// Takes out those that wait.
     pub fn take_waiting(&self) -> BTreeSet<Key> {
         std::mem::take(&mut *lock(&self.waiting))
     }
 
-    /// Whether it is known of a policy if it lays a claim.
+    /// Whether it is known if a policy makes a claim.
     pub fn knows(&self, key: &Key) -> bool {
-        lock(&self.laid).contains_key(key) || lock(&self.aside).contains(key)
+        lock(&self.by_policy).contains_key(key) || lock(&self.without_claim).contains(key)
     }
 
-    /// Decides for one policy over the newest view of its account.
+    /// Decides for one policy on the newest view of its account.
     pub fn decide(&self, key: &Key, view: &AccountView) -> Precedence {
         let ranked = self.ranked(key);
         let Some(own) = ranked.iter().position(|(name, _)| name == key) else {
@@ -146,9 +146,9 @@ impl Claims {
         }
     }
 
-    /// Those of the same account up to and with this one, the first in rank first.
+    /// Those of the same account, in order of rank, up to and including this one.
     fn ranked(&self, key: &Key) -> Vec<(Key, Arc<Policy>)> {
-        let claims = lock(&self.laid);
+        let claims = lock(&self.by_policy);
         let Some(own) = claims.get(key) else {
             return Vec::new();
         };
@@ -252,8 +252,8 @@ mod tests {
     fn the_loser_learns_who_won_over_which_stream() {
         let (old, new) = (Key::new("a", "orders"), Key::new("b", "orders"));
         let claims = Claims::default();
-        assert_eq!(claims.lay(&old, &claim(&old, 0, 10, "ORDERS")), Vec::<Key>::new());
-        assert_eq!(claims.lay(&new, &claim(&new, 0, 20, "*")), vec![old.clone()]);
+        assert_eq!(claims.add(&old, &claim(&old, 0, 10, "ORDERS")), Vec::<Key>::new());
+        assert_eq!(claims.add(&new, &claim(&new, 0, 20, "*")), vec![old.clone()]);
         let seen = view(&["AUDIT", "ORDERS"], Vec::new());
         assert_eq!(claims.decide(&old, &seen), Precedence::Free);
         let lost = Precedence::Outranked {
@@ -269,8 +269,8 @@ mod tests {
     fn who_is_outranked_waits_until_the_streams_were_seen() {
         let (first, second) = (Key::new("a", "one"), Key::new("a", "two"));
         let claims = Claims::default();
-        claims.lay(&first, &claim(&first, 5, 20, "A"));
-        claims.lay(&second, &claim(&second, 0, 10, "B"));
+        claims.add(&first, &claim(&first, 5, 20, "A"));
+        claims.add(&second, &claim(&second, 0, 10, "B"));
         let warming = view(&[], vec![Gap::WarmingUp]);
         assert_eq!(claims.decide(&second, &warming), Precedence::Undecided);
         assert_eq!(claims.decide(&first, &warming), Precedence::Free);
@@ -285,9 +285,9 @@ mod tests {
         let key = Key::new("a", "one");
         let claims = Claims::default();
         assert!(!claims.knows(&key));
-        assert!(claims.stand_aside(&key) && !claims.stand_aside(&key));
+        assert!(claims.mark_without_claim(&key) && !claims.mark_without_claim(&key));
         assert!(claims.knows(&key));
-        claims.lay(&key, &claim(&key, 0, 10, "*"));
+        claims.add(&key, &claim(&key, 0, 10, "*"));
         claims.withdraw(&key);
         assert!(!claims.knows(&key), "it may lay another claim soon");
     }
@@ -301,13 +301,13 @@ mod tests {
             claim.unconfirmed = Some((Key::new("a", secret), None));
             claim
         };
-        claims.lay(&one, &unconfirmed(&one, 1000, "spoofed"));
-        assert_eq!(claims.lay(&two, &claim(&two, 0, 10, "*")), Vec::<Key>::new());
+        claims.add(&one, &unconfirmed(&one, 1000, "spoofed"));
+        assert_eq!(claims.add(&two, &claim(&two, 0, 10, "*")), Vec::<Key>::new());
         let decide = |key: &Key| claims.decide(key, &view(&["ORDERS"], Vec::new()));
         assert_eq!((decide(&one), decide(&two)), (Precedence::Free, Precedence::Free));
-        claims.lay(&three, &unconfirmed(&three, 0, "other"));
+        claims.add(&three, &unconfirmed(&three, 0, "other"));
         assert_eq!(decide(&three), Precedence::Free);
-        claims.lay(&three, &unconfirmed(&three, 0, "spoofed"));
+        claims.add(&three, &unconfirmed(&three, 0, "spoofed"));
         assert!(matches!(decide(&three), Precedence::Outranked { by, .. } if by == one));
     }
 
@@ -315,15 +315,15 @@ mod tests {
     fn other_accounts_are_no_rivals_and_an_equal_claim_concerns_nobody() {
         let (one, two) = (Key::new("a", "one"), Key::new("b", "one"));
         let claims = Claims::default();
-        claims.lay(&one, &claim(&one, 0, 10, "*"));
+        claims.add(&one, &claim(&one, 0, 10, "*"));
         let mut elsewhere = claim(&two, 0, 20, "*");
         elsewhere.account = AccountId::from("B");
-        assert_eq!(claims.lay(&two, &elsewhere), Vec::<Key>::new());
+        assert_eq!(claims.add(&two, &elsewhere), Vec::<Key>::new());
         assert_eq!(
             claims.decide(&two, &view(&["ORDERS"], Vec::new())),
             Precedence::Free
         );
-        assert_eq!(claims.lay(&two, &claim(&two, 0, 20, "*")), vec![one.clone()]);
-        assert_eq!(claims.lay(&two, &claim(&two, 0, 20, "*")), Vec::<Key>::new());
+        assert_eq!(claims.add(&two, &claim(&two, 0, 20, "*")), vec![one.clone()]);
+        assert_eq!(claims.add(&two, &claim(&two, 0, 20, "*")), Vec::<Key>::new());
     }
 }

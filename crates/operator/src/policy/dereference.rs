@@ -31,7 +31,7 @@ pub enum SystemResolution {
     Missing,
     /// It exists, but cannot be read.
     Unreadable,
-    /// It exists, and was not looked at yet.
+    /// It exists, and was not reconciled yet.
     Starting,
     /// It is known.
     Known(Arc<SystemHandle>),
@@ -43,7 +43,7 @@ pub async fn dereference(shared: &Shared, policy: &PlacementPolicy) -> Reference
     gather(&shared.cluster, policy, fact).await
 }
 
-/// Gathers everything around a system that was looked for.
+/// Gathers the rest, for a system that was looked up.
 pub async fn gather(cluster: &Cluster, policy: &PlacementPolicy, fact: SystemResolution) -> References {
     let own = Key::of(policy);
     let secret = Key::new(own.namespace.as_str(), policy.spec.credentials_ref.name.as_str());

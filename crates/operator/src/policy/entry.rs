@@ -1,4 +1,4 @@
-//! What runs for one policy, and what its status says.
+//! What runs for one policy, and its status.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::systems::SystemHandle;
 /// One policy at work.
 #[derive(Debug)]
 pub struct RunningPolicy {
-    /// The uid of the object: one that was made anew is another.
+    /// The uid of the object: one that was recreated is another object.
     pub uid: String,
     /// The system that it refers to.
     pub of: Key,
@@ -31,13 +31,13 @@ pub struct RunningPolicy {
     pub system: Option<Arc<SystemHandle>>,
     /// Its account, as it was last seen.
     pub account: Option<Account>,
-    /// The policy that has precedence, as it was last told.
+    /// The policy that has precedence, as it was last reported.
     pub outranked_by: Option<Key>,
-    /// The term in which the object was read anew: the status is the newest there is, as long as it lasts.
+    /// The lease epoch in which the object was read again: as long as it lasts, the status is the newest.
     pub lease_epoch: Option<LeaseEpoch>,
-    /// Kept while something was or is done that is not written yet.
+    /// Kept while something that was or is being done is not written yet.
     pub pending: Option<PendingWrite>,
-    /// When the loop may begin anew that broke off.
+    /// When the loop that panicked may restart.
     pub restart: RestartBackoff,
     /// The newest status.
     pub status: PlacementPolicyStatus,
@@ -46,7 +46,7 @@ pub struct RunningPolicy {
 }
 
 impl RunningPolicy {
-    /// Nothing runs yet; what the status says of the past is taken over.
+    /// Nothing runs yet; the history in the status is taken over.
     pub fn new(policy: &PlacementPolicy) -> Self {
         let status = policy.status.clone().unwrap_or_default();
         Self {
@@ -65,7 +65,7 @@ impl RunningPolicy {
         }
     }
 
-    /// Takes over what the object says of the past at the beginning of a term.
+    /// Takes over the history in the status at the beginning of a lease epoch.
     pub fn enter(&mut self, lease_epoch: LeaseEpoch, policy: &PlacementPolicy) {
         self.status = policy.status.clone().unwrap_or_default();
         self.written.clone_from(&self.status);
@@ -73,7 +73,7 @@ impl RunningPolicy {
         self.lease_epoch = Some(lease_epoch);
     }
 
-    /// Where the policy stands.
+    /// The policy's state.
     pub fn policy_state(&self) -> Option<Arc<PolicyState>> {
         self.run.as_ref().and_then(|run| run.worker.policy_state())
     }
@@ -83,14 +83,14 @@ impl RunningPolicy {
         self.link.as_ref().map(|link| link.identity.system.clone())
     }
 
-    /// Where the policy stood is in its status now.
+    /// This state is in the policy's status now.
     pub fn recorded(&self, policy_state: Option<&PolicyState>) {
         if let (Some(run), Some(policy_state)) = (&self.run, policy_state) {
             run.worker.recorded(policy_state.sequence);
         }
     }
 
-    /// A loop that broke off: what it wrote down is kept, and another begins from there after a pause.
+    /// The loop panicked: what it recorded is kept, and another starts from there after a pause.
     pub fn broke_off(&mut self) {
         self.restart.begin(Instant::now());
     }

@@ -1,31 +1,31 @@
-//! What a reconcile found out about one policy, in the words of its conditions.
+//! What a reconcile found out about one policy, as reasons of its conditions.
 
 use std::time::Duration;
 
 use leeward_api::vocabulary::{AcceptedReason, ObservedReason, ResolvedRefsReason};
 use leeward_engine::condition::ReasonMessage;
 
-use super::SOON;
+use super::RETRY_SOON;
 use super::dereference::{References, SystemResolution};
 use super::validate::{Refs, Unresolved};
 
-/// What a reconcile found out, as its status tells it.
+/// What a reconcile found out, as the status reports it.
 #[derive(Debug)]
 pub struct Findings {
     /// Whether the policy may be used.
     pub accepted: ReasonMessage<AcceptedReason>,
     /// Whether what it refers to was found.
     pub resolved: ReasonMessage<ResolvedRefsReason>,
-    /// Why nothing is seen, as long as nothing was evaluated.
+    /// Why nothing is observed, as long as nothing was evaluated.
     pub blind: ReasonMessage<ObservedReason>,
-    /// How often to look again.
+    /// How often to reconcile.
     pub interval: Duration,
     /// It is not known yet whether another policy has precedence.
     pub undecided: bool,
 }
 
 impl Findings {
-    /// Takes over why the policy cannot be looked at.
+    /// Takes over why the policy cannot be observed.
     pub fn take(&mut self, unresolved: Unresolved) {
         match unresolved {
             Unresolved::Refs(verdict) => {
@@ -41,14 +41,14 @@ impl Findings {
     }
 }
 
-/// What the facts say, before anything is asked of NATS.
+/// What follows from the facts, before any request to NATS.
 pub fn findings(facts: &References, refs: &Result<Refs, Unresolved>) -> Findings {
     let interval = match &facts.system.1 {
         SystemResolution::Known(handle) => handle.interval,
         SystemResolution::NotWatched
         | SystemResolution::Missing
         | SystemResolution::Unreadable
-        | SystemResolution::Starting => SOON,
+        | SystemResolution::Starting => RETRY_SOON,
     };
     let (system, secret) = (&facts.system.0, &facts.secret.0);
     let mut findings = Findings {

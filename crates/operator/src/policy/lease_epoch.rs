@@ -1,4 +1,4 @@
-//! What the lease means for policies: they run and speak only in a term, and begin it from what the last one left.
+//! What the lease means for policies: they run and report only in a lease epoch, and start from what the last left.
 
 use leeward_api::PlacementPolicy;
 use leeward_engine::permit::Inhibited;
@@ -14,7 +14,7 @@ use crate::key::Key;
 use crate::shared::system_of;
 
 impl Policies {
-    /// Withholds the right to act at once from all runners whose acts have ended, or rest.
+    /// Inhibits all runners whose act deadline has passed, at once.
     pub fn inhibit(&self) {
         self.entries.each(|entry| {
             if let Some(run) = entry.run.as_mut().filter(|run| !run.may_act()) {
@@ -23,8 +23,8 @@ impl Policies {
         });
     }
 
-    /// At the beginning of a term the object is read anew: what the last holder of the lease wrote, and what people
-    /// asked of it, may not have come by the watch yet.
+    /// Reads the object again at the beginning of a lease epoch: what the last holder of the lease wrote, and what
+    /// people changed, may not have arrived by the watch yet.
     pub(super) async fn enter(
         &self,
         key: &Key,
@@ -37,7 +37,7 @@ impl Policies {
         if entry.lease_epoch == Some(lease_epoch) {
             return Ok(None);
         }
-        self.stand_down(key, entry).await;
+        self.stop_runner(key, entry).await;
         let read: Box<PlacementPolicy> = match Box::pin(self.shared.cluster.read(key)).await {
             Ok(read) => Box::new(read),
             Err(ClusterError::Missing { .. }) => return Ok(None),
@@ -45,20 +45,20 @@ impl Policies {
         };
         let is_it = read.metadata.uid.as_deref() == Some(&entry.uid);
         if !is_it || read.metadata.deletion_timestamp.is_some() {
-            // The watch will tell.
+            // The watch will deliver it.
             return Ok(None);
         }
         entry.enter(lease_epoch, &read);
         Ok(Some(read))
     }
 
-    /// Whether a policy may be spoken for: in the present term, in which it was read.
+    /// Whether this replica may write its status: it was read in the present lease epoch.
     pub(super) fn is_in_epoch(&self, policy: &PlacementPolicy, entry: &RunningPolicy) -> bool {
         entry.lease_epoch.is_some()
             && entry.lease_epoch == self.shared.leadership_of(&system_of(policy)).lease_epoch()
     }
 
-    /// Whether it may run: not when the lease is about to be given up.
+    /// Whether it may run: not when the lease is about to be released.
     pub(super) fn may_run(&self, policy: &PlacementPolicy, entry: &RunningPolicy) -> bool {
         self.is_in_epoch(policy, entry)
             && self
@@ -68,7 +68,7 @@ impl Policies {
                 .holds()
     }
 
-    /// Whether its system was read in that term, too: a halt switch must not be overlooked.
+    /// Whether its system was read in that lease epoch, too: a halt switch must not be overlooked.
     pub(super) fn is_system_in_epoch(entry: &RunningPolicy) -> bool {
         entry
             .system
@@ -76,8 +76,8 @@ impl Policies {
             .is_some_and(|system| system.lease_epoch == entry.lease_epoch)
     }
 
-    /// Ends the runner of a policy that another replica may run now, with its numbers.
-    pub(super) async fn stand_down(&self, key: &Key, entry: &mut RunningPolicy) {
+    /// Ends the runner of a policy that another replica may run now, and removes its gauges.
+    pub(super) async fn stop_runner(&self, key: &Key, entry: &mut RunningPolicy) {
         if entry.run.is_some() {
             info!(policy = %key, "policy is left to the holder of the lease");
             self.halt(key, entry).await;
@@ -85,8 +85,8 @@ impl Policies {
         }
     }
 
-    /// Ends what runs for a policy that refers to another system now, which may be another replica's matter. What was done in
-    /// the one before is written as long as this replica may speak for it.
+    /// Ends what runs for a policy that now refers to another system, whose leader may be another replica. What was
+    /// done in the one before is written as long as this replica leads it.
     pub(super) async fn follow_reference(
         &self,
         key: &Key,
@@ -106,26 +106,26 @@ impl Policies {
         entry.lease_epoch = None;
     }
 
-    /// Whether this replica speaks for a policy still, but does not run it any more: the lease is about to be given up.
+    /// Whether this replica still writes a policy's status but no longer runs it: the lease is about to be released.
     pub(super) fn is_leaving(&self, policy: &PlacementPolicy, entry: &RunningPolicy) -> bool {
         self.is_in_epoch(policy, entry) && !self.may_run(policy, entry)
     }
 
     /// Ends the runner of a policy and writes what it did last.
     pub(super) async fn leave(&self, key: &Key, entry: &mut RunningPolicy) -> Result<(), ClusterError> {
-        self.stand_down(key, entry).await;
+        self.stop_runner(key, entry).await;
         self.flush_status(key, entry).await
     }
 
-    /// What was not said in time is lost: another replica may speak now.
+    /// What was not written in time is lost: another replica may be the leader now.
     pub(super) fn drop_status(key: &Key, entry: &mut RunningPolicy) {
         if entry.pending.take().is_some() && !same(&entry.written, &entry.status) {
             warn!(policy = %key, "what was done last was not written before the lease was gone");
         }
     }
 
-    /// Writes what was done last by a runner that has ended, if that is not stored yet and this replica may still speak: the
-    /// conditions stay as they are for the next one to judge.
+    /// Writes what was done last by a runner that has ended, if that is not stored yet and this replica may still write
+    /// it; the next runner judges the conditions.
     pub(super) async fn flush_status(
         &self,
         key: &Key,
@@ -134,8 +134,8 @@ impl Policies {
         let leadership = entry
             .lease_epoch
             .and_then(|lease_epoch| self.shared.leaderships.in_epoch(lease_epoch));
-        let unsaid = !same(&entry.written, &entry.status);
-        if let Some(leadership) = leadership.filter(|_| unsaid) {
+        let is_unwritten = !same(&entry.written, &entry.status);
+        if let Some(leadership) = leadership.filter(|_| is_unwritten) {
             let write = self
                 .shared
                 .cluster

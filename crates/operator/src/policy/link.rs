@@ -17,12 +17,12 @@ use tokio::task::JoinSet;
 
 use super::validate::{ConnectionIdentity, Refs, Unresolved};
 use crate::key::Key;
-use crate::reconcile_queue::{ReconcileQueue, poke_on};
+use crate::reconcile_queue::{ReconcileQueue, enqueue_on};
 
-/// A server that has not told the account in this time may not be asked.
+/// A server that has not reported the account in this time may not be allowed to.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(15);
 
-/// A connection with everything that hangs on it.
+/// A connection with everything that depends on it.
 pub struct AccountLink {
     /// What it depends on.
     pub identity: ConnectionIdentity,
@@ -43,14 +43,14 @@ pub struct AccountLink {
 impl std::fmt::Debug for AccountLink {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("Link")
+            .debug_struct("AccountLink")
             .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
 
 impl AccountLink {
-    /// Starts to connect; changes of its state poke the policy.
+    /// Starts to connect; changes of its state enqueue the policy.
     pub fn open(refs: &Refs, key: &Key, reconcile_queue: &ReconcileQueue) -> Self {
         let (config, domain) = (refs.connect.clone(), refs.identity.domain.as_deref());
         let client = match &refs.route.observer {
@@ -63,9 +63,9 @@ impl AccountLink {
         };
         let mut watchers = JoinSet::new();
         let (state, account) = (client.state(), client.account());
-        watchers.spawn(poke_on(client.state(), key.clone(), reconcile_queue.clone()));
-        watchers.spawn(poke_on(client.account(), key.clone(), reconcile_queue.clone()));
-        watchers.spawn(poke_on(
+        watchers.spawn(enqueue_on(client.state(), key.clone(), reconcile_queue.clone()));
+        watchers.spawn(enqueue_on(client.account(), key.clone(), reconcile_queue.clone()));
+        watchers.spawn(enqueue_on(
             client.account_problem(),
             key.clone(),
             reconcile_queue.clone(),
@@ -83,13 +83,13 @@ impl AccountLink {
         }
     }
 
-    /// Whether nobody but the account itself says which account it is (tenant mode).
-    pub fn is_alone(&self) -> bool {
+    /// Whether only the account itself reports which account it is (tenant mode).
+    pub fn is_tenant_mode(&self) -> bool {
         self.alone
     }
 
     /// Has the account observed from now on, also while no policy runs in it.
-    pub fn keep_warm(&mut self, account: &AccountInfo) {
+    pub fn keep_observed(&mut self, account: &AccountInfo) {
         self.kept = Some(self.observe.watch(&account.id));
     }
 
@@ -108,7 +108,7 @@ impl AccountLink {
         self.account.borrow().is_none() && self.opened.elapsed() > ACCOUNT_LIMIT
     }
 
-    /// The account, or what stands between.
+    /// The account, or why it is not known.
     pub fn account(&self) -> Result<AccountInfo, Unresolved> {
         let state = self.state.borrow().clone();
         if let ConnectionState::Refused { problem, message } = &state {
@@ -183,7 +183,7 @@ fn refused(problem: ConnectProblem, message: &str) -> Unresolved {
 }
 
 fn disconnected(message: &str) -> String {
-    let cure = match CertificateProblem::of(message) {
+    let remedy = match CertificateProblem::of(message) {
         Some(CertificateProblem::NotTrusted) => {
             ": name the authority of the servers' certificates in the system's tls.caRef"
         }
@@ -192,7 +192,7 @@ fn disconnected(message: &str) -> String {
         }
         None => "",
     };
-    format!("no connection to NATS as the account's user: {message}{cure}")
+    format!("no connection to NATS as the account's user: {message}{remedy}")
 }
 
 /// An account as a status has it.

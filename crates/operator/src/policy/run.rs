@@ -1,4 +1,4 @@
-//! The worker of one policy, with the tasks that carry its state and its events on.
+//! The worker of one policy, with the tasks that forward its state and its events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use super::leader_only::LeaderOnly;
 use super::link::AccountLink;
 use crate::events::{EventNote, EventSink};
 use crate::key::Key;
-use crate::reconcile_queue::{ReconcileQueue, poke_on};
+use crate::reconcile_queue::{ReconcileQueue, enqueue_on};
 use crate::systems::SystemHandle;
 
-/// A worker, with the tasks that carry on what it says.
+/// A worker, with the tasks that forward its state and its events.
 #[derive(Debug)]
 pub struct PolicyRun {
     /// The account that it works in.
@@ -47,7 +47,7 @@ pub struct Start<'a> {
     pub spec: &'a PlacementPolicySpec,
     /// The account.
     pub account: AccountId,
-    /// What is known of the past.
+    /// The status so far.
     pub past: &'a PlacementPolicyStatus,
     /// Its system.
     pub system: &'a SystemHandle,
@@ -55,13 +55,13 @@ pub struct Start<'a> {
     pub link: &'a AccountLink,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// Wakes its reconcile.
+    /// Queues its reconcile.
     pub reconcile_queue: &'a ReconcileQueue,
     /// Where its events go.
     pub events: EventSink,
     /// The right to act.
     pub acts: Deadline,
-    /// The right to tell of it.
+    /// The right to report it.
     pub leadership: Leadership,
 }
 
@@ -90,12 +90,17 @@ impl PolicyRun {
         };
         let (worker, policy_events) = PolicyWorker::start(setup, input);
         let mut tasks = JoinSet::new();
-        tasks.spawn(poke_on(
+        tasks.spawn(enqueue_on(
             worker.watch(),
             start.key.clone(),
             start.reconcile_queue.clone(),
         ));
-        tasks.spawn(tell(policy_events, start.object, start.events, start.leadership));
+        tasks.spawn(publish_events(
+            policy_events,
+            start.object,
+            start.events,
+            start.leadership,
+        ));
         Self {
             account: start.account,
             worker,
@@ -111,7 +116,7 @@ impl PolicyRun {
     }
 
     /// Gives new input where it differs.
-    pub fn direct(&mut self, spec: &PlacementPolicySpec, input: RunnerInput) {
+    pub fn update(&mut self, spec: &PlacementPolicySpec, input: RunnerInput) {
         self.worker.update(input);
         self.spec.clone_from(spec);
     }
@@ -125,28 +130,28 @@ impl PolicyRun {
             || own.inbox_prefix != spec.inbox_prefix
     }
 
-    /// Acts no more from now on, and ends; returns where the policy stood at the end.
+    /// Stops acting at once, and ends; returns the policy's last state.
     pub async fn end(mut self) -> Option<Arc<PolicyState>> {
         let last = self.worker.end().await;
-        // They end with the worker, once they have passed on what it said last.
+        // They end with the worker, once they have forwarded its last state and events.
         let rest = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_millis(500), rest).await;
         last
     }
 }
 
-/// Hands occurrences on as events, if this replica is the one that speaks; never waits for them to be written.
-async fn tell(
+/// Forwards policy events as Kubernetes events if this replica is the leader; never waits for them to be written.
+async fn publish_events(
     mut policy_events: mpsc::Receiver<PolicyEvent>,
     object: ObjectReference,
     events: EventSink,
     leadership: Leadership,
 ) {
     while let Some(policy_event) = policy_events.recv().await {
-        if let Some(told) = EventNote::of(&policy_event)
+        if let Some(event) = EventNote::of(&policy_event)
             && leadership.lease_epoch().is_some()
         {
-            events.tell(&object, told);
+            events.publish(&object, event);
         }
     }
 }

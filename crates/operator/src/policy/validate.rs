@@ -1,4 +1,4 @@
-//! Judges what was gathered: a policy that can run, or the condition that says why not. Pure.
+//! Judges what was gathered: a policy that can run, or the condition with the reason why not. Pure.
 
 use std::sync::Arc;
 
@@ -50,21 +50,21 @@ impl std::fmt::Debug for ConnectionIdentity {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Without the Secret.
         formatter
-            .debug_struct("Identity")
+            .debug_struct("ConnectionIdentity")
             .field("system", &self.system)
             .field("epoch", &self.epoch)
             .finish_non_exhaustive()
     }
 }
 
-/// Why a policy has not got what it needs.
+/// Why a policy does not have what it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
     /// A reference is wrong.
     Refs(ReasonMessage<ResolvedRefsReason>),
     /// The references are right, but the system cannot be used.
     System(ReasonMessage<ObservedReason>),
-    /// The Kubernetes API did not say; what runs goes on with what was known.
+    /// The Kubernetes API did not answer; what runs continues with what was known.
     Unknown(String),
 }
 

@@ -36,7 +36,7 @@ pub struct TlsSecretData {
     pub authority: Option<Vec<u8>>,
     /// The certificate and its key, in PEM.
     pub certificate: Option<(Vec<u8>, Vec<u8>)>,
-    /// Whether TLS starts before the server says anything.
+    /// Whether TLS starts before the server sends anything.
     pub handshake_first: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct TlsSecretData {
 pub enum GatherError {
     /// It is not there.
     Definite(ReasonMessage<ConnectedReason>),
-    /// The Kubernetes API did not say.
+    /// The Kubernetes API did not answer.
     Unknown(String),
 }
 

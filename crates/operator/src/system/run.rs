@@ -1,4 +1,4 @@
-//! What runs for one system: its observer, its limits, and the task that pokes when it sees something new.
+//! What runs for one system: its observer, its limits, and the task that queues a reconcile when it sees something new.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,15 +15,15 @@ use tracing::info;
 
 use super::dereference::ObserverInput;
 use crate::key::Key;
-use crate::reconcile_queue::{ReconcileQueue, poke_on};
+use crate::reconcile_queue::{ReconcileQueue, enqueue_on};
 use crate::systems::Route;
 
-/// Counts routes over all systems, so that no two are taken for one.
+/// Counts routes over all systems, so that no two are confused.
 static EPOCHS: AtomicU64 = AtomicU64::new(1);
 
 /// One system at work.
 pub struct RunningSystem {
-    /// The uid of the object: one that was made anew is another.
+    /// The uid of the object: one that was recreated is another object.
     pub uid: String,
     /// How to reach the system, or why that is not known.
     pub route: Result<Route, ReasonMessage<ConnectedReason>>,
@@ -33,7 +33,7 @@ pub struct RunningSystem {
     pub status: NatsSystemStatus,
     /// The status that is stored.
     pub written: NatsSystemStatus,
-    /// The term in which the object was read anew.
+    /// The lease epoch in which the object was read again.
     pub lease_epoch: Option<LeaseEpoch>,
     limited: Option<(usize, usize)>,
     materials: Option<ObserverInput>,
@@ -69,7 +69,7 @@ impl RunningSystem {
         }
     }
 
-    /// Takes over what the object says at the beginning of a term.
+    /// Takes over the object's status at the beginning of a lease epoch.
     pub fn enter(&mut self, lease_epoch: LeaseEpoch, system: &NatsSystem) {
         self.status = system.status.clone().unwrap_or_default();
         self.written.clone_from(&self.status);
@@ -97,8 +97,11 @@ impl RunningSystem {
             .is_some()
             .then(|| SystemObserver::start(config, materials.interval));
         if let Some(observer) = &observer {
-            self.watchers
-                .spawn(poke_on(observer.status(), key.clone(), reconcile_queue.clone()));
+            self.watchers.spawn(enqueue_on(
+                observer.status(),
+                key.clone(),
+                reconcile_queue.clone(),
+            ));
         }
         self.route = Ok(Route {
             epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
@@ -115,7 +118,7 @@ impl RunningSystem {
         self.route = Err(why);
     }
 
-    /// The Kubernetes API did not answer: what runs goes on.
+    /// The Kubernetes API did not answer: what runs continues.
     pub fn wait(&mut self, message: String) {
         if self.route.is_err() {
             self.route = Err(ReasonMessage::new(ConnectedReason::Connecting, message));

@@ -1,6 +1,6 @@
 //! The status of a system from what its observer saw. Pure.
 //!
-//! What cannot be seen now keeps its last value: the conditions say that it is old.
+//! What cannot be seen now keeps its last value: the conditions show that it is old.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub struct SystemStatusInput<'a> {
     /// Policies that refer to it.
     pub policies: usize,
     /// What can be seen.
-    pub sight: SystemObservation<'a>,
+    pub observation: SystemObservation<'a>,
 }
 
 /// What can be seen of a system.
@@ -49,7 +49,7 @@ pub enum SystemObservation<'a> {
 impl SystemStatusInput<'_> {
     /// Whether it is connected, servers expected, and servers that answered; `None` where no observer is wanted.
     pub fn numbers(&self) -> Option<(bool, u32, u32)> {
-        match &self.sight {
+        match &self.observation {
             SystemObservation::Tenant => None,
             SystemObservation::Unreachable(_) => Some((false, 0, 0)),
             SystemObservation::Seen(seen) => Some((
@@ -64,14 +64,14 @@ impl SystemStatusInput<'_> {
 /// The status that follows from its inputs and the status so far.
 pub fn build(
     previous: &NatsSystemStatus,
-    outlook: &SystemStatusInput<'_>,
+    status_input: &SystemStatusInput<'_>,
     now: Timestamp,
 ) -> NatsSystemStatus {
     let mut status = previous.clone();
-    status.observed_generation = outlook.generation;
-    status.conditions = conditions(&previous.conditions, outlook, now);
-    status.policies = Some(i64::try_from(outlook.policies).unwrap_or(i64::MAX));
-    match &outlook.sight {
+    status.observed_generation = status_input.generation;
+    status.conditions = conditions(&previous.conditions, status_input, now);
+    status.policies = Some(i64::try_from(status_input.policies).unwrap_or(i64::MAX));
+    match &status_input.observation {
         SystemObservation::Tenant => forget(&mut status),
         SystemObservation::Seen(seen) if seen.observed_at.is_some() => take_over(&mut status, seen),
         SystemObservation::Unreachable(_) | SystemObservation::Seen(_) => {}
@@ -84,7 +84,7 @@ pub fn build(
     status
 }
 
-/// Without an observer nobody counts servers.
+/// Without an observer servers are not counted.
 fn forget(status: &mut NatsSystemStatus) {
     status.servers = None;
     status.clusters.clear();
@@ -120,7 +120,7 @@ fn cluster(seen: &leeward_nats::ClusterStatus) -> ClusterStatus {
     }
 }
 
-/// Times never stand still: one within a fifth or two milliseconds of the last one is no news.
+/// Times always vary: one within a fifth or two milliseconds of the last one is no change.
 fn round_trips(before: &[RoundTrip], seen: &SystemStatus) -> Vec<RoundTrip> {
     let steadied = |from: String, to: String, milliseconds: i64| {
         let last = before.iter().find(|trip| trip.from == from && trip.to == to);
@@ -170,9 +170,13 @@ pub fn same(one: &NatsSystemStatus, other: &NatsSystemStatus) -> bool {
     timeless(one) == timeless(other)
 }
 
-fn conditions(previous: &[Condition], outlook: &SystemStatusInput<'_>, now: Timestamp) -> Vec<Condition> {
-    let connected = connected(outlook);
-    let observed = observed(previous, outlook, &connected, now);
+fn conditions(
+    previous: &[Condition],
+    status_input: &SystemStatusInput<'_>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let connected = connected(status_input);
+    let observed = observed(previous, status_input, &connected, now);
     let ready = if !connected.holds() {
         ReasonMessage::new(
             SystemReadyReason::Connected(connected.reason),
@@ -186,15 +190,15 @@ fn conditions(previous: &[Condition], outlook: &SystemStatusInput<'_>, now: Time
             observed.message.as_str(),
         )
     };
-    let mut conditions = Conditions::new(previous, outlook.generation, now);
+    let mut conditions = Conditions::new(previous, status_input.generation, now);
     conditions.add(SystemCondition::Connected, &connected);
     conditions.add(SystemCondition::Observed, &observed);
     conditions.add(SystemCondition::Ready, &ready);
     conditions.finish()
 }
 
-fn connected(outlook: &SystemStatusInput<'_>) -> ReasonMessage<ConnectedReason> {
-    let seen = match &outlook.sight {
+fn connected(status_input: &SystemStatusInput<'_>) -> ReasonMessage<ConnectedReason> {
+    let seen = match &status_input.observation {
         SystemObservation::Unreachable(verdict) => return verdict.clone(),
         SystemObservation::Tenant => {
             let text = "tenant mode: without credentialsRef each policy connects as its own account's user";
@@ -209,13 +213,13 @@ fn connected(outlook: &SystemStatusInput<'_>) -> ReasonMessage<ConnectedReason> 
         ConnectionState::Connected { .. } => rights(seen),
         ConnectionState::Disconnected { message } => ReasonMessage::new(
             ConnectedReason::Unreachable,
-            format!("no server can be reached ({message}): {}", cure(message)),
+            format!("no server can be reached ({message}): {}", remedy(message)),
         ),
         ConnectionState::Refused { problem, message } => refused(*problem, message),
     }
 }
 
-fn cure(message: &str) -> &'static str {
+fn remedy(message: &str) -> &'static str {
     match CertificateProblem::of(message) {
         Some(CertificateProblem::NotTrusted) => {
             "name the authority of the servers' certificates in tls.caRef"
@@ -229,7 +233,7 @@ fn cure(message: &str) -> &'static str {
 }
 
 fn refused(problem: ConnectProblem, message: &str) -> ReasonMessage<ConnectedReason> {
-    let (reason, cure) = match problem {
+    let (reason, remedy) = match problem {
         ConnectProblem::InvalidCredentials => (
             ConnectedReason::InvalidCredentials,
             "correct the Secret that credentialsRef names",
@@ -240,7 +244,7 @@ fn refused(problem: ConnectProblem, message: &str) -> ReasonMessage<ConnectedRea
         ),
         ConnectProblem::InvalidServers => (ConnectedReason::Unreachable, "correct servers"),
     };
-    ReasonMessage::new(reason, format!("{message}: {cure}"))
+    ReasonMessage::new(reason, format!("{message}: {remedy}"))
 }
 
 fn rights(seen: &SystemStatus) -> ReasonMessage<ConnectedReason> {
@@ -270,11 +274,11 @@ fn rights(seen: &SystemStatus) -> ReasonMessage<ConnectedReason> {
 
 fn observed(
     previous: &[Condition],
-    outlook: &SystemStatusInput<'_>,
+    status_input: &SystemStatusInput<'_>,
     connected: &ReasonMessage<ConnectedReason>,
     now: Timestamp,
 ) -> ReasonMessage<ObservedReason> {
-    let seen = match &outlook.sight {
+    let seen = match &status_input.observation {
         SystemObservation::Tenant => {
             let text = "tenant mode: each policy observes its own account; servers, clusters and round trips are not \
                         known here";
@@ -291,19 +295,19 @@ fn observed(
         return ReasonMessage::new(reason, "not observed while Connected is False");
     };
     if let Some(verdict) = unseen(&seen.gaps).map(|(reason, text)| ReasonMessage::new(reason, text)) {
-        return while_it_may_pass(previous, seen, now, outlook.interval).unwrap_or(verdict);
+        return while_it_may_pass(previous, seen, now, status_input.interval).unwrap_or(verdict);
     }
     let Some(at) = seen.observed_at else {
         return ReasonMessage::new(ObservedReason::WarmingUp, "the first look is under way");
     };
-    if elapsed(at, now) > outlook.interval.saturating_mul(STALE_INTERVALS) {
+    if elapsed(at, now) > status_input.interval.saturating_mul(STALE_INTERVALS) {
         return ReasonMessage::new(ObservedReason::Stale, "the last complete observation is too old");
     }
     let text = format!("all {} servers answered", seen.servers_answered);
     ReasonMessage::new(ObservedReason::Complete, text)
 }
 
-/// What was said of the last complete look, while a server may only be starting anew.
+/// The verdict on the last complete look, while a server may only be restarting.
 fn while_it_may_pass(
     previous: &[Condition],
     seen: &SystemStatus,

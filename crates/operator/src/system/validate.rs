@@ -1,4 +1,4 @@
-//! Makes the configuration of a connection from Secrets, or says why they cannot be used. Pure.
+//! Makes the configuration of a connection from Secrets, or returns why they cannot be used. Pure.
 
 use leeward_api::vocabulary::ConnectedReason;
 use leeward_engine::condition::ReasonMessage;

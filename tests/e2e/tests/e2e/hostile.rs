@@ -43,7 +43,11 @@ async fn report_and_plan_end_in_order_whatever_servers_say() {
             Audience::System => Looking::System,
             Audience::Tenant => Looking::Tenant,
         };
-        (format!("seed {} ({})", lie.seed, lie.says), lie.script, looking)
+        (
+            format!("seed {} ({})", lie.seed, lie.describes),
+            lie.script,
+            looking,
+        )
     });
     let faults: Vec<String> = futures::stream::iter(named.chain(by_chance).enumerate())
         .map(|(number, (name, script, looking))| {
@@ -65,10 +69,10 @@ async fn attempt(trial: &Trial, script: Script, looking: Looking, command: &str)
     let liar = Liar::start(script).await?;
     let ended = trial.run(&liar, looking, &[command]).await?;
     if let Some(fault) = ended.fault(MOST_MEMORY) {
-        bail!("{fault}: {}", ended.last_words());
+        bail!("{fault}: {}", ended.last_output());
     }
     ensure!(
-        liar.strays() == 0,
+        liar.redirected_connections() == 0,
         "credentials went to a server that nobody named"
     );
     Ok(())

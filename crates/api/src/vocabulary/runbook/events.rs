@@ -1,4 +1,4 @@
-//! Runbooks of events. Most happen to something that has a word of its own, which says more.
+//! Runbooks of events. Most happen to something that has a value of its own, which explains more.
 
 use super::{Explained, NOTHING, Runbook};
 use crate::vocabulary::EventReason;

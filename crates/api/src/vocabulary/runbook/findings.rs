@@ -1,4 +1,4 @@
-//! Runbooks of what a finding says: its reason and its check; and of how an action ended.
+//! Runbooks of a finding's reason and its check; and of how an action ended.
 
 use super::{Explained, NOTHING, Runbook};
 use crate::vocabulary::{ActionResult, Check, FindingReason};

@@ -9,22 +9,22 @@ use crate::commands::plan::table;
 use crate::document::{ActionPart, PlanDocument, PolicyPlan};
 use crate::output::{self, Emphasis, Format, Page, Screen, Text, amount, part};
 
-/// How consent is come by.
+/// How consent is given.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Consent {
-    /// Where the result is a table, the plan goes before it; elsewhere it would spoil the document.
+    /// Before a table the plan is printed too; for other formats it goes to standard error.
     pub(super) format: Format,
-    /// It came with the command.
+    /// Given by `--yes`.
     pub(super) yes: bool,
 }
 
 impl Consent {
-    /// Whether what a plan begins with is to be done. Nothing is done that was not seen completely; a policy without a
-    /// home begins nothing, and keeps the others from nothing.
+    /// Whether the actions that may begin now are to be done. Nothing is done after an incomplete look; a policy
+    /// without a home begins nothing, and does not block the others.
     pub(super) fn given(self, plan: &PlanDocument, conclusive: bool) -> anyhow::Result<bool> {
         let count: usize = plan.plans.iter().map(|one| begins(one, plan.time).len()).sum();
         if !conclusive {
-            say("Nothing was done: not everything could be seen.");
+            print("Nothing was done: not everything could be seen.");
             return Ok(false);
         }
         if count == 0 {
@@ -39,7 +39,7 @@ impl Consent {
         self.show(plan)?;
         let agreed = self.yes || asked(&question(plan, count))?;
         if !agreed {
-            say("Nothing was done.");
+            print("Nothing was done.");
         }
         Ok(agreed)
     }
@@ -48,7 +48,7 @@ impl Consent {
         match self.format {
             Format::Table => output::write(&(shown(plan, Screen::stdout()) + "\n")),
             Format::Json | Format::Yaml => {
-                say(shown(plan, Screen::stderr()).trim_end());
+                print(shown(plan, Screen::stderr()).trim_end());
                 Ok(())
             }
         }
@@ -138,8 +138,8 @@ pub(super) fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
-/// A line for whoever started the command, beside its result.
-pub(super) fn say(line: &str) {
-    // Nobody is left to tell if this fails.
+/// Prints a line to standard error, apart from the result.
+pub(super) fn print(line: &str) {
+    // There is nowhere to report a failure.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! What is in flight, as it is told while it is: bars on a terminal, lines elsewhere. Always on standard error.
+//! Shows what is in flight: bars on a terminal, lines elsewhere. Always on standard error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _};
@@ -12,7 +12,7 @@ use leeward_core::names::{AssetName, ConsumerName};
 use leeward_engine::execute::Stage;
 use leeward_engine::in_flight::OperationInFlight;
 
-use super::ask::say;
+use super::ask::print;
 use crate::document::DonePart;
 use crate::output::amount;
 
@@ -23,18 +23,18 @@ const COPYING: &str =
     "{spinner} {prefix}  {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}";
 const COUNTING: &str = "{spinner} {prefix}  {wide_bar} {pos}/{len}  {msg}";
 
-/// What is told of one policy.
+/// The progress of one policy.
 pub(super) struct ApplyProgress {
     bars: Option<MultiProgress>,
-    /// All step-downs in one.
+    /// One for all step-downs.
     step_downs: Option<ProgressBar>,
-    /// Those that it still counts: hand-overs that follow a move are none of them.
+    /// Those that it still counts; step-downs that follow a move are not included.
     counted: BTreeSet<AssetName>,
     moves: BTreeMap<AssetName, ProgressBar>,
 }
 
 impl ApplyProgress {
-    /// Bars, if somebody looks at a terminal.
+    /// Bars, if stderr is a terminal.
     pub(super) fn new() -> Self {
         Self {
             bars: io::stderr().is_terminal().then(MultiProgress::new),
@@ -44,7 +44,7 @@ impl ApplyProgress {
         }
     }
 
-    /// The same place, for one policy's actions.
+    /// For one policy's actions, in the same bars.
     pub(super) fn of(&self, actions: &[&Action]) -> Self {
         let step_downs = actions.iter().filter(|action| moving(action).is_none());
         let counted: BTreeSet<AssetName> = step_downs.map(|action| action.asset.clone()).collect();
@@ -80,7 +80,7 @@ impl ApplyProgress {
         let Some(bars) = &self.bars else {
             if !known {
                 self.moves.insert(one.action.asset.clone(), ProgressBar::hidden());
-                say(&beginning(&one.action, moving));
+                print(&beginning(&one.action, moving));
             }
             return;
         };
@@ -94,13 +94,13 @@ impl ApplyProgress {
             bar.set_length(copied.total_bytes);
             bar.set_position(copied.done_bytes);
             if first {
-                // What was there before the first look was copied at no rate that is known.
+                // Bytes copied before the first look have no known rate.
                 bar.tick();
                 bar.reset_eta();
                 bar.set_style(style(COPYING));
             }
         } else if bar.length().is_some() {
-            // What is left is not a matter of bytes.
+            // What is left is not measured in bytes.
             bar.unset_length();
             bar.set_style(style(UNKNOWN));
         }
@@ -116,19 +116,19 @@ impl ApplyProgress {
             (None, Some(bar)) if self.counted.remove(&asset) => bar.inc(1),
             (None, Some(_) | None) => {}
         }
-        self.say(&ended(part));
+        self.print(&ended(part));
     }
 
     /// A line that stays.
-    pub(super) fn say(&self, line: &str) {
+    pub(super) fn print(&self, line: &str) {
         match &self.bars {
-            // Nobody is left to tell if this fails.
+            // There is nowhere to report a failure.
             Some(bars) => drop(bars.println(line)),
-            None => say(line),
+            None => print(line),
         }
     }
 
-    /// Leaves nothing but the lines.
+    /// Removes the bars, not the lines.
     pub(super) fn finish(self) {
         for bar in self.moves.into_values().chain(self.step_downs) {
             bar.finish_and_clear();
@@ -144,7 +144,7 @@ fn show(bars: &MultiProgress, bar: ProgressBar, template: &str, prefix: String) 
     bar
 }
 
-/// A template that is not understood shows as the usual bar; a test sees to it that all are.
+/// An invalid template falls back to the default bar; a test checks that all are valid.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -9,7 +9,7 @@ use crate::commands::plan::table;
 use crate::document::{ApplyDocument, DonePart, PolicyApplied};
 use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
 
-/// What came of each policy.
+/// The results of each policy.
 pub(super) fn render(document: &ApplyDocument, screen: Screen) -> String {
     let mut page = Page::new(screen);
     for applied in &document.applied {

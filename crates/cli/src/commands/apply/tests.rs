@@ -8,10 +8,10 @@ use leeward_core::names::AssetName;
 use serde_json::json;
 
 use super::ask::{Consent, begins, is_yes, shown};
-use super::course::{ApplyStage, abandoned, held_up, requested, stage, stopping};
+use super::execution::{ApplyStage, abandoned, held_up, requested, stage, stopping};
 use super::*;
 use crate::document::DonePart;
-use crate::judge::fixtures::{foretell, free, judged, loaded, noon, orders, seen};
+use crate::judge::fixtures::{edit_forecast, free, judged, loaded, noon, orders, seen};
 use crate::look::Looked;
 use crate::output::Format;
 use crate::output::Screen;
@@ -29,7 +29,7 @@ fn planned_twice<'a>(loaded: &'a LoadedPolicy, seen: &'a Looked) -> Assessment<'
         at,
         actions: actions.clone(),
     };
-    foretell(&mut judged, |waves| {
+    edit_forecast(&mut judged, |waves| {
         *waves = vec![wave(noon()), wave(noon() + 10.minutes())];
     });
     judged
@@ -99,7 +99,7 @@ fn only_what_may_begin_now_is_asked_about() {
 fn what_follows_at_once_is_asked_about_as_well() {
     let (loaded, seen) = (loaded("orders", free()), seen(orders()));
     let mut judged = planned_twice(&loaded, &seen);
-    foretell(&mut judged, |waves| waves[1].at = noon());
+    edit_forecast(&mut judged, |waves| waves[1].at = noon());
     let plan = plan_of(std::slice::from_ref(&judged));
     assert_eq!(begins(&plan.plans[0], plan.time).len(), 2);
     assert_eq!(now(&judged).len(), 2);
@@ -109,7 +109,7 @@ fn what_follows_at_once_is_asked_about_as_well() {
 fn a_wave_that_begins_later_is_not_applied() {
     let (loaded, seen) = (loaded("orders", free()), seen(orders()));
     let mut judged = planned_twice(&loaded, &seen);
-    foretell(&mut judged, |waves| {
+    edit_forecast(&mut judged, |waves| {
         waves.remove(0);
     });
     let plan = plan_of(std::slice::from_ref(&judged));

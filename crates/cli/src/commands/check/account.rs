@@ -1,6 +1,6 @@
-//! Which account a definition is of, as far as files say that, and so which policy is for it.
+//! Which account a definition is of, as far as files state it, and so which policy judges it.
 //!
-//! Files name no accounts as servers do. A policy has its namespace and the Secret of its user; an object of NACK has its
+//! Files do not name accounts as servers do. A policy has its namespace and its user's Secret; a NACK object has its
 //! namespace, and may name an `Account` of NACK, which has a Secret.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ pub struct DefinedOwner<'d> {
     pub namespace: Option<&'d str>,
     /// The `Account` of NACK that it names, or the account of `/jsz` that it is in.
     pub account: Option<&'d str>,
-    /// The user that its object connects as, if it says that itself.
+    /// The user that its object connects as, if it names one.
     pub user: Option<&'d str>,
     /// The Secret of that account.
     pub secret: Option<&'d str>,
@@ -28,7 +28,7 @@ pub struct DefinedOwner<'d> {
 }
 
 impl<'d> DefinedOwner<'d> {
-    /// Of a definition; its Secret is found later, since other files may have it.
+    /// Of a definition; [`find`] fills in its Secret, since other files may have it.
     pub fn of(part: &DocumentPart<'d>) -> Self {
         let text = |pointer: &str| part.text(pointer).filter(|text| !text.is_empty());
         if part.value("/kind").is_none() {
@@ -46,7 +46,7 @@ impl<'d> DefinedOwner<'d> {
         }
     }
 
-    /// Whether both may be of one account, as far as they say it.
+    /// Whether both may be of one account, as far as they state it.
     pub fn may_share_account(&self, other: &Self) -> bool {
         let pairs = [
             (self.account, other.account),
@@ -95,12 +95,12 @@ pub struct Choice {
     pub judge: Option<usize>,
     /// Positions of the others.
     pub others: Vec<usize>,
-    /// Positions of those, the judge among them, that may be of several accounts, so that the files do not say which of
-    /// them is right; none where they do.
+    /// Positions of policies, the judge among them, that may be of several accounts where files do not say which is
+    /// right; empty otherwise.
     pub unclear: BTreeSet<usize>,
 }
 
-/// Chooses by the account as far as the files say it, and by rank among the policies of one account. Positions are in the
+/// Chooses by the account as far as files state it, and by rank among the policies of one account. Positions are in the
 /// order of rank.
 pub fn choose(selecting: &[usize], policies: &[LoadedPolicy], owner: &DefinedOwner<'_>) -> Choice {
     let is_here = |at: &&usize| {
@@ -140,7 +140,7 @@ pub fn choose(selecting: &[usize], policies: &[LoadedPolicy], owner: &DefinedOwn
     }
 }
 
-/// What tells the accounts of two policies apart, if they differ in it.
+/// What distinguishes the accounts of two policies.
 fn account_of(loaded: &LoadedPolicy) -> (&str, &str, &str) {
     let spec = &loaded.spec;
     (
@@ -171,7 +171,7 @@ fn is_in_namespace(loaded: &LoadedPolicy, owner: &DefinedOwner<'_>) -> bool {
         .is_some_and(|namespace| namespace == loaded.namespace)
 }
 
-/// People name namespaces, Secrets and accounts alike.
+/// Namespaces, Secrets and accounts often share names.
 fn is_named(loaded: &LoadedPolicy, owner: &DefinedOwner<'_>) -> bool {
     let secret = &loaded.spec.credentials_ref.name;
     owner

@@ -117,7 +117,7 @@ fn live_finding(finding: &Finding, home: Option<&Location>) -> CheckFinding {
     }
 }
 
-/// Refuses a home that was given and that no server is in, where all servers are known.
+/// Refuses a given home that has no server, where all servers are known.
 pub fn refuse_unknown_home(home: &str, seen: &Looked, policies: &[LoadedPolicy]) -> anyhow::Result<()> {
     let topology = &seen.view.topology;
     let all_known = topology.servers().iter().all(|server| server.details.is_some());

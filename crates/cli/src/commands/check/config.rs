@@ -1,14 +1,14 @@
-//! How a configuration without a kind is told from what is no definition.
+//! How a configuration without a kind is distinguished from other files.
 //!
-//! Its own fields tell it. Some of their names are everybody's, such as `retention` and `sources`: those count only with a
-//! value that no other tool has.
+//! Its fields decide. Some of their names are common, such as `retention` and `sources`: those count only with a value
+//! that no other tool has.
 
 use serde_json::{Map, Value};
 
 use super::form::{BOTH, CONSUMER, Form, PLACEMENT, STREAM};
 use crate::input;
 
-/// Fields that no other file has: even one of them, or one that was meant to be it, is a trace of a definition.
+/// Fields that no other file has: even one of them, or a misspelt one, is a trace of a definition.
 const TELLING: [&str; 13] = [
     "num_replicas",
     "duplicate_window",
@@ -54,14 +54,14 @@ const SOURCE: [&str; 8] = [
 pub enum ConfigKind {
     /// Of this form.
     Form(Form),
-    /// It would be one if this field had its name: in capitals, or as another language writes it.
+    /// It would be one but for this field's spelling: in capitals, or as another language has it.
     Misnamed {
         /// As it is written.
         field: String,
         /// As it is read.
         meant: &'static str,
     },
-    /// Something of a stream or consumer, but not enough to tell which.
+    /// Has fields of a stream or consumer, but not enough to decide.
     Trace,
     /// Nothing of either.
     Other,
@@ -82,7 +82,7 @@ impl ConfigKind {
         let count = |known: &[&str]| evidence(fields, known);
         let (stream, consumer) = (count(&STREAM), count(&CONSUMER));
         let is_telling = |field: &String| input::is_like_any(field, &TELLING);
-        // A name alone says as little as nothing where there are other fields.
+        // A name among other fields is no evidence.
         let is_name = fields.len() == 1 && fields.contains_key("name");
         let is_of_both = stream > 0 && stream == consumer;
         if is_name || is_of_both || fields.keys().any(is_telling) {
@@ -93,7 +93,7 @@ impl ConfigKind {
     }
 }
 
-/// The form of a configuration whose fields tell it.
+/// The form that a configuration's fields imply.
 pub fn form_of(fields: &Map<String, Value>) -> Option<Form> {
     let all = [&BOTH[..], &STREAM, &CONSUMER].concat();
     let known = fields
@@ -106,7 +106,7 @@ pub fn form_of(fields: &Map<String, Value>) -> Option<Form> {
     let has = |field: &str| fields.contains_key(field);
     let (stream, consumer) = (evidence(fields, &STREAM), evidence(fields, &CONSUMER));
     let is_named = has("name") || has("durable_name");
-    // One field alone may be anybody's.
+    // A single field may be any tool's.
     let suffices = |count: usize| count > 1 || (count == 1 && is_named);
     match (stream, consumer) {
         (0, 0) if has("name") && has("num_replicas") => Some(Form::StreamConfig),
@@ -140,14 +140,14 @@ fn is_own(field: &str, value: &Value) -> bool {
     }
 }
 
-/// Whether a value has fields, and only these or what was meant to be them.
+/// Whether a value has fields, and only these or misspellings of them.
 fn has_only(value: &Value, known: &[&str]) -> bool {
     let is_known = |field: &String| input::is_like_any(field, known);
     let fields = value.as_object();
     fields.is_some_and(|fields| !fields.is_empty() && fields.keys().all(is_known))
 }
 
-/// The first field that has another name than it is read by, if the whole is a configuration but for those.
+/// The first misnamed field, if the whole is a configuration apart from such fields.
 fn misnamed(fields: &Map<String, Value>) -> Option<(String, &'static str)> {
     let known = || BOTH.iter().chain(&STREAM).chain(&CONSUMER).copied();
     let mut first = None;

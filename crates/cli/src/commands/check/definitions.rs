@@ -1,9 +1,9 @@
 //! Streams and consumers as people keep them: NACK's objects, the configurations that `nats stream add --config` and
-//! `nats consumer add --config` read, what `nats stream info --json` and `nats consumer info --json` print, and the lists
-//! that the JetStream API and `/jsz` reply.
+//! `nats consumer add --config` read, what `nats stream info --json` and `nats consumer info --json` print, and the
+//! lists that the JetStream API and `/jsz` reply.
 //!
-//! What a definition does not say is what the servers take for it. Kubernetes objects of other groups and files of other
-//! tools define nothing; what else could have been meant as a definition, and is none, is said.
+//! Missing fields have the servers' defaults. Kubernetes objects of other groups and files of other tools define
+//! nothing; anything else that looks like a definition and is none is reported.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::account::{self, DefinedOwner};
 use super::config::ConfigKind;
 use super::fields;
 use super::form::{Form, NACK, NACK_OLD_VERSION, NACK_VERSION};
-use super::misses::{self, MissingReference};
+use super::misses::{self, UnknownField};
 use super::pages;
 use super::part::{DocumentPart, escaped, path};
 use crate::input::{self, Document, Passed, Problem, Problems, SkipReason};
@@ -27,24 +27,24 @@ const NACK_OTHERS: [&str; 2] = ["Account", "StreamTemplate"];
 /// One definition and where it is.
 #[derive(Clone, Debug)]
 pub struct Defined<'d> {
-    /// What says it.
+    /// Its source.
     pub part: DocumentPart<'d>,
     /// The form that it is written in.
     pub form: Form,
     /// What it defines.
     pub what: DefinedKind,
-    /// What it says of its account.
+    /// Its account, as far as stated.
     pub owner: DefinedOwner<'d>,
-    /// Fields that nobody reads.
-    pub misses: Vec<MissingReference>,
+    /// Its unknown fields.
+    pub misses: Vec<UnknownField>,
 }
 
 /// What is defined.
 #[derive(Clone, Debug)]
 pub enum DefinedKind {
-    /// A stream, or what is one.
+    /// A stream or a bucket.
     Stream(Definition),
-    /// A consumer, with its stream if that is said.
+    /// A consumer, with its stream if named.
     Consumer(ConsumerDefinition),
 }
 
@@ -66,7 +66,7 @@ impl Defined<'_> {
     }
 }
 
-/// What documents say of streams and consumers.
+/// Streams and consumers found in documents.
 #[derive(Clone, Debug, Default)]
 pub struct FoundDefinitions<'d> {
     /// The definitions.
@@ -79,7 +79,7 @@ pub struct FoundDefinitions<'d> {
     pub others: BTreeMap<String, usize>,
     /// What is wrong with definitions.
     pub problems: Problems,
-    /// What was taken for granted.
+    /// What was assumed.
     pub notes: Vec<String>,
 }
 
@@ -108,16 +108,16 @@ pub fn read(documents: &[Document]) -> FoundDefinitions<'_> {
 /// What a part of a document is.
 enum ParsedPart<'d> {
     Defined(Box<Defined<'d>>),
-    /// An object that others read: a policy, a system, how NACK connects.
+    /// An object read elsewhere: a policy, a system, a NACK `Account`.
     Ours,
     /// An object of Kubernetes of this kind, which defines nothing here.
     Object(String),
-    /// Something of a file that has no definition.
+    /// Part of a file without definitions.
     File(SkipReason),
     Unknown(Problem),
 }
 
-/// What is in a file decides, and then its name.
+/// The content decides, then the file name.
 fn read_part<'d>(part: &DocumentPart<'d>) -> Result<ParsedPart<'d>, Vec<Problem>> {
     let Document { tool, in_folder, .. } = part.document();
     let read = read_any(part)?;
@@ -160,7 +160,7 @@ fn is_object(part: &DocumentPart<'_>) -> bool {
     part.value("/spec").is_some() || part.value("/metadata").is_some()
 }
 
-/// A field that was meant to say the kind or the version of an object that means something here.
+/// A misspelt `kind` or `apiVersion` of an object that is read here.
 fn misnamed_head(part: &DocumentPart<'_>) -> Option<Problem> {
     let (name_of_kind, kind) = head(part, "kind");
     let (name_of_version, version) = head(part, "apiVersion");
@@ -177,7 +177,7 @@ fn misnamed_head(part: &DocumentPart<'_>) -> Option<Problem> {
     Some(part.wrong(&pointer, &format!("unknown field: {meant} is meant")))
 }
 
-/// A text that every object has; with its name, if that was meant to be this one.
+/// The value of `kind` or `apiVersion`; with its field name, if that is misspelt.
 fn head<'d>(part: &DocumentPart<'d>, wanted: &str) -> (Option<&'d str>, &'d str) {
     if let Some(text) = part.text(&format!("/{wanted}")) {
         return (None, text);
@@ -198,7 +198,7 @@ fn is_near_kind(kind: &str) -> bool {
     Form::of_kind(kind).is_some() || input::nearest(kind, Form::NACK.map(|(name, _)| name)).is_some()
 }
 
-/// Whether a version was meant to be one of NACK's. Kubernetes has none of these kinds in the group that has no name.
+/// Whether a version was meant to be one of NACK's. Kubernetes' core group has none of these kinds.
 fn is_like_nack(version: &str, kind: &str) -> bool {
     let Some((group, _)) = version.split_once('/') else {
         return Form::of_kind(kind).is_some() || (version != "v1" && is_near_kind(kind));
@@ -235,7 +235,7 @@ fn read_nack<'d>(
         );
         return Err(vec![part.wrong("/kind", &text)]);
     };
-    // The apiserver refuses metadata of other types; fields of the object that it does not know are misses.
+    // The apiserver refuses metadata of other types; unknown fields of the object are misses.
     let mut problems = input::metadata(part.document());
     match define(part.clone(), form, None) {
         Ok(defined) if problems.is_empty() => return Ok(ParsedPart::Defined(Box::new(defined))),
@@ -273,7 +273,7 @@ fn read_config<'d>(part: &DocumentPart<'d>) -> Result<ParsedPart<'d>, Problem> {
     Ok(ParsedPart::Defined(Box::new(define(config, form, of_stream)?)))
 }
 
-/// Whether a server says what a stream or consumer is doing, or how many there are, and nothing of how they are configured.
+/// Whether a server reply has the state or the count of streams or consumers, but no configuration.
 fn is_without_config(part: &DocumentPart<'_>) -> bool {
     let is_object = |pointer: &&str| part.value(pointer).is_some_and(Value::is_object);
     let is_count = |pointer: &str| {
@@ -314,7 +314,7 @@ fn not_a_config<'d>(part: &DocumentPart<'d>) -> ParsedPart<'d> {
         return ParsedPart::Unknown(part.problem("", text));
     }
     if is_reply {
-        // A list of nothing.
+        // An empty list.
         return ParsedPart::Ours;
     }
     if let Some(tool) = part.document().tool.or_else(|| value.and_then(input::tool_of)) {
@@ -355,7 +355,7 @@ fn define(part: DocumentPart<'_>, form: Form, of_stream: Option<StreamName>) -> 
     })
 }
 
-/// A consumer's configuration does not say what stream it is for: the only one that is defined in its folder, with a note.
+/// A consumer's configuration may not name its stream: the only one of its folder is taken, with a note.
 fn find_streams(found: &mut [Defined<'_>]) {
     let mut streams: BTreeMap<String, Vec<StreamName>> = BTreeMap::new();
     for defined in found.iter() {
@@ -371,7 +371,7 @@ fn find_streams(found: &mut [Defined<'_>]) {
             && let Some([only]) = streams.get(&folder).map(Vec::as_slice)
         {
             consumer.stream = Some(only.clone());
-            defined.misses.push(MissingReference::of_stream(only));
+            defined.misses.push(UnknownField::of_stream(only));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The fields of a definition that say where it is and whom it belongs to, each checked as it is read.
+//! The fields of a definition that state its placement and its owner, each checked as it is read.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::misses;
 use super::part::{DocumentPart, escaped, path};
 use crate::input::{self, Problem};
 
-/// What of an object of NACK says whose it is, and whether anybody changes it.
+/// Fields of a NACK object that state its owner, and whether it is updated.
 const OF_OBJECTS: [&str; 4] = [
     "/metadata/namespace",
     "/spec/account",
@@ -38,8 +38,8 @@ pub fn stream(part: &DocumentPart<'_>, form: Form) -> Result<Definition, Problem
     })
 }
 
-/// A consumer, with its stream if that is said. Consumers are named by their durable name, or by a name that is no less
-/// durable without an inactivity threshold.
+/// A consumer, with its stream if named. Consumers are named by their durable name, or by a name, which is durable
+/// without an inactivity threshold.
 pub fn consumer(
     part: &DocumentPart<'_>,
     form: Form,
@@ -97,7 +97,7 @@ fn required<'d>(part: &DocumentPart<'d>, pointer: &str, form: Form) -> Result<&'
     }
 }
 
-/// Refuses what is still to be filled in.
+/// Refuses a placeholder.
 fn filled(part: &DocumentPart<'_>, pointer: &str, text: &str) -> Result<(), Problem> {
     match input::unfilled(&path(pointer), text) {
         None => Ok(()),
@@ -105,12 +105,12 @@ fn filled(part: &DocumentPart<'_>, pointer: &str, text: &str) -> Result<(), Prob
     }
 }
 
-/// The same of a value that should not be a text.
+/// The same for a value that should not be a string.
 fn filled_value(part: &DocumentPart<'_>, pointer: &str, value: &Value) -> Result<(), Problem> {
     value.as_str().map_or(Ok(()), |text| filled(part, pointer, text))
 }
 
-/// Refuses fields of an object that are still to be filled in and tell whose it is, or whether anybody changes it.
+/// Refuses placeholders in fields of an object that state its owner, or whether it is updated.
 pub fn filled_object(part: &DocumentPart<'_>) -> Result<(), Problem> {
     for pointer in OF_OBJECTS {
         if let Some(value) = part.value(pointer) {
@@ -139,7 +139,7 @@ fn replicas(part: &DocumentPart<'_>, form: Form) -> Result<Option<u8>, Problem> 
     }
 }
 
-/// A value that may be left out, if it is of its type; `wrong` says what type that is.
+/// An optional value, if it has the right type; `wrong` names that type.
 fn optional<'d, T: ?Sized>(
     part: &DocumentPart<'d>,
     pointer: &str,

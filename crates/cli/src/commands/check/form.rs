@@ -41,7 +41,7 @@ impl Form {
             .map(|(_, form)| form)
     }
 
-    /// The JSON pointer of what a definition says.
+    /// The JSON pointer of the configuration.
     pub fn base(self) -> &'static str {
         match self {
             Self::NackStream | Self::NackBucket | Self::NackStore | Self::NackConsumer => "/spec",
@@ -68,7 +68,7 @@ impl Form {
         }
     }
 
-    /// Whether metadata of the stream or consumer can be written down; NACK takes none for buckets.
+    /// Whether it can have metadata of the stream or consumer; NACK accepts none for buckets.
     pub fn has_metadata(self) -> bool {
         self != Self::NackBucket
     }

@@ -22,7 +22,7 @@ use crate::judge::Assessment;
 use crate::loaded_policy::{LoadedPolicy, name_of};
 use crate::look::Looked;
 
-/// Said where servers were not asked.
+/// Note where no server was asked.
 const JUDGED_ALONE: &str = "the files were judged alone: their clusters and tags were not looked up";
 
 /// What was checked, and what could not be.
@@ -67,7 +67,7 @@ impl CheckContext<'_> {
         known
     }
 
-    /// The stream of a consumer: as it is defined, else as it is.
+    /// The stream of a consumer: as defined, else as it is live.
     fn stream(
         &self,
         name: &StreamName,
@@ -82,7 +82,7 @@ impl CheckContext<'_> {
         streams.beside(consumer, name).cloned().or_else(live)
     }
 
-    /// What every policy says that selects a definition, by rank.
+    /// The reports of the policies that select a definition, by rank.
     fn judge(
         &self,
         one: &Defined<'_>,
@@ -137,7 +137,7 @@ pub fn location(home: &str, policy: &Policy) -> Location {
     }
 }
 
-/// Judges every definition by the policy that is for it: of its account as far as the files say that, and the first of those.
+/// Judges each definition by one policy: of its account as far as files state it, and the first of those.
 pub fn definitions(defined: &[Defined<'_>], ground: &CheckContext<'_>) -> CheckOutcome {
     let mut outcome = CheckOutcome::default();
     let streams = Streams::of(defined);
@@ -170,7 +170,7 @@ pub fn definitions(defined: &[Defined<'_>], ground: &CheckContext<'_>) -> CheckO
     outcome
 }
 
-/// Metadata by which a policy selects, and that is still to be filled in.
+/// A placeholder in metadata by which a policy selects.
 fn unfilled_metadata(defined: &Defined<'_>, policies: &[LoadedPolicy]) -> Option<Problem> {
     let DefinedKind::Stream(definition) = &defined.what else {
         return None;
@@ -234,9 +234,9 @@ impl CheckOutcome {
     ) {
         for undecided in judgement.undecided {
             match undecided {
-                // Who looks at files alone knows that no server was asked.
+                // Offline it is clear that no server was asked.
                 Undecided::ServersUnknown if ground.live.is_none() => {
-                    // It is the first note, so that it is soon found there.
+                    // It is put first, so only the first is compared.
                     if self.notes.first().is_none_or(|first| first != JUDGED_ALONE) {
                         self.notes.insert(0, JUDGED_ALONE.to_owned());
                     }
@@ -273,7 +273,7 @@ impl CheckOutcome {
 
 fn found(defined: &Defined<'_>, finding: &DefinitionFinding) -> CheckFinding {
     let DefinitionFinding { rule, message } = finding;
-    // What was meant to say the place, and does not.
+    // Unknown fields that were meant as a placement.
     let misses = defined
         .misses
         .iter()
@@ -283,7 +283,7 @@ fn found(defined: &Defined<'_>, finding: &DefinitionFinding) -> CheckFinding {
         .join("; ");
     CheckFinding {
         rule: rule.to_string(),
-        message: format!("{text}. {}", rule.cure()),
+        message: format!("{text}. {}", rule.hint()),
         source: Some(defined.part.source(&pointer_of(defined, *rule, message))),
     }
 }

@@ -6,7 +6,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::document::{CheckDocument, Checked, DefinitionSource};
 
-/// The document as XML. What no policy is about is skipped, what could not be decided is an error.
+/// The document as XML. What no policy selects is skipped, what could not be decided is an error.
 pub fn render(document: &CheckDocument) -> anyhow::Result<String> {
     let mut suite = TestSuite::new("leeward check");
     suite.add_test_cases(document.checked.iter().map(case));

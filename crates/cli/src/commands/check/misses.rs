@@ -1,4 +1,4 @@
-//! Fields that nobody reads: misspelt, or in a wrong place. What they were meant to say is not in the stream.
+//! Unknown fields: misspelt, or in a wrong place. Their values never reach the stream.
 
 use leeward_core::names::StreamName;
 use leeward_core::policy::IGNORE_KEY;
@@ -8,19 +8,19 @@ use super::form::{Form, PLACEMENT};
 use super::part::{DocumentPart, escaped, path};
 use crate::input;
 
-/// A field that nobody reads.
+/// An unknown field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingReference {
+pub struct UnknownField {
     /// Where it is.
     pub pointer: String,
     /// What is meant, with its path.
     pub text: String,
-    /// Whether it was meant to say a place.
+    /// Whether it was meant as a placement.
     pub is_placement: bool,
 }
 
-impl MissingReference {
-    /// That a consumer does not say its stream, so that the only one of its folder is taken for it.
+impl UnknownField {
+    /// That a consumer does not name its stream, so the only one of its folder is taken.
     pub fn of_stream(stream: &StreamName) -> Self {
         Self {
             pointer: String::new(),
@@ -75,7 +75,7 @@ pub fn meant_for(part: &DocumentPart<'_>, form: Form, missing: &str) -> Option<S
     Some(path(&format!("{}/{}", form.base(), escaped(name))))
 }
 
-/// The field at the base of a form that a name which is none was meant to be.
+/// The field at the base of a form that an unknown name was meant to be.
 fn meant(form: Form, name: &str) -> Option<&'static str> {
     let known: Vec<&str> = form.fields().collect();
     if known.contains(&name) {
@@ -93,7 +93,7 @@ fn meant(form: Form, name: &str) -> Option<&'static str> {
 }
 
 /// All of a definition.
-pub fn of(part: &DocumentPart<'_>, form: Form) -> Vec<MissingReference> {
+pub fn of(part: &DocumentPart<'_>, form: Form) -> Vec<UnknownField> {
     let mut misses = Vec::new();
     if form.base() == "/spec" {
         beside_spec(part, form, &mut misses);
@@ -109,16 +109,16 @@ fn is_meant(field: &str) -> String {
     format!("unknown field: {field} is meant")
 }
 
-fn miss(pointer: String, text: &str) -> MissingReference {
+fn miss(pointer: String, text: &str) -> UnknownField {
     let path = path(&pointer);
-    MissingReference {
+    UnknownField {
         is_placement: path.contains("placement") || text.contains("placement"),
         text: format!("{path}: {text}"),
         pointer,
     }
 }
 
-fn beside_spec(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
+fn beside_spec(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<UnknownField>) {
     for (name, _) in part.fields("") {
         if input::OBJECT_FIELDS.contains(&name.as_str()) {
             continue;
@@ -135,8 +135,8 @@ fn beside_spec(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingRefe
     }
 }
 
-/// Labels and annotations are the object's, and never get to the stream.
-fn marks_of_objects(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
+/// Labels and annotations are the object's, and never reach the stream.
+fn marks_of_objects(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<UnknownField>) {
     for marks in ["annotations", "labels"] {
         for (key, _) in part.fields(&format!("/metadata/{marks}")) {
             if key == IGNORE_KEY || input::is_near(key, IGNORE_KEY) {
@@ -154,7 +154,7 @@ fn marks_of_objects(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<Missin
     }
 }
 
-fn at_base(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
+fn at_base(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<UnknownField>) {
     for (name, _) in part.fields(form.base()) {
         if let Some(meant) = meant(form, name) {
             misses.push(miss(
@@ -165,7 +165,7 @@ fn at_base(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReferenc
     }
 }
 
-fn of_placement(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
+fn of_placement(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<UnknownField>) {
     let placement = format!("{}/placement", form.base());
     for (name, _) in part.fields(&placement) {
         if !PLACEMENT.contains(&name.as_str()) {
@@ -175,7 +175,7 @@ fn of_placement(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingRef
     }
 }
 
-fn of_metadata(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingReference>) {
+fn of_metadata(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<UnknownField>) {
     let metadata = format!("{}/metadata", form.base());
     if !form.has_metadata() {
         if part.value(&metadata).is_some() {
@@ -187,8 +187,8 @@ fn of_metadata(part: &DocumentPart<'_>, form: Form, misses: &mut Vec<MissingRefe
     for (key, value) in part.fields(&metadata) {
         let pointer = format!("{metadata}/{}", escaped(key));
         if key == IGNORE_KEY {
-            let says = value.as_str().unwrap_or_default();
-            if !["true", "false"].contains(&says) && matches!(value, Value::String(_)) {
+            let text = value.as_str().unwrap_or_default();
+            if !["true", "false"].contains(&text) && matches!(value, Value::String(_)) {
                 misses.push(miss(pointer, "only \"true\" opts out, in these letters"));
             }
         } else if input::is_near(key, IGNORE_KEY) || (key.contains("leeward") && key.ends_with("ignore")) {

@@ -16,10 +16,10 @@ pub const SHOWN: usize = 6;
 pub const BY_DEFAULTS: &str = "no PlacementPolicy is in the files: everything is judged by the defaults, a policy of which \
                                nothing is written";
 
-/// That definitions were not judged, since no policy is left that could.
+/// That definitions were not judged, since no policy could be read.
 pub const NOT_JUDGED: &str = "nothing was judged, since no policy can be read";
 
-/// What was passed over: files by why, and objects of Kubernetes by kind.
+/// What was passed over: files by reason, and Kubernetes objects by kind.
 pub fn passed(input: &[Passed], found: &FoundDefinitions<'_>) -> Vec<String> {
     let mut groups: BTreeMap<SkipReason, Vec<String>> = BTreeMap::new();
     for Passed { file, why } in input.iter().chain(&found.passed) {

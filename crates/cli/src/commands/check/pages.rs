@@ -1,4 +1,4 @@
-//! Pages of what the JetStream API replies: a list may come in several, and together they have to be all of it.
+//! Pages of JetStream API replies: a list may come in several, which together must be complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::output::amount;
 /// What lists streams and consumers.
 const LISTS: [&str; 2] = ["streams", "consumers"];
 
-/// Pages of one list: those of one file or folder that say the same of its length, and of one stream if they list consumers.
+/// Pages of one list: those of one file or folder with the same total, and of one stream if they list consumers.
 type ListIdentity<'d> = (Option<&'d Path>, &'static str, Option<&'d str>, u64);
 
 struct ListPage<'d> {
@@ -24,22 +24,22 @@ struct ListPage<'d> {
     offset: u64,
     items: u64,
     names: Vec<&'d str>,
-    /// What the servers know of and do not describe.
+    /// What the servers list as missing.
     missing: Vec<&'d str>,
     stream: Option<&'d str>,
 }
 
-/// What pages say of their lists.
+/// Findings about pages.
 #[derive(Debug, Default)]
 pub struct Pages {
-    /// What is not among them, or does not fit together, once for every list.
+    /// What is missing or contradictory, once for every list.
     pub wrong: Vec<Problem>,
     /// Pages of several files that were taken for one list.
     pub notes: Vec<Problem>,
 }
 
-/// Pages say nothing of their account. Those of one file are of one list; what is not whole in its file may go on in others
-/// of its folder.
+/// Pages name no account. Those of one file are of one list; a list that is incomplete in its file may continue in
+/// others of its folder.
 pub fn read(documents: &[Document]) -> Pages {
     let mut found = Pages::default();
     let of_files = lists(documents.iter().flat_map(pages), Some);
@@ -49,7 +49,7 @@ pub fn read(documents: &[Document]) -> Pages {
     let of_folders = lists(parts.into_iter().flatten(), Path::parent);
     for pages in whole.into_iter().chain(of_folders) {
         if let Some(text) = contradiction(&pages) {
-            found.wrong.extend(said(&pages, &text));
+            found.wrong.extend(page_problem(&pages, &text));
             continue;
         }
         let files: BTreeSet<&str> = pages.iter().map(|page| page.document.file.as_str()).collect();
@@ -58,7 +58,7 @@ pub fn read(documents: &[Document]) -> Pages {
                 "the pages in {} are taken for one list: if they are of several accounts, give each account a folder of its own",
                 amount::names(files, SHOWN)
             );
-            found.notes.extend(said(&pages, &text));
+            found.notes.extend(page_problem(&pages, &text));
         }
         found.wrong.extend(of_list(&pages));
     }
@@ -86,7 +86,7 @@ fn lists<'d>(
     lists
 }
 
-/// Why pages cannot be of one list: it has one name at each place, and each name at one place.
+/// Why pages cannot be of one list: it has one name at each offset, and each name at one offset.
 fn contradiction(pages: &[ListPage<'_>]) -> Option<String> {
     let mut names: BTreeMap<u64, &str> = BTreeMap::new();
     let mut places: BTreeMap<&str, u64> = BTreeMap::new();
@@ -107,7 +107,7 @@ fn total(pages: &[ListPage<'_>]) -> u64 {
     pages.first().map_or(0, |page| page.total)
 }
 
-/// How much of a list its pages have, which are in order.
+/// How much of a list its sorted pages cover.
 fn seen(pages: &[ListPage<'_>]) -> u64 {
     let (mut seen, mut end) = (0_u64, 0_u64);
     for page in pages {
@@ -118,7 +118,7 @@ fn seen(pages: &[ListPage<'_>]) -> u64 {
     seen
 }
 
-fn said(pages: &[ListPage<'_>], text: &str) -> Option<Problem> {
+fn page_problem(pages: &[ListPage<'_>], text: &str) -> Option<Problem> {
     let first = pages.first()?;
     let pointer = format!("{}/{}", first.at, first.list);
     Some(
@@ -185,5 +185,5 @@ fn of_list(pages: &[ListPage<'_>]) -> Vec<Problem> {
         format!("the servers did not describe {names}: ask for the list again")
     });
     let texts = other_pages.into_iter().chain(unknown);
-    texts.filter_map(|text| said(pages, &text)).collect()
+    texts.filter_map(|text| page_problem(pages, &text)).collect()
 }

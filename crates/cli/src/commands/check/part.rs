@@ -1,5 +1,5 @@
-//! The part of a document that is one configuration: all of it, an item of a list, an item of what the JetStream API or a
-//! server's monitoring replies, or `config` of what `nats stream info --json` and `nats consumer info --json` print.
+//! The part of a document that is one configuration: all of it, an item of a list, an item of what the JetStream API or
+//! a server's monitoring replies, or `config` of what `nats stream info --json` and `nats consumer info --json` print.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::document::DefinitionSource;
 pub use crate::input::escaped;
 use crate::input::{Document, Problem, TextPosition};
 
-/// What replies list streams and consumers in: of the JetStream API, of `/jsz`.
+/// Fields of JetStream API and `/jsz` replies that list assets.
 const LISTS: [&str; 5] = [
     "streams",
     "consumers",
@@ -17,7 +17,7 @@ const LISTS: [&str; 5] = [
     "consumer_detail",
 ];
 
-/// How deep a configuration is looked for where none is read.
+/// How deep to search for a configuration where none is read.
 const DEEPEST: usize = 4;
 
 /// A part of a document; pointers are relative to it.
@@ -80,7 +80,7 @@ impl<'d> DocumentPart<'d> {
             .find_map(|field| account.get(field)?.as_str())
     }
 
-    /// Where in it a configuration is that is not read there.
+    /// Where it has a configuration that is not read there.
     pub fn hidden_config(&self) -> Option<String> {
         hidden(self.value("")?, DEEPEST)
     }
@@ -141,7 +141,7 @@ impl<'d> DocumentPart<'d> {
             .mistyped(&self.absolute(pointer), &path(pointer), expected)
     }
 
-    /// The same of a value whose key anybody may choose.
+    /// The same for a value whose key is freely chosen.
     pub fn mistyped_entry(&self, pointer: &str) -> Problem {
         self.document
             .mistyped_entry(&self.absolute(pointer), &path(pointer))

@@ -12,7 +12,7 @@ pub struct Rule {
     pub explanation: &'static str,
     /// What to do.
     pub hint: &'static str,
-    /// How bad it is, in the words of SARIF.
+    /// How bad it is, as a SARIF level.
     pub level: &'static str,
 }
 
@@ -24,7 +24,7 @@ const DEFINITIONS: [DefinitionRule; 6] = [
     DefinitionRule::Undone,
     DefinitionRule::SinglePeer,
 ];
-/// What is found of live assets; the other checks are about no asset.
+/// Checks of live assets; the others are about no asset.
 pub const ASSETS: [Check; 2] = [Check::StreamLeaderMisplaced, Check::ConsumerLeaderMisplaced];
 
 /// All of them.
@@ -32,7 +32,7 @@ pub fn all() -> Vec<Rule> {
     let of_definitions = DEFINITIONS.into_iter().map(|rule| Rule {
         name: rule.to_string(),
         explanation: rule.explanation(),
-        hint: rule.cure(),
+        hint: rule.hint(),
         level: level(rule),
     });
     let of_assets = ASSETS.into_iter().map(|check| Rule {
@@ -44,7 +44,7 @@ pub fn all() -> Vec<Rule> {
     of_definitions.chain(of_assets).collect()
 }
 
-/// Errors are what the servers refuse or the policy undoes; the rest works, at a distance.
+/// Errors are what the servers refuse or the policy reverts; the rest works, at a distance.
 fn level(rule: DefinitionRule) -> &'static str {
     match rule {
         DefinitionRule::UnknownTag

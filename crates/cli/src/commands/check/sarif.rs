@@ -84,7 +84,7 @@ fn result(rules: &[Rule], checked: &Checked, finding: &CheckFinding) -> Value {
         .and_then(|at| rules.get(at))
         .map_or("error", |rule| rule.level);
     let mut location = json!({"logicalLocations": [{"fullyQualifiedName": checked.subject}]});
-    // Code scanning shows only what is in a file: of a live system that is the policy.
+    // Code scanning shows only what is in a file: for a live asset, its policy.
     let sources = [&finding.source, &checked.source, &checked.policy_source];
     if let Some(source) = sources.into_iter().flatten().next() {
         location["physicalLocation"] = physical(source);
@@ -94,7 +94,7 @@ fn result(rules: &[Rule], checked: &Checked, finding: &CheckFinding) -> Value {
         "level": level,
         "message": {"text": format!("{}: {}", checked.subject, finding.message)},
         "locations": [location],
-        // Lines move; what is wrong with which definition stays the same.
+        // Lines move; the rule and the definition stay the same.
         "partialFingerprints": {"leeward/v1": format!("{}/{}", finding.rule, checked.subject)},
     });
     if let Some(index) = index {

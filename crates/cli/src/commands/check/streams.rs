@@ -1,5 +1,5 @@
-//! The stream of a consumer among the definitions: of its account, and where several could be meant, of its namespace, its
-//! file or its folder.
+//! The stream of a consumer among the definitions: of its account, and where several could be meant, of its namespace,
+//! its file or its folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +28,7 @@ impl<'a, 'd> Streams<'a, 'd> {
         Self(streams)
     }
 
-    /// The one that a consumer is on; nothing if none is, or if it may be one of several that differ.
+    /// The stream of a consumer; `None` if there is none, or if several candidates differ.
     pub fn beside(&self, consumer: &Defined<'_>, name: &StreamName) -> Option<&'a Definition> {
         let named = self.0.get(name)?.iter().copied();
         let mut possible: Vec<_> = named

@@ -3,7 +3,7 @@
 use crate::document::{CheckDocument, CheckFinding, Checked};
 use crate::output::{Emphasis, Page, Screen, Table, Text, amount};
 
-/// The table of what was checked, each finding with its place, and what could not be told.
+/// The table of what was checked, each finding with its place, and what was not decided.
 pub fn render(document: &CheckDocument, screen: Screen) -> String {
     let mut page = Page::new(screen);
     // All definitions; of a live system only what has a finding, since the rest can be thousands.

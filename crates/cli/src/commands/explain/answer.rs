@@ -28,12 +28,12 @@ pub(super) struct AssessedAsset<'a> {
     pub(super) consumer: Option<&'a Consumer>,
 }
 
-/// What a policy makes of an asset.
+/// A policy's verdict on an asset.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum AssetStanding<'a> {
-    /// It is not the policy's to judge.
+    /// The policy does not select it.
     NotSelected,
-    /// Nor anybody's.
+    /// Out of scope.
     Ignored(FindingReason),
     /// Not enough was seen, or there is no home.
     Undecided,
@@ -287,7 +287,7 @@ impl<'a> AssessedAsset<'a> {
         })
     }
 
-    /// What was done to it lately; of a consumer also what was done to its stream, since that takes it along.
+    /// What was done to it lately; for a consumer also to its stream, since that takes it along.
     fn recent(&self) -> Vec<RecentAction> {
         let Some(past) = self.judged.past() else {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! What would change a decision: what the runbooks say of its reason, and what is known of this case.
+//! What would change a decision: the runbook of its reason, and what is known of this case.
 
 use itertools::Itertools as _;
 use jiff::Timestamp;
@@ -75,7 +75,7 @@ fn following(subject: &AssessedAsset<'_>, stands: AssetStanding<'_>) -> Option<S
     })
 }
 
-/// Who has to say so, for what is movable now.
+/// What would start it, for what is movable now.
 fn order(subject: &AssessedAsset<'_>) -> String {
     let judged = subject.judged;
     if let Some(other) = &judged.outranked_by {
@@ -119,7 +119,7 @@ fn waiting(
 fn another_home(subject: &AssessedAsset<'_>) -> Option<String> {
     let judged = subject.judged;
     let home = judged.decision.evaluation.homes.account_location()?;
-    // As the policy is written, with the time that a home needs.
+    // As the policy is written, with its stabilization window.
     let rules = &judged.loaded.policy.home;
     let preferred = rules.on_no_majority == OnNoMajority::UsePreferences;
     match rules.strategy {

@@ -6,7 +6,7 @@ use leeward_api::policy_status::RecentAction;
 use crate::document::{ActionPart, ExplainDocument, ExplainedDecision, PeerPart, PeerPlace, Usage};
 use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
 
-/// So many names are listed; JSON has all.
+/// Names listed at most; JSON has all.
 const MOST_NAMED: usize = 12;
 
 /// The whole document.

@@ -67,7 +67,7 @@ fn when(time: Timestamp, before: Option<Timestamp>, now: Timestamp) -> String {
     }
 }
 
-/// The actions of one wave, counted on from `before`.
+/// The actions of one wave, numbered from `before` on.
 pub fn actions(page: &mut Page, actions: &[ActionPart], before: usize, limit: usize) {
     let numbered = (before + 1..).zip(actions.iter().take(most_rows(limit)));
     let numbered: Vec<(usize, &ActionPart)> = numbered.collect();
@@ -90,7 +90,7 @@ pub fn actions(page: &mut Page, actions: &[ActionPart], before: usize, limit: us
     omitted(page, actions.len(), limit);
 }
 
-/// Whether it is a stream's or a consumer's is told by the columns beside it.
+/// The columns beside it show whether it is a stream's or a consumer's.
 pub fn word(action: ActionType) -> &'static str {
     match action {
         ActionType::StreamPlacement => "Move",

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::table::render;
 use super::*;
-use crate::judge::fixtures::{foretell, free, judged, loaded, noon, orders, seen};
+use crate::judge::fixtures::{edit_forecast, free, judged, loaded, noon, orders, seen};
 use crate::output::Screen;
 
 const SCREEN: Screen = Screen {
@@ -80,7 +80,7 @@ fn nothing_is_planned_and_held_at_once() {
     let (loaded, seen) = (loaded("orders", free()), seen(orders()));
     let mut judged = judged(&loaded, &seen);
     let actions = judged.decision.actions.clone();
-    foretell(&mut judged, |waves| {
+    edit_forecast(&mut judged, |waves| {
         *waves = vec![ActionBatch { at: noon(), actions }];
     });
     let part = planned(&judged);

@@ -8,7 +8,7 @@ use crate::commands::plan::table::gain;
 use crate::document::{FindingPart, PolicyReport, ReportDocument, SystemPart};
 use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
 
-/// Fewer columns for a finding in words are not worth the lines that it takes.
+/// A finding's message in fewer columns takes too many lines.
 const MESSAGE: usize = 40;
 
 /// The whole document.
@@ -76,7 +76,7 @@ fn is_incomplete(report: &PolicyReport) -> bool {
     report.about.observed.reason != "Complete"
 }
 
-/// The word of the condition that matters most, toned.
+/// The reason of the most important condition, coloured.
 fn state(report: &PolicyReport) -> Text {
     if is_incomplete(report) {
         return Text::of(Emphasis::Bad, report.about.observed.reason.as_str());

@@ -1,7 +1,7 @@
-//! The status file: where each policy stands, written before anything is asked for, and read at the next start (P10).
+//! The status file: each policy's status, written before any request is sent, and read at the next start (P10).
 //!
 //! It holds policies as the Kubernetes API shows them, with their status. It is replaced as a whole, and on disk when
-//! [`StatusFile::write`] returns. A file that is not understood is left as it is. While one process uses it no other may.
+//! [`StatusFile::write`] returns. An unreadable file is left as it is. Only one process can use it at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
@@ -28,7 +28,7 @@ pub(super) struct PolicyName {
     pub(super) name: String,
 }
 
-/// The status file, kept from everybody else for as long as this lives.
+/// The status file, locked for other processes while this lives.
 #[derive(Debug)]
 pub(super) struct StatusFile {
     path: PathBuf,
@@ -54,9 +54,9 @@ struct Item<S> {
 }
 
 impl StatusFile {
-    /// Takes the file for this process and reads it; one that is not there yet is written first.
+    /// Locks and reads the file; one that does not exist is created first.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        // Whoever names it by a link means the file behind it.
+        // A link means the file behind it.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let lock = locked(&path)?;
         let text = match fs::read_to_string(&path) {
@@ -80,7 +80,7 @@ impl StatusFile {
         Ok(record)
     }
 
-    /// What was written of a policy last.
+    /// The last written status of a policy.
     pub(super) fn past(&self, policy: &PolicyName) -> Option<&PlacementPolicyStatus> {
         self.statuses.get(policy)
     }
@@ -110,7 +110,7 @@ impl StatusFile {
         Ok(())
     }
 
-    /// Replaces what is said of these policies; what is said of others stays.
+    /// Replaces the status of these policies; that of others stays.
     pub(super) fn write(&mut self, news: BTreeMap<PolicyName, PlacementPolicyStatus>) -> anyhow::Result<()> {
         let mut statuses = self.statuses.clone();
         statuses.extend(news);
@@ -218,7 +218,7 @@ fn render(statuses: &BTreeMap<PolicyName, PlacementPolicyStatus>) -> anyhow::Res
     Ok(format!("{HEAD}{text}"))
 }
 
-/// At any instant the old text or the new one is there, and after a return the new one, whatever happens to the machine.
+/// At any instant the file has the old text or the new one, and after a return the new one, even after a crash.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = beside(path, ".new");
     let mut file = File::create(&new)?;

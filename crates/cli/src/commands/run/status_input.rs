@@ -1,4 +1,4 @@
-//! What a policy is told of those above it and of itself, and its status in words. Pure.
+//! A policy's precedence, the inputs of its status, and its conditions as text. Pure.
 
 use itertools::Itertools as _;
 use leeward_api::policy_status::PlacementPolicyStatus;
@@ -31,7 +31,7 @@ pub(super) fn precedence(view: &AccountView, ranked: &[(String, &Policy)]) -> Ve
     outranked(view, &policies).into_iter().map(decide).collect()
 }
 
-/// Whether the connection works with what it was given.
+/// Whether NATS accepts the credentials.
 pub(super) fn resolved(state: &ConnectionState) -> ReasonMessage<ResolvedRefsReason> {
     match state {
         ConnectionState::Refused {

@@ -1,4 +1,4 @@
-//! All policies of the files at work: each with its runner, its orders and its status.
+//! Runs all policies of the files: each with its runner, input and status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,10 +55,10 @@ struct SupervisedPolicy {
     status: PlacementPolicyStatus,
     /// As it is in the file.
     written: Option<PlacementPolicyStatus>,
-    told: String,
+    reported: String,
 }
 
-/// Returns when one of them has news, or has ended.
+/// Returns when one of them has changed or ended.
 async fn any_changed<'r, T: 'r>(receivers: impl Iterator<Item = &'r mut watch::Receiver<T>>) {
     let changes: Vec<_> = receivers.map(|receiver| Box::pin(receiver.changed())).collect();
     if changes.is_empty() {
@@ -82,7 +82,7 @@ fn key(loaded: &LoadedPolicy) -> PolicyName {
 }
 
 impl<'a> Supervisor<'a> {
-    /// Starts all policies, where the status file says that they were.
+    /// Starts all policies from their status in the file.
     pub(super) fn new(
         session: &'a Session,
         interval: Duration,
@@ -94,7 +94,7 @@ impl<'a> Supervisor<'a> {
             let keys: Vec<PolicyName> = policies.iter().map(key).collect();
             record.must_be_about(&keys, session.account.id.as_str())?;
         }
-        let mut crew = Self {
+        let mut supervisor = Self {
             session,
             common: SystemContext::new(rules),
             interval,
@@ -105,22 +105,22 @@ impl<'a> Supervisor<'a> {
             state: session.client.state(),
         };
         for loaded in policies {
-            let member = crew.member(loaded);
-            crew.members.push(member);
+            let member = supervisor.member(loaded);
+            supervisor.members.push(member);
         }
-        Ok(crew)
+        Ok(supervisor)
     }
 
-    /// Starts a policy; [`Supervisor::direct`] sees to whether it has precedence.
+    /// Starts a policy; [`Supervisor::update_precedence`] decides whether it has precedence.
     fn member(&self, loaded: LoadedPolicy) -> SupervisedPolicy {
         let key = key(&loaded);
         let written = self.record.as_ref().and_then(|record| record.past(&key)).cloned();
         let mut status = written.clone().unwrap_or_default();
-        // The file was found to be about no other account.
+        // The file is known to be about this account.
         status.account.get_or_insert_with(|| account_of(self.session));
         let policy = Arc::new(loaded.policy.clone());
         let generation = status.observed_generation.unwrap_or(1);
-        // Until all are there nobody knows who has precedence.
+        // Precedence is unknown until all are there.
         let precedence = Precedence::Undecided;
         let input = RunnerInput {
             policy: Arc::clone(&policy),
@@ -131,7 +131,7 @@ impl<'a> Supervisor<'a> {
             approved: None,
         };
         let records = self.record.is_some();
-        // What occurs is logged where it occurs.
+        // The engine logs its own events.
         let (worker, _) = drive::start(
             self.session,
             &self.common,
@@ -153,12 +153,12 @@ impl<'a> Supervisor<'a> {
             restart: RestartBackoff::default(),
             status,
             written,
-            told: String::new(),
+            reported: String::new(),
         }
     }
 
-    /// Decides about precedence, and tells each policy what that means for it.
-    pub(super) fn direct(&mut self) {
+    /// Decides about precedence, and updates what each policy may do.
+    pub(super) fn update_precedence(&mut self) {
         let view = self.view.borrow().clone();
         let ranked: Vec<(String, &Policy)> = self
             .members
@@ -176,18 +176,18 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Writes down where policies stand, where that is news; returns whether everything is written.
-    pub(super) fn tell(&mut self) -> bool {
+    /// Writes the status of policies where it changed; returns whether everything is written.
+    pub(super) fn record(&mut self) -> bool {
         let state = self.state.borrow().clone();
         let account = account_of(self.session);
-        let mut standings = Vec::new();
+        let mut policy_states = Vec::new();
         for member in &mut self.members {
             let policy_state = member.policy_state.borrow_and_update().clone();
-            member.stand(policy_state.as_deref(), &state, &account);
-            standings.push(policy_state);
+            member.update_status(policy_state.as_deref(), &state, &account);
+            policy_states.push(policy_state);
         }
         let written = self.write();
-        for (member, policy_state) in self.members.iter().zip(standings) {
+        for (member, policy_state) in self.members.iter().zip(policy_states) {
             if let (true, Some(policy_state), Some(worker)) =
                 (member.is_written(), policy_state, &member.worker)
             {
@@ -222,16 +222,16 @@ impl<'a> Supervisor<'a> {
         true
     }
 
-    /// Begins anew, after a pause, the loops that ended by themselves, which nothing but a defect does. Returns the pause
-    /// until the next of them may begin.
-    pub(super) async fn mend(&mut self) -> Option<Duration> {
+    /// Restarts, after a pause, the loops that ended by themselves, which only a defect causes. Returns the pause until
+    /// the next restart.
+    pub(super) async fn restart_failed(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let records = self.record.is_some();
         let mut rest = None;
         for member in &mut self.members {
             if member.worker.as_ref().is_some_and(PolicyWorker::broke_off) {
                 error!(policy = %member.key, "the policy's loop broke off, a defect of Leeward, and begins anew");
-                member.halt().await;
+                member.stop().await;
                 member.restart.begin(now);
             }
             if member.worker.is_some() {
@@ -239,30 +239,30 @@ impl<'a> Supervisor<'a> {
             }
             match member.restart.remaining(now) {
                 Some(remaining) => rest = rest.min(Some(remaining)).or(Some(remaining)),
-                None => member.begin_anew(self.session, &self.common, records),
+                None => member.restart(self.session, &self.common, records),
             }
         }
         rest
     }
 
-    /// Returns when a policy stands somewhere else, or its loop ended.
+    /// Returns when a policy's state changes, or its loop ended.
     pub(super) async fn changed(&mut self) {
         let running = self.members.iter_mut().filter(|member| member.worker.is_some());
-        let standings = running.map(|member| &mut member.policy_state);
-        any_changed(standings).await;
+        let policy_states = running.map(|member| &mut member.policy_state);
+        any_changed(policy_states).await;
     }
 
-    /// Goes on with these policies: those that are gone end, those that differ are told so.
+    /// Continues with these policies: removed ones end, changed ones are updated.
     pub(super) async fn replace(&mut self, policies: Vec<LoadedPolicy>, rules: SystemRules) {
-        self.common.direct(rules);
+        self.common.set_rules(rules);
         self.suspended = rules.suspended;
         let wanted: BTreeSet<PolicyName> = policies.iter().map(key).collect();
-        // Those that are gone act no more before others begin.
+        // Removed ones stop acting before others begin.
         let gone = self
             .members
             .iter_mut()
             .filter(|member| !wanted.contains(&member.key));
-        join_all(gone.map(SupervisedPolicy::halt)).await;
+        join_all(gone.map(SupervisedPolicy::stop)).await;
         self.write();
         let mut before: BTreeMap<PolicyName, SupervisedPolicy> = std::mem::take(&mut self.members)
             .into_iter()
@@ -281,16 +281,21 @@ impl<'a> Supervisor<'a> {
         info!(policies = self.members.len(), "the policy files were read anew");
     }
 
-    /// Acts no more, and writes down where everything stood at the end.
+    /// Stops acting, and writes the last status of every policy.
     pub(super) async fn end(mut self) {
-        join_all(self.members.iter_mut().map(SupervisedPolicy::halt)).await;
+        join_all(self.members.iter_mut().map(SupervisedPolicy::stop)).await;
         self.write();
     }
 }
 
 impl SupervisedPolicy {
-    /// Takes over where the policy stands.
-    fn stand(&mut self, policy_state: Option<&PolicyState>, state: &ConnectionState, account: &Account) {
+    /// Updates the status from the state.
+    fn update_status(
+        &mut self,
+        policy_state: Option<&PolicyState>,
+        state: &ConnectionState,
+        account: &Account,
+    ) {
         let status_input = PolicyStatusInput {
             generation: Some(self.generation),
             spec: &self.loaded.spec,
@@ -308,11 +313,11 @@ impl SupervisedPolicy {
         };
         self.status = build(&self.status, &status_input, Timestamp::now());
         let conditions = conditions(&self.status);
-        if conditions != self.told {
+        if conditions != self.reported {
             let in_place = self.status.in_place.as_deref();
             let home = self.status.home.as_ref().map(|home| home.location.as_str());
             info!(policy = %self.key, home, in_place, %conditions, "policy status");
-            self.told = conditions;
+            self.reported = conditions;
         }
     }
 
@@ -321,7 +326,7 @@ impl SupervisedPolicy {
         written.is_some_and(|written| same(written, &self.status))
     }
 
-    /// Goes on as the files have it now.
+    /// Applies what the files have now.
     fn follow(&mut self, loaded: LoadedPolicy, suspended: bool) {
         if loaded.spec != self.loaded.spec {
             self.generation += 1;
@@ -339,8 +344,8 @@ impl SupervisedPolicy {
         self.update();
     }
 
-    /// Another loop, from where the last one stood.
-    fn begin_anew(&mut self, session: &Session, common: &SystemContext, records: bool) {
+    /// Another loop, from the last status.
+    fn restart(&mut self, session: &Session, common: &SystemContext, records: bool) {
         let input = self.input.clone();
         let (worker, _) = drive::start(session, common, &self.loaded, &self.status, records, input);
         self.policy_state = worker.watch();
@@ -353,8 +358,8 @@ impl SupervisedPolicy {
         }
     }
 
-    /// Acts no more from now on. What was done is kept; the conditions stay as they are for the next one to judge.
-    async fn halt(&mut self) {
+    /// Stops acting. What was done is kept; the conditions stay as they are for the next start to judge.
+    async fn stop(&mut self) {
         let Some(worker) = self.worker.take() else {
             return;
         };

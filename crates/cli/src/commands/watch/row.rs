@@ -15,7 +15,7 @@ const GAP: usize = 3;
 const NAMED: usize = 3;
 /// The head of the column of modes.
 const MODE: &str = "MODE";
-/// What a policy says of its mode while it is suspended; the column has room for it from the start.
+/// The suffix of a suspended policy's mode; the column has space for it from the start.
 const SUSPENDED: &str = " (suspended)";
 
 /// Namespace and name.
@@ -71,12 +71,12 @@ fn row(policy: &PlacementPolicy) -> PolicyRow {
         condition("InPlace").map(|condition| condition.reason.clone()),
         Some(in_flight(&status.operations)),
     ];
-    PolicyRow(cells.map(|cell| harmless(&cell.unwrap_or_default())))
+    PolicyRow(cells.map(|cell| sanitized(&cell.unwrap_or_default())))
 }
 
 /// Names come from servers: none of them may move the cursor.
-fn harmless(text: &str) -> String {
-    text.chars().map(output::harmless).collect()
+fn sanitized(text: &str) -> String {
+    text.chars().map(output::sanitized).collect()
 }
 
 /// Operations in flight, such as `2 step-downs, 1 moving (ORDERS → us-east)`.

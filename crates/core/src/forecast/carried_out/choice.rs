@@ -1,6 +1,6 @@
 //! Which servers the meta leader chooses for a stream that moves (nats-server 2.15.2, `selectPeerGroup`).
 //!
-//! Written apart from what decides whether a move is asked for, so that each checks the other.
+//! Kept apart from what decides whether a move is requested, so that each checks the other.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::names::{ClusterName, ServerName, Tag};
 use crate::snapshot::{Placement, Stream};
 use crate::target::MoveTarget;
 use crate::topology::Storage;
-use crate::topology::{JetStreamCapacity, Server, ServerDetails, ServerIx, deciding_rooms};
+use crate::topology::{JetStreamCapacity, Server, ServerDetails, ServerIx, deciding_capacities};
 
 /// Peers for all replicas, cluster by cluster; the first of them leads.
 pub(super) fn choose(
@@ -53,7 +53,7 @@ fn choose_in(
         tags.any(|tag| bare(tag).starts_with(*prefix))
     };
     // The meta leader's own options count; where it is not seen, any server may lead.
-    let rooms = deciding_rooms(servers, meta_leader);
+    let rooms = deciding_capacities(servers, meta_leader);
     let prefix = rooms.iter().find_map(|room| room.unique_tag.as_deref());
     let prefix = prefix.filter(|prefix| !named(prefix));
     let most = rooms.iter().filter_map(|room| room.max_ha_assets).min();
@@ -121,7 +121,7 @@ fn free(details: &ServerDetails, storage: Storage) -> u64 {
     details.room.as_ref().map_or(u64::MAX, |room| room.free(storage))
 }
 
-/// The servers once the stream is there. None may be fuller than it can be.
+/// The servers once the stream is there. None may exceed its capacity.
 pub(super) fn fill(servers: &mut [Server], chosen: &[ServerIx], stream: &Stream) -> Result<(), Refusal> {
     let mut filled: Vec<(ServerIx, JetStreamCapacity)> = Vec::new();
     for index in chosen {
@@ -145,7 +145,7 @@ pub(super) fn fill(servers: &mut [Server], chosen: &[ServerIx], stream: &Stream)
     Ok(())
 }
 
-/// The room of a server once a replica is there; `None` when it has not so much.
+/// A server's capacity once a replica is there; `None` when it has too little.
 fn with(mut room: JetStreamCapacity, stream: &Stream) -> Option<JetStreamCapacity> {
     room.ha_assets = room.ha_assets.saturating_add(ha_cost(stream));
     let kind = match stream.storage {

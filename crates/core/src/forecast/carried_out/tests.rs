@@ -53,7 +53,7 @@ fn relocation(cluster: &str, servers: &[&str]) -> Action {
 const EU_WEST: [&str; 3] = ["eu-west-0", "eu-west-1", "eu-west-2"];
 
 /// Gives every server of eu-west so many bytes.
-fn with_room(view: &mut AccountView, limit: u64) {
+fn with_capacity(view: &mut AccountView, limit: u64) {
     let mut servers = view.topology.servers().to_vec();
     for server in servers.iter_mut().take(3) {
         let file = Resource {
@@ -101,7 +101,7 @@ fn a_hand_over_changes_the_leader_and_nothing_else() {
 #[test]
 fn a_move_takes_consumers_along_and_fills_servers() {
     let mut view = world();
-    with_room(&mut view, 150);
+    with_capacity(&mut view, 150);
     assert!(carry_out(&mut view, &[relocation("eu-west", &EU_WEST)], at(7)).is_empty());
     let moved = &view.streams[0];
     let sizes = (
@@ -154,7 +154,7 @@ fn a_move_that_would_end_outside_its_location_stays_undone() {
 #[test]
 fn a_move_that_no_server_has_room_for_stays_undone() {
     let mut view = world();
-    with_room(&mut view, 99);
+    with_capacity(&mut view, 99);
     let server = ServerName::from("eu-west-0");
     assert_eq!(
         Refusal::Overflow { server },

@@ -147,7 +147,7 @@ fn of_too_many_those_that_limit_and_then_the_latest_are_listed_and_all_others_re
         "the latest left out, a second later"
     );
     let restored = History::restore(&status, None, at(1000));
-    let against = |name, second| restored.stands_against(&asset(name), &rules(), at(second));
+    let against = |name, second| restored.blocked_by(&asset(name), &rules(), at(second));
     assert_eq!(against("A0", 1800), Some(FindingReason::CoolingDown));
     assert_eq!(against("never acted on", 1800), Some(FindingReason::CoolingDown));
     assert_eq!(against("A0", 1801), None);
@@ -181,13 +181,13 @@ fn what_no_time_ends_is_the_last_to_go() {
         history.assets.insert(asset(&format!("A{number}")), past(1, 5000));
     }
     let contested = AssetHistory {
-        undone: MOST_UNDONE,
+        undone: MAX_REVERTS,
         ..past(0, 1)
     };
     history.assets.insert(asset("contested"), contested);
     history.assets.insert(asset("exhausted"), past(3, 0));
     let restored = History::restore(&stored(&history, 6000), None, at(6000));
-    let against = |name| restored.stands_against(&asset(name), &rules(), at(100_000));
+    let against = |name| restored.blocked_by(&asset(name), &rules(), at(100_000));
     assert_eq!(against("contested"), Some(FindingReason::Contested));
     assert_eq!(against("exhausted"), Some(FindingReason::AttemptsExhausted));
 }
@@ -229,9 +229,7 @@ fn a_token_that_changed_while_nobody_ran_is_obeyed_at_the_first_round() {
     let exhausted = |token: &str| {
         let mut restored = History::restore(&status, Some(token), at(30));
         restored.reset(Some(token));
-        restored
-            .stands_against(&asset("S"), &rules(), at(100_000))
-            .is_some()
+        restored.blocked_by(&asset("S"), &rules(), at(100_000)).is_some()
     };
     assert!(exhausted("old"), "a restart is no reset");
     assert!(!exhausted("new"));

@@ -1,29 +1,29 @@
 use super::*;
 
-fn lay_on() -> Vec<ServerName> {
+fn peers_before() -> Vec<ServerName> {
     vec!["eu-0".into(), "eu-1".into(), "eu-2".into()]
 }
 
 fn overdue_since(seconds: u64) -> Outcome {
     overdue(after_seconds(
         &moving_home(),
-        &abroad(|reading| reading.placement = Some(placement("us"))),
+        &away(|reading| reading.placement = Some(placement("us"))),
         seconds,
     ))
 }
 
 fn judged(read_result: &ReadResult) -> Option<Outcome> {
-    after_cancel(&target(), &lay_on(), read_result, &overdue_since(300))
+    after_cancel(&target(), &peers_before(), read_result, &overdue_since(300))
 }
 
 #[test]
 fn a_cancelled_move_ends_when_the_stream_lies_where_it_lay_with_the_placement_from_before() {
-    let outcome = judged(&abroad(|_| ())).unwrap();
+    let outcome = judged(&away(|_| ())).unwrap();
     assert_eq!((outcome.result, outcome.reason), (ActionResult::TimedOut, None));
     let words = "not done after 300 s: cancelled, it lies on eu-0, eu-1, eu-2 as before";
     assert_eq!(outcome.message, words);
     assert_eq!(outcome.to, Some("eu-0".into()));
-    let other_order = abroad(|reading| {
+    let other_order = away(|reading| {
         reading.leader = Some("eu-2".into());
         reading.peers.reverse();
     });
@@ -46,7 +46,7 @@ fn a_cancelled_move_is_waited_for_while_anything_of_it_is_left() {
         }),
     ];
     for (what, flaw) in unfinished {
-        assert_eq!(judged(&abroad(flaw)), None, "{what}");
+        assert_eq!(judged(&away(flaw)), None, "{what}");
     }
     assert_eq!(judged(&ReadResult::Unanswered), None);
 }

@@ -5,7 +5,7 @@ fn what_is_as_planned_is_requested() {
     assert_eq!(before(&aimed(), &seen(|_| ()), &limits(3)), Preflight::Request);
     assert_eq!(before(&blind(), &seen(|_| ()), &limits(3)), Preflight::Request);
     assert_eq!(
-        before(&moving_home(), &abroad(|_| ()), &limits(3)),
+        before(&moving_home(), &away(|_| ()), &limits(3)),
         Preflight::Request
     );
 }
@@ -41,7 +41,7 @@ fn an_offline_peer_stands_against_every_action_wherever_it_is() {
         assert_eq!(reason, Some(FindingReason::QuorumAtRisk));
         assert!(message.contains(["eu-0", "us-0", "us-1"][position]), "{message}");
     }
-    let offline = abroad(|reading| reading.peers[1].offline = true);
+    let offline = away(|reading| reading.peers[1].offline = true);
     assert_eq!(
         stopped(&moving_home(), &offline).0,
         Some(FindingReason::QuorumAtRisk)
@@ -102,13 +102,13 @@ fn a_blind_request_needs_any_caught_up_peer_in_home() {
 fn a_stream_that_is_home_already_is_not_moved() {
     let (reason, message) = stopped(&moving_home(), &moved(|_| ()));
     assert_eq!((reason, message.as_str()), (None, "it is in us already"));
-    let partly = abroad(|reading| reading.peers[2].server = "us-0".into());
+    let partly = away(|reading| reading.peers[2].server = "us-0".into());
     assert_eq!(before(&moving_home(), &partly, &limits(3)), Preflight::Request);
 }
 
 #[test]
 fn p7_a_placement_that_is_not_the_one_planned_for_is_not_overwritten() {
-    let changed = abroad(|reading| reading.placement = Some(placement("ap")));
+    let changed = away(|reading| reading.placement = Some(placement("ap")));
     assert_eq!(
         stopped(&moving_home(), &changed).1,
         "its placement was changed meanwhile"
@@ -120,7 +120,7 @@ fn p7_a_placement_that_is_not_the_one_planned_for_is_not_overwritten() {
     moving.target.replaces = Some(placement("ap"));
     assert_eq!(before(&planned_for_it, &changed, &limits(3)), Preflight::Request);
     assert_eq!(
-        stopped(&planned_for_it, &abroad(|_| ())).0,
+        stopped(&planned_for_it, &away(|_| ())).0,
         None,
         "removed meanwhile"
     );
@@ -134,29 +134,29 @@ fn a_drifted_stream_is_moved_although_its_placement_says_home() {
     };
     moving.target.replaces = Some(placement("us"));
     assert!(moving.target.is_repair());
-    let drifted = abroad(|reading| reading.placement = Some(placement("us")));
+    let drifted = away(|reading| reading.placement = Some(placement("us")));
     assert_eq!(before(&repair, &drifted, &limits(3)), Preflight::Request);
 }
 
 #[test]
 fn a_stream_with_a_follower_behind_is_not_moved_and_the_leaders_own_lag_says_nothing() {
-    let behind = abroad(|reading| reading.peers[1].current = false);
+    let behind = away(|reading| reading.peers[1].current = false);
     assert_eq!(
         stopped(&moving_home(), &behind).0,
         Some(FindingReason::TargetLagging)
     );
-    let lagging = abroad(|reading| reading.peers[2].lag = 257);
+    let lagging = away(|reading| reading.peers[2].lag = 257);
     assert_eq!(
         stopped(&moving_home(), &lagging).0,
         Some(FindingReason::TargetLagging)
     );
-    let leader = abroad(|reading| reading.peers[0].current = false);
+    let leader = away(|reading| reading.peers[0].current = false);
     assert_eq!(before(&moving_home(), &leader, &limits(3)), Preflight::Request);
 }
 
 #[test]
 fn a_stream_whose_leader_changed_meanwhile_is_not_moved() {
-    let elsewhere = abroad(|reading| reading.leader = Some("eu-1".into()));
+    let elsewhere = away(|reading| reading.leader = Some("eu-1".into()));
     assert_eq!(
         stopped(&moving_home(), &elsewhere).1,
         "its leader changed meanwhile"
@@ -170,10 +170,10 @@ fn a_peer_may_lack_as_many_entries_as_the_policy_says() {
     let behind = seen(|reading| reading.peers[1].lag = 1);
     assert_eq!(before(&aimed(), &behind, &limits(3)), Preflight::Request);
     assert!(matches!(before(&aimed(), &behind, &strict), Preflight::Stop(_)));
-    let abroad = abroad(|reading| reading.peers[1].lag = 1);
-    assert_eq!(before(&moving_home(), &abroad, &limits(3)), Preflight::Request);
+    let away = away(|reading| reading.peers[1].lag = 1);
+    assert_eq!(before(&moving_home(), &away, &limits(3)), Preflight::Request);
     assert!(matches!(
-        before(&moving_home(), &abroad, &strict),
+        before(&moving_home(), &away, &strict),
         Preflight::Stop(_)
     ));
 }

@@ -51,7 +51,7 @@ fn of_a_consumer_that_nobody_uses_or_that_is_paused_nothing_is_to_be_proven() {
     assert!(ResumeCheck::of(&unused).is_none());
     assert!(ResumeCheck::of(&paused).is_none());
     assert_eq!(
-        goes_on(&busy(), &busy(), &paused),
+        progress_since(&busy(), &busy(), &paused),
         ConsumerProgress::NothingToProve
     );
     let uses: [Change; 3] = [
@@ -75,11 +75,17 @@ fn a_consumer_goes_on_when_anything_is_delivered_or_acknowledged_under_its_new_l
         |progress| progress.ack_pending += 1,
     ];
     for sign in signs {
-        assert_eq!(goes_on(&busy(), &busy(), &changed(sign)), ConsumerProgress::Yes);
+        assert_eq!(
+            progress_since(&busy(), &busy(), &changed(sign)),
+            ConsumerProgress::Yes
+        );
         let proven = looks(&busy(), &[(0, busy()), (1, changed(sign))]);
-        assert_eq!(proven, ResumeResult::GoesOn);
+        assert_eq!(proven, ResumeResult::Resumed);
     }
-    assert_eq!(goes_on(&busy(), &busy(), &busy()), ConsumerProgress::NotYet);
+    assert_eq!(
+        progress_since(&busy(), &busy(), &busy()),
+        ConsumerProgress::NotYet
+    );
 }
 
 #[test]
@@ -106,7 +112,7 @@ fn the_state_of_yet_another_leader_proves_nothing_by_being_different() {
     assert_eq!(look("us-0", 1000, 0), ResumeResult::NotYet);
     assert_eq!(look("us-1", 1001, 1), ResumeResult::NotYet);
     assert_eq!(look("us-1", 1001, 2), ResumeResult::NotYet);
-    assert_eq!(look("us-1", 1002, 3), ResumeResult::GoesOn);
+    assert_eq!(look("us-1", 1002, 3), ResumeResult::Resumed);
 }
 
 #[test]
@@ -116,8 +122,8 @@ fn clients_that_wait_while_nothing_is_pending_show_that_it_goes_on() {
             (progress.pending, progress.waiting, progress.push_bound) = (0, waiting, push_bound);
         })
     };
-    assert_eq!(looks(&busy(), &[(0, idle(1, false))]), ResumeResult::GoesOn);
-    assert_eq!(looks(&busy(), &[(0, idle(0, true))]), ResumeResult::GoesOn);
+    assert_eq!(looks(&busy(), &[(0, idle(1, false))]), ResumeResult::Resumed);
+    assert_eq!(looks(&busy(), &[(0, idle(0, true))]), ResumeResult::Resumed);
     assert_eq!(
         looks(&busy(), &[(0, idle(0, false)), (4, idle(0, false))]),
         ResumeResult::NotYet
@@ -133,7 +139,7 @@ fn clients_that_do_not_come_back_while_nothing_is_pending_are_no_stall() {
     assert_eq!(words, "no message is pending");
     let left_over = changed(|progress| progress.waiting = 0);
     let drained = changed(|progress| (progress.pending, progress.waiting, progress.ack_pending) = (0, 0, 0));
-    assert_eq!(looks(&left_over, &[(0, drained)]), ResumeResult::GoesOn);
+    assert_eq!(looks(&left_over, &[(0, drained)]), ResumeResult::Resumed);
 }
 
 #[test]
@@ -157,7 +163,7 @@ fn a_pull_that_comes_after_the_old_one_expired_is_soon_enough() {
     let lost = changed(|progress| progress.waiting = 0);
     let served = changed(|progress| progress.delivered += 10);
     let proven = looks(&busy(), &[(0, lost.clone()), (30, lost), (31, served)]);
-    assert_eq!(proven, ResumeResult::GoesOn);
+    assert_eq!(proven, ResumeResult::Resumed);
 }
 
 #[test]
@@ -229,13 +235,17 @@ fn p6_a_consumer_that_cannot_be_looked_at_is_neither_proven_nor_stalled() {
     );
     let words = "it had no leader for 61 s".to_owned();
     assert_eq!(look(Some(&leaderless), 61), ResumeResult::Stalled(words));
-    assert_eq!(look(Some(&ReadResult::Gone), 1), ResumeResult::GoesOn);
+    assert_eq!(look(Some(&ReadResult::Gone), 1), ResumeResult::Resumed);
 }
 
 #[test]
 fn the_end_of_a_hand_over_says_what_became_of_the_consumer() {
     let cases = [
-        (ResumeResult::GoesOn, ActionResult::Succeeded, "us-0 leads it now"),
+        (
+            ResumeResult::Resumed,
+            ActionResult::Succeeded,
+            "us-0 leads it now",
+        ),
         (
             ResumeResult::Quiet("no message is pending".into()),
             ActionResult::Succeeded,
@@ -268,7 +278,7 @@ fn the_end_of_a_hand_over_says_what_became_of_the_consumer() {
 
 #[test]
 fn the_end_of_a_move_names_the_consumers_that_do_not_go_on() {
-    let fine = ("fine".into(), ResumeResult::GoesOn);
+    let fine = ("fine".into(), ResumeResult::Resumed);
     let quiet = (
         "quiet".into(),
         ResumeResult::Quiet("no message is pending".into()),

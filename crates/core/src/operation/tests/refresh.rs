@@ -3,18 +3,18 @@ use crate::names::StreamName;
 
 const MAX_LAG: u64 = 0;
 
-fn upstream(stream: &str, heard_before: Option<u64>) -> Upstream {
+fn upstream(stream: &str, last_active: Option<u64>) -> Upstream {
     Upstream {
         stream: stream.into(),
-        heard_before: heard_before.map(Duration::from_millis),
+        last_active: last_active.map(Duration::from_millis),
         lag: 0,
     }
 }
 
 /// A stream in eu that reads S, which it heard of so many milliseconds ago.
-fn dependent(heard_before: Option<u64>) -> AssetInfo {
+fn dependent(last_active: Option<u64>) -> AssetInfo {
     AssetInfo {
-        upstreams: vec![upstream("S", heard_before)],
+        upstreams: vec![upstream("S", last_active)],
         ..reading(&["eu-1", "eu-0", "eu-2"])
     }
 }
@@ -29,7 +29,7 @@ fn judge_sighting(read_result: &ReadResult, since: TargetReached) -> Refresh {
 }
 
 fn handed_over_before(milliseconds: u64) -> TargetReached {
-    TargetReached::HandOver(Duration::from_millis(milliseconds))
+    TargetReached::Led(Duration::from_millis(milliseconds))
 }
 
 fn done_before(milliseconds: u64) -> TargetReached {
@@ -190,7 +190,7 @@ fn a_stream_hears_again_when_all_that_it_reads_was_heard_of_since_it_was_asked()
     let span = Duration::from_millis(700);
     let moved = StreamName::from("S");
     for (heard, expected) in [(Some(699), true), (Some(700), false), (None, false)] {
-        assert_eq!(hears(&dependent(heard), &moved, span), expected, "{heard:?}");
+        assert_eq!(is_active(&dependent(heard), &moved, span), expected, "{heard:?}");
     }
 }
 
@@ -201,7 +201,7 @@ fn the_end_of_a_refresh_says_whether_the_stream_hears_again() {
     assert_eq!(outcome.result, ActionResult::Succeeded);
     let words = "eu-0 leads it now, and it heard of S again after 640 ms";
     assert_eq!(outcome.message, words);
-    let outcome = refreshed(led_by("eu-0"), &moved, Err(HEARS_AGAIN));
+    let outcome = refreshed(led_by("eu-0"), &moved, Err(ACTIVE_AGAIN));
     assert_eq!(outcome.result, ActionResult::Stalled);
     let words = "eu-0 leads it now, but it has not heard of S for 5 s";
     assert_eq!(outcome.message, words);

@@ -124,7 +124,7 @@ fn a_move_is_done_only_when_led_from_the_target_with_all_replicas_there_and_caug
 
 #[test]
 fn a_move_is_judged_by_its_peers_and_never_by_the_stored_placement() {
-    let accepted = abroad(|reading| reading.placement = Some(placement("us")));
+    let accepted = away(|reading| reading.placement = Some(placement("us")));
     assert_eq!(after_seconds(&moving_home(), &accepted, 1), Verification::Wait);
     let unplaced = moved(|reading| reading.placement = None);
     assert_eq!(
@@ -156,7 +156,7 @@ fn a_move_whose_time_has_no_end_is_waited_for() {
     forever.move_timeout = Duration::MAX;
     for read_result in [
         ReadResult::Unanswered,
-        abroad(|reading| reading.placement = Some(placement("us"))),
+        away(|reading| reading.placement = Some(placement("us"))),
     ] {
         let look = after(&moving_home(), &read_result, &asked(1), at(1_000_000), &forever);
         assert_eq!(look, Verification::Wait);
@@ -167,23 +167,23 @@ fn a_move_whose_time_has_no_end_is_waited_for() {
 fn a_move_arrives_with_its_first_caught_up_peer_and_is_handed_over_with_its_leader() {
     let target = target();
     let mut far = reading(&["eu-0", "eu-1", "eu-2"]);
-    assert!(!arrives(&target, &far) && !handed_over(&target, &far));
+    assert!(!arrives(&target, &far) && !led_by_target(&target, &far));
     far.peers.push(PeerInfo {
         current: false,
         ..member("us-0")
     });
     assert!(!arrives(&target, &far), "it copies still");
     far.peers[3].current = true;
-    assert!(arrives(&target, &far) && !handed_over(&target, &far));
+    assert!(arrives(&target, &far) && !led_by_target(&target, &far));
     far.leader = None;
-    assert!(!handed_over(&target, &far));
+    assert!(!led_by_target(&target, &far));
     far.leader = Some("us-0".into());
-    assert!(handed_over(&target, &far));
+    assert!(led_by_target(&target, &far));
 }
 
 #[test]
 fn an_edit_that_does_not_show_or_was_overwritten_ends_the_move_long_before_its_time() {
-    let kept = abroad(|reading| reading.placement = None);
+    let kept = away(|reading| reading.placement = None);
     assert_eq!(
         after_seconds(&moving_home(), &kept, 29),
         Verification::Wait,
@@ -191,7 +191,7 @@ fn an_edit_that_does_not_show_or_was_overwritten_ends_the_move_long_before_its_t
     );
     let outcome = ended(after_seconds(&moving_home(), &kept, 30));
     assert_eq!((outcome.result, outcome.reason), (ActionResult::Failed, None));
-    let other = abroad(|reading| reading.placement = Some(placement("ap")));
+    let other = away(|reading| reading.placement = Some(placement("ap")));
     let outcome = ended(after_seconds(&moving_home(), &other, 30));
     assert_eq!(
         (outcome.result, outcome.reason),

@@ -150,7 +150,7 @@ impl Estate {
     }
 
     /// A peer takes an asset over.
-    pub fn hand_over(&mut self, asset: &AssetName, to: ServerIx, at: Timestamp) {
+    pub fn transfer_leader(&mut self, asset: &AssetName, to: ServerIx, at: Timestamp) {
         let stream = self
             .view
             .streams

@@ -128,8 +128,8 @@ impl Leeward {
         let Some(home) = settled(&self.world.history.home).filter(|_| evaluation.conclusive()) else {
             return;
         };
-        let strayed = strayed(&self.estate, evaluation, &home);
-        let contested = self.world.history.notice_undone(&strayed, self.estate.now);
+        let reverted = reverted(&self.estate, evaluation, &home);
+        let contested = self.world.history.notice_reverted(&reverted, self.estate.now);
         assert!(
             contested.is_empty(),
             "nobody else acts in the model: {contested:?}"
@@ -159,7 +159,7 @@ impl Leeward {
                 ActionKind::StepDown(step_down) => {
                     *lane = begun + HAND_OVER;
                     streams.push((whole, *lane));
-                    self.hand_over(&action, step_down, begun);
+                    self.transfer_leader(&action, step_down, begun);
                 }
                 // The system's limit: one at a time.
                 ActionKind::Move(_) if self.something_moves() || begun > now => {}
@@ -176,7 +176,7 @@ impl Leeward {
         self.estate.view.streams.iter().any(|stream| stream.moving)
     }
 
-    fn hand_over(&mut self, action: &Action, step_down: &StepDown, begun: Timestamp) {
+    fn transfer_leader(&mut self, action: &Action, step_down: &StepDown, begun: Timestamp) {
         let Successor::Peer(target) = &step_down.successor else {
             panic!("these servers take aim")
         };
@@ -185,7 +185,7 @@ impl Leeward {
         let result = self.chance(&[ActionResult::Missed, ActionResult::Failed, ActionResult::TimedOut]);
         if result == ActionResult::Succeeded {
             self.estate
-                .hand_over(&action.asset, self.estate.server(target), ended);
+                .transfer_leader(&action.asset, self.estate.server(target), ended);
         }
         self.acts.push(Act {
             asset: action.asset.clone(),
@@ -263,7 +263,7 @@ impl Leeward {
 }
 
 /// Streams that lie elsewhere than home, as the loop finds them.
-fn strayed(estate: &Estate, evaluation: &Evaluation, home: &Location) -> BTreeMap<AssetName, Location> {
+fn reverted(estate: &Estate, evaluation: &Evaluation, home: &Location) -> BTreeMap<AssetName, Location> {
     let lies = |verdict: Verdict| match verdict {
         Verdict::Misplaced(remedy) => remedy == Remedy::StreamPlacement,
         Verdict::Held(remedy, reason) => {
@@ -315,7 +315,7 @@ impl Naive {
                 let here = |server| location(server) == home;
                 let peer = group.peers.iter().find(|peer| here(peer.server) && !peer.offline);
                 match (peer, &asset.consumer) {
-                    (Some(peer), _) => self.estate.hand_over(&asset, peer.server, now),
+                    (Some(peer), _) => self.estate.transfer_leader(&asset, peer.server, now),
                     (None, None) if !moving => drop(self.estate.begin_move(at, home)),
                     (None, _) => continue,
                 }

@@ -25,7 +25,7 @@ pub struct Clients {
     pub progress: Progress,
     pub then: Then,
     led: Option<(ServerIx, Duration)>,
-    handed_over: bool,
+    led_by_target: bool,
 }
 
 /// What becomes of a consumer that gets a new leader.
@@ -52,7 +52,7 @@ impl Clients {
             progress,
             then,
             led: None,
-            handed_over: false,
+            led_by_target: false,
         }
     }
 
@@ -61,7 +61,7 @@ impl Clients {
         if let Some(leader) = leader
             && before != Some(leader)
         {
-            self.handed_over |= before.is_some();
+            self.led_by_target |= before.is_some();
             self.led = Some((leader, now));
         }
         let since = self.led.map_or(now, |(_, since)| since);
@@ -70,7 +70,7 @@ impl Clients {
             Then::GoesOnAfter(pause) => now >= since + pause,
             Then::Stops => false,
         };
-        if goes_on || !self.handed_over {
+        if goes_on || !self.led_by_target {
             self.progress.delivered += 1;
             self.progress.ack_floor += 1;
             self.progress.clone()
@@ -123,7 +123,7 @@ impl Reader {
         (self.of, self.led) = (of, led);
     }
 
-    fn heard_before(&self, now: Duration) -> Option<Duration> {
+    fn last_active(&self, now: Duration) -> Option<Duration> {
         let Some(lost) = self.lost else {
             return Some(LATELY);
         };
@@ -170,7 +170,7 @@ impl Life {
             .filter(|_| asset.consumer.is_none());
         let upstream = reader.map(|reader| Upstream {
             stream: reader.reads.clone(),
-            heard_before: reader.heard_before(now),
+            last_active: reader.last_active(now),
             lag: 0,
         });
         upstream.into_iter().collect()

@@ -115,9 +115,10 @@ impl State {
             reason: None,
         };
         let peers = &self.stream(&asset.stream).group.peers;
-        let lies_on: Vec<ServerIx> = peers.iter().map(|peer| peer.server).collect();
+        let has_peers: Vec<ServerIx> = peers.iter().map(|peer| peer.server).collect();
         let goes_back = |pending: &Pending| {
-            pending.asset == *asset && matches!(&pending.change, Change::Lie(servers) if *servers == lies_on)
+            pending.asset == *asset
+                && matches!(&pending.change, Change::Lie(servers) if *servers == has_peers)
         };
         match self.cancel {
             Cancel::Absent(times) if self.cancels.len() <= times => {

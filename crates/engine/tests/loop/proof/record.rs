@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn p10_nothing_is_asked_before_it_is_written_down_and_then_it_is_looked_at_again() {
-    for action in [hand_over(), relocation(&[], &[])] {
+    for action in [step_down(), relocation(&[], &[])] {
         let world = match &action.kind {
             ActionKind::StepDown(_) => stretched_of(1, 1),
             ActionKind::Move(_) => supercluster(&["S"], 0),
@@ -36,7 +36,7 @@ async fn p10_what_is_not_written_down_in_time_is_not_asked() {
         trial.recorded = Recorded::once(1, written.subscribe());
         let fake = Arc::clone(&trial.fake);
         let kept = (!gone).then_some(written);
-        let finished = trial.run(hand_over()).await;
+        let finished = trial.run(step_down()).await;
         drop(kept);
         assert_eq!(
             (finished.outcome.result, finished.requests),
@@ -61,7 +61,7 @@ async fn p4_what_changed_while_it_was_written_down_is_not_asked_for() {
         fake.state().read_as_lagging.insert(consumer_asset("S00", "c0"));
         written.send_replace(1);
     };
-    let (finished, ()) = tokio::join!(trial.run(hand_over()), write);
+    let (finished, ()) = tokio::join!(trial.run(step_down()), write);
     assert_eq!(finished.outcome.reason, Some(FindingReason::TargetLagging));
     assert_eq!(fake.writes(), 0);
 }

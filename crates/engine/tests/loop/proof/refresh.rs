@@ -35,7 +35,7 @@ async fn a_stream_that_reads_a_moved_one_gets_a_new_leader_within_a_second_of_th
         let words = "n-4 leads it now, and it heard of S again after";
         assert!(follow_up.outcome.message.starts_with(words), "{follow_up:?}");
         assert_eq!(writes_to(&fake, "D"), [Some(Successor::Peer("n-4".into()))]);
-        let handed_over = fake.state().life.lost(&StreamName::from("D"));
+        let led_by_target = fake.state().life.lost(&StreamName::from("D"));
         let asked = fake
             .state()
             .writes
@@ -44,8 +44,8 @@ async fn a_stream_that_reads_a_moved_one_gets_a_new_leader_within_a_second_of_th
             .unwrap()
             .at;
         assert!(
-            asked.checked_sub(handed_over).unwrap() < Duration::from_secs(1),
-            "{asked:?} after {handed_over:?}"
+            asked.checked_sub(led_by_target).unwrap() < Duration::from_secs(1),
+            "{asked:?} after {led_by_target:?}"
         );
         if led_first_for > 0 {
             assert!(

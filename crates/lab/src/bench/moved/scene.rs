@@ -17,23 +17,23 @@ pub(super) const RATE: u32 = 500;
 pub(super) const ONE_WAY: Duration = Duration::from_millis(20);
 
 const HOME: &str = "us-east";
-const AWAY: &str = "eu-west";
+const OUTSIDE_HOME: &str = "eu-west";
 const STREAM: &str = "ORDERS";
 const WORKERS: &str = "workers";
-/// Sources [`STREAM`] and is home all the time.
+/// Sources [`STREAM`] and is always home.
 const COPY: &str = "COPY";
 const PROBE: &str = "probe";
 const AT_PROBE: &str = "probe.deliver";
 
-/// A change of leaders may swallow a message (nats-facts N16): a stall is not to be this publisher's own patience.
+/// A leader change may swallow a message (nats-facts N16): a stall must not be this publisher's own patience.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 const CLIENTS: usize = 9;
 const AT_ONCE: usize = 256;
 const LIMIT: Duration = Duration::from_mins(10);
-/// The sourced stream follows again when no more than what is under way is missing, for this long.
+/// The sourced stream follows again when at most the messages in flight are missing, for this long.
 const FOLLOWS: Duration = Duration::from_secs(5);
-/// What may be under way: half a second of load.
+/// What may be in flight: half a second of load.
 const UNDER_WAY: u64 = RATE as u64 / 2;
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -44,19 +44,19 @@ pub(super) struct MoveScene {
     system: System,
 }
 
-/// What clients felt from the begin of the move until the sourced stream followed again.
+/// What clients noticed from the start of the move until the sourced stream followed again.
 pub(super) struct ClientImpact {
     pub(super) publish_stall: Duration,
     pub(super) delivery_delay: Duration,
     pub(super) published: u64,
     pub(super) acknowledged: u64,
-    /// Acknowledged, and not in the stream, or not delivered by its consumer, or not through the sourced stream.
+    /// Acknowledged, but not in the stream, or not delivered by its consumer, or not through the sourced stream.
     pub(super) lost: u64,
 }
 
 impl MoveScene {
     pub(super) async fn start(version: NatsVersion, folder: &Path) -> anyhow::Result<Self> {
-        let system = System::builder(Layout::supercluster(&[(HOME, 3), (AWAY, 3)]))
+        let system = System::builder(Layout::supercluster(&[(HOME, 3), (OUTSIDE_HOME, 3)]))
             .version(version)
             .delay(ONE_WAY)
             .folder(folder.join("nats"))
@@ -64,7 +64,7 @@ impl MoveScene {
             .await?;
         let mut scene = Self {
             load: Load::new(),
-            admin: system.connect_default(AWAY).await?,
+            admin: system.connect_default(OUTSIDE_HOME).await?,
             clients: Vec::new(),
             system,
         };
@@ -86,7 +86,8 @@ impl MoveScene {
 
     async fn create(&self) -> anyhow::Result<()> {
         let admin = &self.admin;
-        let config = json!({"subjects": ["orders.>"], "num_replicas": 3, "placement": {"cluster": AWAY}});
+        let config =
+            json!({"subjects": ["orders.>"], "num_replicas": 3, "placement": {"cluster": OUTSIDE_HOME}});
         jetstream::create_stream(admin, STREAM, config).await?;
         let message = bytes::Bytes::from(vec![b'x'; BYTES]);
         futures::stream::iter(0..STORED)
@@ -119,12 +120,12 @@ impl MoveScene {
         self.until_follows().await
     }
 
-    /// What was felt before does not count.
+    /// Discards earlier measurements.
     pub(super) fn begin(&self) {
         let _before = self.load.snapshot_and_reset();
     }
 
-    /// The configuration as the servers have it, with another cluster.
+    /// Writes the configuration that the servers have, with another cluster.
     pub(super) async fn edit_placement(&self) -> anyhow::Result<()> {
         let mut config = jetstream::stream_info(&self.admin, STREAM).await?["config"].clone();
         config["placement"] = json!({"cluster": HOME});
@@ -151,11 +152,11 @@ impl MoveScene {
         .await
     }
 
-    /// Waits until the sourced stream follows again, ends the load, and tells what was felt.
+    /// Waits until the sourced stream follows again, ends the load, and returns what clients noticed.
     pub(super) async fn felt(&mut self) -> anyhow::Result<ClientImpact> {
         self.until_follows().await?;
         self.load.stop_publishing().await;
-        // What does not arrive is told as lost.
+        // What does not arrive is reported as lost.
         let _ = eventually(LIMIT / 5, "all arrives through the sourced stream", || async {
             let missing = self.missing_at_probe();
             ensure!(missing == 0, "{missing} have not arrived");

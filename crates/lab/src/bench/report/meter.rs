@@ -1,4 +1,4 @@
-//! A relay in front of one server that counts what clients ask and read, the same for every client.
+//! A relay in front of one server that counts what clients request and read, the same for every client.
 //!
 //! A request is a message that a client publishes with a subject for the answer. Bytes are all of the connection, the
 //! protocol's own included.
@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::nats::eventually;
 
 const CHUNK: usize = 64 << 10;
-/// A client that has ended has closed its connections; the relay sees it a moment later.
+/// A client that has ended has closed its connections; the relay sees it shortly after.
 const CLOSED: Duration = Duration::from_secs(30);
 
 /// A running relay; it ends when it is dropped.
@@ -137,7 +137,7 @@ async fn carry(
 struct Reader {
     /// A control line that has not ended yet.
     line: Vec<u8>,
-    /// Bytes of a message that are still to come.
+    /// Bytes of a message that are not received yet.
     message: usize,
 }
 
@@ -217,12 +217,12 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         let (mut server, _) = server.accept().await.unwrap();
         server.write_all(b"INFO {}\r\n").await.unwrap();
-        let mut said = [0; 9];
-        client.read_exact(&mut said).await.unwrap();
+        let mut sent = [0; 9];
+        client.read_exact(&mut sent).await.unwrap();
         client.write_all(b"PUB a b 1\r\nx\r\n").await.unwrap();
         let mut asked = [0; 14];
         server.read_exact(&mut asked).await.unwrap();
-        assert_eq!((&said, &asked), (b"INFO {}\r\n", b"PUB a b 1\r\nx\r\n"));
+        assert_eq!((&sent, &asked), (b"INFO {}\r\n", b"PUB a b 1\r\nx\r\n"));
         drop(client);
         let expected = MeteredTraffic {
             connections: 1,

@@ -1,4 +1,4 @@
-//! A cluster with many streams and consumers, and two ways to see where they are led from, through one meter.
+//! A cluster with many streams and consumers, and two ways to list their leaders, through one meter.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -18,7 +18,7 @@ use crate::nats::{
 
 pub(super) const STREAMS: usize = 1_000;
 pub(super) const PER_STREAM: usize = 3;
-/// Three would cost the three servers a whole core while nothing happens, which disturbs what is measured.
+/// Three would cost the servers a whole core when idle, which disturbs the measurement.
 pub(super) const REPLICAS: usize = 1;
 
 const CLUSTER: &str = "us-east";
@@ -26,7 +26,7 @@ const SERVERS: usize = 3;
 /// Enough for a home by a policy's defaults.
 const CLIENTS: usize = 9;
 const CREATED_AT_ONCE: usize = 16;
-/// Contexts of the `nats` command that lead through the meter.
+/// Contexts of the `nats` command that connect through the meter.
 const ACCOUNT_CONTEXT: &str = "metered-account";
 const SYSTEM_CONTEXT: &str = "metered-system";
 
@@ -101,19 +101,19 @@ impl ReportScene {
         write_file(&contexts.join(format!("{name}.json")), &context.to_string())
     }
 
-    /// `nats stream report`, then `nats consumer report` for every stream, so many of them at a time.
+    /// `nats stream report`, then `nats consumer report` for every stream, this many at a time.
     pub(super) async fn by_the_nats_command(&self, at_once: usize) -> anyhow::Result<()> {
-        let said = self.nats(&["stream", "report"]).await?;
-        let (listed, first, last) = (said.lines().count(), "s-0000", format!("s-{:04}", STREAMS - 1));
+        let output = self.nats(&["stream", "report"]).await?;
+        let (listed, first, last) = (output.lines().count(), "s-0000", format!("s-{:04}", STREAMS - 1));
         ensure!(
-            listed > STREAMS && said.contains(first) && said.contains(&last),
-            "{said}"
+            listed > STREAMS && output.contains(first) && output.contains(&last),
+            "{output}"
         );
         stream::iter(streams())
             .map(|stream| async move {
-                let said = self.nats(&["consumer", "report", &stream]).await?;
-                let listed = (0..PER_STREAM).all(|number| said.contains(&format!("c-{number}")));
-                ensure!(listed, "{stream}: {said}");
+                let output = self.nats(&["consumer", "report", &stream]).await?;
+                let listed = (0..PER_STREAM).all(|number| output.contains(&format!("c-{number}")));
+                ensure!(listed, "{stream}: {output}");
                 Ok(())
             })
             .buffer_unordered(at_once)
@@ -140,13 +140,16 @@ impl ReportScene {
             As::Tenant => &mut command,
         };
         let output = command.output().await.context("cannot run leeward report")?;
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         let report: Value = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("leeward report ended with {}: {said}", output.status))?;
+            .with_context(|| format!("leeward report ended with {}: {stderr}", output.status))?;
         let total = |kind: &str| report["reports"][0][kind]["total"].as_u64();
         let expected = (Some(STREAMS as u64), Some((STREAMS * PER_STREAM) as u64));
         let counted = (total("streams"), total("consumers"));
-        ensure!(counted == expected, "leeward report counted {counted:?}: {said}");
+        ensure!(
+            counted == expected,
+            "leeward report counted {counted:?}: {stderr}"
+        );
         Ok(())
     }
 }

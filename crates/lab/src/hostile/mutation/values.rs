@@ -1,4 +1,4 @@
-//! What chance makes of a value, or of a whole answer, and what may follow from it.
+//! Random changes of a value, or of a whole answer, and what may result from them.
 
 use fastrand::Rng;
 use serde_json::Value;
@@ -6,20 +6,20 @@ use serde_json::Value;
 use super::Effect;
 use crate::hostile::script::{Body, Change};
 
-/// Keys that servers leave out where there is nothing to say (`omitempty`), or that old versions do not know.
+/// Keys that servers omit when empty (`omitempty`), or that old versions do not know.
 const LEFT_OUT: &str = "account_details account_name authorized_user cluster connection consumer_detail desired domain \
     durable_name gateways jetstream lag leader leader_since leafs limits max_ack_pending max_ha_assets metadata mirror name now \
     offline outbound_gateways placement replicas routes rtt sources start stream_detail tags team";
-/// Lists that are told with how many elements they have.
+/// Lists that come with their number of elements.
 const COUNTED: &str = "connections consumers streams";
 /// Objects whose keys are names, so that a new one is no field of a later version.
 const MAPS: &str = "metadata outbound_gateways";
 /// Numbers that may be negative.
 const SIGNED: &str = "max_age max_bytes max_memory max_storage max_ack_pending sync_interval";
 
-/// What is no JSON.
+/// Invalid JSON.
 const BROKEN: &str = "NaN Infinity - 0x10 'a' \u{0} tru { ] \"\\ud800\" \"\\x\"";
-/// Numbers that no server has, or that are none.
+/// Numbers that no server has, or that are invalid.
 const BEYOND: &str = "1e999 -1e999 18446744073709551616 -9223372036854775809 1e308 0.5 -0.0 00 +1 1e .5";
 
 fn is_one_of(key: &str, keys: &str) -> bool {
@@ -92,14 +92,14 @@ fn nested(chance: &mut Rng) -> (Change, Effect) {
     let (open, close, inside, effect) = if chance.bool() {
         ("[", "]", "", Effect::Noticeable)
     } else {
-        // An object of fields that nobody knows, where others may be left out.
+        // An object of unknown fields, where others may be left out.
         (r#"{"a":"#, "}", "1", Effect::Plausible)
     };
     let text = format!("{}{inside}{}", open.repeat(depth), close.repeat(depth));
     (Change::Raw(text), effect)
 }
 
-/// JSON of another type, or what is no JSON.
+/// JSON of another type, or invalid JSON.
 fn other_type(chance: &mut Rng, value: &Value) -> String {
     let texts = [r#""text""#, r#""""#, r#""7""#];
     let numbers = ["7", "0", "1.5"];

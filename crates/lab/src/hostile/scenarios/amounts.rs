@@ -1,4 +1,4 @@
-//! More of everything than there is.
+//! More of everything than exists.
 
 use serde_json::json;
 
@@ -20,25 +20,25 @@ pub(super) fn all() -> Vec<Scenario> {
     };
     vec![
         lie("connz-million")
-.says("every page of CONNZ is full, without end: 1024 connections with long names, a million in all").edits(clients(1024, 1_000_000, &"x".repeat(200)))
+.describes("every page of CONNZ is full, without end: 1024 connections with long names, a million in all").edits(clients(1024, 1_000_000, &"x".repeat(200)))
         .heavy(),
         lie("connz-page-too-large")
-.says("one page of CONNZ holds 300 000 connections, each with a name of its own").edits(clients(300_000, 300_000, ""))
+.describes("one page of CONNZ holds 300 000 connections, each with a name of its own").edits(clients(300_000, 300_000, ""))
         .heavy(),
         lie("statsz-5000-servers")
-.says("5000 servers answer STATSZ, each in a cluster of its own").crowd(5000, vec![Statsz])
+.describes("5000 servers answer STATSZ, each in a cluster of its own").crowd(5000, vec![Statsz])
         .in_clusters("c{n}"),
         lie("clusters-rotate")
-.says("300 servers in a cluster each, whose names are new at each look and have quotes and a line end").crowd(300, vec![Statsz, Connz, Statz, Gatewayz])
+.describes("300 servers in a cluster each, whose names are new at each look and have quotes and a line end").crowd(300, vec![Statsz, Connz, Statz, Gatewayz])
         .in_clusters("c{look}-{n}\"\n\\x{evil=\"1\"} 5"),
         lie("statsz-flood")
-.says("100 000 answers to one STATSZ, of ever new servers").crowd(100_000, vec![Statsz]),
+.describes("100 000 answers to one STATSZ, of ever new servers").crowd(100_000, vec![Statsz]),
         lie("jsz-100k-streams")
-.says("100 000 streams in one JSZ").edits([streams]).heavy(),
+.describes("100 000 streams in one JSZ").edits([streams]).heavy(),
     ]
 }
 
-/// The number that is told apart in copies of a connection; digits follow it.
+/// The number that differs in copies of a connection; digits follow it.
 const NUMBERED: &str = "777000";
 
 fn clients(on_a_page: usize, total: usize, more: &str) -> [Edit; 3] {

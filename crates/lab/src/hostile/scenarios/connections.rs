@@ -1,4 +1,4 @@
-//! Connections that begin, go on or end as none should.
+//! Connections that begin, continue or end as none should.
 
 use fastrand::Rng;
 use serde_json::json;
@@ -41,39 +41,41 @@ fn greetings() -> Vec<Scenario> {
     let alert = Flow::of([21, 3, 3, 0, 2, 2, 40]).closing();
     let endless = Flow::then("", Repeated::Endless);
     vec![
-        lie("silent").says("accepts, and says nothing").wire(Wire::Silent),
+        lie("silent")
+            .describes("accepts, and says nothing")
+            .wire(Wire::Silent),
         lie("silent-after-info")
-            .says("INFO, and then nothing, not even a PONG")
+            .describes("INFO, and then nothing, not even a PONG")
             .wire(Wire::SilentAfterInfo),
         lie("greets-err-bare")
-            .says("the first line is -ERR without words")
+            .describes("the first line is -ERR without words")
             .greets("-ERR\r\n"),
         lie("greets-err")
-            .says("the first line is -ERR with words")
+            .describes("the first line is -ERR with words")
             .greets("-ERR 'maximum connections exceeded'\r\n"),
         lie("greets-err-auth")
-            .says("the first line is an authorization violation")
+            .describes("the first line is an authorization violation")
             .greets("-ERR 'Authorization Violation'\r\n"),
         lie("greets-info-not-json")
-            .says("INFO without JSON")
+            .describes("INFO without JSON")
             .greets("INFO hello\r\n"),
         lie("greets-info-nested")
-            .says("INFO with JSON that is nested 100 000 deep")
+            .describes("INFO with JSON that is nested 100 000 deep")
             .greets(nested),
         lie("greets-info-invalid-utf8")
-            .says("INFO that is not UTF-8")
+            .describes("INFO that is not UTF-8")
             .greets(b"INFO {\"server_id\":\"\xff\"}\r\n".to_vec()),
         lie("greets-msg-huge")
-            .says("the first line announces a message of u64::MAX bytes")
+            .describes("the first line announces a message of u64::MAX bytes")
             .greets(HUGE_MESSAGE),
         lie("greets-tls-record")
-            .says("a TLS alert instead of INFO")
+            .describes("a TLS alert instead of INFO")
             .wire(Wire::Greets(alert)),
         lie("greets-http")
-            .says("another protocol answers")
+            .describes("another protocol answers")
             .greets("HTTP/1.1 400 Bad Request\r\n\r\n"),
         lie("greets-endless-line")
-            .says("the first line never ends")
+            .describes("the first line never ends")
             .wire(Wire::Greets(endless))
             .heavy(),
     ]
@@ -82,18 +84,18 @@ fn greetings() -> Vec<Scenario> {
 fn errors() -> Vec<Scenario> {
     vec![
         lie("then-err-bare")
-            .says("-ERR without words after the handshake")
+            .describes("-ERR without words after the handshake")
             .then(Flow::of("-ERR\r\n")),
         lie("then-err-expired")
-            .says("the authentication expires at once")
+            .describes("the authentication expires at once")
             .then(Flow::of("-ERR 'User Authentication Expired'\r\n").closing()),
         lie("then-err-permissions-inbox")
-            .says("the inbox is refused")
+            .describes("the inbox is refused")
             .then(Flow::of(
                 "-ERR 'Permissions Violation for Subscription to \"_INBOX.x.*\"'\r\n",
             )),
         lie("then-err-permissions-flood")
-            .says("100 000 permissions violations")
+            .describes("100 000 permissions violations")
             .then(Flow::then(
                 "",
                 Repeated::Times("-ERR 'Permissions Violation for Publish to \"s{n}\"'\r\n", MANY),
@@ -105,21 +107,21 @@ fn messages() -> Vec<Scenario> {
     let info = |fields: serde_json::Value| Flow::of(format!("INFO {fields}\r\n"));
     vec![
         lie("then-msg-huge")
-.says("a message of u64::MAX bytes is announced").then(Flow::of(HUGE_MESSAGE)),
+.describes("a message of u64::MAX bytes is announced").then(Flow::of(HUGE_MESSAGE)),
         lie("then-hmsg-huge")
-.says("headers of u64::MAX bytes are announced").then(Flow::of("HMSG a 1 18446744073709551610 18446744073709551615\r\n")),
+.describes("headers of u64::MAX bytes are announced").then(Flow::of("HMSG a 1 18446744073709551610 18446744073709551615\r\n")),
         lie("then-hmsg-backwards")
-.says("more headers than bytes").then(Flow::of("HMSG a 1 10 5\r\nNATS/1.0\r\n\r\n\r\n")),
+.describes("more headers than bytes").then(Flow::of("HMSG a 1 10 5\r\nNATS/1.0\r\n\r\n\r\n")),
         lie("then-hmsg-no-version")
-.says("headers without their first line").then(Flow::of("HMSG a 1 4 4\r\nabcd\r\n")),
+.describes("headers without their first line").then(Flow::of("HMSG a 1 4 4\r\nabcd\r\n")),
         lie("then-garbage")
-.says("garbage after the handshake").then(Flow::of(garbage())),
+.describes("garbage after the handshake").then(Flow::of(garbage())),
         lie("then-info-escape")
-.says("another INFO, with names that steer a terminal").then(info(
+.describes("another INFO, with names that steer a terminal").then(info(
                 json!({"server_id": "x", "server_name": ESCAPES, "version": ESCAPES, "max_payload": 0, "headers": true}),
             )),
         lie("then-info-lame-duck")
-.says("the server is about to stop").then(info(
+.describes("the server is about to stop").then(info(
                 json!({"server_id": "x", "server_name": "us-0", "version": "2.15.1", "max_payload": 1_048_576,
                 "headers": true, "ldm": true}),
             )),
@@ -141,27 +143,27 @@ fn floods() -> Vec<Scenario> {
     let times = |text, times| Flow::then("", Repeated::Times(text, times));
     vec![
         lie("then-msg-unasked")
-            .says("100 000 messages that nobody asked for")
+            .describes("100 000 messages that nobody asked for")
             .then(times("MSG a 1 0\r\n\r\n", MANY)),
         lie("then-msg-wrong-sid")
-            .says("messages for a subscription that does not exist")
+            .describes("messages for a subscription that does not exist")
             .then(times("MSG a 99999 3\r\nabc\r\n", 1000)),
         lie("then-ping-flood")
-            .says("a million PINGs")
+            .describes("a million PINGs")
             .then(times("PING\r\n", 10 * MANY)),
         lie("then-closes")
-            .says("the connection ends right after the handshake, again and again")
+            .describes("the connection ends right after the handshake, again and again")
             .then(Flow::default().closing()),
         lie("then-endless-line")
-            .says("a line that never ends, after the handshake")
+            .describes("a line that never ends, after the handshake")
             .then(Flow::then("", Repeated::Endless))
             .heavy(),
         lie("then-endless-message")
-            .says("a message of 100 GB begins after the handshake")
+            .describes("a message of 100 GB begins after the handshake")
             .then(Flow::then("MSG a 1 100000000000\r\n", Repeated::Endless))
             .heavy(),
         lie("events-flood")
-            .says("elections of ever new streams, as fast as they are read")
+            .describes("elections of ever new streams, as fast as they are read")
             .then(Flow::then("", Repeated::Elections))
             .heavy(),
     ]
@@ -170,25 +172,25 @@ fn floods() -> Vec<Scenario> {
 fn answers() -> Vec<Scenario> {
     vec![
         lie("answers-half")
-            .says("the connection ends in the middle of each answer")
+            .describes("the connection ends in the middle of each answer")
             .answers(Misbehaviour::Half),
         lie("answers-never")
-            .says("no request is answered")
+            .describes("no request is answered")
             .answers(Misbehaviour::Never),
         lie("answers-nobody")
-            .says("nobody serves anything")
+            .describes("nobody serves anything")
             .answers(Misbehaviour::Status("503")),
         lie("answers-odd-status")
-            .says("each answer has the status 99999")
+            .describes("each answer has the status 99999")
             .answers(Misbehaviour::Status("99999 odd")),
         lie("answers-all-wrong-subject")
-            .says("each answer comes to another subject of the right subscription")
+            .describes("each answer comes to another subject of the right subscription")
             .answers(Misbehaviour::WrongSubject),
         lie("answers-announced-longer")
-            .says("each answer is announced with more bytes than it has")
+            .describes("each answer is announced with more bytes than it has")
             .answers(Misbehaviour::Announced(7)),
         lie("answers-announced-shorter")
-            .says("each answer is announced with fewer bytes than it has")
+            .describes("each answer is announced with fewer bytes than it has")
             .answers(Misbehaviour::Announced(-7)),
     ]
 }
@@ -196,8 +198,8 @@ fn answers() -> Vec<Scenario> {
 fn elsewhere() -> Vec<Scenario> {
     vec![
         lie("redirects")
-.says("INFO names another port as a server of the cluster; the connection ends after each handshake").wire(Wire::Redirects("")),
+.describes("INFO names another port as a server of the cluster; the connection ends after each handshake").wire(Wire::Redirects("")),
         lie("redirects-ws")
-.says("the same with a URL of the scheme ws, which has no TLS").wire(Wire::Redirects("ws://")),
+.describes("the same with a URL of the scheme ws, which has no TLS").wire(Wire::Redirects("ws://")),
     ]
 }

@@ -1,4 +1,4 @@
-//! Lies with names. Whatever was found once stays here.
+//! Named lies. Every lie that was ever found stays here.
 
 mod amounts;
 mod connections;
@@ -20,18 +20,18 @@ const FIRST: &str = "/data/account_details/0/stream_detail/0";
 pub struct Scenario {
     pub name: &'static str,
     /// What is wrong.
-    pub says: &'static str,
+    pub describes: &'static str,
     pub script: Script,
-    /// The lie costs whoever believes it much memory or work: a test lets few of them go on at a time.
+    /// Believing the lie takes much memory or work: a test runs few of them at a time.
     pub heavy: bool,
-    /// What a person has to be told of it, as words of a condition or of a report; `None` where nothing is to be seen, or
+    /// What must be shown to a person, as text of a condition or of a report; `None` where nothing can be seen, or
     /// where it may be believed.
     pub shown: Option<&'static str>,
 }
 
 impl Scenario {
-    fn says(self, says: &'static str) -> Self {
-        Self { says, ..self }
+    fn describes(self, describes: &'static str) -> Self {
+        Self { describes, ..self }
     }
 
     fn edits(mut self, edits: impl IntoIterator<Item = Edit>) -> Self {
@@ -72,7 +72,7 @@ impl Scenario {
         }
     }
 
-    /// Whether only an account's own user is lied to, who has no system account to look with.
+    /// Whether only an account's own user is lied to, who has no system account to check with.
     pub fn is_of_tenants(&self) -> bool {
         let lists = [Call::StreamList, Call::ConsumerList];
         let about = |edit: &Edit| lists.iter().any(|call| edit.of.covers(*call));
@@ -80,10 +80,10 @@ impl Scenario {
     }
 }
 
-/// All of them, with distinct names.
+/// All scenarios, with distinct names.
 pub fn all() -> Vec<Scenario> {
     [
-        vec![lie("honest").says("nothing is wrong")],
+        vec![lie("honest").describes("nothing is wrong")],
         numbers::all(),
         names::all(),
         shapes::all(),
@@ -97,11 +97,11 @@ pub fn find(name: &str) -> Option<Scenario> {
     all().into_iter().find(|scenario| scenario.name == name)
 }
 
-/// Begins a lie; without more it is the truth.
+/// Starts a lie; without additions it is the truth.
 fn lie(name: &'static str) -> Scenario {
     Scenario {
         name,
-        says: "",
+        describes: "",
         script: Script::default(),
         heavy: false,
         shown: None,

@@ -1,4 +1,4 @@
-//! Names that are too long, empty, doubled, or not what a name should be.
+//! Names that are too long, empty, duplicated, or otherwise invalid.
 
 use serde_json::{Value, json};
 
@@ -18,43 +18,43 @@ fn of_servers() -> Vec<Scenario> {
     let tags: Vec<String> = (0..100_000).map(|number| format!("region:{number}")).collect();
     vec![
         lie("servers-one-id")
-            .says("all servers have one id")
+            .describes("all servers have one id")
             .edits(server(json!({"id": honest::server_id(1)}))),
         lie("servers-one-name")
-            .says("all servers have one name")
+            .describes("all servers have one name")
             .edits(server(json!({"name": "us-0"})))
             .shown("give each its own server_name"),
         lie("server-name-escape")
-            .says("a server's name steers a terminal")
+            .describes("a server's name steers a terminal")
             .edits(server(json!({"name": format!("us-0{ESCAPES}\nFAKE LINE")}))),
         lie("server-name-1MB")
-            .says("a server's name of 1 MB")
+            .describes("a server's name of 1 MB")
             .edits([Edit::everywhere("/server/name", Change::Letters(MEGABYTE))]),
         lie("server-name-empty")
-            .says("servers without names")
+            .describes("servers without names")
             .edits(server(json!({"name": ""}))),
         lie("server-cluster-1MB")
-            .says("a cluster's name of 1 MB")
+            .describes("a cluster's name of 1 MB")
             .edits([Edit::everywhere("/server/cluster", Change::Letters(MEGABYTE))]),
         lie("server-version-nonsense")
-            .says("a version that is none")
+            .describes("a version that is none")
             .edits(server(json!({"ver": "99999999999999999999.1"})))
             .shown("does not say its version"),
         lie("server-version-huge")
-            .says("the largest version")
+            .describes("the largest version")
             .edits(server(json!({"ver": "4294967295.4294967295.4294967295"})))
             .shown("does not say its version"),
         lie("server-id-injects")
-            .says("a server's id with a line of the protocol")
+            .describes("a server's id with a line of the protocol")
             .edits(server(json!({"id": "N1.JSZ\r\nPUB stolen 0\r\n\r\n"}))),
         lie("server-id-wildcard")
-            .says("a server's id is a wildcard")
+            .describes("a server's id is a wildcard")
             .edits(server(json!({"id": ">"}))),
         lie("server-tags-100k")
-            .says("100 000 tags")
+            .describes("100 000 tags")
             .edits(server(json!({ "tags": tags }))),
         lie("server-jetstream-text")
-            .says("whether it runs JetStream is text")
+            .describes("whether it runs JetStream is text")
             .edits(server(json!({"jetstream": "yes"})))
             .shown("jetstream"),
     ]
@@ -75,19 +75,19 @@ fn of_streams() -> Vec<Scenario> {
     let named = |name: &str| renamed(&Change::Set(name.into()));
     vec![
         lie("stream-name-escape")
-            .says("a stream's name steers a terminal")
+            .describes("a stream's name steers a terminal")
             .edits(named(&format!("OR{ESCAPES}\nX"))),
         lie("stream-name-1MB")
-            .says("a stream's name of 1 MB")
+            .describes("a stream's name of 1 MB")
             .edits(renamed(&Change::Letters(MEGABYTE))),
         lie("stream-name-empty")
-            .says("a stream without a name")
+            .describes("a stream without a name")
             .edits(named("")),
         lie("stream-name-dots")
-            .says("a stream's name with dots and a wildcard")
+            .describes("a stream's name with dots and a wildcard")
             .edits(named("A.*.>")),
         lie("stream-name-nul")
-            .says("a stream's name with NUL and U+FFFF")
+            .describes("a stream's name with NUL and U+FFFF")
             .edits(named("A\u{0}\u{ffff}")),
     ]
 }
@@ -99,21 +99,19 @@ fn of_accounts() -> Vec<Scenario> {
     }));
     vec![
         lie("client-name-escape")
-            .says("a client's name and user steer a terminal")
+            .describes("a client's name and user steer a terminal")
             .edit(Connz, "/data/connections/*", client),
-        lie("account-name-1MB").says("the account's name has 1 MB").edit(
-            UserInfo,
-            "/data/account_name",
-            Change::Letters(MEGABYTE),
-        ),
+        lie("account-name-1MB")
+            .describes("the account's name has 1 MB")
+            .edit(UserInfo, "/data/account_name", Change::Letters(MEGABYTE)),
         lie("account-name-escape")
-            .says("the account's name steers a terminal")
+            .describes("the account's name steers a terminal")
             .set(UserInfo, "/data/account_name", format!("APP{ESCAPES}\nx")),
         lie("account-other")
-            .says("the account is told to be another one")
+            .describes("the account is told to be another one")
             .set(UserInfo, "/data/account", "VICTIM"),
         lie("account-changes")
-            .says("the account is another one at each question")
+            .describes("the account is another one at each question")
             .edit(UserInfo, "/data/account", Change::Numbered("APP{n}")),
     ]
 }

@@ -29,28 +29,28 @@ fn of_servers() -> Vec<Scenario> {
     let used = json!({"memory": HUGE, "storage": HUGE, "reserved_memory": HUGE, "reserved_storage": HUGE, "ha_assets": HUGE});
     vec![
         lie("statsz-connections-u32max")
-            .says("each server has u32::MAX connections")
+            .describes("each server has u32::MAX connections")
             .set(Statsz, "/statsz/connections", u32::MAX),
         lie("statsz-connections-negative")
-            .says("each server has fewer than no connections")
+            .describes("each server has fewer than no connections")
             .set(Statsz, "/statsz/connections", -1),
         lie("statsz-active-servers-max")
-            .says("servers count u32::MAX servers")
+            .describes("servers count u32::MAX servers")
             .set(Statsz, "/statsz/active_servers", u32::MAX),
         lie("statsz-active-servers-0")
-            .says("servers count no servers")
+            .describes("servers count no servers")
             .set(Statsz, "/statsz/active_servers", 0),
         lie("statsz-start-year-9999")
-            .says("servers start in the last year")
+            .describes("servers start in the last year")
             .set(Statsz, "/statsz/start", LAST_YEAR),
         lie("statsz-start-year-minus")
-            .says("servers started in the first year")
+            .describes("servers started in the first year")
             .set(Statsz, "/statsz/start", FIRST_YEAR),
         lie("statsz-start-nonsense")
-            .says("servers started at no time")
+            .describes("servers started at no time")
             .set(Statsz, "/statsz/start", "yesterday"),
         lie("statsz-storage-u64max")
-            .says("servers store u64::MAX bytes and assets")
+            .describes("servers store u64::MAX bytes and assets")
             .set(Statsz, "/statsz/jetstream/stats", used)
             .set(
                 Statsz,
@@ -58,10 +58,10 @@ fn of_servers() -> Vec<Scenario> {
                 json!({"max_memory": LARGEST, "max_storage": LARGEST}),
             ),
         lie("gatewayz-rtt-huge")
-            .says("a round trip of 400 digits")
+            .describes("a round trip of 400 digits")
             .edits([rtt_of_both(&format!("{}h", "9".repeat(400)), "25ms")]),
         lie("gatewayz-rtt-292-years")
-            .says("round trips of geological ages")
+            .describes("round trips of geological ages")
             .edits([rtt_of_both("2562047h47m16s", "5000000000000000h")]),
     ]
 }
@@ -85,48 +85,48 @@ fn of_connections() -> Vec<Scenario> {
     };
     vec![
         lie("connz-counters-u64max")
-            .says("each client moved u64::MAX messages")
+            .describes("each client moved u64::MAX messages")
             .edits([each(
                 json!({"in_msgs": HUGE, "out_msgs": HUGE, "in_bytes": HUGE, "out_bytes": HUGE}),
             )]),
         lie("connz-counters-negative")
-            .says("clients moved fewer than no messages")
+            .describes("clients moved fewer than no messages")
             .edits([each(json!({"in_msgs": -1}))]),
         lie("connz-counters-float")
-            .says("clients moved 1e308 messages")
+            .describes("clients moved 1e308 messages")
             .edits([each(json!({"in_msgs": 1e308}))]),
         lie("connz-counters-text")
-            .says("clients moved NaN messages")
+            .describes("clients moved NaN messages")
             .edits([each(json!({"in_msgs": "NaN"}))]),
         lie("connz-total-u64max")
-            .says("there are u64::MAX clients")
+            .describes("there are u64::MAX clients")
             .set(Connz, "/data/total", HUGE),
         lie("connz-total-negative")
-            .says("there are fewer than no clients")
+            .describes("there are fewer than no clients")
             .set(Connz, "/data/total", -5),
         lie("connz-lists-fewer")
-            .says("a client is counted and not listed")
+            .describes("a client is counted and not listed")
             .edit(Connz, "/data/connections/0", Change::Remove)
             .shown("list"),
         lie("connz-start-year-9999")
-            .says("clients connect in the last year, seen in the first")
+            .describes("clients connect in the last year, seen in the first")
             .edits([each(json!({"start": LAST_YEAR}))])
             .set(Connz, "/data/now", FIRST_YEAR),
         lie("connz-now-year-9999")
-            .says("it is the last year")
+            .describes("it is the last year")
             .set(Connz, "/data/now", LAST_YEAR),
         lie("statz-bytes-u64max")
-            .says("the account moved twice u64::MAX bytes")
+            .describes("the account moved twice u64::MAX bytes")
             .edits(both("bytes", json!(HUGE))),
         lie("statz-parts-u64max")
-            .says("twice u64::MAX bytes crossed gateways")
+            .describes("twice u64::MAX bytes crossed gateways")
             .edits(both("gateways", part.clone())),
         lie("statz-leafs-u64max")
-            .says("u32::MAX leaf nodes moved twice u64::MAX bytes")
+            .describes("u32::MAX leaf nodes moved twice u64::MAX bytes")
             .set(Statz, "/data/account_statz/0/leafnodes", u32::MAX)
             .edits(both("leafs", part)),
         lie("statz-conns-u32max")
-            .says("the account has u32::MAX connections")
+            .describes("the account has u32::MAX connections")
             .set(Statz, "/data/account_statz/0/conns", u32::MAX),
     ]
 }
@@ -139,42 +139,42 @@ fn of_streams() -> Vec<Scenario> {
         "num_waiting": HUGE});
     vec![
         lie("jsz-bytes-u64max")
-            .says("a stream of u64::MAX bytes")
+            .describes("a stream of u64::MAX bytes")
             .edits([state(json!({"bytes": HUGE, "last_seq": HUGE}))]),
         lie("jsz-lag-u64max")
-            .says("peers lag by u64::MAX")
+            .describes("peers lag by u64::MAX")
             .edits([peers(json!({"lag": HUGE, "active": HUGE, "current": false}))]),
         lie("jsz-active-negative")
-            .says("peers are heard of in the future")
+            .describes("peers are heard of in the future")
             .edits([peers(json!({"active": -5}))]),
         lie("jsz-consumer-u64max")
-            .says("a consumer is at u64::MAX in everything")
+            .describes("a consumer is at u64::MAX in everything")
             .edit_first("/consumer_detail/*", Change::Merge(consumers)),
         lie("jsz-replicas-0")
-            .says("a stream without replicas")
+            .describes("a stream without replicas")
             .set_first("/config/num_replicas", 0),
         lie("jsz-replicas-255")
-            .says("a stream of 255 replicas")
+            .describes("a stream of 255 replicas")
             .set_first("/config/num_replicas", 255),
         lie("jsz-max-bytes-min")
-            .says("a stream whose limit is i64::MIN")
+            .describes("a stream whose limit is i64::MIN")
             .set_first("/config/max_bytes", i64::MIN),
         lie("jsz-leader-since-9999")
-            .says("a leader from the last year on")
+            .describes("a leader from the last year on")
             .set_first("/cluster/leader_since", LAST_YEAR),
         lie("jsz-leader-since-minus")
-            .says("a leader since the first year")
+            .describes("a leader since the first year")
             .set_first("/cluster/leader_since", FIRST_YEAR),
         lie("jsz-no-state")
-            .says("a stream without state")
+            .describes("a stream without state")
             .edit_first("/state", Change::Remove)
             .shown("came without its state"),
         lie("jsz-no-config")
-            .says("a stream without configuration")
+            .describes("a stream without configuration")
             .edit_first("/config", Change::Remove)
             .shown("came without its configuration"),
         lie("jsz-storage-unknown")
-            .says("a stream on tape")
+            .describes("a stream on tape")
             .set_first("/config/storage", "tape")
             .shown("storage"),
     ]
@@ -184,25 +184,23 @@ fn of_lists() -> Vec<Scenario> {
     let of = |call, fields| Edit::new(call, "", Change::Merge(fields));
     vec![
         lie("list-limit-0")
-            .says("pages of no streams")
+            .describes("pages of no streams")
             .edits([of(StreamList, json!({"limit": 0, "total": 5}))]),
         lie("list-limit-1-total-max")
-            .says("pages of one stream, u64::MAX of them")
+            .describes("pages of one stream, u64::MAX of them")
             .edits([of(StreamList, json!({"limit": 1, "total": HUGE}))]),
         lie("list-total-negative")
-            .says("fewer than no streams")
+            .describes("fewer than no streams")
             .edits([of(StreamList, json!({"total": -1}))]),
         lie("list-lists-nothing")
-            .says("streams are counted and none is listed")
+            .describes("streams are counted and none is listed")
             .edits([of(StreamList, json!({"streams": []}))])
             .shown("of them and lists"),
-        lie("list-lists-one-twice").says("a stream is listed twice").edit(
-            StreamList,
-            "/streams/0",
-            Change::Twice,
-        ),
+        lie("list-lists-one-twice")
+            .describes("a stream is listed twice")
+            .edit(StreamList, "/streams/0", Change::Twice),
         lie("consumer-list-limit-overflow")
-            .says("pages of 2^63 consumers, u64::MAX of them")
+            .describes("pages of 2^63 consumers, u64::MAX of them")
             .edits([of(ConsumerList, json!({"limit": 1_u64 << 63, "total": HUGE}))]),
     ]
 }
@@ -217,22 +215,22 @@ fn of_moves() -> Vec<Scenario> {
     let limits = |fields| Edit::new(Statsz, "/statsz/jetstream/config", Change::Merge(fields));
     let half = 1_u64 << 63;
     vec![
-        lie("move").says("nothing is wrong: a stream of one replica has to be moved"),
+        lie("move").describes("nothing is wrong: a stream of one replica has to be moved"),
         lie("move-limit-i64max")
-            .says("its limit is i64::MAX bytes")
+            .describes("its limit is i64::MAX bytes")
             .edits([ledger("/config", json!({"max_bytes": LARGEST}))]),
         lie("move-room-sum")
-            .says("used, reserved and the stream add up to more than u64::MAX")
+            .describes("used, reserved and the stream add up to more than u64::MAX")
             .edits([
                 ledger("/state", json!({"bytes": half})),
                 used(json!({"storage": half, "reserved_storage": half})),
                 limits(json!({"max_storage": LARGEST})),
             ]),
         lie("move-room-negative")
-            .says("the servers' limit is negative")
+            .describes("the servers' limit is negative")
             .edits([limits(json!({"max_storage": -1}))]),
         lie("move-ha-max")
-            .says("servers have u64::MAX assets of as many")
+            .describes("servers have u64::MAX assets of as many")
             .edits([used(json!({"ha_assets": HUGE}))])
             .set(
                 Statsz,
@@ -240,13 +238,13 @@ fn of_moves() -> Vec<Scenario> {
                 json!({"max_ha_assets": LARGEST}),
             ),
         lie("move-rtt-0")
-            .says("a round trip of nothing")
+            .describes("a round trip of nothing")
             .edits([rtt_of_both("0s", "0s")]),
         lie("move-rtt-years")
-            .says("a round trip of a geological age")
+            .describes("a round trip of a geological age")
             .edits([rtt_of_both("5000000000000000h", "5000000000000000h")]),
         lie("move-seq-u64max")
-            .says("its last sequence is u64::MAX")
+            .describes("its last sequence is u64::MAX")
             .edits([ledger("/state", json!({"last_seq": HUGE}))]),
     ]
 }
@@ -258,14 +256,14 @@ fn over_time() -> Vec<Scenario> {
     let falling = (0..32).map(|look| json!(1_000_000_000_u64 >> look)).collect();
     vec![
         lie("connz-traffic-jumps")
-            .says("counters of every client rise from 0 to half of u64::MAX between two looks")
+            .describes("counters of every client rise from 0 to half of u64::MAX between two looks")
             .edits(connections),
         lie("statz-traffic-jumps")
-            .says("volumes rise from 0 to u64::MAX between two looks, on every server")
+            .describes("volumes rise from 0 to u64::MAX between two looks, on every server")
             .edit(Statz, "/data/account_statz/0/sent/bytes", jump(HUGE))
             .set(Statz, "/data/account_statz/0/received/bytes", 0),
         lie("counters-go-back")
-            .says("the last sequence falls with each look")
+            .describes("the last sequence falls with each look")
             .edit_first("/state/last_seq", Change::Series(falling)),
     ]
 }

@@ -1,4 +1,4 @@
-//! Answers that are no answers: not JSON, another shape, another encoding.
+//! Answers that are invalid: not JSON, another shape, another encoding.
 
 use serde_json::{Value, json};
 
@@ -28,54 +28,54 @@ fn of_monitoring() -> Vec<Scenario> {
         json!({"type": "t", "total": 1, "offset": 0, "limit": 256, "streams": [], "missing": names});
     vec![
         lie("connz-not-json")
-            .says("CONNZ is a page of a proxy")
+            .describes("CONNZ is a page of a proxy")
             .bytes(Connz, b"<html>502 Bad Gateway</html>")
             .shown("CONNZ"),
         lie("connz-empty")
-            .says("CONNZ is empty")
+            .describes("CONNZ is empty")
             .bytes(Connz, b"")
             .shown("CONNZ"),
         lie("connz-null")
-            .says("CONNZ is null")
+            .describes("CONNZ is null")
             .bytes(Connz, b"null")
             .shown("CONNZ"),
         lie("connz-array")
-            .says("CONNZ is a list")
+            .describes("CONNZ is a list")
             .bytes(Connz, b"[]")
             .shown("CONNZ"),
         lie("connz-invalid-utf8")
-            .says("CONNZ is not UTF-8")
+            .describes("CONNZ is not UTF-8")
             .bytes(Connz, invalid)
             .shown("CONNZ"),
         lie("connz-nested-100k")
-            .says("CONNZ is nested 100 000 deep")
+            .describes("CONNZ is nested 100 000 deep")
             .body(Connz, Body::Nested(100_000))
             .shown("CONNZ"),
         lie("jsz-null")
-            .says("JSZ is null")
+            .describes("JSZ is null")
             .bytes(Jsz, b"null")
             .shown("JSZ"),
         lie("jsz-twice-the-key")
-            .says("JSZ has its content twice")
+            .describes("JSZ has its content twice")
             .edit(Jsz, "/data", Change::Again("{}".to_owned()))
             .shown("JSZ"),
         lie("jsz-disabled")
-            .says("JetStream is off")
+            .describes("JetStream is off")
             .set(Jsz, "/data", json!({"disabled": true})),
         lie("statsz-nothing")
-            .says("STATSZ without content")
+            .describes("STATSZ without content")
             .edit(Statsz, "/statsz", Change::Remove)
             .shown("without content"),
         lie("statsz-null-server")
-            .says("STATSZ of nobody")
+            .describes("STATSZ of nobody")
             .set(Statsz, "/server", Value::Null)
             .set(Statsz, "/statsz", json!({}))
             .shown("STATSZ"),
         lie("user-info-not-json")
-            .says("USER.INFO is no text")
+            .describes("USER.INFO is no text")
             .bytes(UserInfo, b"\x00\x01\x02"),
         lie("list-missing-100k")
-            .says("100 000 streams did not answer")
+            .describes("100 000 streams did not answer")
             .set(StreamList, "", incomplete),
     ]
 }
@@ -94,19 +94,19 @@ fn of_errors() -> Vec<Scenario> {
     let long = |letter: &str| format!("{ESCAPES}{}", letter.repeat(100_000));
     vec![
         lie("jsz-error")
-            .says("JSZ is an error of 100 000 letters")
+            .describes("JSZ is an error of 100 000 letters")
             .edits(instead(
                 Jsz,
                 json!({"code": 500, "description": format!("x{}", long("y"))}),
             )),
         lie("user-info-error")
-            .says("USER.INFO is an error of 100 000 letters")
+            .describes("USER.INFO is an error of 100 000 letters")
             .edits(instead(UserInfo, json!({"code": 1, "description": long("z")}))),
         lie("list-error")
-            .says("the list of streams is an error")
+            .describes("the list of streams is an error")
             .edits(api(503, 10_008, &format!("{ESCAPES}no"))),
         lie("list-error-code-huge")
-            .says("the list of streams is an error of no known code")
+            .describes("the list of streams is an error of no known code")
             .edits(api(70_000, u64::MAX, "no")),
     ]
 }
@@ -114,15 +114,15 @@ fn of_errors() -> Vec<Scenario> {
 fn encoded() -> Vec<Scenario> {
     vec![
         lie("jsz-snappy-500MB")
-            .says("JSZ unpacks to 500 MB of blanks, from each server")
+            .describes("JSZ unpacks to 500 MB of blanks, from each server")
             .body(Jsz, Body::Packed(500))
             .heavy(),
         lie("user-info-snappy-500MB")
-            .says("USER.INFO unpacks to 500 MB")
+            .describes("USER.INFO unpacks to 500 MB")
             .body(UserInfo, Body::Packed(500))
             .heavy(),
         lie("connz-snappy-nonsense")
-            .says("the encoding is snappy and the content is not")
+            .describes("the encoding is snappy and the content is not")
             .body(
                 Connz,
                 Body::Encoded {
@@ -132,7 +132,7 @@ fn encoded() -> Vec<Scenario> {
             )
             .shown("cannot be unpacked"),
         lie("connz-encoding-unknown")
-            .says("the encoding is br")
+            .describes("the encoding is br")
             .body(
                 Connz,
                 Body::Encoded {
@@ -142,7 +142,7 @@ fn encoded() -> Vec<Scenario> {
             )
             .shown("its encoding is br"),
         lie("jsz-100MB")
-            .says("JSZ of 100 MB, far above what a server sends")
+            .describes("JSZ of 100 MB, far above what a server sends")
             .body(Jsz, Body::Blank(100))
             .heavy(),
     ]
@@ -152,26 +152,26 @@ fn of_info() -> Vec<Scenario> {
     let urls = |urls: Value| [set(Info, "/connect_urls", urls)];
     vec![
         lie("info-url-nonsense")
-            .says("INFO names a server by something that is no URL")
+            .describes("INFO names a server by something that is no URL")
             .edits(urls(json!(["http://[::bad"]))),
         lie("info-urls-100k")
-            .says("INFO names 100 000 servers")
+            .describes("INFO names 100 000 servers")
             .edits(urls(
                 (0..100_000)
                     .map(|number| format!("10.0.0.1:{}", number % 65_536))
                     .collect(),
             )),
         lie("info-version-nonsense")
-            .says("INFO with a version that is none")
+            .describes("INFO with a version that is none")
             .set(Info, "/version", ESCAPES),
         lie("info-name-1MB")
-            .says("INFO with a server's name of 1 MB")
+            .describes("INFO with a server's name of 1 MB")
             .edit(Info, "/server_name", Change::Letters(1_000_000)),
         lie("info-payload-0")
-            .says("INFO says that no payload may be sent")
+            .describes("INFO says that no payload may be sent")
             .set(Info, "/max_payload", 0),
         lie("info-no-headers")
-            .says("INFO says that headers may not be sent")
+            .describes("INFO says that headers may not be sent")
             .set(Info, "/headers", false),
     ]
 }

@@ -39,17 +39,17 @@ fn seen() -> SystemStatus {
     }
 }
 
-fn outlook(sight: SystemObservation<'_>) -> SystemStatusInput<'_> {
+fn status_input(observation: SystemObservation<'_>) -> SystemStatusInput<'_> {
     SystemStatusInput {
         generation: Some(1),
         interval: Duration::from_secs(30),
         policies: 2,
-        sight,
+        observation,
     }
 }
 
-fn built(sight: SystemObservation<'_>) -> NatsSystemStatus {
-    build(&NatsSystemStatus::default(), &outlook(sight), at(110))
+fn built(observation: SystemObservation<'_>) -> NatsSystemStatus {
+    build(&NatsSystemStatus::default(), &status_input(observation), at(110))
 }
 
 fn reason<'a>(status: &'a NatsSystemStatus, kind: &str) -> (&'a str, &'a str) {
@@ -107,7 +107,13 @@ fn a_server_that_is_missing_for_a_moment_changes_no_condition() {
         server: ServerName::from("west-2"),
     }];
     missing.incomplete_since = Some(at(100));
-    let later = |second| build(&complete, &outlook(SystemObservation::Seen(&missing)), at(second));
+    let later = |second| {
+        build(
+            &complete,
+            &status_input(SystemObservation::Seen(&missing)),
+            at(second),
+        )
+    };
     assert_eq!(later(150).conditions, complete.conditions);
     let lasting = later(191);
     assert_eq!(reason(&lasting, "Ready"), ("False", "ServersMissing"));
@@ -129,10 +135,14 @@ fn an_ordinary_user_is_told_that_it_is_no_system_user() {
 #[test]
 fn an_old_observation_is_stale_and_what_was_seen_stays_while_nothing_is() {
     let before = built(SystemObservation::Seen(&seen()));
-    let stale = build(&before, &outlook(SystemObservation::Seen(&seen())), at(300));
+    let stale = build(&before, &status_input(SystemObservation::Seen(&seen())), at(300));
     assert_eq!(reason(&stale, "Observed"), ("False", "Stale"));
     let gone = ReasonMessage::new(ConnectedReason::SecretNotFound, "no Secret");
-    let blind = build(&before, &outlook(SystemObservation::Unreachable(gone)), at(300));
+    let blind = build(
+        &before,
+        &status_input(SystemObservation::Unreachable(gone)),
+        at(300),
+    );
     assert_eq!(reason(&blind, "Ready"), ("False", "SecretNotFound"));
     assert_eq!(blind.clusters, before.clusters);
 }
@@ -144,7 +154,7 @@ fn tenant_mode_says_what_is_not_known() {
     assert!(status.conditions[1].message.contains("tenant mode"));
     assert_eq!(status.servers, None);
     assert_eq!(
-        outlook(SystemObservation::Tenant).numbers(),
+        status_input(SystemObservation::Tenant).numbers(),
         None,
         "an alert would fire for ever"
     );
@@ -158,12 +168,12 @@ fn p12_time_and_jitter_alone_are_no_news() {
     for time in later.round_trips.values_mut() {
         *time = Duration::from_millis(43);
     }
-    let again = build(&before, &outlook(SystemObservation::Seen(&later)), at(131));
+    let again = build(&before, &status_input(SystemObservation::Seen(&later)), at(131));
     assert!(same(&before, &again));
     assert_eq!(again.last_observation_time, before.last_observation_time);
     for time in later.round_trips.values_mut() {
         *time = Duration::from_millis(90);
     }
-    let slower = build(&before, &outlook(SystemObservation::Seen(&later)), at(131));
+    let slower = build(&before, &status_input(SystemObservation::Seen(&later)), at(131));
     assert!(!same(&before, &slower));
 }

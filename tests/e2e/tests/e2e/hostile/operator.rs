@@ -182,10 +182,10 @@ impl World<'_> {
             self.sees_everything(lie).context("it acted")?;
         }
         ensure!(
-            liar.strays() == 0,
+            liar.redirected_connections() == 0,
             "credentials went to a server that nobody named"
         );
-        liar.tell(Script::default());
+        liar.set_script(Script::default());
         liar.hang_up();
         eventually(CONVERGED, "the truth is seen", || async {
             self.sees_everything(lie)

@@ -1,7 +1,7 @@
-//! Follows the engine until it has nothing left to do of what was approved.
+//! Follows the engine until no approved action is left to do.
 //!
-//! It ends: what has ended is not approved any more, and what cannot be seen is waited for only so long. The first
-//! interrupt takes the approval away from everything, the second leaves what is in flight to the servers.
+//! It terminates: an ended action loses its approval, and a missing look is waited for only so long. The first
+//! interrupt withdraws all approvals, the second leaves what is in flight to the servers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,27 +23,27 @@ use leeward_nats::ConnectionState;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::ask::say;
+use super::ask::print;
 use super::progress::{ApplyProgress, short};
 use crate::document::DonePart;
 use crate::output::amount;
 use crate::runtime::ExitSignals;
 
-/// So many streams are named.
+/// Streams named at most.
 const MOST_NAMED: usize = 3;
 
-/// What came of one policy's actions.
+/// Results of one policy's actions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ApplyResult {
     /// What was done, in the order in which it ended.
     pub(super) done: Vec<DonePart>,
-    /// On these assets.
+    /// Their assets.
     pub(super) tried: BTreeSet<AssetName>,
-    /// What was in flight when nobody could watch any longer.
+    /// What was in flight when watching ended.
     pub(super) unwatched: Vec<Action>,
-    /// Whether a complete look after the last end says that there is nothing left to do.
+    /// Whether a complete look after the last end shows that nothing is left to do.
     pub(super) seen: bool,
-    /// Where the policy stood then.
+    /// The policy's state then.
     pub(super) policy_state: Option<Arc<PolicyState>>,
 }
 
@@ -52,13 +52,13 @@ pub(super) struct ApplyResult {
 pub(super) struct Surroundings {
     /// The connection of the account's user.
     pub(super) state: watch::Receiver<ConnectionState>,
-    /// How long a connection, and a complete look, are waited for.
+    /// How long to wait for a connection and for a complete look.
     pub(super) wait: Duration,
-    /// So many streams of the system may move at once, whoever began it.
+    /// Streams of the system that may move at once, whoever began it.
     pub(super) moves: u32,
 }
 
-/// One policy on its way.
+/// A policy being applied.
 pub(super) struct PolicyApply {
     worker: PolicyWorker,
     policy_events: mpsc::Receiver<PolicyEvent>,
@@ -67,24 +67,24 @@ pub(super) struct PolicyApply {
     progress: ApplyProgress,
     /// Assets for which a request was sent.
     sent: watch::Sender<BTreeSet<AssetName>>,
-    /// What was told last of moves that are not this policy's own.
+    /// The last line printed about moves that are not this policy's.
     held_up: Option<String>,
     ended: ApplyResult,
     last_end: Option<Timestamp>,
 }
 
-/// Where a policy is on its way.
+/// The stage of a policy's apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApplyStage {
     /// Something is in flight, or may begin.
     Working,
-    /// Nothing is, and what was done is not seen yet.
+    /// Nothing is, but no look shows the result yet.
     Looking,
-    /// Nothing is, as a complete look after the last end says.
+    /// Nothing is, as a complete look after the last end shows.
     Over,
 }
 
-/// Where a policy is that stands like this.
+/// The stage of a policy in this state.
 pub(super) fn stage(policy_state: Option<&PolicyState>, last_end: Option<Timestamp>) -> ApplyStage {
     let Some(policy_state) = policy_state else {
         return ApplyStage::Looking;
@@ -101,7 +101,7 @@ pub(super) fn stage(policy_state: Option<&PolicyState>, last_end: Option<Timesta
     }
 }
 
-/// What keeps approved moves from beginning, where streams move that nothing of this policy's began.
+/// What holds up approved moves, while streams move that this policy did not move.
 pub(super) fn held_up(
     policy_state: &PolicyState,
     approved: &ApprovedPlan,
@@ -143,36 +143,36 @@ fn waiting_for(others: &[&str], most: u32) -> String {
 
 /// Follows all policies to their ends.
 pub(super) async fn follow(
-    legs: Vec<PolicyApply>,
-    outside: &Surroundings,
+    policy_runs: Vec<PolicyApply>,
+    external: &Surroundings,
 ) -> anyhow::Result<Vec<ApplyResult>> {
     let mut signals = ExitSignals::listen()?;
-    let (stop, told) = watch::channel(false);
-    let underway: Vec<_> = legs
+    let (stop, stopped) = watch::channel(false);
+    let underway: Vec<_> = policy_runs
         .iter()
-        .map(|leg| (leg.underway.clone(), leg.sent.subscribe()))
+        .map(|policy_run| (policy_run.underway.clone(), policy_run.sent.subscribe()))
         .collect();
     let in_flight = || -> Vec<Action> {
         let all = underway.iter().map(|(one, _)| one.borrow().clone());
         all.flat_map(|one| actions(&one)).collect()
     };
-    let asked_for = || -> Vec<Action> {
+    let requested_assets = || -> Vec<Action> {
         let all = underway.iter();
         all.flat_map(|(one, sent)| requested(actions(&one.borrow()), &sent.borrow()))
             .collect()
     };
-    let following = legs
+    let following = policy_runs
         .into_iter()
-        .map(|leg| leg.follow(outside.clone(), told.clone()));
+        .map(|policy_run| policy_run.follow(external.clone(), stopped.clone()));
     let mut following = std::pin::pin!(futures::future::join_all(following));
     loop {
         tokio::select! {
             ended = &mut following => return Ok(ended),
             () = signals.next() => {
-                if *told.borrow() {
-                    bail!("stopped at once; {}", abandoned(&action_names(&asked_for())));
+                if *stopped.borrow() {
+                    bail!("stopped at once; {}", abandoned(&action_names(&requested_assets())));
                 }
-                say(&stopping(&action_names(&in_flight())));
+                print(&stopping(&action_names(&in_flight())));
                 stop.send_replace(true);
             }
         }
@@ -183,7 +183,7 @@ fn actions(underway: &[OperationInFlight]) -> Vec<Action> {
     underway.iter().map(|one| one.action.clone()).collect()
 }
 
-/// Those that the servers know of; the others were only being checked.
+/// Those requested of the servers; the others were only being checked.
 pub(super) fn requested(mut in_flight: Vec<Action>, sent: &BTreeSet<AssetName>) -> Vec<Action> {
     in_flight.retain(|action| sent.contains(&action.asset));
     in_flight
@@ -205,13 +205,13 @@ pub(super) fn stopping(in_flight: &[String]) -> String {
     )
 }
 
-pub(super) fn abandoned(asked_for: &[String]) -> String {
-    if asked_for.is_empty() {
+pub(super) fn abandoned(requested_assets: &[String]) -> String {
+    if requested_assets.is_empty() {
         return "the servers were asked for nothing that is still to be done; leeward plan shows what is left".to_owned();
     }
     format!(
         "the servers go on with {}; leeward plan shows what came of it",
-        asked_for.join(", ")
+        requested_assets.join(", ")
     )
 }
 
@@ -233,14 +233,14 @@ impl PolicyApply {
         }
     }
 
-    async fn follow(mut self, mut outside: Surroundings, mut stop: watch::Receiver<bool>) -> ApplyResult {
+    async fn follow(mut self, mut external: Surroundings, mut stop: watch::Receiver<bool>) -> ApplyResult {
         let mut patience: Option<Instant> = None;
         loop {
             let policy_state = self.policy_state.borrow_and_update().clone();
-            // What ended before it was published is in the channel by now.
+            // What ended before this state was published is in the channel.
             self.take_in_all();
-            self.tell_what_holds_up(policy_state.as_deref(), outside.moves);
-            let connected = outside.state.borrow_and_update().is_connected();
+            self.report_what_holds_up(policy_state.as_deref(), external.moves);
+            let connected = external.state.borrow_and_update().is_connected();
             let stage = stage(policy_state.as_deref(), self.last_end);
             if stage == ApplyStage::Over {
                 self.ended.seen = true;
@@ -248,14 +248,14 @@ impl PolicyApply {
             }
             if self.worker.broke_off() {
                 self.progress
-                    .say("The engine broke off, a defect of Leeward: nothing else is begun.");
+                    .print("The engine broke off, a defect of Leeward: nothing else is begun.");
                 break;
             }
             let limit = (stage == ApplyStage::Looking || !connected)
-                .then(|| *patience.get_or_insert_with(|| Instant::now() + outside.wait));
+                .then(|| *patience.get_or_insert_with(|| Instant::now() + external.wait));
             patience = limit;
             if limit.is_some_and(|limit| Instant::now() >= limit) {
-                self.progress.say(&gave_up(connected, outside.wait));
+                self.progress.print(&gave_up(connected, external.wait));
                 break;
             }
             tokio::select! {
@@ -265,7 +265,7 @@ impl PolicyApply {
                     self.progress.show(&underway);
                 }
                 Some(policy_event) = self.policy_events.recv() => self.take_in(policy_event),
-                _ = outside.state.changed() => {}
+                _ = external.state.changed() => {}
                 Ok(()) = stop.changed() => self.worker.approve(ApprovedPlan::default()),
                 () = until(limit) => {}
             }
@@ -273,8 +273,8 @@ impl PolicyApply {
         self.end().await
     }
 
-    /// Once for each reason to wait.
-    fn tell_what_holds_up(&mut self, policy_state: Option<&PolicyState>, most: u32) {
+    /// Prints each reason to wait once.
+    fn report_what_holds_up(&mut self, policy_state: Option<&PolicyState>, most: u32) {
         let approved = self.worker.input().approved.as_deref();
         let held_up = policy_state
             .zip(approved)
@@ -283,7 +283,7 @@ impl PolicyApply {
             return;
         }
         if let Some(line) = &held_up {
-            self.progress.say(line);
+            self.progress.print(line);
         }
         self.held_up = held_up;
     }
@@ -305,7 +305,7 @@ impl PolicyApply {
             self.progress.done(&part);
             self.ended.done.push(part);
         }
-        // Once is enough, whatever came of it.
+        // Once only, whatever the result.
         let approved = self.worker.input().approved.as_deref();
         let mut approved = approved.cloned().unwrap_or_default();
         approved.actions.remove(&asset);
@@ -313,7 +313,7 @@ impl PolicyApply {
         self.worker.approve(approved);
     }
 
-    /// Ends the engine's loop, and takes in what it says last.
+    /// Ends the engine's loop, and takes in its last events.
     async fn end(self) -> ApplyResult {
         let Self {
             worker,
@@ -353,7 +353,7 @@ fn note_request(sent: &watch::Sender<BTreeSet<AssetName>>, policy_event: &Policy
     }
 }
 
-/// Where there is a limit, until then.
+/// Until the limit, if there is one.
 async fn until(limit: Option<Instant>) {
     match limit {
         Some(limit) => tokio::time::sleep_until(limit).await,
@@ -372,7 +372,7 @@ fn gave_up(connected: bool, wait: Duration) -> String {
     }
 }
 
-/// An operation with what was done for streams that read a stream that moved.
+/// An operation, with the refreshes of streams that read a moved stream.
 fn parts(finished: &Finished) -> Vec<DonePart> {
     let own = DonePart {
         action: recent_action(finished),

@@ -1,4 +1,4 @@
-//! A step-down: asked once when it is aimed, repeated while the servers choose; a consumer has to go on after it.
+//! A step-down: sent once if it names a peer, repeated while the servers choose; a consumer has to resume after it.
 
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::action::{Action, StepDown};
@@ -17,7 +17,7 @@ pub(super) enum Verified {
 }
 
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
-    pub(super) async fn hand_over(
+    pub(super) async fn step_down(
         self,
         planned: &Action,
         step_down: &StepDown,
@@ -37,7 +37,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    /// Asks until the leader is home or there is nothing more to ask; `progress` is a consumer's before the first request.
+    /// Repeats until the leader is home or no request is left; `progress` is a consumer's before the first request.
     async fn lead_home(
         self,
         planned: &Action,
@@ -75,10 +75,10 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
     }
 
     pub(super) async fn verify(self, action: &Action, asked: &SentRequest) -> Verified {
-        let mut pace = Backoff::of_hand_over();
+        let mut pace = Backoff::of_step_down();
         loop {
             pace.rest().await;
-            // A failed look says nothing about the asset: it is one more moment without an answer.
+            // A failed look shows nothing about the asset: it counts as unanswered.
             let read_result = self.act.read(&action.asset).await;
             let read_result = read_result.unwrap_or(ReadResult::Unanswered);
             let leader = match &read_result {
@@ -96,7 +96,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
     }
 }
 
-/// An operation that stops before it asks again: its last request was read back outside home, and counts as an attempt.
+/// An operation that stops before a retry: its last request was read back outside home, and counts as an attempt.
 fn missed_before(step_down: &StepDown, stopped: Outcome) -> Outcome {
     let is_home = |leader| step_down.home_peers.contains(leader);
     let result = match stopped.result {

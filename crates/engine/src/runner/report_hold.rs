@@ -1,7 +1,7 @@
-//! What is shown while something is missing for a moment: the last complete report.
+//! What is reported while a view is briefly incomplete: the last complete report.
 //!
-//! A server that starts anew, or crashes again and again, is a gap each time. Nothing is done from the first look on that
-//! shows it, by the evaluation itself; whoever reads conditions is told only of a gap that lasts.
+//! A server that restarts, or crashes again and again, is a gap each time. The evaluation stops all actions from the
+//! first look that shows it; the conditions report only a gap that lasts.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use leeward_core::time::elapsed;
 
 /// The last complete report, and since when there has been none.
 #[derive(Debug, Default)]
-pub(super) struct Calm {
+pub(super) struct ReportHold {
     complete: Option<(i64, Report)>,
     incomplete_since: Option<Timestamp>,
 }
 
-impl Calm {
+impl ReportHold {
     /// The report to show: this one, or for up to `patience` the last complete one of the same generation.
     pub(super) fn report(
         &mut self,
