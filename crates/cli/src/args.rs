@@ -101,6 +101,9 @@ pub struct ReportArgs {
     /// Show at most this many findings of each policy; 0 shows all.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     pub limit: usize,
+    /// Show who uses each stream, from where: samples a few messages of the busiest streams, as many as --limit says.
+    #[arg(long = "use", conflicts_with_all = ["all_accounts", "account"])]
+    pub usage: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }

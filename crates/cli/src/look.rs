@@ -8,11 +8,14 @@ mod session;
 mod views;
 mod wording;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use leeward_core::names::StreamName;
 use leeward_core::snapshot::AccountView;
+use leeward_core::usage::UseSample;
 use leeward_engine::ports::Observe;
 use leeward_nats::{AccountInfo, ConnectConfig, SystemObserver, SystemStatus};
 use tokio::time::Instant;
@@ -40,6 +43,20 @@ pub struct Looked {
     pub view: Arc<AccountView>,
     /// The system, where a user of the system account looked.
     pub system: Option<SystemStatus>,
+    /// Samples of who uses streams, for those that were asked for.
+    pub samples: Samples,
+}
+
+/// What was sampled of each stream.
+pub type Samples = BTreeMap<StreamName, StreamSamples>;
+
+/// Samples of who uses a stream.
+#[derive(Clone, Debug, Default)]
+pub struct StreamSamples {
+    /// The samples.
+    pub samples: Vec<UseSample>,
+    /// Why there are no more.
+    pub problem: Option<String>,
 }
 
 /// Which accounts to look at.
@@ -75,8 +92,18 @@ pub async fn look(
 
 /// Looks at the account of the connection's own user.
 pub async fn look_at_own(connections: &ConnectionOptions, timeouts: LookTimeouts) -> anyhow::Result<Looked> {
+    look_and_sample(connections, timeouts, |_| Vec::new()).await
+}
+
+/// The same, with samples of who uses the streams that are chosen.
+pub async fn look_and_sample(
+    connections: &ConnectionOptions,
+    timeouts: LookTimeouts,
+    choose: impl FnOnce(&AccountView) -> Vec<StreamName>,
+) -> anyhow::Result<Looked> {
     let session = Session::open(connections, timeouts.interval(), timeouts.wait).await?;
-    let seen = session.look(timeouts).await;
+    let mut seen = session.look(timeouts).await;
+    seen.samples = session.sample(&seen.view, choose(&seen.view)).await;
     session.close().await;
     Ok(seen)
 }
@@ -103,6 +130,7 @@ async fn look_as_system(
         account,
         view,
         system: Some(system.clone()),
+        samples: Samples::new(),
     });
     Ok(match selector {
         AccountSelector::All => seen.filter(is_used).collect(),

@@ -40,4 +40,5 @@ pub mod spread;
 pub mod target;
 pub mod time;
 pub mod topology;
+pub mod usage;
 pub mod window;

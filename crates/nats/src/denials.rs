@@ -109,6 +109,17 @@ impl Listener {
             }
         }
     }
+
+    /// Waits until one of these subscriptions is refused; gives its subject.
+    pub(crate) async fn subscription_of(&mut self, subjects: &[String]) -> String {
+        loop {
+            match self.0.recv().await {
+                Ok(Denial::Subscribe(denied)) if subjects.contains(&denied) => return denied,
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
 }
 
 /// What one connection was refused does not apply to the next, whose subscriptions are requested anew.

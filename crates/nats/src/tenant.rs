@@ -35,7 +35,7 @@ use crate::observe::watched_accounts::{AccountFilter, WatchedAccounts};
 use crate::request::Enough;
 use crate::wire::monitor::{AccountStatz, Connection, Connz};
 
-const CONNZ: &str = "$SYS.REQ.ACCOUNT.PING.CONNZ";
+pub(crate) const CONNZ: &str = "$SYS.REQ.ACCOUNT.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
 /// A server that answered this lately counts as missing when it does not.
 const REMEMBERED_FOR: Duration = Duration::from_mins(10);

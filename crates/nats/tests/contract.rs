@@ -20,6 +20,8 @@ mod needs;
 mod odd;
 #[path = "contract/path.rs"]
 mod path;
+#[path = "contract/sample.rs"]
+mod sample;
 #[path = "contract/spoofed.rs"]
 mod spoofed;
 #[path = "contract/support.rs"]

@@ -1,10 +1,12 @@
 //! `leeward report`: where clients are, where leaders are, and which leaders are misplaced.
 
 mod table;
+mod usage;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use leeward_core::snapshot::AccountView;
 use leeward_nats::SystemStatus;
 
 use super::plan::table::most_rows;
@@ -16,7 +18,7 @@ use crate::document::{
 use crate::exit::LookOutcome;
 use crate::judge::{Assessment, judge};
 use crate::loaded_policy::LoadedPolicy;
-use crate::look::{AccountSelector, LookTimeouts, Looked, look};
+use crate::look::{AccountSelector, LookTimeouts, Looked, look, look_and_sample};
 use crate::policies::FromFiles;
 use crate::{connection, output, policies, runtime};
 
@@ -48,7 +50,13 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<LookOutcome> {
                 policies::read(connection, policy).await?
             }
         };
-        let seen = look(&subject.connections, &selector, LookTimeouts::of(connection)).await?;
+        let timeouts = LookTimeouts::of(connection);
+        let seen = if args.usage {
+            let busiest = |view: &AccountView| usage::busiest(&subject.policies, view, args.limit);
+            vec![look_and_sample(&subject.connections, timeouts, busiest).await?]
+        } else {
+            look(&subject.connections, &selector, timeouts).await?
+        };
         Ok((subject.policies, seen))
     })?;
     let wanted = FindingFilter {
@@ -103,6 +111,7 @@ fn policy_report(judged: &Assessment<'_>, wanted: FindingFilter) -> PolicyReport
         consumers: report.consumers,
         findings,
         findings_omitted,
+        usage: usage::parts(judged),
         gateway: report.gateway.clone(),
         advice: report.advice.clone(),
     }

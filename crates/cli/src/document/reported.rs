@@ -100,11 +100,57 @@ pub struct PolicyReport {
     pub findings: Vec<FindingPart>,
     /// Findings beyond the limit.
     pub findings_omitted: usize,
+    /// Who uses the busiest streams, from where; only if asked for.
+    #[serde(rename = "use", skip_serializing_if = "Vec::is_empty", default)]
+    pub usage: Vec<StreamUsePart>,
     /// Share of bytes that cross gateways.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
     /// What could help where no leader can.
     pub advice: Vec<Advice>,
+}
+
+/// Who uses a stream and its consumers, from where, as far as a sample showed it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamUsePart {
+    /// The stream.
+    pub stream: String,
+    /// The location that its leader is in; absent without a leader, and where the leader's server carries no location.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub led_from: Option<String>,
+    /// Locations from which it is used, the most first.
+    pub locations: Vec<LocationUsePart>,
+    /// Use by clients on servers that carry no location.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unplaced: Option<LocationUsePart>,
+    /// The share of the stream's traffic whose clients were found, in percent; absent where no use was seen and no traffic
+    /// is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage_percent: Option<u8>,
+    /// Why it was not sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// The use of a stream from one location. Rates are in messages a second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocationUsePart {
+    /// The location; empty for servers that carry none.
+    pub name: String,
+    /// The share of all messages whose clients were found, in percent.
+    pub percent: u8,
+    /// Connections that were found.
+    pub connections: u32,
+    /// Published.
+    pub publish: f64,
+    /// Delivered on request of pull consumers' clients.
+    pub pull: f64,
+    /// Delivered to push consumers' clients.
+    pub push: f64,
+    /// Read one by one, by direct gets.
+    pub direct_get: f64,
 }
 
 /// A finding, with what its cure would gain.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::{Assessment, judge};
 use crate::loaded_policy::{LoadedPolicy, PolicyOrigin};
-use crate::look::Looked;
+use crate::look::{Looked, Samples};
 
 /// Noon of new year's day.
 pub fn noon() -> Timestamp {
@@ -173,6 +173,7 @@ pub fn seen(view: AccountView) -> Looked {
         },
         view: Arc::new(view),
         system: None,
+        samples: Samples::new(),
     }
 }
 

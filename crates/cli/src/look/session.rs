@@ -4,19 +4,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use leeward_core::snapshot::AccountView;
+use futures::StreamExt as _;
+use leeward_core::names::{ConsumerName, StreamName};
+use leeward_core::snapshot::{AccountView, Consumer};
 use leeward_engine::ports::Observe;
 use leeward_nats::{
-    AccountClient, AccountInfo, ConnectConfig, ConnectionState, ObserverRights, SystemObserver, SystemStatus,
-    TenantObserver,
+    AccountClient, AccountInfo, ConnectConfig, ConnectionState, ObserverRights, SampleLimits, Sampled,
+    SystemObserver, SystemStatus, TenantObserver,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::views::WatchedLook;
-use super::{LookTimeouts, Looked, wording};
+use super::{LookTimeouts, Looked, Samples, StreamSamples, wording};
 use crate::connection::ConnectionOptions;
 
+/// What a sample of one stream may take. Clients of pull consumers request messages every few seconds.
+const SAMPLE: SampleLimits = SampleLimits {
+    messages: 16,
+    publishes: Duration::from_secs(2),
+    requests: Duration::from_secs(5),
+    servers: 0,
+};
+const STREAMS_AT_ONCE: usize = 4;
 /// A connected server reports the account at once, if at all.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -83,6 +93,40 @@ impl Session {
         self.looked(view.await)
     }
 
+    /// Samples who uses these streams, a few at a time.
+    pub async fn sample(&self, view: &AccountView, streams: Vec<StreamName>) -> Samples {
+        let servers = view.topology.servers().iter().filter(|server| server.answered);
+        let limits = SampleLimits {
+            servers: servers.count(),
+            ..SAMPLE
+        };
+        let one = |name: StreamName| async move {
+            let led = |consumer: &&Consumer| consumer.group.leader.is_some();
+            let consumers = view
+                .stream(&name)
+                .into_iter()
+                .flat_map(|stream| &stream.consumers);
+            let consumers: Vec<ConsumerName> = consumers
+                .filter(led)
+                .map(|consumer| consumer.name.clone())
+                .collect();
+            let sampled = self.client.sample_use(&name, &consumers, limits).await;
+            let samples = match sampled {
+                Ok(Sampled { samples, denied }) => StreamSamples {
+                    samples,
+                    problem: wording::not_allowed_to_listen(&denied),
+                },
+                Err(error) => StreamSamples {
+                    samples: Vec::new(),
+                    problem: Some(error.to_string()),
+                },
+            };
+            (name, samples)
+        };
+        let all = futures::stream::iter(streams).map(one);
+        all.buffer_unordered(STREAMS_AT_ONCE).collect().await
+    }
+
     /// What was seen last.
     pub fn newest(&self) -> Looked {
         self.looked(self.observe.watch(&self.account.id).borrow().clone())
@@ -94,6 +138,7 @@ impl Session {
             account: self.account.clone(),
             view,
             system: system.map(|system| system.status().borrow().clone()),
+            samples: Samples::new(),
         }
     }
 

@@ -48,6 +48,17 @@ pub(super) fn unknown_account(problem: Option<AccountProblem>) -> String {
         .to_owned()
 }
 
+/// What a sample of use lacked; `None` where the user may listen to all of it.
+pub(super) fn not_allowed_to_listen(subjects: &BTreeSet<String>) -> Option<String> {
+    let named: Vec<&str> = subjects.iter().take(MOST_NAMES).map(String::as_str).collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "the account's user may not subscribe to {}: allow it, or the clients there are not found",
+            named.join(", ")
+        )
+    })
+}
+
 /// `None` while there is a connection. `whose` is the account that the user should belong to.
 pub(super) fn not_connected(state: &ConnectionState, urls: &[String], whose: &str) -> Option<String> {
     let at = shown(urls);

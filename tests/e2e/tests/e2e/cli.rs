@@ -9,6 +9,7 @@ mod plugin;
 mod reported;
 mod running;
 mod typed;
+mod used;
 
 use leeward_lab::leeward::manifests::{self, merged};
 use leeward_lab::nats::System;

@@ -1,8 +1,11 @@
+use leeward_core::names::ConsumerName;
 use leeward_core::snapshot::{Gap, Traffic};
+use leeward_core::usage::{SampledClient, UseKind, UseSample};
 use serde_json::json;
 
 use super::*;
 use crate::judge::fixtures::{consumer, free, loaded, noon, orders, seen, stream};
+use crate::look::StreamSamples;
 use crate::output::Screen;
 
 const ALL: FindingFilter = FindingFilter {
@@ -52,6 +55,68 @@ fn the_report_at_eighty_columns() {
 fn the_report_at_a_hundred_and_forty_columns() {
     let (document, _) = reported(&[busy()], ALL);
     insta::assert_snapshot!(table::render(&document, screen(140)));
+}
+
+/// The busy account, with samples of two of its streams and a third that could not be sampled.
+fn sampled() -> Looked {
+    let mut seen = busy();
+    let client = |server: &str, connection| SampledClient {
+        server: server.into(),
+        connection,
+        user: None,
+        name: None,
+    };
+    let sample = |kind, of: Option<&str>, messages, clients: &[(SampledClient, u32)]| UseSample {
+        kind,
+        consumer: of.map(ConsumerName::from),
+        span: Duration::from_secs(2),
+        messages,
+        clients: clients.iter().cloned().collect(),
+    };
+    let orders = vec![
+        sample(
+            UseKind::Publish,
+            None,
+            16,
+            &[(client("us-east-0", 1), 12), (client("eu-west-0", 2), 4)],
+        ),
+        sample(UseKind::Pull, Some("billing"), 4, &[(client("us-east-1", 3), 4)]),
+    ];
+    let unseen = vec![sample(UseKind::Publish, None, 3, &[])];
+    let denied = "the account's user may not subscribe to PAYMENTS.>".to_owned();
+    seen.samples = [
+        ("ORDERS", orders, None),
+        ("AUDIT-EVENTS-2026", unseen, None),
+        ("PAYMENTS", Vec::new(), Some(denied)),
+    ]
+    .into_iter()
+    .map(|(stream, samples, problem)| (stream.into(), StreamSamples { samples, problem }))
+    .collect();
+    seen
+}
+
+#[test]
+fn the_use_of_streams_is_shown_by_location_with_how_much_of_their_traffic_it_explains() {
+    let (document, _) = reported(&[sampled()], ALL);
+    let text = table::render(&document, screen(120));
+    let from = text.find("STREAM  ").unwrap();
+    insta::assert_snapshot!(&text[from..from + text[from..].find("\n\n").unwrap()]);
+}
+
+#[test]
+fn the_busiest_streams_that_a_policy_selects_are_sampled() {
+    let view = busy().view;
+    let names = |policies: &[LoadedPolicy], limit| -> Vec<String> {
+        let names = usage::busiest(policies, &view, limit);
+        names.iter().map(ToString::to_string).collect()
+    };
+    let all = names(&[limited()], 0);
+    assert!(all.len() > 2 && all[0] == "ORDERS", "{all:?}");
+    assert_eq!(names(&[limited()], 1), ["ORDERS"]);
+    let mut spec = free();
+    spec["streams"] = json!({"include": ["AUDIT-*"]});
+    assert_eq!(names(&[loaded("audit", spec)], 0), ["AUDIT-EVENTS-2026"]);
+    assert_eq!(names(&[], 0), [""; 0]);
 }
 
 #[test]

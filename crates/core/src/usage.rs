@@ -1,0 +1,232 @@
+//! Who uses a stream, from where, and how much of its traffic that explains: samples → use per location.
+//!
+//! What a sample could not assign to a client lowers the coverage; no evidence is never read as no use.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{ConsumerName, Location, ServerName};
+use crate::policy::ClientSelector;
+use crate::snapshot::{AccountView, ClientGroup, ClientKind, Stream};
+use crate::topology::LocationMap;
+
+/// Messages a second of a use that was seen although no rate is measured: an idle consumer for which clients wait.
+const IDLE: f64 = 1e-6;
+
+/// How a client uses a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum UseKind {
+    /// It publishes to the stream's subjects.
+    Publish,
+    /// It requests messages of a pull consumer.
+    Pull,
+    /// It receives messages of a push consumer.
+    Push,
+    /// It reads single messages with direct gets.
+    DirectGet,
+}
+
+/// A client connection that was found behind a sampled message.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SampledClient {
+    /// The server that it is connected to.
+    pub server: ServerName,
+    /// The connection's number on that server.
+    pub connection: u64,
+    /// The user it authenticated as.
+    pub user: Option<Arc<str>>,
+    /// The name it gave.
+    pub name: Option<Arc<str>>,
+}
+
+/// What one sample showed of one way in which a stream is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseSample {
+    /// Which way.
+    pub kind: UseKind,
+    /// The consumer, for those of [`UseKind::Pull`] and [`UseKind::Push`].
+    pub consumer: Option<ConsumerName>,
+    /// How long it took.
+    pub span: Duration,
+    /// Messages that were seen; for push consumers the connections that receive.
+    pub messages: u32,
+    /// How many of them came from each client that was found.
+    pub clients: BTreeMap<SampledClient, u32>,
+}
+
+/// Messages a second, by kind of use.
+pub type Rates = BTreeMap<UseKind, f64>;
+
+/// The use of a stream from one location.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LocationUse {
+    /// Connections that were seen to use it.
+    pub connections: u32,
+    /// Messages a second, as far as they are explained.
+    pub rates: Rates,
+    /// The share of all explained messages, in percent, rounded down.
+    pub percent: u8,
+}
+
+/// The use of a stream, as far as it was seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamUse {
+    /// Locations from which it is used.
+    pub locations: BTreeMap<Location, LocationUse>,
+    /// Use by clients whose servers carry no location.
+    pub unplaced: LocationUse,
+    /// The share of the stream's traffic whose clients are known, in percent, rounded down; `None` where no use was seen
+    /// and no traffic is measured.
+    pub coverage_percent: Option<u8>,
+}
+
+impl StreamUse {
+    /// Combines the samples of one stream. The rates come from the view, where they are known; clients that the selector
+    /// leaves out are explained, but are in no location's use.
+    pub fn new(
+        view: &AccountView,
+        stream: &Stream,
+        locations: &LocationMap,
+        clients: &ClientSelector,
+        samples: &[UseSample],
+    ) -> Self {
+        let mut used = Self::default();
+        let mut connections: BTreeMap<Option<&Location>, BTreeSet<&SampledClient>> = BTreeMap::new();
+        let (mut all, mut explained) = (0.0, 0.0);
+        for flow in flows(stream).filter(|flow| !samples.iter().any(|sample| flow.is_of(sample))) {
+            all += flow.rate;
+        }
+        for sample in samples {
+            let Some(rate) = rate(stream, sample) else {
+                continue;
+            };
+            all += rate;
+            for (client, messages) in &sample.clients {
+                let part = rate * f64::from(*messages) / f64::from(sample.messages.max(1));
+                // Without its server it is not known where the client is.
+                let Some(server) = view.topology.find(client.server.as_str()) else {
+                    continue;
+                };
+                explained += part;
+                let group = ClientGroup {
+                    server,
+                    kind: ClientKind::Client,
+                    user: client.user.clone(),
+                    name: client.name.clone(),
+                    connections: 1,
+                    messages: None,
+                    bytes: None,
+                };
+                if !clients.selects(&group) {
+                    continue;
+                }
+                let location = locations.of(server);
+                let row = match location {
+                    Some(location) => used.locations.entry(location.clone()).or_default(),
+                    None => &mut used.unplaced,
+                };
+                *row.rates.entry(sample.kind).or_default() += part;
+                connections.entry(location).or_default().insert(client);
+            }
+        }
+        for (location, seen) in connections {
+            let row = match location {
+                Some(location) => used.locations.get_mut(location),
+                None => Some(&mut used.unplaced),
+            };
+            if let Some(row) = row {
+                row.connections = u32::try_from(seen.len()).unwrap_or(u32::MAX);
+            }
+        }
+        used.share();
+        used.coverage_percent = (all > 0.0).then(|| percent(explained, all));
+        used
+    }
+
+    /// The location from which most of the explained use comes, if it is from one and more than from any other.
+    pub fn majority(&self) -> Option<&Location> {
+        let most = self.locations.values().map(LocationUse::rate).fold(0.0, f64::max);
+        let mut leading = self.locations.iter().filter(|(_, row)| row.rate() >= most);
+        match (leading.next(), leading.next()) {
+            (Some((location, _)), None) if self.unplaced.rate() < most => Some(location),
+            _ => None,
+        }
+    }
+
+    fn share(&mut self) {
+        let rows = || self.locations.values().chain([&self.unplaced]);
+        let all: f64 = rows().map(LocationUse::rate).sum();
+        for row in self.locations.values_mut().chain([&mut self.unplaced]) {
+            row.percent = percent(row.rate(), all);
+        }
+    }
+}
+
+impl LocationUse {
+    /// Messages a second of all kinds.
+    pub fn rate(&self) -> f64 {
+        self.rates.values().sum()
+    }
+}
+
+/// Messages a second that are measured of a stream, or of one of its consumers.
+struct Flow<'a> {
+    consumer: Option<&'a ConsumerName>,
+    rate: f64,
+}
+
+impl Flow<'_> {
+    fn is_of(&self, sample: &UseSample) -> bool {
+        let own = sample.consumer.is_some() || sample.kind == UseKind::Publish;
+        own && sample.consumer.as_ref() == self.consumer
+    }
+}
+
+/// Everything of a stream that is measured and not idle.
+fn flows(stream: &Stream) -> impl Iterator<Item = Flow<'_>> {
+    let published = (None, stream.message_rate);
+    let delivered = stream.consumers.iter();
+    let delivered = delivered.map(|consumer| (Some(&consumer.name), consumer.message_rate));
+    delivered.chain([published]).filter_map(|(consumer, rate)| {
+        let rate = f64::from(rate.filter(|rate| *rate > 0.0)?);
+        Some(Flow { consumer, rate })
+    })
+}
+
+/// Messages a second of what was sampled; `None` where there is nothing to explain.
+fn rate(stream: &Stream, sample: &UseSample) -> Option<f64> {
+    if let Some(flow) = flows(stream).find(|flow| flow.is_of(sample)) {
+        return Some(flow.rate);
+    }
+    let sampled = || f64::from(sample.messages) / sample.span.as_secs_f64().max(0.001);
+    // Requests to idle consumers are no messages.
+    let rate = || {
+        if sample.consumer.is_some() {
+            IDLE
+        } else {
+            sampled()
+        }
+    };
+    (sample.messages > 0).then(rate)
+}
+
+fn percent(part: f64, whole: f64) -> u8 {
+    if whole <= 0.0 {
+        return 0;
+    }
+    // A sum of parts may exceed the whole by a rounding error.
+    let percent = (part / whole * 100.0 + 1e-9).floor().clamp(0.0, 100.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 0 and 100"
+    )]
+    let percent = percent as u8;
+    percent
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! From the reply subjects of sampled messages to the connections that wait there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
+use leeward_core::usage::SampledClient;
+
+/// The length of the identifiers that client libraries put into their inboxes.
+const NUID: usize = 22;
+
+/// What was received during one sample.
+#[derive(Default)]
+pub(super) struct Received {
+    pub(super) messages: u32,
+    /// Messages by the inbox that waits for their reply.
+    inboxes: BTreeMap<Inbox, u32>,
+    /// Who receives what is sent to a subject; asked for at once, while the request is still waiting.
+    pub(super) receivers: BTreeMap<String, BTreeSet<SampledClient>>,
+}
+
+/// The replies to one connection, as far as its reply subjects show it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Inbox {
+    /// What its subjects begin with, up to the identifier of the connection, if there is one.
+    prefix: String,
+    /// What the subjects of all inboxes begin with.
+    beginning: String,
+    /// How many tokens its subjects have.
+    tokens: usize,
+}
+
+impl Received {
+    /// Counts a message; returns the subjects whose receivers have to be looked up, each with a name for them.
+    pub(super) fn note(&mut self, reply: Option<&str>) -> impl Iterator<Item = (String, String)> + use<> {
+        self.messages = self.messages.saturating_add(1);
+        let mut wanted = Vec::new();
+        if let Some(reply) = reply {
+            let inbox = Inbox::of(reply);
+            let mut want = |name: String, subject: String| {
+                if !self.receivers.contains_key(&name) {
+                    self.receivers.insert(name.clone(), BTreeSet::new());
+                    wanted.push((name, subject));
+                }
+            };
+            want(inbox.prefix.clone(), reply.to_owned());
+            want(inbox.unused_name(), inbox.unused_subject());
+            let count = self.inboxes.entry(inbox).or_default();
+            *count = count.saturating_add(1);
+        }
+        wanted.into_iter()
+    }
+
+    /// Messages by client, of those with exactly one connection that waits for the reply. Those that receive anybody's
+    /// replies, such as that of `nats sub '>'`, do not count.
+    pub(super) fn clients(&self) -> BTreeMap<SampledClient, u32> {
+        let mut clients = BTreeMap::new();
+        for (inbox, messages) in &self.inboxes {
+            let listeners = self.receivers.get(&inbox.unused_name());
+            let receivers = self.receivers.get(&inbox.prefix).into_iter().flatten();
+            let mut waiting =
+                receivers.filter(|client| !listeners.is_some_and(|listeners| listeners.contains(client)));
+            if let (Some(client), None) = (waiting.next(), waiting.next()) {
+                let count: &mut u32 = clients.entry(client.clone()).or_default();
+                *count = count.saturating_add(*messages);
+            }
+        }
+        clients
+    }
+}
+
+impl Inbox {
+    fn of(reply: &str) -> Self {
+        let tokens: Vec<&str> = reply.split('.').collect();
+        let last = tokens.len().saturating_sub(1);
+        let identifier = tokens.iter().position(|token| token.len() >= NUID);
+        let joined = |end: usize| tokens.get(..end).unwrap_or_default().join(".");
+        Self {
+            prefix: identifier.map_or_else(|| reply.to_owned(), |at| joined(at.saturating_add(1))),
+            beginning: joined(identifier.unwrap_or(last)),
+            tokens: tokens.len(),
+        }
+    }
+
+    /// The name of who receives the replies to any such inbox.
+    fn unused_name(&self) -> String {
+        format!("{}.* ({})", self.beginning, self.tokens)
+    }
+
+    /// A subject like those of its replies that nobody uses.
+    fn unused_subject(&self) -> String {
+        let beginning = self.beginning.split('.').filter(|token| !token.is_empty());
+        let beginning = beginning.map(str::to_owned);
+        let tokens = beginning
+            .chain(std::iter::repeat_with(unused_token))
+            .take(self.tokens);
+        tokens.collect::<Vec<_>>().join(".")
+    }
+}
+
+/// A subject of as many tokens as another one that nobody uses.
+pub(super) fn unused_like(subject: &str) -> String {
+    let tokens = subject.split('.').map(|_| unused_token());
+    tokens.collect::<Vec<_>>().join(".")
+}
+
+fn unused_token() -> String {
+    // Its keys are the operating system's random numbers.
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use leeward_core::names::ServerName;
+
+    use super::*;
+
+    const NUID: &str = "QwErTyUiOpAsDfGhJkLzXc";
+
+    #[test]
+    fn the_replies_of_one_connection_are_in_one_inbox() {
+        let of = |reply: &str| {
+            let inbox = Inbox::of(reply);
+            (inbox.prefix, inbox.beginning)
+        };
+        let all = format!("_INBOX.{NUID}");
+        assert_eq!(
+            of(&format!("_INBOX.{NUID}.1")),
+            (all.clone(), "_INBOX".to_owned())
+        );
+        assert_eq!(of(&all), (all.clone(), "_INBOX".to_owned()));
+        assert_eq!(
+            of("replies.to.me"),
+            ("replies.to.me".to_owned(), "replies.to".to_owned())
+        );
+        assert_eq!(of("replies"), ("replies".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn an_unused_subject_has_the_same_beginning_and_as_many_tokens() {
+        let unused = Inbox::of(&format!("_INBOX.{NUID}.1")).unused_subject();
+        assert!(
+            unused.starts_with("_INBOX.") && unused.split('.').count() == 3,
+            "{unused}"
+        );
+        assert_eq!(Inbox::of("replies").unused_subject().split('.').count(), 1);
+        assert_eq!(unused_like("deliver.here").split('.').count(), 2);
+        assert_ne!(unused_token(), unused_token());
+    }
+
+    #[test]
+    fn one_connection_that_waits_is_the_sender_and_who_receives_everything_is_not() {
+        let client = |connection| SampledClient {
+            server: ServerName::from("n"),
+            connection,
+            user: None,
+            name: None,
+        };
+        let mut received = Received::default();
+        let reply = format!("_INBOX.{NUID}.1");
+        let wanted: Vec<_> = received.note(Some(&reply)).collect();
+        assert_eq!(wanted.len(), 2);
+        assert_eq!(received.note(Some(&format!("_INBOX.{NUID}.2"))).count(), 0);
+        assert_eq!(received.note(None).count(), 0);
+        assert_eq!(received.messages, 3);
+        received
+            .receivers
+            .insert(wanted[0].0.clone(), [client(1), client(2)].into());
+        assert_eq!(
+            received.clients(),
+            BTreeMap::new(),
+            "which of the two, nobody knows"
+        );
+        received.receivers.insert(wanted[1].0.clone(), [client(2)].into());
+        assert_eq!(received.clients(), BTreeMap::from([(client(1), 2)]));
+    }
+}
