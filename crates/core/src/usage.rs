@@ -173,12 +173,12 @@ impl LocationUse {
 }
 
 /// Messages a second that are measured of a stream, or of one of its consumers.
-struct Flow<'a> {
+struct MeasuredFlow<'a> {
     consumer: Option<&'a ConsumerName>,
     rate: f64,
 }
 
-impl Flow<'_> {
+impl MeasuredFlow<'_> {
     fn is_of(&self, sample: &UseSample) -> bool {
         let own = sample.consumer.is_some() || sample.kind == UseKind::Publish;
         own && sample.consumer.as_ref() == self.consumer
@@ -186,13 +186,13 @@ impl Flow<'_> {
 }
 
 /// Everything of a stream that is measured and not idle.
-fn flows(stream: &Stream) -> impl Iterator<Item = Flow<'_>> {
+fn flows(stream: &Stream) -> impl Iterator<Item = MeasuredFlow<'_>> {
     let published = (None, stream.message_rate);
     let delivered = stream.consumers.iter();
     let delivered = delivered.map(|consumer| (Some(&consumer.name), consumer.message_rate));
     delivered.chain([published]).filter_map(|(consumer, rate)| {
         let rate = f64::from(rate.filter(|rate| *rate > 0.0)?);
-        Some(Flow { consumer, rate })
+        Some(MeasuredFlow { consumer, rate })
     })
 }
 
