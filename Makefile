@@ -6,8 +6,8 @@ TOPOLOGY ?= supercluster
 MINUTES ?= 10
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY ?= 0.20.2
-# Tests against real servers start up to a dozen of them each, and mostly wait.
-TEST_THREADS ?= 5
+# How many tests against real servers run at once, each with up to a dozen of them. Empty: as many as suit two cores.
+TEST_THREADS ?=
 
 # Resolves the named servers and clients, or all that are pinned, and fails when one is missing.
 with_tools = env=$$(tools/build --env $(1)) && eval "$$env" &&
@@ -54,7 +54,7 @@ demo-binaries:
 # Always with all packages: another choice of them would build half of all crates again, with other features.
 test: tools
 	$(CARGO) build --locked --workspace --bins && \
-	$(call with_tools) exec env RUST_BACKTRACE=0 $(TARGET)/debug/xtask test --threads $(TEST_THREADS)
+	$(call with_tools) exec env RUST_BACKTRACE=0 $(TARGET)/debug/xtask test $(if $(TEST_THREADS),--threads $(TEST_THREADS))
 
 bench:
 	tools/build $(BENCH_TOOLS)

@@ -21,9 +21,9 @@ use programs::{Level, TestProgram};
 
 #[derive(clap::Args)]
 pub struct TestArgs {
-    /// How many tests of a program run at once, where they start servers and mostly wait for them.
-    #[arg(long, default_value_t = 5)]
-    threads: usize,
+    /// How many tests of a program run at once, where they start servers; by default as many as keep two cores busy.
+    #[arg(long)]
+    threads: Option<usize>,
     /// Only tests whose names contain one of these.
     filters: Vec<String>,
 }
@@ -72,8 +72,9 @@ fn run_program(program: &TestProgram, args: &TestArgs, results: &mut Results) ->
         .env("CARGO_MANIFEST_DIR", &program.package)
         .current_dir(&program.package)
         .stdout(Stdio::piped());
-    if program.level != Level::Unit {
-        command.arg("--test-threads").arg(args.threads.to_string());
+    if let Some(threads) = program.level.threads() {
+        let threads = args.threads.unwrap_or(threads);
+        command.arg("--test-threads").arg(threads.to_string());
     }
     let shown = program.path.display();
     let mut child = command.spawn().with_context(|| format!("cannot run {shown}"))?;

@@ -176,6 +176,9 @@ pub struct ExplainArgs {
     /// The stream, or one of its consumers.
     #[arg(value_name = "STREAM[/CONSUMER]")]
     pub asset: String,
+    /// Show who uses it, from where: samples a few of its messages.
+    #[arg(long = "use")]
+    pub usage: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }

@@ -10,13 +10,17 @@ pub mod report;
 pub mod run;
 pub mod shell;
 pub mod switch;
+mod usage;
 pub mod watch;
+
+use leeward_core::names::StreamName;
+use leeward_core::snapshot::AccountView;
 
 use crate::args::CommonArgs;
 use crate::exit::LookOutcome;
 use crate::judge::Assessment;
 use crate::loaded_policy::LoadedPolicy;
-use crate::look::{LookTimeouts, Looked, look_at_own};
+use crate::look::{LookTimeouts, Looked, look_and_sample};
 use crate::{policies, runtime};
 
 /// The worst outcome under any policy.
@@ -25,11 +29,13 @@ fn worst(judged: &[Assessment<'_>]) -> LookOutcome {
     found.max().unwrap_or(LookOutcome::InPlace)
 }
 
-/// The policies that the arguments select, and a look at their account.
-fn looked(args: &CommonArgs) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
+/// The policies that the arguments select, and a look at their account, with a sample of who uses a stream.
+fn looked(args: &CommonArgs, sampled: Option<&StreamName>) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
     runtime::block_on(async {
         let subject = policies::read(&args.connection, &args.policy).await?;
-        let seen = look_at_own(&subject.connections, LookTimeouts::of(&args.connection)).await?;
+        let choose = |_: &AccountView| sampled.into_iter().cloned().collect();
+        let timeouts = LookTimeouts::of(&args.connection);
+        let seen = look_and_sample(&subject.connections, timeouts, choose).await?;
         Ok((subject.policies, seen))
     })
 }

@@ -32,6 +32,16 @@ impl Level {
         }
     }
 
+    /// How many tests keep two cores busy: those of the contract mostly wait for servers. `None` for as many as there are
+    /// cores.
+    pub fn threads(self) -> Option<usize> {
+        match self {
+            Self::Build | Self::Unit => None,
+            Self::Contract => Some(8),
+            Self::EndToEnd => Some(5),
+        }
+    }
+
     fn of(package: &Path, kind: &str) -> Self {
         match (package, kind) {
             (path, "test") if path.ends_with("tests/e2e") => Self::EndToEnd,

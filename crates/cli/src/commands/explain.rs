@@ -22,7 +22,7 @@ use crate::output;
 /// Runs the command.
 pub fn run(args: &ExplainArgs) -> anyhow::Result<LookOutcome> {
     let asset = parse(&args.asset)?;
-    let (policies, seen) = looked(&args.common)?;
+    let (policies, seen) = looked(&args.common, args.usage.then_some(&asset.stream))?;
     let (document, found) = document(&policies, &seen, &asset, Timestamp::now())?;
     output::print(args.common.output.format, &document, table::render)?;
     Ok(found)

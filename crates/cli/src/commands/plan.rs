@@ -22,7 +22,7 @@ use crate::output;
 
 /// Runs the command.
 pub fn run(args: &PlanArgs) -> anyhow::Result<LookOutcome> {
-    let (policies, seen) = looked(&args.common)?;
+    let (policies, seen) = looked(&args.common, None)?;
     let (document, found) = document(&policies, &seen, Timestamp::now());
     output::print(args.common.output.format, &document, |document, screen| {
         table::render(document, args.limit, screen)

@@ -1,7 +1,6 @@
 //! `leeward report`: where clients are, where leaders are, and which leaders are misplaced.
 
 mod table;
-mod usage;
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use leeward_core::snapshot::AccountView;
 use leeward_nats::SystemStatus;
 
 use super::plan::table::most_rows;
-use super::worst;
+use super::{usage, worst};
 use crate::args::{CommonArgs, ReportArgs, Sort};
 use crate::document::{
     ClusterPart, FindingPart, PolicyReport, ReasonText, ReportDocument, RoundTripPart, SystemPart,

@@ -6,7 +6,7 @@ use leeward_api::vocabulary::Remedy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ActionPart, DocumentHeader};
+use super::{ActionPart, DocumentHeader, StreamUsePart};
 
 /// `leeward explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +96,9 @@ pub struct Usage {
     pub ack_pending: Option<u64>,
     /// The account's clients by location: who may use it.
     pub locations: Vec<LocationStatus>,
+    /// Who does, as far as a sample showed it; only if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<StreamUsePart>,
 }
 
 /// What was decided.

@@ -14,6 +14,7 @@ use leeward_core::snapshot::{Consumer, RaftGroup, Stream};
 use leeward_core::topology::LocationMap;
 
 use super::changes::changes;
+use crate::commands::usage;
 use crate::document::{ActionPart, ExplainDocument, ExplainedDecision, PeerPart, PeerPlace, Usage};
 use crate::exit::LookOutcome;
 use crate::judge::Assessment;
@@ -184,6 +185,7 @@ impl<'a> AssessedAsset<'a> {
     }
 
     fn usage(&self) -> Usage {
+        let sampled = usage::of_asset(self.judged, self.stream, self.consumer);
         let names = |names: &[StreamName]| names.iter().map(ToString::to_string).collect();
         let locations = self.judged.report.locations.clone();
         if let Some(consumer) = self.consumer {
@@ -194,6 +196,7 @@ impl<'a> AssessedAsset<'a> {
                 dependents: Vec::new(),
                 ack_pending: Some(consumer.ack_pending),
                 locations,
+                sampled,
             };
         }
         let streams = self.judged.seen.view.streams.iter();
@@ -209,6 +212,7 @@ impl<'a> AssessedAsset<'a> {
                 .collect(),
             ack_pending: None,
             locations,
+            sampled,
         }
     }
 

@@ -3,6 +3,7 @@
 use itertools::Itertools as _;
 use leeward_api::policy_status::RecentAction;
 
+use crate::commands::usage;
 use crate::document::{ActionPart, ExplainDocument, ExplainedDecision, PeerPart, PeerPlace, Usage};
 use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
 
@@ -172,6 +173,10 @@ fn usage_part(page: &mut Page, usage: &Usage, of_consumer: bool) {
         .number("SHARE", |location| amount::percent(location.percent));
     page.fact("Clients", "of the account, any of which may use it:");
     page.table(&clients);
+    if let Some(sampled) = &usage.sampled {
+        page.fact("Use", "as a sample of its messages showed it:");
+        usage::lines(page, std::slice::from_ref(sampled));
+    }
 }
 
 fn recent(actions: &[RecentAction]) -> Table<'_, RecentAction> {

@@ -5,16 +5,12 @@ use leeward_api::policy_status::{AssetCounts, LocationStatus};
 use leeward_api::vocabulary::Check;
 
 use crate::commands::plan::table::gain;
-use crate::document::{
-    FindingPart, LocationUsePart, PolicyReport, ReportDocument, StreamUsePart, SystemPart,
-};
+use crate::commands::usage;
+use crate::document::{FindingPart, PolicyReport, ReportDocument, SystemPart};
 use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
 
 /// A finding's message in fewer columns takes too many lines.
 const MESSAGE: usize = 40;
-
-/// What clients do; a problem goes over several lines.
-const HOW: usize = 15;
 
 /// The whole document.
 pub fn render(document: &ReportDocument, screen: Screen) -> String {
@@ -106,70 +102,12 @@ fn one(page: &mut Page, report: &PolicyReport) {
     page.line(in_place);
     page.blank();
     page.table(&locations(report));
-    used(page, report);
+    if !report.usage.is_empty() {
+        page.blank();
+        usage::lines(page, &report.usage);
+    }
     findings(page, report);
     around(page, report);
-}
-
-/// Who uses the busiest streams, a line for each location.
-fn used(page: &mut Page, report: &PolicyReport) {
-    if report.usage.is_empty() {
-        return;
-    }
-    let rows = report.usage.iter().flat_map(|used| {
-        let rows = used.locations.iter().chain(&used.unplaced).map(Some);
-        let none = rows.clone().next().is_none().then_some(None);
-        rows.chain(none).map(move |row| (used, row))
-    });
-    let rows: Vec<(&StreamUsePart, Option<&LocationUsePart>)> = rows.collect();
-    page.blank();
-    page.table(&use_table(&rows));
-}
-
-fn use_table<'p>(
-    rows: &'p [(&StreamUsePart, Option<&LocationUsePart>)],
-) -> Table<'p, (&'p StreamUsePart, Option<&'p LocationUsePart>)> {
-    Table::of(rows)
-        .name("STREAM", |(used, _)| used.stream.as_str())
-        .name("LED FROM", |(used, _)| used.led_from.as_deref().unwrap_or("-"))
-        .name("USED FROM", |(_, row)| match row {
-            Some(row) if row.name.is_empty() => "(no location)",
-            Some(row) => row.name.as_str(),
-            None => "-",
-        })
-        .number("SHARE", |(_, row)| {
-            row.map_or_else(|| "-".to_owned(), |row| amount::percent(row.percent.into()))
-        })
-        .number("CLIENTS", |(_, row)| {
-            row.map_or_else(|| "-".to_owned(), |row| row.connections.to_string())
-        })
-        .number("COVERAGE", |(used, _)| {
-            let coverage = used.coverage_percent.map(i32::from);
-            coverage.map_or_else(|| "-".to_owned(), amount::percent)
-        })
-        .text("HOW", HOW, |(used, row)| match (row, &used.problem) {
-            (_, Some(problem)) => problem.clone(),
-            (Some(row), None) => how(row),
-            (None, None) if used.coverage_percent.is_some() => "clients not found".to_owned(),
-            (None, None) => "no use seen".to_owned(),
-        })
-}
-
-/// What the clients of a location do.
-fn how(row: &LocationUsePart) -> String {
-    let kinds = [
-        ("publish", row.publish),
-        ("pull", row.pull),
-        ("push", row.push),
-        ("direct get", row.direct_get),
-    ];
-    let done = kinds.into_iter().filter(|(_, rate)| *rate > 0.0);
-    let done: Vec<String> = done.map(|(kind, rate)| format!("{kind} {rate:.1}/s")).collect();
-    if done.is_empty() {
-        "waits for messages".to_owned()
-    } else {
-        done.join(", ")
-    }
 }
 
 fn locations(report: &PolicyReport) -> Table<'_, LocationStatus> {

@@ -134,6 +134,16 @@ async fn the_use_of_each_stream_is_seen_where_it_is_and_not_where_most_clients_o
     assert!(text.contains("USED FROM") && text.contains("publish "), "{text}");
     assert!(!text.contains("idle ") && !text.contains("logs "), "{text}");
 
+    // Of a consumer, who uses it alone.
+    let explained = leeward
+        .run(&["explain", "eu-west/work", "-o", "json", "--use"])
+        .await
+        .unwrap();
+    let explained = explained.document("explain").unwrap();
+    let worked = &explained["usage"]["sampled"];
+    assert_eq!(worked["locations"][0]["name"], AWAY, "{worked}");
+    assert_eq!(worked["locations"][0]["publish"], 0.0, "{worked}");
+
     let deaf = CommandLine::tenant(&system, DEFAULT_ACCOUNT, DEAF, HOME)
         .await
         .unwrap()
