@@ -103,6 +103,7 @@ pub async fn look_and_sample(
 ) -> anyhow::Result<Looked> {
     let session = Session::open(connections, timeouts.interval(), timeouts.wait).await?;
     let mut seen = session.look(timeouts).await;
+    session.stop_observing().await;
     seen.samples = session.sample(&seen.view, choose(&seen.view)).await;
     session.close().await;
     Ok(seen)

@@ -104,6 +104,7 @@ impl StreamUse {
                 continue;
             };
             all += rate;
+            let rate = rate.min(shown(sample).unwrap_or(rate));
             for (client, messages) in &sample.clients {
                 let part = rate * f64::from(*messages) / f64::from(sample.messages.max(1));
                 // Without its server it is not known where the client is.
@@ -170,6 +171,13 @@ impl LocationUse {
     pub fn rate(&self) -> f64 {
         self.rates.values().sum()
     }
+}
+
+/// The most messages a second that a sample explains, where those that it showed are messages of the stream: it may store
+/// others, which it sources or which the sampling user may not see. Twice as many as were seen, since samples are small.
+fn shown(sample: &UseSample) -> Option<f64> {
+    let seen = f64::from(sample.messages) / sample.span.as_secs_f64().max(0.001);
+    (sample.kind == UseKind::Publish).then_some(seen * 2.0)
 }
 
 /// Messages a second that are measured of a stream, or of one of its consumers.

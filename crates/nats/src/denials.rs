@@ -84,7 +84,11 @@ impl Denials {
     /// The refused subscription on which the answers to requests would have arrived, if it was refused.
     pub(crate) fn refused_inbox(&self, prefix: &str) -> Option<String> {
         let known = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|subject| subject.starts_with(prefix)).cloned()
+        let is_below = |subject: &&String| {
+            let rest = subject.strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        known.iter().find(is_below).cloned()
     }
 
     /// To be called before the request is sent.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_nats::{Client, Subscriber};
 use futures::StreamExt as _;
-use futures::stream::{self, FuturesUnordered, select_all};
+use futures::future::join_all;
+use futures::stream::{FuturesUnordered, select_all};
 use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
 use leeward_core::usage::{SampledClient, UseKind, UseSample};
 use leeward_engine::ports::ActError;
@@ -29,18 +30,22 @@ use crate::request::{Enough, Gather, first};
 use crate::request_error::RequestError;
 use crate::tenant::CONNZ;
 use crate::wire;
-use crate::wire::monitor::Connz;
+use crate::wire::monitor::{Connection, Connz};
 use crate::wire::text::{WireText, Words};
 
 /// A stream with more subjects is not sampled for publishers.
 const MOST_SUBJECTS: usize = 256;
-/// Consumers of one stream that are sampled at once.
-const AT_ONCE: usize = 16;
-/// Connections that one lookup lists per server.
-const MOST_MATCHES: usize = 64;
+/// Consumers of one stream that are sampled, all at once.
+const MOST_CONSUMERS: usize = 16;
+/// Connections that one lookup lists per server; a subject with more has unknown receivers.
+const MOST_MATCHES: usize = 1024;
+/// Messages of each of many subjects.
+const FEWEST: usize = 2;
 const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 /// A server that has not answered a lookup by then probably does not know the account.
 const LOOKUP_QUIET: Duration = Duration::from_millis(500);
+/// A domain's servers deliver requests to it under this prefix, whatever prefix they were sent with.
+const PREFIX_IN_DOMAIN: &str = "$JS.API";
 
 /// How much one sample of a stream may take.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +54,7 @@ pub struct SampleLimits {
     pub messages: usize,
     /// How long to wait for publishes and direct gets.
     pub publishes: Duration,
-    /// How long to wait for requests of pull consumers, which come every few seconds.
+    /// How long to wait for requests of pull consumers, which some clients send every few seconds only.
     pub requests: Duration,
     /// Servers that are expected to answer.
     pub servers: usize,
@@ -62,22 +67,12 @@ pub struct Sampled {
     pub samples: Vec<UseSample>,
     /// Subjects that the user may not subscribe to, so that what is sent there was not seen.
     pub denied: BTreeSet<String>,
+    /// What else was not sampled, and why: texts for people.
+    pub omitted: Vec<String>,
 }
 
-/// Why a part of a sample was not taken.
-enum SampleError {
-    /// The user may not subscribe to it.
-    NotAllowed {
-        subject: String,
-    },
-    Failed(ActError),
-}
-
-impl From<ActError> for SampleError {
-    fn from(error: ActError) -> Self {
-        Self::Failed(error)
-    }
-}
+/// The connections that receive a subject; `None` where not all of them are known.
+type Receivers = Option<BTreeSet<SampledClient>>;
 
 #[derive(Deserialize)]
 struct SubjectsInfo<'a> {
@@ -106,8 +101,8 @@ struct DeliveryConfig<'a> {
 }
 
 impl AccountClient {
-    /// Samples who uses a stream, and those of its consumers that are named, which must have a leader. An error means that
-    /// nothing was sampled; what the user may not listen to is left out.
+    /// Samples who uses a stream, and the first of its consumers that are named, which must have a leader. What could not be
+    /// sampled is left out and named. An error means that nothing was sampled.
     pub async fn sample_use(
         &self,
         stream: &StreamName,
@@ -117,55 +112,76 @@ impl AccountClient {
         if self.calls().confirmed_epoch().is_none() {
             return Err(ActError::Disconnected);
         }
-        let call = format!("STREAM.INFO.{stream}");
-        let asset = AssetName::stream(stream.clone());
-        let LookupResult::Found(info) = self.calls().info(&call, &asset).await? else {
-            return Ok(Sampled::default());
-        };
-        let unreadable = |message| malformed(&self.subject(&call), message);
-        let config = wire::read::<SubjectsInfo<'_>>(&info).map_err(unreadable)?.config;
-        let subjects: Vec<String> = config
-            .subjects
-            .unwrap_or_default()
-            .iter()
-            .map(|subject| subject.0.to_string())
-            .collect();
-        let published: &[String] = if subjects.len() > MOST_SUBJECTS {
-            &[]
-        } else {
-            &subjects
-        };
-        let gets = ["", ".>"].map(|rest| self.subject(&format!("DIRECT.GET.{stream}{rest}")));
-        let gets: &[String] = if config.allow_direct { &gets } else { &[] };
-        let (published, gets, consumers) = tokio::join!(
-            self.sample(UseKind::Publish, published, limits.publishes, limits),
-            self.sample(UseKind::DirectGet, gets, limits.publishes, limits),
-            self.sample_consumers(stream, consumers, limits),
-        );
-        let all = consumers.into_iter().chain([published, gets]);
         let mut sampled = Sampled::default();
-        for one in all {
+        let Some((mut subjects, allow_direct)) = self.stream_subjects(stream).await? else {
+            return Ok(sampled);
+        };
+        if subjects.len() > MOST_SUBJECTS {
+            let count = subjects.len();
+            let text = format!(
+                "who publishes: it has {count} subjects, more than the {MOST_SUBJECTS} that are listened to"
+            );
+            sampled.omitted.push(text);
+            subjects.clear();
+        }
+        if let Some(rest) = consumers
+            .len()
+            .checked_sub(MOST_CONSUMERS)
+            .filter(|rest| *rest > 0)
+        {
+            let text = format!("{rest} consumers more than the {MOST_CONSUMERS} that are sampled");
+            sampled.omitted.push(text);
+        }
+        let mut gets = Vec::new();
+        if allow_direct {
+            gets = self.requests(&format!("DIRECT.GET.{stream}"));
+            gets.extend(self.requests(&format!("DIRECT.GET.{stream}.>")));
+        }
+        let consumer = |name: &ConsumerName| {
+            let name = name.clone();
+            async move { self.sample_consumer(stream, &name, limits).await }
+        };
+        let consumers = join_all(consumers.iter().take(MOST_CONSUMERS).map(consumer));
+        let (published, gets, consumers) = tokio::join!(
+            self.sample(UseKind::Publish, &subjects, limits.publishes, limits),
+            self.sample(UseKind::DirectGet, &gets, limits.publishes, limits),
+            consumers,
+        );
+        for one in consumers.into_iter().chain([published, gets]) {
             match one {
-                Ok(sample) => sampled.samples.extend(sample),
-                Err(SampleError::NotAllowed { subject }) => drop(sampled.denied.insert(subject)),
-                Err(SampleError::Failed(error)) => return Err(error),
+                Ok(None) => {}
+                Ok(Some((sample, denied))) => {
+                    sampled.samples.push(sample);
+                    sampled.denied.extend(denied);
+                }
+                Err(error) => sampled.omitted.push(error.to_string()),
             }
         }
+        sampled.omitted.dedup();
         Ok(sampled)
     }
 
-    async fn sample_consumers(
-        &self,
-        stream: &StreamName,
-        consumers: &[ConsumerName],
-        limits: SampleLimits,
-    ) -> Vec<Result<Option<UseSample>, SampleError>> {
-        let one = |consumer: &ConsumerName| {
-            let consumer = consumer.clone();
-            async move { self.sample_consumer(stream, &consumer, limits).await }
+    /// The subjects of a stream, and whether it allows direct gets; `None` where nobody answers for it.
+    async fn stream_subjects(&self, stream: &StreamName) -> Result<Option<(Vec<String>, bool)>, ActError> {
+        let call = format!("STREAM.INFO.{stream}");
+        let asset = AssetName::stream(stream.clone());
+        let LookupResult::Found(info) = self.calls().info(&call, &asset).await? else {
+            return Ok(None);
         };
-        let all = stream::iter(consumers.iter().map(one)).buffered(AT_ONCE);
-        all.collect().await
+        let unreadable = |message| malformed(&self.subject(&call), message);
+        let config = wire::read::<SubjectsInfo<'_>>(&info).map_err(unreadable)?.config;
+        let subjects = config.subjects.unwrap_or_default();
+        let subjects = subjects.iter().map(|subject| subject.0.to_string()).collect();
+        Ok(Some((subjects, config.allow_direct)))
+    }
+
+    /// The subjects on which servers deliver requests to the API.
+    fn requests(&self, call: &str) -> Vec<String> {
+        let mut subjects = vec![self.subject(call)];
+        if self.domain().is_some() {
+            subjects.push(format!("{PREFIX_IN_DOMAIN}.{call}"));
+        }
+        subjects
     }
 
     async fn sample_consumer(
@@ -173,7 +189,7 @@ impl AccountClient {
         stream: &StreamName,
         consumer: &ConsumerName,
         limits: SampleLimits,
-    ) -> Result<Option<UseSample>, SampleError> {
+    ) -> Result<Option<(UseSample, BTreeSet<String>)>, ActError> {
         let call = format!("CONSUMER.INFO.{stream}.{consumer}");
         let asset = AssetName::consumer(stream.clone(), consumer.clone());
         let LookupResult::Found(info) = self.calls().info(&call, &asset).await? else {
@@ -182,55 +198,64 @@ impl AccountClient {
         let unreadable = |message| malformed(&self.subject(&call), message);
         let config = wire::read::<DeliveryInfo<'_>>(&info).map_err(unreadable)?.config;
         let sample = if let Some(subject) = config.deliver_subject {
-            Some(self.sample_receivers(&subject.0, limits).await?)
+            let sample = self.sample_receivers(&subject.0, limits).await?;
+            sample.map(|sample| (sample, BTreeSet::new()))
         } else {
-            let requests = [self.subject(&format!("CONSUMER.MSG.NEXT.{stream}.{consumer}"))];
+            let requests = self.requests(&format!("CONSUMER.MSG.NEXT.{stream}.{consumer}"));
             self.sample(UseKind::Pull, &requests, limits.requests, limits)
                 .await?
         };
-        Ok(sample.map(|sample| UseSample {
-            consumer: Some(consumer.clone()),
-            ..sample
+        Ok(sample.map(|(sample, denied)| {
+            let consumer = Some(consumer.clone());
+            (UseSample { consumer, ..sample }, denied)
         }))
     }
 
-    /// Who receives what is delivered to a subject.
-    async fn sample_receivers(&self, subject: &str, limits: SampleLimits) -> Result<UseSample, ActError> {
+    /// Who receives what is delivered to a subject; `None` where not all are known.
+    async fn sample_receivers(
+        &self,
+        subject: &str,
+        limits: SampleLimits,
+    ) -> Result<Option<UseSample>, ActError> {
         let unused = unused_like(subject);
-        let (mut clients, listeners) = tokio::try_join!(
+        let (clients, listeners) = tokio::try_join!(
             self.receivers(subject, limits.servers),
             self.receivers(&unused, limits.servers),
         )?;
+        let (Some(mut clients), Some(listeners)) = (clients, listeners) else {
+            return Ok(None);
+        };
         clients.retain(|client| !listeners.contains(client));
-        Ok(UseSample {
+        Ok(Some(UseSample {
             kind: UseKind::Push,
             consumer: None,
             span: Duration::ZERO,
             messages: u32::try_from(clients.len()).unwrap_or(u32::MAX),
             clients: clients.into_iter().map(|client| (client, 1)).collect(),
-        })
+        }))
     }
 
-    /// One sample of what is sent to these subjects; `None` without a subject.
+    /// One sample of what is sent to these subjects, with those that the user may not subscribe to; `None` without a
+    /// subject.
     async fn sample(
         &self,
         kind: UseKind,
         subjects: &[String],
         wait: Duration,
         limits: SampleLimits,
-    ) -> Result<Option<UseSample>, SampleError> {
+    ) -> Result<Option<(UseSample, BTreeSet<String>)>, ActError> {
         if subjects.is_empty() {
             return Ok(None);
         }
-        let begun = Instant::now();
         let received = self.receive(subjects, wait, limits).await?;
-        Ok(Some(UseSample {
+        let sample = UseSample {
             kind,
             consumer: None,
-            span: begun.elapsed(),
+            span: received.span,
             messages: received.messages,
             clients: received.clients(),
-        }))
+        };
+        Ok(Some((sample, received.denied)))
     }
 
     /// Receives up to the limit's messages, for no longer than `wait`, and finds out who waits for their replies.
@@ -239,48 +264,54 @@ impl AccountClient {
         subjects: &[String],
         wait: Duration,
         limits: SampleLimits,
-    ) -> Result<Received, SampleError> {
-        let deadline = ahead(wait);
-        let mut denied = self.link().denials().listen();
-        let client = self
-            .link()
-            .connected()
-            .ok_or(SampleError::Failed(ActError::Disconnected))?;
+    ) -> Result<Received, ActError> {
+        let (begun, deadline) = (Instant::now(), ahead(wait));
+        let mut denials = self.link().denials().listen();
+        let client = self.link().connected().ok_or(ActError::Disconnected)?;
         let mut subscriptions = Vec::new();
+        let each = limits
+            .messages
+            .checked_div(subjects.len())
+            .unwrap_or(0)
+            .max(FEWEST);
         for subject in subjects {
-            let subscription = subscribe(&client, subject, limits.messages).await;
+            let subscription = subscribe(&client, subject, each).await;
             subscriptions.push(subscription.map_err(act_error)?);
         }
-        let mut messages = select_all(subscriptions).take(limits.messages);
+        let mut messages = Some(select_all(subscriptions).take(limits.messages));
         let mut received = Received::default();
         let mut lookups = FuturesUnordered::new();
-        let mut listening = true;
-        let refused = denied.subscription_of(subjects);
-        tokio::pin!(refused);
-        while listening || !lookups.is_empty() {
+        while messages.is_some() || !lookups.is_empty() {
+            let next = async {
+                match messages.as_mut() {
+                    Some(messages) => timeout_at(deadline, messages.next()).await.ok().flatten(),
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
-                next = timeout_at(deadline, messages.next()), if listening => match next {
-                    Ok(Some(message)) => {
-                        let subjects = received.note(message.reply.as_deref());
-                        lookups.extend(subjects.map(|(name, subject)| async move {
-                            Ok::<_, ActError>((name, self.receivers(&subject, limits.servers).await?))
-                        }));
-                    }
-                    Ok(None) | Err(_) => listening = false,
+                subject = denials.subscription_of(subjects) => drop(received.denied.insert(subject)),
+                message = next => if let Some(message) = message {
+                    let subjects = received.note(message.reply.as_deref());
+                    lookups.extend(subjects.map(|(name, subject)| async move {
+                        Ok::<_, ActError>((name, self.receivers(&subject, limits.servers).await?))
+                    }));
+                } else {
+                    // Ends the subscriptions: nothing more travels while lookups are answered.
+                    messages = None;
+                    received.span = begun.elapsed();
                 },
                 Some(found) = lookups.next(), if !lookups.is_empty() => {
                     let (name, clients) = found?;
                     received.receivers.insert(name, clients);
                 }
-                subject = &mut refused => return Err(SampleError::NotAllowed { subject }),
             }
         }
         Ok(received)
     }
 
     /// The connections with a subscription that matches a subject.
-    async fn receivers(&self, subject: &str, servers: usize) -> Result<BTreeSet<SampledClient>, ActError> {
+    async fn receivers(&self, subject: &str, servers: usize) -> Result<Receivers, ActError> {
         let options = json!({"filter_subject": subject, "auth": true, "limit": MOST_MATCHES});
         let enough = move |replies: &ByServer<Connz>| {
             if servers > 0 && replies.len() >= servers {
@@ -299,16 +330,22 @@ impl AccountClient {
             enough: &enough,
         };
         let gathered = match self.link().gather(gather).await {
-            Ok(gathered) => gathered,
-            Err(RequestError::Timeout { subject: _ }) => return Ok(BTreeSet::new()),
+            Ok(gathered) if gathered.unreadable.is_empty() => gathered,
+            Ok(_) | Err(RequestError::Timeout { subject: _ }) => return Ok(None),
             Err(error) => return Err(act_error(error)),
         };
         let mut found = BTreeSet::new();
         for (info, connz) in gathered.replies.into_values() {
             let server = ServerName::from(info.name.as_str());
-            let listed = connz.connections.into_iter().flatten().take(MOST_MATCHES);
+            let listed = connz.connections.unwrap_or_default();
+            if u64::try_from(listed.len()).is_ok_and(|listed| listed < connz.total) {
+                return Ok(None);
+            }
+            // Leaf nodes carry the interest of everybody at the other end.
+            let is_client = |one: &Connection| matches!(one.kind.as_deref(), None | Some("Client"));
             let is_own = |name: &Words| ConnectionName::is_leewards(name);
-            let others = listed.filter(|one| !one.name.as_ref().is_some_and(is_own));
+            let clients = listed.into_iter().filter(is_client);
+            let others = clients.filter(|one| !one.name.as_ref().is_some_and(is_own));
             found.extend(others.map(|one| SampledClient {
                 server: server.clone(),
                 connection: one.cid,
@@ -316,7 +353,7 @@ impl AccountClient {
                 name: one.name.map(|name| (*name).into()),
             }));
         }
-        Ok(found)
+        Ok(Some(found))
     }
 }
 

@@ -26,7 +26,7 @@ const SAMPLE: SampleLimits = SampleLimits {
     requests: Duration::from_secs(5),
     servers: 0,
 };
-const STREAMS_AT_ONCE: usize = 4;
+const STREAMS_AT_ONCE: usize = 8;
 /// A connected server reports the account at once, if at all.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -106,15 +106,20 @@ impl Session {
                 .stream(&name)
                 .into_iter()
                 .flat_map(|stream| &stream.consumers);
-            let consumers: Vec<ConsumerName> = consumers
-                .filter(led)
-                .map(|consumer| consumer.name.clone())
-                .collect();
+            let mut consumers: Vec<&Consumer> = consumers.filter(led).collect();
+            let rate = |consumer: &Consumer| consumer.message_rate.unwrap_or(0.0);
+            consumers.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
+            let names = consumers.into_iter().map(|consumer| consumer.name.clone());
+            let consumers: Vec<ConsumerName> = names.collect();
             let sampled = self.client.sample_use(&name, &consumers, limits).await;
             let samples = match sampled {
-                Ok(Sampled { samples, denied }) => StreamSamples {
+                Ok(Sampled {
                     samples,
-                    problem: wording::not_allowed_to_listen(&denied),
+                    denied,
+                    omitted,
+                }) => StreamSamples {
+                    samples,
+                    problem: wording::not_sampled(&denied, &omitted),
                 },
                 Err(error) => StreamSamples {
                     samples: Vec::new(),
@@ -125,6 +130,16 @@ impl Session {
         };
         let all = futures::stream::iter(streams).map(one);
         all.buffer_unordered(STREAMS_AT_ONCE).collect().await
+    }
+
+    /// Ends the observation alone; the account can still be read.
+    pub async fn stop_observing(&self) {
+        if let Some(system) = &self.system {
+            system.shutdown().await;
+        }
+        if let Some(tenant) = &self.tenant {
+            tenant.shutdown().await;
+        }
     }
 
     /// What was seen last.
@@ -144,12 +159,7 @@ impl Session {
 
     /// Ends the observation, and with it the connections that nothing else holds.
     pub async fn close(self) {
-        if let Some(system) = &self.system {
-            system.shutdown().await;
-        }
-        if let Some(tenant) = &self.tenant {
-            tenant.shutdown().await;
-        }
+        self.stop_observing().await;
     }
 }
 

@@ -20,7 +20,7 @@ fn sample(kind: UseKind, of: Option<&str>, messages: u32, found: &[(&str, u64, u
     UseSample {
         kind,
         consumer: of.map(ConsumerName::from),
-        span: Duration::from_secs(2),
+        span: Duration::from_millis(1),
         messages,
         clients: found
             .iter()
@@ -102,7 +102,10 @@ fn traffic_that_was_not_sampled_is_unexplained() {
     assert_eq!(used(Some(25.0), Some(75.0), &samples).coverage_percent, Some(25));
     assert_eq!(used(Some(25.0), Some(75.0), &[]).coverage_percent, Some(0));
     // Direct gets are no publishes.
-    let gets = [sample(UseKind::DirectGet, None, 2, &[("us-east-0", 1, 2)])];
+    let gets = [UseSample {
+        span: Duration::from_secs(2),
+        ..sample(UseKind::DirectGet, None, 2, &[("us-east-0", 1, 2)])
+    }];
     assert_eq!(used(Some(3.0), None, &gets).coverage_percent, Some(25));
 }
 
@@ -136,10 +139,24 @@ fn clients_that_wait_for_an_idle_consumer_are_its_users() {
 }
 
 #[test]
+fn what_a_stream_stores_besides_what_was_seen_is_unexplained() {
+    // It sources 80 messages a second, and one is published.
+    let mut published = sample(UseKind::Publish, None, 2, &[("eu-west-0", 1, 2)]);
+    published.span = Duration::from_secs(2);
+    let used = used(Some(80.0), None, &[published]);
+    assert_eq!(used.coverage_percent, Some(2));
+    let eu = &used.locations[&Location::from("eu-west")];
+    assert_eq!(eu.rates, Rates::from([(UseKind::Publish, 2.0)]));
+}
+
+#[test]
 fn direct_gets_have_the_rate_of_their_sample() {
     let samples = [
         sample(UseKind::Publish, None, 4, &[("us-east-0", 1, 4)]),
-        sample(UseKind::DirectGet, None, 6, &[("eu-west-0", 2, 6)]),
+        UseSample {
+            span: Duration::from_secs(2),
+            ..sample(UseKind::DirectGet, None, 6, &[("eu-west-0", 2, 6)])
+        },
     ];
     assert_eq!(
         shares(&used(Some(1.0), None, &samples)),

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::time::Duration;
 
 use leeward_core::usage::SampledClient;
+
+use super::Receivers;
 
 /// The length of the identifiers that client libraries put into their inboxes.
 const NUID: usize = 22;
@@ -14,8 +17,13 @@ pub(super) struct Received {
     pub(super) messages: u32,
     /// Messages by the inbox that waits for their reply.
     inboxes: BTreeMap<Inbox, u32>,
-    /// Who receives what is sent to a subject; asked for at once, while the request is still waiting.
-    pub(super) receivers: BTreeMap<String, BTreeSet<SampledClient>>,
+    /// Who receives what is sent to a subject; asked for at once, while the request is still waiting. `None` where not all
+    /// are known.
+    pub(super) receivers: BTreeMap<String, Receivers>,
+    /// For how long it listened.
+    pub(super) span: Duration,
+    /// Subjects that the user may not subscribe to.
+    pub(super) denied: BTreeSet<String>,
 }
 
 /// The replies to one connection, as far as its reply subjects show it.
@@ -38,7 +46,7 @@ impl Received {
             let inbox = Inbox::of(reply);
             let mut want = |name: String, subject: String| {
                 if !self.receivers.contains_key(&name) {
-                    self.receivers.insert(name.clone(), BTreeSet::new());
+                    self.receivers.insert(name.clone(), None);
                     wanted.push((name, subject));
                 }
             };
@@ -55,10 +63,12 @@ impl Received {
     pub(super) fn clients(&self) -> BTreeMap<SampledClient, u32> {
         let mut clients = BTreeMap::new();
         for (inbox, messages) in &self.inboxes {
-            let listeners = self.receivers.get(&inbox.unused_name());
-            let receivers = self.receivers.get(&inbox.prefix).into_iter().flatten();
-            let mut waiting =
-                receivers.filter(|client| !listeners.is_some_and(|listeners| listeners.contains(client)));
+            let known = |name: &str| self.receivers.get(name).and_then(Option::as_ref);
+            let (Some(receivers), Some(listeners)) = (known(&inbox.prefix), known(&inbox.unused_name()))
+            else {
+                continue;
+            };
+            let mut waiting = receivers.difference(listeners);
             if let (Some(client), None) = (waiting.next(), waiting.next()) {
                 let count: &mut u32 = clients.entry(client.clone()).or_default();
                 *count = count.saturating_add(*messages);
@@ -71,12 +81,14 @@ impl Received {
 impl Inbox {
     fn of(reply: &str) -> Self {
         let tokens: Vec<&str> = reply.split('.').collect();
-        let last = tokens.len().saturating_sub(1);
-        let identifier = tokens.iter().position(|token| token.len() >= NUID);
         let joined = |end: usize| tokens.get(..end).unwrap_or_default().join(".");
+        let mut later = tokens.iter().enumerate().skip(1);
+        let identifier = later.find(|(_, token)| is_identifier(token)).map(|(at, _)| at);
+        // Without one, client libraries draw the last two tokens.
+        let drawn = || tokens.len().saturating_sub(2);
         Self {
             prefix: identifier.map_or_else(|| reply.to_owned(), |at| joined(at.saturating_add(1))),
-            beginning: joined(identifier.unwrap_or(last)),
+            beginning: joined(identifier.unwrap_or_else(drawn)),
             tokens: tokens.len(),
         }
     }
@@ -95,6 +107,11 @@ impl Inbox {
             .take(self.tokens);
         tokens.collect::<Vec<_>>().join(".")
     }
+}
+
+/// Whether a token is one that a client library drew for a connection, or for a request.
+fn is_identifier(token: &str) -> bool {
+    token.len() == NUID && token.bytes().all(|one| one.is_ascii_alphanumeric())
 }
 
 /// A subject of as many tokens as another one that nobody uses.
@@ -128,10 +145,16 @@ mod tests {
             (all.clone(), "_INBOX".to_owned())
         );
         assert_eq!(of(&all), (all.clone(), "_INBOX".to_owned()));
+        let prefix = format!("_INBOX_{NUID}-and-more");
+        let own = format!("{prefix}.{NUID}");
         assert_eq!(
-            of("replies.to.me"),
-            ("replies.to.me".to_owned(), "replies.to".to_owned())
+            of(&format!("{own}.1")),
+            (own, prefix),
+            "what many connections share is no identifier"
         );
+        // As Go's asynchronous publishers have them.
+        let drawn = ("_INBOX.aB3dE9.x1y2z3".to_owned(), "_INBOX".to_owned());
+        assert_eq!(of("_INBOX.aB3dE9.x1y2z3"), drawn);
         assert_eq!(of("replies"), ("replies".to_owned(), String::new()));
     }
 
@@ -164,13 +187,15 @@ mod tests {
         assert_eq!(received.messages, 3);
         received
             .receivers
-            .insert(wanted[0].0.clone(), [client(1), client(2)].into());
+            .insert(wanted[0].0.clone(), Some([client(1), client(2)].into()));
         assert_eq!(
             received.clients(),
             BTreeMap::new(),
-            "which of the two, nobody knows"
+            "who receives everything is not known yet"
         );
-        received.receivers.insert(wanted[1].0.clone(), [client(2)].into());
+        received
+            .receivers
+            .insert(wanted[1].0.clone(), Some([client(2)].into()));
         assert_eq!(received.clients(), BTreeMap::from([(client(1), 2)]));
     }
 }

@@ -69,7 +69,7 @@ fn sampled() -> Looked {
     let sample = |kind, of: Option<&str>, messages, clients: &[(SampledClient, u32)]| UseSample {
         kind,
         consumer: of.map(ConsumerName::from),
-        span: Duration::from_secs(2),
+        span: Duration::from_millis(160),
         messages,
         clients: clients.iter().cloned().collect(),
     };
