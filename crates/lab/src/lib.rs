@@ -13,6 +13,8 @@ mod lock;
 pub mod nats;
 pub mod ports;
 pub mod process;
+#[cfg(test)]
+mod rights;
 pub mod soak;
 pub mod tools;
 

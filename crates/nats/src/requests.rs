@@ -128,6 +128,14 @@ mod tests {
     }
 
     #[test]
+    fn every_request_is_a_right_of_the_page_of_permissions() {
+        let page = include_str!("../../../docs/nats-permissions.md");
+        for api in &APIS {
+            assert!(page.contains(api.part), "docs/nats-permissions.md: no right has {}", api.part);
+        }
+    }
+
+    #[test]
     fn every_subject_has_its_word_whatever_assets_and_domains_are_called() {
         let table = [
             ("$SYS.REQ.SERVER.PING.CONNZ", "CONNZ"),

@@ -1,5 +1,8 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
+use leeward_api::vocabulary::ActionType;
+use strum::IntoEnumIterator as _;
+
 use super::*;
 
 fn manual() -> String {
@@ -151,4 +154,12 @@ fn every_word_is_produced_by_the_code() {
 fn a_word_in_a_pattern_is_not_said() {
     assert!(says("Some(A::B)", "A::B") && says("A::B.into()", "A::B") && says("(A::B, text)", "A::B"));
     assert!(!says("A::B => 1", "A::B") && !says("Some(A::B) | None", "A::B") && !says("A::Bold", "A::B"));
+}
+
+#[test]
+fn the_labels_of_metrics_name_every_kind_of_action() {
+    let introduction = include_str!("metrics.md");
+    for action in ActionType::iter() {
+        assert!(introduction.contains(&format!("`{action}`")), "{action}");
+    }
 }

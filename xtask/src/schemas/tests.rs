@@ -62,6 +62,19 @@ fn every_command_that_writes_json_has_a_schema() {
 }
 
 #[test]
+fn every_document_is_read_by_an_end_to_end_test() -> anyhow::Result<()> {
+    let folder = crate::generated::repository().join("tests/e2e/tests/e2e/cli");
+    let files = crate::links::files(&folder, "rs")?;
+    let texts = files.iter().map(std::fs::read_to_string);
+    let texts = texts.collect::<Result<Vec<String>, _>>()?.concat();
+    for (command, _) in all() {
+        let reads = format!("document(\"{command}\")");
+        assert!(texts.contains(&reads), "no test in {} has {reads}", folder.display());
+    }
+    Ok(())
+}
+
+#[test]
 fn the_committed_schemas_are_what_the_documents_generate() {
     crate::generated::check(&generate().unwrap(), "docs").unwrap();
 }

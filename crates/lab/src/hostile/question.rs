@@ -156,6 +156,13 @@ mod tests {
     }
 
     #[test]
+    fn every_request_to_act_is_understood() {
+        for subject in crate::rights::to_act() {
+            assert!(call(&subject, "{}").is_some(), "{subject}");
+        }
+    }
+
+    #[test]
     fn subjects_are_read_as_servers_read_them() {
         assert_eq!(
             call("$SYS.REQ.USER.INFO", ""),

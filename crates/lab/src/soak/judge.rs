@@ -173,12 +173,14 @@ fn few_operations_at_once(evidence: &Recording, rules: &SoakRules) -> Vec<Violat
 }
 
 fn only_step_downs_and_placement_edits(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {
-    let other = |request: &&RecordedRequest| {
-        asset(&request.subject).is_none() && !request.subject.contains("CANCEL_MOVE")
-    };
+    let other = |request: &&RecordedRequest| !may_be_sent(&request.subject);
     let requests = evidence.requests.iter().filter(other);
     let what = |request: &RecordedRequest| format!("it asked for {}", request.subject);
     violations("P7", requests.map(what))
+}
+
+fn may_be_sent(subject: &str) -> bool {
+    asset(subject).is_some() || subject.contains("CANCEL_MOVE")
 }
 
 fn only_in_its_account(evidence: &Recording, _: &SoakRules) -> Vec<Violation> {

@@ -290,3 +290,17 @@ fn unedited(config: &Value, edits: bool) -> Value {
     }
     rest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_to_act_is_recorded() {
+        for subject in crate::rights::to_act() {
+            let stems = WRITES.iter().map(|write| write.trim_end_matches(['*', '>']));
+            let mut recorded = stems.filter(|stem| subject.starts_with(stem));
+            assert!(recorded.next().is_some(), "{subject}");
+        }
+    }
+}

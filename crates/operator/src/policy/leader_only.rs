@@ -70,6 +70,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn p8_every_act_is_bounded_by_the_lease() {
+        let (product, _) = include_str!("leader_only.rs").split_once("#[cfg(test)]").unwrap();
+        let acts = product.matches("permit: Permit,").count();
+        assert!(acts >= 3, "{acts} acts");
+        assert_eq!(product.matches("(self.bounded(permit),").count(), acts);
+    }
+
     /// Does what its permit allows.
     #[derive(Debug)]
     struct Obedient;

@@ -137,3 +137,10 @@ fn another_account_and_another_kind_of_request_are_ones() {
     delete.subject = "$JS.API.STREAM.DELETE.A".to_owned();
     assert_eq!(broken(&evidence(vec![foreign, delete])), ["P7", "P11"]);
 }
+
+#[test]
+fn every_request_to_act_is_one_that_may_be_sent() {
+    for subject in crate::rights::to_act() {
+        assert!(may_be_sent(&subject), "{subject}");
+    }
+}
