@@ -9,7 +9,9 @@ pub(crate) fn to_act() -> Vec<String> {
     let (acts, _) = acts.split_once("\n## ").unwrap();
     let rows = acts.lines().filter_map(|line| line.strip_prefix("| publish | `"));
     let subjects = rows.filter_map(|row| row.split_once('`'));
-    let subjects: Vec<String> = subjects.map(|(subject, _)| subject.replace('*', "name")).collect();
+    let subjects: Vec<String> = subjects
+        .map(|(subject, _)| subject.replace('*', "name"))
+        .collect();
     assert!(subjects.len() >= 5, "{subjects:?}");
     subjects
 }

@@ -131,7 +131,11 @@ mod tests {
     fn every_request_is_a_right_of_the_page_of_permissions() {
         let page = include_str!("../../../docs/nats-permissions.md");
         for api in &APIS {
-            assert!(page.contains(api.part), "docs/nats-permissions.md: no right has {}", api.part);
+            assert!(
+                page.contains(api.part),
+                "docs/nats-permissions.md: no right has {}",
+                api.part
+            );
         }
     }
 

@@ -69,7 +69,11 @@ fn every_document_is_read_by_an_end_to_end_test() -> anyhow::Result<()> {
     let texts = texts.collect::<Result<Vec<String>, _>>()?.concat();
     for (command, _) in all() {
         let reads = format!("document(\"{command}\")");
-        assert!(texts.contains(&reads), "no test in {} has {reads}", folder.display());
+        assert!(
+            texts.contains(&reads),
+            "no test in {} has {reads}",
+            folder.display()
+        );
     }
     Ok(())
 }
