@@ -57,6 +57,13 @@ pub struct UseSample {
     pub clients: BTreeMap<SampledClient, u32>,
 }
 
+impl UseSample {
+    /// Messages a second that were seen.
+    fn rate(&self) -> f64 {
+        f64::from(self.messages) / self.span.as_secs_f64().max(0.001)
+    }
+}
+
 /// Messages a second, by kind of use.
 pub type Rates = BTreeMap<UseKind, f64>;
 
@@ -93,8 +100,7 @@ impl StreamUse {
         clients: &ClientSelector,
         samples: &[UseSample],
     ) -> Self {
-        let mut used = Self::default();
-        let mut connections: BTreeMap<Option<&Location>, BTreeSet<&SampledClient>> = BTreeMap::new();
+        let mut rows: BTreeMap<Option<&Location>, (Rates, BTreeSet<&SampledClient>)> = BTreeMap::new();
         let (mut all, mut explained) = (0.0, 0.0);
         for flow in flows(stream).filter(|flow| !samples.iter().any(|sample| flow.is_of(sample))) {
             all += flow.rate;
@@ -124,22 +130,21 @@ impl StreamUse {
                 if !clients.selects(&group) {
                     continue;
                 }
-                let location = locations.of(server);
-                let row = match location {
-                    Some(location) => used.locations.entry(location.clone()).or_default(),
-                    None => &mut used.unplaced,
-                };
-                *row.rates.entry(sample.kind).or_default() += part;
-                connections.entry(location).or_default().insert(client);
+                let (rates, connections) = rows.entry(locations.of(server)).or_default();
+                *rates.entry(sample.kind).or_default() += part;
+                connections.insert(client);
             }
         }
-        for (location, seen) in connections {
-            let row = match location {
-                Some(location) => used.locations.get_mut(location),
-                None => Some(&mut used.unplaced),
+        let mut used = Self::default();
+        for (location, (rates, connections)) in rows {
+            let row = LocationUse {
+                connections: u32::try_from(connections.len()).unwrap_or(u32::MAX),
+                rates,
+                percent: 0,
             };
-            if let Some(row) = row {
-                row.connections = u32::try_from(seen.len()).unwrap_or(u32::MAX);
+            match location {
+                Some(location) => drop(used.locations.insert(location.clone(), row)),
+                None => used.unplaced = row,
             }
         }
         used.share();
@@ -176,8 +181,7 @@ impl LocationUse {
 /// The most messages a second that a sample explains, where those that it showed are messages of the stream: it may store
 /// others, which it sources or which the sampling user may not see. Twice as many as were seen, since samples are small.
 fn shown(sample: &UseSample) -> Option<f64> {
-    let seen = f64::from(sample.messages) / sample.span.as_secs_f64().max(0.001);
-    (sample.kind == UseKind::Publish).then_some(seen * 2.0)
+    (sample.kind == UseKind::Publish).then(|| sample.rate() * 2.0)
 }
 
 /// Messages a second that are measured of a stream, or of one of its consumers.
@@ -209,16 +213,9 @@ fn rate(stream: &Stream, sample: &UseSample) -> Option<f64> {
     if let Some(flow) = flows(stream).find(|flow| flow.is_of(sample)) {
         return Some(flow.rate);
     }
-    let sampled = || f64::from(sample.messages) / sample.span.as_secs_f64().max(0.001);
     // Requests to idle consumers are no messages.
-    let rate = || {
-        if sample.consumer.is_some() {
-            IDLE
-        } else {
-            sampled()
-        }
-    };
-    (sample.messages > 0).then(rate)
+    let is_idle = sample.consumer.is_some();
+    (sample.messages > 0).then(|| if is_idle { IDLE } else { sample.rate() })
 }
 
 fn percent(part: f64, whole: f64) -> u8 {

@@ -154,7 +154,8 @@ impl AccountClient {
         .await
     }
 
-    async fn look<T>(
+    /// Reads an asset's INFO, distinguishing its absence from no answer.
+    pub(crate) async fn look<T>(
         &self,
         call: &str,
         asset: &AssetName,

@@ -12,9 +12,7 @@ pub(crate) struct ConnectionName(String);
 
 impl ConnectionName {
     pub(crate) fn random() -> Self {
-        // Its keys are the operating system's random numbers.
-        let number = RandomState::new().build_hasher().finish();
-        Self(format!("{PREFIX}{number:0DIGITS$x}"))
+        Self(format!("{PREFIX}{}", random_digits()))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -27,6 +25,13 @@ impl ConnectionName {
         name.strip_prefix(PREFIX)
             .is_some_and(|digits| digits.len() == DIGITS && digits.chars().all(is_digit))
     }
+}
+
+/// Hexadecimal digits that nobody can guess.
+pub(crate) fn random_digits() -> String {
+    // Its keys are the operating system's random numbers.
+    let number = RandomState::new().build_hasher().finish();
+    format!("{number:0DIGITS$x}")
 }
 
 #[cfg(test)]

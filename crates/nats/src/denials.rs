@@ -104,21 +104,30 @@ impl Listener {
     /// Waits until `subject` may not be published to, or a subscription that begins with `inbox` is refused; gives the
     /// refused subject.
     pub(crate) async fn refused(&mut self, subject: &str, inbox: &str) -> String {
-        loop {
-            match self.0.recv().await {
-                Ok(Denial::Publish(denied)) if denied == subject => return denied,
-                Ok(Denial::Subscribe(denied)) if denied.starts_with(inbox) => return denied,
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-            }
-        }
+        self.next(|denial| match denial {
+            Denial::Publish(denied) => denied == subject,
+            Denial::Subscribe(denied) => denied.starts_with(inbox),
+        })
+        .await
     }
 
     /// Waits until one of these subscriptions is refused; gives its subject.
     pub(crate) async fn subscription_of(&mut self, subjects: &[String]) -> String {
+        self.next(|denial| match denial {
+            Denial::Publish(_) => false,
+            Denial::Subscribe(denied) => subjects.contains(denied),
+        })
+        .await
+    }
+
+    /// The subject of the next denial that is wanted.
+    async fn next(&mut self, wanted: impl Fn(&Denial) -> bool) -> String {
         loop {
             match self.0.recv().await {
-                Ok(Denial::Subscribe(denied)) if subjects.contains(&denied) => return denied,
+                Ok(denial) if wanted(&denial) => {
+                    let (Denial::Publish(subject) | Denial::Subscribe(subject)) = denial;
+                    return subject;
+                }
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
             }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use self::received::{Received, unused_like};
 use crate::act::AccountClient;
 use crate::connection_name::ConnectionName;
-use crate::jetstream_api::{LookupResult, act_error, malformed};
+use crate::jetstream_api::{LookupResult, act_error};
 use crate::moments::ahead;
 use crate::observe::connections::{ByServer, read_if};
 use crate::request::{Enough, Gather, first};
@@ -165,14 +165,16 @@ impl AccountClient {
     async fn stream_subjects(&self, stream: &StreamName) -> Result<Option<(Vec<String>, bool)>, ActError> {
         let call = format!("STREAM.INFO.{stream}");
         let asset = AssetName::stream(stream.clone());
-        let LookupResult::Found(info) = self.calls().info(&call, &asset).await? else {
-            return Ok(None);
-        };
-        let unreadable = |message| malformed(&self.subject(&call), message);
-        let config = wire::read::<SubjectsInfo<'_>>(&info).map_err(unreadable)?.config;
-        let subjects = config.subjects.unwrap_or_default();
-        let subjects = subjects.iter().map(|subject| subject.0.to_string()).collect();
-        Ok(Some((subjects, config.allow_direct)))
+        let found = self.look(&call, &asset, |bytes| {
+            let config = wire::read::<SubjectsInfo<'_>>(bytes)?.config;
+            let subjects = config.subjects.unwrap_or_default();
+            let subjects = subjects.iter().map(|subject| subject.0.to_string()).collect();
+            Ok((subjects, config.allow_direct))
+        });
+        Ok(match found.await? {
+            LookupResult::Found(config) => Some(config),
+            LookupResult::Gone | LookupResult::NoAnswer => None,
+        })
     }
 
     /// The subjects on which servers deliver requests to the API.
@@ -192,13 +194,15 @@ impl AccountClient {
     ) -> Result<Option<(UseSample, BTreeSet<String>)>, ActError> {
         let call = format!("CONSUMER.INFO.{stream}.{consumer}");
         let asset = AssetName::consumer(stream.clone(), consumer.clone());
-        let LookupResult::Found(info) = self.calls().info(&call, &asset).await? else {
+        let found = self.look(&call, &asset, |bytes| {
+            let config = wire::read::<DeliveryInfo<'_>>(bytes)?.config;
+            Ok(config.deliver_subject.map(|subject| subject.0.to_string()))
+        });
+        let LookupResult::Found(deliver_subject) = found.await? else {
             return Ok(None);
         };
-        let unreadable = |message| malformed(&self.subject(&call), message);
-        let config = wire::read::<DeliveryInfo<'_>>(&info).map_err(unreadable)?.config;
-        let sample = if let Some(subject) = config.deliver_subject {
-            let sample = self.sample_receivers(&subject.0, limits).await?;
+        let sample = if let Some(subject) = deliver_subject {
+            let sample = self.sample_receivers(&subject, limits).await?;
             sample.map(|sample| (sample, BTreeSet::new()))
         } else {
             let requests = self.requests(&format!("CONSUMER.MSG.NEXT.{stream}.{consumer}"));

@@ -36,6 +36,7 @@ fn rate(stream: &Stream) -> f32 {
 /// The use of the streams that were sampled and that the policy selects, the busiest first.
 pub fn parts(judged: &Assessment<'_>) -> Vec<StreamUsePart> {
     let view = &judged.seen.view;
+    let locations = LocationMap::new(&view.topology, &judged.policy.topology);
     let sampled = judged.seen.samples.iter().filter_map(|(name, sampled)| {
         let stream = view.stream(name)?;
         judged.policy.streams.selects(stream).then_some((stream, sampled))
@@ -44,7 +45,7 @@ pub fn parts(judged: &Assessment<'_>) -> Vec<StreamUsePart> {
     sampled.sort_by(|(one, _), (other, _)| rate(other).total_cmp(&rate(one)));
     let parts = sampled.into_iter();
     parts
-        .map(|(stream, sampled)| part(judged, stream, sampled))
+        .map(|(stream, sampled)| part(judged, &locations, stream, sampled))
         .collect()
 }
 
@@ -55,8 +56,9 @@ pub fn of_asset(
     consumer: Option<&Consumer>,
 ) -> Option<StreamUsePart> {
     let sampled = judged.seen.samples.get(&stream.name)?;
+    let locations = LocationMap::new(&judged.seen.view.topology, &judged.policy.topology);
     let Some(consumer) = consumer else {
-        return Some(part(judged, stream, sampled));
+        return Some(part(judged, &locations, stream, sampled));
     };
     let of_it = |sample: &&UseSample| sample.consumer.as_ref() == Some(&consumer.name);
     let alone = Stream {
@@ -69,13 +71,17 @@ pub fn of_asset(
         samples: sampled.samples.iter().filter(of_it).cloned().collect(),
         problem: sampled.problem.clone(),
     };
-    Some(part(judged, &alone, &sampled))
+    Some(part(judged, &locations, &alone, &sampled))
 }
 
-fn part(judged: &Assessment<'_>, stream: &Stream, sampled: &StreamSamples) -> StreamUsePart {
+fn part(
+    judged: &Assessment<'_>,
+    locations: &LocationMap,
+    stream: &Stream,
+    sampled: &StreamSamples,
+) -> StreamUsePart {
     let (view, policy) = (&judged.seen.view, &judged.policy);
-    let locations = LocationMap::new(&view.topology, &policy.topology);
-    let used = StreamUse::new(view, stream, &locations, &policy.clients, &sampled.samples);
+    let used = StreamUse::new(view, stream, locations, &policy.clients, &sampled.samples);
     let rows = used.locations.iter();
     let mut rows: Vec<LocationUsePart> = rows
         .map(|(location, row)| location_part(location.as_str(), row))

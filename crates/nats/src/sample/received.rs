@@ -1,12 +1,12 @@
 //! From the reply subjects of sampled messages to the connections that wait there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use leeward_core::usage::SampledClient;
 
 use super::Receivers;
+use crate::connection_name::random_digits;
 
 /// The length of the identifiers that client libraries put into their inboxes.
 const NUID: usize = 22;
@@ -103,7 +103,7 @@ impl Inbox {
         let beginning = self.beginning.split('.').filter(|token| !token.is_empty());
         let beginning = beginning.map(str::to_owned);
         let tokens = beginning
-            .chain(std::iter::repeat_with(unused_token))
+            .chain(std::iter::repeat_with(random_digits))
             .take(self.tokens);
         tokens.collect::<Vec<_>>().join(".")
     }
@@ -116,13 +116,8 @@ fn is_identifier(token: &str) -> bool {
 
 /// A subject of as many tokens as another one that nobody uses.
 pub(super) fn unused_like(subject: &str) -> String {
-    let tokens = subject.split('.').map(|_| unused_token());
+    let tokens = subject.split('.').map(|_| random_digits());
     tokens.collect::<Vec<_>>().join(".")
-}
-
-fn unused_token() -> String {
-    // Its keys are the operating system's random numbers.
-    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 #[cfg(test)]
@@ -167,7 +162,7 @@ mod tests {
         );
         assert_eq!(Inbox::of("replies").unused_subject().split('.').count(), 1);
         assert_eq!(unused_like("deliver.here").split('.').count(), 2);
-        assert_ne!(unused_token(), unused_token());
+        assert_ne!(random_digits(), random_digits());
     }
 
     #[test]
