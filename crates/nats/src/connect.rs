@@ -23,6 +23,7 @@ use crate::connect_config::ConnectConfig;
 use crate::connection_name::ConnectionName;
 use crate::credentials::Credentials;
 use crate::denials::{Denials, note, server_error_text};
+use crate::moments::ahead;
 use crate::servers::{addresses, needs_tls, places};
 use crate::state::{ConnectError, is_about_credentials};
 use crate::tls::client_config;
@@ -315,7 +316,8 @@ async fn follow(
         }
     }
     shared.connected(client);
-    let mut look = tokio::time::interval(RECHECK_INTERVAL);
+    // Not at once: a connection that was just made would be made again when its first request is refused.
+    let mut look = tokio::time::interval_at(ahead(RECHECK_INTERVAL), RECHECK_INTERVAL);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let event = tokio::select! {
