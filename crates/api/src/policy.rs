@@ -16,7 +16,9 @@ use strum::{AsRefStr, Display};
 
 pub use actions::{Actions, StepDownSpec, StreamPlacement};
 pub use disruption::{Budget, CircuitBreaker, Disruption, Gates, ReportSpec, Window, WindowKind};
-pub use home::{HomeSpec, HomeStrategy, OnNoMajority, TopologyKey, TopologySpec, WeightBy};
+pub use home::{
+    HomeScope, HomeSpec, HomeStrategy, OnNoMajority, SamplingSpec, TopologyKey, TopologySpec, WeightBy,
+};
 pub use selection::{ClientKind, Clients, ConsumerSelection, StreamSelection};
 
 use crate::policy_status::PlacementPolicyStatus;

@@ -238,6 +238,10 @@ pub struct Finding {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
 
+    /// The location where its leader belongs, if its own clients decide that and it is not the account's home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
+
     /// What cures it.
     pub remedy: Remedy,
 

@@ -13,8 +13,7 @@ pub mod switch;
 mod usage;
 pub mod watch;
 
-use leeward_core::names::StreamName;
-use leeward_core::snapshot::AccountView;
+use leeward_core::usage::Sampling;
 
 use crate::args::CommonArgs;
 use crate::exit::LookOutcome;
@@ -29,12 +28,20 @@ fn worst(judged: &[Assessment<'_>]) -> LookOutcome {
     found.max().unwrap_or(LookOutcome::InPlace)
 }
 
-/// The policies that the arguments select, and a look at their account, with a sample of who uses a stream.
-fn looked(args: &CommonArgs, sampled: Option<&StreamName>) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
+/// The policies that the arguments select, and a look at their account, with samples of who uses the chosen streams.
+fn looked(
+    args: &CommonArgs,
+    choose: impl FnOnce(&[LoadedPolicy], &Looked) -> Vec<Sampling>,
+) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
     runtime::block_on(async {
         let subject = policies::read(&args.connection, &args.policy).await?;
-        let choose = |_: &AccountView| sampled.into_iter().cloned().collect();
         let timeouts = LookTimeouts::of(&args.connection);
+        let choose = |seen: &Looked| {
+            if timeouts.sample.is_zero() {
+                return Vec::new();
+            }
+            choose(&subject.policies, seen)
+        };
         let seen = look_and_sample(&subject.connections, timeouts, choose).await?;
         Ok((subject.policies, seen))
     })

@@ -36,6 +36,8 @@ use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::report::Report;
+use leeward_core::sampling::next_samplings;
+use leeward_core::usage::Sampling;
 use leeward_engine::policy_worker::status_of_account;
 
 use crate::document::{ActionPart, DocumentHeader, FindingPart, ReasonText};
@@ -89,6 +91,26 @@ pub fn judge<'a>(policies: &'a [LoadedPolicy], seen: &'a Looked, now: Timestamp)
         .collect()
 }
 
+/// Whose use should be sampled so that a look decides as the engine would, the most urgent first.
+pub fn samplings(policies: &[LoadedPolicy], seen: &Looked) -> Vec<Sampling> {
+    let now = seen.view.observed_at;
+    let mut all: Vec<Sampling> = Vec::new();
+    for loaded in policies {
+        let judged = judge_by(loaded, seen, now, None);
+        let context = DecisionContext {
+            usage: Some(&seen.usage),
+            ..judged.context()
+        };
+        let due = next_samplings(&context, &judged.decision.evaluation);
+        for sampling in due {
+            if !all.contains(&sampling) {
+                all.push(sampling);
+            }
+        }
+    }
+    all
+}
+
 fn judge_by<'a>(
     loaded: &'a LoadedPolicy,
     seen: &'a Looked,
@@ -125,6 +147,8 @@ fn as_applied(loaded: &LoadedPolicy, home_from_this_look: bool) -> Policy {
     if home_from_this_look {
         policy.home.stabilization_window = Duration::ZERO;
     }
+    // No status records the homes of single streams.
+    policy.home.stream_stabilization_window = Duration::ZERO;
     if loaded.origin == PolicyOrigin::Defaults {
         // Nobody chose a mode, so none is shown.
         policy.mode = Mode::Enforce;
@@ -154,6 +178,7 @@ fn context<'a>(
         policy,
         now,
         stale_after: STALE_AFTER,
+        usage: Some(&seen.usage).filter(|usage| !usage.is_empty()),
         history,
         managed: &loaded.managed,
         denied: &NOTHING_DENIED,
@@ -214,15 +239,10 @@ impl Assessment<'_> {
     /// Whether assets are selected and all was seen, but no location is home: then it is unknown whether any is in
     /// place.
     pub fn home_is_missing(&self) -> bool {
-        let Evaluation {
-            streams,
-            consumers,
-            homes,
-            ..
-        } = &self.decision.evaluation;
-        let selected = [streams, consumers].iter().any(|of| of.total > of.ignored);
-        let known = homes.account_location();
-        selected && self.decision.evaluation.conclusive() && known.is_none()
+        let evaluation = &self.decision.evaluation;
+        let selected = [evaluation.streams, evaluation.consumers];
+        let selected = selected.iter().any(|of| of.total > of.ignored);
+        selected && evaluation.conclusive() && !evaluation.has_homes()
     }
 
     /// All findings, the greatest gain first, those that are about no asset last.

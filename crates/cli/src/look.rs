@@ -8,14 +8,12 @@ mod session;
 mod views;
 mod wording;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use leeward_core::names::StreamName;
 use leeward_core::snapshot::AccountView;
-use leeward_core::usage::UseSample;
+use leeward_core::usage::{AccountUse, Sampling};
 use leeward_engine::ports::Observe;
 use leeward_nats::{AccountInfo, ConnectConfig, SystemObserver, SystemStatus};
 use tokio::time::Instant;
@@ -43,20 +41,8 @@ pub struct Looked {
     pub view: Arc<AccountView>,
     /// The system, where a user of the system account looked.
     pub system: Option<SystemStatus>,
-    /// Samples of who uses streams, for those that were asked for.
-    pub samples: Samples,
-}
-
-/// What was sampled of each stream.
-pub type Samples = BTreeMap<StreamName, StreamSamples>;
-
-/// Samples of who uses a stream.
-#[derive(Clone, Debug, Default)]
-pub struct StreamSamples {
-    /// The samples.
-    pub samples: Vec<UseSample>,
-    /// Why there are no more.
-    pub problem: Option<String>,
+    /// Who uses streams, for those that were sampled.
+    pub usage: AccountUse,
 }
 
 /// Which accounts to look at.
@@ -99,12 +85,12 @@ pub async fn look_at_own(connections: &ConnectionOptions, timeouts: LookTimeouts
 pub async fn look_and_sample(
     connections: &ConnectionOptions,
     timeouts: LookTimeouts,
-    choose: impl FnOnce(&AccountView) -> Vec<StreamName>,
+    choose: impl FnOnce(&Looked) -> Vec<Sampling>,
 ) -> anyhow::Result<Looked> {
     let session = Session::open(connections, timeouts.interval(), timeouts.wait).await?;
     let mut seen = session.look(timeouts).await;
     session.stop_observing().await;
-    seen.samples = session.sample(&seen.view, choose(&seen.view)).await;
+    seen.usage = session.sample(choose(&seen)).await;
     session.close().await;
     Ok(seen)
 }
@@ -131,7 +117,7 @@ async fn look_as_system(
         account,
         view,
         system: Some(system.clone()),
-        samples: Samples::new(),
+        usage: AccountUse::default(),
     });
     Ok(match selector {
         AccountSelector::All => seen.filter(is_used).collect(),

@@ -49,6 +49,7 @@ fn main() {
         policy: &policy,
         now,
         stale_after: Duration::from_mins(1),
+        usage: None,
         history: &history,
         managed: &managed,
         denied: &denied,

@@ -11,6 +11,7 @@ use crate::history::History;
 use crate::names::StreamName;
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
+use crate::usage::AccountUse;
 
 /// Everything that a decision depends on: two equal contexts are decided alike (P1).
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub struct DecisionContext<'a> {
     pub now: Timestamp,
     /// A view older than this decides nothing.
     pub stale_after: Duration,
+    /// What was sampled of who uses streams; `None` where nobody samples, and the account's clients decide.
+    pub usage: Option<&'a AccountUse>,
     /// What is remembered.
     pub history: &'a History,
     /// Streams that somebody else's controller configures.

@@ -12,11 +12,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::no_majority::NoMajority;
-use crate::names::Location;
+use crate::names::{AssetName, Location};
 use crate::policy::{ClientSelector, HomeRules, OnNoMajority, Strategy, WeightBy};
 use crate::snapshot::{AccountView, ClientGroup};
 use crate::time::{elapsed, later};
 use crate::topology::LocationMap;
+use crate::usage::StreamUse;
 
 /// Client weight per location.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,28 @@ impl Tally {
         clients: &ClientSelector,
         rules: &HomeRules,
     ) -> Self {
+        let mut tally = Self::empty(view, locations, rules);
+        for group in view.clients.iter().filter(|group| clients.selects(group)) {
+            let weight = weight_of(group, rules.weight_by);
+            let counts = tally.add(locations.of(group.server), group.connections, weight.unwrap_or(0));
+            if counts && weight.is_none() {
+                tally.unweighed = tally.unweighed.saturating_add(group.connections);
+            }
+        }
+        tally
+    }
+
+    /// Counts the clients that use a stream, by messages.
+    pub fn of_use(view: &AccountView, locations: &LocationMap, rules: &HomeRules, used: &StreamUse) -> Self {
+        let mut tally = Self::empty(view, locations, rules);
+        for (location, row) in &used.locations {
+            tally.add(Some(location), row.connections, row.weight());
+        }
+        tally.add(None, used.unplaced.connections, used.unplaced.weight());
+        tally
+    }
+
+    fn empty(view: &AccountView, locations: &LocationMap, rules: &HomeRules) -> Self {
         let mut tally = Self {
             domain: view.topology.domain.clone(),
             ..Self::default()
@@ -77,25 +100,22 @@ impl Tally {
             };
             rows.insert(location.clone(), TallyRow::default());
         }
-        for group in view.clients.iter().filter(|group| clients.selects(group)) {
-            let weight = weight_of(group, rules.weight_by);
-            let location = locations.of(group.server);
-            if let Some(row) = location.and_then(|location| tally.excluded.get_mut(location)) {
-                row.add(group.connections, weight.unwrap_or(0));
-                continue;
-            }
-            let row = location.and_then(|location| {
-                let without = tally.without_jetstream.get_mut(location);
-                without.or_else(|| tally.rows.get_mut(location))
-            });
-            row.unwrap_or(&mut tally.unplaced)
-                .add(group.connections, weight.unwrap_or(0));
-            tally.total.add(group.connections, weight.unwrap_or(0));
-            if weight.is_none() {
-                tally.unweighed = tally.unweighed.saturating_add(group.connections);
-            }
-        }
         tally
+    }
+
+    /// Adds clients; returns whether they count for the majority.
+    fn add(&mut self, location: Option<&Location>, connections: u32, weight: u64) -> bool {
+        if let Some(row) = location.and_then(|location| self.excluded.get_mut(location)) {
+            row.add(connections, weight);
+            return false;
+        }
+        let row = location.and_then(|location| {
+            let without = self.without_jetstream.get_mut(location);
+            without.or_else(|| self.rows.get_mut(location))
+        });
+        row.unwrap_or(&mut self.unplaced).add(connections, weight);
+        self.total.add(connections, weight);
+        true
     }
 
     /// A location's share of all weight that counts, in percent, rounded down; 0 for an excluded one.
@@ -195,6 +215,9 @@ pub struct HomeHistory {
     /// The location that would become home.
     pub challenger: Option<Challenger>,
 }
+
+/// What is remembered of the homes of assets whose own clients decide.
+pub type AssetHomes = BTreeMap<AssetName, HomeHistory>;
 
 /// A home that was settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use leeward_api::vocabulary::{FindingReason, Remedy};
 
 use crate::asset::AssetIx;
 use crate::context::DecisionContext;
-use crate::demand::{HomeHistory, Tally, decide_home};
-use crate::homes::Homes;
+use crate::demand::{AssetHomes, HomeHistory, Tally};
+use crate::homes::{Homes, decide_homes};
 use crate::names::Location;
 use crate::policy::opted_out;
 use crate::safety::{self, SafetyContext};
@@ -94,6 +94,8 @@ pub struct Evaluation {
     pub homes: Homes,
     /// What to remember of the account's home.
     pub home_history: HomeHistory,
+    /// What to remember of the homes of assets whose own clients decide.
+    pub asset_homes: AssetHomes,
     /// Streams by judgement; without a home only `total` and `ignored` are known.
     pub streams: Counts,
     /// Consumers likewise.
@@ -109,6 +111,22 @@ impl Evaluation {
     pub fn conclusive(&self) -> bool {
         self.gaps.is_empty() && !self.stale
     }
+
+    /// How many assets have no home to judge them against.
+    pub fn without_home(&self) -> u32 {
+        let known = |counts: &Counts| counts.in_place + counts.misplaced + counts.held + counts.ignored;
+        let all = [self.streams, self.consumers];
+        all.iter().map(|counts| counts.total - known(counts)).sum()
+    }
+
+    /// Whether the selected assets have homes: the account's, or each its own.
+    pub fn has_homes(&self) -> bool {
+        let judged = [self.streams, self.consumers]
+            .iter()
+            .any(|counts| counts.total > counts.ignored);
+        let each = self.homes.account().is_some() && judged && self.without_home() == 0;
+        self.homes.account_location().is_some() || each
+    }
 }
 
 /// Judges every selected asset of a view.
@@ -119,12 +137,15 @@ pub fn evaluate(context: &DecisionContext<'_>) -> Evaluation {
     let stale = elapsed(view.observed_at, context.now) > context.stale_after;
     let other_domain = other_domain(context);
     let complete = view.gaps.is_empty() && other_domain.is_none() && !stale;
-    let remembered = &context.history.home;
-    let (homes, home_history) = if complete {
-        let (home, history) = decide_home(&tally, &policy.home, remembered, context.now, context.stale_after);
-        (Homes::decided(home), history)
+    let remembered = context.history;
+    let (homes, home_history, asset_homes) = if complete {
+        decide_homes(context, &locations, &tally)
     } else {
-        (Homes::unknown(remembered), remembered.clone())
+        (
+            Homes::unknown(remembered, &policy.home, view),
+            remembered.home.clone(),
+            remembered.asset_homes.clone(),
+        )
     };
     let mut evaluation = Evaluation {
         gaps: other_domain
@@ -135,6 +156,7 @@ pub fn evaluate(context: &DecisionContext<'_>) -> Evaluation {
         stale,
         tally,
         home_history,
+        asset_homes,
         streams: Counts::default(),
         consumers: Counts::default(),
         leaders: BTreeMap::new(),

@@ -3,18 +3,25 @@
 pub mod amounts;
 mod held;
 
+use std::cmp::Reverse;
+
 use leeward_api::vocabulary::Remedy;
 
 use self::held::HeldAsset;
+use crate::asset::AssetIx;
 use crate::context::DecisionContext;
-use crate::demand::Home;
 use crate::evaluate::{Evaluation, Finding, Verdict};
+use crate::homes::{AssetHome, Homes};
 use crate::names::ClusterName;
 use crate::refusal::may_not;
 use crate::safety::SafetyContext;
 use crate::score::MoveCost;
 use crate::snapshot::Gap;
 use crate::topology::LocationMap;
+use crate::usage::StreamUse;
+
+/// Locations whose shares a text names.
+const MOST_SHARES: usize = 4;
 
 /// What could not be seen, and what to do about it.
 pub fn gap_text(gap: &Gap) -> String {
@@ -64,10 +71,73 @@ pub fn gap_text(gap: &Gap) -> String {
 pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: &Finding) -> String {
     let homes = &evaluation.homes;
     let locations = LocationMap::new(&context.view.topology, &context.policy.topology);
-    let home = homes.of(finding.asset).and_then(Home::reference);
     // An incomplete view gives no details.
+    let home = homes.account().and_then(|_| homes.reference(finding.asset));
     let safety_context = home.map(|_| SafetyContext::new(context, &locations, homes));
     let home = home.map_or_else(|| "home".to_owned(), ToString::to_string);
+    let text = verdict_text(context, evaluation, finding, safety_context.as_ref(), &home);
+    match basis_text(homes, finding.asset) {
+        Some(basis) => format!("{text}; {basis}"),
+        None => text,
+    }
+}
+
+/// By whose clients the home of an asset is decided, where its own count.
+pub fn basis_text(homes: &Homes, asset: AssetIx) -> Option<String> {
+    match homes.own(asset)? {
+        AssetHome::Own { home, used } => {
+            let settled = home.settled()?;
+            let shares = use_text(used);
+            Some(format!("home is {settled} by the clients that use it: {shares}"))
+        }
+        AssetHome::Account {
+            used,
+            contradicts: false,
+        } => Some(format!(
+            "home is decided by the account's clients, because too little of its use is known: {}",
+            use_text(used)
+        )),
+        AssetHome::Account { .. } | AssetHome::Unknown { .. } => None,
+    }
+}
+
+/// From where an asset is used, and which share of its messages that explains.
+pub fn use_text(used: &StreamUse) -> String {
+    let mut rows: Vec<(&str, u8)> = used
+        .locations
+        .iter()
+        .map(|(location, row)| (location.as_str(), row.percent))
+        .collect();
+    rows.sort_by_key(|(name, percent)| (Reverse(*percent), *name));
+    let mut shares: Vec<String> = rows
+        .iter()
+        .take(MOST_SHARES)
+        .map(|(name, percent)| format!("{name} {percent} %"))
+        .collect();
+    if rows.len() > MOST_SHARES {
+        shares.push(format!("{} more locations", rows.len() - MOST_SHARES));
+    }
+    if used.unplaced.connections > 0 {
+        shares.push(format!("servers without a location {} %", used.unplaced.percent));
+    }
+    let seen = if shares.is_empty() {
+        "no client was seen".to_owned()
+    } else {
+        format!("used from {}", shares.join(", "))
+    };
+    match used.coverage_percent {
+        Some(percent) => format!("{seen} ({percent} % of its messages are explained)"),
+        None => seen,
+    }
+}
+
+fn verdict_text(
+    context: &DecisionContext<'_>,
+    evaluation: &Evaluation,
+    finding: &Finding,
+    safety_context: Option<&SafetyContext<'_>>,
+    home: &str,
+) -> String {
     match finding.verdict {
         Verdict::InPlace => format!("led from {home}"),
         Verdict::Ignored(reason) => reason.explanation().to_owned(),
@@ -76,7 +146,6 @@ pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: 
         }
         Verdict::Misplaced(Remedy::StreamPlacement) => {
             let stream = context.view.streams.get(finding.asset.stream() as usize);
-            let safety_context = safety_context.as_ref();
             let cost = safety_context
                 .zip(stream)
                 .map(|(safety_context, stream)| cost_text(&safety_context.move_cost(stream)));
@@ -86,13 +155,7 @@ pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: 
         Verdict::Misplaced(Remedy::FollowsStream) => format!("moves to {home} with its stream"),
         Verdict::Misplaced(remedy @ Remedy::Advice) => remedy.explanation().to_owned(),
         Verdict::Held(remedy, reason) => {
-            let held = HeldAsset::new(
-                context,
-                safety_context.as_ref(),
-                evaluation,
-                finding.asset,
-                remedy,
-            );
+            let held = HeldAsset::new(context, safety_context, evaluation, finding.asset, remedy);
             held.map_or_else(|| reason.explanation().to_owned(), |held| held.text(reason))
         }
     }

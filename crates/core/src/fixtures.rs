@@ -175,6 +175,7 @@ pub(crate) fn context<'a>(
         policy,
         now,
         stale_after: Duration::from_secs(90),
+        usage: None,
         history,
         managed: &UNMANAGED,
         denied: &NOTHING_DENIED,

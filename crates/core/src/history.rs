@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::breaker::{Breaker, BreakerRules};
 use crate::budget::Ledger;
-use crate::demand::HomeHistory;
+use crate::demand::{AssetHomes, HomeHistory};
 use crate::names::{AssetName, Location};
 use crate::policy::Disruption;
 use crate::snapshot::AccountView;
@@ -23,6 +23,9 @@ use crate::time::{elapsed, later};
 pub struct History {
     /// Home and its challenger.
     pub home: HomeHistory,
+    /// The same of assets whose own clients decide. A status does not keep it: after a restart their windows begin
+    /// anew.
+    pub asset_homes: AssetHomes,
     /// Assets that were acted on; those whose memory no longer matters are dropped.
     pub assets: BTreeMap<AssetName, AssetHistory>,
     /// When the last asset that did not fit into a status was acted on: all that are not in `assets` cool down from
@@ -180,19 +183,23 @@ impl History {
         contested
     }
 
-    /// Adopts what a round decided about home. A new home forgets attempts and moves, which had another destination;
-    /// cooldowns continue, so that clients that swing back and forth do not take their streams along (P5).
-    pub fn settle(&mut self, home: HomeHistory) {
-        let location = |history: &HomeHistory| -> Option<Location> {
-            history.settled.as_ref().map(|settled| settled.location.clone())
-        };
-        if location(&self.home).is_some() && location(&self.home) != location(&home) {
-            for asset in self.assets.values_mut() {
-                asset.attempts = 0;
-                asset.moved_to = None;
+    /// Adopts what a round decided about homes. An asset's new home forgets its attempts and moves, which had another
+    /// destination; cooldowns continue, so that clients that swing back and forth do not take their streams along (P5).
+    pub fn settle(&mut self, home: HomeHistory, asset_homes: AssetHomes) {
+        let before = (
+            std::mem::replace(&mut self.home, home),
+            std::mem::replace(&mut self.asset_homes, asset_homes),
+        );
+        for (asset, past) in &mut self.assets {
+            let was = settled(&before.0, &before.1, asset);
+            let is = settled(&self.home, &self.asset_homes, asset);
+            // After a restart an own home that settles again is no new one.
+            let changed = |((own, was), (is_own, is))| own == is_own && was != is;
+            if was.zip(is).is_some_and(changed) {
+                past.attempts = 0;
+                past.moved_to = None;
             }
         }
-        self.home = home;
     }
 
     /// Clears exhausted attempts, contested streams and the breaker when a person changed `resetToken`.
@@ -222,6 +229,7 @@ impl History {
     pub fn forget_deleted(&mut self, view: &AccountView) {
         if view.gaps.is_empty() {
             self.assets.retain(|asset, _| view.group(asset).is_some());
+            self.asset_homes.retain(|asset, _| view.group(asset).is_some());
         }
     }
 
@@ -263,6 +271,18 @@ impl History {
             .filter(|until| *until > now)
             .min()
     }
+}
+
+/// The home of an asset that was settled last, and whether its own clients, or its stream's, decided it.
+fn settled<'a>(
+    account: &'a HomeHistory,
+    assets: &'a AssetHomes,
+    asset: &AssetName,
+) -> Option<(bool, &'a Location)> {
+    let own = |asset: &AssetName| assets.get(asset)?.settled.as_ref();
+    let of_stream = || own(&AssetName::stream(asset.stream.clone()));
+    let own = own(asset).or_else(of_stream).map(|home| (true, &home.location));
+    own.or_else(|| Some((false, &account.settled.as_ref()?.location)))
 }
 
 impl AssetHistory {

@@ -1,33 +1,119 @@
 //! Which location is home to which asset: the only source of an asset's home.
 
-use crate::asset::AssetIx;
-use crate::demand::{Home, HomeHistory};
-use crate::names::Location;
+mod by_use;
 
-/// The homes of one evaluation. Every asset's home is the account's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use std::collections::{BTreeMap, BTreeSet};
+
+use leeward_api::vocabulary::FindingReason;
+
+pub use self::by_use::decide_homes;
+pub(crate) use self::by_use::decisive_use;
+use crate::asset::{AssetIx, asset_index};
+use crate::demand::Home;
+use crate::history::History;
+use crate::names::Location;
+use crate::policy::HomeRules;
+use crate::snapshot::AccountView;
+use crate::usage::StreamUse;
+
+/// The homes of one evaluation: the account's, and those of assets whose own clients count.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Homes {
     account: Option<Home>,
     last_settled: Option<Location>,
+    assets: BTreeMap<AssetIx, AssetHome>,
+    destinations: BTreeSet<(Location, Option<FindingReason>)>,
+}
+
+/// The home of an asset for which its own clients count.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AssetHome {
+    /// Its own clients decide.
+    Own {
+        /// By their majority.
+        home: Home,
+        /// From where they use it.
+        used: StreamUse,
+    },
+    /// Too little of its use is known: the account's clients decide, unless what is known contradicts them.
+    Account {
+        /// What is known.
+        used: StreamUse,
+        /// Whether it is not used most from the account's home.
+        contradicts: bool,
+    },
+    /// It was not sampled yet, or not lately, or its clients are gone: it is judged by the home that it had, and does
+    /// not move.
+    Unknown {
+        /// The home that its own clients had.
+        settled: Option<Location>,
+        /// What is known.
+        used: Option<StreamUse>,
+    },
+}
+
+impl AssetHome {
+    /// What is known of its use.
+    pub fn used(&self) -> Option<&StreamUse> {
+        match self {
+            Self::Own { used, home: _ } | Self::Account { used, contradicts: _ } => Some(used),
+            Self::Unknown { used, settled: _ } => used.as_ref(),
+        }
+    }
+
+    /// The location that its own clients make it judged against; `None` where the account's decide.
+    fn own_reference(&self) -> Option<&Location> {
+        match self {
+            Self::Own { home, used } => match home {
+                Home::NoMajority { settled, why: _ } => settled.as_ref().or_else(|| used.most_used_from()),
+                Home::Settled { .. } | Home::Stabilizing { .. } => home.reference(),
+            },
+            Self::Account { .. } => None,
+            Self::Unknown { settled, used: _ } => settled.as_ref(),
+        }
+    }
 }
 
 impl Homes {
     /// Homes decided from a complete view.
-    pub fn decided(account: Home) -> Self {
-        Self {
-            account: Some(account),
-            last_settled: None,
-        }
+    fn decided(account: Home, assets: BTreeMap<AssetIx, AssetHome>) -> Self {
+        Self::new(Some(account), None, assets)
     }
 
     /// No home is known, because the view is incomplete: assets are counted against the last settled one, and nothing
     /// is decided from that (P6).
-    pub fn unknown(history: &HomeHistory) -> Self {
-        let settled = history.settled.as_ref();
-        Self {
-            account: None,
-            last_settled: settled.map(|home| home.location.clone()),
-        }
+    pub fn unknown(history: &History, rules: &HomeRules, view: &AccountView) -> Self {
+        let settled = history.home.settled.as_ref();
+        let own = history.asset_homes.iter().filter(|_| rules.by_use.is_some());
+        let assets = own.filter_map(|(asset, history)| {
+            let home = AssetHome::Unknown {
+                settled: Some(history.settled.as_ref()?.location.clone()),
+                used: None,
+            };
+            Some((asset_index(view, asset)?, home))
+        });
+        Self::new(None, settled.map(|home| home.location.clone()), assets.collect())
+    }
+
+    fn new(
+        account: Option<Home>,
+        last_settled: Option<Location>,
+        assets: BTreeMap<AssetIx, AssetHome>,
+    ) -> Self {
+        let mut homes = Self {
+            account,
+            last_settled,
+            assets,
+            destinations: BTreeSet::new(),
+        };
+        let all = homes.assets.keys().map(|asset| {
+            let location = homes.reference(*asset)?;
+            Some((location.clone(), homes.hold(*asset)))
+        });
+        let account = homes.account_reference().cloned();
+        let account = account.map(|location| (location, homes.account_hold()));
+        homes.destinations = all.flatten().chain(account).collect();
+        homes
     }
 
     /// The account's home; `None` when it is not known.
@@ -40,32 +126,75 @@ impl Homes {
         self.account().and_then(Home::reference)
     }
 
-    /// The home of an asset; `None` when it is not known.
-    pub fn of(&self, _asset: AssetIx) -> Option<&Home> {
-        self.account()
-    }
-
-    /// The location that an asset is judged against.
-    pub fn reference(&self, asset: AssetIx) -> Option<&Location> {
-        match self.of(asset) {
+    fn account_reference(&self) -> Option<&Location> {
+        match &self.account {
             Some(home) => home.reference(),
             None => self.last_settled.as_ref(),
         }
     }
 
-    /// Whether the leader of an asset may go home already.
-    pub fn is_settled(&self, asset: AssetIx) -> bool {
-        self.of(asset).and_then(Home::settled).is_some()
+    fn account_hold(&self) -> Option<FindingReason> {
+        let settled = self.account.as_ref().and_then(Home::settled);
+        settled.is_none().then_some(FindingReason::Stabilizing)
     }
 
-    /// Every location that assets are judged against, and whether leaders may go there already.
-    pub(crate) fn destinations(&self) -> impl Iterator<Item = (&Location, bool)> {
-        let account = match &self.account {
-            Some(home) => home
-                .reference()
-                .map(|location| (location, home.settled().is_some())),
-            None => self.last_settled.as_ref().map(|location| (location, false)),
-        };
-        account.into_iter()
+    /// The home of an asset for which its own clients count; a consumer without a home of its own has its stream's.
+    pub fn own(&self, asset: AssetIx) -> Option<&AssetHome> {
+        let of_stream = || self.assets.get(&AssetIx::Stream(asset.stream()));
+        self.assets.get(&asset).or_else(of_stream)
+    }
+
+    /// The home of an asset; `None` when it is not known.
+    pub fn of(&self, asset: AssetIx) -> Option<&Home> {
+        match self.own(asset) {
+            Some(AssetHome::Own { home, used: _ }) => Some(home),
+            Some(AssetHome::Account { .. }) | None => self.account(),
+            Some(AssetHome::Unknown { .. }) => None,
+        }
+    }
+
+    /// The location that an asset is judged against.
+    pub fn reference(&self, asset: AssetIx) -> Option<&Location> {
+        let own = self.own(asset);
+        let is_own = matches!(own, Some(AssetHome::Own { .. }));
+        let reference = own.and_then(AssetHome::own_reference);
+        reference.or_else(|| (!is_own).then(|| self.account_reference()).flatten())
+    }
+
+    /// Why the leader of an asset may not go home yet.
+    pub fn hold(&self, asset: AssetIx) -> Option<FindingReason> {
+        match self.own(asset) {
+            Some(AssetHome::Own { home, used: _ }) => match home {
+                Home::Settled { .. } => None,
+                Home::Stabilizing { .. } => Some(FindingReason::Stabilizing),
+                Home::NoMajority { .. } => Some(FindingReason::NoMajorityOfUse),
+            },
+            Some(AssetHome::Account {
+                contradicts: true,
+                used: _,
+            }) => Some(FindingReason::UsedElsewhere),
+            Some(AssetHome::Account {
+                contradicts: false,
+                used: _,
+            })
+            | None => self.account_hold(),
+            Some(AssetHome::Unknown { .. }) => Some(FindingReason::UseUnknown),
+        }
+    }
+
+    /// Every location that assets are judged against, and why leaders may not go there yet.
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = (&Location, Option<FindingReason>)> {
+        self.destinations.iter().map(|(location, hold)| (location, *hold))
+    }
+
+    /// Assets whose own clients are waited for to go on leading, and until when.
+    pub fn stabilizing(&self) -> impl Iterator<Item = (AssetIx, jiff::Timestamp)> {
+        self.assets.iter().filter_map(|(asset, home)| match home {
+            AssetHome::Own {
+                home: Home::Stabilizing { until, .. },
+                used: _,
+            } => Some((*asset, *until)),
+            AssetHome::Own { .. } | AssetHome::Account { .. } | AssetHome::Unknown { .. } => None,
+        })
     }
 }

@@ -33,6 +33,7 @@ pub mod refusal;
 pub mod report;
 pub mod resolve;
 pub mod safety;
+pub mod sampling;
 pub mod schedule;
 pub mod score;
 pub mod snapshot;

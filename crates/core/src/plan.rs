@@ -26,7 +26,7 @@ use crate::topology::{LocationMap, ServerIx};
 pub fn plan(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Plan {
     let DecisionContext { view, policy, .. } = *context;
     let homes = &evaluation.homes;
-    let settled = |finding: &&Finding| homes.is_settled(finding.asset);
+    let settled = |finding: &&Finding| homes.hold(finding.asset).is_none();
     if !evaluation.conclusive() || !evaluation.findings.iter().any(|finding| settled(&finding)) {
         return Plan::default();
     }

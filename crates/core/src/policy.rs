@@ -60,9 +60,11 @@ pub struct HomeRules {
     pub strategy: Strategy,
     /// Ordered locations.
     pub preferences: Vec<Location>,
-    /// What a client weighs.
+    /// How the clients that use a stream decide; `None` where the account's clients do, or a preference.
+    pub by_use: Option<UseRules>,
+    /// What a client of the account weighs.
     pub weight_by: WeightBy,
-    /// Below this many connections there is no majority.
+    /// Below this many connections of the account there is no majority.
     pub min_connections: u32,
     /// The share that makes a majority.
     pub majority_percent: u8,
@@ -70,6 +72,8 @@ pub struct HomeRules {
     pub hysteresis_percent: u8,
     /// For how long, before home changes.
     pub stabilization_window: Duration,
+    /// For how long, before the home of a stream changes that is decided by its own clients.
+    pub stream_stabilization_window: Duration,
     /// What happens without a majority.
     pub on_no_majority: OnNoMajority,
     /// Names and globs of locations that are never home; their clients do not count for the majority either.
@@ -91,6 +95,15 @@ pub enum Strategy {
     ClientMajority,
     /// The first preference that is up.
     Preferred,
+}
+
+/// How the clients that use a stream decide where its home is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UseRules {
+    /// The share of a stream's messages whose clients must be known.
+    pub coverage_percent: u8,
+    /// How many messages are sampled in a minute, over all streams.
+    pub messages_per_minute: u32,
 }
 
 /// What a client weighs.

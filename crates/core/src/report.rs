@@ -21,6 +21,7 @@ use crate::names::{AssetName, Location};
 use crate::policy::{Mode, Policy};
 use crate::snapshot::{AccountView, Gap, RaftGroup};
 use crate::topology::{LocationMap, ServerIx};
+use crate::usage::AccountUse;
 
 /// Gaps that a message names; more are counted.
 const GAPS_NAMED: usize = 5;
@@ -63,7 +64,7 @@ pub fn report(context: &DecisionContext<'_>, evaluation: &Evaluation, previous: 
     let locations = locations(view, policy, evaluation);
     let (findings, findings_omitted) = findings(context, evaluation, &locations, previous);
     Report {
-        observed: observed(evaluation),
+        observed: observed_with_use(context, evaluation),
         in_place: in_place(policy, evaluation),
         home: home_status(evaluation),
         advice: advice(view, policy, evaluation, &locations),
@@ -89,6 +90,23 @@ pub fn observed(evaluation: &Evaluation) -> (ObservedReason, String) {
             (ObservedReason::Complete, "every server answered".into())
         }
     })
+}
+
+/// The same, and whose use was not seen as a whole.
+fn observed_with_use(context: &DecisionContext<'_>, evaluation: &Evaluation) -> (ObservedReason, String) {
+    let (reason, text) = observed(evaluation);
+    let decides = context.policy.home.by_use.is_some() && reason == ObservedReason::Complete;
+    let usage = context.usage.filter(|_| decides);
+    let mut problems = usage.into_iter().flat_map(AccountUse::problems);
+    let Some((stream, problem)) = problems.next() else {
+        return (reason, text);
+    };
+    let more = match problems.count() {
+        0 => String::new(),
+        others => format!(", nor of {others} other streams"),
+    };
+    let text = format!("{text}; not all clients that use stream {stream} are seen{more}: {problem}");
+    (reason, text)
 }
 
 /// What was not seen, if anything. That the first look is under way is reported only if nothing else is known.
@@ -135,7 +153,7 @@ fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String)
                 "home is unknown: the observation is incomplete".into(),
             );
         }
-        Some(Home::NoMajority { why, settled: _ }) => {
+        Some(Home::NoMajority { why, settled: _ }) if evaluation.without_home() > 0 => {
             return (InPlaceReason::NoMajority, format!("no location is home: {why}"));
         }
         Some(Home::Stabilizing {
@@ -143,16 +161,13 @@ fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String)
             until,
             since: _,
             settled: _,
-        }) => {
+        }) if misplaced == 0 => {
             let text = format!("{challenger} becomes home at {until} if it goes on leading until then");
             if misplaced + held > 0 {
                 return (InPlaceReason::Held, text);
             }
         }
-        Some(Home::Settled {
-            location: _,
-            since: _,
-        }) => {}
+        Some(Home::Settled { .. } | Home::Stabilizing { .. } | Home::NoMajority { .. }) => {}
     }
     if misplaced > 0 {
         let acting = match policy.mode {
@@ -313,7 +328,9 @@ fn counts(counts: Counts) -> AssetCounts {
 }
 
 fn in_place_of(evaluation: &Evaluation) -> Option<String> {
-    evaluation.homes.account_location()?;
+    if !evaluation.has_homes() {
+        return None;
+    }
     let (streams, consumers) = (evaluation.streams, evaluation.consumers);
     let judged = streams.total + consumers.total - streams.ignored - consumers.ignored;
     Some(format!("{}/{judged}", streams.in_place + consumers.in_place))
@@ -353,6 +370,13 @@ fn findings(
     (listed, omitted)
 }
 
+/// The location that an asset is judged against, if it is another one than the account's.
+fn own_home(evaluation: &Evaluation, asset: AssetIx) -> Option<String> {
+    let homes = &evaluation.homes;
+    let own = homes.own(asset).and(homes.reference(asset))?;
+    (Some(own) != homes.account_location()).then(|| own.to_string())
+}
+
 fn finding_status(
     context: &DecisionContext<'_>,
     evaluation: &Evaluation,
@@ -384,6 +408,7 @@ fn finding_status(
             .leader
             .and_then(|leader| map.of(leader))
             .map(ToString::to_string),
+        home: own_home(evaluation, finding.asset),
         remedy,
         reason,
         message: explain(context, evaluation, finding),

@@ -3,14 +3,14 @@
 mod limits;
 
 use leeward_api::policy::{
-    ClientKind as ApiClientKind, HomeStrategy, Mode as ApiMode, OnNoMajority as ApiOnNoMajority,
+    ClientKind as ApiClientKind, HomeScope, HomeStrategy, Mode as ApiMode, OnNoMajority as ApiOnNoMajority,
     PlacementPolicySpec, TopologyKey as ApiTopologyKey, TopologySpec, WeightBy as ApiWeightBy,
 };
 
 use crate::names::Location;
 use crate::policy::{
     Actions, ClientSelector, Globs, HomeRules, Mode, MoveRules, OnNoMajority, Policy, Strategy,
-    StreamSelector, WeightBy,
+    StreamSelector, UseRules, WeightBy,
 };
 use crate::snapshot::ClientKind;
 use crate::topology::TopologyKey;
@@ -90,12 +90,19 @@ fn home(spec: &PlacementPolicySpec, topology: &TopologyKey) -> HomeRules {
         TopologyKey::ServerTag { prefix: _ } => Location::from(name.to_lowercase()),
     };
     let percent = |value: u32| u8::try_from(value).unwrap_or(100);
+    let by_use = home.scope == HomeScope::Stream
+        && home.strategy == HomeStrategy::ClientMajority
+        && home.sampling.enabled;
     HomeRules {
         strategy: match home.strategy {
             HomeStrategy::ClientMajority => Strategy::ClientMajority,
             HomeStrategy::Preferred => Strategy::Preferred,
         },
         preferences: home.preferences.iter().map(location).collect(),
+        by_use: by_use.then(|| UseRules {
+            coverage_percent: percent(home.coverage_percent),
+            messages_per_minute: home.sampling.messages_per_minute,
+        }),
         weight_by: match home.weight_by {
             ApiWeightBy::Connections => WeightBy::Connections,
             ApiWeightBy::Messages => WeightBy::Messages,
@@ -105,6 +112,7 @@ fn home(spec: &PlacementPolicySpec, topology: &TopologyKey) -> HomeRules {
         majority_percent: percent(home.majority_percent),
         hysteresis_percent: percent(home.hysteresis_percent),
         stabilization_window: home.stabilization_window.into(),
+        stream_stabilization_window: home.stabilization_window.into(),
         on_no_majority: match home.on_no_majority {
             ApiOnNoMajority::Hold => OnNoMajority::Hold,
             ApiOnNoMajority::UsePreferences => OnNoMajority::UsePreferences,

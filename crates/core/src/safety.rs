@@ -58,7 +58,7 @@ pub fn why_stream_step_down_held(
         .or_else(|| target_lagging(safety_context, home, &stream.group))
         .or_else(|| server_just_started(safety_context, home, &stream.group))
         .or_else(|| recently_elected(safety_context, &stream.group))
-        .or_else(|| not_settled(home))
+        .or_else(|| home.hold())
         .or_else(|| safety_context.tried_before(stream, None))
         .or_else(|| outside_window(safety_context, ActionType::StreamStepDown))
 }
@@ -82,7 +82,7 @@ pub fn why_consumer_step_down_held(
         .or_else(|| server_just_started(safety_context, home, &consumer.group))
         .or_else(|| recently_elected(safety_context, &consumer.group))
         .or_else(|| ack_pending_high(safety_context, consumer))
-        .or_else(|| not_settled(home))
+        .or_else(|| home.hold())
         .or_else(|| safety_context.tried_before(stream, Some(consumer)))
         .or_else(|| outside_window(safety_context, ActionType::ConsumerStepDown))
 }
@@ -109,7 +109,7 @@ pub fn why_move_held(
         .or_else(|| relative_moving(safety_context, stream))
         .or_else(|| recently_elected(safety_context, &stream.group))
         .or_else(|| any_consumer(stream, |consumer| ack_pending_high(safety_context, consumer)))
-        .or_else(|| not_settled(home))
+        .or_else(|| home.hold())
         .or_else(|| safety_context.tried_before(stream, None))
         .or_else(|| outside_window(safety_context, ActionType::StreamPlacement))
 }
@@ -231,10 +231,6 @@ fn outside_window(safety_context: &SafetyContext<'_>, action: ActionType) -> Opt
         .closed
         .contains(&action)
         .then_some(FindingReason::OutsideWindow)
-}
-
-fn not_settled(home: &Destination<'_>) -> Option<FindingReason> {
-    (!home.is_settled()).then_some(FindingReason::Stabilizing)
 }
 
 #[cfg(test)]

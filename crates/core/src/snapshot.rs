@@ -35,6 +35,14 @@ pub struct AccountView {
     pub traffic: Option<Traffic>,
 }
 
+impl Stream {
+    /// Messages a second that it stores and delivers, as far as they are measured.
+    pub fn message_rates(&self) -> f32 {
+        let consumers = self.consumers.iter().map(|consumer| consumer.message_rate);
+        consumers.chain([self.message_rate]).flatten().sum()
+    }
+}
+
 impl AccountView {
     /// Sorts everything, so that the order of arrival decides nothing (P1).
     pub fn normalize(&mut self) {

@@ -86,7 +86,7 @@ pub struct Destination<'a> {
     key: &'a TopologyKey,
     location: &'a Location,
     members: Vec<bool>,
-    settled: bool,
+    hold: Option<FindingReason>,
     lowest: Option<Version>,
     /// The prefix that the leader of the meta group asks for, which decides; every prefix that any server asks for,
     /// where it is not seen who leads (nats-facts N2).
@@ -104,13 +104,13 @@ struct Candidate<'a> {
 }
 
 impl<'a> Destination<'a> {
-    /// Gathers what is asked of every stream; `settled`: whether leaders may go there already.
+    /// Gathers what is asked of every stream; `hold`: why leaders may not go there yet.
     pub fn new(
         topology: &'a Topology,
         key: &'a TopologyKey,
         locations: &LocationMap,
         location: &'a Location,
-        settled: bool,
+        hold: Option<FindingReason>,
     ) -> Self {
         let rooms = deciding_capacities(topology.servers(), topology.meta_leader.as_ref());
         Self {
@@ -118,7 +118,7 @@ impl<'a> Destination<'a> {
             key,
             location,
             members: locations.members(location),
-            settled,
+            hold,
             lowest: topology.version_range().map(|(lowest, _)| lowest),
             unique_tags: rooms
                 .iter()
@@ -138,9 +138,9 @@ impl<'a> Destination<'a> {
         group.peers.iter().any(|peer| self.contains(peer.server))
     }
 
-    /// Whether leaders may go there already.
-    pub fn is_settled(&self) -> bool {
-        self.settled
+    /// Why leaders may not go there yet.
+    pub fn hold(&self) -> Option<FindingReason> {
+        self.hold
     }
 
     /// The cluster of its first server that is known.

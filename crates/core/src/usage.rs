@@ -2,19 +2,30 @@
 //!
 //! What a sample could not assign to a client lowers the coverage; no evidence is never read as no use.
 
+mod account_use;
+mod request;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::account_use::{AccountUse, StreamSampling, kept_for, sampling_interval};
+pub use self::request::Sampling;
 use crate::names::{ConsumerName, Location, ServerName};
 use crate::policy::ClientSelector;
-use crate::snapshot::{AccountView, ClientGroup, ClientKind, Stream};
+use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Stream};
 use crate::topology::LocationMap;
 
 /// Messages a second of a use that was seen although no rate is measured: an idle consumer for which clients wait.
 const IDLE: f64 = 1e-6;
+
+/// The weight of one message a second; that of [`IDLE`] is not zero.
+const WEIGHT_OF_ONE: f64 = 1e9;
+
+/// Subjects that a text names.
+const MOST_NAMED: usize = 3;
 
 /// How a client uses a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -152,6 +163,39 @@ impl StreamUse {
         used
     }
 
+    /// The use of one of a stream's consumers alone.
+    pub fn of_consumer(
+        view: &AccountView,
+        stream: &Stream,
+        consumer: &Consumer,
+        locations: &LocationMap,
+        clients: &ClientSelector,
+        samples: &[UseSample],
+    ) -> Self {
+        let of_it = |sample: &&UseSample| sample.consumer.as_ref() == Some(&consumer.name);
+        let samples: Vec<UseSample> = samples.iter().filter(of_it).cloned().collect();
+        let alone = Stream {
+            message_rate: None,
+            consumers: vec![consumer.clone()],
+            ..stream.clone()
+        };
+        Self::new(view, &alone, locations, clients, &samples)
+    }
+
+    /// Whether any use was seen that counts.
+    pub fn is_seen(&self) -> bool {
+        let mut rows = self.locations.values().chain([&self.unplaced]);
+        rows.any(|row| row.rate() > 0.0)
+    }
+
+    /// The location from which it is used most; the first of several.
+    pub fn most_used_from(&self) -> Option<&Location> {
+        let rate = |row: &LocationUse| row.rate();
+        let rows = self.locations.iter().rev();
+        let most = rows.max_by(|(_, one), (_, other)| rate(one).total_cmp(&rate(other)));
+        most.map(|(location, _)| location)
+    }
+
     /// The location from which most of the explained use comes, if it is from one and more than from any other.
     pub fn majority(&self) -> Option<&Location> {
         let most = self.locations.values().map(LocationUse::rate).fold(0.0, f64::max);
@@ -175,6 +219,49 @@ impl LocationUse {
     /// Messages a second of all kinds.
     pub fn rate(&self) -> f64 {
         self.rates.values().sum()
+    }
+
+    /// The same in whole numbers, so that shares of it are exact.
+    pub fn weight(&self) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it saturates, and no rate is negative"
+        )]
+        let weight = (self.rate() * WEIGHT_OF_ONE) as u64;
+        weight
+    }
+}
+
+/// What was sampled of one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sampled {
+    /// The samples.
+    pub samples: Vec<UseSample>,
+    /// Subjects that the user may not subscribe to, so that what is sent there was not seen.
+    pub denied: BTreeSet<String>,
+    /// What else was not sampled, and why: texts for people.
+    pub omitted: Vec<String>,
+}
+
+impl Sampled {
+    /// What could not be sampled, and what to do about it.
+    pub fn problem(&self) -> Option<String> {
+        let Self {
+            samples: _,
+            denied,
+            omitted,
+        } = self;
+        let named: Vec<&str> = denied.iter().take(MOST_NAMED).map(String::as_str).collect();
+        let denied = (!named.is_empty()).then(|| {
+            format!(
+                "the account's user may not subscribe to {}: allow it, or the clients there are not found",
+                named.join(", ")
+            )
+        });
+        let omitted = (!omitted.is_empty()).then(|| format!("not sampled: {}", omitted.join("; ")));
+        let all: Vec<String> = denied.into_iter().chain(omitted).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 

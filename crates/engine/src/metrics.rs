@@ -5,6 +5,7 @@ mod judged;
 mod labels;
 mod limits;
 pub mod table;
+mod usage;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ use self::labels::{
     leader_labels, location_labels,
 };
 use self::limits::LimitMetrics;
+use self::usage::UsageMetrics;
 
 type Float = Gauge<f64, AtomicU64>;
 
@@ -64,6 +66,7 @@ pub struct Metrics {
     gateway_ratio: Family<PolicyLabels, Float>,
     limits: LimitMetrics,
     judged: JudgedMetrics,
+    usage: UsageMetrics,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -103,6 +106,7 @@ impl Metrics {
             gateway_ratio: Family::default(),
             limits: LimitMetrics::default(),
             judged: JudgedMetrics::default(),
+            usage: UsageMetrics::default(),
         };
         metrics.register();
         metrics
@@ -124,6 +128,7 @@ impl Metrics {
         table::GATEWAY_BYTES_RATIO.register(page, self.gateway_ratio.clone());
         self.limits.register(page);
         self.judged.register(page);
+        self.usage.register(page);
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -158,6 +163,7 @@ impl Metrics {
         }
         self.round_duration.remove(policy);
         self.moved_bytes.remove(policy);
+        self.usage.forget(policy);
     }
 
     /// Removes from the page the state of a policy that another replica handles now. What this process counted stays,
@@ -183,6 +189,7 @@ impl Metrics {
         self.gateway_ratio.remove(policy);
         self.limits.forget(policy);
         self.judged.forget(policy);
+        self.usage.rest(policy);
     }
 
     fn forget_location(&self, policy: &PolicyLabels, location: &str) {
@@ -207,6 +214,7 @@ impl Metrics {
         } = evaluated;
         self.limits.set(policy, limits);
         self.judged.set(policy, evaluation, judged);
+        self.usage.set(policy, evaluation, judged.view);
         match gateway_percent {
             Some(percent) => {
                 self.gateway_ratio
@@ -314,6 +322,11 @@ impl Metrics {
         self.judged.degraded(policy, reason);
     }
 
+    /// A stream was sampled.
+    pub(crate) fn sampled(&self, policy: &PolicyLabels, messages: u32) {
+        self.usage.sampled(policy, messages);
+    }
+
     /// A stream was moved.
     pub(crate) fn moved(&self, policy: &PolicyLabels, bytes: u64) {
         self.moved_bytes.get_or_create(policy).inc_by(bytes);
@@ -360,7 +373,9 @@ fn shown<'a>(locations: impl Iterator<Item = (&'a str, u64)>) -> BTreeSet<String
 }
 
 fn in_place_ratio(evaluation: &Evaluation) -> Option<f64> {
-    evaluation.homes.account_location()?;
+    if !evaluation.has_homes() {
+        return None;
+    }
     let (streams, consumers) = (evaluation.streams, evaluation.consumers);
     let judged = streams.total + consumers.total - streams.ignored - consumers.ignored;
     Some(if judged == 0 {

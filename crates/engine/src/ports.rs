@@ -15,6 +15,7 @@ use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::refusal::may_not;
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
+use leeward_core::usage::{Sampled, Sampling};
 use tokio::sync::watch;
 
 use crate::permit::Permit;
@@ -42,6 +43,9 @@ pub trait Act: Send + Sync + 'static {
         asset: &AssetName,
         reading: &AssetInfo,
     ) -> impl Future<Output = Result<Option<ReadResult>, ActError>> + Send;
+
+    /// Samples who uses a stream. What could not be sampled is left out and named; an error means that nothing was.
+    fn sample_use(&self, sampling: &Sampling) -> impl Future<Output = Result<Sampled, ActError>> + Send;
 
     /// Asks the leader of an asset to step down. An `Ok` means that the request was accepted, nothing more (P9).
     fn step_down(

@@ -8,6 +8,7 @@ mod operations;
 mod proof;
 mod report_hold;
 mod round;
+mod sampler;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use leeward_core::history::History;
 use leeward_core::names::{AccountId, AssetName};
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::snapshot::AccountView;
+use leeward_core::usage::AccountUse;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -32,6 +34,7 @@ use tracing::{Instrument as _, info_span};
 use self::left_behind::LeftBehind;
 use self::proof::OperationSeries;
 use self::report_hold::ReportHold;
+use self::sampler::Sampler;
 use crate::execute::{Finished, OperationProgress, Stage};
 use crate::in_flight::OperationInFlight;
 use crate::limits::{Slot, SystemLimits};
@@ -70,6 +73,8 @@ pub struct Setup<A, C> {
     pub metrics: Arc<Metrics>,
     /// The policy's status so far, of this account.
     pub past: PlacementPolicyStatus,
+    /// What was sampled already of who uses streams.
+    pub usage: AccountUse,
     /// Whether somebody stores the policy's state and confirms it with [`Runner::recorded`]: then no request is sent
     /// before its operation is stored.
     pub records: bool,
@@ -160,6 +165,7 @@ impl Runner {
         let view = setup.observe.watch(&setup.account);
         let written = watch::Sender::new(0);
         let (advance_sender, advances) = mpsc::channel(EVENT_QUEUE);
+        let sampler = Sampler::new(setup.usage.clone());
         let body = Loop {
             freed: setup.limits.freed(),
             recent,
@@ -187,6 +193,7 @@ impl Runner {
             cured: BTreeSet::new(),
             was_complete: false,
             report_hold: ReportHold::default(),
+            sampler,
             due: false,
             acted: false,
         };
@@ -294,6 +301,8 @@ struct Loop<A, C: Clock> {
     cured: BTreeSet<AssetName>,
     was_complete: bool,
     report_hold: ReportHold,
+    /// Who uses streams, as far as it was sampled.
+    sampler: Sampler,
     /// Something changed since the last round: the queue is out of date.
     due: bool,
     /// A request was sent since the last look was requested.
@@ -308,6 +317,10 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 next = self.traced_round().await;
             }
             self.start_operations().await;
+            self.sampler.start(&self.setup.act);
+            let wakes = self.sampler.wakes().map_or(next, |sample| sample.min(next));
+            let by_use = self.input.borrow().policy.home.by_use;
+            let pace = by_use.map_or(1, |rules| rules.messages_per_minute);
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = self.view.changed() => {
@@ -329,7 +342,11 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     }
                 }
                 _ = self.freed.changed(), if !self.queue.is_empty() => {}
-                () = tokio::time::sleep_until(next) => {}
+                messages = self.sampler.next(&self.setup.clock, pace) => {
+                    self.setup.metrics.sampled(&self.setup.labels, messages);
+                    self.due = true;
+                }
+                () = tokio::time::sleep_until(wakes) => {}
             }
         }
         self.drain().await;

@@ -12,6 +12,7 @@ use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::target::MoveTarget;
+use leeward_core::usage::{Sampled, Sampling};
 use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError};
 use leeward_engine::supervise::{self, Panicked, SupervisedTask};
@@ -208,6 +209,10 @@ impl Act for AccountClient {
                 Ok(Some(ReadResult::Unanswered))
             }
         }
+    }
+
+    async fn sample_use(&self, sampling: &Sampling) -> Result<Sampled, ActError> {
+        self.sample_stream(sampling).await
     }
 
     async fn step_down(

@@ -54,7 +54,6 @@ pub use credentials::{Credentials, CredentialsError};
 pub use observe::SystemObserver;
 pub use observe::accounts::AccountsError;
 pub use observe::witness::Witness;
-pub use sample::{SampleLimits, Sampled};
 pub use status::{ClusterStatus, ObserverRights, SystemStatus};
 pub use tenant::TenantObserver;
 pub use tls::{TlsConfig, TlsError};

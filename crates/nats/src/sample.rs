@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, select_all};
 use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
-use leeward_core::usage::{SampledClient, UseKind, UseSample};
+use leeward_core::usage::{Sampled, SampledClient, Sampling, UseKind, UseSample};
 use leeward_engine::ports::ActError;
 use serde::Deserialize;
 use serde_json::json;
@@ -33,6 +33,12 @@ use crate::wire;
 use crate::wire::monitor::{Connection, Connz};
 use crate::wire::text::{WireText, Words};
 
+/// Messages of each kind of use, and of each consumer.
+const MESSAGES: usize = 16;
+/// How long to wait for publishes and direct gets.
+const PUBLISHES: Duration = Duration::from_secs(2);
+/// How long to wait for requests of pull consumers, which some clients send every few seconds only.
+const REQUESTS: Duration = Duration::from_secs(5);
 /// A stream with more subjects is not sampled for publishers.
 const MOST_SUBJECTS: usize = 256;
 /// Consumers of one stream that are sampled, all at once.
@@ -46,30 +52,6 @@ const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 const LOOKUP_QUIET: Duration = Duration::from_millis(500);
 /// A domain's servers deliver requests to it under this prefix, whatever prefix they were sent with.
 const PREFIX_IN_DOMAIN: &str = "$JS.API";
-
-/// How much one sample of a stream may take.
-#[derive(Clone, Copy, Debug)]
-pub struct SampleLimits {
-    /// Messages of each kind, and of each consumer.
-    pub messages: usize,
-    /// How long to wait for publishes and direct gets.
-    pub publishes: Duration,
-    /// How long to wait for requests of pull consumers, which some clients send every few seconds only.
-    pub requests: Duration,
-    /// Servers that are expected to answer.
-    pub servers: usize,
-}
-
-/// What was sampled of one stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sampled {
-    /// The samples.
-    pub samples: Vec<UseSample>,
-    /// Subjects that the user may not subscribe to, so that what is sent there was not seen.
-    pub denied: BTreeSet<String>,
-    /// What else was not sampled, and why: texts for people.
-    pub omitted: Vec<String>,
-}
 
 /// The connections that receive a subject; `None` where not all of them are known.
 type Receivers = Option<BTreeSet<SampledClient>>;
@@ -101,21 +83,19 @@ struct DeliveryConfig<'a> {
 }
 
 impl AccountClient {
-    /// Samples who uses a stream, and the first of its consumers that are named, which must have a leader. What could not be
-    /// sampled is left out and named. An error means that nothing was sampled.
-    pub async fn sample_use(
-        &self,
-        stream: &StreamName,
-        consumers: &[ConsumerName],
-        limits: SampleLimits,
-    ) -> Result<Sampled, ActError> {
+    /// Samples who uses a stream, and the first of its consumers that are named.
+    pub(crate) async fn sample_stream(&self, sampling: &Sampling) -> Result<Sampled, ActError> {
+        let Sampling {
+            stream,
+            consumers,
+            servers,
+        } = sampling;
+        let servers = *servers;
         if self.calls().confirmed_epoch().is_none() {
             return Err(ActError::Disconnected);
         }
         let mut sampled = Sampled::default();
-        let Some((mut subjects, allow_direct)) = self.stream_subjects(stream).await? else {
-            return Ok(sampled);
-        };
+        let (mut subjects, allow_direct) = self.stream_subjects(stream).await?;
         if subjects.len() > MOST_SUBJECTS {
             let count = subjects.len();
             let text = format!(
@@ -139,12 +119,12 @@ impl AccountClient {
         }
         let consumer = |name: &ConsumerName| {
             let name = name.clone();
-            async move { self.sample_consumer(stream, &name, limits).await }
+            async move { self.sample_consumer(stream, &name, servers).await }
         };
         let consumers = join_all(consumers.iter().take(MOST_CONSUMERS).map(consumer));
         let (published, gets, consumers) = tokio::join!(
-            self.sample(UseKind::Publish, &subjects, limits.publishes, limits),
-            self.sample(UseKind::DirectGet, &gets, limits.publishes, limits),
+            self.sample(UseKind::Publish, &subjects, PUBLISHES, servers),
+            self.sample(UseKind::DirectGet, &gets, PUBLISHES, servers),
             consumers,
         );
         for one in consumers.into_iter().chain([published, gets]) {
@@ -161,8 +141,8 @@ impl AccountClient {
         Ok(sampled)
     }
 
-    /// The subjects of a stream, and whether it allows direct gets; `None` where nobody answers for it.
-    async fn stream_subjects(&self, stream: &StreamName) -> Result<Option<(Vec<String>, bool)>, ActError> {
+    /// The subjects of a stream, and whether it allows direct gets.
+    async fn stream_subjects(&self, stream: &StreamName) -> Result<(Vec<String>, bool), ActError> {
         let call = format!("STREAM.INFO.{stream}");
         let asset = AssetName::stream(stream.clone());
         let found = self.look(&call, &asset, |bytes| {
@@ -171,10 +151,12 @@ impl AccountClient {
             let subjects = subjects.iter().map(|subject| subject.0.to_string()).collect();
             Ok((subjects, config.allow_direct))
         });
-        Ok(match found.await? {
-            LookupResult::Found(config) => Some(config),
-            LookupResult::Gone | LookupResult::NoAnswer => None,
-        })
+        match found.await? {
+            LookupResult::Found(config) => Ok(config),
+            LookupResult::Gone | LookupResult::NoAnswer => Err(ActError::Unread {
+                message: format!("nobody answers for stream {stream}"),
+            }),
+        }
     }
 
     /// The subjects on which servers deliver requests to the API.
@@ -190,7 +172,7 @@ impl AccountClient {
         &self,
         stream: &StreamName,
         consumer: &ConsumerName,
-        limits: SampleLimits,
+        servers: usize,
     ) -> Result<Option<(UseSample, BTreeSet<String>)>, ActError> {
         let call = format!("CONSUMER.INFO.{stream}.{consumer}");
         let asset = AssetName::consumer(stream.clone(), consumer.clone());
@@ -202,12 +184,11 @@ impl AccountClient {
             return Ok(None);
         };
         let sample = if let Some(subject) = deliver_subject {
-            let sample = self.sample_receivers(&subject, limits).await?;
+            let sample = self.sample_receivers(&subject, servers).await?;
             sample.map(|sample| (sample, BTreeSet::new()))
         } else {
             let requests = self.requests(&format!("CONSUMER.MSG.NEXT.{stream}.{consumer}"));
-            self.sample(UseKind::Pull, &requests, limits.requests, limits)
-                .await?
+            self.sample(UseKind::Pull, &requests, REQUESTS, servers).await?
         };
         Ok(sample.map(|(sample, denied)| {
             let consumer = Some(consumer.clone());
@@ -216,16 +197,10 @@ impl AccountClient {
     }
 
     /// Who receives what is delivered to a subject; `None` where not all are known.
-    async fn sample_receivers(
-        &self,
-        subject: &str,
-        limits: SampleLimits,
-    ) -> Result<Option<UseSample>, ActError> {
+    async fn sample_receivers(&self, subject: &str, servers: usize) -> Result<Option<UseSample>, ActError> {
         let unused = unused_like(subject);
-        let (clients, listeners) = tokio::try_join!(
-            self.receivers(subject, limits.servers),
-            self.receivers(&unused, limits.servers),
-        )?;
+        let (clients, listeners) =
+            tokio::try_join!(self.receivers(subject, servers), self.receivers(&unused, servers),)?;
         let (Some(mut clients), Some(listeners)) = (clients, listeners) else {
             return Ok(None);
         };
@@ -246,12 +221,12 @@ impl AccountClient {
         kind: UseKind,
         subjects: &[String],
         wait: Duration,
-        limits: SampleLimits,
+        servers: usize,
     ) -> Result<Option<(UseSample, BTreeSet<String>)>, ActError> {
         if subjects.is_empty() {
             return Ok(None);
         }
-        let received = self.receive(subjects, wait, limits).await?;
+        let received = self.receive(subjects, wait, servers).await?;
         let sample = UseSample {
             kind,
             consumer: None,
@@ -267,22 +242,18 @@ impl AccountClient {
         &self,
         subjects: &[String],
         wait: Duration,
-        limits: SampleLimits,
+        servers: usize,
     ) -> Result<Received, ActError> {
         let (begun, deadline) = (Instant::now(), ahead(wait));
         let mut denials = self.link().denials().listen();
         let client = self.link().connected().ok_or(ActError::Disconnected)?;
         let mut subscriptions = Vec::new();
-        let each = limits
-            .messages
-            .checked_div(subjects.len())
-            .unwrap_or(0)
-            .max(FEWEST);
+        let each = MESSAGES.checked_div(subjects.len()).unwrap_or(0).max(FEWEST);
         for subject in subjects {
             let subscription = subscribe(&client, subject, each).await;
             subscriptions.push(subscription.map_err(act_error)?);
         }
-        let mut messages = Some(select_all(subscriptions).take(limits.messages));
+        let mut messages = Some(select_all(subscriptions).take(MESSAGES));
         let mut received = Received::default();
         let mut lookups = FuturesUnordered::new();
         while messages.is_some() || !lookups.is_empty() {
@@ -298,7 +269,7 @@ impl AccountClient {
                 message = next => if let Some(message) = message {
                     let subjects = received.note(message.reply.as_deref());
                     lookups.extend(subjects.map(|(name, subject)| async move {
-                        Ok::<_, ActError>((name, self.receivers(&subject, limits.servers).await?))
+                        Ok::<_, ActError>((name, self.receivers(&subject, servers).await?))
                     }));
                 } else {
                     // Ends the subscriptions: nothing more travels while lookups are answered.

@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use async_nats::{Client, ConnectOptions};
 use futures::StreamExt;
 use futures::future::try_join_all;
+use leeward_lab::load::{Load, Publisher, PullWorker, Worker};
 use leeward_lab::nats::jetstream::PreferredLeader;
 use leeward_lab::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, System, eventually, jetstream};
 use serde_json::{Value, json};
@@ -86,6 +87,26 @@ pub async fn consumer(client: &Client, stream: &str, name: &str, extra: Value) -
     )
     .await?;
     Ok(())
+}
+
+/// A stream of three replicas in one location, with a consumer `work`.
+pub async fn placed_in(system: &System, name: &str, location: &str) -> anyhow::Result<()> {
+    let client = client(system, location).await?;
+    stream(&client, name, 3, json!({"placement": {"cluster": location}})).await?;
+    consumer(&client, name, "work", json!({})).await
+}
+
+/// Uses a stream from a location: publishes to it, and fetches from its consumer `work`, until the workers are stopped.
+pub async fn use_from(
+    system: &System,
+    load: &mut Load,
+    name: &str,
+    location: &str,
+) -> anyhow::Result<[Worker; 2]> {
+    let subject = format!("{name}.new");
+    let publishes = Publisher::new(client(system, location).await?, location, name, &subject);
+    let pulls = PullWorker::new(client(system, location).await?, location, name, "work");
+    Ok([load.publish(publishes), load.pull(pulls)])
 }
 
 /// The leader of every stream (`STREAM`) and consumer (`STREAM/CONSUMER`) of the default account.

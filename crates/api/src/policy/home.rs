@@ -73,10 +73,22 @@ pub struct HomeSpec {
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub preferences: Vec<String>,
 
-    /// What a client weighs: one per connection, or the messages or bytes that go through it.
+    /// Whose clients decide, with `ClientMajority`. `Stream`: those that use the stream, weighed by the messages that
+    /// they publish and receive; a consumer whose replicas lie in several locations follows its own. Where too little of
+    /// the use is known, the account's clients decide. `Account`: all clients of the account, for all its streams.
+    pub scope: HomeScope,
+
+    /// The share of a stream's messages, in percent, whose clients must be known for them to decide.
+    #[schemars(range(min = 50, max = 100))]
+    pub coverage_percent: u32,
+
+    /// How it is found out who uses a stream.
+    pub sampling: SamplingSpec,
+
+    /// What a client of the account weighs: one per connection, or the messages or bytes that go through it.
     pub weight_by: WeightBy,
 
-    /// Below this number of connections there is no majority.
+    /// Below this number of connections of the account its clients have no majority.
     #[schemars(range(min = 1))]
     pub min_connections: u32,
 
@@ -108,6 +120,9 @@ impl Default for HomeSpec {
         Self {
             strategy: HomeStrategy::default(),
             preferences: Vec::new(),
+            scope: HomeScope::default(),
+            coverage_percent: 80,
+            sampling: SamplingSpec::default(),
             weight_by: WeightBy::default(),
             min_connections: 5,
             majority_percent: 60,
@@ -129,6 +144,40 @@ pub enum HomeStrategy {
     ClientMajority,
     /// The first of the preferences that is up.
     Preferred,
+}
+
+/// Whose clients decide where the leaders of a stream belong.
+#[derive(
+    Serialize, Deserialize, JsonSchema, Display, AsRefStr, Debug, Clone, Copy, PartialEq, Eq, Default,
+)]
+pub enum HomeScope {
+    /// The clients that use the stream.
+    #[default]
+    Stream,
+    /// All clients of the account.
+    Account,
+}
+
+/// How it is found out who uses a stream: by receiving a few of the messages that clients publish to it and of the
+/// requests with which they fetch from it. Payloads are dropped unread.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default = "SamplingSpec::default")]
+pub struct SamplingSpec {
+    /// Whether messages are sampled. Without samples the account's clients decide.
+    pub enabled: bool,
+
+    /// How many messages are sampled in a minute, over all streams of the policy, on average.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub messages_per_minute: u32,
+}
+
+impl Default for SamplingSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            messages_per_minute: 200,
+        }
+    }
 }
 
 /// What a client weighs.

@@ -148,6 +148,12 @@ vocabulary! {
         BreakerOpen,
         /// Home has not been stable for home.stabilizationWindow yet; it is tried again once it is.
         Stabilizing,
+        /// Who uses it is not known yet, or not any more; it is tried again when enough of its messages were sampled.
+        UseUnknown,
+        /// Too few of its messages are explained to decide by, and those are not used from home; it is tried again when more are known.
+        UsedElsewhere,
+        /// No location has the majority of its use; it is tried again when one has.
+        NoMajorityOfUse,
         /// The peer in home has not caught up with the leader; it is tried again once it has.
         TargetLagging,
         /// The consumer has too many messages waiting for acknowledgement; it is tried again when they are fewer.

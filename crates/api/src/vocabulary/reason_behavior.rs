@@ -88,7 +88,9 @@ impl FindingReason {
                 gate.checked_before_request()
             }
             Self::MoveInProgress => ReasonBehavior::soft(ClearedBy::Observation).checked_before_request(),
-            Self::StreamMoving => ReasonBehavior::soft(ClearedBy::Observation),
+            Self::StreamMoving | Self::UseUnknown | Self::UsedElsewhere | Self::NoMajorityOfUse => {
+                ReasonBehavior::soft(ClearedBy::Observation)
+            }
             Self::ActionDisabled
             | Self::ManagedElsewhere
             | Self::BytesOverLimit

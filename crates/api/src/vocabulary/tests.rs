@@ -39,7 +39,8 @@ fn findings_use_exactly_the_words_of_the_contract() {
 }
 
 const FINE: &str = "OptedOut Ephemeral";
-const SOFT: &str = "CoolingDown BudgetExhausted OutsideWindow BreakerOpen Stabilizing TargetLagging \
+const SOFT: &str = "CoolingDown BudgetExhausted OutsideWindow BreakerOpen Stabilizing UseUnknown \
+    UsedElsewhere NoMajorityOfUse TargetLagging \
     AckPendingHigh RecentlyElected ServerJustStarted MoveInProgress StreamMoving";
 const POLICY: &str = "ActionDisabled ManagedElsewhere BytesOverLimit StallTooLong PinnedClient Contested";
 const HARD: &str = "SinglePeer NoPeerInHome NoServersMatch NotEnoughServers NoCapacity NoLeader QuorumAtRisk \

@@ -30,7 +30,7 @@ use super::worst;
 use crate::args::{ApplyArgs, CommonArgs, ConnectionArgs};
 use crate::document::{ApplyDocument, PlanDocument, PolicyApplied, ReasonText};
 use crate::exit::LookOutcome;
-use crate::judge::{Assessment, judge};
+use crate::judge::{Assessment, judge, samplings};
 use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules, name_of};
 use crate::look::{LookTimeouts, Session};
 use crate::{output, policies, runtime};
@@ -58,7 +58,10 @@ async fn apply(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
         connection.wait.as_std(),
     )
     .await?;
-    let seen = session.look(LookTimeouts::of(connection)).await;
+    let mut seen = session.look(LookTimeouts::of(connection)).await;
+    if !connection.sample.as_std().is_zero() {
+        seen.usage = session.sample(samplings(&subject.policies, &seen)).await;
+    }
     let judged = judge(&subject.policies, &seen, Timestamp::now());
     let consent = ask::Consent {
         format: output.format,
@@ -173,8 +176,11 @@ async fn carry_out(
             inhibited: BTreeSet::new(),
             approved: Some(Arc::new(approval(judged))),
         };
-        let past = &judged.loaded.past;
-        let started = drive::start(session, &common, judged.loaded, past, false, input);
+        let from = drive::StartedFrom {
+            past: judged.loaded.past.clone(),
+            usage: judged.seen.usage.clone(),
+        };
+        let started = drive::start(session, &common, judged.loaded, from, false, input);
         PolicyApply::new(started, progress.of(&actions))
     });
     let external = execution::Surroundings {
@@ -199,7 +205,12 @@ fn conclude(
             ..loaded.clone()
         })
         .collect();
-    let seen = session.newest();
+    let mut seen = session.newest();
+    // Who uses streams is not sampled again: nothing else was done than what the samples asked for.
+    seen.usage = before
+        .first()
+        .map(|before| before.seen.usage.clone())
+        .unwrap_or_default();
     let time = Timestamp::now();
     let after = judge(&policies, &seen, time);
     let found = found_after(&ended, worst(&after));

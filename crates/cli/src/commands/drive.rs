@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use leeward_api::policy_status::PlacementPolicyStatus;
+use leeward_core::usage::AccountUse;
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::policy_event::PolicyEvent;
@@ -53,12 +54,31 @@ impl SystemContext {
     }
 }
 
-/// Starts the worker of one policy from its status. With `records` the status is written before any request is sent.
+/// What a worker starts from.
+#[derive(Clone, Debug)]
+pub struct StartedFrom {
+    /// The policy's status.
+    pub past: PlacementPolicyStatus,
+    /// What was sampled already of who uses streams.
+    pub usage: AccountUse,
+}
+
+impl StartedFrom {
+    /// A policy's status, and no samples.
+    pub fn status(past: &PlacementPolicyStatus) -> Self {
+        Self {
+            past: past.clone(),
+            usage: AccountUse::default(),
+        }
+    }
+}
+
+/// Starts the worker of one policy. With `records` the status is written before any request is sent.
 pub fn start(
     session: &Session,
     common: &SystemContext,
     loaded: &LoadedPolicy,
-    past: &PlacementPolicyStatus,
+    from: StartedFrom,
     records: bool,
     input: RunnerInput,
 ) -> (PolicyWorker, mpsc::Receiver<PolicyEvent>) {
@@ -73,7 +93,8 @@ pub fn start(
         clock: SystemClock,
         limits: Arc::clone(&common.limits),
         metrics: Arc::clone(&common.metrics),
-        past: past.clone(),
+        past: from.past,
+        usage: from.usage,
         records,
     };
     PolicyWorker::start(setup, input)

@@ -8,13 +8,14 @@ mod table;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use leeward_core::names::AssetName;
+use leeward_core::usage::Sampling;
 
 use self::near::near;
 use crate::args::ExplainArgs;
 use crate::commands::looked;
 use crate::document::ExplainDocument;
 use crate::exit::{LookOutcome, NotSeen};
-use crate::judge::{Assessment, judge};
+use crate::judge::{Assessment, judge, samplings};
 use crate::loaded_policy::LoadedPolicy;
 use crate::look::Looked;
 use crate::output;
@@ -22,7 +23,15 @@ use crate::output;
 /// Runs the command.
 pub fn run(args: &ExplainArgs) -> anyhow::Result<LookOutcome> {
     let asset = parse(&args.asset)?;
-    let (policies, seen) = looked(&args.common, args.usage.then_some(&asset.stream))?;
+    let (policies, seen) = looked(&args.common, |policies, seen| {
+        let stream = seen.view.stream(&asset.stream);
+        let own = stream.map(|stream| Sampling::new(&seen.view, stream));
+        if args.usage {
+            return own.into_iter().collect();
+        }
+        let due = samplings(policies, seen).into_iter();
+        due.filter(|sampling| sampling.stream == asset.stream).collect()
+    })?;
     let (document, found) = document(&policies, &seen, &asset, Timestamp::now())?;
     output::print(args.common.output.format, &document, table::render)?;
     Ok(found)

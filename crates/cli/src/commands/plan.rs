@@ -15,14 +15,14 @@ use crate::args::PlanArgs;
 use crate::commands::{looked, worst};
 use crate::document::{CutPart, PlanDocument, PolicyPlan, WavePart};
 use crate::exit::LookOutcome;
-use crate::judge::{Assessment, judge};
+use crate::judge::{Assessment, judge, samplings};
 use crate::loaded_policy::LoadedPolicy;
 use crate::look::Looked;
 use crate::output;
 
 /// Runs the command.
 pub fn run(args: &PlanArgs) -> anyhow::Result<LookOutcome> {
-    let (policies, seen) = looked(&args.common, None)?;
+    let (policies, seen) = looked(&args.common, samplings)?;
     let (document, found) = document(&policies, &seen, Timestamp::now());
     output::print(args.common.output.format, &document, |document, screen| {
         table::render(document, args.limit, screen)

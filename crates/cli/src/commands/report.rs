@@ -5,7 +5,6 @@ mod table;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_core::snapshot::AccountView;
 use leeward_nats::SystemStatus;
 
 use super::plan::table::most_rows;
@@ -15,7 +14,7 @@ use crate::document::{
     ClusterPart, FindingPart, PolicyReport, ReasonText, ReportDocument, RoundTripPart, SystemPart,
 };
 use crate::exit::LookOutcome;
-use crate::judge::{Assessment, judge};
+use crate::judge::{Assessment, judge, samplings};
 use crate::loaded_policy::LoadedPolicy;
 use crate::look::{AccountSelector, LookTimeouts, Looked, look, look_and_sample};
 use crate::policies::FromFiles;
@@ -50,11 +49,22 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<LookOutcome> {
             }
         };
         let timeouts = LookTimeouts::of(connection);
-        let seen = if args.usage {
-            let busiest = |view: &AccountView| usage::busiest(&subject.policies, view, args.limit);
-            vec![look_and_sample(&subject.connections, timeouts, busiest).await?]
-        } else {
-            look(&subject.connections, &selector, timeouts).await?
+        let choose = |seen: &Looked| {
+            if args.usage {
+                usage::busiest(&subject.policies, &seen.view, args.limit)
+            } else if timeouts.sample.is_zero() {
+                Vec::new()
+            } else {
+                samplings(&subject.policies, seen)
+            }
+        };
+        let seen = match selector {
+            AccountSelector::Own => {
+                vec![look_and_sample(&subject.connections, timeouts, choose).await?]
+            }
+            AccountSelector::Named(_) | AccountSelector::All => {
+                look(&subject.connections, &selector, timeouts).await?
+            }
         };
         Ok((subject.policies, seen))
     })?;

@@ -4,49 +4,40 @@ mod table;
 
 use std::cmp::Reverse;
 
-use leeward_core::names::StreamName;
 use leeward_core::snapshot::{AccountView, Consumer, Stream};
 use leeward_core::topology::LocationMap;
-use leeward_core::usage::{LocationUse, StreamUse, UseKind, UseSample};
+use leeward_core::usage::{LocationUse, Sampling, StreamUse, UseKind};
 
 pub use self::table::lines;
 use crate::commands::plan::table::most_rows;
 use crate::document::{LocationUsePart, StreamUsePart};
 use crate::judge::Assessment;
 use crate::loaded_policy::LoadedPolicy;
-use crate::look::StreamSamples;
 
 /// The busiest streams that a policy selects, by messages stored and delivered.
-pub fn busiest(policies: &[LoadedPolicy], view: &AccountView, limit: usize) -> Vec<StreamName> {
+pub fn busiest(policies: &[LoadedPolicy], view: &AccountView, limit: usize) -> Vec<Sampling> {
     let selected = |stream: &&Stream| {
         let mut policies = policies.iter();
         policies.any(|loaded| loaded.policy.streams.selects(stream))
     };
     let mut streams: Vec<&Stream> = view.streams.iter().filter(selected).collect();
-    streams.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
-    let names = streams.into_iter().map(|stream| stream.name.clone());
-    names.take(most_rows(limit)).collect()
-}
-
-fn rate(stream: &Stream) -> f32 {
-    let consumers = stream.consumers.iter().map(|consumer| consumer.message_rate);
-    consumers.chain([stream.message_rate]).flatten().sum()
+    streams.sort_by(|one, other| other.message_rates().total_cmp(&one.message_rates()));
+    let busiest = streams.into_iter().take(most_rows(limit));
+    busiest.map(|stream| Sampling::new(view, stream)).collect()
 }
 
 /// The use of the streams that were sampled and that the policy selects, the busiest first.
 pub fn parts(judged: &Assessment<'_>) -> Vec<StreamUsePart> {
     let view = &judged.seen.view;
     let locations = LocationMap::new(&view.topology, &judged.policy.topology);
-    let sampled = judged.seen.samples.iter().filter_map(|(name, sampled)| {
-        let stream = view.stream(name)?;
-        judged.policy.streams.selects(stream).then_some((stream, sampled))
-    });
-    let mut sampled: Vec<(&Stream, &StreamSamples)> = sampled.collect();
-    sampled.sort_by(|(one, _), (other, _)| rate(other).total_cmp(&rate(one)));
-    let parts = sampled.into_iter();
-    parts
-        .map(|(stream, sampled)| part(judged, &locations, stream, sampled))
-        .collect()
+    let usage = &judged.seen.usage;
+    let sampled = usage.streams().filter_map(|name| view.stream(name));
+    let mut sampled: Vec<&Stream> = sampled
+        .filter(|stream| judged.policy.streams.selects(stream))
+        .collect();
+    sampled.sort_by(|one, other| other.message_rates().total_cmp(&one.message_rates()));
+    let part = |stream| of_asset_in(judged, &locations, stream, None);
+    sampled.into_iter().filter_map(part).collect()
 }
 
 /// The use of a stream, or of one of its consumers alone; `None` where it was not sampled.
@@ -55,47 +46,43 @@ pub fn of_asset(
     stream: &Stream,
     consumer: Option<&Consumer>,
 ) -> Option<StreamUsePart> {
-    let sampled = judged.seen.samples.get(&stream.name)?;
     let locations = LocationMap::new(&judged.seen.view.topology, &judged.policy.topology);
-    let Some(consumer) = consumer else {
-        return Some(part(judged, &locations, stream, sampled));
-    };
-    let of_it = |sample: &&UseSample| sample.consumer.as_ref() == Some(&consumer.name);
-    let alone = Stream {
-        group: consumer.group.clone(),
-        message_rate: None,
-        consumers: vec![consumer.clone()],
-        ..stream.clone()
-    };
-    let sampled = StreamSamples {
-        samples: sampled.samples.iter().filter(of_it).cloned().collect(),
-        problem: sampled.problem.clone(),
-    };
-    Some(part(judged, &locations, &alone, &sampled))
+    of_asset_in(judged, &locations, stream, consumer)
 }
 
-fn part(
+fn of_asset_in(
     judged: &Assessment<'_>,
     locations: &LocationMap,
     stream: &Stream,
-    sampled: &StreamSamples,
-) -> StreamUsePart {
-    let (view, policy) = (&judged.seen.view, &judged.policy);
-    let used = StreamUse::new(view, stream, locations, &policy.clients, &sampled.samples);
+    consumer: Option<&Consumer>,
+) -> Option<StreamUsePart> {
+    let (view, clients) = (&judged.seen.view, &judged.policy.clients);
+    let problem = judged.seen.usage.last(&stream.name)?.problem.clone();
+    let samples = judged.seen.usage.samples(&stream.name);
+    let (used, group) = match consumer {
+        None => {
+            let used = StreamUse::new(view, stream, locations, clients, &samples);
+            (used, &stream.group)
+        }
+        Some(consumer) => {
+            let used = StreamUse::of_consumer(view, stream, consumer, locations, clients, &samples);
+            (used, &consumer.group)
+        }
+    };
     let rows = used.locations.iter();
     let mut rows: Vec<LocationUsePart> = rows
         .map(|(location, row)| location_part(location.as_str(), row))
         .collect();
     rows.sort_by_key(|row| Reverse(row.percent));
-    let led_from = stream.group.leader.and_then(|leader| locations.of(leader));
-    StreamUsePart {
+    let led_from = group.leader.and_then(|leader| locations.of(leader));
+    Some(StreamUsePart {
         stream: stream.name.to_string(),
         led_from: led_from.map(ToString::to_string),
         locations: rows,
         unplaced: (used.unplaced.connections > 0).then(|| location_part("", &used.unplaced)),
         coverage_percent: used.coverage_percent,
-        problem: sampled.problem.clone(),
-    }
+        problem,
+    })
 }
 
 fn location_part(name: &str, row: &LocationUse) -> LocationUsePart {

@@ -1,6 +1,7 @@
 //! A small supercluster for unit tests: `us-east` with three servers, `eu-west` with three, `ap-south` with one.
 
 use leeward_core::forecast::ActionBatch;
+use leeward_core::usage::AccountUse;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::{Assessment, judge};
 use crate::loaded_policy::{LoadedPolicy, PolicyOrigin};
-use crate::look::{Looked, Samples};
+use crate::look::Looked;
 
 /// Noon of new year's day.
 pub fn noon() -> Timestamp {
@@ -173,7 +174,7 @@ pub fn seen(view: AccountView) -> Looked {
         },
         view: Arc::new(view),
         system: None,
-        samples: Samples::new(),
+        usage: AccountUse::default(),
     }
 }
 

@@ -5,28 +5,22 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use futures::StreamExt as _;
-use leeward_core::names::{ConsumerName, StreamName};
-use leeward_core::snapshot::{AccountView, Consumer};
-use leeward_engine::ports::Observe;
+use jiff::Timestamp;
+use leeward_core::snapshot::AccountView;
+use leeward_core::usage::{AccountUse, Sampling, StreamSampling};
+use leeward_engine::ports::{Act as _, Observe};
 use leeward_nats::{
-    AccountClient, AccountInfo, ConnectConfig, ConnectionState, ObserverRights, SampleLimits, Sampled,
-    SystemObserver, SystemStatus, TenantObserver,
+    AccountClient, AccountInfo, ConnectConfig, ConnectionState, ObserverRights, SystemObserver, SystemStatus,
+    TenantObserver,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::views::WatchedLook;
-use super::{LookTimeouts, Looked, Samples, StreamSamples, wording};
+use super::{LookTimeouts, Looked, wording};
 use crate::connection::ConnectionOptions;
 
-/// What a sample of one stream may take. Clients of pull consumers request messages every few seconds.
-const SAMPLE: SampleLimits = SampleLimits {
-    messages: 16,
-    publishes: Duration::from_secs(2),
-    requests: Duration::from_secs(5),
-    servers: 0,
-};
-const STREAMS_AT_ONCE: usize = 8;
+const STREAMS_AT_ONCE: usize = 16;
 /// A connected server reports the account at once, if at all.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -93,43 +87,30 @@ impl Session {
         self.looked(view.await)
     }
 
-    /// Samples who uses these streams, a few at a time.
-    pub async fn sample(&self, view: &AccountView, streams: Vec<StreamName>) -> Samples {
-        let servers = view.topology.servers().iter().filter(|server| server.answered);
-        let limits = SampleLimits {
-            servers: servers.count(),
-            ..SAMPLE
-        };
-        let one = |name: StreamName| async move {
-            let led = |consumer: &&Consumer| consumer.group.leader.is_some();
-            let consumers = view
-                .stream(&name)
-                .into_iter()
-                .flat_map(|stream| &stream.consumers);
-            let mut consumers: Vec<&Consumer> = consumers.filter(led).collect();
-            let rate = |consumer: &Consumer| consumer.message_rate.unwrap_or(0.0);
-            consumers.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
-            let names = consumers.into_iter().map(|consumer| consumer.name.clone());
-            let consumers: Vec<ConsumerName> = names.collect();
-            let sampled = self.client.sample_use(&name, &consumers, limits).await;
-            let samples = match sampled {
-                Ok(Sampled {
-                    samples,
-                    denied,
-                    omitted,
-                }) => StreamSamples {
-                    samples,
-                    problem: wording::not_sampled(&denied, &omitted),
-                },
-                Err(error) => StreamSamples {
+    /// Samples who uses these streams, some at a time.
+    pub async fn sample(&self, samplings: Vec<Sampling>) -> AccountUse {
+        let one = |sampling: Sampling| async move {
+            let sampled = self.client.sample_use(&sampling).await;
+            let at = Timestamp::now();
+            let name = sampling.stream;
+            let sampling = match sampled {
+                Ok(sampled) => StreamSampling::new(at, sampled),
+                Err(error) => StreamSampling {
+                    at,
                     samples: Vec::new(),
                     problem: Some(error.to_string()),
                 },
             };
-            (name, samples)
+            (name, sampling)
         };
-        let all = futures::stream::iter(streams).map(one);
-        all.buffer_unordered(STREAMS_AT_ONCE).collect().await
+        let mut all = futures::stream::iter(samplings)
+            .map(one)
+            .buffer_unordered(STREAMS_AT_ONCE);
+        let mut usage = AccountUse::default();
+        while let Some((stream, sampling)) = all.next().await {
+            usage.add(stream, sampling);
+        }
+        usage
     }
 
     /// Ends the observation alone; the account can still be read.
@@ -153,7 +134,7 @@ impl Session {
             account: self.account.clone(),
             view,
             system: system.map(|system| system.status().borrow().clone()),
-            samples: Samples::new(),
+            usage: AccountUse::default(),
         }
     }
 

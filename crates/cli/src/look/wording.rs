@@ -48,20 +48,6 @@ pub(super) fn unknown_account(problem: Option<AccountProblem>) -> String {
         .to_owned()
 }
 
-/// What a sample of use lacked; `None` where it lacked nothing.
-pub(super) fn not_sampled(denied: &BTreeSet<String>, omitted: &[String]) -> Option<String> {
-    let named: Vec<&str> = denied.iter().take(MOST_NAMES).map(String::as_str).collect();
-    let denied = (!named.is_empty()).then(|| {
-        format!(
-            "the account's user may not subscribe to {}: allow it, or the clients there are not found",
-            named.join(", ")
-        )
-    });
-    let omitted = (!omitted.is_empty()).then(|| format!("not sampled: {}", omitted.join("; ")));
-    let all: Vec<String> = denied.into_iter().chain(omitted).collect();
-    (!all.is_empty()).then(|| all.join("; "))
-}
-
 /// `None` while there is a connection. `whose` is the account that the user should belong to.
 pub(super) fn not_connected(state: &ConnectionState, urls: &[String], whose: &str) -> Option<String> {
     let at = shown(urls);

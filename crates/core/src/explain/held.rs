@@ -3,6 +3,7 @@
 use leeward_api::vocabulary::{FindingReason, Remedy};
 
 use super::amounts;
+use super::use_text;
 use crate::asset::AssetIx;
 use crate::context::DecisionContext;
 use crate::demand::Home;
@@ -93,6 +94,7 @@ impl<'a> HeldAsset<'a> {
             FindingReason::ServerJustStarted => self.server_just_started(),
             FindingReason::NotEnoughServers | FindingReason::NoCapacity => self.no_target(),
             FindingReason::Stabilizing => self.stabilizing(),
+            FindingReason::UsedElsewhere | FindingReason::NoMajorityOfUse => self.used_from(),
             FindingReason::OptedOut
             | FindingReason::Ephemeral
             | FindingReason::CoolingDown
@@ -101,6 +103,7 @@ impl<'a> HeldAsset<'a> {
             | FindingReason::BreakerOpen
             | FindingReason::MoveInProgress
             | FindingReason::StreamMoving
+            | FindingReason::UseUnknown
             | FindingReason::ActionDisabled
             | FindingReason::Contested
             | FindingReason::SinglePeer
@@ -252,6 +255,11 @@ impl<'a> HeldAsset<'a> {
             format!("{}, which moves now", moving.join(", "))
         };
         format!("waits for {movers}: of streams that mirror or source each other one moves at a time")
+    }
+
+    fn used_from(&self) -> Option<String> {
+        let used = self.evaluation.homes.own(self.asset)?.used()?;
+        Some(use_text(used))
     }
 
     fn stabilizing(&self) -> Option<String> {

@@ -51,7 +51,12 @@ impl<'a> Simulation<'a> {
         let horizon = later(self.now, HORIZON);
         let mut decision = first.clone();
         for _ in 0..MOST_LOOKS {
-            self.history.settle(decision.evaluation.home_history.clone());
+            let Evaluation {
+                home_history,
+                asset_homes,
+                ..
+            } = &decision.evaluation;
+            self.history.settle(home_history.clone(), asset_homes.clone());
             if !decision.actions.is_empty() {
                 if self.waves.len() == MOST_WAVES {
                     return self.cut(&decision);

@@ -217,9 +217,9 @@ fn another_home_forgets_attempts_and_moves_and_keeps_cooldowns_and_what_was_undo
         },
     );
     let before = history.assets.clone();
-    history.settle(settled("us", 0));
+    history.settle(settled("us", 0), AssetHomes::new());
     assert_eq!(history.assets, before, "the first home is no change");
-    history.settle(settled("us", 0));
+    history.settle(settled("us", 0), AssetHomes::new());
     assert_eq!(history.assets, before);
     let challenged = HomeHistory {
         challenger: Some(crate::demand::Challenger {
@@ -229,10 +229,10 @@ fn another_home_forgets_attempts_and_moves_and_keeps_cooldowns_and_what_was_undo
         }),
         ..settled("us", 0)
     };
-    history.settle(challenged.clone());
+    history.settle(challenged.clone(), AssetHomes::new());
     assert_eq!(history.assets, before, "a challenger is no home");
     assert_eq!(history.home, challenged);
-    history.settle(settled("eu", 50));
+    history.settle(settled("eu", 50), AssetHomes::new());
     let undone = AssetHistory {
         undone: 1,
         ..past(0, 20)

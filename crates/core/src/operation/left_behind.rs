@@ -63,7 +63,7 @@ pub fn completion(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) ->
 fn was_cancelled(left: &MoveLeftBehind, stream: &Stream, view: &AccountView, policy: &Policy) -> bool {
     let (topology, key) = (&view.topology, &policy.topology);
     let locations = LocationMap::new(topology, key);
-    let target = Destination::new(topology, key, &locations, &left.location, true);
+    let target = Destination::new(topology, key, &locations, &left.location, None);
     let wanted = target.placement(left.replaced.as_ref());
     !target.has_peer(&stream.group) && stream.placement.as_ref() == Some(&wanted)
 }

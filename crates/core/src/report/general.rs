@@ -27,6 +27,7 @@ pub(super) fn general_findings(
         consumer: None,
         leader: None,
         location: location.map(str::to_owned),
+        home: None,
         remedy: Remedy::Advice,
         reason: None,
         message,

@@ -21,11 +21,16 @@ fn the_defaults_are_those_of_the_api() {
     let expected = HomeRules {
         strategy: Strategy::ClientMajority,
         preferences: Vec::new(),
+        by_use: Some(UseRules {
+            coverage_percent: 80,
+            messages_per_minute: 200,
+        }),
         weight_by: WeightBy::Connections,
         min_connections: 5,
         majority_percent: 60,
         hysteresis_percent: 10,
         stabilization_window: Duration::from_mins(10),
+        stream_stabilization_window: Duration::from_mins(10),
         on_no_majority: OnNoMajority::Hold,
         exclude: Vec::new(),
     };
@@ -86,17 +91,28 @@ fn every_field_of_home_arrives() {
     let expected = HomeRules {
         strategy: Strategy::Preferred,
         preferences: vec!["us".into(), "EU".into()],
+        by_use: None,
         weight_by: WeightBy::Bytes,
         min_connections: 7,
         majority_percent: 71,
         hysteresis_percent: 13,
         stabilization_window: Duration::from_secs(90),
+        stream_stabilization_window: Duration::from_secs(90),
         on_no_majority: OnNoMajority::UsePreferences,
         exclude: vec!["Mgmt".into()],
     };
     assert_eq!(policy.home, expected, "names of clusters keep their case");
     let messages = crate::fixtures::policy(json!({"home": {"weightBy": "Messages"}}));
     assert_eq!(messages.home.weight_by, WeightBy::Messages);
+    let by_use = |home: Value| crate::fixtures::policy(json!({"home": home})).home.by_use;
+    let expected = UseRules {
+        coverage_percent: 91,
+        messages_per_minute: 17,
+    };
+    let sampled = by_use(json!({"coveragePercent": 91, "sampling": {"messagesPerMinute": 17}}));
+    assert_eq!(sampled, Some(expected));
+    assert_eq!(by_use(json!({"sampling": {"enabled": false}})), None);
+    assert_eq!(by_use(json!({"scope": "Account"})), None);
 }
 
 #[test]

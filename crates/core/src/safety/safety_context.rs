@@ -30,8 +30,8 @@ pub struct SafetyContext<'a> {
     /// Actions that no window allows now.
     pub(super) closed: Vec<ActionType>,
     homes: &'a Homes,
-    /// Every location that is home to something, with whether leaders may go there already.
-    destinations: BTreeMap<(&'a Location, bool), Destination<'a>>,
+    /// Every location that is home to something, with why leaders may not go there yet.
+    destinations: BTreeMap<(&'a Location, Option<FindingReason>), Destination<'a>>,
     clusters: Vec<Option<&'a ClusterName>>,
     just_started: Vec<bool>,
     /// Only moves and their explanations ask for it.
@@ -50,10 +50,11 @@ impl<'a> SafetyContext<'a> {
     pub fn new(context: &'a DecisionContext<'a>, locations: &LocationMap, homes: &'a Homes) -> Self {
         let DecisionContext { view, policy, .. } = *context;
         let topology = &view.topology;
-        let destination = |(location, settled)| {
-            let destination = Destination::new(topology, &policy.topology, locations, location, settled);
-            ((location, settled), destination)
-        };
+        let mut destinations = BTreeMap::new();
+        for (location, hold) in homes.destinations() {
+            let destination = || Destination::new(topology, &policy.topology, locations, location, hold);
+            destinations.entry((location, hold)).or_insert_with(destination);
+        }
         let cluster = |index| topology.details(index).map(|details| &details.cluster);
         let quiet = policy.disruption.gates.quiet_after_server_start;
         let young = |index| is_young(topology.details(index), quiet, context.now);
@@ -62,7 +63,7 @@ impl<'a> SafetyContext<'a> {
             versions: topology.version_range(),
             closed: closed(context),
             homes,
-            destinations: homes.destinations().map(destination).collect(),
+            destinations,
             clusters: topology.indices().map(cluster).collect(),
             just_started: topology.indices().map(young).collect(),
             families: OnceCell::new(),
@@ -77,7 +78,7 @@ impl<'a> SafetyContext<'a> {
     /// Where the leader of an asset belongs; `None` when that is not known.
     pub fn destination(&self, asset: AssetIx) -> Option<&Destination<'a>> {
         let location = self.homes.reference(asset)?;
-        self.destinations.get(&(location, self.homes.is_settled(asset)))
+        self.destinations.get(&(location, self.homes.hold(asset)))
     }
 
     /// The measured round trip between a leader's cluster and home's.
@@ -145,11 +146,19 @@ impl<'a> SafetyContext<'a> {
             .iter()
             .filter(|stream| is_moving(stream))
         {
-            for home in self.destinations.values() {
+            for home in self.each_location() {
                 reserved.take(home.members(), home.need(stream));
             }
         }
         reserved
+    }
+
+    /// Every location that is home to something, once.
+    fn each_location(&self) -> impl Iterator<Item = &Destination<'a>> {
+        let mut last = None;
+        let all = self.destinations.iter();
+        all.filter(move |((location, _), _)| last.replace(*location) != Some(*location))
+            .map(|(_, home)| home)
     }
 
     /// Whether enough servers of home would take a stream without those that started a moment ago.

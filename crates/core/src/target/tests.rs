@@ -32,7 +32,7 @@ fn towards(
 ) -> Result<MoveTarget, TargetError> {
     let location = Location::from(location);
     let locations = LocationMap::new(topology, key);
-    Destination::new(topology, key, &locations, &location, true).target(stream)
+    Destination::new(topology, key, &locations, &location, None).target(stream)
 }
 
 fn too_few(matching: usize) -> TargetError {
@@ -389,7 +389,7 @@ fn what_is_reserved_is_not_free_for_another_stream() {
     let key = by_cluster(None);
     let location = Location::from("us-east");
     let locations = LocationMap::new(&topology, &key);
-    let destination = Destination::new(&topology, &key, &locations, &location, true);
+    let destination = Destination::new(&topology, &key, &locations, &location, None);
     let mut stream = away(&topology, None);
     stream.bytes = 40;
     let mut reserved = Reserved::default();
@@ -414,7 +414,7 @@ fn servers_that_are_not_wanted_do_not_count() {
     let key = by_cluster(None);
     let location = Location::from("us-east");
     let locations = LocationMap::new(&topology, &key);
-    let destination = Destination::new(&topology, &key, &locations, &location, true);
+    let destination = Destination::new(&topology, &key, &locations, &location, None);
     let stream = away(&topology, None);
     let without = |name: &'static str| {
         let server = crate::fixtures::ix(&topology, name);

@@ -2,6 +2,7 @@
 //! there is to remember, it stays small (P12).
 
 use leeward_core::context::DecisionContext;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -182,7 +183,9 @@ impl Past {
                     since: self.world.now,
                 });
                 let challenger = None;
-                self.world.history.settle(HomeHistory { settled, challenger });
+                self.world
+                    .history
+                    .settle(HomeHistory { settled, challenger }, BTreeMap::new());
             }
             Step::Wait(milliseconds) => self.world.now += Duration::from_millis(*milliseconds),
             Step::Prune => {

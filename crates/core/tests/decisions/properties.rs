@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_core::action::{Action, ActionKind, Plan, Successor};
-use leeward_core::asset::asset_name;
+use leeward_core::asset::{asset_index, asset_name};
 use leeward_core::demand::{Home, HomeHistory, Tally, TallyRow, decide_home};
 use leeward_core::evaluate::evaluate;
-use leeward_core::names::{AssetName, Location, StreamName};
+use leeward_core::homes::AssetHome;
+use leeward_core::names::{AssetName, Location, ServerName, StreamName};
 use leeward_core::plan::plan;
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use leeward_core::topology::{LocationMap, Topology};
+use leeward_core::usage::StreamUse;
 use proptest::prelude::*;
 
 use crate::carry_out::carry_out;
@@ -170,6 +172,29 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_decided_against_the_use_that_was_seen(sketch in sketch()) {
+        let world = sketch.world();
+        let evaluation = evaluate(&world.context());
+        let map = LocationMap::new(&world.view.topology, &world.policy.topology);
+        let location = |server: &ServerName| map.of(world.view.topology.find(server.as_str()).unwrap());
+        for action in planned(&world).actions {
+            let to = match &action.kind {
+                ActionKind::Move(moving) => Some(&moving.target.location),
+                ActionKind::StepDown(step_down) => step_down.home_peers.first().and_then(location),
+            };
+            let at = asset_index(&world.view, &action.asset).unwrap();
+            let own = evaluation.homes.own(at);
+            prop_assert!(!matches!(own, Some(AssetHome::Unknown { .. })), "unknown is no zero: {:?}", action);
+            let used = own.and_then(AssetHome::used).filter(|used| used.is_seen());
+            if let Some(used) = used {
+                prop_assert_eq!(used.majority(), to, "{:?} against {:?}", action, used);
+            } else {
+                prop_assert_eq!(evaluation.homes.account_location(), to);
+            }
+        }
+    }
+
+    #[test]
     fn p6_whatever_is_missing_or_stale_stops_every_action(sketch in sketch(), stale in any::<bool>()) {
         let mut world = sketch.world();
         if stale {
@@ -264,9 +289,19 @@ fn generated_worlds_give_the_planner_something_to_do() {
     use proptest::test_runner::TestRunner;
 
     let mut runner = TestRunner::deterministic();
-    let plans: Vec<Plan> = (0..300)
-        .map(|_| planned(&sketch().new_tree(&mut runner).unwrap().current().world()))
+    let worlds: Vec<World> = (0..300)
+        .map(|_| sketch().new_tree(&mut runner).unwrap().current().world())
         .collect();
+    let plans: Vec<Plan> = worlds.iter().map(planned).collect();
+    let by_use = worlds.iter().zip(&plans).filter(|(world, plan)| {
+        let homes = evaluate(&world.context()).homes;
+        let own = |action: &Action| homes.own(asset_index(&world.view, &action.asset)?)?.used();
+        plan.actions
+            .iter()
+            .any(|action| own(action).is_some_and(StreamUse::is_seen))
+    });
+    let by_use = by_use.count();
+    assert!(by_use >= 10, "only {by_use} of 300 plans are by use");
     let count = |what: fn(&Plan) -> bool| plans.iter().filter(|plan| what(plan)).count();
     let moves = |plan: &Plan| {
         let mut actions = plan.actions.iter();

@@ -24,7 +24,9 @@ fn every_scenario_is_decided_as_written_and_planning_again_changes_nothing() {
         let mut world = World::parse(&text);
         let mut said = decide(&world);
         let (evaluation, mut planned) = plan_of(&world);
-        world.history.settle(evaluation.home_history);
+        world
+            .history
+            .settle(evaluation.home_history, evaluation.asset_homes);
         loop {
             let waited = waiting(&world, &planned);
             carry_out(&mut world.view, &planned);

@@ -13,6 +13,7 @@ pub struct Sketch {
     servers: Vec<String>,
     clients: Vec<String>,
     streams: Vec<Vec<String>>,
+    samples: Vec<String>,
     policy: String,
 }
 
@@ -25,6 +26,7 @@ impl Sketch {
             lines.push(stream[0].clone());
             lines.extend(reordered(&stream[1..], &order));
         }
+        lines.extend(reordered(&self.samples, &order));
         format!("{}\n\npolicy:\n{}", lines.join("\n"), self.policy)
     }
 
@@ -136,6 +138,33 @@ fn group(candidates: Vec<String>, sizes: Vec<usize>) -> impl Strategy<Value = (S
     })
 }
 
+/// Who uses a stream, or its first consumer: nothing, or messages by server, of which some were not found.
+fn sample(number: usize, stretched: bool) -> impl Strategy<Value = Vec<String>> {
+    let names = server_names(stretched);
+    let found = prop::collection::vec((0usize..9, 4u32..16), 0..3);
+    let kinds = prop_oneof![3 => Just(" publish"), 1 => Just("/C0 pull"), 1 => Just(" direct-get")];
+    let one = (
+        kinds,
+        found,
+        prop_oneof![4 => Just(0u32), 1 => 1u32..30],
+        1u32..120,
+    )
+        .prop_map(move |(kind, found, unseen, ago)| {
+            let seen = found.iter().map(|(_, messages)| messages).sum::<u32>() + unseen;
+            let by: Vec<String> = found
+                .iter()
+                .map(|(server, messages)| format!("{}:{messages}", names[*server]))
+                .collect();
+            let by = if by.is_empty() {
+                String::new()
+            } else {
+                format!(" by={}", by.join(","))
+            };
+            format!("sample S{number}{kind} seen={seen}{by} span=5ms ago={ago}s")
+        });
+    prop::collection::vec(one, 0..4)
+}
+
 fn stream(number: usize, stretched: bool) -> impl Strategy<Value = Vec<String>> {
     let names = server_names(stretched);
     let candidates = if stretched {
@@ -174,7 +203,7 @@ prop_compose! {
     pub fn sketch()(stretched in any::<bool>())(
         old in prop::bool::weighted(0.2),
         crowd in 0u32..60,
-        clients in prop::collection::vec((0usize..9, 1u32..12), 1..4),
+        clients in prop::collection::vec((0usize..9, 1u32..12), 1..5),
         streams in (0usize..7).prop_flat_map(move |count| {
             (0..count).map(|number| stream(number, stretched)).collect::<Vec<_>>()
         }),
@@ -184,6 +213,7 @@ prop_compose! {
         (rooms, started) in (prop::collection::vec(room(), 9), prop::collection::vec(long_since("up"), 9)),
         racks in prop::option::weighted(0.2, 1usize..4),
         gates in select(vec!["", "maxReplicaLag: 0", "maxAckPending: 100", "quietAfterLeaderChange: 0s, quietAfterServerStart: 0s"]),
+        samples in prop::option::weighted(0.7, (0usize..7).map(move |number| sample(number, stretched)).collect::<Vec<_>>()),
         stretched in Just(stretched),
     ) -> Sketch {
         let names = server_names(stretched);
@@ -215,6 +245,11 @@ prop_compose! {
                     format!("clients {} {}", names[*server], count + crowd)
                 })
                 .collect(),
+            samples: samples.map_or_else(Vec::new, |samples| {
+                let mut lines = samples.concat();
+                lines.push("sampling".to_owned());
+                lines
+            }),
             streams,
             policy: format!(
                 "mode: Enforce\n{key}home: {{stabilizationWindow: {window}}}\nactions: {{streamPlacement: {{enabled: {moves}}}}}\ndisruption: {{gates: {{{gates}}}}}"

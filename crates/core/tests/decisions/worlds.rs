@@ -9,7 +9,7 @@ use leeward_api::duration::GoDuration;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::vocabulary::ActionType;
 use leeward_core::context::{DecisionContext, Managed};
-use leeward_core::demand::SettledHome;
+use leeward_core::demand::{HomeHistory, SettledHome};
 use leeward_core::history::{AssetHistory, History};
 use leeward_core::names::{
     AccountId, AssetName, ClusterName, ConsumerName, Location, ServerName, StreamName, Tag,
@@ -23,6 +23,7 @@ use leeward_core::topology::Storage;
 use leeward_core::topology::{
     JetStreamCapacity, Resource, Server, ServerDetails, ServerIx, Topology, Version,
 };
+use leeward_core::usage::{AccountUse, SampledClient, StreamSampling, UseKind, UseSample};
 
 pub const STALE_AFTER: Duration = Duration::from_secs(90);
 
@@ -31,6 +32,8 @@ pub struct World {
     pub now: Timestamp,
     pub view: AccountView,
     pub policy: Policy,
+    /// `None` unless the scenario samples.
+    pub usage: Option<AccountUse>,
     pub history: History,
     pub managed: Managed,
     pub denied: BTreeSet<ActionType>,
@@ -43,6 +46,7 @@ impl World {
             policy: &self.policy,
             now: self.now,
             stale_after: STALE_AFTER,
+            usage: self.usage.as_ref(),
             history: &self.history,
             managed: &self.managed,
             denied: &self.denied,
@@ -92,6 +96,8 @@ struct Script {
     unknown_managed: Option<String>,
     denied: BTreeSet<ActionType>,
     traffic: Option<Traffic>,
+    /// Samples of one stream at one time.
+    samplings: Option<BTreeMap<(Timestamp, StreamName), Vec<UseSample>>>,
 }
 
 impl Script {
@@ -114,10 +120,25 @@ impl Script {
             }),
             "home" => {
                 let since = now() - span(words.get("for").unwrap_or("1h"));
-                self.history.home.settled = Some(SettledHome {
+                let settled = Some(SettledHome {
                     location: Location::from(words.at(0)),
                     since,
                 });
+                match words.get("of") {
+                    None => self.history.home.settled = settled,
+                    Some(of) => {
+                        let challenger = None;
+                        let home = HomeHistory { settled, challenger };
+                        self.history.asset_homes.insert(asset(of), home);
+                    }
+                }
+            }
+            "sampling" => drop(self.samplings.get_or_insert_default()),
+            "sample" => {
+                let at = now() - span(words.get("ago").unwrap_or("1s"));
+                let (stream, sample) = sample(&words);
+                let samplings = self.samplings.get_or_insert_default();
+                samplings.entry((at, stream)).or_default().push(sample);
             }
             "tried" => {
                 let past = AssetHistory {
@@ -204,10 +225,19 @@ impl Script {
             Some(why) => Managed::Unknown(why),
             None => Managed::Streams(self.managed),
         };
+        let usage = self.samplings.map(|samplings| {
+            let mut usage = AccountUse::default();
+            for ((at, stream), samples) in samplings {
+                let problem = None;
+                usage.add(stream, StreamSampling { at, samples, problem });
+            }
+            usage
+        });
         World {
             now,
             view,
             policy,
+            usage,
             history: self.history,
             managed,
             denied: self.denied,
@@ -263,6 +293,39 @@ fn asset(text: &str) -> AssetName {
         }
         None => AssetName::stream(StreamName::from(text)),
     }
+}
+
+/// `sample STREAM[/CONSUMER] KIND seen=MESSAGES by=SERVER:MESSAGES,…`; without `seen` all were found.
+fn sample(words: &Words) -> (StreamName, UseSample) {
+    let of = asset(words.at(0));
+    let client = |(nth, text): (usize, &str)| {
+        let (server, messages) = text.split_once(':').unwrap();
+        let client = SampledClient {
+            server: ServerName::from(server),
+            connection: nth as u64,
+            user: None,
+            name: None,
+        };
+        (client, messages.parse::<u32>().unwrap())
+    };
+    let clients: BTreeMap<SampledClient, u32> =
+        words.list("by").into_iter().enumerate().map(client).collect();
+    let sample = UseSample {
+        kind: match words.at(1) {
+            "publish" => UseKind::Publish,
+            "pull" => UseKind::Pull,
+            "push" => UseKind::Push,
+            "direct-get" => UseKind::DirectGet,
+            other => panic!("unknown kind of use {other:?}"),
+        },
+        consumer: of.consumer,
+        span: span(words.get("span").unwrap_or("100ms")),
+        messages: words
+            .get("seen")
+            .map_or_else(|| clients.values().sum(), |seen| seen.parse().unwrap()),
+        clients,
+    };
+    (of.stream, sample)
 }
 
 fn find(topology: &Topology, name: &str) -> ServerIx {

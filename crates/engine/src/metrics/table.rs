@@ -159,6 +159,25 @@ pub const CLIENTS: MetricRow = gauge(
     &["namespace", "policy", "location"],
     "Selected client connections by location",
 );
+/// How much of the use of streams is known.
+pub const USE_COVERAGE_RATIO: MetricRow = gauge(
+    "use_coverage_ratio",
+    POLICY,
+    "Share of the messages of selected streams whose clients are known from samples, from 0 to 1; absent where nothing is \
+     sampled (home.scope: Account, or all clients in one location)",
+);
+/// How often streams were sampled.
+pub const USE_SAMPLINGS: MetricRow = counter(
+    "use_samplings",
+    POLICY,
+    "How often it was sampled who uses a stream",
+);
+/// How much was sampled.
+pub const USE_SAMPLED_MESSAGES: MetricRow = counter(
+    "use_sampled_messages",
+    POLICY,
+    "Messages and requests of clients that were received to find out who uses streams",
+);
 /// What crosses gateways.
 pub const GATEWAY_BYTES_RATIO: MetricRow = gauge(
     "gateway_bytes_ratio",
@@ -286,13 +305,16 @@ pub const START: MetricRow = gauge(
 pub const BUILD: MetricRow = row(MetricKind::Info, "build", &["version"], "The version that runs");
 
 /// All of them, in the order of the documentation.
-pub const ALL: [&MetricRow; 30] = [
+pub const ALL: [&MetricRow; 33] = [
     &ASSETS,
     &HELD_ASSETS,
     &MISPLACED_OLDEST,
     &IN_PLACE_RATIO,
     &LEADERS,
     &CLIENTS,
+    &USE_COVERAGE_RATIO,
+    &USE_SAMPLINGS,
+    &USE_SAMPLED_MESSAGES,
     &GATEWAY_BYTES_RATIO,
     &POLICY_MODE,
     &POLICY_DEGRADED,

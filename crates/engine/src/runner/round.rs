@@ -16,6 +16,7 @@ use leeward_core::limits::{Limits, breaker};
 use leeward_core::names::AssetName;
 use leeward_core::report::Report;
 use leeward_core::safety::is_moving;
+use leeward_core::sampling::next_samplings;
 use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use leeward_core::time::{elapsed, later};
 use tokio::time::Instant;
@@ -47,12 +48,14 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 evaluation, actions, ..
             },
             report,
+            due,
         ) = {
             let context = DecisionContext {
                 view: &view,
                 policy: &input.policy,
                 now,
                 stale_after: input.stale_after,
+                usage: Some(self.sampler.usage()),
                 history: &self.history,
                 managed: &input.managed,
                 denied: &denied,
@@ -60,8 +63,10 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             };
             let decision = decide(&context);
             let report = decision.report(&context, &self.findings);
-            (decision, report)
+            let due = next_samplings(&context, &decision.evaluation);
+            (decision, report, due)
         };
+        self.sampler.set_due(due);
         let age = elapsed(view.observed_at, now);
         let limits = Limits::new(&input.policy, &self.history, &evaluation, now);
         let evaluated = Evaluated {
@@ -79,7 +84,8 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         };
         self.setup.metrics.round(&self.setup.labels, &evaluated);
         self.announce(&evaluation, &report).await;
-        self.history.settle(evaluation.home_history.clone());
+        self.history
+            .settle(evaluation.home_history.clone(), evaluation.asset_homes.clone());
         self.report_moves(&view);
         self.notice_reverted(&view, &evaluation).await;
         self.queue = actions
@@ -115,6 +121,8 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.history.reset(input.policy.reset_token.as_deref());
         self.history.prune(&input.policy.disruption, now);
         self.history.forget_deleted(view);
+        let window = input.policy.home.stream_stabilization_window;
+        self.sampler.usage_mut().prune(window, view, now);
         self.ended.retain(|_, ended| *ended >= view.observed_at);
         self.denied.retain(|_, since| elapsed(*since, now) < DENIED_FOR);
     }

@@ -9,6 +9,7 @@ use leeward_api::vocabulary::{ActionResult, InPlaceReason};
 use leeward_core::context::Managed;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::AccountView;
+use leeward_core::usage::AccountUse;
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::permit::Inhibited;
@@ -79,6 +80,7 @@ impl Bench {
             limits: Arc::clone(&self.limits),
             metrics: Arc::clone(&self.metrics),
             past: status.clone(),
+            usage: AccountUse::default(),
             records: self.records,
         };
         let (runner, policy_events) = Runner::start(setup, input);

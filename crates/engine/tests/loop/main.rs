@@ -20,4 +20,5 @@ mod numbers;
 mod outcomes;
 mod proof;
 mod restarts;
+mod sampling;
 mod worlds;

@@ -13,11 +13,13 @@ use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{AssetInfo, PeerInfo, ReadResult};
 use leeward_core::snapshot::{AccountView, Peer, RaftGroup};
 use leeward_core::topology::ServerIx;
+use leeward_core::usage::Sampling;
 use leeward_engine::ports::{ActError, Clock as _};
 use tokio::sync::{Notify, watch};
 
 use self::life::Life;
 pub use self::moves::Cancel;
+pub use self::ports::OnSample;
 use crate::clock::PausedClock;
 
 /// What the system makes of a request.
@@ -116,6 +118,9 @@ pub struct State {
     pub read_as_lagging: BTreeSet<AssetName>,
     /// So many of the next reads fail.
     pub failing_reads: u32,
+    /// What comes of a sampling; nothing is seen where nothing is said.
+    pub on_sample: Option<OnSample>,
+    pub samplings: Vec<(Duration, Sampling)>,
     pub writes: Vec<Write>,
     pub calls: Vec<Call>,
     pub refreshes: usize,
@@ -157,6 +162,8 @@ impl FakeSystem {
                 reads_until_done: 3,
                 read_as_lagging: BTreeSet::new(),
                 failing_reads: 0,
+                on_sample: None,
+                samplings: Vec::new(),
                 writes: Vec::new(),
                 calls: Vec::new(),
                 refreshes: 0,

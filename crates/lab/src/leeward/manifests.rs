@@ -87,13 +87,14 @@ pub fn nats_system(namespace: &str, name: &str, system: &System, spec: Value) ->
 }
 
 /// A `PlacementPolicy` that enforces; `spec` is merged over the smallest useful one, without the limits and quiet times
-/// that make convergence slow on purpose.
+/// that make convergence slow on purpose. Most clients of the lab use nothing: their number decides, unless the spec says
+/// otherwise.
 pub fn placement_policy(namespace: &str, name: &str, spec: Value) -> Value {
     let base = json!({
         "systemRef": {"name": "prod"},
         "credentialsRef": {"name": "account"},
         "mode": "Enforce",
-        "home": {"stabilizationWindow": "0s"},
+        "home": {"stabilizationWindow": "0s", "scope": "Account"},
         "disruption": without_limits(),
     });
     object("PlacementPolicy", namespace, name, &merged(base, spec))

@@ -8,9 +8,10 @@ use async_nats::Client;
 use async_nats::jetstream::{self as js, consumer::PullConsumer};
 use futures::StreamExt as _;
 use leeward_core::names::{ConsumerName, ServerName, StreamName};
-use leeward_core::usage::{UseKind, UseSample};
+use leeward_core::usage::{Sampling, UseKind, UseSample};
+use leeward_engine::ports::Act as _;
 use leeward_lab::nats::{AccountSpec, Layout, Permissions, System, UserSpec, eventually};
-use leeward_nats::{AccountClient, SampleLimits};
+use leeward_nats::AccountClient;
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -18,12 +19,7 @@ use crate::support::{LIMIT, acting_client, create_consumer, create_stream};
 
 const HOME: &str = "us-east";
 const AWAY: &str = "eu-west";
-const LIMITS: SampleLimits = SampleLimits {
-    messages: 16,
-    publishes: Duration::from_secs(2),
-    requests: Duration::from_secs(4),
-    servers: 3,
-};
+const SERVERS: usize = 3;
 
 /// Users of the account APP: one that may do anything, one that may not listen, and one that may not look for clients.
 async fn clusters() -> System {
@@ -78,10 +74,16 @@ async fn puller(client: Client, stream: &str, name: &str) -> AbortOnDropHandle<(
     }))
 }
 
+fn sampling(stream: &str, consumers: &[&str]) -> Sampling {
+    Sampling {
+        stream: StreamName::from(stream),
+        consumers: consumers.iter().map(|name| ConsumerName::from(*name)).collect(),
+        servers: SERVERS,
+    }
+}
+
 async fn sample(account: &AccountClient, stream: &str, consumers: &[&str]) -> Vec<UseSample> {
-    let consumers: Vec<ConsumerName> = consumers.iter().map(|name| ConsumerName::from(*name)).collect();
-    let stream = StreamName::from(stream);
-    let sampled = account.sample_use(&stream, &consumers, LIMITS).await.unwrap();
+    let sampled = account.sample_use(&sampling(stream, consumers)).await.unwrap();
     assert!(
         sampled.denied.is_empty() && sampled.omitted.is_empty(),
         "{sampled:?}"
@@ -217,8 +219,7 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
     .unwrap();
     // Without permission to listen nothing is sampled, and each subject is named.
     let deaf = acting_client(&system, "deaf").await;
-    let (stream, consumers) = (StreamName::from("LOGS"), [ConsumerName::from("pulled")]);
-    let refused = deaf.sample_use(&stream, &consumers, LIMITS).await.unwrap();
+    let refused = deaf.sample_use(&sampling("LOGS", &["pulled"])).await.unwrap();
     let next = "$JS.API.CONSUMER.MSG.NEXT.LOGS.pulled".to_owned();
     let gets = ["", ".>"].map(|rest| format!("$JS.API.DIRECT.GET.LOGS{rest}"));
     let all = gets.into_iter().chain([next, "logs".to_owned()]);
@@ -230,7 +231,7 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
     // Whoever may not look for clients finds none.
     let _acknowledged = publisher(client, "logs", true);
     let blind = acting_client(&system, "blind").await;
-    let refused = blind.sample_use(&stream, &[], LIMITS).await.unwrap();
+    let refused = blind.sample_use(&sampling("LOGS", &[])).await.unwrap();
     let omitted = refused.omitted.join(" ");
     assert!(
         omitted.contains("may not publish $SYS.REQ.ACCOUNT.PING.CONNZ"),

@@ -6,6 +6,7 @@ use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::target::MoveTarget;
+use leeward_core::usage::{Sampled, Sampling};
 use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError};
 use leeward_lease::Deadline;
@@ -36,6 +37,10 @@ impl<A: Act> Act for LeaderOnly<A> {
 
     async fn confirm(&self, asset: &AssetName, reading: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
         self.act.confirm(asset, reading).await
+    }
+
+    async fn sample_use(&self, sampling: &Sampling) -> Result<Sampled, ActError> {
+        self.act.sample_use(sampling).await
     }
 
     async fn step_down(
@@ -94,6 +99,10 @@ mod tests {
 
         async fn confirm(&self, _: &AssetName, _: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
             Ok(Some(ReadResult::Gone))
+        }
+
+        async fn sample_use(&self, _: &Sampling) -> Result<Sampled, ActError> {
+            Ok(Sampled::default())
         }
 
         async fn step_down(&self, permit: Permit, _: &AssetName, _: &Successor) -> Result<(), ActError> {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_core::names::AccountId;
+use leeward_core::usage::AccountUse;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
 use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::PolicyState;
@@ -86,6 +87,7 @@ impl PolicyRun {
             limits: Arc::clone(&start.system.limits),
             metrics: start.metrics,
             past: start.past.clone(),
+            usage: AccountUse::default(),
             records: true,
         };
         let (worker, policy_events) = PolicyWorker::start(setup, input);

@@ -13,6 +13,7 @@ mod cli;
 mod converge;
 mod faults;
 mod guards;
+mod habits;
 mod handover;
 mod home;
 mod hostile;

@@ -60,6 +60,32 @@ impl Explained for FindingReason {
                      `clients.excludeNames`). `home.stabilizationWindow` (default 10m) and \
                      `home.hysteresisPercent` (default 10) decide how steady they must be.",
             },
+            Self::UseUnknown => Runbook {
+                see: "`home.scope` is `Stream`, and nothing was sampled of the stream in the last \
+                      `home.stabilizationWindow`, or its clients are gone and it stays where they were. \
+                      `leeward explain S --use` samples it now.",
+                act: "Wait: streams that are misplaced are sampled first, the busiest before the others, and \
+                      `home.sampling.messagesPerMinute` (default 200) paces it. If it goes on, look at the \
+                      message of the condition `Observed`: it says which subjects the user may not listen to \
+                      (see nats-permissions.md).",
+            },
+            Self::UsedElsewhere => Runbook {
+                see: "The finding's message says from where the stream is used, as far as that is known, and \
+                      which share of its messages that explains. `leeward explain S --use` samples it now. \
+                      The account's home would be elsewhere.",
+                act: "Wait for more samples, or let more be seen: grant the user the subjects that `leeward \
+                      explain S --use` names; publishers that do not wait for an acknowledgement, and clients \
+                      of accounts that import the stream, are never seen. Where the account's home is right for \
+                      the stream all the same, lower `home.coveragePercent` (default 80), or write a policy for \
+                      it with `home.scope: Account`.",
+            },
+            Self::NoMajorityOfUse => Runbook {
+                see: "The finding's message says which share of the stream's use comes from each location. None \
+                      has `home.majorityPercent` (default 60).",
+                act: "If one of them shall lead it, list it in `home.preferences` and set \
+                      `home.onNoMajority: UsePreferences`. Else give each location a stream of its own, or a \
+                      mirror to read from. Nothing moves meanwhile.",
+            },
             Self::TargetLagging => Runbook {
                 see: "The finding's message names the peers. `nats stream info S` or `nats consumer info S C` \
                      shows a replica that is `outdated`, was not seen for 2.5 s, or is more operations \

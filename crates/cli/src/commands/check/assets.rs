@@ -106,6 +106,7 @@ fn live_finding(finding: &Finding, home: Option<&Location>) -> CheckFinding {
         Some(from) => format!("led from {from}"),
         None => "has no leader".to_owned(),
     };
+    let home = finding.home.as_deref().or(home.map(Location::as_str));
     let home = home.map_or_else(
         || "home is not known".to_owned(),
         |home| format!("home is {home}"),

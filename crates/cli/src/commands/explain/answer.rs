@@ -6,7 +6,7 @@ use leeward_api::policy_status::RecentAction;
 use leeward_api::vocabulary::{FindingReason, Remedy};
 use leeward_core::asset::asset_index;
 use leeward_core::evaluate::{Finding, Verdict};
-use leeward_core::explain::explain;
+use leeward_core::explain::{basis_text, explain};
 use leeward_core::names::{AssetName, ConsumerName, StreamName};
 use leeward_core::policy::opted_out;
 use leeward_core::safety::is_moving;
@@ -108,7 +108,7 @@ impl<'a> AssessedAsset<'a> {
             return AssetStanding::Ignored(FindingReason::Ephemeral);
         }
         let at = asset_index(&self.judged.seen.view, self.asset);
-        let home = at.and_then(|at| evaluation.homes.of(at)?.reference());
+        let home = at.and_then(|at| evaluation.homes.reference(at));
         if !evaluation.conclusive() || home.is_none() {
             return AssetStanding::Undecided;
         }
@@ -268,13 +268,19 @@ impl<'a> AssessedAsset<'a> {
     fn led_from(&self) -> String {
         let peers = self.place().peers;
         let leader = peers.into_iter().find(|peer| peer.leader);
-        match leader {
+        let text = match leader {
             Some(leader) => format!(
                 "{} leads it, in {}, which is home",
                 leader.server,
                 leader.location.unwrap_or_else(|| "no location".to_owned())
             ),
             None => "it is led from home".to_owned(),
+        };
+        let at = asset_index(&self.judged.seen.view, self.asset);
+        let basis = at.and_then(|at| basis_text(&self.judged.decision.evaluation.homes, at));
+        match basis {
+            Some(basis) => format!("{text}; {basis}"),
+            None => text,
         }
     }
 

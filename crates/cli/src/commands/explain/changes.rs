@@ -4,9 +4,12 @@ use itertools::Itertools as _;
 use jiff::Timestamp;
 use leeward_api::vocabulary::runbook::Explained;
 use leeward_api::vocabulary::{FindingReason, InPlaceReason, Remedy};
+use leeward_core::asset::asset_index;
 use leeward_core::demand::{Home, Tally};
+use leeward_core::homes::AssetHome;
 use leeward_core::names::Location;
 use leeward_core::policy::{HomeRules, Mode, OnNoMajority, Strategy, WeightBy};
+use leeward_core::usage::StreamUse;
 
 use super::answer::{AssessedAsset, AssetStanding};
 use crate::loaded_policy::{PolicyOrigin, name_of};
@@ -103,7 +106,8 @@ fn waiting(
     action_time: Option<Timestamp>,
 ) -> Option<String> {
     let judged = subject.judged;
-    let becomes_home = match (reason, judged.decision.evaluation.homes.account()) {
+    let at = asset_index(&judged.seen.view, subject.asset)?;
+    let becomes_home = match (reason, judged.decision.evaluation.homes.of(at)) {
         (FindingReason::Stabilizing, Some(Home::Stabilizing { until, .. })) => Some(*until),
         _ => None,
     };
@@ -118,7 +122,16 @@ fn waiting(
 /// By how much clients have to move for another location to become home.
 fn another_home(subject: &AssessedAsset<'_>) -> Option<String> {
     let judged = subject.judged;
-    let home = judged.decision.evaluation.homes.account_location()?;
+    let homes = &judged.decision.evaluation.homes;
+    let own = asset_index(&judged.seen.view, subject.asset).and_then(|at| Some((at, homes.own(at)?)));
+    if let Some((at, AssetHome::Own { used, home: _ })) = own {
+        return Some(majority_of_use(
+            &judged.loaded.policy.home,
+            used,
+            homes.reference(at)?,
+        ));
+    }
+    let home = homes.account_location()?;
     // As the policy is written, with its stabilization window.
     let rules = &judged.loaded.policy.home;
     let preferred = rules.on_no_majority == OnNoMajority::UsePreferences;
@@ -141,6 +154,30 @@ fn another_home(subject: &AssessedAsset<'_>) -> Option<String> {
     }
 }
 
+/// By how much the clients that use it have to move.
+fn majority_of_use(rules: &HomeRules, used: &StreamUse, home: &Location) -> String {
+    let others = used.locations.iter().filter(|(location, _)| *location != home);
+    let next = others.max_by_key(|(_, row)| row.percent).map(|(location, row)| {
+        let percent = amount::percent(row.percent.into());
+        format!(" ({location} has {percent} now)")
+    });
+    format!(
+        "Another home: a location with at least {} of its messages that leads {home} by {} points{}{}.",
+        amount::percent(rules.majority_percent.into()),
+        rules.hysteresis_percent,
+        lasting(rules),
+        next.unwrap_or_default()
+    )
+}
+
+fn lasting(rules: &HomeRules) -> String {
+    if rules.stabilization_window.is_zero() {
+        String::new()
+    } else {
+        format!(", for {}", amount::about(rules.stabilization_window))
+    }
+}
+
 fn majority(rules: &HomeRules, tally: &Tally, home: &Location) -> String {
     let weight = match rules.weight_by {
         WeightBy::Connections => "connections",
@@ -158,15 +195,11 @@ fn majority(rules: &HomeRules, tally: &Tally, home: &Location) -> String {
                 amount::percent(tally.percent(location).into())
             )
         });
-    let lasting = if rules.stabilization_window.is_zero() {
-        String::new()
-    } else {
-        format!(", for {}", amount::about(rules.stabilization_window))
-    };
     format!(
-        "Another home: a location with at least {} of the clients' {weight} that leads {home} by {} points{lasting}{}.",
+        "Another home: a location with at least {} of the clients' {weight} that leads {home} by {} points{}{}.",
         amount::percent(rules.majority_percent.into()),
         rules.hysteresis_percent,
+        lasting(rules),
         next.unwrap_or_default()
     )
 }

@@ -1,11 +1,10 @@
 use leeward_core::names::ConsumerName;
 use leeward_core::snapshot::{Gap, Traffic};
-use leeward_core::usage::{SampledClient, UseKind, UseSample};
+use leeward_core::usage::{SampledClient, StreamSampling, UseKind, UseSample};
 use serde_json::json;
 
 use super::*;
 use crate::judge::fixtures::{consumer, free, loaded, noon, orders, seen, stream};
-use crate::look::StreamSamples;
 use crate::output::Screen;
 
 const ALL: FindingFilter = FindingFilter {
@@ -84,14 +83,15 @@ fn sampled() -> Looked {
     ];
     let unseen = vec![sample(UseKind::Publish, None, 3, &[])];
     let denied = "the account's user may not subscribe to PAYMENTS.>".to_owned();
-    seen.samples = [
+    for (stream, samples, problem) in [
         ("ORDERS", orders, None),
         ("AUDIT-EVENTS-2026", unseen, None),
         ("PAYMENTS", Vec::new(), Some(denied)),
-    ]
-    .into_iter()
-    .map(|(stream, samples, problem)| (stream.into(), StreamSamples { samples, problem }))
-    .collect();
+    ] {
+        let at = seen.view.observed_at;
+        seen.usage
+            .add(stream.into(), StreamSampling { at, samples, problem });
+    }
     seen
 }
 
@@ -108,7 +108,7 @@ fn the_busiest_streams_that_a_policy_selects_are_sampled() {
     let view = busy().view;
     let names = |policies: &[LoadedPolicy], limit| -> Vec<String> {
         let names = usage::busiest(policies, &view, limit);
-        names.iter().map(ToString::to_string).collect()
+        names.iter().map(|sampling| sampling.stream.to_string()).collect()
     };
     let all = names(&[limited()], 0);
     assert!(all.len() > 2 && all[0] == "ORDERS", "{all:?}");

@@ -24,7 +24,7 @@ use tracing::{error, info};
 
 use super::status_file::{PolicyName, StatusFile};
 use super::status_input::{conditions, lost, precedence, resolved};
-use crate::commands::drive::{self, SystemContext};
+use crate::commands::drive::{self, StartedFrom, SystemContext};
 use crate::loaded_policy::name_of;
 use crate::loaded_policy::{LoadedPolicy, SystemRules};
 use crate::look::Session;
@@ -136,7 +136,7 @@ impl<'a> Supervisor<'a> {
             self.session,
             &self.common,
             &loaded,
-            &status,
+            StartedFrom::status(&status),
             records,
             input.clone(),
         );
@@ -346,8 +346,8 @@ impl SupervisedPolicy {
 
     /// Another loop, from the last status.
     fn restart(&mut self, session: &Session, common: &SystemContext, records: bool) {
-        let input = self.input.clone();
-        let (worker, _) = drive::start(session, common, &self.loaded, &self.status, records, input);
+        let (input, from) = (self.input.clone(), StartedFrom::status(&self.status));
+        let (worker, _) = drive::start(session, common, &self.loaded, from, records, input);
         self.policy_state = worker.watch();
         self.worker = Some(worker);
     }

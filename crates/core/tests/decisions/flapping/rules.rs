@@ -123,7 +123,7 @@ impl Leeward {
         };
         let after = settled(&evaluation.home_history);
         let changed = after.filter(|after| Some(after) != settled(&history.home).as_ref());
-        history.settle(evaluation.home_history.clone());
+        history.settle(evaluation.home_history.clone(), evaluation.asset_homes.clone());
         self.homes.extend(changed.map(|home| (self.estate.now, home)));
         let Some(home) = settled(&self.world.history.home).filter(|_| evaluation.conclusive()) else {
             return;

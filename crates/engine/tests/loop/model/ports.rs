@@ -7,11 +7,15 @@ use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
+use leeward_core::usage::{Sampled, Sampling};
 use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError, Clock as _, Observe};
 use tokio::sync::watch;
 
 use super::{Behaviour, Call, Change, Confirms, FakeSystem};
+
+/// What comes of a sampling.
+pub type OnSample = fn(&Sampling) -> Result<Sampled, ActError>;
 
 impl Observe for FakeSystem {
     fn watch(&self, _: &AccountId) -> watch::Receiver<Arc<AccountView>> {
@@ -59,6 +63,15 @@ impl Act for FakeSystem {
             }
         }
         Ok(Some(ReadResult::Seen(reading)))
+    }
+
+    async fn sample_use(&self, sampling: &Sampling) -> Result<Sampled, ActError> {
+        let mut state = self.state();
+        state.samplings.push((self.clock.elapsed(), sampling.clone()));
+        match state.on_sample {
+            Some(answer) => answer(sampling),
+            None => Ok(Sampled::default()),
+        }
     }
 
     async fn step_down(

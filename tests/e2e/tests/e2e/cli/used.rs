@@ -6,7 +6,7 @@ use super::{AWAY, HOME, PATIENT, word};
 use anyhow::{Context, ensure};
 use leeward_e2e::cli::CommandLine;
 use leeward_e2e::{CONVERGED, assets};
-use leeward_lab::load::{Load, Publisher, PullWorker};
+use leeward_lab::load::Load;
 use leeward_lab::nats::{
     AccountSpec, DEFAULT_ACCOUNT, DEFAULT_USER, Layout, Permissions, System, UserSpec, eventually,
 };
@@ -15,20 +15,6 @@ use tokio::task::JoinSet;
 
 /// A user that may look, and not listen to what applications send.
 const DEAF: &str = "deaf";
-
-/// Uses the stream of a location from there: publishes, and works on its consumer.
-async fn local_use(system: &System, load: &mut Load, location: &str) {
-    let client = assets::client(system, location).await.unwrap();
-    let placed = json!({"placement": {"cluster": location}});
-    assets::stream(&client, location, 3, placed).await.unwrap();
-    assets::consumer(&client, location, "work", json!({}))
-        .await
-        .unwrap();
-    let subject = format!("{location}.new");
-    load.publish(Publisher::new(client, location, location, &subject));
-    let client = assets::client(system, location).await.unwrap();
-    load.pull(PullWorker::new(client, location, location, "work"));
-}
 
 /// Publishes with the `nats` command from a location for as long as it is kept; with `acknowledged` as a client of JetStream.
 fn published_by_nats(
@@ -84,8 +70,12 @@ async fn the_use_of_each_stream_is_seen_where_it_is_and_not_where_most_clients_o
     system.wan().set_delay_everywhere(Duration::from_millis(20));
     let _most = assets::clients(&system, HOME, 9).await.unwrap();
     let mut load = Load::new();
-    local_use(&system, &mut load, HOME).await;
-    local_use(&system, &mut load, AWAY).await;
+    for location in [HOME, AWAY] {
+        assets::placed_in(&system, location, location).await.unwrap();
+        assets::use_from(&system, &mut load, location, location)
+            .await
+            .unwrap();
+    }
     let admin = assets::client(&system, HOME).await.unwrap();
     assets::stream(&admin, "logs", 1, json!({})).await.unwrap();
     assets::stream(&admin, "idle", 1, json!({})).await.unwrap();
@@ -143,6 +133,23 @@ async fn the_use_of_each_stream_is_seen_where_it_is_and_not_where_most_clients_o
     let worked = &explained["usage"]["sampled"];
     assert_eq!(worked["locations"][0]["name"], AWAY, "{worked}");
     assert_eq!(worked["locations"][0]["publish"], 0.0, "{worked}");
+
+    // The account's majority is not this stream's: it stays.
+    let planned = leeward.run(&["plan", "-o", "json"]).await.unwrap();
+    let planned = planned.document("plan").unwrap();
+    let actions = planned["plans"][0]["waves"].to_string();
+    assert!(!actions.contains(AWAY), "{planned:#}");
+    let explained = leeward.run(&["explain", AWAY, "-o", "json"]).await.unwrap();
+    let explained = explained.document("explain").unwrap();
+    let because = word(&explained["decision"]["because"]).to_owned();
+    assert!(
+        because.contains("home is eu-west by the clients that use it"),
+        "{because}"
+    );
+    let ended = leeward.run(&["apply", "--yes", "-o", "json"]).await.unwrap();
+    ended.document("apply").unwrap();
+    let led = assets::leaders(&system, HOME).await.unwrap();
+    assert_eq!(assets::location(&led[AWAY]), AWAY, "{led:?}");
 
     let deaf = CommandLine::tenant(&system, DEFAULT_ACCOUNT, DEAF, HOME)
         .await

@@ -1,0 +1,129 @@
+//! What was sampled of an account's streams lately: a few samplings of each stream, combined.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Sampled, UseKind, UseSample};
+use crate::names::{ConsumerName, StreamName};
+use crate::snapshot::AccountView;
+use crate::time::elapsed;
+
+/// Samplings of a stream that are combined: one is of a few messages only.
+const MOST_KEPT: usize = 3;
+/// A stream is sampled again twice in a window, and after between these.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
+const LONGEST_INTERVAL: Duration = Duration::from_mins(10);
+
+/// What was sampled of one stream at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamSampling {
+    /// When.
+    pub at: Timestamp,
+    /// The samples.
+    pub samples: Vec<UseSample>,
+    /// Why there are no more.
+    pub problem: Option<String>,
+}
+
+impl StreamSampling {
+    /// What was sampled now.
+    pub fn new(at: Timestamp, sampled: Sampled) -> Self {
+        Self {
+            at,
+            problem: sampled.problem(),
+            samples: sampled.samples,
+        }
+    }
+
+    /// How many messages were received for it.
+    pub fn messages(&self) -> u32 {
+        let messages = self.samples.iter().map(|sample| sample.messages);
+        messages.fold(0, u32::saturating_add)
+    }
+}
+
+/// What was sampled of an account's streams lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountUse {
+    /// The newest last.
+    streams: BTreeMap<StreamName, Vec<StreamSampling>>,
+}
+
+/// How often a stream is sampled, by the stabilization window.
+pub fn sampling_interval(window: Duration) -> Duration {
+    (window / 2).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+}
+
+/// For how long samples count. Two of them no further apart are an unbroken observation.
+pub fn kept_for(window: Duration) -> Duration {
+    sampling_interval(window) * 4
+}
+
+impl AccountUse {
+    /// Adds what was sampled of a stream now.
+    pub fn add(&mut self, stream: StreamName, sampling: StreamSampling) {
+        let kept = self.streams.entry(stream).or_default();
+        kept.push(sampling);
+        let excess = kept.len().saturating_sub(MOST_KEPT);
+        kept.drain(..excess);
+    }
+
+    /// Forgets what is too old, and streams that the view does not show.
+    pub fn prune(&mut self, window: Duration, view: &AccountView, now: Timestamp) {
+        let keep = kept_for(window);
+        self.streams.retain(|stream, kept| {
+            kept.retain(|sampling| elapsed(sampling.at, now) <= keep);
+            !kept.is_empty() && (view.stream(stream).is_some() || !view.gaps.is_empty())
+        });
+    }
+
+    /// The last time that a stream was sampled.
+    pub fn last(&self, stream: &StreamName) -> Option<&StreamSampling> {
+        self.streams.get(stream)?.last()
+    }
+
+    /// Whether nothing was sampled.
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Streams that were sampled, by name.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamName> {
+        self.streams.keys()
+    }
+
+    /// What was sampled of a stream, one sample of each kind and consumer.
+    pub fn samples(&self, stream: &StreamName) -> Vec<UseSample> {
+        let mut combined: BTreeMap<(UseKind, Option<&ConsumerName>), UseSample> = BTreeMap::new();
+        let kept = self.streams.get(stream).into_iter().flatten();
+        for sample in kept.flat_map(|sampling| &sampling.samples) {
+            let key = (sample.kind, sample.consumer.as_ref());
+            match combined.get_mut(&key) {
+                Some(sum) => sum.add(sample),
+                None => drop(combined.insert(key, sample.clone())),
+            }
+        }
+        combined.into_values().collect()
+    }
+
+    /// Streams of which not everything could be sampled, and why.
+    pub fn problems(&self) -> impl Iterator<Item = (&StreamName, &str)> {
+        let lasts = self.streams.iter();
+        lasts.filter_map(|(stream, kept)| Some((stream, kept.last()?.problem.as_deref()?)))
+    }
+}
+
+impl UseSample {
+    /// Takes in another sample of the same kind and consumer.
+    fn add(&mut self, other: &Self) {
+        self.span += other.span;
+        self.messages = self.messages.saturating_add(other.messages);
+        for (client, messages) in &other.clients {
+            let sum = self.clients.entry(client.clone()).or_default();
+            *sum = sum.saturating_add(*messages);
+        }
+    }
+}
