@@ -37,6 +37,7 @@ use leeward_core::names::AssetName;
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::report::Report;
 use leeward_core::sampling::next_samplings;
+use leeward_core::snapshot::AccountView;
 use leeward_core::usage::Sampling;
 use leeward_engine::policy_worker::status_of_account;
 
@@ -120,7 +121,7 @@ fn judge_by<'a>(
     let nothing = PlacementPolicyStatus::default();
     let past = status_of_account(&loaded.past, &seen.account.id).unwrap_or(&nothing);
     let home_from_this_look = past.home.is_none();
-    let policy = as_applied(loaded, home_from_this_look);
+    let policy = as_applied(loaded, &seen.view, home_from_this_look);
     let history = history(past, &policy, seen, now);
     let context = context(loaded, &policy, seen, &history, now);
     let decision = decide(&context);
@@ -141,7 +142,7 @@ fn judge_by<'a>(
     }
 }
 
-fn as_applied(loaded: &LoadedPolicy, home_from_this_look: bool) -> Policy {
+fn as_applied(loaded: &LoadedPolicy, view: &AccountView, home_from_this_look: bool) -> Policy {
     let mut policy = loaded.policy.clone();
     policy.max_findings = usize::MAX;
     if home_from_this_look {
@@ -149,6 +150,10 @@ fn as_applied(loaded: &LoadedPolicy, home_from_this_look: bool) -> Policy {
     }
     // No status records the homes of single streams.
     policy.home.stream_stabilization_window = Duration::ZERO;
+    // Where nobody watched traffic, it cannot be weighed.
+    if view.streams.iter().all(|stream| stream.message_rate.is_none()) {
+        policy.disruption.max_payback = None;
+    }
     if loaded.origin == PolicyOrigin::Defaults {
         // Nobody chose a mode, so none is shown.
         policy.mode = Mode::Enforce;

@@ -12,7 +12,6 @@ use crate::homes::{Homes, decide_homes};
 use crate::names::Location;
 use crate::policy::opted_out;
 use crate::safety::{self, SafetyContext};
-use crate::score;
 use crate::snapshot::{Consumer, Gap, Stream};
 use crate::target::Destination;
 use crate::time::elapsed;
@@ -242,7 +241,7 @@ fn record(
     match verdict {
         Verdict::InPlace | Verdict::Ignored(_) => {}
         Verdict::Misplaced(_) | Verdict::Held(_, _) => {
-            let gain = score::gain(rate, safety_context.round_trip(leader, home));
+            let gain = safety_context.gain(asset, leader, rate, home);
             evaluation.findings.push(Finding {
                 asset,
                 leader,

@@ -77,7 +77,7 @@ pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: 
     let home = home.map_or_else(|| "home".to_owned(), ToString::to_string);
     let text = verdict_text(context, evaluation, finding, safety_context.as_ref(), &home);
     match basis_text(homes, finding.asset) {
-        Some(basis) => format!("{text}; {basis}"),
+        Some(basis) => format!("{}; {basis}", text.trim_end_matches('.')),
         None => text,
     }
 }
@@ -94,7 +94,7 @@ pub fn basis_text(homes: &Homes, asset: AssetIx) -> Option<String> {
             used,
             contradicts: false,
         } => Some(format!(
-            "home is decided by the account's clients, because too little of its use is known: {}",
+            "home is decided by the account's clients: {}",
             use_text(used)
         )),
         AssetHome::Account { .. } | AssetHome::Unknown { .. } => None,
@@ -126,7 +126,7 @@ pub fn use_text(used: &StreamUse) -> String {
         format!("used from {}", shares.join(", "))
     };
     match used.coverage_percent {
-        Some(percent) => format!("{seen} ({percent} % of its messages are explained)"),
+        Some(percent) => format!("{seen}, which explains {percent} % of its messages"),
         None => seen,
     }
 }

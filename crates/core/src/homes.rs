@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use leeward_api::vocabulary::FindingReason;
 
 pub use self::by_use::decide_homes;
-pub(crate) use self::by_use::decisive_use;
+pub(crate) use self::by_use::is_spread;
 use crate::asset::{AssetIx, asset_index};
 use crate::demand::Home;
 use crate::history::History;
@@ -35,15 +35,15 @@ pub enum AssetHome {
         /// From where they use it.
         used: StreamUse,
     },
-    /// Too little of its use is known: the account's clients decide, unless what is known contradicts them.
+    /// The account's clients decide: nobody uses it, or nothing may be sampled; unless what is known contradicts them.
     Account {
         /// What is known.
         used: StreamUse,
         /// Whether it is not used most from the account's home.
         contradicts: bool,
     },
-    /// It was not sampled yet, or not lately, or its clients are gone: it is judged by the home that it had, and does
-    /// not move.
+    /// It was not sampled yet, or not lately, or too little of its use is known: it is judged by the home that it had,
+    /// else by the account's, and does not move.
     Unknown {
         /// The home that its own clients had.
         settled: Option<Location>,

@@ -228,6 +228,8 @@ pub struct Disruption {
     pub cooldown: Duration,
     /// Requests without success, per asset.
     pub max_attempts: u32,
+    /// In which time a move has to save more waiting than it causes; `None` for no limit.
+    pub max_payback: Option<Duration>,
     /// What must hold of an asset and its servers.
     pub gates: Gates,
     /// How many may be acted on in a span of time.

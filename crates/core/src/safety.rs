@@ -3,6 +3,7 @@
 //! Adding a rule is adding a line to one of the three lists. Checks ask a [`SafetyContext`]; those that ask whether it
 //! is quiet enough around an asset are `gates`.
 
+mod gain;
 mod gates;
 mod safety_context;
 mod source_graph;
@@ -104,6 +105,7 @@ pub fn why_move_held(
         .or_else(|| any_peer_lagging(safety_context, &stream.group))
         .or_else(|| bytes_over_limit(safety_context, stream))
         .or_else(|| stall_too_long(safety_context, stream))
+        .or_else(|| not_worth_it(safety_context, home, stream))
         .or_else(|| no_room(home, stream))
         .or_else(|| servers_just_started(safety_context, home, stream))
         .or_else(|| relative_moving(safety_context, stream))
@@ -214,6 +216,19 @@ fn stall_too_long(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option
         .as_ref()?
         .max_stall;
     (safety_context.move_cost(stream).stall > most).then_some(FindingReason::StallTooLong)
+}
+
+/// A move that saves less waiting than it costs in the time that the policy gives it.
+fn not_worth_it(
+    safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
+    stream: &Stream,
+) -> Option<FindingReason> {
+    let most = safety_context.context.policy.disruption.max_payback?;
+    let payback = safety_context.payback(home, stream);
+    payback
+        .is_none_or(|payback| payback > most)
+        .then_some(FindingReason::NotWorthIt)
 }
 
 fn no_room(home: &Destination<'_>, stream: &Stream) -> Option<FindingReason> {

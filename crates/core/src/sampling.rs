@@ -1,6 +1,5 @@
 //! Which streams to sample next: only where their own clients may decide, the misplaced and the busiest first.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use crate::asset::AssetIx;
 use crate::context::DecisionContext;
 use crate::demand::Home;
 use crate::evaluate::Evaluation;
-use crate::homes::{AssetHome, decisive_use};
+use crate::homes::{AssetHome, is_spread};
 use crate::snapshot::Stream;
 use crate::time::{elapsed, later};
 use crate::usage::{Sampling, sampling_interval};
@@ -25,43 +24,57 @@ const MOST_NAMED: usize = 64;
 /// What should be sampled now, the most urgent first. Never a stream without a leader.
 pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Vec<Sampling> {
     let DecisionContext { view, policy, .. } = *context;
-    if !evaluation.conclusive() || decisive_use(context, &evaluation.tally).is_none() {
+    let Some(usage) = context.usage.filter(|_| policy.home.by_use.is_some()) else {
+        return Vec::new();
+    };
+    if !evaluation.conclusive() {
         return Vec::new();
     }
+    let is_spread = is_spread(&evaluation.tally);
     let misplaced: BTreeSet<u32> = evaluation
         .findings
         .iter()
         .map(|finding| finding.asset.stream())
         .collect();
-    let mut due: Vec<(bool, bool, f32, &Stream)> = Vec::new();
+    let mut due: Vec<(Urgency, f32, &Stream)> = Vec::new();
     for (stream, at) in view.streams.iter().zip(0u32..) {
         if !policy.streams.selects(stream) || stream.group.leader.is_none() {
             continue;
         }
+        let home = evaluation.homes.own(AssetIx::Stream(at));
+        // While all clients are in one place, only what their use brought elsewhere may change.
+        if !is_spread && home.is_none() {
+            continue;
+        }
+        let last = usage.last(&stream.name).map(|sampling| sampling.at);
         let misplaced = misplaced.contains(&at);
-        let last = last_sampled(context, stream);
-        let rest = rest(
-            context,
-            evaluation.homes.own(AssetIx::Stream(at)),
-            misplaced,
-            last,
-        );
+        let rest = rest(context, home, misplaced, last);
         if last.is_none_or(|last| later(last, rest) <= context.now) {
-            due.push((misplaced, last.is_none(), stream.message_rates(), stream));
+            let urgency = Urgency {
+                decides: decides(home, context.now),
+                misplaced,
+                new: last.is_none(),
+            };
+            due.push((urgency, stream.message_rates(), stream));
         }
     }
-    due.sort_by(
-        |(misplaced, new, rate, _), (other_misplaced, other_new, other, _)| {
-            let order = Reverse((misplaced, new)).cmp(&Reverse((other_misplaced, other_new)));
-            order.then(other.total_cmp(rate))
-        },
-    );
+    due.sort_by(|(one, rate, _), (other, other_rate, _)| other.cmp(one).then(other_rate.total_cmp(rate)));
     let due = due.into_iter().take(MOST_NAMED);
-    due.map(|(_, _, _, stream)| Sampling::new(view, stream)).collect()
+    due.map(|(_, _, stream)| Sampling::after(view, stream, &usage.samples(&stream.name)))
+        .collect()
 }
 
-fn last_sampled(context: &DecisionContext<'_>, stream: &Stream) -> Option<Timestamp> {
-    context.usage?.last(&stream.name).map(|sampling| sampling.at)
+/// What goes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Urgency {
+    /// The window of its home is over: one more sampling decides, and later ones would begin anew.
+    decides: bool,
+    misplaced: bool,
+    new: bool,
+}
+
+fn decides(home: Option<&AssetHome>, now: Timestamp) -> bool {
+    matches!(home, Some(AssetHome::Own { home: Home::Stabilizing { until, .. }, used: _ }) if *until <= now)
 }
 
 /// For how long a stream is not sampled again.
@@ -91,3 +104,6 @@ fn rest(
         Some(AssetHome::Own { .. } | AssetHome::Account { .. } | AssetHome::Unknown { .. }) | None => usual,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use crate::snapshot::Stream;
 use crate::topology::Version;
 
 /// The round trip between two locations that no gateway measures (regions of one stretched cluster).
-const UNMEASURED_ROUND_TRIP: Duration = Duration::from_millis(1);
+pub const UNMEASURED_ROUND_TRIP: Duration = Duration::from_millis(1);
 /// What a step-down costs, in the unit of [`MoveCost::weight`]: clients wait for tens of milliseconds (nats-facts N14,
 /// N16).
 pub const STEP_DOWN_COST: f32 = 1.0;
@@ -38,12 +38,20 @@ pub struct MoveCost {
     pub stall: Duration,
 }
 
-/// Messages a second × milliseconds of round trip saved. An unknown rate gains nothing: it only goes last.
-pub fn gain(rate: Option<f32>, round_trip: Option<Duration>) -> f32 {
-    rate.unwrap_or(0.0) * round_trip.unwrap_or(UNMEASURED_ROUND_TRIP).as_secs_f32() * 1000.0
+/// The waiting that one message saves for which clients wait this much longer now than at home; the negative where home
+/// is farther away.
+pub fn saved_milliseconds(now: Duration, at_home: Duration) -> f32 {
+    (now.as_secs_f32() - at_home.as_secs_f32()) * 1000.0
 }
 
 impl MoveCost {
+    /// Milliseconds of waiting that a move is expected to cause in a stream of so many messages a second: one for each of
+    /// the time that it takes, and what publishers wait while the stream takes no writes.
+    pub fn waiting_milliseconds(&self, rate: f32) -> f32 {
+        let stall = self.stall.as_secs_f32();
+        self.time.as_secs_f32() * 1000.0 + rate * stall * (stall / 2.0) * 1000.0
+    }
+
     /// What moving a stream is expected to cost on servers of this version and later; of unknown ones the worst.
     pub fn estimate(stream: &Stream, lowest: Option<Version>, bytes_per_second: Option<u64>) -> Self {
         let rate = bytes_per_second.unwrap_or(ASSUMED_BYTES_PER_SECOND).max(1);

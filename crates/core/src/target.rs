@@ -143,11 +143,10 @@ impl<'a> Destination<'a> {
         self.hold
     }
 
-    /// The cluster of its first server that is known.
-    pub fn cluster(&self) -> Option<&'a ClusterName> {
-        self.known()
-            .next()
-            .map(|(candidate, _)| &candidate.details.cluster)
+    /// Its first server.
+    pub fn server(&self) -> Option<ServerIx> {
+        let first = self.members.iter().position(|member| *member)?;
+        u16::try_from(first).ok().map(ServerIx)
     }
 
     /// The placement that brings here a stream that stores `stored`.

@@ -4,7 +4,8 @@
 //! first learnt to be its own; a repair and a cancel are completed once started ([`crate::place`], [`crate::cancel`]);
 //! reads may be repeated. [`ActError`] defines what an answer means; the caller reads back whether an act worked (P9).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use leeward_engine::ports::{Act, ActError};
 use leeward_engine::supervise::{self, Panicked, SupervisedTask};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::account::{AccountProblem, AccountReports, AccountSource, issuer, learn};
@@ -32,6 +34,9 @@ use crate::wire;
 use crate::wire::api::{Answer, RequestedApi};
 use crate::wire::assets::{ConsumerInfo, StreamInfo};
 
+/// How long a sample waits for its connection.
+const LISTENER_LIMIT: Duration = Duration::from_secs(5);
+
 /// A connection as a user of one account; it ends with this value.
 #[derive(Debug)]
 pub struct AccountClient {
@@ -39,6 +44,9 @@ pub struct AccountClient {
     domain: Option<String>,
     account: watch::Receiver<Option<AccountInfo>>,
     problem: watch::Receiver<Option<AccountProblem>>,
+    config: ConnectConfig,
+    /// Where samples are received, from the first one on: what clients send may end a connection that cannot read it.
+    listener: OnceLock<Link>,
     _learner: AbortOnDropHandle<()>,
 }
 
@@ -64,7 +72,7 @@ impl AccountClient {
                 issuer: config.credentials.as_ref().and_then(issuer),
             },
         };
-        let link = Arc::new(Link::open(config));
+        let link = Arc::new(Link::open(config.clone()));
         let reports = AccountReports {
             account: watch::Sender::new(None),
             confirmed: watch::Sender::new(None),
@@ -97,6 +105,8 @@ impl AccountClient {
             domain: domain.map(str::to_owned),
             account,
             problem,
+            config,
+            listener: OnceLock::new(),
             _learner: AbortOnDropHandle::new(learner),
         })
     }
@@ -128,6 +138,17 @@ impl AccountClient {
 
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.calls.link
+    }
+
+    /// A connection of its own for samples; waits until it is there.
+    pub(crate) async fn listener(&self) -> Result<&Link, ActError> {
+        let link = self.listener.get_or_init(|| Link::open(self.config.clone()));
+        let mut state = link.state();
+        let connected = state.wait_for(ConnectionState::is_connected);
+        match timeout(LISTENER_LIMIT, connected).await {
+            Ok(Ok(_)) => Ok(link),
+            Ok(Err(_)) | Err(_) => Err(ActError::Disconnected),
+        }
     }
 
     /// The subject of an API call.

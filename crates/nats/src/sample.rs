@@ -34,7 +34,9 @@ use crate::wire::monitor::{Connection, Connz};
 use crate::wire::text::{WireText, Words};
 
 /// Messages of each kind of use, and of each consumer.
-const MESSAGES: usize = 16;
+const MESSAGES: usize = 24;
+/// Messages that may arrive before those, until all locations are heard.
+const MOST_WARM_UP_MESSAGES: u32 = 256;
 /// How long to wait for publishes and direct gets.
 const PUBLISHES: Duration = Duration::from_secs(2);
 /// How long to wait for requests of pull consumers, which some clients send every few seconds only.
@@ -45,13 +47,33 @@ const MOST_SUBJECTS: usize = 256;
 const MOST_CONSUMERS: usize = 16;
 /// Connections that one lookup lists per server; a subject with more has unknown receivers.
 const MOST_MATCHES: usize = 1024;
-/// Messages of each of many subjects.
-const FEWEST: usize = 2;
 const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 /// A server that has not answered a lookup by then probably does not know the account.
 const LOOKUP_QUIET: Duration = Duration::from_millis(500);
+const TOO_FAST: &str = "who publishes: its messages come too fast to hear all locations";
 /// A domain's servers deliver requests to it under this prefix, whatever prefix they were sent with.
 const PREFIX_IN_DOMAIN: &str = "$JS.API";
+
+/// How to listen for one kind of use.
+#[derive(Clone, Copy)]
+struct Listening {
+    kind: UseKind,
+    wait: Duration,
+    /// For how long only messages of near clients arrive.
+    warm_up: Duration,
+    /// How many of those may arrive.
+    warm_up_messages: usize,
+    /// Servers that are expected to answer.
+    servers: usize,
+}
+
+/// What listening gave, with the subjects that the user may not subscribe to.
+struct ListeningResult {
+    sample: UseSample,
+    denied: BTreeSet<String>,
+    /// Messages that arrived during the warm-up.
+    skipped: u32,
+}
 
 /// The connections that receive a subject; `None` where not all of them are known.
 type Receivers = Option<BTreeSet<SampledClient>>;
@@ -89,8 +111,17 @@ impl AccountClient {
             stream,
             consumers,
             servers,
+            warm_up,
+            warm_up_messages,
         } = sampling;
-        let servers = *servers;
+        let listening = |kind, wait, warm_up_messages| Listening {
+            kind,
+            wait,
+            warm_up: *warm_up,
+            warm_up_messages,
+            servers: *servers,
+        };
+        let published_before = (*warm_up_messages).min(MOST_WARM_UP_MESSAGES) as usize;
         if self.calls().confirmed_epoch().is_none() {
             return Err(ActError::Disconnected);
         }
@@ -119,20 +150,34 @@ impl AccountClient {
         }
         let consumer = |name: &ConsumerName| {
             let name = name.clone();
-            async move { self.sample_consumer(stream, &name, servers).await }
+            async move {
+                self.sample_consumer(stream, &name, listening(UseKind::Pull, REQUESTS, MESSAGES))
+                    .await
+            }
         };
         let consumers = join_all(consumers.iter().take(MOST_CONSUMERS).map(consumer));
         let (published, gets, consumers) = tokio::join!(
-            self.sample(UseKind::Publish, &subjects, PUBLISHES, servers),
-            self.sample(UseKind::DirectGet, &gets, PUBLISHES, servers),
+            self.sample(
+                &subjects,
+                listening(UseKind::Publish, PUBLISHES, published_before)
+            ),
+            self.sample(&gets, listening(UseKind::DirectGet, PUBLISHES, MESSAGES)),
             consumers,
         );
         for one in consumers.into_iter().chain([published, gets]) {
             match one {
                 Ok(None) => {}
-                Ok(Some((sample, denied))) => {
+                Ok(Some(ListeningResult {
+                    sample,
+                    denied,
+                    skipped,
+                })) => {
+                    if sample.messages == 0 && skipped > 0 && sample.span.is_zero() {
+                        sampled.omitted.push(TOO_FAST.to_owned());
+                    }
                     sampled.samples.push(sample);
                     sampled.denied.extend(denied);
+                    sampled.skipped = sampled.skipped.saturating_add(skipped);
                 }
                 Err(error) => sampled.omitted.push(error.to_string()),
             }
@@ -172,8 +217,8 @@ impl AccountClient {
         &self,
         stream: &StreamName,
         consumer: &ConsumerName,
-        servers: usize,
-    ) -> Result<Option<(UseSample, BTreeSet<String>)>, ActError> {
+        listening: Listening,
+    ) -> Result<Option<ListeningResult>, ActError> {
         let call = format!("CONSUMER.INFO.{stream}.{consumer}");
         let asset = AssetName::consumer(stream.clone(), consumer.clone());
         let found = self.look(&call, &asset, |bytes| {
@@ -183,16 +228,20 @@ impl AccountClient {
         let LookupResult::Found(deliver_subject) = found.await? else {
             return Ok(None);
         };
-        let sample = if let Some(subject) = deliver_subject {
-            let sample = self.sample_receivers(&subject, servers).await?;
-            sample.map(|sample| (sample, BTreeSet::new()))
+        let heard = if let Some(subject) = deliver_subject {
+            let sample = self.sample_receivers(&subject, listening.servers).await?;
+            sample.map(|sample| ListeningResult {
+                sample,
+                denied: BTreeSet::new(),
+                skipped: 0,
+            })
         } else {
             let requests = self.requests(&format!("CONSUMER.MSG.NEXT.{stream}.{consumer}"));
-            self.sample(UseKind::Pull, &requests, REQUESTS, servers).await?
+            self.sample(&requests, listening).await?
         };
-        Ok(sample.map(|(sample, denied)| {
-            let consumer = Some(consumer.clone());
-            (UseSample { consumer, ..sample }, denied)
+        Ok(heard.map(|mut heard| {
+            heard.sample.consumer = Some(consumer.clone());
+            heard
         }))
     }
 
@@ -214,46 +263,46 @@ impl AccountClient {
         }))
     }
 
-    /// One sample of what is sent to these subjects, with those that the user may not subscribe to; `None` without a
-    /// subject.
+    /// One sample of what is sent to these subjects; `None` without a subject.
     async fn sample(
         &self,
-        kind: UseKind,
         subjects: &[String],
-        wait: Duration,
-        servers: usize,
-    ) -> Result<Option<(UseSample, BTreeSet<String>)>, ActError> {
+        listening: Listening,
+    ) -> Result<Option<ListeningResult>, ActError> {
         if subjects.is_empty() {
             return Ok(None);
         }
-        let received = self.receive(subjects, wait, servers).await?;
+        let received = self.receive(subjects, listening).await?;
         let sample = UseSample {
-            kind,
+            kind: listening.kind,
             consumer: None,
             span: received.span,
             messages: received.messages,
             clients: received.clients(),
         };
-        Ok(Some((sample, received.denied)))
+        Ok(Some(ListeningResult {
+            sample,
+            denied: received.denied,
+            skipped: received.skipped,
+        }))
     }
 
-    /// Receives up to the limit's messages, for no longer than `wait`, and finds out who waits for their replies.
-    async fn receive(
-        &self,
-        subjects: &[String],
-        wait: Duration,
-        servers: usize,
-    ) -> Result<Received, ActError> {
-        let (begun, deadline) = (Instant::now(), ahead(wait));
-        let mut denials = self.link().denials().listen();
-        let client = self.link().connected().ok_or(ActError::Disconnected)?;
+    /// Receives up to the limit's messages, for no longer than `wait`, and finds out who waits for their replies. What
+    /// arrives during the warm-up is of near clients only, and is skipped.
+    async fn receive(&self, subjects: &[String], listening: Listening) -> Result<Received, ActError> {
+        let link = self.listener().await?;
+        let begun = Instant::now();
+        let deadline = ahead(listening.warm_up.saturating_add(listening.wait));
+        let mut denials = link.denials().listen();
+        let client = link.connected().ok_or(ActError::Disconnected)?;
+        let most = MESSAGES.saturating_add(listening.warm_up_messages);
         let mut subscriptions = Vec::new();
-        let each = MESSAGES.checked_div(subjects.len()).unwrap_or(0).max(FEWEST);
         for subject in subjects {
-            let subscription = subscribe(&client, subject, each).await;
+            // Each as many: a smaller share of a busy subject would make quiet ones look greater.
+            let subscription = subscribe(&client, subject, most).await;
             subscriptions.push(subscription.map_err(act_error)?);
         }
-        let mut messages = Some(select_all(subscriptions).take(MESSAGES));
+        let mut messages = Some(select_all(subscriptions).take(most));
         let mut received = Received::default();
         let mut lookups = FuturesUnordered::new();
         while messages.is_some() || !lookups.is_empty() {
@@ -266,15 +315,28 @@ impl AccountClient {
             tokio::select! {
                 biased;
                 subject = denials.subscription_of(subjects) => drop(received.denied.insert(subject)),
-                message = next => if let Some(message) = message {
-                    let subjects = received.note(message.reply.as_deref());
-                    lookups.extend(subjects.map(|(name, subject)| async move {
-                        Ok::<_, ActError>((name, self.receivers(&subject, servers).await?))
-                    }));
-                } else {
-                    // Ends the subscriptions: nothing more travels while lookups are answered.
-                    messages = None;
-                    received.span = begun.elapsed();
+                message = next => {
+                    let listened = begun.elapsed().saturating_sub(listening.warm_up);
+                    let is_last = match message {
+                        Some(_) if listened.is_zero() => {
+                            received.skipped = received.skipped.saturating_add(1);
+                            false
+                        }
+                        Some(message) => {
+                            let subjects = received.note(message.reply.as_deref());
+                            lookups.extend(subjects.map(|(name, subject)| async move {
+                                let receivers = self.receivers(&subject, listening.servers).await?;
+                                Ok::<_, ActError>((name, receivers))
+                            }));
+                            received.messages as usize >= MESSAGES
+                        }
+                        None => true,
+                    };
+                    if is_last {
+                        // Ends the subscriptions: nothing more travels while lookups are answered.
+                        messages = None;
+                        received.span = listened;
+                    }
                 },
                 Some(found) = lookups.next(), if !lookups.is_empty() => {
                     let (name, clients) = found?;

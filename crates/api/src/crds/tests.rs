@@ -429,7 +429,7 @@ fn statuses_read_back_as_they_were_written() {
 #[test]
 fn limits_read_back_as_they_were_written_and_no_budget_stays_none() {
     let given = json!({
-        "maxConcurrent": 1, "cooldown": "1h", "maxAttempts": 2, "budgets": [],
+        "maxConcurrent": 1, "cooldown": "1h", "maxAttempts": 2, "maxPayback": "12h", "budgets": [],
         "windows": [
             {"kind": "Allow", "schedule": "0 22 * * *", "duration": "7h", "timeZone": "Europe/Berlin"},
             {"kind": "Deny", "actions": ["StreamPlacement", "StreamStepDown"], "schedule": "@monthly", "duration": "24h"},

@@ -31,6 +31,10 @@ pub struct Disruption {
     #[schemars(range(min = 1))]
     pub max_attempts: u32,
 
+    /// A stream is moved only if that saves more waiting than it causes within this time, such as `24h`; `0s` sets no
+    /// limit. What is empty is moved in any case.
+    pub max_payback: GoDuration,
+
     /// How many streams and consumers may be acted on in a span of time. All budgets that apply hold, so that the
     /// tightest wins. An empty list sets no limit.
     // Not a map by name: a field manager that applies its own budgets would keep the default one beside them.
@@ -58,6 +62,7 @@ impl Default for Disruption {
             max_concurrent: 4,
             cooldown: GoDuration::from_mins(30),
             max_attempts: 3,
+            max_payback: GoDuration::from_hours(24),
             budgets: vec![Budget::default()],
             windows: Vec::new(),
             gates: Gates::default(),

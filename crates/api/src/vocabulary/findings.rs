@@ -175,6 +175,8 @@ vocabulary! {
         BytesOverLimit,
         /// A move would block the stream's writes for too long; raise actions.streamPlacement.maxStall, or move it by hand.
         StallTooLong,
+        /// A move would cost more waiting than it saves in disruption.maxPayback; it is tried again when it is used more, or raise the limit.
+        NotWorthIt,
         /// A client is pinned to the consumer and would lose its pin; it is tried again when none is, or move it by hand.
         PinnedClient,
         /// Another policy or another tool keeps changing it back; leave it to one of them.

@@ -95,6 +95,7 @@ impl FindingReason {
             | Self::ManagedElsewhere
             | Self::BytesOverLimit
             | Self::StallTooLong
+            | Self::NotWorthIt
             | Self::PinnedClient
             | Self::Contested => ReasonBehavior::for_a_person(ReasonClass::Policy),
             Self::NoLeader | Self::QuorumAtRisk => {

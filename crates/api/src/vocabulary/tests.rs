@@ -42,7 +42,8 @@ const FINE: &str = "OptedOut Ephemeral";
 const SOFT: &str = "CoolingDown BudgetExhausted OutsideWindow BreakerOpen Stabilizing UseUnknown \
     UsedElsewhere NoMajorityOfUse TargetLagging \
     AckPendingHigh RecentlyElected ServerJustStarted MoveInProgress StreamMoving";
-const POLICY: &str = "ActionDisabled ManagedElsewhere BytesOverLimit StallTooLong PinnedClient Contested";
+const POLICY: &str = "ActionDisabled ManagedElsewhere BytesOverLimit StallTooLong \
+    NotWorthIt PinnedClient Contested";
 const HARD: &str = "SinglePeer NoPeerInHome NoServersMatch NotEnoughServers NoCapacity NoLeader QuorumAtRisk \
     PermissionDenied AnswersDiffer ServerTooOld MixedVersions AttemptsExhausted";
 

@@ -12,7 +12,7 @@ use leeward_core::usage::Sampling;
 
 use self::near::near;
 use crate::args::ExplainArgs;
-use crate::commands::looked;
+use crate::commands::{looked, usage};
 use crate::document::ExplainDocument;
 use crate::exit::{LookOutcome, NotSeen};
 use crate::judge::{Assessment, judge, samplings};
@@ -23,6 +23,7 @@ use crate::output;
 /// Runs the command.
 pub fn run(args: &ExplainArgs) -> anyhow::Result<LookOutcome> {
     let asset = parse(&args.asset)?;
+    usage::refuse_unsampled(args.usage, &args.common.connection)?;
     let (policies, seen) = looked(&args.common, |policies, seen| {
         let stream = seen.view.stream(&asset.stream);
         let own = stream.map(|stream| Sampling::new(&seen.view, stream));

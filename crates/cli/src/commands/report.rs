@@ -34,6 +34,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<LookOutcome> {
         policy,
         output,
     } = &args.common;
+    usage::refuse_unsampled(args.usage, connection)?;
     let selector = match &args.account {
         Some(name) => AccountSelector::Named(name.clone()),
         None if args.all_accounts => AccountSelector::All,

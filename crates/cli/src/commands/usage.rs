@@ -4,15 +4,25 @@ mod table;
 
 use std::cmp::Reverse;
 
+use anyhow::bail;
 use leeward_core::snapshot::{AccountView, Consumer, Stream};
 use leeward_core::topology::LocationMap;
 use leeward_core::usage::{LocationUse, Sampling, StreamUse, UseKind};
 
 pub use self::table::lines;
+use crate::args::ConnectionArgs;
 use crate::commands::plan::table::most_rows;
 use crate::document::{LocationUsePart, StreamUsePart};
 use crate::judge::Assessment;
 use crate::loaded_policy::LoadedPolicy;
+
+/// Use cannot be shown without samples.
+pub fn refuse_unsampled(shown: bool, connection: &ConnectionArgs) -> anyhow::Result<()> {
+    if shown && connection.sample.as_std().is_zero() {
+        bail!("--use shows what samples tell, and --sample 0s turns them off: leave one of them out");
+    }
+    Ok(())
+}
 
 /// The busiest streams that a policy selects, by messages stored and delivered.
 pub fn busiest(policies: &[LoadedPolicy], view: &AccountView, limit: usize) -> Vec<Sampling> {

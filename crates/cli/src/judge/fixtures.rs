@@ -209,7 +209,7 @@ pub fn free() -> Value {
     json!({
         "mode": "Enforce",
         "actions": {"streamPlacement": {"maxStall": "1h"}},
-        "disruption": {"budgets": [{"name": "all", "max": "100%"}]},
+        "disruption": {"budgets": [{"name": "all", "max": "100%"}], "maxPayback": "0s"},
     })
 }
 

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use leeward_core::snapshot::AccountView;
 use leeward_core::usage::{AccountUse, Sampling, StreamSampling};
-use leeward_engine::ports::{Act as _, Observe};
+use leeward_engine::ports::{Act as _, ActError, Observe};
 use leeward_nats::{
     AccountClient, AccountInfo, ConnectConfig, ConnectionState, ObserverRights, SystemObserver, SystemStatus,
     TenantObserver,
@@ -99,6 +99,8 @@ impl Session {
                     at,
                     samples: Vec::new(),
                     problem: Some(error.to_string()),
+                    is_blind: matches!(error, ActError::Denied { .. }),
+                    skipped: 0,
                 },
             };
             (name, sampling)

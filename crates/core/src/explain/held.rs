@@ -88,13 +88,16 @@ impl<'a> HeldAsset<'a> {
             }
             FindingReason::BytesOverLimit => self.bytes_over_limit(),
             FindingReason::StallTooLong => self.stall_too_long(),
+            FindingReason::NotWorthIt => self.not_worth_it(),
             FindingReason::AckPendingHigh => self.ack_pending_high(),
             FindingReason::PinnedClient => self.pinned_client(),
             FindingReason::RecentlyElected => Some(self.recently_elected()),
             FindingReason::ServerJustStarted => self.server_just_started(),
             FindingReason::NotEnoughServers | FindingReason::NoCapacity => self.no_target(),
             FindingReason::Stabilizing => self.stabilizing(),
-            FindingReason::UsedElsewhere | FindingReason::NoMajorityOfUse => self.used_from(),
+            FindingReason::UseUnknown | FindingReason::UsedElsewhere | FindingReason::NoMajorityOfUse => {
+                self.used_from()
+            }
             FindingReason::OptedOut
             | FindingReason::Ephemeral
             | FindingReason::CoolingDown
@@ -103,7 +106,6 @@ impl<'a> HeldAsset<'a> {
             | FindingReason::BreakerOpen
             | FindingReason::MoveInProgress
             | FindingReason::StreamMoving
-            | FindingReason::UseUnknown
             | FindingReason::ActionDisabled
             | FindingReason::Contested
             | FindingReason::SinglePeer
@@ -154,6 +156,24 @@ impl<'a> HeldAsset<'a> {
             amounts::stalling_servers(),
             amounts::about(most),
         ))
+    }
+
+    fn not_worth_it(&self) -> Option<String> {
+        let most = amounts::about(self.context.policy.disruption.max_payback?);
+        let limit = format!("disruption.maxPayback is {most}");
+        if self.stream.message_rate.is_none() {
+            return Some(format!(
+                "how many messages it stores a second is not known yet, {limit}"
+            ));
+        }
+        let payback = self.safety_context?.payback(self.home()?, self.stream);
+        Some(match payback {
+            Some(payback) => {
+                let after = amounts::about(payback);
+                format!("a move has saved the waiting that it causes after about {after}, {limit}")
+            }
+            None => format!("a move saves no waiting, {limit}"),
+        })
     }
 
     /// The consumer itself, or those that a move of the stream would take along.

@@ -247,7 +247,7 @@ fn streams_that_read_from_each_other_move_one_after_the_other_as_long_as_a_move_
     view.streams[1].upstreams = vec!["A".into()];
     view.streams[2].upstreams = vec!["B".into()];
     view.streams[0].bytes = 10 << 20;
-    let forecast = foretold(&view, &by_cluster(json!({"budgets": []})));
+    let forecast = foretold(&view, &by_cluster(json!({"budgets": [], "maxPayback": "0s"})));
     assert_eq!(vec![vec!["A"], vec!["B"], vec!["C"]], names(&forecast));
     // Five seconds for a move, and one for each 10 MiB.
     assert_eq!(vec![(0, 1), (6, 1), (11, 1)], sizes(&forecast));

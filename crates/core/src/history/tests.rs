@@ -242,6 +242,29 @@ fn another_home_forgets_attempts_and_moves_and_keeps_cooldowns_and_what_was_undo
 }
 
 #[test]
+fn an_assets_own_home_forgets_its_attempts_when_it_changes_and_those_of_no_other() {
+    let own = |location| AssetHomes::from([(asset("S"), settled(location, 0))]);
+    let missed = |name, requests| ended(name, ActionResult::Missed, requests, 10);
+    let mut history = after(&[missed("S", 3), missed("S/c", 2), missed("T", 1)]);
+    let attempts = |history: &History| ["S", "S/c", "T"].map(|name| history.assets[&asset(name)].attempts);
+    history.settle(settled("us", 0), AssetHomes::new());
+    history.settle(settled("us", 0), own("eu"));
+    assert_eq!(
+        attempts(&history),
+        [3, 2, 1],
+        "as after a restart: it is no new home"
+    );
+    history.settle(settled("us", 0), own("ap"));
+    assert_eq!(
+        attempts(&history),
+        [0, 0, 1],
+        "its consumer's home is the stream's"
+    );
+    history.settle(settled("eu", 0), own("ap"));
+    assert_eq!(attempts(&history), [0, 0, 0]);
+}
+
+#[test]
 fn a_changed_token_forgets_attempts_what_was_undone_and_the_breaker_and_keeps_cooldowns_of_successes() {
     let failed = |second| ended("S", ActionResult::Failed, 1, second);
     let mut history = after(&[failed(10), failed(11), failed(12)]);

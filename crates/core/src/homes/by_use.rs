@@ -9,12 +9,15 @@ use jiff::Timestamp;
 use super::{AssetHome, Homes};
 use crate::asset::{AssetIx, asset_name};
 use crate::context::DecisionContext;
-use crate::demand::{AssetHomes, HomeHistory, Tally, decide_home};
+use crate::demand::{AssetHomes, HomeHistory, SettledHome, Tally, decide_home};
 use crate::names::Location;
 use crate::policy::HomeRules;
 use crate::snapshot::{Consumer, RaftGroup, Stream};
 use crate::topology::LocationMap;
 use crate::usage::{AccountUse, StreamUse, UseSample, kept_for};
+
+/// Fewer messages of known clients decide nothing.
+const FEWEST_MESSAGES: u32 = 4;
 
 /// Decides all homes from one complete look; returns what to remember next of the account's and of the assets'.
 pub fn decide_homes(
@@ -34,8 +37,7 @@ pub fn decide_homes(
         let homes = Homes::decided(account, BTreeMap::new());
         return (homes, account_history, AssetHomes::new());
     };
-    let Some(usage) = decisive_use(context, tally) else {
-        // While all clients are in one place, what was settled before is remembered.
+    let Some(usage) = context.usage else {
         let homes = Homes::decided(account, BTreeMap::new());
         return (homes, account_history, history.asset_homes.clone());
     };
@@ -44,6 +46,7 @@ pub fn decide_homes(
         usage,
         locations,
         account: account.reference().cloned(),
+        is_spread: is_spread(tally),
         coverage_percent: rules.coverage_percent,
         rules: HomeRules {
             min_connections: 1,
@@ -61,12 +64,23 @@ pub fn decide_homes(
     )
 }
 
-/// What was sampled, where it can decide anything: clients that are all in one location use every stream from there.
-pub(crate) fn decisive_use<'a>(context: &DecisionContext<'a>, tally: &Tally) -> Option<&'a AccountUse> {
-    let usage = context.usage.filter(|_| context.policy.home.by_use.is_some())?;
+/// Whether an account's clients are in several locations; else they use every stream from the one where they are.
+pub(crate) fn is_spread(tally: &Tally) -> bool {
     let rows = tally.rows.values().chain(tally.without_jetstream.values());
     let used = rows.chain([&tally.unplaced]).filter(|row| row.connections > 0);
-    (used.count() > 1).then_some(usage)
+    used.count() > 1
+}
+
+/// The least share, in percent, that so many messages show to be more than half: what 95 of 100 such samples would.
+fn least_majority(messages: u32) -> u8 {
+    let percent = 50.0 + 98.0 / f64::from(messages).sqrt();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 50 and 100"
+    )]
+    let percent = percent.ceil().clamp(50.0, 100.0) as u8;
+    percent
 }
 
 struct Deciding<'a> {
@@ -75,6 +89,7 @@ struct Deciding<'a> {
     locations: &'a LocationMap,
     /// The location that the account's clients make home.
     account: Option<Location>,
+    is_spread: bool,
     coverage_percent: u8,
     /// Those of the policy, as they are for a stream's own clients.
     rules: HomeRules,
@@ -91,12 +106,19 @@ impl Deciding<'_> {
             }
             let asset = AssetIx::Stream(at);
             let Some(sampled) = self.usage.last(&stream.name) else {
-                self.keep(asset, None);
+                self.unsampled(asset);
                 continue;
             };
             let samples = self.usage.samples(&stream.name);
             let used = StreamUse::new(view, stream, self.locations, &policy.clients, &samples);
-            self.decide(asset, used, sampled.at);
+            if self.is_enough(&used) {
+                self.decide(asset, used, sampled.at);
+            } else if let Some(settled) = self.settled(asset) {
+                self.keep(asset, settled, Some(used));
+            } else {
+                let home = self.without_enough(used, sampled.is_blind);
+                self.homes.insert(asset, home);
+            }
             for (consumer, nth) in stream.consumers.iter().zip(0u32..) {
                 if self.may_be_led_elsewhere(&consumer.group) && policy.selects_consumer(consumer) {
                     let asset = AssetIx::Consumer(at, nth);
@@ -126,20 +148,22 @@ impl Deciding<'_> {
         let used = StreamUse::of_consumer(view, stream, consumer, self.locations, &policy.clients, samples);
         if self.is_enough(&used) {
             self.decide(asset, used, at);
+        } else if let Some(settled) = self.settled(asset) {
+            self.keep(asset, settled, Some(used));
         }
     }
 
-    fn is_enough(&self, used: &StreamUse) -> bool {
+    fn is_covered(&self, used: &StreamUse) -> bool {
         let covered = used.coverage_percent;
-        used.is_seen() && covered.is_some_and(|percent| percent >= self.coverage_percent)
+        covered.is_some_and(|percent| percent >= self.coverage_percent)
+    }
+
+    fn is_enough(&self, used: &StreamUse) -> bool {
+        used.is_seen() && self.is_covered(used) && used.messages() >= FEWEST_MESSAGES
     }
 
     fn decide(&mut self, asset: AssetIx, used: StreamUse, at: Timestamp) {
         let DecisionContext { view, history, .. } = *self.context;
-        if !self.is_enough(&used) {
-            self.keep(asset, Some(used));
-            return;
-        }
         let Some(name) = asset_name(view, asset) else {
             return;
         };
@@ -147,31 +171,65 @@ impl Deciding<'_> {
         let nothing = HomeHistory::default();
         let past = history.asset_homes.get(&name).unwrap_or(&nothing);
         let unbroken = kept_for(self.rules.stabilization_window);
-        let (home, next) = decide_home(&tally, &self.rules, past, at, unbroken);
+        let rules = HomeRules {
+            majority_percent: self.rules.majority_percent.max(least_majority(used.messages())),
+            ..self.rules.clone()
+        };
+        let (home, next) = decide_home(&tally, &rules, past, at, unbroken);
         self.homes.insert(asset, AssetHome::Own { home, used });
         self.histories.insert(name, next);
     }
 
-    /// Keeps the home that an asset's own clients had; without one the account's clients decide, once it was sampled.
-    fn keep(&mut self, asset: AssetIx, used: Option<StreamUse>) {
+    /// The home that an asset's own clients had.
+    fn settled(&self, asset: AssetIx) -> Option<SettledHome> {
         let DecisionContext { view, history, .. } = *self.context;
-        let name = asset_name(view, asset);
-        let past = name.as_ref().and_then(|name| history.asset_homes.get(name));
-        let settled = past.and_then(|past| past.settled.clone());
-        let home = match (&settled, used) {
-            (None, Some(used)) => AssetHome::Account {
-                contradicts: used.is_seen() && used.majority() != self.account.as_ref(),
-                used,
-            },
-            (_, used) => AssetHome::Unknown {
-                settled: settled.as_ref().map(|home| home.location.clone()),
-                used,
-            },
+        history
+            .asset_homes
+            .get(&asset_name(view, asset)?)?
+            .settled
+            .clone()
+    }
+
+    /// Keeps that home while its clients are not known.
+    fn keep(&mut self, asset: AssetIx, settled: SettledHome, used: Option<StreamUse>) {
+        let home = AssetHome::Unknown {
+            settled: Some(settled.location.clone()),
+            used,
         };
-        if let (Some(name), Some(_)) = (name, &settled) {
-            let challenger = None;
-            self.histories.insert(name, HomeHistory { settled, challenger });
-        }
         self.homes.insert(asset, home);
+        if let Some(name) = asset_name(self.context.view, asset) {
+            let history = HomeHistory {
+                settled: Some(settled),
+                challenger: None,
+            };
+            self.histories.insert(name, history);
+        }
+    }
+
+    fn unsampled(&mut self, asset: AssetIx) {
+        if let Some(settled) = self.settled(asset) {
+            self.keep(asset, settled, None);
+        } else if self.is_spread {
+            let (settled, used) = (None, None);
+            self.homes.insert(asset, AssetHome::Unknown { settled, used });
+        }
+    }
+
+    /// The home of a stream whose own clients cannot decide. The account's do where nobody uses it, where those who do
+    /// are not to be counted, and where nothing may be sampled. That messages flow whose clients are not known is no
+    /// use from the account's home.
+    fn without_enough(&self, used: StreamUse, is_blind: bool) -> AssetHome {
+        let is_elsewhere = used.is_seen() && used.majority() != self.account.as_ref();
+        let is_unused = used.coverage_percent.is_none() || (!used.is_seen() && self.is_covered(&used));
+        if is_elsewhere || is_unused || is_blind {
+            return AssetHome::Account {
+                contradicts: is_elsewhere,
+                used,
+            };
+        }
+        AssetHome::Unknown {
+            settled: None,
+            used: Some(used),
+        }
     }
 }

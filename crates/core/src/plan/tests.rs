@@ -21,7 +21,7 @@ fn planned_with(view: &AccountView, key: &serde_json::Value, actions: &serde_jso
         "topology": key,
         "home": {"stabilizationWindow": "0s"},
         "actions": actions,
-        "disruption": {"budgets": []},
+        "disruption": {"budgets": [], "maxPayback": "0s"},
     }));
     let history = History::default();
     let context = context(view, &policy, &history, at(0));

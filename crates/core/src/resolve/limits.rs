@@ -24,6 +24,7 @@ pub(super) fn disruption(spec: &ApiDisruption) -> Result<Disruption, InvalidPoli
         max_concurrent: usize::try_from(spec.max_concurrent).unwrap_or(usize::MAX),
         cooldown: spec.cooldown.into(),
         max_attempts: spec.max_attempts,
+        max_payback: Some(spec.max_payback.into()).filter(|most: &Duration| !most.is_zero()),
         gates: gates(&spec.gates),
         budgets: budgets.collect::<Result<_, _>>()?,
         windows: windows.collect::<Result<_, _>>()?,

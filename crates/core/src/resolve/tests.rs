@@ -50,6 +50,7 @@ fn the_defaults_are_those_of_the_api() {
         max_concurrent: 4,
         cooldown: Duration::from_mins(30),
         max_attempts: 3,
+        max_payback: Some(Duration::from_hours(24)),
         gates: Gates {
             max_replica_lag: 256,
             max_ack_pending: None,
@@ -159,6 +160,7 @@ fn every_limit() -> Disruption {
         max_concurrent: 9,
         cooldown: Duration::from_mins(5),
         max_attempts: 8,
+        max_payback: None,
         gates: Gates {
             max_replica_lag: 7,
             max_ack_pending: Some(70),
@@ -212,6 +214,7 @@ fn every_field_of_actions_disruption_and_report_arrives() {
             "maxConcurrent": 9,
             "cooldown": "5m",
             "maxAttempts": 8,
+            "maxPayback": "0s",
             "budgets": [
                 {"name": "few", "max": 5},
                 {

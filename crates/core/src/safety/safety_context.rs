@@ -29,7 +29,8 @@ pub struct SafetyContext<'a> {
     pub(super) versions: Option<(Version, Version)>,
     /// Actions that no window allows now.
     pub(super) closed: Vec<ActionType>,
-    homes: &'a Homes,
+    pub(super) homes: &'a Homes,
+    pub(super) locations: &'a LocationMap,
     /// Every location that is home to something, with why leaders may not go there yet.
     destinations: BTreeMap<(&'a Location, Option<FindingReason>), Destination<'a>>,
     clusters: Vec<Option<&'a ClusterName>>,
@@ -47,7 +48,7 @@ fn closed(context: &DecisionContext<'_>) -> Vec<ActionType> {
 
 impl<'a> SafetyContext<'a> {
     /// Gathers what the checks need.
-    pub fn new(context: &'a DecisionContext<'a>, locations: &LocationMap, homes: &'a Homes) -> Self {
+    pub fn new(context: &'a DecisionContext<'a>, locations: &'a LocationMap, homes: &'a Homes) -> Self {
         let DecisionContext { view, policy, .. } = *context;
         let topology = &view.topology;
         let mut destinations = BTreeMap::new();
@@ -63,6 +64,7 @@ impl<'a> SafetyContext<'a> {
             versions: topology.version_range(),
             closed: closed(context),
             homes,
+            locations,
             destinations,
             clusters: topology.indices().map(cluster).collect(),
             just_started: topology.indices().map(young).collect(),
@@ -81,10 +83,9 @@ impl<'a> SafetyContext<'a> {
         self.destinations.get(&(location, self.homes.hold(asset)))
     }
 
-    /// The measured round trip between a leader's cluster and home's.
-    pub fn round_trip(&self, leader: Option<ServerIx>, home: &Destination<'_>) -> Option<Duration> {
-        let from = self.clusters.get(usize::from(leader?.0)).copied().flatten()?;
-        self.context.view.topology.round_trip(from, home.cluster()?)
+    /// The cluster of a server.
+    pub(super) fn cluster(&self, server: ServerIx) -> Option<&'a ClusterName> {
+        self.clusters.get(usize::from(server.0)).copied().flatten()
     }
 
     /// Whether a server started a moment ago, or at an unknown time: it gets no leaders.

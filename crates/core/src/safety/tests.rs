@@ -314,6 +314,9 @@ fn reasons_against_a_move_are_told_in_their_order() {
     case.peer("eu-west-2").lag = 0;
     case.held(STREAM, Remedy::StreamPlacement, FindingReason::BytesOverLimit);
     case.stream().bytes = 1_000_000;
+    // Nobody uses it.
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::NotWorthIt);
+    case.stream().message_rate = Some(1.0);
     case.held(STREAM, Remedy::StreamPlacement, FindingReason::NotEnoughServers);
     case.server("us-east-0", |server| {
         server.details.as_mut().unwrap().jetstream = true;

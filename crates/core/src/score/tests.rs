@@ -10,15 +10,25 @@ fn cost(replicas: u8, bytes: u64, lowest: Option<Version>, rate: Option<u64>) ->
 }
 
 #[test]
-fn gain_is_messages_a_second_times_milliseconds_saved() {
-    let exactly = |rate, round_trip: Option<u64>, expected: f32| {
-        let gained = gain(rate, round_trip.map(Duration::from_millis));
-        assert!((gained - expected).abs() < 0.001, "{gained}");
+fn a_message_saves_the_round_trip_that_it_no_longer_takes() {
+    let milliseconds = Duration::from_millis;
+    assert!((saved_milliseconds(milliseconds(42), milliseconds(2)) - 40.0).abs() < 0.001);
+    assert!((saved_milliseconds(milliseconds(2), milliseconds(42)) + 40.0).abs() < 0.001);
+}
+
+#[test]
+fn a_move_makes_wait_for_its_time_and_publishers_for_its_stall() {
+    let waiting = |stall, rate| {
+        let cost = MoveCost {
+            bytes: 0,
+            time: Duration::from_secs(20),
+            stall: Duration::from_secs(stall),
+        };
+        cost.waiting_milliseconds(rate)
     };
-    exactly(Some(10.0), Some(40), 400.0);
-    exactly(Some(10.0), None, 10.0);
-    exactly(None, Some(40), 0.0);
-    exactly(Some(0.0), Some(40), 0.0);
+    assert!((waiting(0, 1000.0) - 20_000.0).abs() < 0.1);
+    // Ten messages a second for ten seconds, each for five of them.
+    assert!((waiting(10, 10.0) - 520_000.0).abs() < 1.0);
 }
 
 #[test]

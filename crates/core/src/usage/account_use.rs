@@ -12,7 +12,7 @@ use crate::snapshot::AccountView;
 use crate::time::elapsed;
 
 /// Samplings of a stream that are combined: one is of a few messages only.
-const MOST_KEPT: usize = 3;
+const MOST_KEPT: usize = 4;
 /// A stream is sampled again twice in a window, and after between these.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 const LONGEST_INTERVAL: Duration = Duration::from_mins(10);
@@ -26,14 +26,21 @@ pub struct StreamSampling {
     pub samples: Vec<UseSample>,
     /// Why there are no more.
     pub problem: Option<String>,
+    /// The user may not listen, and nothing was seen.
+    pub is_blind: bool,
+    /// Messages that were received besides those of the samples.
+    pub skipped: u32,
 }
 
 impl StreamSampling {
     /// What was sampled now.
     pub fn new(at: Timestamp, sampled: Sampled) -> Self {
+        let seen = sampled.samples.iter().any(|sample| sample.messages > 0);
         Self {
             at,
             problem: sampled.problem(),
+            is_blind: !sampled.denied.is_empty() && !seen,
+            skipped: sampled.skipped,
             samples: sampled.samples,
         }
     }
@@ -41,7 +48,7 @@ impl StreamSampling {
     /// How many messages were received for it.
     pub fn messages(&self) -> u32 {
         let messages = self.samples.iter().map(|sample| sample.messages);
-        messages.fold(0, u32::saturating_add)
+        messages.fold(self.skipped, u32::saturating_add)
     }
 }
 
@@ -127,3 +134,6 @@ impl UseSample {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

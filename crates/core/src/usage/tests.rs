@@ -144,9 +144,9 @@ fn what_a_stream_stores_besides_what_was_seen_is_unexplained() {
     let mut published = sample(UseKind::Publish, None, 2, &[("eu-west-0", 1, 2)]);
     published.span = Duration::from_secs(2);
     let used = used(Some(80.0), None, &[published]);
-    assert_eq!(used.coverage_percent, Some(2));
+    assert_eq!(used.coverage_percent, Some(1));
     let eu = &used.locations[&Location::from("eu-west")];
-    assert_eq!(eu.rates, Rates::from([(UseKind::Publish, 2.0)]));
+    assert_eq!(eu.rates, Rates::from([(UseKind::Publish, 1.25)]));
 }
 
 #[test]

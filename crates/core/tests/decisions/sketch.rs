@@ -141,7 +141,7 @@ fn group(candidates: Vec<String>, sizes: Vec<usize>) -> impl Strategy<Value = (S
 /// Who uses a stream, or its first consumer: nothing, or messages by server, of which some were not found.
 fn sample(number: usize, stretched: bool) -> impl Strategy<Value = Vec<String>> {
     let names = server_names(stretched);
-    let found = prop::collection::vec((0usize..9, 4u32..16), 0..3);
+    let found = prop::collection::vec((0usize..9, 12u32..40), 0..3);
     let kinds = prop_oneof![3 => Just(" publish"), 1 => Just("/C0 pull"), 1 => Just(" direct-get")];
     let one = (
         kinds,
@@ -213,7 +213,7 @@ prop_compose! {
         (rooms, started) in (prop::collection::vec(room(), 9), prop::collection::vec(long_since("up"), 9)),
         racks in prop::option::weighted(0.2, 1usize..4),
         gates in select(vec!["", "maxReplicaLag: 0", "maxAckPending: 100", "quietAfterLeaderChange: 0s, quietAfterServerStart: 0s"]),
-        samples in prop::option::weighted(0.7, (0usize..7).map(move |number| sample(number, stretched)).collect::<Vec<_>>()),
+        samples in prop::option::weighted(0.5, (0usize..7).map(move |number| sample(number, stretched)).collect::<Vec<_>>()),
         stretched in Just(stretched),
     ) -> Sketch {
         let names = server_names(stretched);

@@ -23,7 +23,7 @@ use leeward_core::topology::Storage;
 use leeward_core::topology::{
     JetStreamCapacity, Resource, Server, ServerDetails, ServerIx, Topology, Version,
 };
-use leeward_core::usage::{AccountUse, SampledClient, StreamSampling, UseKind, UseSample};
+use leeward_core::usage::{AccountUse, Sampled, SampledClient, StreamSampling, UseKind, UseSample};
 
 pub const STALE_AFTER: Duration = Duration::from_secs(90);
 
@@ -67,7 +67,7 @@ impl World {
     }
 }
 
-/// A policy from YAML that leaves the references out. Without budgets of its own it has none, so that a plan shows all
+/// A policy from YAML that leaves the references out. Without budgets of its own it has none, and no limit of payback, so that a plan shows all
 /// that may be done.
 pub fn policy_from(yaml: &str) -> Policy {
     let yaml = if yaml.trim().is_empty() { "{}" } else { yaml };
@@ -76,6 +76,9 @@ pub fn policy_from(yaml: &str) -> Policy {
     value["credentialsRef"] = serde_json::json!({"name": "account"});
     if value["disruption"].get("budgets").is_none() {
         value["disruption"]["budgets"] = serde_json::json!([]);
+    }
+    if value["disruption"].get("maxPayback").is_none() {
+        value["disruption"]["maxPayback"] = serde_json::json!("0s");
     }
     let spec: PlacementPolicySpec = serde_json::from_value(value).unwrap();
     resolve(&spec).unwrap()
@@ -98,6 +101,8 @@ struct Script {
     traffic: Option<Traffic>,
     /// Samples of one stream at one time.
     samplings: Option<BTreeMap<(Timestamp, StreamName), Vec<UseSample>>>,
+    /// Subjects that may not be listened to, by stream.
+    unheard: BTreeMap<StreamName, BTreeSet<String>>,
 }
 
 impl Script {
@@ -134,6 +139,10 @@ impl Script {
                 }
             }
             "sampling" => drop(self.samplings.get_or_insert_default()),
+            "unheard" => {
+                let subjects = self.unheard.entry(StreamName::from(words.at(0))).or_default();
+                subjects.insert(words.at(1).to_owned());
+            }
             "sample" => {
                 let at = now() - span(words.get("ago").unwrap_or("1s"));
                 let (stream, sample) = sample(&words);
@@ -225,11 +234,16 @@ impl Script {
             Some(why) => Managed::Unknown(why),
             None => Managed::Streams(self.managed),
         };
+        let denied = self.unheard;
         let usage = self.samplings.map(|samplings| {
             let mut usage = AccountUse::default();
             for ((at, stream), samples) in samplings {
-                let problem = None;
-                usage.add(stream, StreamSampling { at, samples, problem });
+                let sampled = Sampled {
+                    samples,
+                    denied: denied.get(&stream).cloned().unwrap_or_default(),
+                    ..Sampled::default()
+                };
+                usage.add(stream, StreamSampling::new(at, sampled));
             }
             usage
         });

@@ -102,6 +102,18 @@ async fn no_more_is_sampled_than_the_policy_allows_in_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_streams_than_can_be_sampled_in_their_windows_come_home_one_after_the_other() {
+    let names: Vec<String> = (0..60).map(|number| format!("US{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bench = Bench::new(two_locations(&names));
+    bench.fake.state().on_sample = Some(each_by_its_name);
+    let pace = json!({"stabilizationWindow": "5m", "sampling": {"messagesPerMinute": 40}});
+    let running = bench.start(&policy(by_use(&pace)));
+    running.until_home().await;
+    assert_eq!(bench.fake.writes(), 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_the_right_to_sample_the_account_decides_and_the_condition_says_so() {
     fn denied(_: &Sampling) -> Result<Sampled, ActError> {
         let subject = "$JS.API.CONSUMER.MSG.NEXT.EU.c".to_owned();

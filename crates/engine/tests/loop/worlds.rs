@@ -150,6 +150,7 @@ pub fn policy(changes: Value) -> Arc<Policy> {
     // What a test does not limit is not limited.
     let free = json!({
         "budgets": [],
+        "maxPayback": "0s",
         "gates": {"quietAfterLeaderChange": "0s", "quietAfterServerStart": "0s"},
         "circuitBreaker": {"failures": 100},
     });

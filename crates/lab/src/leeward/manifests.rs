@@ -104,6 +104,7 @@ pub fn placement_policy(namespace: &str, name: &str, spec: Value) -> Value {
 pub fn without_limits() -> Value {
     json!({
         "budgets": [],
+        "maxPayback": "0s",
         "gates": {"quietAfterLeaderChange": "0s", "quietAfterServerStart": "0s"},
         "circuitBreaker": {"failures": 100},
     })

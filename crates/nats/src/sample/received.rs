@@ -15,6 +15,8 @@ const NUID: usize = 22;
 #[derive(Default)]
 pub(super) struct Received {
     pub(super) messages: u32,
+    /// Messages that were not looked at.
+    pub(super) skipped: u32,
     /// Messages by the inbox that waits for their reply.
     inboxes: BTreeMap<Inbox, u32>,
     /// Who receives what is sent to a subject; asked for at once, while the request is still waiting. `None` where not all

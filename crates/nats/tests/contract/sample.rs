@@ -10,12 +10,14 @@ use futures::StreamExt as _;
 use leeward_core::names::{ConsumerName, ServerName, StreamName};
 use leeward_core::usage::{Sampling, UseKind, UseSample};
 use leeward_engine::ports::Act as _;
-use leeward_lab::nats::{AccountSpec, Layout, Permissions, System, UserSpec, eventually};
+use leeward_lab::nats::{AccountSpec, Credentials, Layout, Permissions, System, UserSpec, eventually};
 use leeward_nats::AccountClient;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::{LIMIT, acting_client, create_consumer, create_stream};
+use crate::support::{LIMIT, acting_client, config, create_consumer, create_stream, until};
 
 const HOME: &str = "us-east";
 const AWAY: &str = "eu-west";
@@ -79,6 +81,8 @@ fn sampling(stream: &str, consumers: &[&str]) -> Sampling {
         stream: StreamName::from(stream),
         consumers: consumers.iter().map(|name| ConsumerName::from(*name)).collect(),
         servers: SERVERS,
+        warm_up: Duration::from_millis(100),
+        warm_up_messages: 50,
     }
 }
 
@@ -188,13 +192,18 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
     create_consumer(&client, "LOGS", "pulled", json!({"ack_policy": "explicit"})).await;
     let account = acting_client(&system, "app").await;
     let publishers: Vec<_> = (0..3).map(|_| publisher(client.clone(), "logs", false)).collect();
-    let samples = sample(&account, "LOGS", &[]).await;
-    let published = of(&samples, UseKind::Publish);
-    assert!(
-        published.messages > 0 && published.clients.is_empty(),
-        "{published:?}"
-    );
-    assert!(published.messages <= 16, "{published:?}");
+    eventually(LIMIT, "publishes are seen", || async {
+        // What comes at once after a delay is too fast to sample.
+        let sampled = account.sample_use(&sampling("LOGS", &[])).await?;
+        let published = of(&sampled.samples, UseKind::Publish);
+        ensure!(
+            (1..=24).contains(&published.messages) && published.clients.is_empty(),
+            "{sampled:?}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
     // As Go's asynchronous publishers do: an inbox of few characters, with a subscription to all of it.
     let asynchronous = connect(&system, AWAY).await;
     let mut acknowledgements = asynchronous.subscribe("_INBOX.aB3dE9.*").await.unwrap();
@@ -207,11 +216,17 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
         }
     }));
     eventually(LIMIT, "the asynchronous publisher is found", || async {
-        let published = of(&sample(&account, "GO", &[]).await, UseKind::Publish);
-        let at = servers(&published);
+        // It publishes as fast as it is acknowledged.
+        let quick = Sampling {
+            warm_up_messages: 250,
+            ..sampling("GO", &[])
+        };
+        let sampled = account.sample_use(&quick).await?;
+        let published = of(&sampled.samples, UseKind::Publish);
+        let away = BTreeMap::from([(ServerName::from("eu-west-0"), published.messages)]);
         ensure!(
-            at == BTreeMap::from([(ServerName::from("eu-west-0"), published.messages)]),
-            "{published:?}"
+            published.messages > 0 && servers(&published) == away,
+            "{sampled:?}"
         );
         Ok(())
     })
@@ -238,4 +253,172 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
         "{refused:?}"
     );
     drop(publishers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_for_a_sample_is_left_out_and_named() {
+    let system = clusters().await;
+    let client = connect(&system, HOME).await;
+    let subjects: Vec<String> = (0..300).map(|number| format!("many.{number}")).collect();
+    create_stream(&client, "MANY", json!({"subjects": subjects, "num_replicas": 1})).await;
+    let names: Vec<String> = (0..18).map(|number| format!("c{number:02}")).collect();
+    for name in &names {
+        create_consumer(&client, "MANY", name, json!({"ack_policy": "explicit"})).await;
+    }
+    let _pulls = puller(connect(&system, AWAY).await, "MANY", "c03").await;
+    let account = acting_client(&system, "app").await;
+    let consumers: Vec<&str> = names.iter().map(String::as_str).collect();
+    eventually(LIMIT, "the consumer's client is found", || async {
+        let sampled = account.sample_use(&sampling("MANY", &consumers)).await?;
+        let omitted = sampled.omitted.join("; ");
+        ensure!(omitted.contains("it has 300 subjects"), "{omitted}");
+        ensure!(omitted.contains("2 consumers more than the 16"), "{omitted}");
+        let of_consumers = sampled.samples.iter().filter(|sample| sample.consumer.is_some());
+        ensure!(of_consumers.count() == 16, "{sampled:?}");
+        let worked = sampled.samples.iter().find(|sample| !sample.clients.is_empty());
+        let worked = worked.and_then(|sample| sample.consumer.as_ref());
+        ensure!(worked == Some(&ConsumerName::from("c03")), "{sampled:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// Requests of a domain are delivered without its prefix; who is behind a leaf node is found there, and is in no location of
+/// the hub.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_a_domain_are_seen_and_clients_behind_a_leaf_node_are_told_from_those_of_the_hub() {
+    let hub = System::builder(Layout::supercluster(&[(HOME, 1), (AWAY, 1)]))
+        .account(AccountSpec::new("APP").user(UserSpec::new("app")))
+        .domain("hub")
+        .leaf_nodes()
+        .start()
+        .await
+        .unwrap();
+    let remote = hub.leaf_remote("eu-west-0", "APP", "app").unwrap();
+    let shop = System::builder(Layout::supercluster(&[("shop", 1)]))
+        .account(
+            AccountSpec::new("APP")
+                .user(UserSpec::new("app"))
+                .without_jetstream(),
+        )
+        .without_jetstream()
+        .leaf_of(&[remote])
+        .start()
+        .await
+        .unwrap();
+    let client = connect(&hub, HOME).await;
+    create_stream(
+        &client,
+        "ORDERS",
+        json!({"subjects": ["orders"], "num_replicas": 1}),
+    )
+    .await;
+    create_consumer(&client, "ORDERS", "work", json!({"ack_policy": "explicit"})).await;
+    let credentials = hub.credentials("APP", "app").unwrap();
+    let account = AccountClient::connect(config(&hub, HOME, credentials), Some("hub"));
+    until(&mut account.account(), Option::is_some).await;
+
+    let worker = js::with_domain(connect(&hub, AWAY).await, "hub");
+    let worker: PullConsumer = worker.get_consumer_from_stream("work", "ORDERS").await.unwrap();
+    let _works = AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let fetch = worker.fetch().max_messages(5).expires(Duration::from_secs(1));
+            if let Ok(mut batch) = fetch.messages().await {
+                while let Some(Ok(message)) = batch.next().await {
+                    let _ = message.ack().await;
+                }
+            }
+        }
+    }));
+    let till = connect(&shop, "shop").await;
+    let _behind_the_leaf = publisher(till, "orders", true);
+    eventually(
+        LIMIT,
+        "the worker is found, and the till at its own server",
+        || async {
+            let samples = sample(&account, "ORDERS", &["work"]).await;
+            let pulled = of(&samples, UseKind::Pull);
+            let away = BTreeMap::from([(ServerName::from("eu-west-0"), pulled.messages)]);
+            ensure!(pulled.messages > 0 && servers(&pulled) == away, "{pulled:?}");
+            let published = of(&samples, UseKind::Publish);
+            let shop = BTreeMap::from([(ServerName::from("shop-0"), published.messages)]);
+            ensure!(
+                published.messages > 0 && servers(&published) == shop,
+                "{published:?}"
+            );
+            Ok(())
+        },
+    )
+    .await
+    .unwrap();
+    // A client beside it is found all the same.
+    let _at_the_hub = publisher(connect(&hub, HOME).await, "orders", true);
+    eventually(LIMIT, "the publisher of the hub is found", || async {
+        let published = of(&sample(&account, "ORDERS", &[]).await, UseKind::Publish);
+        let at: Vec<ServerName> = servers(&published).into_keys().collect();
+        let both = ["shop-0", "us-east-0"].map(ServerName::from);
+        ensure!(at == both, "{published:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// The NATS library ends a connection that receives a subject which is no text; the account's own connection goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn subjects_that_are_no_text_end_no_connection_but_that_of_samples() {
+    let system = clusters().await;
+    let client = connect(&system, HOME).await;
+    create_stream(&client, "BAD", json!({"subjects": ["bad.>"], "num_replicas": 1})).await;
+    let account = acting_client(&system, "app").await;
+    let connected = account.state().borrow().clone();
+    let mut changes = account.state();
+    changes.mark_unchanged();
+    let bad = AbortOnDropHandle::new(tokio::spawn(bad_subjects(&system)));
+    for _ in 0..3 {
+        // It may fail, or see nothing.
+        let _ = account.sample_use(&sampling("BAD", &[])).await;
+    }
+    assert!(!changes.has_changed().unwrap(), "{:?}", account.state().borrow());
+    assert_eq!(*account.state().borrow(), connected);
+    drop(bad);
+    let _publishes = publisher(client, "bad.now", true);
+    eventually(LIMIT, "samples go on afterwards", || async {
+        let sampled = account.sample_use(&sampling("BAD", &[])).await?;
+        let mut published = sampled.samples.iter();
+        let found = published.any(|sample| !sample.clients.is_empty());
+        ensure!(found, "{sampled:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// Publishes to a subject that is no text, by hand, until it is dropped.
+fn bad_subjects(system: &System) -> impl Future<Output = ()> + use<> {
+    let url = system.urls(HOME).unwrap();
+    let address = url
+        .split(',')
+        .next()
+        .unwrap()
+        .trim_start_matches("nats://")
+        .to_owned();
+    let Credentials::UserPassword { user, password } = system.credentials("APP", "app").unwrap() else {
+        panic!("a password");
+    };
+    let connect = format!(
+        "CONNECT {{\"verbose\":false,\"pedantic\":false,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\n"
+    );
+    async move {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(connect.as_bytes()).await.unwrap();
+        loop {
+            socket
+                .write_all(b"PUB bad.\xff _INBOX.1 1\r\nx\r\n")
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use leeward_e2e::cli::CommandLine;
 use leeward_e2e::{CONVERGED, Stage, assets};
+use leeward_lab::load::Load;
 use leeward_lab::nats::{Layout, System, eventually, jetstream};
 use leeward_lab::ports::Port;
 use serde_json::{Value, json};
@@ -45,6 +46,13 @@ async fn what_alerts_and_dashboards_ask_for_is_there_and_acts_are_on_record_at_e
     stage.apply_policy("orders", own("orders")).await.unwrap();
     let mut looks = own("ledger");
     looks["actions"] = json!({"streamPlacement": {"enabled": false}});
+    // Its use is sampled, since clients are in both locations.
+    looks["home"]["scope"] = json!("Stream");
+    let _few = assets::clients(&stage.system, AWAY, 2).await.unwrap();
+    let mut load = Load::new();
+    assets::use_from(&stage.system, &mut load, "ledger", HOME)
+        .await
+        .unwrap();
     stage.apply_policy("looks", looks).await.unwrap();
 
     let asked = files::metrics();

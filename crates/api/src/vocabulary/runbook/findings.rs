@@ -61,13 +61,14 @@ impl Explained for FindingReason {
                      `home.hysteresisPercent` (default 10) decide how steady they must be.",
             },
             Self::UseUnknown => Runbook {
-                see: "`home.scope` is `Stream`, and nothing was sampled of the stream in the last \
-                      `home.stabilizationWindow`, or its clients are gone and it stays where they were. \
-                      `leeward explain S --use` samples it now.",
+                see: "`home.scope` is `Stream`, and the stream was not sampled yet or not lately, or messages flow \
+                      and too few of their clients are known (the finding's message says how many), or its clients \
+                      are gone and it stays where they were. `leeward explain S --use` samples it now.",
                 act: "Wait: streams that are misplaced are sampled first, the busiest before the others, and \
                       `home.sampling.messagesPerMinute` (default 200) paces it. If it goes on, look at the \
                       message of the condition `Observed`: it says which subjects the user may not listen to \
-                      (see nats-permissions.md).",
+                      (see nats-permissions.md), or that messages come too fast. Publishers that wait for no \
+                      acknowledgement are never seen: write a policy for such a stream with `home.scope: Account`.",
             },
             Self::UsedElsewhere => Runbook {
                 see: "The finding's message says from where the stream is used, as far as that is known, and \
@@ -76,8 +77,7 @@ impl Explained for FindingReason {
                 act: "Wait for more samples, or let more be seen: grant the user the subjects that `leeward \
                       explain S --use` names; publishers that do not wait for an acknowledgement, and clients \
                       of accounts that import the stream, are never seen. Where the account's home is right for \
-                      the stream all the same, lower `home.coveragePercent` (default 80), or write a policy for \
-                      it with `home.scope: Account`.",
+                      the stream all the same, write a policy for it with `home.scope: Account`.",
             },
             Self::NoMajorityOfUse => Runbook {
                 see: "The finding's message says which share of the stream's use comes from each location. None \
@@ -159,6 +159,14 @@ impl Explained for FindingReason {
                 act: "Upgrade the servers to 2.15, which add one replica at a time and block for moments only. Or raise \
                      `actions.streamPlacement.maxStall` (default 10s) where publishers can wait that long, \
                      or move the stream by hand at a quiet time: `nats stream edit S --cluster CLUSTER`.",
+            },
+            Self::NotWorthIt => Runbook {
+                see: "The finding's message says after how long the move has saved the waiting that it causes. \
+                      Saved are round trips of the clients, message by message; waited is for the time that the \
+                      move takes, and by publishers while the stream takes no writes. `leeward report` shows the \
+                      gain, `leeward explain S` the cost.",
+                act: "Nothing, if it is idle: it moves when it is used. To move it all the same, raise \
+                      `disruption.maxPayback` (default 24h; `0s` sets no limit), or move it by hand.",
             },
             Self::PinnedClient => Runbook {
                 see: "`nats consumer info S C` shows a pinned client under the consumer's priority groups \

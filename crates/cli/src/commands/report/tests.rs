@@ -88,9 +88,14 @@ fn sampled() -> Looked {
         ("AUDIT-EVENTS-2026", unseen, None),
         ("PAYMENTS", Vec::new(), Some(denied)),
     ] {
-        let at = seen.view.observed_at;
-        seen.usage
-            .add(stream.into(), StreamSampling { at, samples, problem });
+        let sampling = StreamSampling {
+            at: seen.view.observed_at,
+            samples,
+            problem,
+            is_blind: false,
+            skipped: 0,
+        };
+        seen.usage.add(stream.into(), sampling);
     }
     seen
 }

@@ -1,0 +1,179 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::decide::decide;
+use crate::fixtures::{at, clients, consumer, context, ix, policy, stream, supercluster, view};
+use crate::history::History;
+use crate::names::{ConsumerName, ServerName, StreamName};
+use crate::policy::Policy;
+use crate::snapshot::AccountView;
+use crate::usage::{AccountUse, Sampled, SampledClient, StreamSampling, UseKind, UseSample};
+
+const US: [&str; 3] = ["us-east-0", "us-east-1", "us-east-2"];
+const EU: [&str; 3] = ["eu-west-0", "eu-west-1", "eu-west-2"];
+
+/// Nine clients in us-east, four in eu-west, and these streams with their rates of messages.
+fn world(streams: &[(&str, [&str; 3], f32)]) -> AccountView {
+    let topology = supercluster();
+    let clients = vec![
+        clients(ix(&topology, "us-east-0"), 9),
+        clients(ix(&topology, "eu-west-0"), 4),
+    ];
+    let streams = streams.iter().map(|(name, servers, rate)| {
+        let mut stream = stream(&topology, name, servers);
+        stream.message_rate = Some(*rate);
+        stream
+    });
+    let streams = streams.collect();
+    view(topology, clients, streams)
+}
+
+fn enforcing(window: &str) -> Policy {
+    policy(json!({"mode": "Enforce", "home": {"stabilizationWindow": window}}))
+}
+
+fn sampled(usage: &mut AccountUse, stream: &str, seconds: u64, from: Option<&str>) {
+    let client = |server: &str| SampledClient {
+        server: ServerName::from(server),
+        connection: 1,
+        user: None,
+        name: None,
+    };
+    let samples = vec![UseSample {
+        kind: UseKind::Publish,
+        consumer: None,
+        span: std::time::Duration::from_millis(1),
+        messages: if from.is_some() { 16 } else { 0 },
+        clients: from.map_or_else(BTreeMap::new, |server| BTreeMap::from([(client(server), 16)])),
+    }];
+    let sampled = Sampled {
+        samples,
+        ..Sampled::default()
+    };
+    usage.add(stream.into(), StreamSampling::new(at(seconds), sampled));
+}
+
+fn due(view: &AccountView, policy: &Policy, usage: &AccountUse, seconds: u64) -> Vec<String> {
+    let mut view = view.clone();
+    view.observed_at = at(seconds);
+    let history = History::default();
+    let mut context = context(&view, policy, &history, at(seconds));
+    context.usage = Some(usage);
+    let decision = decide(&context);
+    let due = next_samplings(&context, &decision.evaluation);
+    due.into_iter()
+        .map(|sampling| sampling.stream.to_string())
+        .collect()
+}
+
+#[test]
+fn the_misplaced_come_first_then_the_new_and_of_those_the_busiest() {
+    let view = world(&[
+        ("AWAY", EU, 1.0),
+        ("BUSY", EU, 50.0),
+        ("HOME", US, 90.0),
+        ("SEEN", US, 99.0),
+    ]);
+    let policy = enforcing("0s");
+    let mut usage = AccountUse::default();
+    assert_eq!(due(&view, &policy, &usage, 0), ["BUSY", "AWAY", "SEEN", "HOME"]);
+    sampled(&mut usage, "SEEN", 0, Some("us-east-0"));
+    sampled(&mut usage, "BUSY", 0, Some("us-east-0"));
+    assert_eq!(due(&view, &policy, &usage, 29), ["AWAY", "HOME"]);
+    assert_eq!(due(&view, &policy, &usage, 30), ["AWAY", "BUSY", "HOME", "SEEN"]);
+}
+
+#[test]
+fn a_home_that_is_not_settled_is_sampled_at_the_end_of_its_window() {
+    let view = world(&[("S", EU, 10.0)]);
+    let policy = enforcing("4m");
+    let mut usage = AccountUse::default();
+    sampled(&mut usage, "S", 0, Some("us-east-0"));
+    assert!(due(&view, &policy, &usage, 119).is_empty());
+    // Half a window later, as always.
+    assert_eq!(due(&view, &policy, &usage, 120), ["S"]);
+}
+
+#[test]
+fn what_contradicts_is_sampled_again_soon() {
+    let view = world(&[("S", EU, 1_000_000.0)]);
+    let policy = enforcing("1h");
+    let mut usage = AccountUse::default();
+    sampled(&mut usage, "S", 0, Some("eu-west-0"));
+    assert!(due(&view, &policy, &usage, 59).is_empty());
+    assert_eq!(due(&view, &policy, &usage, 60), ["S"]);
+    // What was seen agrees with the account's home, and is too little.
+    let mut usage = AccountUse::default();
+    sampled(&mut usage, "S", 0, Some("us-east-0"));
+    assert!(due(&view, &policy, &usage, 59).is_empty());
+    assert_eq!(due(&view, &policy, &usage, 60), ["S"]);
+    // Nobody uses it.
+    let mut idle = view.clone();
+    idle.streams[0].message_rate = Some(0.0);
+    let mut usage = AccountUse::default();
+    sampled(&mut usage, "S", 0, None);
+    assert!(due(&idle, &policy, &usage, 599).is_empty());
+    assert_eq!(due(&idle, &policy, &usage, 600), ["S"]);
+}
+
+#[test]
+fn nothing_is_sampled_where_it_decides_nothing_or_would_keep_clients_waiting() {
+    let policy = enforcing("0s");
+    let usage = AccountUse::default();
+    let mut one_place = world(&[("S", EU, 1.0)]);
+    one_place.clients.truncate(1);
+    assert!(due(&one_place, &policy, &usage, 0).is_empty());
+    let mut leaderless = world(&[("S", EU, 1.0)]);
+    leaderless.streams[0].group.leader = None;
+    assert!(due(&leaderless, &policy, &usage, 0).is_empty());
+    let view = world(&[("S", EU, 1.0)]);
+    for home in [
+        json!({"scope": "Account"}),
+        json!({"sampling": {"enabled": false}}),
+        json!({"strategy": "Preferred", "preferences": ["us-east"]}),
+    ] {
+        let policy = crate::fixtures::policy(json!({"home": home}));
+        assert!(due(&view, &policy, &usage, 0).is_empty());
+    }
+}
+
+#[test]
+fn consumers_that_were_not_sampled_yet_come_before_busier_ones() {
+    let mut view = world(&[("S", EU, 1.0)]);
+    let topology = view.topology.clone();
+    let consumer = |name: &str, rate: f32| {
+        let mut consumer = consumer(&topology, name, &EU);
+        consumer.message_rate = Some(rate);
+        consumer
+    };
+    view.streams[0].consumers = vec![consumer("calm", 1.0), consumer("quick", 9.0)];
+    let known = UseSample {
+        kind: UseKind::Pull,
+        consumer: Some("quick".into()),
+        span: std::time::Duration::ZERO,
+        messages: 0,
+        clients: BTreeMap::new(),
+    };
+    let sampling = Sampling::after(&view, &view.streams[0], &[known]);
+    assert_eq!(sampling.consumers, ["calm", "quick"].map(ConsumerName::from));
+}
+
+#[test]
+fn consumers_without_a_leader_are_left_out_and_the_busiest_come_first() {
+    let mut view = world(&[("S", EU, 1.0)]);
+    let topology = view.topology.clone();
+    let consumer = |name: &str, rate: f32| {
+        let mut consumer = consumer(&topology, name, &EU);
+        consumer.message_rate = Some(rate);
+        consumer
+    };
+    let mut leaderless = consumer("leaderless", 99.0);
+    leaderless.group.leader = None;
+    view.streams[0].consumers = vec![consumer("calm", 1.0), leaderless, consumer("quick", 9.0)];
+    let sampling = Sampling::new(&view, view.stream(&StreamName::from("S")).unwrap());
+    let expected = ["quick", "calm"].map(ConsumerName::from);
+    assert_eq!(sampling.consumers, expected);
+    assert_eq!(sampling.servers, 6);
+}

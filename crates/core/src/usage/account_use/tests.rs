@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::fixtures::{at, stream, supercluster, view};
+use crate::names::ServerName;
+use crate::snapshot::Gap;
+use crate::usage::SampledClient;
+
+const WINDOW: Duration = Duration::from_mins(10);
+
+fn sample(kind: UseKind, consumer: Option<&str>, messages: u32, connection: u64) -> UseSample {
+    let client = SampledClient {
+        server: ServerName::from("us-east-0"),
+        connection,
+        user: None,
+        name: None,
+    };
+    UseSample {
+        kind,
+        consumer: consumer.map(ConsumerName::from),
+        span: Duration::from_secs(1),
+        messages,
+        clients: BTreeMap::from([(client, messages)]),
+    }
+}
+
+fn sampling(seconds: u64, samples: Vec<UseSample>) -> StreamSampling {
+    StreamSampling {
+        at: at(seconds),
+        samples,
+        problem: None,
+        is_blind: false,
+        skipped: 0,
+    }
+}
+
+#[test]
+fn samples_of_one_kind_and_consumer_are_one_whose_rate_is_not_counted_twice() {
+    let mut usage = AccountUse::default();
+    let stream = StreamName::from("S");
+    let first = vec![
+        sample(UseKind::Publish, None, 10, 1),
+        sample(UseKind::Pull, Some("a"), 2, 2),
+    ];
+    usage.add(stream.clone(), sampling(0, first));
+    let second = vec![
+        sample(UseKind::Publish, None, 30, 1),
+        sample(UseKind::Pull, Some("b"), 4, 2),
+    ];
+    usage.add(stream.clone(), sampling(60, second));
+    let samples = usage.samples(&stream);
+    assert_eq!(samples.len(), 3);
+    let published = &samples[0];
+    assert_eq!((published.kind, published.messages), (UseKind::Publish, 40));
+    assert_eq!(published.span, Duration::from_secs(2), "20 a second, as before");
+    assert_eq!(published.clients.values().copied().collect::<Vec<_>>(), [40]);
+}
+
+#[test]
+fn only_the_last_few_samplings_of_a_stream_count() {
+    let mut usage = AccountUse::default();
+    let stream = StreamName::from("S");
+    for number in 0..11 {
+        let samples = vec![sample(UseKind::Publish, None, 1, number)];
+        usage.add(stream.clone(), sampling(number, samples));
+    }
+    let samples = usage.samples(&stream);
+    let connections: Vec<u64> = samples[0]
+        .clients
+        .keys()
+        .map(|client| client.connection)
+        .collect();
+    assert_eq!(connections, [7, 8, 9, 10]);
+    assert_eq!(usage.last(&stream).unwrap().at, at(10));
+}
+
+#[test]
+fn what_is_old_or_of_a_stream_that_is_gone_is_forgotten() {
+    let topology = supercluster();
+    let streams = vec![stream(&topology, "KEPT", &["us-east-0"])];
+    let mut view = view(topology, Vec::new(), streams);
+    let mut usage = AccountUse::default();
+    for name in ["KEPT", "GONE"] {
+        usage.add(name.into(), sampling(0, Vec::new()));
+    }
+    view.gaps.push(Gap::WarmingUp);
+    usage.prune(WINDOW, &view, at(60));
+    assert_eq!(
+        usage.streams().count(),
+        2,
+        "from an incomplete view nothing follows"
+    );
+    view.gaps.clear();
+    usage.prune(WINDOW, &view, at(60));
+    assert_eq!(usage.streams().collect::<Vec<_>>(), [&StreamName::from("KEPT")]);
+    let kept = kept_for(WINDOW).as_secs();
+    usage.prune(WINDOW, &view, at(kept));
+    assert!(!usage.is_empty());
+    usage.prune(WINDOW, &view, at(kept + 1));
+    assert!(usage.is_empty());
+}
+
+#[test]
+fn a_stream_is_sampled_twice_in_a_window_within_bounds() {
+    let seconds = |window: u64| sampling_interval(Duration::from_secs(window)).as_secs();
+    assert_eq!(
+        [seconds(0), seconds(60), seconds(600), seconds(86_400)],
+        [30, 30, 300, 600]
+    );
+}
