@@ -233,23 +233,23 @@ fn record(
         AssetIx::Stream(_) => &mut evaluation.streams,
         AssetIx::Consumer(_, _) => &mut evaluation.consumers,
     };
-    let (Some(verdict), Some(home)) = (verdict, safety_context.destination(asset)) else {
+    let Some(verdict) = verdict else {
         counts.total += 1;
         return;
     };
     counts.add(verdict);
-    match verdict {
-        Verdict::InPlace | Verdict::Ignored(_) => {}
-        Verdict::Misplaced(_) | Verdict::Held(_, _) => {
-            let gain = safety_context.gain(asset, leader, rate, home);
-            evaluation.findings.push(Finding {
-                asset,
-                leader,
-                verdict,
-                gain,
-            });
-        }
-    }
+    let gain = match verdict {
+        Verdict::InPlace | Verdict::Ignored(_) => return,
+        Verdict::Misplaced(_) | Verdict::Held(_, _) => safety_context
+            .destination(asset)
+            .map_or(0.0, |home| safety_context.gain(asset, leader, rate, home)),
+    };
+    evaluation.findings.push(Finding {
+        asset,
+        leader,
+        verdict,
+        gain,
+    });
 }
 
 fn is_led_from(home: &Destination<'_>, leader: Option<ServerIx>) -> bool {
@@ -260,6 +260,9 @@ fn is_led_from(home: &Destination<'_>, leader: Option<ServerIx>) -> bool {
 fn judge_stream(safety_context: &SafetyContext<'_>, asset: AssetIx, stream: &Stream) -> Option<Verdict> {
     if opted_out(&stream.metadata) {
         return Some(Verdict::Ignored(FindingReason::OptedOut));
+    }
+    if safety_context.homes().is_anywhere(asset) {
+        return Some(Verdict::InPlace);
     }
     let home = safety_context.destination(asset)?;
     if is_led_from(home, stream.group.leader) {
@@ -287,6 +290,9 @@ fn judge_consumer(
     }
     if !consumer.durable {
         return Some(Verdict::Ignored(FindingReason::Ephemeral));
+    }
+    if safety_context.homes().is_anywhere(asset) {
+        return Some(Verdict::InPlace);
     }
     let home = safety_context.destination(asset)?;
     if is_led_from(home, consumer.group.leader) {

@@ -86,8 +86,13 @@ pub fn explain(context: &DecisionContext<'_>, evaluation: &Evaluation, finding: 
 pub fn basis_text(homes: &Homes, asset: AssetIx) -> Option<String> {
     match homes.own(asset)? {
         AssetHome::Own { home, used } => {
-            let settled = home.settled()?;
             let shares = use_text(used);
+            if homes.is_anywhere(asset) {
+                return Some(format!(
+                    "no location has the majority of its use, so it stays: {shares}"
+                ));
+            }
+            let settled = home.settled()?;
             Some(format!("home is {settled} by the clients that use it: {shares}"))
         }
         AssetHome::Account {

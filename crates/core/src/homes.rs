@@ -64,8 +64,8 @@ impl AssetHome {
     /// The location that its own clients make it judged against; `None` where the account's decide.
     fn own_reference(&self) -> Option<&Location> {
         match self {
-            Self::Own { home, used } => match home {
-                Home::NoMajority { settled, why: _ } => settled.as_ref().or_else(|| used.most_used_from()),
+            Self::Own { home, used: _ } => match home {
+                Home::NoMajority { settled, why: _ } => settled.as_ref(),
                 Home::Settled { .. } | Home::Stabilizing { .. } => home.reference(),
             },
             Self::Account { .. } => None,
@@ -153,7 +153,21 @@ impl Homes {
         }
     }
 
-    /// The location that an asset is judged against.
+    /// Whether an asset is in place wherever it is led: it is used, and no location ever had the majority of that.
+    pub fn is_anywhere(&self, asset: AssetIx) -> bool {
+        let Some(AssetHome::Own { home, used: _ }) = self.own(asset) else {
+            return false;
+        };
+        matches!(
+            home,
+            Home::NoMajority {
+                settled: None,
+                why: _
+            }
+        )
+    }
+
+    /// The location that an asset is judged against; `None` where that is not known, or any would do.
     pub fn reference(&self, asset: AssetIx) -> Option<&Location> {
         let own = self.own(asset);
         let is_own = matches!(own, Some(AssetHome::Own { .. }));

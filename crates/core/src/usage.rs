@@ -198,14 +198,6 @@ impl StreamUse {
         rows.map(|row| row.messages).fold(0, u32::saturating_add)
     }
 
-    /// The location from which it is used most; the first of several.
-    pub fn most_used_from(&self) -> Option<&Location> {
-        let rate = |row: &LocationUse| row.rate();
-        let rows = self.locations.iter().rev();
-        let most = rows.max_by(|(_, one), (_, other)| rate(one).total_cmp(&rate(other)));
-        most.map(|(location, _)| location)
-    }
-
     /// The location from which most of the explained use comes, if it is from one and more than from any other.
     pub fn majority(&self) -> Option<&Location> {
         let most = self.locations.values().map(LocationUse::rate).fold(0.0, f64::max);

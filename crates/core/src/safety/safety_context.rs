@@ -72,6 +72,11 @@ impl<'a> SafetyContext<'a> {
         }
     }
 
+    /// Which location is home to which asset.
+    pub fn homes(&self) -> &'a Homes {
+        self.homes
+    }
+
     /// What all of it is gathered from.
     pub fn context(&self) -> &'a DecisionContext<'a> {
         self.context

@@ -108,8 +108,9 @@ impl<'a> AssessedAsset<'a> {
             return AssetStanding::Ignored(FindingReason::Ephemeral);
         }
         let at = asset_index(&self.judged.seen.view, self.asset);
-        let home = at.and_then(|at| evaluation.homes.reference(at));
-        if !evaluation.conclusive() || home.is_none() {
+        let homes = &evaluation.homes;
+        let judged = at.is_some_and(|at| homes.reference(at).is_some() || homes.is_anywhere(at));
+        if !evaluation.conclusive() || !judged {
             return AssetStanding::Undecided;
         }
         match self.finding().map(|finding| (finding, finding.verdict)) {
@@ -266,17 +267,18 @@ impl<'a> AssessedAsset<'a> {
     }
 
     fn led_from(&self) -> String {
+        let at = asset_index(&self.judged.seen.view, self.asset);
+        let is_anywhere = at.is_some_and(|at| self.judged.decision.evaluation.homes.is_anywhere(at));
         let peers = self.place().peers;
         let leader = peers.into_iter().find(|peer| peer.leader);
         let text = match leader {
-            Some(leader) => format!(
-                "{} leads it, in {}, which is home",
-                leader.server,
-                leader.location.unwrap_or_else(|| "no location".to_owned())
-            ),
+            Some(leader) => {
+                let location = leader.location.unwrap_or_else(|| "no location".to_owned());
+                let is = if is_anywhere { "" } else { ", which is home" };
+                format!("{} leads it, in {location}{is}", leader.server)
+            }
             None => "it is led from home".to_owned(),
         };
-        let at = asset_index(&self.judged.seen.view, self.asset);
         let basis = at.and_then(|at| basis_text(&self.judged.decision.evaluation.homes, at));
         match basis {
             Some(basis) => format!("{text}; {basis}"),
