@@ -113,6 +113,7 @@ impl AccountClient {
             servers,
             warm_up,
             warm_up_messages,
+            is_idle: _,
         } = sampling;
         let listening = |kind, wait, warm_up_messages| Listening {
             kind,
@@ -179,6 +180,8 @@ impl AccountClient {
                     sampled.denied.extend(denied);
                     sampled.skipped = sampled.skipped.saturating_add(skipped);
                 }
+                // What was lost with a connection is no evidence of silence.
+                Err(ActError::Disconnected) => return Err(ActError::Disconnected),
                 Err(error) => sampled.omitted.push(error.to_string()),
             }
         }
@@ -308,7 +311,7 @@ impl AccountClient {
         while messages.is_some() || !lookups.is_empty() {
             let next = async {
                 match messages.as_mut() {
-                    Some(messages) => timeout_at(deadline, messages.next()).await.ok().flatten(),
+                    Some(messages) => timeout_at(deadline, messages.next()).await,
                     None => std::future::pending().await,
                 }
             };
@@ -318,11 +321,11 @@ impl AccountClient {
                 message = next => {
                     let listened = begun.elapsed().saturating_sub(listening.warm_up);
                     let is_last = match message {
-                        Some(_) if listened.is_zero() => {
+                        Ok(Some(_)) if listened.is_zero() => {
                             received.skipped = received.skipped.saturating_add(1);
                             false
                         }
-                        Some(message) => {
+                        Ok(Some(message)) => {
                             let subjects = received.note(message.reply.as_deref());
                             lookups.extend(subjects.map(|(name, subject)| async move {
                                 let receivers = self.receivers(&subject, listening.servers).await?;
@@ -330,7 +333,10 @@ impl AccountClient {
                             }));
                             received.messages as usize >= MESSAGES
                         }
-                        None => true,
+                        Ok(None) if (received.messages.saturating_add(received.skipped) as usize) < most => {
+                            return Err(ActError::Disconnected);
+                        }
+                        Ok(None) | Err(_) => true,
                     };
                     if is_last {
                         // Ends the subscriptions: nothing more travels while lookups are answered.

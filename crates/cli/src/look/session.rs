@@ -92,15 +92,16 @@ impl Session {
         let one = |sampling: Sampling| async move {
             let sampled = self.client.sample_use(&sampling).await;
             let at = Timestamp::now();
-            let name = sampling.stream;
+            let (name, is_idle) = (sampling.stream, sampling.is_idle);
             let sampling = match sampled {
-                Ok(sampled) => StreamSampling::new(at, sampled),
+                Ok(sampled) => StreamSampling::new(at, sampled, is_idle),
                 Err(error) => StreamSampling {
                     at,
                     samples: Vec::new(),
                     problem: Some(error.to_string()),
                     is_blind: matches!(error, ActError::Denied { .. }),
                     skipped: 0,
+                    is_idle: false,
                 },
             };
             (name, sampling)

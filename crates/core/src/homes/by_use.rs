@@ -116,7 +116,8 @@ impl Deciding<'_> {
             } else if let Some(settled) = self.settled(asset) {
                 self.keep(asset, settled, Some(used));
             } else {
-                let home = self.without_enough(used, sampled.is_blind);
+                let may_follow = sampled.is_blind || self.usage.is_unused(&stream.name);
+                let home = self.without_enough(used, may_follow);
                 self.homes.insert(asset, home);
             }
             for (consumer, nth) in stream.consumers.iter().zip(0u32..) {
@@ -218,10 +219,10 @@ impl Deciding<'_> {
     /// The home of a stream whose own clients cannot decide. The account's do where nobody uses it, where those who do
     /// are not to be counted, and where nothing may be sampled. That messages flow whose clients are not known is no
     /// use from the account's home.
-    fn without_enough(&self, used: StreamUse, is_blind: bool) -> AssetHome {
+    fn without_enough(&self, used: StreamUse, may_follow: bool) -> AssetHome {
         let is_elsewhere = used.is_seen() && used.majority() != self.account.as_ref();
-        let is_unused = used.coverage_percent.is_none() || (!used.is_seen() && self.is_covered(&used));
-        if is_elsewhere || is_unused || is_blind {
+        let is_uncounted = !used.is_seen() && self.is_covered(&used);
+        if is_elsewhere || is_uncounted || may_follow {
             return AssetHome::Account {
                 contradicts: is_elsewhere,
                 used,

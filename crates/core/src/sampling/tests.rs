@@ -52,7 +52,7 @@ fn sampled(usage: &mut AccountUse, stream: &str, seconds: u64, from: Option<&str
         samples,
         ..Sampled::default()
     };
-    usage.add(stream.into(), StreamSampling::new(at(seconds), sampled));
+    usage.add(stream.into(), StreamSampling::new(at(seconds), sampled, false));
 }
 
 fn due(view: &AccountView, policy: &Policy, usage: &AccountUse, seconds: u64) -> Vec<String> {
@@ -109,13 +109,6 @@ fn what_contradicts_is_sampled_again_soon() {
     sampled(&mut usage, "S", 0, Some("us-east-0"));
     assert!(due(&view, &policy, &usage, 59).is_empty());
     assert_eq!(due(&view, &policy, &usage, 60), ["S"]);
-    // Nobody uses it.
-    let mut idle = view.clone();
-    idle.streams[0].message_rate = Some(0.0);
-    let mut usage = AccountUse::default();
-    sampled(&mut usage, "S", 0, None);
-    assert!(due(&idle, &policy, &usage, 599).is_empty());
-    assert_eq!(due(&idle, &policy, &usage, 600), ["S"]);
 }
 
 #[test]

@@ -30,17 +30,20 @@ pub struct StreamSampling {
     pub is_blind: bool,
     /// Messages that were received besides those of the samples.
     pub skipped: u32,
+    /// No message was measured, and none seen.
+    pub is_idle: bool,
 }
 
 impl StreamSampling {
-    /// What was sampled now.
-    pub fn new(at: Timestamp, sampled: Sampled) -> Self {
+    /// What was sampled now; `is_idle` where no message was measured.
+    pub fn new(at: Timestamp, sampled: Sampled, is_idle: bool) -> Self {
         let seen = sampled.samples.iter().any(|sample| sample.messages > 0);
         Self {
             at,
             problem: sampled.problem(),
             is_blind: !sampled.denied.is_empty() && !seen,
             skipped: sampled.skipped,
+            is_idle: is_idle && !seen,
             samples: sampled.samples,
         }
     }
@@ -95,6 +98,12 @@ impl AccountUse {
     /// Whether nothing was sampled.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
+    }
+
+    /// Whether a stream was idle at each of as many samplings as are kept: one moment without a message is no sign.
+    pub fn is_unused(&self, stream: &StreamName) -> bool {
+        let kept = self.streams.get(stream).map_or(&[][..], Vec::as_slice);
+        kept.len() >= MOST_KEPT && kept.iter().all(|sampling| sampling.is_idle)
     }
 
     /// Streams that were sampled, by name.

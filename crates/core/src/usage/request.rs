@@ -26,6 +26,8 @@ pub struct Sampling {
     pub warm_up: Duration,
     /// Messages that are expected until then.
     pub warm_up_messages: u32,
+    /// No message was stored or delivered lately, as far as the servers measure it.
+    pub is_idle: bool,
 }
 
 impl Sampling {
@@ -61,6 +63,7 @@ impl Sampling {
             servers: servers.filter(|server| server.answered).count(),
             warm_up,
             warm_up_messages,
+            is_idle: stream.message_rate.is_some() && stream.message_rates() <= 0.0,
         }
     }
 }

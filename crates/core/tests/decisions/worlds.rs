@@ -101,6 +101,8 @@ struct Script {
     traffic: Option<Traffic>,
     /// Samples of one stream at one time.
     samplings: Option<BTreeMap<(Timestamp, StreamName), Vec<UseSample>>>,
+    /// Streams without a message whenever they are sampled.
+    idle: BTreeSet<StreamName>,
     /// Subjects that may not be listened to, by stream.
     unheard: BTreeMap<StreamName, BTreeSet<String>>,
 }
@@ -139,6 +141,15 @@ impl Script {
                 }
             }
             "sampling" => drop(self.samplings.get_or_insert_default()),
+            "idle" => {
+                let stream = StreamName::from(words.at(0));
+                for ago in [10, 20, 30, 40] {
+                    let at = now() - Duration::from_secs(ago);
+                    let samplings = self.samplings.get_or_insert_default();
+                    samplings.entry((at, stream.clone())).or_default();
+                }
+                self.idle.insert(stream);
+            }
             "unheard" => {
                 let subjects = self.unheard.entry(StreamName::from(words.at(0))).or_default();
                 subjects.insert(words.at(1).to_owned());
@@ -234,16 +245,17 @@ impl Script {
             Some(why) => Managed::Unknown(why),
             None => Managed::Streams(self.managed),
         };
-        let denied = self.unheard;
+        let (denied, idle_streams) = (self.unheard, self.idle);
         let usage = self.samplings.map(|samplings| {
             let mut usage = AccountUse::default();
             for ((at, stream), samples) in samplings {
+                let idle = idle_streams.contains(&stream);
                 let sampled = Sampled {
                     samples,
                     denied: denied.get(&stream).cloned().unwrap_or_default(),
                     ..Sampled::default()
                 };
-                usage.add(stream, StreamSampling::new(at, sampled));
+                usage.add(stream, StreamSampling::new(at, sampled, idle));
             }
             usage
         });

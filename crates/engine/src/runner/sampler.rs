@@ -24,7 +24,9 @@ pub(super) struct Sampler {
     /// The most urgent first.
     due: Vec<Sampling>,
     in_flight: BTreeSet<StreamName>,
-    tasks: JoinSet<(StreamName, Result<Sampled, ActError>)>,
+    tasks: JoinSet<(Sampling, Result<Sampled, ActError>)>,
+    /// Streams during whose sampling the connection was lost: each is sampled alone, until it is not any more.
+    suspects: BTreeSet<StreamName>,
     /// When the pace allows the next one; at once where none is set.
     not_before: Option<Instant>,
     failed: BTreeMap<StreamName, Instant>,
@@ -58,7 +60,13 @@ impl Sampler {
 
     /// When the next sampling may start; `None` while nothing is due, or as many as may be are under way.
     pub(super) fn wakes(&self) -> Option<Instant> {
-        let may = !self.due.is_empty() && self.in_flight.len() < AT_ONCE;
+        let is_suspect = |stream| self.suspects.contains(stream);
+        let first = self.due.first()?;
+        let may = if is_suspect(&first.stream) {
+            self.in_flight.is_empty()
+        } else {
+            self.in_flight.len() < AT_ONCE && !self.in_flight.iter().any(is_suspect)
+        };
         may.then(|| self.not_before.unwrap_or_else(Instant::now))
     }
 
@@ -70,7 +78,7 @@ impl Sampler {
             let act = Arc::clone(act);
             self.tasks.spawn(async move {
                 let sampled = act.sample_use(&sampling).await;
-                (sampling.stream, sampled)
+                (sampling, sampled)
             });
         }
     }
@@ -78,7 +86,7 @@ impl Sampler {
     /// Waits for a sampling to end, and takes its result in; never returns while none is under way. Returns how many
     /// messages it received.
     pub(super) async fn next<C: Clock>(&mut self, clock: &C, messages_per_minute: u32) -> u32 {
-        let (stream, sampled) = loop {
+        let (sampling, sampled) = loop {
             match self.tasks.join_next().await {
                 Some(Ok(sampled)) => break sampled,
                 // It broke down; whatever is due is found again by the next round.
@@ -87,7 +95,9 @@ impl Sampler {
                 None => std::future::pending().await,
             }
         };
+        let Sampling { stream, is_idle, .. } = sampling;
         self.in_flight.remove(&stream);
+        self.suspects.remove(&stream);
         let sampled = match sampled {
             Ok(sampled) => sampled,
             // Who may not look at all sees nothing of it: the account's clients decide.
@@ -97,11 +107,14 @@ impl Sampler {
             },
             Err(error) => {
                 debug!(%stream, %error, "who uses a stream could not be sampled");
+                if error == ActError::Disconnected {
+                    self.suspects.insert(stream.clone());
+                }
                 self.failed.insert(stream, Instant::now() + AGAIN);
                 return 0;
             }
         };
-        let sampling = StreamSampling::new(clock.now(), sampled);
+        let sampling = StreamSampling::new(clock.now(), sampled, is_idle);
         let messages = sampling.messages();
         let pause = Duration::from_mins(1).saturating_mul(messages.max(1)) / messages_per_minute.max(1);
         let now = Instant::now();

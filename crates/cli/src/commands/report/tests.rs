@@ -94,6 +94,7 @@ fn sampled() -> Looked {
             problem,
             is_blind: false,
             skipped: 0,
+            is_idle: false,
         };
         seen.usage.add(stream.into(), sampling);
     }

@@ -31,6 +31,7 @@ fn sampling(seconds: u64, samples: Vec<UseSample>) -> StreamSampling {
         problem: None,
         is_blind: false,
         skipped: 0,
+        is_idle: false,
     }
 }
 
