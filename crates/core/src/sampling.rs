@@ -48,7 +48,11 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
         }
         let last = usage.last(&stream.name).map(|sampling| sampling.at);
         let misplaced = misplaced.contains(&at);
-        let rest = rest(context, home, misplaced, last);
+        let rest = if misplaced && usage.is_short_of(&stream.name) {
+            SHORTEST_REST
+        } else {
+            rest(context, home, misplaced, last)
+        };
         if last.is_none_or(|last| later(last, rest) <= context.now) {
             let urgency = Urgency {
                 decides: decides(home, context.now),

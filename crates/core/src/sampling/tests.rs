@@ -34,7 +34,14 @@ fn enforcing(window: &str) -> Policy {
     policy(json!({"mode": "Enforce", "home": {"stabilizationWindow": window}}))
 }
 
+/// As often as samplings are kept.
 fn sampled(usage: &mut AccountUse, stream: &str, seconds: u64, from: Option<&str>) {
+    for _ in 0..4 {
+        sampled_once(usage, stream, seconds, from);
+    }
+}
+
+fn sampled_once(usage: &mut AccountUse, stream: &str, seconds: u64, from: Option<&str>) {
     let client = |server: &str| SampledClient {
         server: ServerName::from(server),
         connection: 1,
@@ -83,6 +90,23 @@ fn the_misplaced_come_first_then_the_new_and_of_those_the_busiest() {
     sampled(&mut usage, "BUSY", 0, Some("us-east-0"));
     assert_eq!(due(&view, &policy, &usage, 29), ["AWAY", "HOME"]);
     assert_eq!(due(&view, &policy, &usage, 30), ["AWAY", "BUSY", "HOME", "SEEN"]);
+}
+
+#[test]
+fn what_is_misplaced_is_sampled_a_few_times_at_once_unless_it_is_idle() {
+    let view = world(&[("AWAY", EU, 10.0), ("HOME", US, 10.0)]);
+    let policy = enforcing("10m");
+    let mut usage = AccountUse::default();
+    for name in ["AWAY", "HOME"] {
+        sampled_once(&mut usage, name, 0, Some("us-east-0"));
+    }
+    assert!(due(&view, &policy, &usage, 4).is_empty());
+    assert_eq!(due(&view, &policy, &usage, 5), ["AWAY"]);
+    let mut usage = AccountUse::default();
+    let nothing = StreamSampling::new(at(0), Sampled::default(), true);
+    usage.add("AWAY".into(), nothing);
+    sampled_once(&mut usage, "HOME", 0, Some("us-east-0"));
+    assert!(due(&view, &policy, &usage, 59).is_empty());
 }
 
 #[test]

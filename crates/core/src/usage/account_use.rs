@@ -100,6 +100,15 @@ impl AccountUse {
         self.streams.is_empty()
     }
 
+    /// Whether more samplings of a stream would add to what is known, because it is used and few are kept.
+    pub fn is_short_of(&self, stream: &StreamName) -> bool {
+        let kept = self.streams.get(stream).map_or(&[][..], Vec::as_slice);
+        kept.len() < MOST_KEPT
+            && kept
+                .iter()
+                .all(|sampling| !sampling.is_idle && !sampling.is_blind)
+    }
+
     /// Whether a stream was idle at each of as many samplings as are kept: one moment without a message is no sign.
     pub fn is_unused(&self, stream: &StreamName) -> bool {
         let kept = self.streams.get(stream).map_or(&[][..], Vec::as_slice);

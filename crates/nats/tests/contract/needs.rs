@@ -211,14 +211,15 @@ async fn how_far_consumers_are_and_who_uses_them_is_read_and_observed() {
             .await
             .unwrap();
     }
-    let minute = 60_000_000_000_u64;
-    let _pulled = pull(&client, "PULL", json!({ "batch": 2, "expires": minute })).await;
-    let _waiting = pull(&client, "IDLE", json!({ "batch": 1, "expires": minute })).await;
+    // As long as the test may take.
+    let lasting = 600_000_000_000_u64;
+    let _pulled = pull(&client, "PULL", json!({ "batch": 2, "expires": lasting })).await;
+    let _waiting = pull(&client, "IDLE", json!({ "batch": 1, "expires": lasting })).await;
     let _pushed = client.subscribe("to.push").await.unwrap();
     let _pinned = pull(
         &client,
         "PINNED",
-        json!({ "batch": 1, "expires": minute, "group": "g" }),
+        json!({ "batch": 1, "expires": lasting, "group": "g" }),
     )
     .await;
     let limited = Progress {
