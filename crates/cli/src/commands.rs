@@ -36,12 +36,7 @@ fn looked(
     runtime::block_on(async {
         let subject = policies::read(&args.connection, &args.policy).await?;
         let timeouts = LookTimeouts::of(&args.connection);
-        let choose = |seen: &Looked| {
-            if timeouts.sample.is_zero() {
-                return Vec::new();
-            }
-            choose(&subject.policies, seen)
-        };
+        let choose = |seen: &Looked| choose(&subject.policies, seen);
         let seen = look_and_sample(&subject.connections, timeouts, choose).await?;
         Ok((subject.policies, seen))
     })

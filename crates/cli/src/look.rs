@@ -90,7 +90,9 @@ pub async fn look_and_sample(
     let session = Session::open(connections, timeouts.interval(), timeouts.wait).await?;
     let mut seen = session.look(timeouts).await;
     session.stop_observing().await;
-    seen.usage = session.sample(choose(&seen)).await;
+    if !timeouts.sample.is_zero() {
+        seen.usage = session.sample(choose(&seen)).await;
+    }
     session.close().await;
     Ok(seen)
 }

@@ -200,15 +200,4 @@ impl Homes {
     pub(crate) fn destinations(&self) -> impl Iterator<Item = (&Location, Option<FindingReason>)> {
         self.destinations.iter().map(|(location, hold)| (location, *hold))
     }
-
-    /// Assets whose own clients are waited for to go on leading, and until when.
-    pub fn stabilizing(&self) -> impl Iterator<Item = (AssetIx, jiff::Timestamp)> {
-        self.assets.iter().filter_map(|(asset, home)| match home {
-            AssetHome::Own {
-                home: Home::Stabilizing { until, .. },
-                used: _,
-            } => Some((*asset, *until)),
-            AssetHome::Own { .. } | AssetHome::Account { .. } | AssetHome::Unknown { .. } => None,
-        })
-    }
 }

@@ -161,11 +161,9 @@ fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String)
             until,
             since: _,
             settled: _,
-        }) if misplaced == 0 => {
+        }) if misplaced == 0 && held > 0 => {
             let text = format!("{challenger} becomes home at {until} if it goes on leading until then");
-            if misplaced + held > 0 {
-                return (InPlaceReason::Held, text);
-            }
+            return (InPlaceReason::Held, text);
         }
         Some(Home::Settled { .. } | Home::Stabilizing { .. } | Home::NoMajority { .. }) => {}
     }

@@ -53,8 +53,6 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<LookOutcome> {
         let choose = |seen: &Looked| {
             if args.usage {
                 usage::busiest(&subject.policies, &seen.view, args.limit)
-            } else if timeouts.sample.is_zero() {
-                Vec::new()
             } else {
                 samplings(&subject.policies, seen)
             }

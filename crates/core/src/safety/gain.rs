@@ -39,11 +39,10 @@ impl SafetyContext<'_> {
         }
         let all: f64 = shares.iter().map(|(_, rate)| rate).sum();
         // Direct gets are no messages that the servers count.
-        let rate = f64::from(rate).max(if asset == AssetIx::Stream(asset.stream()) {
-            all
-        } else {
-            0.0
-        });
+        let rate = match asset {
+            AssetIx::Stream(_) => f64::from(rate).max(all),
+            AssetIx::Consumer(_, _) => rate.into(),
+        };
         let gain = shares.iter().map(|(location, part)| {
             let from = self.locations.servers_of(location).next();
             let saved = saved_milliseconds(self.between(from, leader), self.between(from, home.server()));
