@@ -1,7 +1,8 @@
 //! `cargo xtask test`: every test of the workspace, and what each level of them cost.
 //!
-//! The same as `cargo test --workspace`, with two additions: the time of each test, which libtest reports only where
-//! unstable options are allowed, and a table at the end. The lines in between are those of `cargo test`.
+//! The same as `cargo test --workspace`, with these additions: the time of each test, which libtest reports only where
+//! unstable options are allowed, and at the end a table and once more what the tests that failed said. The lines in between
+//! are those of `cargo test`.
 
 mod cost;
 mod programs;
@@ -33,6 +34,8 @@ struct Results {
     costs: BTreeMap<Level, Cost>,
     tests: Vec<(String, Duration)>,
     broken: Vec<String>,
+    /// What the tests that failed said, as libtest shows it.
+    failures: Vec<String>,
 }
 
 /// Runs all programs even if one fails, and fails if one has failed.
@@ -57,6 +60,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
     if results.broken.is_empty() {
         return Ok(());
     }
+    println!("{}", results.failures.join("\n"));
     bail!("these failed: {}", results.broken.join(", "))
 }
 
@@ -80,11 +84,16 @@ fn run_program(program: &TestProgram, args: &TestArgs, results: &mut Results) ->
     let mut child = command.spawn().with_context(|| format!("cannot run {shown}"))?;
     let output = child.stdout.take().context("a test program has no output")?;
     let mut screen = std::io::stdout().lock();
+    let mut about_failures = false;
     for line in BufReader::new(output).split(b'\n') {
         let line =
             String::from_utf8_lossy(&line.context("cannot read what a test program says")?).into_owned();
         let (line, test) = test_line::read(&line);
         writeln!(screen, "{line}")?;
+        about_failures = (about_failures || line == "failures:") && !line.starts_with("test result:");
+        if about_failures {
+            results.failures.push(line.to_owned());
+        }
         if let Some((name, took)) = test {
             results.costs.entry(program.level).or_default().tests += 1;
             results.tests.push((name.to_owned(), took));

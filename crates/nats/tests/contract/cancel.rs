@@ -1,5 +1,6 @@
 //! A move that is cancelled: the stream stays where it was, with the configuration that it had.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -77,6 +78,25 @@ async fn whole(
     ensure!(!reading.moving && reading.leader.is_some(), "{reading:?}");
     let peers = reading.peers.into_iter().map(|peer| peer.server).collect();
     Ok((config_of(client, "S").await, peers))
+}
+
+/// The servers that hold a replica of a stream, by their own word.
+async fn holders(system: &System, stream: &str) -> anyhow::Result<BTreeSet<ServerName>> {
+    let answers = system
+        .ping("JSZ", &json!({ "accounts": true, "streams": true }))
+        .await?;
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let holds = |jsz: &Value| {
+        let accounts = list(&jsz["account_details"]);
+        let mut streams = accounts
+            .iter()
+            .flat_map(|account| list(&account["stream_detail"]));
+        streams.any(|detail| detail["name"] == stream)
+    };
+    let holding = answers.iter().filter(|(_, jsz)| holds(jsz));
+    Ok(holding
+        .map(|(server, _)| ServerName::from(server.as_str()))
+        .collect())
 }
 
 /// How many of the three new peers of a stream are asleep.
@@ -202,6 +222,14 @@ async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Call
     for server in asleep.servers() {
         system.resume(server).await.unwrap();
     }
+    // A server that slept answers with what it knew then, until it has read what the meta group decided meanwhile.
+    eventually(LIMIT, "only its old peers hold the stream", || async {
+        let held_by = holders(&system, "S").await?;
+        ensure!(held_by == BTreeSet::from_iter(before.1.clone()), "{held_by:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
     let info = jetstream::stream_info(&client, "S").await.unwrap();
     assert_eq!(info["state"]["messages"], 100);
     let again = account.cancel_move(permit(), &stream, &target).await;

@@ -11,7 +11,7 @@ use leeward_lab::hostile::trial::{Looking, Trial};
 use leeward_lab::hostile::{Liar, Script, scenarios};
 use leeward_lab::leeward::binary;
 
-/// The most that a command, or the operator, may ever take.
+/// The most that a command may ever take.
 const MOST_MEMORY: u64 = 256 << 20;
 /// Commands that run at a time.
 const COMMANDS_AT_ONCE: usize = 8;
