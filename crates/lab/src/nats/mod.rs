@@ -23,6 +23,7 @@ mod answered;
 mod builder;
 mod cli;
 mod config;
+pub mod gateways;
 pub mod jetstream;
 mod jwt;
 pub mod layout;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use async_nats::Client;
+use leeward_lab::nats::gateways::{gateways_to, may_sleep};
 use leeward_lab::nats::{
     AccountSpec, Auth, Credentials, Layout, NatsVersion, Permissions, SYSTEM_ACCOUNT, SYSTEM_USER, System,
     UserSpec, eventually, jetstream,
@@ -56,6 +57,18 @@ async fn a_supercluster_has_the_delay_that_was_asked_for_between_its_clusters_an
         println!("gateway {from} -> {to}: {rtt:?}");
         assert!(rtt >= ROUND_TRIP, "{rtt:?}");
     }
+
+    let gateways = gateways_to(&system, "us-east", "eu-west").await.unwrap();
+    assert!(gateways.keys().all(|name| name.starts_with("eu-west-")));
+    assert_eq!(
+        gateways.values().sum::<usize>(),
+        3,
+        "one of each server: {gateways:?}"
+    );
+    let may_sleep = may_sleep(&system, "us-east", "eu-west").await.unwrap();
+    let awake = gateways.iter().filter(|(name, _)| !may_sleep.contains(name));
+    let reached: Vec<usize> = awake.map(|(_, count)| *count).collect();
+    assert_eq!(reached, [*gateways.values().max().unwrap()]);
 
     let (near, far) = (app_at(&system, "us-east").await, app_at(&system, "eu-west").await);
     let config = json!({ "subjects": ["orders"], "num_replicas": 3, "placement": { "cluster": "us-east" } });

@@ -9,6 +9,7 @@ use leeward_core::names::{ClusterName, Location, ServerName, StreamName, Tag};
 use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;
 use leeward_engine::ports::{Act, ActError};
+use leeward_lab::nats::gateways::may_sleep;
 use leeward_lab::nats::{
     AccountSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually, jetstream,
 };
@@ -109,24 +110,25 @@ enum Asleep {
 }
 
 impl Asleep {
-    fn servers(self) -> &'static [&'static str] {
+    async fn servers(self, system: &System) -> Vec<String> {
         match self {
-            Self::Two => &["eu-west-0", "eu-west-1"],
-            Self::Three => &["eu-west-0", "eu-west-1", "eu-west-2"],
+            Self::Two => may_sleep(system, "us-east", "eu-west").await.unwrap(),
+            Self::Three => system.servers_in("eu-west"),
         }
     }
 }
 
-/// Starts a move that cannot end, for its new peers are asleep.
+/// Starts a move that cannot end, for its new peers are asleep; returns these.
 async fn start_a_move_without_end(
     system: &System,
     account: &AccountClient,
     replaces: Option<Placement>,
     asleep: Asleep,
-) {
+) -> Vec<String> {
     let stream = StreamName::from("S");
+    let servers = asleep.servers(system).await;
     account.place(permit(), &stream, &target(replaces)).await.unwrap();
-    for server in asleep.servers() {
+    for server in &servers {
         system.pause(server).await.unwrap();
     }
     eventually(LIMIT, "the stream moves", || async {
@@ -140,6 +142,7 @@ async fn start_a_move_without_end(
     })
     .await
     .unwrap();
+    servers
 }
 
 async fn create(client: &async_nats::Client, placement: Option<Placement>) {
@@ -202,7 +205,7 @@ async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Call
             .iter()
             .all(|server| server.as_str().starts_with("us-east"))
     );
-    start_a_move_without_end(&system, &account, stored.clone(), asleep).await;
+    let sleeping = start_a_move_without_end(&system, &account, stored.clone(), asleep).await;
 
     let (stream, target) = (StreamName::from("S"), target(stored));
     // Servers lose the request while they elect a leader of the meta group; whoever asked then asks again. What was asked
@@ -219,7 +222,7 @@ async fn cancelled(version: NatsVersion, stored: Option<Placement>, caller: Call
     })
     .await
     .unwrap();
-    for server in asleep.servers() {
+    for server in &sleeping {
         system.resume(server).await.unwrap();
     }
     // A server that slept answers with what it knew then, until it has read what the meta group decided meanwhile.

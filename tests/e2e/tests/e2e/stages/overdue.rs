@@ -10,15 +10,13 @@ use leeward_e2e::{CONVERGED, Stage, assets, condition};
 use leeward_lab::audit::Audit;
 use leeward_lab::leeward::manifests::merged;
 use leeward_lab::load::Load;
+use leeward_lab::nats::gateways::may_sleep;
 use leeward_lab::nats::{Layout, NatsVersion, System, eventually, jetstream};
 use serde_json::{Value, json};
 
 use super::remembered::assert_alike;
 use super::{all_in_place, assert_whole, config, until, work};
 use crate::wrong_side::{AWAY, HOME, assert_led_from};
-
-/// With these asleep, a group of three at home comes to no decision.
-const ASLEEP: [&str; 2] = ["us-east-0", "us-east-1"];
 
 /// Until Leeward says what became of a move that it cancels, by its own limits: the minute of the move, three in which it is
 /// asked for until nobody loses the request, and three in which the stream's group, of whose six peers two sleep, has to keep
@@ -60,6 +58,8 @@ async fn overdue(version: NatsVersion) {
     work(&mut load, &stage.system, "ORDERS").await;
     // The servers that fall asleep must not lead the meta group.
     jetstream::lead_meta_group(&stage.system, AWAY).await.unwrap();
+    // With two asleep, a group of three at home comes to no decision.
+    let asleep = may_sleep(&stage.system, AWAY, HOME).await.unwrap();
     let before = (config(&client, "ORDERS").await, peers(&client).await);
     let servers: Vec<String> = stage
         .system
@@ -90,7 +90,7 @@ async fn overdue(version: NatsVersion) {
     })
     .await
     .unwrap();
-    for server in ASLEEP {
+    for server in &asleep {
         stage.system.pause(server).await.unwrap();
     }
     stage.system.wan().set_delay_everywhere(Duration::ZERO);
@@ -105,7 +105,7 @@ async fn overdue(version: NatsVersion) {
         })
         .await
         .unwrap();
-    for server in ASLEEP {
+    for server in &asleep {
         stage.system.resume(server).await.unwrap();
     }
     // Gateways through a server that sleeps may cost the meta group its leader for a minute: then it is asked again.
