@@ -12,6 +12,7 @@ use crate::evaluate::Evaluation;
 use crate::homes::{AssetHome, is_spread};
 use crate::snapshot::Stream;
 use crate::time::{elapsed, later};
+use crate::topology::LocationMap;
 use crate::usage::{Sampling, sampling_interval};
 
 /// A stream whose use contradicts the account's home, or is not known, is sampled again this soon.
@@ -63,8 +64,9 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
         }
     }
     due.sort_by(|(one, rate, _), (other, other_rate, _)| other.cmp(one).then(other_rate.total_cmp(rate)));
+    let locations = LocationMap::new(&view.topology, &policy.topology);
     let due = due.into_iter().take(MOST_NAMED);
-    due.map(|(_, _, stream)| Sampling::after(view, stream, &usage.samples(&stream.name)))
+    due.map(|(_, _, stream)| Sampling::after(view, &locations, stream, &usage.samples(&stream.name)))
         .collect()
 }
 

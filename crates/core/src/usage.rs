@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::account_use::{AccountUse, StreamSampling, kept_for, sampling_interval};
-pub use self::request::Sampling;
+pub use self::request::{Sampling, WarmUp};
 use crate::names::{ConsumerName, Location, ServerName};
 use crate::policy::ClientSelector;
 use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Stream};

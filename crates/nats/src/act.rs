@@ -4,8 +4,7 @@
 //! first learnt to be its own; a repair and a cancel are completed once started ([`crate::place`], [`crate::cancel`]);
 //! reads may be repeated. [`ActError`] defines what an answer means; the caller reads back whether an act worked (P9).
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -19,7 +18,6 @@ use leeward_engine::ports::{Act, ActError};
 use leeward_engine::supervise::{self, Panicked, SupervisedTask};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::account::{AccountProblem, AccountReports, AccountSource, issuer, learn};
@@ -29,13 +27,11 @@ use crate::jetstream_api::{JetStreamApi, LookupResult, malformed};
 use crate::observe::witness::Witness;
 use crate::reading::{ConsumerReading, StreamReading};
 use crate::request::REQUEST_LIMIT;
+use crate::sample_links::SampleLinks;
 use crate::user_info::AccountInfo;
 use crate::wire;
 use crate::wire::api::{Answer, RequestedApi};
 use crate::wire::assets::{ConsumerInfo, StreamInfo};
-
-/// How long a sample waits for its connection.
-const LISTENER_LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection as a user of one account; it ends with this value.
 #[derive(Debug)]
@@ -44,9 +40,7 @@ pub struct AccountClient {
     domain: Option<String>,
     account: watch::Receiver<Option<AccountInfo>>,
     problem: watch::Receiver<Option<AccountProblem>>,
-    config: ConnectConfig,
-    /// Where samples are received, from the first one on: what clients send may end a connection that cannot read it.
-    listener: OnceLock<Link>,
+    sample_links: SampleLinks,
     _learner: AbortOnDropHandle<()>,
 }
 
@@ -72,7 +66,8 @@ impl AccountClient {
                 issuer: config.credentials.as_ref().and_then(issuer),
             },
         };
-        let link = Arc::new(Link::open(config.clone()));
+        let sample_links = SampleLinks::new(&config);
+        let link = Arc::new(Link::open(config));
         let reports = AccountReports {
             account: watch::Sender::new(None),
             confirmed: watch::Sender::new(None),
@@ -105,8 +100,7 @@ impl AccountClient {
             domain: domain.map(str::to_owned),
             account,
             problem,
-            config,
-            listener: OnceLock::new(),
+            sample_links,
             _learner: AbortOnDropHandle::new(learner),
         })
     }
@@ -140,15 +134,9 @@ impl AccountClient {
         &self.calls.link
     }
 
-    /// A connection of its own for samples; waits until it is there.
-    pub(crate) async fn listener(&self) -> Result<&Link, ActError> {
-        let link = self.listener.get_or_init(|| Link::open(self.config.clone()));
-        let mut state = link.state();
-        let connected = state.wait_for(ConnectionState::is_connected);
-        match timeout(LISTENER_LIMIT, connected).await {
-            Ok(Ok(_)) => Ok(link),
-            Ok(Err(_)) | Err(_) => Err(ActError::Disconnected),
-        }
+    /// The connections for samples.
+    pub(crate) fn sample_links(&self) -> &SampleLinks {
+        &self.sample_links
     }
 
     /// The subject of an API call.

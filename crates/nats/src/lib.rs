@@ -36,6 +36,7 @@ mod request;
 mod request_error;
 pub mod requests;
 mod sample;
+mod sample_links;
 mod servers;
 mod state;
 pub mod status;

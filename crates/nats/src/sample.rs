@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, select_all};
 use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
-use leeward_core::usage::{Sampled, SampledClient, Sampling, UseKind, UseSample};
+use leeward_core::usage::{Sampled, SampledClient, Sampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::ActError;
 use serde::Deserialize;
 use serde_json::json;
@@ -22,21 +22,26 @@ use tokio::time::{Instant, timeout_at};
 
 use self::received::{Received, unused_like};
 use crate::act::AccountClient;
+use crate::connect::Link;
 use crate::connection_name::ConnectionName;
 use crate::jetstream_api::{LookupResult, act_error};
 use crate::moments::ahead;
 use crate::observe::connections::{ByServer, read_if};
-use crate::request::{Enough, Gather, first};
+use crate::request::{Enough, Gather, REQUEST_LIMIT, first};
 use crate::request_error::RequestError;
+use crate::sample_links::NearestLink;
 use crate::tenant::CONNZ;
+use crate::user_info::USER_INFO;
 use crate::wire;
 use crate::wire::monitor::{Connection, Connz};
 use crate::wire::text::{WireText, Words};
 
 /// Messages of each kind of use, and of each consumer.
 const MESSAGES: usize = 24;
-/// Messages that may arrive before those, until all locations are heard.
+/// Messages that may arrive before those, until all locations are heard: elsewhere than next to the leader each of them
+/// crosses a gateway.
 const MOST_WARM_UP_MESSAGES: u32 = 256;
+const MOST_NEAR_WARM_UP_MESSAGES: u32 = 1024;
 /// How long to wait for publishes and direct gets.
 const PUBLISHES: Duration = Duration::from_secs(2);
 /// How long to wait for requests of pull consumers, which some clients send every few seconds only.
@@ -50,19 +55,18 @@ const MOST_MATCHES: usize = 1024;
 const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 /// A server that has not answered a lookup by then probably does not know the account.
 const LOOKUP_QUIET: Duration = Duration::from_millis(500);
-const TOO_FAST: &str = "who publishes: its messages come too fast to hear all locations";
+const TOO_FAST: &str =
+    "who publishes: its messages come too fast; of the servers to connect to, let one be next to its leader";
 /// A domain's servers deliver requests to it under this prefix, whatever prefix they were sent with.
 const PREFIX_IN_DOMAIN: &str = "$JS.API";
 
 /// How to listen for one kind of use.
 #[derive(Clone, Copy)]
-struct Listening {
+struct Listening<'a> {
+    link: &'a Link,
     kind: UseKind,
     wait: Duration,
-    /// For how long only messages of near clients arrive.
-    warm_up: Duration,
-    /// How many of those may arrive.
-    warm_up_messages: usize,
+    warm_up: WarmUp,
     /// Servers that are expected to answer.
     servers: usize,
 }
@@ -111,21 +115,38 @@ impl AccountClient {
             stream,
             consumers,
             servers,
+            near,
+            near_warm_up,
             warm_up,
-            warm_up_messages,
             is_idle: _,
         } = sampling;
-        let listening = |kind, wait, warm_up_messages| Listening {
-            kind,
-            wait,
-            warm_up: *warm_up,
-            warm_up_messages,
-            servers: *servers,
-        };
-        let published_before = (*warm_up_messages).min(MOST_WARM_UP_MESSAGES) as usize;
         if self.calls().confirmed_epoch().is_none() {
             return Err(ActError::Disconnected);
         }
+        let NearestLink { link, is_near } = self.sample_links().nearest(near).await?;
+        let listening = |kind, wait, warm_up| Listening {
+            link: &link,
+            kind,
+            wait,
+            warm_up,
+            servers: *servers,
+        };
+        let publishes = if is_near {
+            WarmUp {
+                messages: near_warm_up.messages.min(MOST_NEAR_WARM_UP_MESSAGES),
+                ..*near_warm_up
+            }
+        } else {
+            WarmUp {
+                messages: warm_up.messages.min(MOST_WARM_UP_MESSAGES),
+                ..*warm_up
+            }
+        };
+        // These do not all pass the stream's leader, and their rate is not known.
+        let requests = WarmUp {
+            messages: MOST_WARM_UP_MESSAGES,
+            ..*warm_up
+        };
         let mut sampled = Sampled::default();
         let (mut subjects, allow_direct) = self.stream_subjects(stream).await?;
         if subjects.len() > MOST_SUBJECTS {
@@ -152,17 +173,14 @@ impl AccountClient {
         let consumer = |name: &ConsumerName| {
             let name = name.clone();
             async move {
-                self.sample_consumer(stream, &name, listening(UseKind::Pull, REQUESTS, MESSAGES))
+                self.sample_consumer(stream, &name, listening(UseKind::Pull, REQUESTS, requests))
                     .await
             }
         };
         let consumers = join_all(consumers.iter().take(MOST_CONSUMERS).map(consumer));
         let (published, gets, consumers) = tokio::join!(
-            self.sample(
-                &subjects,
-                listening(UseKind::Publish, PUBLISHES, published_before)
-            ),
-            self.sample(&gets, listening(UseKind::DirectGet, PUBLISHES, MESSAGES)),
+            self.sample(&subjects, listening(UseKind::Publish, PUBLISHES, publishes)),
+            self.sample(&gets, listening(UseKind::DirectGet, PUBLISHES, requests)),
             consumers,
         );
         for one in consumers.into_iter().chain([published, gets]) {
@@ -220,7 +238,7 @@ impl AccountClient {
         &self,
         stream: &StreamName,
         consumer: &ConsumerName,
-        listening: Listening,
+        listening: Listening<'_>,
     ) -> Result<Option<ListeningResult>, ActError> {
         let call = format!("CONSUMER.INFO.{stream}.{consumer}");
         let asset = AssetName::consumer(stream.clone(), consumer.clone());
@@ -270,7 +288,7 @@ impl AccountClient {
     async fn sample(
         &self,
         subjects: &[String],
-        listening: Listening,
+        listening: Listening<'_>,
     ) -> Result<Option<ListeningResult>, ActError> {
         if subjects.is_empty() {
             return Ok(None);
@@ -292,19 +310,27 @@ impl AccountClient {
 
     /// Receives up to the limit's messages, for no longer than `wait`, and finds out who waits for their replies. What
     /// arrives during the warm-up is of near clients only, and is skipped.
-    async fn receive(&self, subjects: &[String], listening: Listening) -> Result<Received, ActError> {
-        let link = self.listener().await?;
-        let begun = Instant::now();
-        let deadline = ahead(listening.warm_up.saturating_add(listening.wait));
+    async fn receive(&self, subjects: &[String], listening: Listening<'_>) -> Result<Received, ActError> {
+        let Listening { link, warm_up, .. } = listening;
         let mut denials = link.denials().listen();
         let client = link.connected().ok_or(ActError::Disconnected)?;
-        let most = MESSAGES.saturating_add(listening.warm_up_messages);
+        let most = MESSAGES.saturating_add(warm_up.messages as usize);
         let mut subscriptions = Vec::new();
         for subject in subjects {
             // Each as many: a smaller share of a busy subject would make quiet ones look greater.
             let subscription = subscribe(&client, subject, most).await;
             subscriptions.push(subscription.map_err(act_error)?);
         }
+        if listening.kind == UseKind::Publish {
+            // Once this is answered the server has read the subscriptions, however far it is.
+            let answer = link.request(USER_INFO, "", REQUEST_LIMIT).await;
+            answer.map_err(|error| match error {
+                RequestError::Interrupted { subject: _ } => ActError::Disconnected,
+                error => act_error(error),
+            })?;
+        }
+        let begun = Instant::now();
+        let deadline = ahead(warm_up.time.saturating_add(listening.wait));
         let mut messages = Some(select_all(subscriptions).take(most));
         let mut received = Received::default();
         let mut lookups = FuturesUnordered::new();
@@ -319,7 +345,7 @@ impl AccountClient {
                 biased;
                 subject = denials.subscription_of(subjects) => drop(received.denied.insert(subject)),
                 message = next => {
-                    let listened = begun.elapsed().saturating_sub(listening.warm_up);
+                    let listened = begun.elapsed().saturating_sub(warm_up.time);
                     let is_last = match message {
                         Ok(Some(_)) if listened.is_zero() => {
                             received.skipped = received.skipped.saturating_add(1);

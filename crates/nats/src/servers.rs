@@ -34,6 +34,21 @@ pub(crate) fn addresses(config: &ConnectConfig) -> Result<Vec<ServerAddr>, Conne
     }
 }
 
+/// The same configuration for each of its servers alone: with TLS where one of all has it.
+pub(crate) fn one_by_one(config: &ConnectConfig) -> Vec<ConnectConfig> {
+    let Ok(servers) = addresses(config) else {
+        // Its connection says what is wrong.
+        return vec![config.clone()];
+    };
+    let tls = needs_tls(config, &servers).then(|| config.tls.clone().unwrap_or_default());
+    let only = |url: &String| ConnectConfig {
+        servers: vec![url.clone()],
+        tls: tls.clone(),
+        ..config.clone()
+    };
+    config.servers.iter().map(only).collect()
+}
+
 /// Whether nothing may be sent without TLS, whatever a server announces before it.
 pub(crate) fn needs_tls(config: &ConnectConfig, servers: &[ServerAddr]) -> bool {
     let secure = |server: &ServerAddr| matches!(server.scheme(), "tls" | "wss");
@@ -74,6 +89,23 @@ mod tests {
         assert!(needs(&["nats://a", "tls://b"], None));
         assert!(needs(&["nats://a", "wss://b"], None));
         assert!(needs(&["nats://a"], Some(TlsConfig::default())));
+    }
+
+    #[test]
+    fn each_server_alone_has_tls_where_one_of_all_has_it() {
+        let each = |urls: &[&str], tls: Option<TlsConfig>| {
+            let alone = one_by_one(&config(urls, tls));
+            let secure = |one: &ConnectConfig| needs_tls(one, &addresses(one).unwrap());
+            let servers = alone.iter().map(|one| (one.servers.concat(), secure(one)));
+            servers.collect::<Vec<_>>()
+        };
+        let both = |secure| vec![("nats://a".to_owned(), secure), ("tls://b".to_owned(), secure)];
+        assert_eq!(each(&["nats://a", "tls://b"], None), both(true));
+        let plain = [("nats://a".to_owned(), false), ("ws://b".to_owned(), false)];
+        assert_eq!(each(&["nats://a", "ws://b"], None), plain);
+        let one = [("nats://a".to_owned(), true)];
+        assert_eq!(each(&["nats://a"], Some(TlsConfig::default())), one);
+        assert_eq!(one_by_one(&config(&[], None)).len(), 1);
     }
 
     #[test]

@@ -10,6 +10,8 @@
 mod accounts;
 #[path = "contract/act.rs"]
 mod act;
+#[path = "contract/busy.rs"]
+mod busy;
 #[path = "contract/cancel.rs"]
 mod cancel;
 #[path = "contract/connect.rs"]

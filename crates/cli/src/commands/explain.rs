@@ -8,7 +8,6 @@ mod table;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use leeward_core::names::AssetName;
-use leeward_core::usage::Sampling;
 
 use self::near::near;
 use crate::args::ExplainArgs;
@@ -26,7 +25,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<LookOutcome> {
     usage::refuse_unsampled(args.usage, &args.common.connection)?;
     let (policies, seen) = looked(&args.common, |policies, seen| {
         let stream = seen.view.stream(&asset.stream);
-        let own = stream.map(|stream| Sampling::new(&seen.view, stream));
+        let own = stream.and_then(|stream| usage::sampling(policies, &seen.view, stream));
         if args.usage {
             return own.into_iter().collect();
         }

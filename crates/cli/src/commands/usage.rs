@@ -33,7 +33,18 @@ pub fn busiest(policies: &[LoadedPolicy], view: &AccountView, limit: usize) -> V
     let mut streams: Vec<&Stream> = view.streams.iter().filter(selected).collect();
     streams.sort_by(|one, other| other.message_rates().total_cmp(&one.message_rates()));
     let busiest = streams.into_iter().take(most_rows(limit));
-    busiest.map(|stream| Sampling::new(view, stream)).collect()
+    let samplings = busiest.filter_map(|stream| sampling(policies, view, stream));
+    samplings.collect()
+}
+
+/// A sampling of a stream, in the locations of the policy that selects it; `None` without any policy.
+pub fn sampling(policies: &[LoadedPolicy], view: &AccountView, stream: &Stream) -> Option<Sampling> {
+    let mut selecting = policies
+        .iter()
+        .filter(|loaded| loaded.policy.streams.selects(stream));
+    let loaded = selecting.next().or(policies.first())?;
+    let locations = LocationMap::new(&view.topology, &loaded.policy.topology);
+    Some(Sampling::new(view, &locations, stream))
 }
 
 /// The use of the streams that were sampled and that the policy selects, the busiest first.

@@ -6,10 +6,11 @@ use super::*;
 use crate::decide::decide;
 use crate::fixtures::{at, clients, consumer, context, ix, policy, stream, supercluster, view};
 use crate::history::History;
-use crate::names::{ConsumerName, ServerName, StreamName};
+use crate::names::{ConsumerName, ServerName};
 use crate::policy::Policy;
 use crate::snapshot::AccountView;
-use crate::usage::{AccountUse, Sampled, SampledClient, StreamSampling, UseKind, UseSample};
+use crate::topology::{Topology, TopologyKey};
+use crate::usage::{AccountUse, Sampled, SampledClient, StreamSampling, UseKind, UseSample, WarmUp};
 
 const US: [&str; 3] = ["us-east-0", "us-east-1", "us-east-2"];
 const EU: [&str; 3] = ["eu-west-0", "eu-west-1", "eu-west-2"];
@@ -28,6 +29,10 @@ fn world(streams: &[(&str, [&str; 3], f32)]) -> AccountView {
     });
     let streams = streams.collect();
     view(topology, clients, streams)
+}
+
+fn by_cluster(view: &AccountView) -> LocationMap {
+    LocationMap::new(&view.topology, &TopologyKey::Cluster { tag_prefix: None })
 }
 
 fn enforcing(window: &str) -> Policy {
@@ -122,13 +127,14 @@ fn a_home_that_is_not_settled_is_sampled_at_the_end_of_its_window() {
 
 #[test]
 fn what_contradicts_is_sampled_again_soon() {
-    let view = world(&[("S", EU, 1_000_000.0)]);
     let policy = enforcing("1h");
+    let view = world(&[("S", US, 1_000_000.0)]);
     let mut usage = AccountUse::default();
     sampled(&mut usage, "S", 0, Some("eu-west-0"));
     assert!(due(&view, &policy, &usage, 59).is_empty());
     assert_eq!(due(&view, &policy, &usage, 60), ["S"]);
     // What was seen agrees with the account's home, and is too little.
+    let view = world(&[("S", EU, 1_000_000.0)]);
     let mut usage = AccountUse::default();
     sampled(&mut usage, "S", 0, Some("us-east-0"));
     assert!(due(&view, &policy, &usage, 59).is_empty());
@@ -173,7 +179,7 @@ fn consumers_that_were_not_sampled_yet_come_before_busier_ones() {
         messages: 0,
         clients: BTreeMap::new(),
     };
-    let sampling = Sampling::after(&view, &view.streams[0], &[known]);
+    let sampling = Sampling::after(&view, &by_cluster(&view), &view.streams[0], &[known]);
     assert_eq!(sampling.consumers, ["calm", "quick"].map(ConsumerName::from));
 }
 
@@ -189,8 +195,58 @@ fn consumers_without_a_leader_are_left_out_and_the_busiest_come_first() {
     let mut leaderless = consumer("leaderless", 99.0);
     leaderless.group.leader = None;
     view.streams[0].consumers = vec![consumer("calm", 1.0), leaderless, consumer("quick", 9.0)];
-    let sampling = Sampling::new(&view, view.stream(&StreamName::from("S")).unwrap());
+    let sampling = Sampling::new(&view, &by_cluster(&view), &view.streams[0]);
     let expected = ["quick", "calm"].map(ConsumerName::from);
     assert_eq!(sampling.consumers, expected);
     assert_eq!(sampling.servers, 6);
+}
+
+#[test]
+fn next_to_a_leader_are_its_servers_location_or_itself_where_its_cluster_spans_several() {
+    let names = |names: &[&str]| names.iter().map(|name| ServerName::from(*name)).collect();
+    let near = |view: &AccountView, key: &TopologyKey| {
+        let locations = LocationMap::new(&view.topology, key);
+        Sampling::new(view, &locations, &view.streams[0]).near
+    };
+    let mut view = world(&[("S", EU, 1.0)]);
+    let cluster = TopologyKey::Cluster { tag_prefix: None };
+    assert_eq!(near(&view, &cluster), names(&EU));
+
+    let region = TopologyKey::ServerTag {
+        prefix: "region:".to_owned(),
+    };
+    let tagged = |tag: fn(&str) -> String| {
+        let mut servers = supercluster().servers().to_vec();
+        for server in &mut servers {
+            let tag = tag(server.name.as_str());
+            server.details.as_mut().unwrap().tags = vec![tag.as_str().into()];
+        }
+        Topology::new(servers, BTreeMap::new())
+    };
+    view.topology = tagged(|_| "region:one".to_owned()).into();
+    assert_eq!(near(&view, &region), names(&EU));
+    view.topology = tagged(|name| format!("region:{name}")).into();
+    assert_eq!(near(&view, &region), names(&["eu-west-0"]));
+    view.topology = tagged(|_| String::new()).into();
+    assert_eq!(near(&view, &region), names(&["eu-west-0"]));
+    view.streams[0].group.leader = None;
+    assert_eq!(near(&view, &region), names(&[]));
+}
+
+#[test]
+fn what_may_come_first_follows_the_rate_and_is_less_next_to_the_leader() {
+    let sampling = |rate: f32| {
+        let view = world(&[("S", EU, rate)]);
+        Sampling::new(&view, &by_cluster(&view), &view.streams[0])
+    };
+    let busy = sampling(50_000.0);
+    assert!(busy.near_warm_up.time < busy.warm_up.time);
+    let expected = |warm_up: WarmUp| warm_up.time.as_secs_f32() * 50_000.0;
+    for warm_up in [busy.near_warm_up, busy.warm_up] {
+        let off = expected(warm_up) - f32::from(u16::try_from(warm_up.messages).unwrap());
+        assert!(off.abs() <= 1.0, "{warm_up:?}");
+    }
+    let (idle, slow) = (sampling(0.0), sampling(1.0));
+    assert!(idle.near_warm_up.messages > 24, "messages come in bursts");
+    assert_eq!(idle.near_warm_up, slow.near_warm_up);
 }

@@ -4,13 +4,27 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::UseSample;
-use crate::names::{ConsumerName, StreamName};
+use crate::names::{ConsumerName, ServerName, StreamName};
 use crate::snapshot::{AccountView, Consumer, Stream};
+use crate::topology::{LocationMap, ServerIx};
 
+/// A message passes between the servers of a location in less than this.
+const NEAR_WARM_UP: Duration = Duration::from_millis(5);
+/// Messages come in bursts.
+const FEWEST_WARM_UP_MESSAGES: u32 = 64;
 /// Interest has reached all locations after the longest round trip, twice to be sure; where none is measured, after
 /// this long.
 const WARM_UP_UNMEASURED: Duration = Duration::from_millis(200);
 const SHORTEST_WARM_UP: Duration = Duration::from_millis(100);
+
+/// What comes before messages of all locations do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WarmUp {
+    /// How long that takes; messages before are only those of near clients.
+    pub time: Duration,
+    /// How many may come until then.
+    pub messages: u32,
+}
 
 /// A sampling of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,22 +36,29 @@ pub struct Sampling {
     pub consumers: Vec<ConsumerName>,
     /// Servers that are expected to answer who a client is.
     pub servers: usize,
-    /// How long it takes until messages of all locations arrive; those before are only near ones.
-    pub warm_up: Duration,
-    /// Messages that are expected until then.
-    pub warm_up_messages: u32,
+    /// Servers next to the stream's leader: there all messages arrive that it stores, wherever they are published.
+    pub near: BTreeSet<ServerName>,
+    /// What comes first on these.
+    pub near_warm_up: WarmUp,
+    /// What comes first on others.
+    pub warm_up: WarmUp,
     /// No message was stored or delivered lately, as far as the servers measure it.
     pub is_idle: bool,
 }
 
 impl Sampling {
     /// A sampling of a stream of this view.
-    pub fn new(view: &AccountView, stream: &Stream) -> Self {
-        Self::after(view, stream, &[])
+    pub fn new(view: &AccountView, locations: &LocationMap, stream: &Stream) -> Self {
+        Self::after(view, locations, stream, &[])
     }
 
     /// The same after others: consumers that none of these samples shows come first.
-    pub fn after(view: &AccountView, stream: &Stream, samples: &[UseSample]) -> Self {
+    pub fn after(
+        view: &AccountView,
+        locations: &LocationMap,
+        stream: &Stream,
+        samples: &[UseSample],
+    ) -> Self {
         let known: BTreeSet<&ConsumerName> = samples.iter().filter_map(|one| one.consumer.as_ref()).collect();
         let led = |consumer: &&Consumer| consumer.group.leader.is_some();
         let rate = |consumer: &Consumer| consumer.message_rate.unwrap_or(0.0);
@@ -50,20 +71,52 @@ impl Sampling {
         let names = consumers.into_iter().map(|consumer| consumer.name.clone());
         let servers = view.topology.servers().iter();
         let longest = view.topology.round_trips.values().max();
-        let warm_up = longest.map_or(WARM_UP_UNMEASURED, |longest| (*longest * 2).max(SHORTEST_WARM_UP));
+        let far = longest.map_or(WARM_UP_UNMEASURED, |longest| (*longest * 2).max(SHORTEST_WARM_UP));
+        Self {
+            stream: stream.name.clone(),
+            consumers: names.collect(),
+            servers: servers.filter(|server| server.answered).count(),
+            near: next_to_leader(view, locations, stream),
+            near_warm_up: WarmUp::new(stream, NEAR_WARM_UP),
+            warm_up: WarmUp::new(stream, far),
+            is_idle: stream.message_rate.is_some() && stream.message_rates() <= 0.0,
+        }
+    }
+}
+
+impl WarmUp {
+    fn new(stream: &Stream, time: Duration) -> Self {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "it saturates, and no rate is negative"
         )]
-        let warm_up_messages = (stream.message_rate.unwrap_or(0.0) * warm_up.as_secs_f32()).ceil() as u32;
+        let expected = (stream.message_rate.unwrap_or(0.0) * time.as_secs_f32()).ceil() as u32;
         Self {
-            stream: stream.name.clone(),
-            consumers: names.collect(),
-            servers: servers.filter(|server| server.answered).count(),
-            warm_up,
-            warm_up_messages,
-            is_idle: stream.message_rate.is_some() && stream.message_rates() <= 0.0,
+            time,
+            messages: expected.max(FEWEST_WARM_UP_MESSAGES),
         }
     }
+}
+
+/// The leader's server, and the others of its cluster where all of them are in one location: between locations a cluster,
+/// too, has to learn who listens.
+fn next_to_leader(view: &AccountView, locations: &LocationMap, stream: &Stream) -> BTreeSet<ServerName> {
+    let Some(leader) = stream.group.leader else {
+        return BTreeSet::new();
+    };
+    let cluster = |at: ServerIx| view.topology.details(at).map(|details| &details.cluster);
+    let mates = || {
+        view.topology
+            .indices()
+            .filter(|at| cluster(*at) == cluster(leader))
+    };
+    let is_beside = |at: ServerIx| locations.of(at).is_some() && locations.of(at) == locations.of(leader);
+    let near: Vec<ServerIx> = if mates().all(is_beside) {
+        mates().collect()
+    } else {
+        vec![leader]
+    };
+    let servers = near.into_iter().filter_map(|at| view.topology.get(at));
+    servers.map(|server| server.name.clone()).collect()
 }

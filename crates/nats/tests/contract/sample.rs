@@ -1,6 +1,6 @@
 //! Samples show who uses a stream, from where, and by what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -8,7 +8,7 @@ use async_nats::Client;
 use async_nats::jetstream::{self as js, consumer::PullConsumer};
 use futures::StreamExt as _;
 use leeward_core::names::{ConsumerName, ServerName, StreamName};
-use leeward_core::usage::{Sampling, UseKind, UseSample};
+use leeward_core::usage::{Sampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::Act as _;
 use leeward_lab::nats::{AccountSpec, Credentials, Layout, Permissions, System, UserSpec, eventually};
 use leeward_nats::AccountClient;
@@ -81,8 +81,15 @@ fn sampling(stream: &str, consumers: &[&str]) -> Sampling {
         stream: StreamName::from(stream),
         consumers: consumers.iter().map(|name| ConsumerName::from(*name)).collect(),
         servers: SERVERS,
-        warm_up: Duration::from_millis(100),
-        warm_up_messages: 50,
+        near: BTreeSet::new(),
+        near_warm_up: WarmUp {
+            time: Duration::from_millis(10),
+            messages: 50,
+        },
+        warm_up: WarmUp {
+            time: Duration::from_millis(100),
+            messages: 50,
+        },
         is_idle: false,
     }
 }
@@ -219,7 +226,10 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
     eventually(LIMIT, "the asynchronous publisher is found", || async {
         // It publishes as fast as it is acknowledged.
         let quick = Sampling {
-            warm_up_messages: 250,
+            warm_up: WarmUp {
+                time: Duration::from_millis(100),
+                messages: 250,
+            },
             ..sampling("GO", &[])
         };
         let sampled = account.sample_use(&quick).await?;
