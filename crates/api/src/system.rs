@@ -57,8 +57,9 @@ use crate::{
 )]
 pub struct NatsSystemSpec {
     /// Where to connect: URLs with the schemes `nats`, `tls`, `ws` or `wss`, such as `tls://nats-east.example:4222`.
-    /// One that can be reached is enough; no other server is connected to, whatever the servers say of each other. Where
-    /// one URL has TLS, or `tls` is given, all connections have it.
+    /// One that can be reached is enough; with one of each location, who uses a busy stream is seen next to its leader. No
+    /// other server is connected to, whatever the servers say of each other. Where one URL has TLS, or `tls` is given, all
+    /// connections have it.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 256)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,

@@ -35,7 +35,8 @@ pub enum AssetHome {
         /// From where they use it.
         used: StreamUse,
     },
-    /// The account's clients decide: nobody uses it, or nothing may be sampled; unless what is known contradicts them.
+    /// The account's clients decide: nobody uses it, or nothing may be sampled. Where what is known contradicts them, it is
+    /// judged by that, and does not move.
     Account {
         /// What is known.
         used: StreamUse,
@@ -68,7 +69,14 @@ impl AssetHome {
                 Home::NoMajority { settled, why: _ } => settled.as_ref(),
                 Home::Settled { .. } | Home::Stabilizing { .. } => home.reference(),
             },
-            Self::Account { .. } => None,
+            Self::Account {
+                contradicts: true,
+                used,
+            } => used.majority(),
+            Self::Account {
+                contradicts: false,
+                used: _,
+            } => None,
             Self::Unknown { settled, used: _ } => settled.as_ref(),
         }
     }

@@ -60,8 +60,10 @@ impl fmt::Display for Completed {
 /// Something that happened to one policy.
 #[derive(Clone, Debug)]
 pub enum PolicyEvent {
-    /// Home is another location now, or known for the first time.
+    /// Home is another location now; that of the account also where it is known for the first time.
     HomeChanged {
+        /// The stream or consumer whose own clients decided it; `None` for the account's home.
+        asset: Option<AssetName>,
         /// Where it was.
         from: Option<Location>,
         /// Where it is.
@@ -122,13 +124,15 @@ impl PolicyEvent {
         } = policy;
         match self {
             Self::HomeChanged {
+                asset,
                 from,
                 to,
                 percent,
                 connections,
             } => {
                 let from = from.as_ref().map(ToString::to_string);
-                info!(%namespace, policy = %name, from, %to, percent, connections, "home changed");
+                let asset = asset.as_ref().map(ToString::to_string);
+                info!(%namespace, policy = %name, asset, from, %to, percent, connections, "home changed");
             }
             Self::ObservationIncomplete { message } => {
                 warn!(%namespace, policy = %name, missing = %message, "observation incomplete");
@@ -186,15 +190,22 @@ impl PolicyEvent {
     pub fn event(&self) -> Option<(EventReason, String)> {
         match self {
             Self::HomeChanged {
+                asset,
                 from,
                 to,
                 percent,
                 connections,
             } => {
+                let (home, share) = asset.as_ref().map_or_else(
+                    || ("home".to_owned(), "%"),
+                    |asset| (format!("home of {asset}"), "% of its use"),
+                );
                 let before = from
                     .as_ref()
                     .map_or_else(|| "unknown".to_owned(), ToString::to_string);
-                let note = format!("home is {to} ({percent} %, {connections} connections), before: {before}");
+                let note = format!(
+                    "{home} is {to} ({percent} {share}, {connections} connections), before: {before}"
+                );
                 Some((EventReason::HomeChanged, note))
             }
             Self::ObservationIncomplete { message } => {

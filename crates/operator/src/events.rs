@@ -36,7 +36,11 @@ impl EventNote {
     pub fn of(policy_event: &PolicyEvent) -> Option<Self> {
         let (reason, note) = policy_event.event()?;
         let subject = match policy_event {
-            PolicyEvent::HomeChanged { to, .. } => format!("location {to}"),
+            PolicyEvent::HomeChanged {
+                asset: Some(asset), ..
+            }
+            | PolicyEvent::Contested { asset } => asset.to_string(),
+            PolicyEvent::HomeChanged { asset: None, to, .. } => format!("location {to}"),
             PolicyEvent::ObservationIncomplete { .. }
             | PolicyEvent::PlanCompleted(_)
             | PolicyEvent::BreakerOpened { .. }
@@ -44,7 +48,6 @@ impl EventNote {
             PolicyEvent::Started { action }
             | PolicyEvent::Requested { action }
             | PolicyEvent::AttemptsExhausted { action, .. } => action.asset.to_string(),
-            PolicyEvent::Contested { asset } => asset.to_string(),
             PolicyEvent::Ended(finished) => finished.action.asset.to_string(),
         };
         Some(Self {

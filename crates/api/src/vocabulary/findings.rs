@@ -150,7 +150,7 @@ vocabulary! {
         Stabilizing,
         /// Who uses it is not known yet, or not any more; it is tried again when enough of its messages were sampled.
         UseUnknown,
-        /// Too little of its use is known to decide by, and that is from elsewhere than home; it is tried again when more is known.
+        /// Too little of its use is known to decide by, and most of that is from elsewhere; it is tried again when more is known.
         UsedElsewhere,
         /// No location has the majority of its use; it is tried again when one has.
         NoMajorityOfUse,

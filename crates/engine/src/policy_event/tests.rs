@@ -110,8 +110,9 @@ fn a_row_of_operations_tells_what_it_changed() {
 
 #[test]
 fn a_home_that_changed_tells_where_it_was_if_that_is_known() {
-    let changed = |from: Option<&str>| {
+    let changed = |asset: Option<AssetName>, from: Option<&str>| {
         let policy_event = PolicyEvent::HomeChanged {
+            asset,
             from: from.map(Location::from),
             to: "us".into(),
             percent: 80,
@@ -120,11 +121,15 @@ fn a_home_that_changed_tells_where_it_was_if_that_is_known() {
         policy_event.event().unwrap()
     };
     assert_eq!(
-        changed(Some("eu")).1,
+        changed(None, Some("eu")).1,
         "home is us (80 %, 8 connections), before: eu"
     );
     assert_eq!(
-        changed(None),
+        changed(Some(AssetName::stream("S".into())), Some("eu")).1,
+        "home of stream S is us (80 % of its use, 8 connections), before: eu"
+    );
+    assert_eq!(
+        changed(None, None),
         (
             EventReason::HomeChanged,
             "home is us (80 %, 8 connections), before: unknown".to_owned()

@@ -10,7 +10,7 @@ use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use leeward_core::asset::{AssetIx, asset_index, asset_name};
 use leeward_core::context::DecisionContext;
 use leeward_core::decide::{Decision, decide};
-use leeward_core::demand::Home;
+use leeward_core::demand::{Home, HomeHistory};
 use leeward_core::evaluate::{Evaluation, Verdict};
 use leeward_core::limits::{Limits, breaker};
 use leeward_core::names::AssetName;
@@ -83,7 +83,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             },
         };
         self.setup.metrics.round(&self.setup.labels, &evaluated);
-        self.announce(&evaluation, &report).await;
+        self.announce(&view, &evaluation, &report).await;
         self.history
             .settle(evaluation.home_history.clone(), evaluation.asset_homes.clone());
         self.report_moves(&view);
@@ -127,7 +127,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.denied.retain(|_, since| elapsed(*since, now) < DENIED_FOR);
     }
 
-    async fn announce(&mut self, evaluation: &Evaluation, report: &Report) {
+    async fn announce(&mut self, view: &AccountView, evaluation: &Evaluation, report: &Report) {
         if let Some(location) = evaluation.homes.account().and_then(Home::settled) {
             let before = self
                 .history
@@ -137,6 +137,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 .map(|home| home.location.clone());
             if before.as_ref() != Some(location) {
                 let policy_event = PolicyEvent::HomeChanged {
+                    asset: None,
                     from: before,
                     to: location.clone(),
                     percent: evaluation.tally.percent(location),
@@ -144,6 +145,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 };
                 self.emit(policy_event).await;
             }
+        }
+        for changed in self.changed_homes(view, evaluation) {
+            self.emit(changed).await;
         }
         let warming = evaluation.gaps.contains(&Gap::WarmingUp);
         let complete = evaluation.conclusive();
@@ -154,6 +158,25 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .await;
         }
         self.was_complete = complete;
+    }
+
+    /// Assets whose own clients have made another location their home.
+    fn changed_homes(&self, view: &AccountView, evaluation: &Evaluation) -> Vec<PolicyEvent> {
+        let changed = |(asset, after): (&AssetName, &HomeHistory)| {
+            let location = |home: &HomeHistory| Some(home.settled.as_ref()?.location.clone());
+            let from = location(self.history.asset_homes.get(asset)?)?;
+            let to = location(after).filter(|to| *to != from)?;
+            let home = evaluation.homes.own(asset_index(view, asset)?)?;
+            let row = home.used()?.locations.get(&to);
+            Some(PolicyEvent::HomeChanged {
+                asset: Some(asset.clone()),
+                from: Some(from),
+                percent: row.map_or(0, |row| row.percent),
+                connections: row.map_or(0, |row| row.connections),
+                to,
+            })
+        };
+        evaluation.asset_homes.iter().filter_map(changed).collect()
     }
 
     /// Moved streams that have their peers elsewhere again: somebody reverted it.

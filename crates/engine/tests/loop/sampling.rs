@@ -9,6 +9,7 @@ use leeward_api::vocabulary::FindingReason;
 use leeward_core::names::ServerName;
 use leeward_core::snapshot::AccountView;
 use leeward_core::usage::{Sampled, SampledClient, Sampling, UseKind, UseSample};
+use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::ports::ActError;
 use serde_json::json;
 
@@ -170,6 +171,29 @@ async fn a_home_by_use_settles_after_its_window_and_a_restart_waits_again() {
     assert_eq!(bench.fake.writes(), 0, "its window began anew");
     running.until_home().await;
     assert_eq!(bench.fake.writes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_home_that_follows_its_clients_is_an_event_and_one_that_becomes_known_is_none() {
+    fn now_elsewhere(_: &Sampling) -> Result<Sampled, ActError> {
+        Ok(publishers("n-3"))
+    }
+    let bench = Bench::new(two_locations(&["US"]));
+    bench.fake.state().on_sample = Some(each_by_its_name);
+    let mut running = bench.start(&policy(by_use(&json!({}))));
+    running.until_home().await;
+    let changes = |events: Vec<PolicyEvent>| {
+        let change = |event: &PolicyEvent| match event {
+            PolicyEvent::HomeChanged { asset: Some(_), .. } => event.event().map(|(_, note)| note),
+            _ => None,
+        };
+        events.iter().filter_map(change).collect::<Vec<_>>()
+    };
+    assert_eq!(changes(running.happened()), Vec::<String>::new());
+    bench.fake.state().on_sample = Some(now_elsewhere);
+    bench.pass(Duration::from_hours(1)).await;
+    let expected = "home of stream US is eu-west (75 % of its use, 1 connections), before: us-east";
+    assert_eq!(changes(running.happened()), [expected]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,8 @@ impl Explained for EventReason {
         match self {
             Self::HomeChanged => Runbook {
                 see: "The event has the location, its share and its connections, and the home before; \
-                     `status.home.since` keeps the time.",
+                     `status.home.since` keeps the time. One that names a stream or consumer is about its \
+                     own home, by the clients that use it.",
                 act: "Nothing, if the clients have really moved. If it comes often, raise \
                      `home.hysteresisPercent` or `home.stabilizationWindow`.",
             },

@@ -67,13 +67,14 @@ impl Explained for FindingReason {
                 act: "Wait: streams that are misplaced are sampled first, the busiest before the others, and \
                       `home.sampling.messagesPerMinute` (default 200) paces it. If it goes on, look at the \
                       message of the condition `Observed`: it says which subjects the user may not listen to \
-                      (see nats-permissions.md), or that messages come too fast. Publishers that wait for no \
+                      (see nats-permissions.md), or that messages come too fast: then list servers of the location \
+                      of the stream's leader in the NatsSystem's `spec.servers`. Publishers that wait for no \
                       acknowledgement are never seen: write a policy for such a stream with `home.scope: Account`.",
             },
             Self::UsedElsewhere => Runbook {
                 see: "The finding's message says from where the stream is used, as far as that is known, and \
-                      which share of its messages that explains. `leeward explain S --use` samples it now. \
-                      The account's home would be elsewhere.",
+                      which share of its messages that explains: too little to move it there, and enough not \
+                      to move it to the account's home. `leeward explain S --use` samples it now.",
                 act: "Wait for more samples, or let more be seen: grant the user the subjects that `leeward \
                       explain S --use` names; publishers that do not wait for an acknowledgement, and clients \
                       of accounts that import the stream, are never seen. Where the account's home is right for \
