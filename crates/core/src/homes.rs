@@ -183,6 +183,12 @@ impl Homes {
         reference.or_else(|| (!is_own).then(|| self.account_reference()).flatten())
     }
 
+    /// The location that an asset is judged against, if it is another one than the account's.
+    pub fn differing(&self, asset: AssetIx) -> Option<&Location> {
+        let own = self.own(asset).and(self.reference(asset))?;
+        (Some(own) != self.account_location()).then_some(own)
+    }
+
     /// Why the leader of an asset may not go home yet.
     pub fn hold(&self, asset: AssetIx) -> Option<FindingReason> {
         match self.own(asset) {

@@ -368,13 +368,6 @@ fn findings(
     (listed, omitted)
 }
 
-/// The location that an asset is judged against, if it is another one than the account's.
-fn own_home(evaluation: &Evaluation, asset: AssetIx) -> Option<String> {
-    let homes = &evaluation.homes;
-    let own = homes.own(asset).and(homes.reference(asset))?;
-    (Some(own) != homes.account_location()).then(|| own.to_string())
-}
-
 fn finding_status(
     context: &DecisionContext<'_>,
     evaluation: &Evaluation,
@@ -406,7 +399,7 @@ fn finding_status(
             .leader
             .and_then(|leader| map.of(leader))
             .map(ToString::to_string),
-        home: own_home(evaluation, finding.asset),
+        home: evaluation.homes.differing(finding.asset).map(ToString::to_string),
         remedy,
         reason,
         message: explain(context, evaluation, finding),

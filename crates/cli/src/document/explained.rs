@@ -122,7 +122,10 @@ pub struct ExplainedDecision {
     pub because: String,
     /// What would change it.
     pub changes: Vec<String>,
-    /// Home.
+    /// Where it belongs, if its own clients decide that and it is not the account's home.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_home: Option<String>,
+    /// The account's home.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub home: Option<HomeStatus>,
     /// What would be done to it, or to the stream that it follows.

@@ -49,6 +49,18 @@ pub fn home(page: &mut Page, home: Option<&HomeStatus>, from_this_look: bool) {
     }
 }
 
+/// Where one stream or consumer belongs by its own clients.
+pub fn own_home(page: &mut Page, own: &str, of_account: Option<&HomeStatus>) {
+    let of_account = of_account.map_or("unknown", |home| home.location.as_str());
+    let text = Text::of(Emphasis::Plain, "HOME ")
+        .and(Emphasis::Strong, own.to_owned())
+        .and(
+            Emphasis::Plain,
+            format!("  by its own clients; the account's home is {of_account}"),
+        );
+    page.line(text);
+}
+
 /// An account, by name where it has one that tells more than its id.
 pub fn account(account: &Account) -> String {
     match &account.name {

@@ -228,6 +228,8 @@ impl<'a> AssessedAsset<'a> {
             AssetStanding::Held(finding, _, reason) => ("Held", Some(reason), Some(finding)),
         };
         let (action, action_time) = self.forecast(stands).unzip();
+        let homes = &self.judged.decision.evaluation.homes;
+        let at = asset_index(&self.judged.seen.view, self.asset);
         ExplainedDecision {
             verdict: verdict.to_owned(),
             reason: reason.map(|reason| reason.to_string()),
@@ -235,6 +237,7 @@ impl<'a> AssessedAsset<'a> {
             gain: finding.and_then(|finding| self.judged.gain(finding)),
             because: self.because(stands),
             changes: changes(self, stands, action_time),
+            own_home: at.and_then(|at| homes.differing(at)).map(ToString::to_string),
             home: self.judged.report.home.clone(),
             action,
             action_time,

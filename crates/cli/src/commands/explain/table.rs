@@ -27,11 +27,14 @@ pub fn render(document: &ExplainDocument, screen: Screen) -> String {
         .and(Emphasis::Plain, "  ");
     page.line(head.joined(verdict(decision)));
     part::about(&mut page, &document.about);
-    part::home(
-        &mut page,
-        decision.home.as_ref(),
-        document.about.home_from_this_look,
-    );
+    match &decision.own_home {
+        Some(own) => part::own_home(&mut page, own, decision.home.as_ref()),
+        None => part::home(
+            &mut page,
+            decision.home.as_ref(),
+            document.about.home_from_this_look,
+        ),
+    }
     decided(&mut page, document);
     page.heading("Where it is");
     place_part(&mut page, document.time, &document.place);

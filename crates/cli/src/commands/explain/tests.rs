@@ -4,6 +4,7 @@ use leeward_api::policy_status::{Account, RecentAction};
 use leeward_api::vocabulary::runbook::Explained;
 use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
 use leeward_core::snapshot::{AccountView, Gap};
+use leeward_core::usage::{Sampled, SampledClient, StreamSampling, UseKind, UseSample};
 use serde_json::json;
 
 use super::*;
@@ -72,6 +73,40 @@ fn what_is_in_place_says_so() {
         ("InPlace", LookOutcome::InPlace)
     );
     insta::assert_snapshot!(text(&document, 80));
+}
+
+#[test]
+fn what_is_used_from_elsewhere_is_shown_its_own_home_beside_the_accounts() {
+    let mut looked = seen(orders());
+    let client = SampledClient {
+        server: "eu-west-0".into(),
+        connection: 1,
+        user: None,
+        name: None,
+    };
+    let published = UseSample {
+        kind: UseKind::Publish,
+        consumer: None,
+        span: std::time::Duration::from_millis(240),
+        messages: 24,
+        clients: [(client, 24)].into(),
+    };
+    let sampled = Sampled {
+        samples: vec![published],
+        ..Sampled::default()
+    };
+    let at = looked.view.observed_at;
+    let sampling = StreamSampling::new(at, sampled, false);
+    looked.usage.add("ORDERS".into(), sampling);
+    let mut spec = free();
+    spec["home"]["scope"] = json!("Stream");
+    let policies = [loaded("orders", spec)];
+    let (document, _) = document(&policies, &looked, &parse("ORDERS").unwrap(), noon()).unwrap();
+    assert_eq!(document.decision.verdict, "InPlace");
+    assert_eq!(document.decision.own_home.as_deref(), Some("eu-west"));
+    let text = text(&document, 100);
+    let home = "HOME eu-west  by its own clients; the account's home is us-east\n";
+    assert!(text.contains(home), "{text}");
 }
 
 #[test]

@@ -136,7 +136,8 @@ fn findings(page: &mut Page, report: &PolicyReport) {
     let (assets, general): (Vec<&FindingPart>, Vec<&FindingPart>) = all
         .filter(|part| part.finding.check != Check::HighGatewayShare)
         .partition(|part| part.finding.stream.is_some());
-    let table = assets_table(&assets);
+    let of_account = report.home.as_ref().map_or("-", |home| home.location.as_str());
+    let table = assets_table(&assets, of_account);
     if !table.is_empty() {
         page.blank();
         page.table(&table);
@@ -172,10 +173,11 @@ fn asset(part: &FindingPart) -> String {
     amount::asset(stream, finding.consumer.as_deref())
 }
 
-fn assets_table<'p>(parts: &'p [&FindingPart]) -> Table<'p, &'p FindingPart> {
+fn assets_table<'p>(parts: &'p [&FindingPart], of_account: &'p str) -> Table<'p, &'p FindingPart> {
     Table::of(parts)
         .name("STREAM/CONSUMER", |part| asset(part))
         .name("LOCATION", |part| part.finding.location.as_deref().unwrap_or("-"))
+        .spare_name("HOME", |part| part.finding.home.as_deref().unwrap_or(of_account))
         .spare_name("LEADER", |part| part.finding.leader.as_deref().unwrap_or("-"))
         .number("GAIN", |part| gain(part.gain))
         .word("REMEDY", |part| part.finding.remedy.as_ref())
