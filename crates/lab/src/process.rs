@@ -150,6 +150,11 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
+    /// SIGHUP: a NATS server reads its configuration again.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     /// Waits for the server to end by itself. `None` means that a signal ended it.
     pub async fn wait(&mut self) -> anyhow::Result<Option<i32>> {
         loop {

@@ -26,11 +26,11 @@ use crate::connect::Link;
 use crate::connection_name::ConnectionName;
 use crate::jetstream_api::{LookupResult, act_error};
 use crate::moments::ahead;
-use crate::observe::connections::{ByServer, read_if};
+use crate::observe::connections::{self, ByServer, read_if};
 use crate::request::{Enough, Gather, REQUEST_LIMIT, first};
 use crate::request_error::RequestError;
 use crate::sample_links::NearestLink;
-use crate::tenant::CONNZ;
+use crate::tenant;
 use crate::user_info::USER_INFO;
 use crate::wire;
 use crate::wire::monitor::{Connection, Connz};
@@ -379,9 +379,17 @@ impl AccountClient {
         Ok(received)
     }
 
-    /// The connections with a subscription that matches a subject.
+    /// The connections with a subscription that matches a subject; asked as a user of the system account where there is
+    /// one, since others may answer in the servers' place, and servers may not (nats-facts N77).
     async fn receivers(&self, subject: &str, servers: usize) -> Result<Receivers, ActError> {
-        let options = json!({"filter_subject": subject, "auth": true, "limit": MOST_MATCHES});
+        let mut options = json!({"filter_subject": subject, "auth": true, "limit": MOST_MATCHES});
+        let (link, connz) = match &self.calls().witness {
+            Some(witness) => {
+                options["acc"] = self.calls().account_id()?.as_str().into();
+                (witness.link(), connections::CONNZ)
+            }
+            None => (&**self.link(), tenant::CONNZ),
+        };
         let enough = move |replies: &ByServer<Connz>| {
             if servers > 0 && replies.len() >= servers {
                 Enough::Yes
@@ -391,14 +399,14 @@ impl AccountClient {
         };
         let counts = |_: &str, connz: &Connz| connz.connections.is_some();
         let gather = Gather {
-            subject: CONNZ,
+            subject: connz,
             payload: options.to_string(),
             limit: LOOKUP_LIMIT,
             read: &|bytes| read_if::<Connz>(bytes, &counts),
             prefer: &first,
             enough: &enough,
         };
-        let gathered = match self.link().gather(gather).await {
+        let gathered = match link.gather(gather).await {
             Ok(gathered) if gathered.unreadable.is_empty() => gathered,
             Ok(_) | Err(RequestError::Timeout { subject: _ }) => return Ok(None),
             Err(error) => return Err(act_error(error)),

@@ -397,6 +397,11 @@ impl System {
         self.server(server)?.state.lock().await.running()?.pause()
     }
 
+    /// SIGHUP: the server reads its configuration again.
+    pub async fn reload(&self, server: &str) -> anyhow::Result<()> {
+        self.server(server)?.state.lock().await.running()?.reload()
+    }
+
     /// SIGCONT.
     pub async fn resume(&self, server: &str) -> anyhow::Result<()> {
         self.server(server)?.state.lock().await.running()?.resume()

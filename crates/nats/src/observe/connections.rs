@@ -22,6 +22,8 @@ use crate::wire;
 use crate::wire::monitor::{AccountStat, AccountStatz, Connection, Connz, Envelope, ServerInfo, VolumePart};
 use crate::wire::text::Words;
 
+/// Asks all servers, as a user of the system account.
+pub(crate) const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const LIMIT: Duration = Duration::from_secs(4);
 /// The servers' own default, about half a megabyte per page.
 const PAGE: u64 = 1024;

@@ -29,7 +29,6 @@ use crate::status::{ClusterStatus, ObserverRights, SystemStatus};
 use crate::user_info;
 use crate::wire::monitor::{AccountStatz, Connz, Gatewayz, ServerInfo};
 
-const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
 const GATEWAYZ: &str = "$SYS.REQ.SERVER.PING.GATEWAYZ";
 const GATEWAYZ_LIMIT: Duration = Duration::from_secs(3);
@@ -239,7 +238,7 @@ async fn look_at(
     let counts = |id: &str, _: &Connz| server_inventory.servers.contains_key(id);
     let (assets, connections, leaf_links) = tokio::join!(
         jetstream::ask(link, server_inventory, account),
-        connections::list(link, CONNZ, Some(account.as_str()), &counts, &enough),
+        connections::list(link, connections::CONNZ, Some(account.as_str()), &counts, &enough),
         leaf_links(link, common, account)
     );
     let mut gathered = AccountParts {

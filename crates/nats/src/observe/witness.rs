@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::connections::{ByServer, read};
+use super::connections::{ByServer, CONNZ, read};
 use super::listings::{ListedAssets, Listings, StoredStream};
 use super::server_inventory::{SeenServer, ServerInventory};
 use crate::connect::Link;
@@ -26,7 +26,6 @@ use crate::user_info::AccountInfo;
 use crate::wire::monitor::{AccountStatz, ServerInfo};
 use crate::wire::text::{Name, Words};
 
-const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
 const CONNZ_LIMIT: Duration = Duration::from_secs(3);
 /// The account of users without one, which CONNZ leaves out.
@@ -144,6 +143,11 @@ impl Witness {
             link,
             servers,
         }
+    }
+
+    /// The connection as a user of the system account.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// The account of a connection, asked from the server at its other end, whose INFO line named both, before TLS; the

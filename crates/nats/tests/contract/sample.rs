@@ -1,6 +1,7 @@
 //! Samples show who uses a stream, from where, and by what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -17,7 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::{LIMIT, acting_client, config, create_consumer, create_stream, until};
+use crate::support::{LIMIT, acting_client, config, create_consumer, create_stream, until, witnessed_client};
 
 const HOME: &str = "us-east";
 const AWAY: &str = "eu-west";
@@ -434,4 +435,46 @@ fn bad_subjects(system: &System) -> impl Future<Output = ()> + use<> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Servers that read their configuration again answer an account's users no more, except the one that they are connected to.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_reload_clients_are_found_through_the_system_account() {
+    let system = clusters().await;
+    let client = connect(&system, HOME).await;
+    create_stream(
+        &client,
+        "ORDERS",
+        json!({"subjects": ["orders"], "num_replicas": 1}),
+    )
+    .await;
+    let (witnessed, _observer) = witnessed_client(&system, "app").await;
+    let alone = acting_client(&system, "app").await;
+    let _publishes = publisher(connect(&system, AWAY).await, "orders", true);
+    // The share of messages whose client is found, in percent.
+    let found = |account: Arc<AccountClient>| async move {
+        let sampled = account.sample_use(&sampling("ORDERS", &[])).await?;
+        let published = of(&sampled.samples, UseKind::Publish);
+        ensure!(published.messages > 0, "{published:?}");
+        let known: u32 = servers(&published).values().sum();
+        anyhow::Ok(known * 100 / published.messages)
+    };
+    let both = |wanted: (u32, u32)| {
+        let (witnessed, alone) = (witnessed.clone(), alone.clone());
+        async move {
+            let shares = (found(witnessed).await?, found(alone).await?);
+            ensure!(shares == wanted, "{shares:?}");
+            Ok(())
+        }
+    };
+    eventually(LIMIT, "both find the publisher", || both((100, 100)))
+        .await
+        .unwrap();
+    for location in [HOME, AWAY] {
+        for server in system.servers_in(location) {
+            system.reload(&server).await.unwrap();
+        }
+    }
+    let what = "only a user of the system account finds it";
+    eventually(LIMIT, what, || both((100, 0))).await.unwrap();
 }

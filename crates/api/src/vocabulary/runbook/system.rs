@@ -21,7 +21,9 @@ impl Explained for ObservedReason {
                 act: "Bring the servers back, or allow the subjects. A server that was taken away stays a \
                      member of JetStream's meta group for ever: if it is gone for good, take it out with `nats \
                      server cluster peer-remove NAME-OR-PEER-ID`, as a user of the system account; the message \
-                     has the name, or the peer id where no server knows the name any more. Give each server a \
+                     has the name, or the peer id where no server knows the name any more. Without credentials of \
+                     the system account, servers whose configuration was reloaded do not answer until they are \
+                     started again: give the NatsSystem such credentials. Give each server a \
                      `server_name` of its own, also those of leaf nodes that share the system account: \
                      JetStream names leaders and replicas by it. Where a member does not run JetStream, turn it \
                      on again, or take the member out. Nothing that depends on what is missing is done \
