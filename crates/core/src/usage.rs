@@ -66,6 +66,8 @@ pub struct UseSample {
     pub messages: u32,
     /// How many of them came from each client that was found.
     pub clients: BTreeMap<SampledClient, u32>,
+    /// How many of these tell something of their own: what one client sends at once is one.
+    pub independent: u32,
 }
 
 impl UseSample {
@@ -94,6 +96,8 @@ pub struct LocationUse {
 /// The use of a stream, as far as it was seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StreamUse {
+    /// Messages whose clients are known and count, as far as each tells something of its own.
+    pub independent: u32,
     /// Locations from which it is used.
     pub locations: BTreeMap<Location, LocationUse>,
     /// Use by clients whose servers carry no location.
@@ -114,7 +118,7 @@ impl StreamUse {
         samples: &[UseSample],
     ) -> Self {
         let mut rows: BTreeMap<Option<&Location>, (Rates, BTreeSet<&SampledClient>, u32)> = BTreeMap::new();
-        let (mut all, mut explained) = (0.0, 0.0);
+        let (mut all, mut explained, mut independent) = (0.0, 0.0, 0_u32);
         for flow in flows(stream).filter(|flow| !samples.iter().any(|sample| flow.is_of(sample))) {
             all += flow.rate;
         }
@@ -124,6 +128,7 @@ impl StreamUse {
             };
             all += rate;
             let rate = rate.min(shown(sample).unwrap_or(rate));
+            let (mut known, mut counted) = (0_u32, 0_u32);
             for (client, messages) in &sample.clients {
                 let part = rate * f64::from(*messages) / f64::from(sample.messages.max(1));
                 // Without its server it is not known where the client is.
@@ -131,6 +136,7 @@ impl StreamUse {
                     continue;
                 };
                 explained += part;
+                known = known.saturating_add(*messages);
                 let group = ClientGroup {
                     server,
                     kind: ClientKind::Client,
@@ -147,9 +153,15 @@ impl StreamUse {
                 *rates.entry(sample.kind).or_default() += part;
                 connections.insert(client);
                 *seen = seen.saturating_add(*messages);
+                counted = counted.saturating_add(*messages);
             }
+            let of_counted = u64::from(sample.independent) * u64::from(counted) / u64::from(known.max(1));
+            independent = independent.saturating_add(u32::try_from(of_counted).unwrap_or(u32::MAX));
         }
-        let mut used = Self::default();
+        let mut used = Self {
+            independent,
+            ..Self::default()
+        };
         for (location, (rates, connections, messages)) in rows {
             let row = LocationUse {
                 connections: u32::try_from(connections.len()).unwrap_or(u32::MAX),
@@ -190,12 +202,6 @@ impl StreamUse {
     pub fn is_seen(&self) -> bool {
         let mut rows = self.locations.values().chain([&self.unplaced]);
         rows.any(|row| row.rate() > 0.0)
-    }
-
-    /// Messages whose clients are known and count.
-    pub fn messages(&self) -> u32 {
-        let rows = self.locations.values().chain([&self.unplaced]);
-        rows.map(|row| row.messages).fold(0, u32::saturating_add)
     }
 
     /// The location from which most of the explained use comes, if it is from one and more than from any other.

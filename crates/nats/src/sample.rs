@@ -5,6 +5,7 @@
 //! to one client counts as seen and unexplained.
 
 mod received;
+mod receivers;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,35 +14,41 @@ use async_nats::{Client, Subscriber};
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, select_all};
-use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
-use leeward_core::usage::{Sampled, SampledClient, Sampling, UseKind, UseSample, WarmUp};
+use leeward_core::names::{AssetName, ConsumerName, StreamName};
+use leeward_core::usage::{Sampled, Sampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::ActError;
 use serde::Deserialize;
-use serde_json::json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::received::{Received, unused_like};
+use self::receivers::Receivers;
 use crate::act::AccountClient;
 use crate::connect::Link;
-use crate::connection_name::ConnectionName;
 use crate::jetstream_api::{LookupResult, act_error};
 use crate::moments::ahead;
-use crate::observe::connections::{self, ByServer, read_if};
-use crate::request::{Enough, Gather, REQUEST_LIMIT, first};
+use crate::request::REQUEST_LIMIT;
 use crate::request_error::RequestError;
 use crate::sample_links::NearestLink;
-use crate::tenant;
 use crate::user_info::USER_INFO;
 use crate::wire;
-use crate::wire::monitor::{Connection, Connz};
-use crate::wire::text::{WireText, Words};
+use crate::wire::text::WireText;
 
-/// Messages of each kind of use, and of each consumer.
-const MESSAGES: usize = 24;
-/// Messages that may arrive before those, until all locations are heard: elsewhere than next to the leader each of them
+/// Messages of each kind of use, and of each consumer: a few at a time, since clients send many at once.
+const NEAR: Portions = Portions {
+    times: 6,
+    messages: 4,
+};
+/// Elsewhere each time lets messages cross a gateway that are not looked at.
+const ELSEWHERE: Portions = Portions {
+    times: 3,
+    messages: 8,
+};
+/// From the begin of one time to the next.
+const TIME_APART: Duration = Duration::from_millis(300);
+/// Messages that may arrive before those of one time, until all locations are heard: elsewhere than next to the leader each of them
 /// crosses a gateway.
 const MOST_WARM_UP_MESSAGES: u32 = 256;
-const MOST_NEAR_WARM_UP_MESSAGES: u32 = 1024;
+const MOST_NEAR_WARM_UP_MESSAGES: u32 = 512;
 /// How long to wait for publishes and direct gets.
 const PUBLISHES: Duration = Duration::from_secs(2);
 /// How long to wait for requests of pull consumers, which some clients send every few seconds only.
@@ -50,15 +57,18 @@ const REQUESTS: Duration = Duration::from_secs(5);
 const MOST_SUBJECTS: usize = 256;
 /// Consumers of one stream that are sampled, all at once.
 const MOST_CONSUMERS: usize = 16;
-/// Connections that one lookup lists per server; a subject with more has unknown receivers.
-const MOST_MATCHES: usize = 1024;
-const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
-/// A server that has not answered a lookup by then probably does not know the account.
-const LOOKUP_QUIET: Duration = Duration::from_millis(500);
 const TOO_FAST: &str =
     "who publishes: its messages come too fast; of the servers to connect to, let one be next to its leader";
 /// A domain's servers deliver requests to it under this prefix, whatever prefix they were sent with.
 const PREFIX_IN_DOMAIN: &str = "$JS.API";
+
+/// How the messages of a sample are taken.
+#[derive(Clone, Copy)]
+struct Portions {
+    times: usize,
+    /// Of each time.
+    messages: usize,
+}
 
 /// How to listen for one kind of use.
 #[derive(Clone, Copy)]
@@ -66,7 +76,9 @@ struct Listening<'a> {
     link: &'a Link,
     kind: UseKind,
     wait: Duration,
+    /// Each time.
     warm_up: WarmUp,
+    portions: Portions,
     /// Servers that are expected to answer.
     servers: usize,
 }
@@ -78,9 +90,6 @@ struct ListeningResult {
     /// Messages that arrived during the warm-up.
     skipped: u32,
 }
-
-/// The connections that receive a subject; `None` where not all of them are known.
-type Receivers = Option<BTreeSet<SampledClient>>;
 
 #[derive(Deserialize)]
 struct SubjectsInfo<'a> {
@@ -124,23 +133,22 @@ impl AccountClient {
             return Err(ActError::Disconnected);
         }
         let NearestLink { link, is_near } = self.sample_links().nearest(near).await?;
-        let listening = |kind, wait, warm_up| Listening {
+        let listening = |kind, wait, warm_up, portions| Listening {
             link: &link,
             kind,
             wait,
             warm_up,
+            portions,
             servers: *servers,
         };
-        let publishes = if is_near {
-            WarmUp {
-                messages: near_warm_up.messages.min(MOST_NEAR_WARM_UP_MESSAGES),
-                ..*near_warm_up
-            }
+        let (publishes, most, portions) = if is_near {
+            (near_warm_up, MOST_NEAR_WARM_UP_MESSAGES, NEAR)
         } else {
-            WarmUp {
-                messages: warm_up.messages.min(MOST_WARM_UP_MESSAGES),
-                ..*warm_up
-            }
+            (warm_up, MOST_WARM_UP_MESSAGES, ELSEWHERE)
+        };
+        let publishes = WarmUp {
+            messages: publishes.messages.min(most),
+            ..*publishes
         };
         // These do not all pass the stream's leader, and their rate is not known.
         let requests = WarmUp {
@@ -173,14 +181,24 @@ impl AccountClient {
         let consumer = |name: &ConsumerName| {
             let name = name.clone();
             async move {
-                self.sample_consumer(stream, &name, listening(UseKind::Pull, REQUESTS, requests))
-                    .await
+                self.sample_consumer(
+                    stream,
+                    &name,
+                    listening(UseKind::Pull, REQUESTS, requests, ELSEWHERE),
+                )
+                .await
             }
         };
         let consumers = join_all(consumers.iter().take(MOST_CONSUMERS).map(consumer));
         let (published, gets, consumers) = tokio::join!(
-            self.sample(&subjects, listening(UseKind::Publish, PUBLISHES, publishes)),
-            self.sample(&gets, listening(UseKind::DirectGet, PUBLISHES, requests)),
+            self.sample(
+                &subjects,
+                listening(UseKind::Publish, PUBLISHES, publishes, portions)
+            ),
+            self.sample(
+                &gets,
+                listening(UseKind::DirectGet, PUBLISHES, requests, ELSEWHERE)
+            ),
             consumers,
         );
         for one in consumers.into_iter().chain([published, gets]) {
@@ -280,6 +298,8 @@ impl AccountClient {
             consumer: None,
             span: Duration::ZERO,
             messages: u32::try_from(clients.len()).unwrap_or(u32::MAX),
+            // They are all that there are: what is listed is no chance.
+            independent: u32::try_from(clients.len().saturating_mul(NEAR.times)).unwrap_or(u32::MAX),
             clients: clients.into_iter().map(|client| (client, 1)).collect(),
         }))
     }
@@ -293,13 +313,25 @@ impl AccountClient {
         if subjects.is_empty() {
             return Ok(None);
         }
-        let received = self.receive(subjects, listening).await?;
+        let mut received = Received::default();
+        for _ in 0..listening.portions.times {
+            let next = ahead(TIME_APART);
+            let wait = listening.wait.saturating_sub(received.span);
+            let all_came = self
+                .receive(&mut received, subjects, Listening { wait, ..listening })
+                .await?;
+            if !all_came {
+                break;
+            }
+            sleep_until(next).await;
+        }
         let sample = UseSample {
             kind: listening.kind,
             consumer: None,
             span: received.span,
             messages: received.messages,
             clients: received.clients(),
+            independent: received.independent(),
         };
         Ok(Some(ListeningResult {
             sample,
@@ -308,13 +340,19 @@ impl AccountClient {
         }))
     }
 
-    /// Receives up to the limit's messages, for no longer than `wait`, and finds out who waits for their replies. What
-    /// arrives during the warm-up is of near clients only, and is skipped.
-    async fn receive(&self, subjects: &[String], listening: Listening<'_>) -> Result<Received, ActError> {
+    /// Receives the messages of one time, for no longer than `wait`, and finds out who waits for their replies. What arrives
+    /// during the warm-up is of near clients only, and is skipped. Returns whether as many came as are taken.
+    async fn receive(
+        &self,
+        received: &mut Received,
+        subjects: &[String],
+        listening: Listening<'_>,
+    ) -> Result<bool, ActError> {
         let Listening { link, warm_up, .. } = listening;
         let mut denials = link.denials().listen();
         let client = link.connected().ok_or(ActError::Disconnected)?;
-        let most = MESSAGES.saturating_add(warm_up.messages as usize);
+        let at_a_time = listening.portions.messages;
+        let most = at_a_time.saturating_add(warm_up.messages as usize);
         let mut subscriptions = Vec::new();
         for subject in subjects {
             // Each as many: a smaller share of a busy subject would make quiet ones look greater.
@@ -323,16 +361,16 @@ impl AccountClient {
         }
         if listening.kind == UseKind::Publish {
             // Once this is answered the server has read the subscriptions, however far it is.
-            let answer = link.request(USER_INFO, "", REQUEST_LIMIT).await;
-            answer.map_err(|error| match error {
-                RequestError::Interrupted { subject: _ } => ActError::Disconnected,
-                error => act_error(error),
-            })?;
+            match link.request(USER_INFO, "", REQUEST_LIMIT).await {
+                // Who may not ask is refused as soon as the subscriptions are read.
+                Ok(_) | Err(RequestError::Denied { subject: _ }) => {}
+                Err(error) => return Err(lost(error)),
+            }
         }
         let begun = Instant::now();
         let deadline = ahead(warm_up.time.saturating_add(listening.wait));
         let mut messages = Some(select_all(subscriptions).take(most));
-        let mut received = Received::default();
+        let (mut count, mut noted) = (0_usize, 0_usize);
         let mut lookups = FuturesUnordered::new();
         while messages.is_some() || !lookups.is_empty() {
             let next = async {
@@ -348,18 +386,21 @@ impl AccountClient {
                     let listened = begun.elapsed().saturating_sub(warm_up.time);
                     let is_last = match message {
                         Ok(Some(_)) if listened.is_zero() => {
+                            count = count.saturating_add(1);
                             received.skipped = received.skipped.saturating_add(1);
                             false
                         }
                         Ok(Some(message)) => {
+                            count = count.saturating_add(1);
+                            noted = noted.saturating_add(1);
                             let subjects = received.note(message.reply.as_deref());
                             lookups.extend(subjects.map(|(name, subject)| async move {
                                 let receivers = self.receivers(&subject, listening.servers).await?;
                                 Ok::<_, ActError>((name, receivers))
                             }));
-                            received.messages as usize >= MESSAGES
+                            noted >= at_a_time
                         }
-                        Ok(None) if (received.messages.saturating_add(received.skipped) as usize) < most => {
+                        Ok(None) if count < most => {
                             return Err(ActError::Disconnected);
                         }
                         Ok(None) | Err(_) => true,
@@ -367,7 +408,7 @@ impl AccountClient {
                     if is_last {
                         // Ends the subscriptions: nothing more travels while lookups are answered.
                         messages = None;
-                        received.span = listened;
+                        received.span = received.span.saturating_add(listened);
                     }
                 },
                 Some(found) = lookups.next(), if !lookups.is_empty() => {
@@ -376,61 +417,15 @@ impl AccountClient {
                 }
             }
         }
-        Ok(received)
+        Ok(noted >= at_a_time)
     }
+}
 
-    /// The connections with a subscription that matches a subject; asked as a user of the system account where there is
-    /// one, since others may answer in the servers' place, and servers may not (nats-facts N77).
-    async fn receivers(&self, subject: &str, servers: usize) -> Result<Receivers, ActError> {
-        let mut options = json!({"filter_subject": subject, "auth": true, "limit": MOST_MATCHES});
-        let (link, connz) = match &self.calls().witness {
-            Some(witness) => {
-                options["acc"] = self.calls().account_id()?.as_str().into();
-                (witness.link(), connections::CONNZ)
-            }
-            None => (&**self.link(), tenant::CONNZ),
-        };
-        let enough = move |replies: &ByServer<Connz>| {
-            if servers > 0 && replies.len() >= servers {
-                Enough::Yes
-            } else {
-                Enough::IfQuietFor(LOOKUP_QUIET)
-            }
-        };
-        let counts = |_: &str, connz: &Connz| connz.connections.is_some();
-        let gather = Gather {
-            subject: connz,
-            payload: options.to_string(),
-            limit: LOOKUP_LIMIT,
-            read: &|bytes| read_if::<Connz>(bytes, &counts),
-            prefer: &first,
-            enough: &enough,
-        };
-        let gathered = match link.gather(gather).await {
-            Ok(gathered) if gathered.unreadable.is_empty() => gathered,
-            Ok(_) | Err(RequestError::Timeout { subject: _ }) => return Ok(None),
-            Err(error) => return Err(act_error(error)),
-        };
-        let mut found = BTreeSet::new();
-        for (info, connz) in gathered.replies.into_values() {
-            let server = ServerName::from(info.name.as_str());
-            let listed = connz.connections.unwrap_or_default();
-            if u64::try_from(listed.len()).is_ok_and(|listed| listed < connz.total) {
-                return Ok(None);
-            }
-            // Leaf nodes carry the interest of everybody at the other end.
-            let is_client = |one: &Connection| matches!(one.kind.as_deref(), None | Some("Client"));
-            let is_own = |name: &Words| ConnectionName::is_leewards(name);
-            let clients = listed.into_iter().filter(is_client);
-            let others = clients.filter(|one| !one.name.as_ref().is_some_and(is_own));
-            found.extend(others.map(|one| SampledClient {
-                server: server.clone(),
-                connection: one.cid,
-                user: one.authorized_user.map(|user| (*user).into()),
-                name: one.name.map(|name| (*name).into()),
-            }));
-        }
-        Ok(Some(found))
+/// A connection that ended meanwhile is no answer.
+fn lost(error: RequestError) -> ActError {
+    match error {
+        RequestError::Interrupted { subject: _ } => ActError::Disconnected,
+        error => act_error(error),
     }
 }
 

@@ -7,17 +7,21 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use leeward_core::names::ServerName;
 use leeward_engine::ports::ActError;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::connect::{ConnectionState, Link};
 use crate::connect_config::ConnectConfig;
+use crate::moments::ahead;
 use crate::servers::one_by_one;
 
-/// How long a sample waits for its connection.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long a sample waits for its connection: one that ended at once counts only after it has lasted for a while.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// How long a connection to somewhere else waits for one that leads to where it should.
+const NEARER_LIMIT: Duration = Duration::from_secs(1);
 /// A connection without samples, and where a URL leads, are kept for this long.
 const KEPT_FOR: Duration = Duration::from_mins(10);
 
@@ -58,18 +62,23 @@ impl SampleLinks {
 
     /// A connection to one of these servers, or else to any; waits until it is there.
     pub(crate) async fn nearest(&self, near: &BTreeSet<ServerName>) -> Result<NearestLink, ActError> {
-        let candidates = self.candidates(near);
-        let connecting = candidates.iter().map(|(_, link)| async {
-            let mut state = link.state();
-            // Whether it connected in time is read from its state.
-            let _ = timeout(CONNECT_LIMIT, state.wait_for(ConnectionState::is_connected)).await;
-        });
-        join_all(connecting).await;
-        self.choose(near, &candidates).ok_or(ActError::Disconnected)
+        let likely = self.candidates(near);
+        connected(&likely, near).await;
+        if let Some(found) = self.choose(near, &likely) {
+            return Ok(found);
+        }
+        let all = self.all();
+        connected(&all, near).await;
+        self.choose(near, &all).ok_or(ActError::Disconnected)
+    }
+
+    fn all(&self) -> Vec<(usize, Arc<Link>)> {
+        let mut by_url = self.lock();
+        by_url.iter_mut().map(SampleLink::open).enumerate().collect()
     }
 
     /// The connections that may be the nearest, opened where needed: one that leads there, or else all of which that is not
-    /// known, or else one that leads anywhere, or else all.
+    /// known, or else one that leads anywhere.
     fn candidates(&self, near: &BTreeSet<ServerName>) -> Vec<(usize, Arc<Link>)> {
         let mut by_url = self.lock();
         let leads_there = |one: &SampleLink| one.server().is_some_and(|server| near.contains(&server));
@@ -83,7 +92,7 @@ impl SampleLinks {
         } else if let Some(anywhere) = by_url.iter().position(leads_anywhere) {
             vec![anywhere]
         } else {
-            (0..by_url.len()).collect()
+            Vec::new()
         };
         let open = |at: usize| Some((at, by_url.get_mut(at)?.open()));
         places.into_iter().filter_map(open).collect()
@@ -115,6 +124,35 @@ impl SampleLinks {
     }
 }
 
+/// Waits until one of them leads to where it should, or there is no hope of that.
+async fn connected(links: &[(usize, Arc<Link>)], near: &BTreeSet<ServerName>) {
+    let connecting = links.iter().map(|(_, link)| async {
+        let mut state = link.state();
+        // Where it leads is read from its state.
+        let _ = state.wait_for(ConnectionState::is_connected).await;
+        server_of(link)
+    });
+    let mut connecting: FuturesUnordered<_> = connecting.collect();
+    let mut deadline = ahead(CONNECT_LIMIT);
+    while let Ok(Some(server)) = timeout_at(deadline, connecting.next()).await {
+        match server {
+            Some(server) if near.contains(&server) => return,
+            Some(_) => deadline = deadline.min(ahead(NEARER_LIMIT)),
+            None => {}
+        }
+    }
+}
+
+/// The server to which a connection leads, while it does.
+fn server_of(link: &Link) -> Option<ServerName> {
+    match &*link.state().borrow() {
+        ConnectionState::Connected { server, version: _ } => Some(server.clone()),
+        ConnectionState::Connecting
+        | ConnectionState::Disconnected { message: _ }
+        | ConnectionState::Refused { .. } => None,
+    }
+}
+
 impl SampleLink {
     fn open(&mut self) -> Arc<Link> {
         let link = self
@@ -125,12 +163,7 @@ impl SampleLink {
 
     /// The server to which it is connected.
     fn connected(&self) -> Option<ServerName> {
-        match &*self.link.as_ref()?.state().borrow() {
-            ConnectionState::Connected { server, version: _ } => Some(server.clone()),
-            ConnectionState::Connecting
-            | ConnectionState::Disconnected { message: _ }
-            | ConnectionState::Refused { .. } => None,
-        }
+        server_of(self.link.as_ref()?)
     }
 
     /// The server to which it leads, as last seen.

@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use leeward_core::snapshot::AccountView;
-use leeward_core::usage::{AccountUse, Sampling, StreamSampling};
+use leeward_core::usage::{AccountUse, Sampled, Sampling, StreamSampling};
 use leeward_engine::ports::{Act as _, ActError, Observe};
 use leeward_nats::{
     AccountClient, AccountInfo, ConnectConfig, ConnectionState, ObserverRights, SystemObserver, SystemStatus,
@@ -21,6 +21,8 @@ use super::{LookTimeouts, Looked, wording};
 use crate::connection::ConnectionOptions;
 
 const STREAMS_AT_ONCE: usize = 16;
+/// After so many streams that lost the connection when sampled alone, no more are tried.
+const MOST_LOST: usize = 2;
 /// A connected server reports the account at once, if at all.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -87,31 +89,33 @@ impl Session {
         self.looked(view.await)
     }
 
-    /// Samples who uses these streams, some at a time.
+    /// Samples who uses these streams, some at a time. What clients send to one of them may end the connection that all
+    /// share: those whose sampling that broke off are sampled again, each alone.
     pub async fn sample(&self, samplings: Vec<Sampling>) -> AccountUse {
         let one = |sampling: Sampling| async move {
             let sampled = self.client.sample_use(&sampling).await;
-            let at = Timestamp::now();
-            let (name, is_idle) = (sampling.stream, sampling.is_idle);
-            let sampling = match sampled {
-                Ok(sampled) => StreamSampling::new(at, sampled, is_idle),
-                Err(error) => StreamSampling {
-                    at,
-                    samples: Vec::new(),
-                    problem: Some(error.to_string()),
-                    is_blind: matches!(error, ActError::Denied { .. }),
-                    skipped: 0,
-                    is_idle: false,
-                },
-            };
-            (name, sampling)
+            (sampling, sampled)
         };
         let mut all = futures::stream::iter(samplings)
             .map(one)
             .buffer_unordered(STREAMS_AT_ONCE);
         let mut usage = AccountUse::default();
-        while let Some((stream, sampling)) = all.next().await {
-            usage.add(stream, sampling);
+        let mut broken_off = Vec::new();
+        while let Some((sampling, sampled)) = all.next().await {
+            if sampled == Err(ActError::Disconnected) {
+                broken_off.push(sampling);
+            } else {
+                usage.add(sampling.stream, stream_sampling(sampled, sampling.is_idle));
+            }
+        }
+        let mut lost = 0;
+        for sampling in broken_off {
+            let mut sampled = Err(ActError::Disconnected);
+            if lost < MOST_LOST {
+                sampled = self.client.sample_use(&sampling).await;
+            }
+            lost += usize::from(sampled == Err(ActError::Disconnected));
+            usage.add(sampling.stream, stream_sampling(sampled, sampling.is_idle));
         }
         usage
     }
@@ -144,6 +148,21 @@ impl Session {
     /// Ends the observation, and with it the connections that nothing else holds.
     pub async fn close(self) {
         self.stop_observing().await;
+    }
+}
+
+fn stream_sampling(sampled: Result<Sampled, ActError>, is_idle: bool) -> StreamSampling {
+    let at = Timestamp::now();
+    match sampled {
+        Ok(sampled) => StreamSampling::new(at, sampled, is_idle),
+        Err(error) => StreamSampling {
+            at,
+            samples: Vec::new(),
+            problem: Some(error.to_string()),
+            is_blind: matches!(error, ActError::Denied { .. }),
+            skipped: 0,
+            is_idle: false,
+        },
     }
 }
 

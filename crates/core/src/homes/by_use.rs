@@ -16,7 +16,7 @@ use crate::snapshot::{Consumer, RaftGroup, Stream};
 use crate::topology::LocationMap;
 use crate::usage::{AccountUse, StreamUse, UseSample, kept_for};
 
-/// Fewer messages of known clients decide nothing.
+/// Fewer messages of known clients decide nothing; what one client sends at once is one of them.
 const FEWEST_MESSAGES: u32 = 4;
 
 /// Decides all homes from one complete look; returns what to remember next of the account's and of the assets'.
@@ -160,7 +160,7 @@ impl Deciding<'_> {
     }
 
     fn is_enough(&self, used: &StreamUse) -> bool {
-        used.is_seen() && self.is_covered(used) && used.messages() >= FEWEST_MESSAGES
+        used.is_seen() && self.is_covered(used) && used.independent >= FEWEST_MESSAGES
     }
 
     fn decide(&mut self, asset: AssetIx, used: StreamUse, at: Timestamp) {
@@ -173,7 +173,7 @@ impl Deciding<'_> {
         let past = history.asset_homes.get(&name).unwrap_or(&nothing);
         let unbroken = kept_for(self.rules.stabilization_window);
         let rules = HomeRules {
-            majority_percent: self.rules.majority_percent.max(least_majority(used.messages())),
+            majority_percent: self.rules.majority_percent.max(least_majority(used.independent)),
             ..self.rules.clone()
         };
         let (home, next) = decide_home(&tally, &rules, past, at, unbroken);
@@ -220,9 +220,11 @@ impl Deciding<'_> {
     /// are not to be counted, and where nothing may be sampled. That messages flow whose clients are not known is no
     /// use from the account's home.
     fn without_enough(&self, used: StreamUse, may_follow: bool) -> AssetHome {
-        let is_elsewhere = used.is_seen() && used.majority() != self.account.as_ref();
+        let majority = used.majority();
+        let is_elsewhere = majority.is_some() && majority != self.account.as_ref();
         let is_uncounted = !used.is_seen() && self.is_covered(&used);
-        if is_elsewhere || is_uncounted || may_follow {
+        let is_tied = used.is_seen() && majority.is_none();
+        if !is_tied && (is_elsewhere || is_uncounted || may_follow) {
             return AssetHome::Account {
                 contradicts: is_elsewhere,
                 used,

@@ -58,6 +58,7 @@ fn sampled_once(usage: &mut AccountUse, stream: &str, seconds: u64, from: Option
         consumer: None,
         span: std::time::Duration::from_millis(1),
         messages: if from.is_some() { 16 } else { 0 },
+        independent: if from.is_some() { 16 } else { 0 },
         clients: from.map_or_else(BTreeMap::new, |server| BTreeMap::from([(client(server), 16)])),
     }];
     let sampled = Sampled {
@@ -177,6 +178,7 @@ fn consumers_that_were_not_sampled_yet_come_before_busier_ones() {
         consumer: Some("quick".into()),
         span: std::time::Duration::ZERO,
         messages: 0,
+        independent: 0,
         clients: BTreeMap::new(),
     };
     let sampling = Sampling::after(&view, &by_cluster(&view), &view.streams[0], &[known]);

@@ -146,6 +146,7 @@ impl UseSample {
     fn add(&mut self, other: &Self) {
         self.span += other.span;
         self.messages = self.messages.saturating_add(other.messages);
+        self.independent = self.independent.saturating_add(other.independent);
         for (client, messages) in &other.clients {
             let sum = self.clients.entry(client.clone()).or_default();
             *sum = sum.saturating_add(*messages);

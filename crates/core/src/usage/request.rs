@@ -9,7 +9,7 @@ use crate::snapshot::{AccountView, Consumer, Stream};
 use crate::topology::{LocationMap, ServerIx};
 
 /// A message passes between the servers of a location in less than this.
-const NEAR_WARM_UP: Duration = Duration::from_millis(5);
+const NEAR_WARM_UP: Duration = Duration::from_millis(2);
 /// Messages come in bursts.
 const FEWEST_WARM_UP_MESSAGES: u32 = 64;
 /// Interest has reached all locations after the longest round trip, twice to be sure; where none is measured, after

@@ -22,6 +22,7 @@ fn sample(kind: UseKind, of: Option<&str>, messages: u32, found: &[(&str, u64, u
         consumer: of.map(ConsumerName::from),
         span: Duration::from_millis(1),
         messages,
+        independent: messages,
         clients: found
             .iter()
             .map(|(server, connection, messages)| (client(server, *connection), *messages))

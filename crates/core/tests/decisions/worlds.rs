@@ -321,7 +321,8 @@ fn asset(text: &str) -> AssetName {
     }
 }
 
-/// `sample STREAM[/CONSUMER] KIND seen=MESSAGES by=SERVER:MESSAGES,…`; without `seen` all were found.
+/// `sample STREAM[/CONSUMER] KIND seen=MESSAGES independent=MESSAGES by=SERVER:MESSAGES,…`; without `seen` all were
+/// found, without `independent` each tells something of its own.
 fn sample(words: &Words) -> (StreamName, UseSample) {
     let of = asset(words.at(0));
     let client = |(nth, text): (usize, &str)| {
@@ -336,6 +337,8 @@ fn sample(words: &Words) -> (StreamName, UseSample) {
     };
     let clients: BTreeMap<SampledClient, u32> =
         words.list("by").into_iter().enumerate().map(client).collect();
+    let known = clients.values().sum();
+    let number = |key| words.get(key).map(|text| text.parse().unwrap());
     let sample = UseSample {
         kind: match words.at(1) {
             "publish" => UseKind::Publish,
@@ -346,9 +349,8 @@ fn sample(words: &Words) -> (StreamName, UseSample) {
         },
         consumer: of.consumer,
         span: span(words.get("span").unwrap_or("100ms")),
-        messages: words
-            .get("seen")
-            .map_or_else(|| clients.values().sum(), |seen| seen.parse().unwrap()),
+        messages: number("seen").unwrap_or(known),
+        independent: number("independent").unwrap_or(known),
         clients,
     };
     (of.stream, sample)

@@ -16,6 +16,8 @@ use crate::ports::{Act, ActError, Clock};
 const AT_ONCE: usize = 4;
 /// A stream that could not be sampled is tried again after this long.
 const AGAIN: Duration = Duration::from_mins(1);
+/// One during whose sampling the connection is lost when nothing else is sampled: others wait for it meanwhile.
+const AGAIN_ALONE: Duration = Duration::from_mins(10);
 
 /// What was sampled, and what is being sampled.
 #[derive(Debug, Default)]
@@ -97,7 +99,7 @@ impl Sampler {
         };
         let Sampling { stream, is_idle, .. } = sampling;
         self.in_flight.remove(&stream);
-        self.suspects.remove(&stream);
+        let was_alone = self.suspects.remove(&stream);
         let sampled = match sampled {
             Ok(sampled) => sampled,
             // Who may not look at all sees nothing of it: the account's clients decide.
@@ -107,10 +109,14 @@ impl Sampler {
             },
             Err(error) => {
                 debug!(%stream, %error, "who uses a stream could not be sampled");
+                let mut again = AGAIN;
                 if error == ActError::Disconnected {
                     self.suspects.insert(stream.clone());
+                    if was_alone {
+                        again = AGAIN_ALONE;
+                    }
                 }
-                self.failed.insert(stream, Instant::now() + AGAIN);
+                self.failed.insert(stream, Instant::now() + again);
                 return 0;
             }
         };

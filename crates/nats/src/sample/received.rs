@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use leeward_core::usage::SampledClient;
+use tokio::time::Instant;
 
 use super::Receivers;
 use crate::connection_name::random_digits;
 
+/// Messages of one client within this time are sent at once.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// The length of the identifiers that client libraries put into their inboxes.
 const NUID: usize = 22;
 
@@ -17,8 +20,8 @@ pub(super) struct Received {
     pub(super) messages: u32,
     /// Messages that were not looked at.
     pub(super) skipped: u32,
-    /// Messages by the inbox that waits for their reply.
-    inboxes: BTreeMap<Inbox, u32>,
+    /// The inboxes that wait for replies to messages, and when those were received.
+    inboxes: Vec<(Inbox, Instant)>,
     /// Who receives what is sent to a subject; asked for at once, while the request is still waiting. `None` where not all
     /// are known.
     pub(super) receivers: BTreeMap<String, Receivers>,
@@ -54,29 +57,48 @@ impl Received {
             };
             want(inbox.prefix.clone(), reply.to_owned());
             want(inbox.unused_name(), inbox.unused_subject());
-            let count = self.inboxes.entry(inbox).or_default();
-            *count = count.saturating_add(1);
+            self.inboxes.push((inbox, Instant::now()));
         }
         wanted.into_iter()
     }
 
-    /// Messages by client, of those with exactly one connection that waits for the reply. Those that receive anybody's
-    /// replies, such as that of `nats sub '>'`, do not count.
+    /// Messages by client, of those whose client is known.
     pub(super) fn clients(&self) -> BTreeMap<SampledClient, u32> {
         let mut clients = BTreeMap::new();
-        for (inbox, messages) in &self.inboxes {
-            let known = |name: &str| self.receivers.get(name).and_then(Option::as_ref);
-            let (Some(receivers), Some(listeners)) = (known(&inbox.prefix), known(&inbox.unused_name()))
-            else {
-                continue;
-            };
-            let mut waiting = receivers.difference(listeners);
-            if let (Some(client), None) = (waiting.next(), waiting.next()) {
-                let count: &mut u32 = clients.entry(client.clone()).or_default();
-                *count = count.saturating_add(*messages);
-            }
+        for (client, _) in self.known() {
+            let count: &mut u32 = clients.entry(client.clone()).or_default();
+            *count = count.saturating_add(1);
         }
         clients
+    }
+
+    /// How many of those tell something of their own: what one client sends at once is one of them.
+    pub(super) fn independent(&self) -> u32 {
+        let (mut count, mut last) = (0_u32, None);
+        for (client, at) in self.known() {
+            let is_of_last = |(of, since): (&SampledClient, Instant)| {
+                of == client && at.saturating_duration_since(since) < AT_ONCE
+            };
+            if !last.is_some_and(is_of_last) {
+                count = count.saturating_add(1);
+                last = Some((client, at));
+            }
+        }
+        count
+    }
+
+    /// The messages for whose reply exactly one connection waits. Those that receive anybody's replies, such as that of `nats
+    /// sub '>'`, do not count.
+    fn known(&self) -> impl Iterator<Item = (&SampledClient, Instant)> {
+        let receivers = |name: &str| self.receivers.get(name).and_then(Option::as_ref);
+        self.inboxes.iter().filter_map(move |(inbox, at)| {
+            let listeners = receivers(&inbox.unused_name())?;
+            let mut waiting = receivers(&inbox.prefix)?.difference(listeners);
+            match (waiting.next(), waiting.next()) {
+                (Some(client), None) => Some((client, *at)),
+                _ => None,
+            }
+        })
     }
 }
 

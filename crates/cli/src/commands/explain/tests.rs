@@ -89,6 +89,7 @@ fn what_is_used_from_elsewhere_is_shown_its_own_home_beside_the_accounts() {
         consumer: None,
         span: std::time::Duration::from_millis(240),
         messages: 24,
+        independent: 24,
         clients: [(client, 24)].into(),
     };
     let sampled = Sampled {

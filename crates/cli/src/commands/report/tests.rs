@@ -70,6 +70,7 @@ fn sampled() -> Looked {
         consumer: of.map(ConsumerName::from),
         span: Duration::from_millis(160),
         messages,
+        independent: messages,
         clients: clients.iter().cloned().collect(),
     };
     let orders = vec![

@@ -20,6 +20,7 @@ fn sample(kind: UseKind, consumer: Option<&str>, messages: u32, connection: u64)
         consumer: consumer.map(ConsumerName::from),
         span: Duration::from_secs(1),
         messages,
+        independent: messages,
         clients: BTreeMap::from([(client, messages)]),
     }
 }
