@@ -18,12 +18,12 @@ impl Explained for ObservedReason {
                      jetstream`, as a user of the system account, show who answers and who is a member. A gap \
                      that is over within three of the system's `observeInterval` stops actions at once and \
                      does not get as far as this condition.",
-                act: "Bring the servers back, or allow the subjects. A server that was taken away stays a \
+                act: "Bring the servers back, allow the subjects, or, where servers were silent from a reload of their \
+                     configuration on, give the NatsSystem credentials of the system account: an account's user \
+                     is not answered until they are started again. A server that was taken away stays a \
                      member of JetStream's meta group for ever: if it is gone for good, take it out with `nats \
                      server cluster peer-remove NAME-OR-PEER-ID`, as a user of the system account; the message \
-                     has the name, or the peer id where no server knows the name any more. Without credentials of \
-                     the system account, servers whose configuration was reloaded do not answer until they are \
-                     started again: give the NatsSystem such credentials. Give each server a \
+                     has the name, or the peer id where no server knows the name any more. Give each server a \
                      `server_name` of its own, also those of leaf nodes that share the system account: \
                      JetStream names leaders and replicas by it. Where a member does not run JetStream, turn it \
                      on again, or take the member out. Nothing that depends on what is missing is done \
