@@ -49,6 +49,8 @@ const TIME_APART: Duration = Duration::from_millis(300);
 /// crosses a gateway.
 const MOST_WARM_UP_MESSAGES: u32 = 256;
 const MOST_NEAR_WARM_UP_MESSAGES: u32 = 512;
+/// Messages that are counted only.
+const MOST_COUNTED: usize = 512;
 /// How long to wait for publishes and direct gets.
 const PUBLISHES: Duration = Duration::from_secs(2);
 /// How long to wait for requests of pull consumers, which some clients send every few seconds only.
@@ -81,6 +83,8 @@ struct Listening<'a> {
     portions: Portions,
     /// Servers that are expected to answer.
     servers: usize,
+    /// Messages a second that the stream stores, for publishes.
+    rate: u32,
 }
 
 /// What listening gave, with the subjects that the user may not subscribe to.
@@ -124,6 +128,7 @@ impl AccountClient {
             stream,
             consumers,
             servers,
+            rate,
             near,
             near_warm_up,
             warm_up,
@@ -140,6 +145,7 @@ impl AccountClient {
             warm_up,
             portions,
             servers: *servers,
+            rate: *rate,
         };
         let (publishes, most, portions) = if is_near {
             (near_warm_up, MOST_NEAR_WARM_UP_MESSAGES, NEAR)
@@ -325,6 +331,11 @@ impl AccountClient {
             }
             sleep_until(next).await;
         }
+        let stored = f64::from(listening.rate);
+        let is_less = received.messages > 0 && received.rate() * 1.25 < stored;
+        if listening.kind == UseKind::Publish && is_less {
+            self.count(&mut received, subjects, listening).await?;
+        }
         let sample = UseSample {
             kind: listening.kind,
             consumer: None,
@@ -338,6 +349,32 @@ impl AccountClient {
             denied: received.denied,
             skipped: received.skipped,
         }))
+    }
+
+    /// Counts messages, where those of the sample are fewer than the stream stores: of those that a client sends at once only the
+    /// first were taken.
+    async fn count(
+        &self,
+        received: &mut Received,
+        subjects: &[String],
+        listening: Listening<'_>,
+    ) -> Result<(), ActError> {
+        let portions = Portions {
+            times: 1,
+            messages: MOST_COUNTED,
+        };
+        let mut counted = Received::counting();
+        let listening = Listening {
+            portions,
+            ..listening
+        };
+        self.receive(&mut counted, subjects, listening).await?;
+        let more = counted.messages.saturating_add(counted.skipped);
+        received.skipped = received.skipped.saturating_add(more);
+        if counted.rate() > received.rate() {
+            received.span = Duration::from_secs_f64(f64::from(received.messages) / counted.rate());
+        }
+        Ok(())
     }
 
     /// Receives the messages of one time, for no longer than `wait`, and finds out who waits for their replies. What arrives

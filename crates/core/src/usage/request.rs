@@ -36,6 +36,8 @@ pub struct Sampling {
     pub consumers: Vec<ConsumerName>,
     /// Servers that are expected to answer who a client is.
     pub servers: usize,
+    /// Messages a second that the stream stores, rounded up; none where that is not measured.
+    pub rate: u32,
     /// Servers next to the stream's leader: there all messages arrive that it stores, wherever they are published.
     pub near: BTreeSet<ServerName>,
     /// What comes first on these.
@@ -76,6 +78,7 @@ impl Sampling {
             stream: stream.name.clone(),
             consumers: names.collect(),
             servers: servers.filter(|server| server.answered).count(),
+            rate: whole(stream.message_rate.unwrap_or(0.0)),
             near: next_to_leader(view, locations, stream),
             near_warm_up: WarmUp::new(stream, NEAR_WARM_UP),
             warm_up: WarmUp::new(stream, far),
@@ -86,17 +89,22 @@ impl Sampling {
 
 impl WarmUp {
     fn new(stream: &Stream, time: Duration) -> Self {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it saturates, and no rate is negative"
-        )]
-        let expected = (stream.message_rate.unwrap_or(0.0) * time.as_secs_f32()).ceil() as u32;
+        let expected = whole(stream.message_rate.unwrap_or(0.0) * time.as_secs_f32());
         Self {
             time,
             messages: expected.max(FEWEST_WARM_UP_MESSAGES),
         }
     }
+}
+
+fn whole(messages: f32) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it saturates, and no rate is negative"
+    )]
+    let whole = messages.ceil() as u32;
+    whole
 }
 
 /// The leader's server, and the others of its cluster where all of them are in one location: between locations a cluster,

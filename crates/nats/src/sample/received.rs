@@ -17,6 +17,8 @@ const NUID: usize = 22;
 /// What was received during one sample.
 #[derive(Default)]
 pub(super) struct Received {
+    /// Nobody is looked for.
+    is_counting: bool,
     pub(super) messages: u32,
     /// Messages that were not looked at.
     pub(super) skipped: u32,
@@ -43,11 +45,19 @@ struct Inbox {
 }
 
 impl Received {
+    /// Messages whose clients are not looked for.
+    pub(super) fn counting() -> Self {
+        Self {
+            is_counting: true,
+            ..Self::default()
+        }
+    }
+
     /// Counts a message; returns the subjects whose receivers have to be looked up, each with a name for them.
     pub(super) fn note(&mut self, reply: Option<&str>) -> impl Iterator<Item = (String, String)> + use<> {
         self.messages = self.messages.saturating_add(1);
         let mut wanted = Vec::new();
-        if let Some(reply) = reply {
+        if let Some(reply) = reply.filter(|_| !self.is_counting) {
             let inbox = Inbox::of(reply);
             let mut want = |name: String, subject: String| {
                 if !self.receivers.contains_key(&name) {
@@ -60,6 +70,11 @@ impl Received {
             self.inboxes.push((inbox, Instant::now()));
         }
         wanted.into_iter()
+    }
+
+    /// Messages a second.
+    pub(super) fn rate(&self) -> f64 {
+        f64::from(self.messages) / self.span.as_secs_f64().max(0.001)
     }
 
     /// Messages by client, of those whose client is known.

@@ -26,8 +26,9 @@ const HOME: &str = "us-east";
 const AWAY: &str = "eu-west";
 /// Publishes that wait for their acknowledgements, of each client.
 const OUTSTANDING: usize = 200;
-/// Messages that one sampling of publishes may receive next to the leader, with answers to requests.
-const MOST_RECEIVED: u64 = 6 * (4 + 512 + 2);
+/// Messages that one sampling of publishes may receive next to the leader, with those that are counted and with answers to
+/// requests.
+const MOST_RECEIVED: u64 = 6 * (4 + 512 + 2) + 512 + 512;
 /// Messages that are published at once.
 const BATCH: usize = 100;
 /// Samplings of one stream, for a share that is no chance.
@@ -265,6 +266,13 @@ async fn batches_of_one_client_are_no_more_evidence_than_there_are_batches() {
         let known: u32 = published.clients.values().sum();
         ensure!(known >= 8, "{published:?}");
         assert!(published.independent <= known / 4 + 1, "{published:?}");
+        // Of each batch only a few were taken, and the others were counted.
+        let rate = f64::from(published.messages) / published.span.as_secs_f64();
+        ensure!(
+            rate > f64::from(sampling.rate) / 2.0,
+            "{rate} of {}: {published:?}",
+            sampling.rate
+        );
         Ok(())
     })
     .await

@@ -82,6 +82,7 @@ fn sampling(stream: &str, consumers: &[&str]) -> Sampling {
         stream: StreamName::from(stream),
         consumers: consumers.iter().map(|name| ConsumerName::from(*name)).collect(),
         servers: SERVERS,
+        rate: 0,
         near: BTreeSet::new(),
         near_warm_up: WarmUp {
             time: Duration::from_millis(10),
