@@ -10,7 +10,7 @@ use super::Receivers;
 use crate::connection_name::random_digits;
 
 /// Messages of one client within this time are sent at once.
-const AT_ONCE: Duration = Duration::from_millis(100);
+const AT_ONCE: Duration = Duration::from_millis(20);
 /// The length of the identifiers that client libraries put into their inboxes.
 const NUID: usize = 22;
 
