@@ -104,7 +104,8 @@ pub fn samplings(policies: &[LoadedPolicy], seen: &Looked) -> Vec<Sampling> {
         };
         let due = next_samplings(&context, &judged.decision.evaluation);
         for sampling in due {
-            if !all.contains(&sampling) {
+            // Policies with other locations differ in where they would listen.
+            if !all.iter().any(|one| one.stream == sampling.stream) {
                 all.push(sampling);
             }
         }

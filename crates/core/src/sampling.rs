@@ -63,6 +63,9 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
             due.push((urgency, stream.message_rates(), stream));
         }
     }
+    if due.is_empty() {
+        return Vec::new();
+    }
     due.sort_by(|(one, rate, _), (other, other_rate, _)| other.cmp(one).then(other_rate.total_cmp(rate)));
     let locations = LocationMap::new(&view.topology, &policy.topology);
     let due = due.into_iter().take(MOST_NAMED);

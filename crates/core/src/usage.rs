@@ -75,6 +75,13 @@ impl UseSample {
     fn rate(&self) -> f64 {
         f64::from(self.messages) / self.span.as_secs_f64().max(0.001)
     }
+
+    /// The most messages a second that it explains, where those that it showed are messages of the stream: it may store
+    /// others, which it sources or which the sampling user may not see. A quarter more than were seen, since samples are small:
+    /// then what is covered to 80 % was seen to 64 %, and a majority of that is one of the whole.
+    pub fn shown(&self) -> Option<f64> {
+        (self.kind == UseKind::Publish).then(|| self.rate() * 1.25)
+    }
 }
 
 /// Messages a second, by kind of use.
@@ -127,7 +134,7 @@ impl StreamUse {
                 continue;
             };
             all += rate;
-            let rate = rate.min(shown(sample).unwrap_or(rate));
+            let rate = rate.min(sample.shown().unwrap_or(rate));
             let (mut known, mut counted) = (0_u32, 0_u32);
             for (client, messages) in &sample.clients {
                 let part = rate * f64::from(*messages) / f64::from(sample.messages.max(1));
@@ -274,13 +281,6 @@ impl Sampled {
         let all: Vec<String> = denied.into_iter().chain(omitted).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
-}
-
-/// The most messages a second that a sample explains, where those that it showed are messages of the stream: it may store
-/// others, which it sources or which the sampling user may not see. A quarter more than were seen, since samples are small:
-/// then what is covered to 80 % was seen to 64 %, and a majority of that is one of the whole.
-fn shown(sample: &UseSample) -> Option<f64> {
-    (sample.kind == UseKind::Publish).then(|| sample.rate() * 1.25)
 }
 
 /// Messages a second that are measured of a stream, or of one of its consumers.

@@ -91,7 +91,7 @@ struct Listening<'a> {
 struct ListeningResult {
     sample: UseSample,
     denied: BTreeSet<String>,
-    /// Messages that arrived during the warm-up.
+    /// Messages that arrived during the warm-up, or were only counted.
     skipped: u32,
 }
 
@@ -331,12 +331,7 @@ impl AccountClient {
             }
             sleep_until(next).await;
         }
-        let stored = f64::from(listening.rate);
-        let is_less = received.messages > 0 && received.rate() * 1.25 < stored;
-        if listening.kind == UseKind::Publish && is_less {
-            self.count(&mut received, subjects, listening).await?;
-        }
-        let sample = UseSample {
+        let mut sample = UseSample {
             kind: listening.kind,
             consumer: None,
             span: received.span,
@@ -344,21 +339,28 @@ impl AccountClient {
             clients: received.clients(),
             independent: received.independent(),
         };
+        let mut skipped = received.skipped;
+        let stored = f64::from(listening.rate);
+        if sample.messages > 0 && sample.shown().is_some_and(|shown| shown < stored) {
+            let counted = self.count(subjects, listening).await?;
+            skipped = skipped
+                .saturating_add(counted.messages)
+                .saturating_add(counted.skipped);
+            let span = counted.span.saturating_mul(sample.messages);
+            if let Some(span) = span.checked_div(counted.messages) {
+                sample.span = sample.span.min(span);
+            }
+        }
         Ok(Some(ListeningResult {
             sample,
             denied: received.denied,
-            skipped: received.skipped,
+            skipped,
         }))
     }
 
-    /// Counts messages, where those of the sample are fewer than the stream stores: of those that a client sends at once only the
+    /// Counts messages, where those of a sample are fewer than the stream stores: of those that a client sends at once only the
     /// first were taken.
-    async fn count(
-        &self,
-        received: &mut Received,
-        subjects: &[String],
-        listening: Listening<'_>,
-    ) -> Result<(), ActError> {
+    async fn count(&self, subjects: &[String], listening: Listening<'_>) -> Result<Received, ActError> {
         let portions = Portions {
             times: 1,
             messages: MOST_COUNTED,
@@ -369,12 +371,7 @@ impl AccountClient {
             ..listening
         };
         self.receive(&mut counted, subjects, listening).await?;
-        let more = counted.messages.saturating_add(counted.skipped);
-        received.skipped = received.skipped.saturating_add(more);
-        if counted.rate() > received.rate() {
-            received.span = Duration::from_secs_f64(f64::from(received.messages) / counted.rate());
-        }
-        Ok(())
+        Ok(counted)
     }
 
     /// Receives the messages of one time, for no longer than `wait`, and finds out who waits for their replies. What arrives

@@ -5,6 +5,7 @@ mod table;
 use std::cmp::Reverse;
 
 use anyhow::bail;
+use leeward_core::policy::Policy;
 use leeward_core::snapshot::{AccountView, Consumer, Stream};
 use leeward_core::topology::LocationMap;
 use leeward_core::usage::{LocationUse, Sampling, StreamUse, UseKind};
@@ -33,18 +34,29 @@ pub fn busiest(policies: &[LoadedPolicy], view: &AccountView, limit: usize) -> V
     let mut streams: Vec<&Stream> = view.streams.iter().filter(selected).collect();
     streams.sort_by(|one, other| other.message_rates().total_cmp(&one.message_rates()));
     let busiest = streams.into_iter().take(most_rows(limit));
-    let samplings = busiest.filter_map(|stream| sampling(policies, view, stream));
+    let policies = with_locations(policies, view);
+    let samplings = busiest.filter_map(|stream| sampling_by(&policies, view, stream));
     samplings.collect()
 }
 
 /// A sampling of a stream, in the locations of the policy that selects it; `None` without any policy.
 pub fn sampling(policies: &[LoadedPolicy], view: &AccountView, stream: &Stream) -> Option<Sampling> {
+    sampling_by(&with_locations(policies, view), view, stream)
+}
+
+fn with_locations<'a>(policies: &'a [LoadedPolicy], view: &AccountView) -> Vec<(&'a Policy, LocationMap)> {
+    let policies = policies.iter().map(|loaded| &loaded.policy);
+    policies
+        .map(|policy| (policy, LocationMap::new(&view.topology, &policy.topology)))
+        .collect()
+}
+
+fn sampling_by(policies: &[(&Policy, LocationMap)], view: &AccountView, stream: &Stream) -> Option<Sampling> {
     let mut selecting = policies
         .iter()
-        .filter(|loaded| loaded.policy.streams.selects(stream));
-    let loaded = selecting.next().or(policies.first())?;
-    let locations = LocationMap::new(&view.topology, &loaded.policy.topology);
-    Some(Sampling::new(view, &locations, stream))
+        .filter(|(policy, _)| policy.streams.selects(stream));
+    let (_, locations) = selecting.next().or(policies.first())?;
+    Some(Sampling::new(view, locations, stream))
 }
 
 /// The use of the streams that were sampled and that the policy selects, the busiest first.

@@ -321,8 +321,7 @@ fn asset(text: &str) -> AssetName {
     }
 }
 
-/// `sample STREAM[/CONSUMER] KIND seen=MESSAGES independent=MESSAGES by=SERVER:MESSAGES,…`; without `seen` all were
-/// found, without `independent` each tells something of its own.
+/// `sample STREAM[/CONSUMER] KIND seen=… independent=… by=SERVER:MESSAGES,…`; what is not said is as many as were found.
 fn sample(words: &Words) -> (StreamName, UseSample) {
     let of = asset(words.at(0));
     let client = |(nth, text): (usize, &str)| {

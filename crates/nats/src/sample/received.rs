@@ -72,11 +72,6 @@ impl Received {
         wanted.into_iter()
     }
 
-    /// Messages a second.
-    pub(super) fn rate(&self) -> f64 {
-        f64::from(self.messages) / self.span.as_secs_f64().max(0.001)
-    }
-
     /// Messages by client, of those whose client is known.
     pub(super) fn clients(&self) -> BTreeMap<SampledClient, u32> {
         let mut clients = BTreeMap::new();
