@@ -91,8 +91,8 @@ use crate::policy_status::PlacementPolicyStatus;
     validation = Rule::new("self.topology.key != 'ServerTag' || !has(self.topology.tagPrefix) || !has(self.home.exclude) || self.home.exclude.all(e, e.startsWith(self.topology.tagPrefix))")
         .message("home.exclude must carry topology.tagPrefix when topology.key is ServerTag: write each as a whole tag, such as \"region:us-east\"")
         .field_path(".home.exclude"),
-    validation = Rule::new("self.mode != 'Enforce' || self.actions.consumerStepDown.enabled || self.actions.streamStepDown.enabled || self.actions.streamPlacement.enabled")
-        .message("actions has nothing enabled, which mode Enforce needs: enable consumerStepDown, streamStepDown or streamPlacement, or set mode to Observe")
+    validation = Rule::new("self.mode != 'Enforce' || self.actions.consumerStepDown.enabled || self.actions.streamStepDown.enabled || self.actions.consumerEvacuation.enabled || self.actions.streamPlacement.enabled")
+        .message("actions has nothing enabled, which mode Enforce needs: enable consumerStepDown, streamStepDown, consumerEvacuation or streamPlacement, or set mode to Observe")
         .field_path(".actions"),
 )]
 pub struct PlacementPolicySpec {

@@ -64,7 +64,8 @@ pub const MOST_WATCHED: usize = 16;
 pub struct StepDown {
     /// Who takes over.
     pub successor: Successor,
-    /// The asset's peers in home: any of them as leader is a success.
+    /// The peers in home of the asset, or of its stream where it has one replica only: any of them as leader is a
+    /// success.
     pub home_peers: Vec<ServerName>,
 }
 
@@ -75,6 +76,9 @@ pub enum Successor {
     Peer(ServerName),
     /// The servers choose; repeated until one in home leads or attempts are used up.
     Anyone,
+    /// The leader's server is evacuated of its only replica, and the servers choose another peer of the consumer's
+    /// stream (nats-facts N65); repeated likewise.
+    OtherServer,
 }
 
 impl Action {
@@ -82,6 +86,9 @@ impl Action {
     pub fn action_type(&self) -> ActionType {
         match &self.kind {
             ActionKind::Move(_) => ActionType::StreamPlacement,
+            ActionKind::StepDown(step_down) if step_down.successor == Successor::OtherServer => {
+                ActionType::ConsumerEvacuation
+            }
             ActionKind::StepDown(_) => step_down_of(&self.asset),
         }
     }
@@ -94,7 +101,7 @@ impl Action {
                 home_peers: _,
             }) => Some(server),
             ActionKind::StepDown(StepDown {
-                successor: Successor::Anyone,
+                successor: Successor::Anyone | Successor::OtherServer,
                 home_peers: _,
             })
             | ActionKind::Move(_) => None,

@@ -72,7 +72,11 @@ fn admit_dependents(action: &mut Action, allowance: &mut Allowance, open: bool) 
 /// The asset whose action fixes this one: for a consumer that follows its stream, the stream.
 pub fn deciding(asset: AssetIx, remedy: Remedy) -> AssetIx {
     match remedy {
-        Remedy::ConsumerStepDown | Remedy::StreamStepDown | Remedy::StreamPlacement | Remedy::Advice => asset,
+        Remedy::ConsumerStepDown
+        | Remedy::StreamStepDown
+        | Remedy::ConsumerEvacuation
+        | Remedy::StreamPlacement
+        | Remedy::Advice => asset,
         Remedy::FollowsStream => AssetIx::Stream(asset.stream()),
     }
 }

@@ -308,16 +308,29 @@ fn judge_consumer(
             Verdict::InPlace
             | Verdict::Ignored(_)
             | Verdict::Misplaced(
-                Remedy::StreamStepDown | Remedy::ConsumerStepDown | Remedy::FollowsStream | Remedy::Advice,
+                Remedy::StreamStepDown
+                | Remedy::ConsumerStepDown
+                | Remedy::ConsumerEvacuation
+                | Remedy::FollowsStream
+                | Remedy::Advice,
             )
             | Verdict::Held(
-                Remedy::StreamStepDown | Remedy::ConsumerStepDown | Remedy::FollowsStream | Remedy::Advice,
+                Remedy::StreamStepDown
+                | Remedy::ConsumerStepDown
+                | Remedy::ConsumerEvacuation
+                | Remedy::FollowsStream
+                | Remedy::Advice,
                 _,
             ),
         )
         | None => {}
     }
-    let remedy = Remedy::ConsumerStepDown;
-    let held = safety::why_consumer_step_down_held(safety_context, home, stream, consumer);
+    let (remedy, held) = if safety::is_evacuated(safety_context, home, stream, consumer) {
+        let held = safety::why_consumer_evacuation_held(safety_context, home, stream, consumer);
+        (Remedy::ConsumerEvacuation, held)
+    } else {
+        let held = safety::why_consumer_step_down_held(safety_context, home, stream, consumer);
+        (Remedy::ConsumerStepDown, held)
+    };
     Some(held.map_or(Verdict::Misplaced(remedy), |reason| Verdict::Held(remedy, reason)))
 }

@@ -149,6 +149,9 @@ fn verdict_text(
         Verdict::Misplaced(Remedy::StreamStepDown | Remedy::ConsumerStepDown) => {
             format!("a caught-up peer in {home} can take over")
         }
+        Verdict::Misplaced(Remedy::ConsumerEvacuation) => {
+            format!("its only replica can go to a peer of its stream in {home}")
+        }
         Verdict::Misplaced(Remedy::StreamPlacement) => {
             let stream = context.view.streams.get(finding.asset.stream() as usize);
             let cost = safety_context

@@ -113,11 +113,13 @@ fn enabled(actions: &Actions) -> Vec<ActionType> {
     let Actions {
         consumer_step_down,
         stream_step_down,
+        consumer_evacuation,
         stream_placement,
     } = actions;
     let all = [
         (*consumer_step_down, ActionType::ConsumerStepDown),
         (*stream_step_down, ActionType::StreamStepDown),
+        (*consumer_evacuation, ActionType::ConsumerEvacuation),
         (stream_placement.is_some(), ActionType::StreamPlacement),
     ];
     all.into_iter()

@@ -17,7 +17,7 @@ use crate::evaluate::{Evaluation, Finding, Verdict};
 use crate::names::ServerName;
 use crate::safety::SafetyContext;
 use crate::score::STEP_DOWN_COST;
-use crate::snapshot::AccountView;
+use crate::snapshot::{AccountView, RaftGroup};
 use crate::spread::{Spread, group_of};
 use crate::target::Destination;
 use crate::topology::{LocationMap, ServerIx};
@@ -52,6 +52,13 @@ pub fn plan(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Plan {
                 Remedy::StreamStepDown | Remedy::ConsumerStepDown => {
                     let chosen = chosen.get(&finding.asset).copied();
                     ActionKind::StepDown(step_down(view, &safety_context, home, finding, chosen)?)
+                }
+                Remedy::ConsumerEvacuation => {
+                    let stream = view.streams.get(finding.asset.stream() as usize)?;
+                    ActionKind::StepDown(StepDown {
+                        successor: Successor::OtherServer,
+                        home_peers: peers_in(view, home, &stream.group),
+                    })
                 }
                 Remedy::FollowsStream | Remedy::Advice => return None,
             };
@@ -113,7 +120,9 @@ fn gain_per_cost(
         return None;
     };
     match remedy {
-        Remedy::StreamStepDown | Remedy::ConsumerStepDown => Some(finding.gain / STEP_DOWN_COST),
+        Remedy::StreamStepDown | Remedy::ConsumerStepDown | Remedy::ConsumerEvacuation => {
+            Some(finding.gain / STEP_DOWN_COST)
+        }
         Remedy::StreamPlacement => {
             let at = finding.asset.stream();
             let gain = finding.gain + following.get(&at).copied().unwrap_or(0.0);
@@ -157,11 +166,6 @@ fn step_down(
     chosen: Option<ServerIx>,
 ) -> Option<StepDown> {
     let group = group_of(view, finding.asset)?;
-    let home_peers = group
-        .peers
-        .iter()
-        .filter(|peer| home.contains(peer.server))
-        .filter_map(|peer| server_name(view, peer.server));
     let successor = if safety_context.takes_aim(group) {
         Successor::Peer(server_name(view, chosen?)?)
     } else {
@@ -169,8 +173,13 @@ fn step_down(
     };
     Some(StepDown {
         successor,
-        home_peers: home_peers.collect(),
+        home_peers: peers_in(view, home, group),
     })
+}
+
+fn peers_in(view: &AccountView, home: &Destination<'_>, group: &RaftGroup) -> Vec<ServerName> {
+    let inside = group.peers.iter().filter(|peer| home.contains(peer.server));
+    inside.filter_map(|peer| server_name(view, peer.server)).collect()
 }
 
 fn server_name(view: &AccountView, server: ServerIx) -> Option<ServerName> {

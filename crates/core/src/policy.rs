@@ -202,6 +202,8 @@ pub struct Actions {
     pub consumer_step_down: bool,
     /// Stream step-downs.
     pub stream_step_down: bool,
+    /// Evacuations of consumers that have one replica.
+    pub consumer_evacuation: bool,
     /// Placement edits; `None` when they are disabled.
     pub stream_placement: Option<MoveRules>,
 }

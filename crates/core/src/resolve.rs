@@ -145,6 +145,7 @@ fn actions(spec: &PlacementPolicySpec) -> Result<Actions, InvalidPolicy> {
     Ok(Actions {
         consumer_step_down: actions.consumer_step_down.enabled,
         stream_step_down: actions.stream_step_down.enabled,
+        consumer_evacuation: actions.consumer_evacuation.enabled,
         stream_placement: actions.stream_placement.enabled.then(|| MoveRules {
             timeout: actions.stream_placement.timeout.into(),
             max_bytes,

@@ -11,15 +11,15 @@ mod source_graph;
 use leeward_api::vocabulary::{ActionType, FindingReason};
 
 use self::gates::{
-    ack_pending_high, any_consumer, any_peer_lagging, pinned_client, recently_elected, server_just_started,
-    servers_just_started, target_lagging,
+    ack_pending_high, any_consumer, any_peer_just_started, any_peer_lagging, pinned_client, recently_elected,
+    server_just_started, servers_just_started, target_lagging,
 };
 pub use self::safety_context::SafetyContext;
 pub use self::source_graph::SourceGraph;
 use crate::policy::Gates;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
 use crate::target::Destination;
-use crate::topology::SAFE_MOVE;
+use crate::topology::{CONSUMER_EVACUATION, SAFE_MOVE};
 
 /// A peer this many Raft entries behind still takes over within milliseconds (nats-facts N12: 55,000 behind took
 /// 1.4 s).
@@ -86,6 +86,46 @@ pub fn why_consumer_step_down_held(
         .or_else(|| home.hold())
         .or_else(|| safety_context.tried_before(stream, Some(consumer)))
         .or_else(|| outside_window(safety_context, ActionType::ConsumerStepDown))
+}
+
+/// Whether a consumer has one replica that the servers can put on another peer of its stream, as the policy allows.
+/// Elsewhere nobody can take its leadership over.
+pub fn is_evacuated(
+    safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
+    stream: &Stream,
+    consumer: &Consumer,
+) -> bool {
+    let known = safety_context
+        .versions
+        .is_some_and(|(lowest, _)| lowest >= CONSUMER_EVACUATION);
+    safety_context.context.policy.actions.consumer_evacuation
+        && known
+        && consumer.group.peers.len() == 1
+        && home.has_peer(&stream.group)
+}
+
+/// Why a consumer's only replica may not go to another peer of its stream.
+pub fn why_consumer_evacuation_held(
+    safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
+    stream: &Stream,
+    consumer: &Consumer,
+) -> Option<FindingReason> {
+    no_leader(&consumer.group)
+        .or_else(|| no_leader(&stream.group))
+        .or_else(|| stream_moving(stream))
+        .or_else(|| denied(safety_context, ActionType::ConsumerEvacuation))
+        .or_else(|| pinned_client(consumer))
+        .or_else(|| quorum_at_risk(&consumer.group))
+        .or_else(|| quorum_at_risk(&stream.group))
+        .or_else(|| any_peer_lagging(safety_context, &stream.group))
+        .or_else(|| any_peer_just_started(safety_context, &stream.group))
+        .or_else(|| recently_elected(safety_context, &consumer.group))
+        .or_else(|| ack_pending_high(safety_context, consumer))
+        .or_else(|| home.hold())
+        .or_else(|| safety_context.tried_before(stream, Some(consumer)))
+        .or_else(|| outside_window(safety_context, ActionType::ConsumerEvacuation))
 }
 
 /// Why a stream may not be moved to home.

@@ -55,6 +55,8 @@ impl fmt::Display for Version {
 
 /// The first version whose step-down takes a preferred peer (nats-facts N10).
 pub const AIMED_STEP_DOWN: Version = Version::new(2, 11, 0);
+/// The first version that moves a consumer's only replica (nats-facts N65).
+pub const CONSUMER_EVACUATION: Version = Version::new(2, 15, 0);
 /// The first version whose moves are trusted with data (nats-facts N29: R1 moves may lose everything up to 2.9.21).
 pub const SAFE_MOVE: Version = Version::new(2, 9, 22);
 

@@ -86,7 +86,7 @@ impl SystemLimits {
         let mut state = self.lock();
         let beside = match action.action_type() {
             ActionType::StreamPlacement => state.moves_without_slot(),
-            ActionType::ConsumerStepDown | ActionType::StreamStepDown => 0,
+            ActionType::ConsumerStepDown | ActionType::StreamStepDown | ActionType::ConsumerEvacuation => 0,
         };
         let stream = (account.clone(), action.asset.stream.clone());
         let target = action.target().cloned();
@@ -145,7 +145,9 @@ impl LimitState {
     fn count(&mut self, kind: ActionType) -> &mut InFlightCount {
         match kind {
             ActionType::StreamPlacement => &mut self.moves,
-            ActionType::ConsumerStepDown | ActionType::StreamStepDown => &mut self.step_downs,
+            ActionType::ConsumerStepDown | ActionType::StreamStepDown | ActionType::ConsumerEvacuation => {
+                &mut self.step_downs
+            }
         }
     }
 }

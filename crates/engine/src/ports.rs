@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use leeward_api::vocabulary::FindingReason;
 use leeward_core::action::Successor;
-use leeward_core::names::{AccountId, AssetName, StreamName};
+use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::refusal::may_not;
 use leeward_core::snapshot::AccountView;
@@ -47,11 +47,12 @@ pub trait Act: Send + Sync + 'static {
     /// Samples who uses a stream. What could not be sampled is left out and named; an error means that nothing was.
     fn sample_use(&self, sampling: &Sampling) -> impl Future<Output = Result<Sampled, ActError>> + Send;
 
-    /// Asks the leader of an asset to step down. An `Ok` means that the request was accepted, nothing more (P9).
+    /// Asks the leader of an asset, which is on `from`, to step down, or its only replica to leave that server. An `Ok` means that the request was accepted, nothing more (P9).
     fn step_down(
         &self,
         permit: Permit,
         asset: &AssetName,
+        from: &ServerName,
         successor: &Successor,
     ) -> impl Future<Output = Result<(), ActError>> + Send;
 

@@ -194,6 +194,7 @@ fn subjects(action: ActionType) -> [&'static str; 2] {
     match action {
         ActionType::ConsumerStepDown => ["CONSUMER.INFO.>", "CONSUMER.LEADER.STEPDOWN.>"],
         ActionType::StreamStepDown => ["STREAM.INFO.>", "STREAM.LEADER.STEPDOWN.>"],
+        ActionType::ConsumerEvacuation => ["CONSUMER.INFO.>", "CONSUMER.PEER.EVACUATE.>"],
         ActionType::StreamPlacement => ["STREAM.INFO.>", "STREAM.UPDATE.>"],
     }
 }

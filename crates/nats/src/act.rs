@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use leeward_core::action::Successor;
-use leeward_core::names::{AssetName, StreamName};
+use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::target::MoveTarget;
 use leeward_core::usage::{Sampled, Sampling};
@@ -228,17 +228,22 @@ impl Act for AccountClient {
         &self,
         permit: Permit,
         asset: &AssetName,
+        from: &ServerName,
         successor: &Successor,
     ) -> Result<(), ActError> {
-        let subject = self.subject(&match &asset.consumer {
-            None => format!("STREAM.LEADER.STEPDOWN.{}", asset.stream),
-            Some(consumer) => format!("CONSUMER.LEADER.STEPDOWN.{}.{consumer}", asset.stream),
-        });
-        // An empty body works on every version (nats-facts N10).
-        let payload = match successor {
-            Successor::Peer(server) => json!({ "placement": { "preferred": server.as_str() } }).to_string(),
-            Successor::Anyone => String::new(),
+        let (call, payload) = match successor {
+            Successor::Peer(server) => (
+                "LEADER.STEPDOWN",
+                json!({ "placement": { "preferred": server.as_str() } }).to_string(),
+            ),
+            // An empty body works on every version (nats-facts N10).
+            Successor::Anyone => ("LEADER.STEPDOWN", String::new()),
+            Successor::OtherServer => ("PEER.EVACUATE", json!({ "peer": from.as_str() }).to_string()),
         };
+        let subject = self.subject(&match &asset.consumer {
+            None => format!("STREAM.{call}.{}", asset.stream),
+            Some(consumer) => format!("CONSUMER.{call}.{}.{consumer}", asset.stream),
+        });
         let right = || permit.holds(Timestamp::now());
         let answer = self
             .calls

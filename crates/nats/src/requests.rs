@@ -22,7 +22,7 @@ const fn api(part: &'static str, name: &'static str, most: usize) -> Api {
     Api { part, name, most }
 }
 
-const APIS: [Api; 15] = [
+const APIS: [Api; 16] = [
     // A page, usually half a mebibyte.
     api(".CONNZ", "CONNZ", 4 * MIB),
     // All that a server reports of one account: some 40 000 streams and consumers (nats-facts N44).
@@ -41,6 +41,7 @@ const APIS: [Api; 15] = [
     api(".CONSUMER.LIST.", "CONSUMER.LIST", 8 * MIB),
     api(".CONSUMER.INFO.", "CONSUMER.INFO", MIB),
     api(".CONSUMER.LEADER.STEPDOWN.", "CONSUMER.LEADER.STEPDOWN", 64 * KIB),
+    api(".CONSUMER.PEER.EVACUATE.", "CONSUMER.PEER.EVACUATE", 64 * KIB),
 ];
 const MOST_OF_OTHERS: usize = 64 * KIB;
 const OTHER: &str = "other";

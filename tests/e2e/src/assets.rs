@@ -178,6 +178,31 @@ pub async fn lead(
     Ok(())
 }
 
+/// Evacuates the servers of a consumer with one replica until one of a location leads it.
+pub async fn evacuate(client: &Client, stream: &str, consumer: &str, wanted: &str) -> anyhow::Result<()> {
+    let info = format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}");
+    let evacuation = format!("$JS.API.CONSUMER.PEER.EVACUATE.{stream}.{consumer}");
+    let mut left = None;
+    loop {
+        let leader = eventually(READY, "the consumer is on one other server", || async {
+            let cluster = jetstream::request(client, &info, &json!({})).await?["cluster"].clone();
+            let others = cluster["replicas"].as_array().map_or(0, Vec::len);
+            let leader = cluster["leader"].as_str().unwrap_or_default();
+            ensure!(
+                others == 0 && !leader.is_empty() && left.as_deref() != Some(leader),
+                "{cluster}"
+            );
+            Ok(leader.to_owned())
+        })
+        .await?;
+        if location(&leader) == wanted {
+            return Ok(());
+        }
+        jetstream::request(client, &evacuation, &json!({"peer": leader})).await?;
+        left = Some(leader);
+    }
+}
+
 /// Waits until Leeward has looked at everything, from begin to end, this many times from now on, and judged a policy by
 /// each of these looks.
 ///

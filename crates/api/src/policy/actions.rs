@@ -20,6 +20,12 @@ pub struct Actions {
     /// Asking a stream's leader to step down in favour of a peer in home.
     pub stream_step_down: StepDownSpec,
 
+    /// Evacuating the server of a consumer that has one replica while its stream has more (servers from 2.15 on): the
+    /// servers choose another peer of the stream, so it is repeated until that is one in home. A client whose pull waits
+    /// at that moment is told nothing: it pulls again when its request expires or its heartbeats are missed, often after
+    /// 30 s. Off by default for that reason.
+    pub consumer_evacuation: ConsumerEvacuation,
+
     /// Editing a stream's placement, so that the servers move its replicas to home. Everything else in the stream's
     /// configuration stays as it is. A move copies the stream's data.
     pub stream_placement: StreamPlacement,
@@ -37,6 +43,14 @@ impl Default for StepDownSpec {
     fn default() -> Self {
         Self { enabled: true }
     }
+}
+
+/// Whether consumers with one replica may be evacuated.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumerEvacuation {
+    /// Whether it may be done.
+    pub enabled: bool,
 }
 
 /// Whether and how a stream's placement may be edited.

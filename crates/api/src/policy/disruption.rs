@@ -89,7 +89,7 @@ pub struct Budget {
 
     /// The actions that it counts and limits; all, if none is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 3))]
+    #[schemars(length(max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub actions: Vec<ActionType>,
 
@@ -173,7 +173,7 @@ pub struct Window {
 
     /// The actions that it is about; all, if none is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 3))]
+    #[schemars(length(max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub actions: Vec<ActionType>,
 

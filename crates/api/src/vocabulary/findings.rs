@@ -25,6 +25,8 @@ vocabulary! {
         ConsumerStepDown,
         /// The stream's leader steps down in favour of a peer in home.
         StreamStepDown,
+        /// The consumer's only replica leaves its server; the servers choose another peer of its stream, until that is one in home.
+        ConsumerEvacuation,
         /// The stream's placement is edited, and the servers move its replicas to home.
         StreamPlacement,
         /// Nothing to do for the consumer itself: it follows once its stream has moved.
@@ -41,6 +43,8 @@ vocabulary! {
         ConsumerStepDown,
         /// A stream's leader was asked to step down in favour of a peer in home.
         StreamStepDown,
+        /// The only replica of a consumer was asked to leave its server for another peer of its stream.
+        ConsumerEvacuation,
         /// A stream's placement was edited, so that the servers move its replicas.
         StreamPlacement,
     }
@@ -49,7 +53,7 @@ vocabulary! {
 /// What an action is to the servers: what it costs, how long it takes and how it is proven depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionClass {
-    /// Another peer of the group takes the leadership over, within moments.
+    /// Another peer takes the leadership over, within moments.
     StepDown,
     /// The stream's data is copied to other servers, its consumers come along.
     Move,
@@ -59,7 +63,7 @@ impl ActionType {
     /// What it is to the servers.
     pub const fn class(self) -> ActionClass {
         match self {
-            Self::ConsumerStepDown | Self::StreamStepDown => ActionClass::StepDown,
+            Self::ConsumerStepDown | Self::StreamStepDown | Self::ConsumerEvacuation => ActionClass::StepDown,
             Self::StreamPlacement => ActionClass::Move,
         }
     }
@@ -67,7 +71,7 @@ impl ActionType {
     /// Whether it is done to a consumer; the others are done to a stream.
     pub const fn is_on_consumers(self) -> bool {
         match self {
-            Self::ConsumerStepDown => true,
+            Self::ConsumerStepDown | Self::ConsumerEvacuation => true,
             Self::StreamStepDown | Self::StreamPlacement => false,
         }
     }
@@ -84,6 +88,7 @@ impl Remedy {
         match self {
             Self::ConsumerStepDown => Some(ActionType::ConsumerStepDown),
             Self::StreamStepDown => Some(ActionType::StreamStepDown),
+            Self::ConsumerEvacuation => Some(ActionType::ConsumerEvacuation),
             Self::StreamPlacement => Some(ActionType::StreamPlacement),
             Self::FollowsStream | Self::Advice => None,
         }
@@ -182,7 +187,7 @@ vocabulary! {
         /// Another policy or another tool keeps changing it back; leave it to one of them.
         Contested,
 
-        /// There is one replica only, so no other peer can lead; raise the replicas, or enable actions.streamPlacement.
+        /// There is one replica only, so no other peer can lead; raise the replicas, or enable actions.streamPlacement (a stream) or actions.consumerEvacuation (a consumer, servers from 2.15 on).
         SinglePeer,
         /// No peer of the asset is in home; enable actions.streamPlacement, or place the stream there by hand.
         NoPeerInHome,

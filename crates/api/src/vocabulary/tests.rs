@@ -31,8 +31,10 @@ fn findings_use_exactly_the_words_of_the_contract() {
     holds::<Check>(
         "StreamLeaderMisplaced ConsumerLeaderMisplaced NoLocalLeader HighGatewayShare SeveralLocations",
     );
-    holds::<Remedy>("ConsumerStepDown StreamStepDown StreamPlacement FollowsStream Advice");
-    holds::<ActionType>("ConsumerStepDown StreamStepDown StreamPlacement");
+    holds::<Remedy>(
+        "ConsumerStepDown StreamStepDown ConsumerEvacuation StreamPlacement FollowsStream Advice",
+    );
+    holds::<ActionType>("ConsumerStepDown StreamStepDown ConsumerEvacuation StreamPlacement");
     holds::<ActionResult>("Succeeded Missed Stalled Failed TimedOut Abandoned");
     holds::<AdviceKind>("Mirror");
     holds::<FindingReason>(&[FINE, SOFT, POLICY, HARD].join(" "));

@@ -5,7 +5,15 @@ use super::ActionSet;
 #[test]
 fn naming_no_action_means_every_action() {
     let kinds: Vec<ActionType> = ActionSet::of(&[]).iter().collect();
-    assert_eq!(kinds, [ConsumerStepDown, StreamStepDown, StreamPlacement]);
+    assert_eq!(
+        kinds,
+        [
+            ConsumerStepDown,
+            StreamStepDown,
+            ActionType::ConsumerEvacuation,
+            StreamPlacement
+        ]
+    );
     assert_eq!(ActionSet::of(&[]), ActionSet::all());
 }
 

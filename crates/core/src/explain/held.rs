@@ -38,7 +38,9 @@ impl<'a> HeldAsset<'a> {
     ) -> Option<Self> {
         let stream = context.view.streams.get(asset.stream() as usize)?;
         let (moves, consumer) = match remedy {
-            Remedy::ConsumerStepDown | Remedy::StreamStepDown => (false, asset.consumer_of(stream)),
+            Remedy::ConsumerStepDown | Remedy::StreamStepDown | Remedy::ConsumerEvacuation => {
+                (false, asset.consumer_of(stream))
+            }
             Remedy::StreamPlacement | Remedy::FollowsStream | Remedy::Advice => (true, None),
         };
         Some(Self {

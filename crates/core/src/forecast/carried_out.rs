@@ -107,9 +107,14 @@ fn transfer_leader(
     let taker = match &step_down.successor {
         Successor::Peer(server) => Some(server),
         // The lucky case: the servers happen to choose a peer in home.
-        Successor::Anyone => step_down.home_peers.first(),
+        Successor::Anyone | Successor::OtherServer => step_down.home_peers.first(),
     };
     let taker = taker.and_then(|server| topology.find(server.as_str()));
+    if step_down.successor == Successor::OtherServer
+        && let (Some(taker), Some(only)) = (taker, group.peers.first_mut())
+    {
+        only.server = taker;
+    }
     let member = taker.filter(|taker| group.peers.iter().any(|peer| peer.server == *taker));
     group.leader = Some(member.ok_or(Refusal::NoMember)?);
     group.leader_since = Some(led_since);

@@ -64,6 +64,8 @@ fn why_no_step_down(
         Successor::Peer(server) => Some(format!("{server} is not a caught-up peer of it")),
         Successor::Anyone if step_down.home_peers.iter().any(ready) => None,
         Successor::Anyone => Some("none of its peers in home is caught up".to_owned()),
+        // The servers bring whichever peer they choose up to date before it takes over.
+        Successor::OtherServer => None,
     };
     if let Some(message) = lagging {
         return Some((Some(FindingReason::TargetLagging), message));

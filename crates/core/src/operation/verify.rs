@@ -56,13 +56,16 @@ fn after_step_down(
     let done = |result, reason, message: String| {
         Verification::Done(Outcome::new(result, reason, message).led_by(leader))
     };
+    // The old server has to leave before the next can be asked, and before the consumer counts as moved.
+    let leaves = step_down.successor == Successor::OtherServer && reading.is_some_and(AssetInfo::is_moving);
     match leader {
+        Some(_) if leaves && waited < STEP_DOWN_TIMEOUT => Verification::Wait,
         Some(leader) if step_down.home_peers.contains(leader) => {
             done(ActionResult::Succeeded, None, format!("{leader} leads it now"))
         }
         Some(leader) if leader != asked => match &step_down.successor {
-            Successor::Anyone if may_repeat => Verification::Again,
-            Successor::Anyone | Successor::Peer(_) => {
+            Successor::Anyone | Successor::OtherServer if may_repeat => Verification::Again,
+            Successor::Anyone | Successor::OtherServer | Successor::Peer(_) => {
                 let message = format!("{leader} leads it now, outside home");
                 done(ActionResult::Missed, None, message)
             }

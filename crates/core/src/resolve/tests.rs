@@ -37,6 +37,7 @@ fn the_defaults_are_those_of_the_api() {
     assert_eq!(policy.home, expected);
     let expected = Actions {
         consumer_step_down: true,
+        consumer_evacuation: false,
         stream_step_down: true,
         stream_placement: Some(MoveRules {
             timeout: Duration::from_hours(1),

@@ -31,6 +31,19 @@ pub(super) fn any_peer_lagging(
         .then_some(FindingReason::TargetLagging)
 }
 
+/// The servers may choose any member.
+pub(super) fn any_peer_just_started(
+    safety_context: &SafetyContext<'_>,
+    group: &RaftGroup,
+) -> Option<FindingReason> {
+    let young = |peer: &Peer| safety_context.just_started(peer.server);
+    group
+        .peers
+        .iter()
+        .any(young)
+        .then_some(FindingReason::ServerJustStarted)
+}
+
 /// No possible successor has settled yet.
 pub(super) fn server_just_started(
     safety_context: &SafetyContext<'_>,

@@ -368,6 +368,53 @@ fn a_consumer_of_a_stream_at_home_that_has_no_peer_there_says_so() {
 }
 
 #[test]
+fn reasons_against_an_evacuation_are_told_in_their_order() {
+    let mut case = Case::stretched();
+    let home = ix(&stretched(), "n-0");
+    let abroad = ix(&stretched(), "n-3");
+    case.stream().group.leader = Some(home);
+    case.consumer().group.peers = Box::new([crate::fixtures::peer(abroad)]);
+    case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::SinglePeer);
+    let allowed = json!({"consumerEvacuation": {"enabled": true}});
+    case.policy["actions"] = allowed;
+    let leader = case.consumer().group.leader.take();
+    case.stream().moving = true;
+    case.denied.insert(ActionType::ConsumerEvacuation);
+    case.consumer().pinned = true;
+    case.peer("n-3").offline = true;
+    case.peer("n-0").current = false;
+    case.started("n-3", Some(at(0)));
+    case.consumer().ack_pending = 101;
+    case.settled = false;
+    case.tried("S/c", 3);
+
+    let remedy = Remedy::ConsumerEvacuation;
+    case.held(CONSUMER, remedy, FindingReason::NoLeader);
+    case.consumer().group.leader = leader;
+    case.held(CONSUMER, remedy, FindingReason::StreamMoving);
+    case.stream().moving = false;
+    case.held(CONSUMER, remedy, FindingReason::PermissionDenied);
+    case.denied.clear();
+    case.held(CONSUMER, remedy, FindingReason::PinnedClient);
+    case.consumer().pinned = false;
+    case.held(CONSUMER, remedy, FindingReason::QuorumAtRisk);
+    case.peer("n-3").offline = false;
+    case.peer("n-3").current = false;
+    case.held(CONSUMER, remedy, FindingReason::TargetLagging);
+    case.peer("n-3").current = true;
+    case.held(CONSUMER, remedy, FindingReason::ServerJustStarted);
+    case.started("n-3", Some(long_ago()));
+    case.policy["disruption"] = json!({"gates": {"maxAckPending": 100}});
+    case.held(CONSUMER, remedy, FindingReason::AckPendingHigh);
+    case.consumer().ack_pending = 100;
+    case.held(CONSUMER, remedy, FindingReason::Stabilizing);
+    case.settled = true;
+    case.held(CONSUMER, remedy, FindingReason::AttemptsExhausted);
+    case.history = History::default();
+    assert_eq!(case.verdict(CONSUMER), Some(Verdict::Misplaced(remedy)));
+}
+
+#[test]
 fn a_moving_streams_consumers_are_held_for_that_and_other_reasons_are_passed_on() {
     assert_eq!(
         while_stream_held(FindingReason::MoveInProgress),

@@ -149,6 +149,7 @@ fn decide(world: &World) -> String {
 fn cure(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::StreamStepDown | Remedy::ConsumerStepDown => "StepDown",
+        Remedy::ConsumerEvacuation => "Evacuate",
         Remedy::StreamPlacement => "Move",
         Remedy::FollowsStream => "FollowStream",
         Remedy::Advice => "Advice",
@@ -161,6 +162,9 @@ fn deed(action: &Action) -> String {
             return match &step_down.successor {
                 Successor::Peer(server) => format!("step down, {server} takes over"),
                 Successor::Anyone => "step down, anyone takes over".to_owned(),
+                Successor::OtherServer => {
+                    format!("evacuate, until one of {} leads", listed(&step_down.home_peers))
+                }
             };
         }
         ActionKind::Move(moving) => moving,

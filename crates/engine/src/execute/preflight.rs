@@ -177,7 +177,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let answer = match &action.kind {
             ActionKind::StepDown(step_down) => {
                 self.act
-                    .step_down(permit, &action.asset, &step_down.successor)
+                    .step_down(permit, &action.asset, &action.from, &step_down.successor)
                     .await
             }
             ActionKind::Move(moving) => {

@@ -56,7 +56,7 @@ fn round_trip(view: &AccountView, action: &Action) -> Option<Duration> {
     let to = match &action.kind {
         ActionKind::StepDown(step_down) => match &step_down.successor {
             Successor::Peer(server) => Some(server),
-            Successor::Anyone => step_down.home_peers.first(),
+            Successor::Anyone | Successor::OtherServer => step_down.home_peers.first(),
         },
         ActionKind::Move(moving) => moving.target.servers.first(),
     }?;

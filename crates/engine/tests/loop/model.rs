@@ -397,7 +397,7 @@ impl State {
         }
         match successor {
             Successor::Peer(server) => topology.find(server.as_str()),
-            Successor::Anyone => {
+            Successor::Anyone | Successor::OtherServer => {
                 let group = self.group(asset)?;
                 let leader = group.leader;
                 let other = group.peers.iter().find(|peer| Some(peer.server) != leader)?;

@@ -138,7 +138,7 @@ fn jetstream(call: &str, question: impl Fn(Call) -> Question) -> Option<Question
         named(Call::ConsumerInfo, stream, consumer)
     } else if let Some(stream) = after("STREAM.UPDATE.") {
         named(Call::Update, stream, "")
-    } else if call.contains("LEADER.STEPDOWN.") {
+    } else if call.contains("LEADER.STEPDOWN.") || call.contains("PEER.EVACUATE.") {
         question(Call::StepDown)
     } else if call.contains("CANCEL_MOVE.") {
         question(Call::CancelMove)

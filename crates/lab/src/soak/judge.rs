@@ -227,6 +227,7 @@ pub fn asset(subject: &str) -> Option<&str> {
         "$JS.API.STREAM.UPDATE.",
         "$JS.API.STREAM.LEADER.STEPDOWN.",
         "$JS.API.CONSUMER.LEADER.STEPDOWN.",
+        "$JS.API.CONSUMER.PEER.EVACUATE.",
     ]
     .iter()
     .find_map(|prefix| subject.strip_prefix(prefix))

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The requests that change something, of all accounts.
-const WRITES: [&str; 16] = [
+const WRITES: [&str; 17] = [
     "$JS.API.STREAM.CREATE.*",
     "$JS.API.STREAM.UPDATE.*",
     "$JS.API.STREAM.DELETE.*",
@@ -37,6 +37,7 @@ const WRITES: [&str; 16] = [
     "$JS.API.CONSUMER.DELETE.>",
     "$JS.API.CONSUMER.PAUSE.>",
     "$JS.API.CONSUMER.LEADER.STEPDOWN.>",
+    "$JS.API.CONSUMER.PEER.EVACUATE.>",
     "$JS.API.META.>",
     "$JS.API.ACCOUNT.>",
 ];

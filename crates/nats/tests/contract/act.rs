@@ -67,6 +67,11 @@ async fn follower(client: &AccountClient, asset: &AssetName) -> ServerName {
     .unwrap()
 }
 
+/// A step-down does not say who leads.
+fn anybody() -> ServerName {
+    ServerName::from("anybody")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aimed_step_down_moves_a_stream_and_a_consumer_in_a_stretched_cluster() {
     for version in [NatsVersion::Newest, NatsVersion::V2_11] {
@@ -74,7 +79,7 @@ async fn an_aimed_step_down_moves_a_stream_and_a_consumer_in_a_stretched_cluster
         for asset in [stream_asset("S"), consumer_asset("S", "C")] {
             let target = follower(&client, &asset).await;
             client
-                .step_down(permit(), &asset, &Successor::Peer(target.clone()))
+                .step_down(permit(), &asset, &anybody(), &Successor::Peer(target.clone()))
                 .await
                 .unwrap();
             eventually(LIMIT, "the target leads", || async {
@@ -85,7 +90,7 @@ async fn an_aimed_step_down_moves_a_stream_and_a_consumer_in_a_stretched_cluster
             .await
             .unwrap();
             let again = client
-                .step_down(permit(), &asset, &Successor::Peer(target))
+                .step_down(permit(), &asset, &anybody(), &Successor::Peer(target))
                 .await
                 .unwrap_err();
             assert!(
@@ -110,12 +115,12 @@ async fn servers_before_2_11_refuse_an_aim_and_take_a_plain_step_down() {
         let target = follower(&client, &asset).await;
         let before = seen(&client, &asset).await.unwrap().leader;
         let refused = client
-            .step_down(permit(), &asset, &Successor::Peer(target))
+            .step_down(permit(), &asset, &anybody(), &Successor::Peer(target))
             .await
             .unwrap_err();
         assert_eq!(refused.reason(), Some(FindingReason::ServerTooOld), "{refused}");
         client
-            .step_down(permit(), &asset, &Successor::Anyone)
+            .step_down(permit(), &asset, &anybody(), &Successor::Anyone)
             .await
             .unwrap();
         eventually(LIMIT, "another one leads", || async {
@@ -128,6 +133,44 @@ async fn servers_before_2_11_refuse_an_aim_and_take_a_plain_step_down() {
     }
 }
 
+/// nats-facts N65: the servers choose the other peer, and what the consumer knows goes with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_evacuated_consumer_of_one_replica_goes_on_from_another_peer_of_its_stream() {
+    let (system, client) = stretched(NatsVersion::Newest).await;
+    let credentials = system.credentials("APP", "app").unwrap();
+    let admin = system.connect("us-east", credentials).await.unwrap();
+    let config = json!({"ack_policy": "explicit", "num_replicas": 1});
+    create_consumer(&admin, "S", "ONE", config).await;
+    let asset = consumer_asset("S", "ONE");
+    let peers = seen(&client, &stream_asset("S")).await.unwrap().peers;
+    for _ in 0..2 {
+        let from = seen(&client, &asset).await.unwrap().leader.unwrap();
+        client
+            .step_down(permit(), &asset, &from, &Successor::OtherServer)
+            .await
+            .unwrap();
+        let reading = eventually(LIMIT, "it is on another server", || async {
+            let reading = seen(&client, &asset).await?;
+            anyhow::ensure!(reading.leader.as_ref().is_some_and(|leader| *leader != from));
+            anyhow::ensure!(!reading.is_moving(), "{reading:?}");
+            Ok(reading)
+        })
+        .await
+        .unwrap();
+        let leader = reading.leader.unwrap();
+        assert!(peers.iter().any(|peer| peer.server == leader), "{leader}");
+    }
+    let elsewhere = ServerName::from("elsewhere");
+    let refused = client
+        .step_down(permit(), &asset, &elsewhere, &Successor::OtherServer)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, ActError::Refused { code: 10040, .. }),
+        "{refused:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_without_a_permit_that_holds() {
     let (_system, client) = stretched(NatsVersion::Newest).await;
@@ -137,7 +180,7 @@ async fn nothing_is_sent_without_a_permit_that_holds() {
     let permit = authorizer.issue(jiff::Timestamp::now()).unwrap();
     authorizer.set([Inhibited::NotActive]);
     let refused = client
-        .step_down(permit, &asset, &Successor::Peer(target.clone()))
+        .step_down(permit, &asset, &anybody(), &Successor::Peer(target.clone()))
         .await;
     assert_eq!(refused, Err(ActError::PermitExpired));
     assert_ne!(seen(&client, &asset).await.unwrap().leader, Some(target));
@@ -347,14 +390,14 @@ async fn a_denied_request_fails_as_denied_instead_of_waiting_for_an_answer() {
     let reader = acting_client(&system, "reader").await;
     seen(&reader, &stream_asset("S")).await.unwrap();
     let denied = reader
-        .step_down(permit(), &stream_asset("S"), &Successor::Anyone)
+        .step_down(permit(), &stream_asset("S"), &anybody(), &Successor::Anyone)
         .await;
     let subject = "$JS.API.STREAM.LEADER.STEPDOWN.S".to_owned();
     assert_eq!(denied, Err(ActError::Denied { subject }));
 
     let mute = account_client(&system, "mute").await;
     let unknown = mute
-        .step_down(permit(), &stream_asset("S"), &Successor::Anyone)
+        .step_down(permit(), &stream_asset("S"), &anybody(), &Successor::Anyone)
         .await;
     assert_eq!(unknown, Err(ActError::Disconnected), "its account is not known");
     for _ in 0..2 {

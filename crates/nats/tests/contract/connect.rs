@@ -1,7 +1,7 @@
 //! How connections come, go and are refused.
 
 use leeward_core::action::Successor;
-use leeward_core::names::{AssetName, StreamName};
+use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::snapshot::Gap;
 use leeward_engine::ports::{Act, ActError};
 use leeward_lab::nats::{Auth, Layout, System, eventually};
@@ -68,7 +68,9 @@ async fn a_lost_connection_is_seen_and_regained() {
     view(&*observer, "APP", |view| view.gaps.is_empty()).await;
     let asset = AssetName::stream(StreamName::from("NONE"));
     eventually(LIMIT, "acts are sent again", || async {
-        let refused = client.step_down(permit(), &asset, &Successor::Anyone).await;
+        let refused = client
+            .step_down(permit(), &asset, &ServerName::from("anybody"), &Successor::Anyone)
+            .await;
         anyhow::ensure!(matches!(refused, Err(ActError::Refused { .. })), "{refused:?}");
         Ok(())
     })

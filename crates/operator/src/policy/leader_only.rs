@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leeward_core::action::Successor;
-use leeward_core::names::{AssetName, StreamName};
+use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
 use leeward_core::target::MoveTarget;
 use leeward_core::usage::{Sampled, Sampling};
@@ -47,9 +47,12 @@ impl<A: Act> Act for LeaderOnly<A> {
         &self,
         permit: Permit,
         asset: &AssetName,
+        from: &ServerName,
         successor: &Successor,
     ) -> Result<(), ActError> {
-        self.act.step_down(self.bounded(permit), asset, successor).await
+        self.act
+            .step_down(self.bounded(permit), asset, from, successor)
+            .await
     }
 
     async fn place(&self, permit: Permit, stream: &StreamName, target: &MoveTarget) -> Result<(), ActError> {
@@ -105,7 +108,13 @@ mod tests {
             Ok(Sampled::default())
         }
 
-        async fn step_down(&self, permit: Permit, _: &AssetName, _: &Successor) -> Result<(), ActError> {
+        async fn step_down(
+            &self,
+            permit: Permit,
+            _: &AssetName,
+            _: &ServerName,
+            _: &Successor,
+        ) -> Result<(), ActError> {
             obey(&permit)
         }
 
@@ -133,7 +142,9 @@ mod tests {
         };
         for allowed in [Ok(()), Err(ActError::PermitExpired)] {
             assert_eq!(
-                bounded.step_down(permit(), &asset, &Successor::Anyone).await,
+                bounded
+                    .step_down(permit(), &asset, &ServerName::from("n0"), &Successor::Anyone)
+                    .await,
                 allowed
             );
             assert_eq!(bounded.place(permit(), &stream, &target).await, allowed);

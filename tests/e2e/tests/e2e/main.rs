@@ -11,6 +11,7 @@ mod certificates;
 mod chart;
 mod cli;
 mod converge;
+mod evacuate;
 mod faults;
 mod guards;
 mod habits;

@@ -93,12 +93,15 @@ fn without(rights: &[Right], missing: &Right) -> Vec<Right> {
     left
 }
 
-/// A stream to step down with a consumer, and one to move, all led from the wrong side.
+/// A stream to step down with a consumer, one to evacuate, and a stream to move, all led from the wrong side.
 async fn fill(stage: &Stage, account: &str) {
     let credentials = stage.system.credentials(account, DEFAULT_USER).unwrap();
     let client = stage.system.connect(AWAY, credentials).await.unwrap();
     assets::stream(&client, "SPREAD", 3, json!({})).await.unwrap();
     assets::consumer(&client, "SPREAD", "work", json!({}))
+        .await
+        .unwrap();
+    assets::consumer(&client, "SPREAD", "alone", json!({"num_replicas": 1}))
         .await
         .unwrap();
     let away = json!({"placement": {"tags": [format!("region:{AWAY}")]}});
@@ -107,6 +110,7 @@ async fn fill(stage: &Stage, account: &str) {
     assets::lead(&client, "SPREAD", Some("work"), AWAY, true)
         .await
         .unwrap();
+    assets::evacuate(&client, "SPREAD", "alone", AWAY).await.unwrap();
 }
 
 /// Brings everything of an account home, whoever its clients are.
@@ -117,7 +121,7 @@ async fn apply_policy(stage: &Stage, name: &str, system: &str, credentials: &Cre
         "systemRef": {"name": system},
         "credentialsRef": {"name": name},
         "home": {"strategy": "Preferred", "preferences": [format!("region:{HOME}")]},
-        "actions": {"streamPlacement": {"enabled": true}},
+        "actions": {"streamPlacement": {"enabled": true}, "consumerEvacuation": {"enabled": true}},
     });
     stage.apply_policy(name, by_region(spec)).await.unwrap();
 }
@@ -143,7 +147,7 @@ async fn await_everything_home(stage: &Stage, policy: &str) {
         .await_policy(policy, "everything is home", |policy| {
             let (streams, consumers) = (&policy["status"]["streams"], &policy["status"]["consumers"]);
             ensure!(
-                streams["inPlace"] == 2 && consumers["inPlace"] == 1,
+                streams["inPlace"] == 2 && consumers["inPlace"] == 2,
                 "{streams} {consumers}"
             );
             Ok(())

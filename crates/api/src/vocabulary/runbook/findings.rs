@@ -192,7 +192,9 @@ impl Explained for FindingReason {
                      home.",
                 act: "For a stream: enable `actions.streamPlacement`, or raise its replicas. For a consumer \
                      with one replica on a stream with more: raise its replicas (`nats consumer edit S C --replicas N`), \
-                     so that a peer in home can take over.",
+                     so that a peer in home can take over, or enable `actions.consumerEvacuation`. The latter \
+                     needs servers from 2.15 on; clients whose pull waits at that moment pull again only when it \
+                     expires.",
             },
             Self::NoPeerInHome => Runbook {
                 see: "`nats consumer info S C` lists the consumer's replicas: all are outside home, although \

@@ -95,6 +95,7 @@ pub fn word(action: ActionType) -> &'static str {
     match action {
         ActionType::StreamPlacement => "Move",
         ActionType::StreamStepDown | ActionType::ConsumerStepDown => "StepDown",
+        ActionType::ConsumerEvacuation => "Evacuate",
     }
 }
 

@@ -83,7 +83,7 @@ fn sanitized(text: &str) -> String {
 fn in_flight(operations: &[OperationStatus]) -> String {
     let is_move = |operation: &&OperationStatus| match operation.action {
         ActionType::StreamPlacement => true,
-        ActionType::ConsumerStepDown | ActionType::StreamStepDown => false,
+        ActionType::ConsumerStepDown | ActionType::StreamStepDown | ActionType::ConsumerEvacuation => false,
     };
     let moves: Vec<&OperationStatus> = operations.iter().filter(is_move).collect();
     let mut parts = Vec::new();

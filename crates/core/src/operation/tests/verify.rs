@@ -50,6 +50,32 @@ fn a_blind_request_is_not_repeated_while_the_leader_that_was_asked_leads() {
 }
 
 #[test]
+fn an_evacuation_ends_when_the_old_server_has_left_and_is_repeated_likewise() {
+    let action = step_down(Successor::OtherServer);
+    let one = |leader: &str, replicas: &[&str]| {
+        seen(|reading| {
+            *reading = super::reading(&[leader]);
+            reading.peers.extend(replicas.iter().map(|name| member(name)));
+        })
+    };
+    let judge =
+        |read_result: &ReadResult, requests| after(&action, read_result, &asked(requests), at(1), &limits(3));
+    for under_way in [
+        one("eu-0", &["us-0"]),
+        one("us-0", &["eu-0"]),
+        one("eu-1", &["eu-0"]),
+    ] {
+        assert_eq!(judge(&under_way, 1), Verification::Wait, "{under_way:?}");
+    }
+    assert_eq!(ended(judge(&one("us-0", &[]), 1)), led_by("us-0"));
+    assert_eq!(judge(&one("eu-1", &[]), 1), Verification::Again);
+    assert_eq!(ended(judge(&one("eu-1", &[]), 3)).result, ActionResult::Missed);
+    let lasting = after_seconds(&action, &one("eu-0", &["us-0"]), 20);
+    assert_eq!(ended(lasting).result, ActionResult::Missed);
+    assert_eq!(before(&action, &one("eu-0", &[]), &limits(3)), Preflight::Request);
+}
+
+#[test]
 fn a_hand_over_is_waited_for_twenty_seconds() {
     let leaderless = seen(|reading| reading.leader = None);
     let still = seen(|_| ());

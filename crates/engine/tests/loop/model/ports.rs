@@ -78,6 +78,7 @@ impl Act for FakeSystem {
         &self,
         permit: Permit,
         asset: &AssetName,
+        _: &ServerName,
         successor: &Successor,
     ) -> Result<(), ActError> {
         let at = self.clock.elapsed();
