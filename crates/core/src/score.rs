@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::snapshot::Stream;
 use crate::topology::Version;
 
-/// The round trip between two locations that no gateway measures (regions of one stretched cluster).
+/// The round trip between two locations that nobody measured.
 pub const UNMEASURED_ROUND_TRIP: Duration = Duration::from_millis(1);
 /// What a step-down costs, in the unit of [`MoveCost::weight`]: clients wait for tens of milliseconds (nats-facts N14,
 /// N16).

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -147,6 +148,14 @@ pub struct Topology {
     /// Round-trip time between clusters, measured over gateways, by (from, to).
     #[serde(with = "round_trips", default)]
     pub round_trips: BTreeMap<(ClusterName, ClusterName), Duration>,
+    /// Round-trip time between servers of one cluster, measured over routes, by (from, to); shared by the views of all
+    /// accounts, as it grows with the square of the servers.
+    #[serde(
+        serialize_with = "round_trips::serialize",
+        deserialize_with = "round_trips::shared",
+        default
+    )]
+    pub routes: Arc<BTreeMap<(ServerName, ServerName), Duration>>,
     /// The JetStream domain that is seen; `None` without one.
     #[serde(default)]
     pub domain: Option<String>,
@@ -172,6 +181,7 @@ impl Topology {
         Self {
             servers,
             round_trips,
+            routes: Arc::default(),
             domain: None,
             meta_leader: None,
         }
@@ -206,11 +216,15 @@ impl Topology {
         self.get(index)?.details.as_ref()
     }
 
-    /// The measured round trip between two clusters, whichever of them measured it.
-    pub fn round_trip(&self, one: &ClusterName, other: &ClusterName) -> Option<Duration> {
-        let measured =
-            |from: &ClusterName, to: &ClusterName| self.round_trips.get(&(from.clone(), to.clone()));
-        measured(one, other).or_else(|| measured(other, one)).copied()
+    /// The measured round trip between two servers: by a route of theirs in one cluster, by gateways between clusters.
+    pub fn round_trip(&self, one: ServerIx, other: ServerIx) -> Option<Duration> {
+        let cluster = |server| self.details(server).map(|details| details.cluster.clone());
+        let (from, to) = (cluster(one)?, cluster(other)?);
+        if from != to {
+            return measured(&self.round_trips, from, to);
+        }
+        let name = |server| self.get(server).map(|server| server.name.clone());
+        measured(&self.routes, name(one)?, name(other)?)
     }
 
     /// The servers that were expected and did not answer.
@@ -372,18 +386,26 @@ impl LocationMap {
     }
 }
 
+/// Whichever of the two measured it.
+fn measured<N: Clone + Ord>(table: &BTreeMap<(N, N), Duration>, one: N, other: N) -> Option<Duration> {
+    let there = table.get(&(one.clone(), other.clone()));
+    there.or_else(|| table.get(&(other, one))).copied()
+}
+
 /// Serialises round trips as a list, since JSON has no keys of two parts.
 mod round_trips {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::names::ClusterName;
+    type Table<N> = BTreeMap<(N, N), Duration>;
 
-    type Table = BTreeMap<(ClusterName, ClusterName), Duration>;
-
-    pub(super) fn serialize<S: Serializer>(table: &Table, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<N: Serialize, S: Serializer>(
+        table: &Table<N>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         table
             .iter()
             .map(|((from, to), time)| (from, to, time.as_micros()))
@@ -391,8 +413,20 @@ mod round_trips {
             .serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Table, D::Error> {
-        let rows = Vec::<(ClusterName, ClusterName, u64)>::deserialize(deserializer)?;
+    pub(super) fn shared<'de, N, D>(deserializer: D) -> Result<Arc<Table<N>>, D::Error>
+    where
+        N: Deserialize<'de> + Ord,
+        D: Deserializer<'de>,
+    {
+        deserialize(deserializer).map(Arc::new)
+    }
+
+    pub(super) fn deserialize<'de, N, D>(deserializer: D) -> Result<Table<N>, D::Error>
+    where
+        N: Deserialize<'de> + Ord,
+        D: Deserializer<'de>,
+    {
+        let rows = Vec::<(N, N, u64)>::deserialize(deserializer)?;
         Ok(rows
             .into_iter()
             .map(|(from, to, microseconds)| ((from, to), Duration::from_micros(microseconds)))

@@ -22,7 +22,7 @@ const fn api(part: &'static str, name: &'static str, most: usize) -> Api {
     Api { part, name, most }
 }
 
-const APIS: [Api; 16] = [
+const APIS: [Api; 17] = [
     // A page, usually half a mebibyte.
     api(".CONNZ", "CONNZ", 4 * MIB),
     // All that a server reports of one account: some 40 000 streams and consumers (nats-facts N44).
@@ -30,6 +30,7 @@ const APIS: [Api; 16] = [
     api(".STATSZ", "STATSZ", 256 * KIB),
     api(".STATZ", "STATZ", 8 * MIB),
     api(".GATEWAYZ", "GATEWAYZ", MIB),
+    api(".ROUTEZ", "ROUTEZ", MIB),
     api(".LEAFZ", "LEAFZ", 4 * MIB),
     api(".USER.INFO", "USER.INFO", 64 * KIB),
     // A page.

@@ -73,6 +73,7 @@ pub fn carry_out(view: &mut AccountView, actions: &[Action], led_since: Timestam
     }
     if let Some(servers) = servers {
         let mut filled = Topology::new(servers, topology.round_trips.clone());
+        filled.routes = Arc::clone(&topology.routes);
         filled.domain.clone_from(&topology.domain);
         filled.meta_leader.clone_from(&topology.meta_leader);
         view.topology = Arc::new(filled);

@@ -56,15 +56,16 @@ impl SafetyContext<'_> {
         gain
     }
 
-    /// The round trip between two servers: none within a location; the measured one between clusters.
+    /// The round trip between two servers: none within a location.
     fn between(&self, one: Option<ServerIx>, other: Option<ServerIx>) -> Duration {
         let location = |server: Option<ServerIx>| self.locations.of(server?);
         if location(one).is_some() && location(one) == location(other) {
             return Duration::ZERO;
         }
-        let clusters = one.zip(other);
-        let clusters = clusters.and_then(|(one, other)| Some((self.cluster(one)?, self.cluster(other)?)));
-        let measured = clusters.and_then(|(one, other)| self.context.view.topology.round_trip(one, other));
+        let topology = &self.context.view.topology;
+        let measured = one
+            .zip(other)
+            .and_then(|(one, other)| topology.round_trip(one, other));
         measured.unwrap_or(UNMEASURED_ROUND_TRIP)
     }
 

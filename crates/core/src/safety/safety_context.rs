@@ -13,7 +13,7 @@ use super::{healthy, is_moving};
 use crate::asset::AssetIx;
 use crate::context::DecisionContext;
 use crate::homes::Homes;
-use crate::names::{AssetName, ClusterName, Location};
+use crate::names::{AssetName, Location};
 use crate::policy::Gates;
 use crate::score::MoveCost;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
@@ -33,7 +33,6 @@ pub struct SafetyContext<'a> {
     pub(super) locations: &'a LocationMap,
     /// Every location that is home to something, with why leaders may not go there yet.
     destinations: BTreeMap<(&'a Location, Option<FindingReason>), Destination<'a>>,
-    clusters: Vec<Option<&'a ClusterName>>,
     just_started: Vec<bool>,
     /// Only moves and their explanations ask for it.
     families: OnceCell<SourceGraph>,
@@ -56,7 +55,6 @@ impl<'a> SafetyContext<'a> {
             let destination = || Destination::new(topology, &policy.topology, locations, location, hold);
             destinations.entry((location, hold)).or_insert_with(destination);
         }
-        let cluster = |index| topology.details(index).map(|details| &details.cluster);
         let quiet = policy.disruption.gates.quiet_after_server_start;
         let young = |index| is_young(topology.details(index), quiet, context.now);
         Self {
@@ -66,7 +64,6 @@ impl<'a> SafetyContext<'a> {
             homes,
             locations,
             destinations,
-            clusters: topology.indices().map(cluster).collect(),
             just_started: topology.indices().map(young).collect(),
             families: OnceCell::new(),
         }
@@ -86,11 +83,6 @@ impl<'a> SafetyContext<'a> {
     pub fn destination(&self, asset: AssetIx) -> Option<&Destination<'a>> {
         let location = self.homes.reference(asset)?;
         self.destinations.get(&(location, self.homes.hold(asset)))
-    }
-
-    /// The cluster of a server.
-    pub(super) fn cluster(&self, server: ServerIx) -> Option<&'a ClusterName> {
-        self.clusters.get(usize::from(server.0)).copied().flatten()
     }
 
     /// Whether a server started a moment ago, or at an unknown time: it gets no leaders.

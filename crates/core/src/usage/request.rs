@@ -72,7 +72,12 @@ impl Sampling {
         });
         let names = consumers.into_iter().map(|consumer| consumer.name.clone());
         let servers = view.topology.servers().iter();
-        let longest = view.topology.round_trips.values().max();
+        let topology = &view.topology;
+        let longest = topology
+            .round_trips
+            .values()
+            .chain(topology.routes.values())
+            .max();
         let far = longest.map_or(WARM_UP_UNMEASURED, |longest| (*longest * 2).max(SHORTEST_WARM_UP));
         Self {
             stream: stream.name.clone(),

@@ -1,11 +1,12 @@
 //! Worlds written as text: servers, clients, streams, what is remembered, and a policy.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_api::duration::GoDuration;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::vocabulary::ActionType;
 use leeward_core::context::{DecisionContext, Managed};
@@ -19,11 +20,12 @@ use leeward_core::resolve::resolve;
 use leeward_core::snapshot::{
     AccountView, ClientGroup, ClientKind, Consumer, Gap, Peer, Placement, RaftGroup, Stream, Traffic,
 };
-use leeward_core::topology::Storage;
 use leeward_core::topology::{
-    JetStreamCapacity, Resource, Server, ServerDetails, ServerIx, Topology, Version,
+    JetStreamCapacity, Resource, Server, ServerDetails, ServerIx, Storage, Topology, Version,
 };
 use leeward_core::usage::{AccountUse, Sampled, SampledClient, StreamSampling, UseKind, UseSample};
+
+use self::words::{Words, since, span};
 
 pub const STALE_AFTER: Duration = Duration::from_secs(90);
 
@@ -89,7 +91,8 @@ struct Script {
     now: Option<Timestamp>,
     observed: Option<Duration>,
     servers: Vec<Server>,
-    round_trips: BTreeMap<(ClusterName, ClusterName), Duration>,
+    /// Between clusters, or between servers of one.
+    round_trips: Vec<(String, String, Duration)>,
     gaps: Vec<Gap>,
     domain: Option<String>,
     meta_leader: Option<String>,
@@ -117,8 +120,8 @@ impl Script {
             "observed" => self.observed = Some(span(rest)),
             "server" => self.server(&words),
             "rtt" => {
-                let pair = (ClusterName::from(words.at(0)), ClusterName::from(words.at(1)));
-                self.round_trips.insert(pair, span(words.at(2)));
+                let [from, to] = [0, 1].map(|nth| words.at(nth).to_owned());
+                self.round_trips.push((from, to, span(words.at(2))));
             }
             "domain" => self.domain = Some(rest.to_owned()),
             "meta-leader" => self.meta_leader = Some(rest.to_owned()),
@@ -209,7 +212,18 @@ impl Script {
     fn finish(self, policy: Policy) -> World {
         let now = self.now.expect("now");
         let mut gaps = self.gaps;
-        let mut topology = Topology::new(self.servers, self.round_trips);
+        let trips = || {
+            self.round_trips
+                .iter()
+                .map(|(from, to, rtt)| (from.as_str(), to.as_str(), *rtt))
+        };
+        let clusters = trips().map(|(from, to, rtt)| ((from.into(), to.into()), rtt));
+        let mut topology = Topology::new(self.servers, clusters.collect());
+        topology.routes = Arc::new(
+            trips()
+                .map(|(from, to, rtt)| ((from.into(), to.into()), rtt))
+                .collect(),
+        );
         topology.domain = self.domain;
         topology.meta_leader = self.meta_leader.as_deref().map(ServerName::from);
         gaps.extend(topology.missing().map(|server| Gap::ServerMissing {
@@ -268,47 +282,6 @@ impl Script {
             managed,
             denied: self.denied,
         }
-    }
-}
-
-struct Words(Vec<String>);
-
-impl Words {
-    fn new(text: &str) -> Self {
-        Self(text.split_whitespace().map(str::to_owned).collect())
-    }
-
-    fn at(&self, position: usize) -> &str {
-        &self.0[position]
-    }
-
-    fn has(&self, word: &str) -> bool {
-        self.0.iter().any(|found| found == word)
-    }
-
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
-    }
-
-    fn list(&self, key: &str) -> Vec<&str> {
-        self.get(key)
-            .map(|list| list.split(',').collect())
-            .unwrap_or_default()
-    }
-}
-
-fn span(text: &str) -> Duration {
-    text.parse::<GoDuration>().unwrap().into()
-}
-
-/// `up=5m`, `led=5m`: an hour ago where nothing is said, never seen with `unknown`.
-fn since(words: &Words, key: &str, now: Timestamp) -> Option<Timestamp> {
-    match words.get(key) {
-        Some("unknown") => None,
-        Some(text) => Some(now - span(text)),
-        None => Some(now - Duration::from_hours(1)),
     }
 }
 

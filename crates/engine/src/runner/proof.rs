@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use leeward_api::policy_status::{Proof, RecentAction};
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::action::{Action, ActionKind, Successor};
-use leeward_core::names::{ClusterName, ServerName};
 use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
 
@@ -47,12 +46,9 @@ fn gateway(report: &Report) -> Option<i32> {
     report.gateway.as_ref().map(|gateway| gateway.percent)
 }
 
-/// The round trip between the leader's cluster and the one that takes over.
+/// The round trip between the leader's server and the one that takes over.
 fn round_trip(view: &AccountView, action: &Action) -> Option<Duration> {
     let topology = &view.topology;
-    let cluster = |server: &ServerName| -> Option<&ClusterName> {
-        Some(&topology.details(topology.find(server.as_str())?)?.cluster)
-    };
     let to = match &action.kind {
         ActionKind::StepDown(step_down) => match &step_down.successor {
             Successor::Peer(server) => Some(server),
@@ -60,7 +56,7 @@ fn round_trip(view: &AccountView, action: &Action) -> Option<Duration> {
         },
         ActionKind::Move(moving) => moving.target.servers.first(),
     }?;
-    topology.round_trip(cluster(&action.from)?, cluster(to)?)
+    topology.round_trip(topology.find(action.from.as_str())?, topology.find(to.as_str())?)
 }
 
 /// Operations since there was nothing to do.

@@ -13,7 +13,7 @@ use super::connections::{counters, groups, traffic};
 use super::history::{CounterHistory, Sample, Volumes, elapsed, since};
 use super::leaders::Leaders;
 use super::leafs::LeafLink;
-use super::round_trips::RoundTripTable;
+use super::round_trips::{RoundTripTable, RouteTable};
 use super::server_inventory::{SeenServer, same_names};
 use super::watched_accounts::LeaderElected;
 use crate::gaps::unreadable;
@@ -46,6 +46,7 @@ pub(crate) struct AccountParts {
     pub(crate) leafnodes: BTreeMap<ServerName, u32>,
     pub(crate) volumes: BTreeMap<ServerName, Volumes>,
     pub(crate) round_trips: RoundTripTable,
+    pub(crate) routes: Arc<RouteTable>,
     pub(crate) gaps: Vec<Gap>,
     /// Elections since the last look.
     pub(crate) elections: Vec<LeaderElected>,
@@ -114,6 +115,7 @@ fn topology(gathered: &AccountParts) -> Topology {
         details: None,
     }));
     let mut topology = Topology::new(servers, gathered.round_trips.clone());
+    topology.routes = Arc::clone(&gathered.routes);
     topology.domain.clone_from(&gathered.domain);
     topology.meta_leader.clone_from(&gathered.meta_leader);
     topology

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use leeward_core::names::{AccountId, ClusterName, ServerName};
 use leeward_core::snapshot::{AccountView, Gap};
 use leeward_engine::supervise::{self, SupervisedTask};
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::assemble::{AccountParts, assemble, without_repetition};
@@ -27,11 +28,14 @@ use crate::request::{Gather, first};
 use crate::request_error::RequestError;
 use crate::status::{ClusterStatus, ObserverRights, SystemStatus};
 use crate::user_info;
-use crate::wire::monitor::{AccountStatz, Connz, Gatewayz, ServerInfo};
+use crate::wire::monitor::{AccountStatz, Connz, Gatewayz, Routez, ServerInfo};
 
 const STATZ: &str = "$SYS.REQ.ACCOUNT.PING.STATZ";
 const GATEWAYZ: &str = "$SYS.REQ.SERVER.PING.GATEWAYZ";
-const GATEWAYZ_LIMIT: Duration = Duration::from_secs(3);
+const ROUTEZ: &str = "$SYS.REQ.SERVER.PING.ROUTEZ";
+const ROUND_TRIPS_LIMIT: Duration = Duration::from_secs(3);
+/// Every so many full looks routes are asked for: some 2 kB for each pair of servers.
+const ROUTES_EVERY: u32 = 10;
 /// Accounts looked at concurrently.
 const ACCOUNTS_AT_ONCE: usize = 4;
 
@@ -43,6 +47,8 @@ pub(crate) struct Sweep {
     interval: Duration,
     histories: BTreeMap<AccountId, CounterHistory>,
     round_trips: RoundTrips,
+    /// Full looks until routes are asked for.
+    until_routes: u32,
     inventory_history: InventoryHistory,
 }
 
@@ -73,6 +79,7 @@ impl Sweep {
             interval,
             histories,
             round_trips,
+            until_routes: 0,
             inventory_history,
         }
     }
@@ -95,15 +102,33 @@ impl Sweep {
         };
         let gateways = async {
             match which {
-                AccountFilter::All => Some(gatewayz(&self.link, &server_inventory).await),
+                AccountFilter::All => {
+                    Some(round_trips::<Gatewayz>(&self.link, &server_inventory, GATEWAYZ).await)
+                }
                 AccountFilter::Due => None,
             }
         };
-        let (volumes, gateways) = tokio::join!(volumes, gateways);
+        let routes = async {
+            match which {
+                AccountFilter::All if self.until_routes == 0 && is_spread(&server_inventory) => {
+                    Some(round_trips::<Routez>(&self.link, &server_inventory, ROUTEZ).await)
+                }
+                AccountFilter::All | AccountFilter::Due => None,
+            }
+        };
+        let (volumes, gateways, routes) = tokio::join!(volumes, gateways, routes);
         match gateways {
-            Some(Ok(replies)) => self.round_trips.add(replies.values()),
+            Some(Ok(replies)) => self.round_trips.add_gateways(replies.values()),
             Some(Err(error)) => tracing::warn!(%error, "round trips over gateways are not known"),
             None => {}
+        }
+        match routes {
+            Some(Ok(replies)) => self.round_trips.add_routes(&server_inventory, replies.values()),
+            Some(Err(error)) => tracing::warn!(%error, "round trips inside a cluster are not known"),
+            None => {}
+        }
+        if which == AccountFilter::All {
+            self.until_routes = self.until_routes.checked_sub(1).unwrap_or(ROUTES_EVERY - 1);
         }
         Ok(SharedLook {
             server_inventory,
@@ -155,7 +180,7 @@ impl Sweep {
             .flat_map(|view| view.topology.missing().cloned().collect::<Vec<_>>())
             .collect();
         let clusters = clusters(server_inventory, &views);
-        let round_trips = self.round_trips.table();
+        let round_trips = self.round_trips.gateways();
         self.status.send_modify(|status| {
             status.rights = ObserverRights::System;
             status.servers_answered = server_inventory.answered;
@@ -184,7 +209,7 @@ impl Look for Sweep {
             Ok(common) => common,
             Err(error) => return self.without_inventory(&accounts, error).await,
         };
-        let round_trips = self.round_trips.table();
+        let (gateways, routes) = (self.round_trips.gateways(), self.round_trips.routes());
         let (link, board) = (Arc::clone(&self.link), Arc::clone(&self.board));
         let common = &common;
         let mut looks = futures::stream::iter(accounts)
@@ -200,7 +225,8 @@ impl Look for Sweep {
         while let Some((account, gathered)) = looks.next().await {
             // A panic over one account ends no other's look.
             let published = gathered.and_then(|mut gathered| {
-                gathered.round_trips.clone_from(&round_trips);
+                gathered.round_trips.clone_from(&gateways);
+                gathered.routes = Arc::clone(&routes);
                 supervise::catch_now(SupervisedTask::Observation, || {
                     self.publish(&account, &gathered, began);
                 })
@@ -331,27 +357,31 @@ fn silent(
     servers.map(|(_, server)| server.name.clone()).collect()
 }
 
-async fn gatewayz(
+/// Whether servers of one cluster may be far from each other: they do not all carry the same tags.
+fn is_spread(server_inventory: &ServerInventory) -> bool {
+    let mut tags = BTreeMap::new();
+    let mut servers = server_inventory.servers.values();
+    servers.any(|server| *tags.entry(&server.cluster).or_insert(&server.tags) != &server.tags)
+}
+
+/// What servers report of their gateways, or of their routes.
+async fn round_trips<T: DeserializeOwned>(
     link: &Link,
     server_inventory: &ServerInventory,
-) -> Result<ByServer<Gatewayz>, RequestError> {
-    let enough =
-        |replies: &BTreeMap<String, (ServerInfo, Gatewayz)>| all_of(&server_inventory.servers, replies);
+    subject: &str,
+) -> Result<ByServer<T>, RequestError> {
+    let enough = |replies: &BTreeMap<String, (ServerInfo, T)>| all_of(&server_inventory.servers, replies);
     let gather = Gather {
-        subject: GATEWAYZ,
+        subject,
         payload: String::new(),
-        limit: GATEWAYZ_LIMIT,
-        read: &|bytes| {
-            connections::read_if(bytes, &|id, _: &Gatewayz| {
-                server_inventory.servers.contains_key(id)
-            })
-        },
+        limit: ROUND_TRIPS_LIMIT,
+        read: &|bytes| connections::read_if(bytes, &|id, _: &T| server_inventory.servers.contains_key(id)),
         prefer: &first,
         enough: &enough,
     };
     let gathered = link.gather(gather).await?;
     for message in &gathered.unreadable {
-        tracing::warn!(message, "a reply about gateways was not understood");
+        tracing::warn!(subject, message, "a reply about round trips was not understood");
     }
     Ok(gathered.replies)
 }

@@ -145,6 +145,20 @@ pub(crate) struct GatewayConnection {
     pub(crate) rtt: Option<Words>,
 }
 
+/// ROUTEZ, limited to round trips.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Routez {
+    #[serde(default)]
+    pub(crate) routes: Vec<RouteInfo>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RouteInfo {
+    pub(crate) remote_id: Name,
+    /// A Go duration; absent before the first measurement.
+    pub(crate) rtt: Option<Words>,
+}
+
 /// JSZ, limited to the list of accounts.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JetStreamAccounts {

@@ -97,6 +97,28 @@ fn led(view: &AccountView, asset: &AssetName) -> Option<(String, Option<Timestam
     Some((leader, group.leader_since))
 }
 
+/// nats-facts N68: between the regions of one cluster only routes measure.
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_measure_round_trips_inside_a_cluster_whose_servers_differ() {
+    const ONE_WAY: Duration = Duration::from_millis(10);
+    for version in [NatsVersion::Newest, NatsVersion::V2_10] {
+        let builder = System::builder(three_regions()).version(version).delay(ONE_WAY);
+        let system = builder.start().await.unwrap();
+        let observer = SystemObserver::start(system_config(&system), INTERVAL);
+        let seen = view(&*observer, "APP", |view| view.topology.routes.len() == 6).await;
+        let topology = &seen.topology;
+        let pairs = [("us-east-0", "eu-west-0"), ("ap-south-0", "us-east-0")];
+        for (one, other) in pairs.map(|(one, other)| (topology.find(one), topology.find(other))) {
+            let measured = topology.round_trip(one.unwrap(), other.unwrap());
+            assert!(
+                measured.is_some_and(|rtt| rtt >= ONE_WAY * 2),
+                "{version:?}: {measured:?}"
+            );
+        }
+        observer.shutdown().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_is_young_after_a_step_down_and_keeps_its_age() {
     for version in [NatsVersion::Newest, NatsVersion::V2_10] {

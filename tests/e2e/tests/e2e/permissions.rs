@@ -241,7 +241,9 @@ async fn each_right_of_an_accounts_user_is_needed_and_named_when_it_is_missing()
 #[tokio::test]
 async fn each_right_of_the_system_accounts_user_is_needed_and_named_when_it_is_missing() {
     let all = rights(&[OBSERVE]);
-    let mut builder = System::builder(Layout::supercluster(&[(HOME, 1), (AWAY, 1)]));
+    // Routes are asked for where servers of a cluster differ.
+    let layout = Layout::supercluster(&[(HOME, 2), (AWAY, 1)]);
+    let mut builder = System::builder(layout).server_tag("us-east-0", "zone:a");
     for (number, right) in all.iter().enumerate() {
         let mut lacking = user(&without(&all, right));
         lacking.name = format!("s{number}");
