@@ -191,6 +191,7 @@ fn stream_of(seed: usize) -> Stream {
         storage: Storage::File,
         max_bytes: None,
         upstreams: Vec::new(),
+        answers_gets_of: None,
         message_rate: Some(f32::from(u16::try_from(seed % 1000).unwrap())),
         consumers: (0..CONSUMERS).map(|nth| consumer_of(seed, nth)).collect(),
     }
@@ -205,6 +206,7 @@ fn consumer_of(seed: usize, nth: usize) -> Consumer {
         opted_out: false,
         ack_pending: 0,
         pinned: false,
+        waiting: 0,
     }
 }
 

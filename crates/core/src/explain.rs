@@ -106,6 +106,10 @@ pub fn basis_text(homes: &Homes, asset: AssetIx) -> Option<String> {
     }
 }
 
+/// Of [`StreamUse::is_partly_unmeasured`].
+pub const UNMEASURED: &str =
+    "it is also read in ways that are not measured, by consumers that come and go or where nobody may listen";
+
 /// From where an asset is used, and which share of its messages that explains.
 pub fn use_text(used: &StreamUse) -> String {
     let mut rows: Vec<(&str, u8)> = used
@@ -130,9 +134,14 @@ pub fn use_text(used: &StreamUse) -> String {
     } else {
         format!("used from {}", shares.join(", "))
     };
+    let unmeasured = if used.is_partly_unmeasured {
+        format!("; {UNMEASURED}")
+    } else {
+        String::new()
+    };
     match used.coverage_percent {
-        Some(percent) => format!("{seen}, which explains {percent} % of its messages"),
-        None => seen,
+        Some(percent) => format!("{seen}, which explains {percent} % of its messages{unmeasured}"),
+        None => format!("{seen}{unmeasured}"),
     }
 }
 

@@ -96,6 +96,7 @@ pub(crate) fn stream(topology: &Topology, name: &str, servers: &[&str]) -> Strea
         storage: Storage::File,
         max_bytes: None,
         upstreams: Vec::new(),
+        answers_gets_of: None,
         message_rate: None,
         consumers: Vec::new(),
     }
@@ -110,6 +111,7 @@ pub(crate) fn consumer(topology: &Topology, name: &str, servers: &[&str]) -> Con
         opted_out: false,
         ack_pending: 0,
         pinned: false,
+        waiting: 0,
     }
 }
 

@@ -229,6 +229,8 @@ pub struct Stream {
     pub max_bytes: Option<u64>,
     /// Streams of this account that it mirrors or sources. Sorted.
     pub upstreams: Vec<StreamName>,
+    /// A stream that it mirrors and whose direct gets it answers in its place (`mirror_direct`).
+    pub answers_gets_of: Option<StreamName>,
     /// Messages stored a second since the last observation; `None` at the first look.
     pub message_rate: Option<f32>,
     /// Sorted by name.
@@ -252,6 +254,8 @@ pub struct Consumer {
     pub ack_pending: u64,
     /// A client of one of its priority groups is pinned to it, and would lose the pin (nats-facts N16).
     pub pinned: bool,
+    /// Requests of clients that wait for messages; of a push consumer one where a client listens to the deliver subject.
+    pub waiting: u64,
 }
 
 /// Who leads an asset and which servers hold it.

@@ -36,8 +36,12 @@ pub enum UseKind {
     Pull,
     /// It receives messages of a push consumer.
     Push,
-    /// It reads single messages with direct gets.
+    /// It reads single messages with direct gets, which any replica answers.
     DirectGet,
+    /// It reads single messages, which the stream's leader answers (nats-facts N79).
+    Get,
+    /// It creates a consumer, and reads by it what no look may measure before it is gone.
+    Create,
 }
 
 /// A client connection that was found behind a sampled message.
@@ -68,6 +72,8 @@ pub struct UseSample {
     pub clients: BTreeMap<SampledClient, u32>,
     /// How many of these tell something of their own: what one client sends at once is one.
     pub independent: u32,
+    /// The user may not listen to all of it.
+    pub is_denied: bool,
 }
 
 impl UseSample {
@@ -112,6 +118,9 @@ pub struct StreamUse {
     /// The share of the stream's traffic whose clients are known, in percent, rounded down; `None` where no use was seen
     /// and no traffic is measured.
     pub coverage_percent: Option<u8>,
+    /// It is read in ways whose traffic nobody measures, and not only from where it is used most; or that may not be
+    /// listened to.
+    pub is_partly_unmeasured: bool,
 }
 
 impl StreamUse {
@@ -129,6 +138,7 @@ impl StreamUse {
         for flow in flows(stream).filter(|flow| !samples.iter().any(|sample| flow.is_of(sample))) {
             all += flow.rate;
         }
+        let answered_elsewhere = mirrored(view, stream, locations);
         for sample in samples {
             let Some(rate) = rate(stream, sample) else {
                 continue;
@@ -144,6 +154,12 @@ impl StreamUse {
                 };
                 explained += part;
                 known = known.saturating_add(*messages);
+                let location = locations.of(server);
+                if sample.kind == UseKind::DirectGet
+                    && location.is_some_and(|location| answered_elsewhere.contains(location))
+                {
+                    continue;
+                }
                 let group = ClientGroup {
                     server,
                     kind: ClientKind::Client,
@@ -156,7 +172,7 @@ impl StreamUse {
                 if !clients.selects(&group) {
                     continue;
                 }
-                let (rates, connections, seen) = rows.entry(locations.of(server)).or_default();
+                let (rates, connections, seen) = rows.entry(location).or_default();
                 *rates.entry(sample.kind).or_default() += part;
                 connections.insert(client);
                 *seen = seen.saturating_add(*messages);
@@ -183,6 +199,7 @@ impl StreamUse {
         }
         used.share();
         used.coverage_percent = (all > 0.0).then(|| percent(explained, all));
+        used.is_partly_unmeasured = used.has_unmeasured(view, locations, samples);
         used
     }
 
@@ -219,6 +236,22 @@ impl StreamUse {
             (Some((location, _)), None) if self.unplaced.rate() < most => Some(location),
             _ => None,
         }
+    }
+
+    fn has_unmeasured(&self, view: &AccountView, locations: &LocationMap, samples: &[UseSample]) -> bool {
+        let most = self.majority();
+        let location = |client: &SampledClient| locations.of(view.topology.find(client.server.as_str())?);
+        samples.iter().any(|sample| match sample.kind {
+            UseKind::Publish | UseKind::Pull | UseKind::Push => false,
+            UseKind::DirectGet | UseKind::Get => sample.is_denied,
+            UseKind::Create => {
+                let known: u32 = sample.clients.values().sum();
+                let mut clients = sample.clients.keys();
+                sample.is_denied
+                    || known < sample.messages
+                    || clients.any(|client| most.is_none() || location(client) != most)
+            }
+        })
     }
 
     fn share(&mut self) {
@@ -312,9 +345,19 @@ fn rate(stream: &Stream, sample: &UseSample) -> Option<f64> {
     if let Some(flow) = flows(stream).find(|flow| flow.is_of(sample)) {
         return Some(flow.rate);
     }
-    // Requests to idle consumers are no messages.
-    let is_idle = sample.consumer.is_some();
+    // Requests to idle consumers are no messages, and what created ones deliver is not known.
+    let is_idle = sample.consumer.is_some() || sample.kind == UseKind::Create;
     (sample.messages > 0).then(|| if is_idle { IDLE } else { sample.rate() })
+}
+
+/// The locations in which mirrors answer a stream's direct gets.
+fn mirrored<'l>(view: &AccountView, stream: &Stream, locations: &'l LocationMap) -> BTreeSet<&'l Location> {
+    let mirrors = view
+        .streams
+        .iter()
+        .filter(|mirror| mirror.answers_gets_of.as_ref() == Some(&stream.name));
+    let peers = mirrors.flat_map(|mirror| &mirror.group.peers);
+    peers.filter_map(|peer| locations.of(peer.server)).collect()
 }
 
 fn percent(part: f64, whole: f64) -> u8 {

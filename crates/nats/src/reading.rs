@@ -43,6 +43,8 @@ pub(crate) struct StreamReading {
     pub(crate) max_bytes: Option<u64>,
     /// All that are configured, sorted by name.
     pub(crate) upstreams: Vec<Upstream>,
+    /// A stream that it mirrors and whose direct gets it answers.
+    pub(crate) answers_gets_of: Option<StreamName>,
     pub(crate) last_sequence: u64,
     pub(crate) consumers: Vec<ConsumerReading>,
 }
@@ -91,6 +93,7 @@ impl StreamReading {
             },
             max_bytes: u64::try_from(config.max_bytes).ok().filter(|bytes| *bytes > 0),
             upstreams: upstreams(config, info),
+            answers_gets_of: answers_gets_of(config),
             last_sequence: state.last_seq,
             consumers,
             name,
@@ -202,6 +205,13 @@ fn upstreams(config: &StreamConfig<'_>, info: &StreamInfo<'_>) -> Vec<Upstream> 
         }
     };
     names.into_iter().map(upstream).collect()
+}
+
+fn answers_gets_of(config: &StreamConfig<'_>) -> Option<StreamName> {
+    let mirror = config.mirror.as_ref().filter(|mirror| mirror.external.is_none());
+    mirror
+        .filter(|_| config.mirror_direct)
+        .map(|mirror| StreamName::from(&*mirror.name))
 }
 
 fn last_active(source: &SourceInfo<'_>) -> Option<Duration> {

@@ -10,6 +10,8 @@
 mod accounts;
 #[path = "contract/act.rs"]
 mod act;
+#[path = "contract/all_use.rs"]
+mod all_use;
 #[path = "contract/busy.rs"]
 mod busy;
 #[path = "contract/cancel.rs"]

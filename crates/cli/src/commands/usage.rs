@@ -5,6 +5,7 @@ mod table;
 use std::cmp::Reverse;
 
 use anyhow::bail;
+use leeward_core::explain::UNMEASURED;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::{AccountView, Consumer, Stream};
 use leeward_core::topology::LocationMap;
@@ -102,6 +103,7 @@ fn of_asset_in(
             (used, &consumer.group)
         }
     };
+    let problem = problem.or_else(|| used.is_partly_unmeasured.then(|| UNMEASURED.to_owned()));
     let rows = used.locations.iter();
     let mut rows: Vec<LocationUsePart> = rows
         .map(|(location, row)| location_part(location.as_str(), row))
@@ -131,5 +133,6 @@ fn location_part(name: &str, row: &LocationUse) -> LocationUsePart {
         pull: rate(UseKind::Pull),
         push: rate(UseKind::Push),
         direct_get: rate(UseKind::DirectGet),
+        get: rate(UseKind::Get),
     }
 }

@@ -149,8 +149,10 @@ pub struct LocationUsePart {
     pub pull: f64,
     /// Delivered to push consumers' clients.
     pub push: f64,
-    /// Read one by one, by direct gets.
+    /// Read one by one, by direct gets, which any replica answers.
     pub direct_get: f64,
+    /// Read one by one through the stream's leader.
+    pub get: f64,
 }
 
 /// A finding, with what its cure would gain.

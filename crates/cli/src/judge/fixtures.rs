@@ -122,6 +122,7 @@ pub fn stream(view: &AccountView, name: &str, servers: &[&str]) -> Stream {
         storage: Storage::File,
         max_bytes: None,
         upstreams: Vec::new(),
+        answers_gets_of: None,
         message_rate: Some(100.0),
         consumers: Vec::new(),
     }
@@ -137,6 +138,7 @@ pub fn consumer(view: &AccountView, name: &str, servers: &[&str]) -> Consumer {
         opted_out: false,
         ack_pending: 3,
         pinned: false,
+        waiting: 0,
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{AssetHome, Homes};
 use crate::asset::{AssetIx, asset_name};
 use crate::context::DecisionContext;
-use crate::demand::{AssetHomes, HomeHistory, SettledHome, Tally, decide_home};
+use crate::demand::{AssetHomes, Home, HomeHistory, NoMajority, SettledHome, Tally, decide_home};
 use crate::names::Location;
 use crate::policy::HomeRules;
 use crate::snapshot::{Consumer, RaftGroup, Stream};
@@ -116,7 +116,9 @@ impl Deciding<'_> {
             } else if let Some(settled) = self.settled(asset) {
                 self.keep(asset, settled, Some(used));
             } else {
-                let may_follow = sampled.is_blind || self.usage.is_unused(&stream.name);
+                let is_awaited = stream.consumers.iter().any(|consumer| consumer.waiting > 0);
+                let is_unused = self.usage.is_unused(&stream.name) && !is_awaited;
+                let may_follow = sampled.is_blind || is_unused;
                 let home = self.without_enough(used, may_follow);
                 self.homes.insert(asset, home);
             }
@@ -156,7 +158,7 @@ impl Deciding<'_> {
 
     fn is_covered(&self, used: &StreamUse) -> bool {
         let covered = used.coverage_percent;
-        covered.is_some_and(|percent| percent >= self.coverage_percent)
+        !used.is_partly_unmeasured && covered.is_some_and(|percent| percent >= self.coverage_percent)
     }
 
     fn is_enough(&self, used: &StreamUse) -> bool {
@@ -177,8 +179,23 @@ impl Deciding<'_> {
             ..self.rules.clone()
         };
         let (home, next) = decide_home(&tally, &rules, past, at, unbroken);
-        self.homes.insert(asset, AssetHome::Own { home, used });
         self.histories.insert(name, next);
+        // That so few messages do not show a majority does not mean that there is none.
+        let is_too_few = matches!(
+            &home,
+            Home::NoMajority { why: NoMajority::ShareTooSmall { percent, .. }, settled: None }
+                if *percent >= self.rules.majority_percent
+        );
+        match asset {
+            AssetIx::Stream(_) if is_too_few => {
+                let home = self.without_enough(used, false);
+                self.homes.insert(asset, home);
+            }
+            AssetIx::Consumer(_, _) if is_too_few => {}
+            AssetIx::Stream(_) | AssetIx::Consumer(_, _) => {
+                self.homes.insert(asset, AssetHome::Own { home, used });
+            }
+        }
     }
 
     /// The home that an asset's own clients had.

@@ -12,8 +12,8 @@ use crate::topology::ServerIx;
 use crate::usage::{LocationUse, StreamUse, UseKind};
 
 /// How a stream itself is used, and how its consumers are.
-const OF_STREAMS: [UseKind; 2] = [UseKind::Publish, UseKind::DirectGet];
-const OF_CONSUMERS: [UseKind; 2] = [UseKind::Pull, UseKind::Push];
+const OF_STREAMS: &[UseKind] = &[UseKind::Publish, UseKind::DirectGet, UseKind::Get];
+const OF_CONSUMERS: &[UseKind] = &[UseKind::Pull, UseKind::Push];
 
 impl SafetyContext<'_> {
     /// Milliseconds of waiting that are saved a second: messages a second × round trips saved. Where it is known who uses
@@ -92,7 +92,7 @@ impl SafetyContext<'_> {
 }
 
 /// Messages a second of these kinds by location; empty where none are known.
-fn shares(used: &StreamUse, kinds: [UseKind; 2]) -> Vec<(&Location, f64)> {
+fn shares<'u>(used: &'u StreamUse, kinds: &[UseKind]) -> Vec<(&'u Location, f64)> {
     let rate = |row: &LocationUse| kinds.iter().filter_map(|kind| row.rates.get(kind)).sum::<f64>();
     let rows = used.locations.iter().map(|(location, row)| (location, rate(row)));
     rows.filter(|(_, rate)| *rate > 0.0).collect()

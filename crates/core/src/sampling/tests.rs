@@ -60,6 +60,7 @@ fn sampled_once(usage: &mut AccountUse, stream: &str, seconds: u64, from: Option
         messages: if from.is_some() { 16 } else { 0 },
         independent: if from.is_some() { 16 } else { 0 },
         clients: from.map_or_else(BTreeMap::new, |server| BTreeMap::from([(client(server), 16)])),
+        is_denied: false,
     }];
     let sampled = Sampled {
         samples,
@@ -180,6 +181,7 @@ fn consumers_that_were_not_sampled_yet_come_before_busier_ones() {
         messages: 0,
         independent: 0,
         clients: BTreeMap::new(),
+        is_denied: false,
     };
     let sampling = Sampling::after(&view, &by_cluster(&view), &view.streams[0], &[known]);
     assert_eq!(sampling.consumers, ["calm", "quick"].map(ConsumerName::from));
@@ -200,7 +202,7 @@ fn consumers_without_a_leader_are_left_out_and_the_busiest_come_first() {
     let sampling = Sampling::new(&view, &by_cluster(&view), &view.streams[0]);
     let expected = ["quick", "calm"].map(ConsumerName::from);
     assert_eq!(sampling.consumers, expected);
-    assert_eq!(sampling.servers, 6);
+    assert_eq!(sampling.servers.len(), 6);
 }
 
 #[test]

@@ -147,6 +147,7 @@ impl UseSample {
         self.span += other.span;
         self.messages = self.messages.saturating_add(other.messages);
         self.independent = self.independent.saturating_add(other.independent);
+        self.is_denied |= other.is_denied;
         for (client, messages) in &other.clients {
             let sum = self.clients.entry(client.clone()).or_default();
             *sum = sum.saturating_add(*messages);

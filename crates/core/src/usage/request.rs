@@ -35,7 +35,7 @@ pub struct Sampling {
     /// that they get at once otherwise.
     pub consumers: Vec<ConsumerName>,
     /// Servers that are expected to answer who a client is.
-    pub servers: usize,
+    pub servers: BTreeSet<ServerName>,
     /// Messages a second that the stream stores, rounded up; none where that is not measured.
     pub rate: u32,
     /// Servers next to the stream's leader: there all messages arrive that it stores, wherever they are published.
@@ -44,7 +44,7 @@ pub struct Sampling {
     pub near_warm_up: WarmUp,
     /// What comes first on others.
     pub warm_up: WarmUp,
-    /// No message was stored or delivered lately, as far as the servers measure it.
+    /// No message was stored or delivered lately, as far as the servers measure it, and nobody waits for one.
     pub is_idle: bool,
 }
 
@@ -71,7 +71,7 @@ impl Sampling {
             order.then(rate(other).total_cmp(&rate(one)))
         });
         let names = consumers.into_iter().map(|consumer| consumer.name.clone());
-        let servers = view.topology.servers().iter();
+        let servers = view.topology.servers().iter().filter(|server| server.answered);
         let topology = &view.topology;
         let longest = topology
             .round_trips
@@ -82,12 +82,14 @@ impl Sampling {
         Self {
             stream: stream.name.clone(),
             consumers: names.collect(),
-            servers: servers.filter(|server| server.answered).count(),
+            servers: servers.map(|server| server.name.clone()).collect(),
             rate: whole(stream.message_rate.unwrap_or(0.0)),
             near: next_to_leader(view, locations, stream),
             near_warm_up: WarmUp::new(stream, NEAR_WARM_UP),
             warm_up: WarmUp::new(stream, far),
-            is_idle: stream.message_rate.is_some() && stream.message_rates() <= 0.0,
+            is_idle: stream.message_rate.is_some()
+                && stream.message_rates() <= 0.0
+                && !stream.consumers.iter().any(|consumer| consumer.waiting > 0),
         }
     }
 }

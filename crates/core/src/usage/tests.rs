@@ -27,6 +27,7 @@ fn sample(kind: UseKind, of: Option<&str>, messages: u32, found: &[(&str, u64, u
             .iter()
             .map(|(server, connection, messages)| (client(server, *connection), *messages))
             .collect(),
+        is_denied: false,
     }
 }
 

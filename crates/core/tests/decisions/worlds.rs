@@ -317,6 +317,8 @@ fn sample(words: &Words) -> (StreamName, UseSample) {
             "pull" => UseKind::Pull,
             "push" => UseKind::Push,
             "direct-get" => UseKind::DirectGet,
+            "get" => UseKind::Get,
+            "create" => UseKind::Create,
             other => panic!("unknown kind of use {other:?}"),
         },
         consumer: of.consumer,
@@ -324,6 +326,7 @@ fn sample(words: &Words) -> (StreamName, UseSample) {
         messages: number("seen").unwrap_or(known),
         independent: number("independent").unwrap_or(known),
         clients,
+        is_denied: words.has("denied"),
     };
     (of.stream, sample)
 }
@@ -455,6 +458,7 @@ fn stream(topology: &Topology, now: Timestamp, words: &Words) -> Stream {
             .into_iter()
             .map(StreamName::from)
             .collect(),
+        answers_gets_of: words.get("answers-gets-of").map(StreamName::from),
         message_rate: rate(words),
         consumers: Vec::new(),
     }
@@ -469,5 +473,6 @@ fn consumer(topology: &Topology, now: Timestamp, words: &Words) -> Consumer {
         opted_out: words.has("ignore"),
         ack_pending: words.get("ack-pending").map_or(0, |count| count.parse().unwrap()),
         pinned: words.has("pinned"),
+        waiting: words.get("waiting").map_or(0, |count| count.parse().unwrap()),
     }
 }

@@ -52,6 +52,7 @@ fn publishers(server: &str) -> Sampled {
             messages: 10,
             independent: 10,
             clients: BTreeMap::from([(client, 10)]),
+            is_denied: false,
         }],
         ..Sampled::default()
     }

@@ -92,6 +92,7 @@ fn stream(topology: &Topology, name: &str, servers: [&str; 3], consumers: usize)
         storage: Storage::File,
         max_bytes: None,
         upstreams: Vec::new(),
+        answers_gets_of: None,
         message_rate: None,
         consumers: (0..consumers)
             .map(|number| Consumer {
@@ -102,6 +103,7 @@ fn stream(topology: &Topology, name: &str, servers: [&str; 3], consumers: usize)
                 opted_out: false,
                 ack_pending: 0,
                 pinned: false,
+                waiting: 0,
             })
             .collect(),
         group,

@@ -237,6 +237,7 @@ impl AssemblyContext<'_> {
                 .iter()
                 .map(|upstream| upstream.stream.clone())
                 .collect(),
+            answers_gets_of: stream.answers_gets_of.clone(),
             message_rate: rate(stream.last_sequence, earlier, self.now, self.base),
             consumers: consumers
                 .map(|consumer| self.view_consumer(&stream.name, consumer))
@@ -258,6 +259,7 @@ impl AssemblyContext<'_> {
             opted_out: consumer.opted_out,
             ack_pending: consumer.progress.ack_pending,
             pinned: consumer.pinned,
+            waiting: consumer.progress.waiting.max(consumer.progress.push_bound.into()),
         }
     }
 }

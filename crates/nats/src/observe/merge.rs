@@ -143,6 +143,7 @@ mod tests {
             max_bytes: None,
             upstreams: vec![],
             last_sequence: 0,
+            answers_gets_of: None,
             consumers,
         }
     }

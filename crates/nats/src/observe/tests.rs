@@ -78,6 +78,7 @@ fn stream(peers: &[&str], last_sequence: u64) -> StreamReading {
         storage: Storage::File,
         max_bytes: None,
         upstreams: vec![],
+        answers_gets_of: None,
         last_sequence,
         consumers: vec![],
     }

@@ -1,5 +1,6 @@
 //! From the reply subjects of sampled messages to the connections that wait there.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -11,19 +12,23 @@ use crate::connection_name::random_digits;
 
 /// Messages of one client within this time are sent at once.
 const AT_ONCE: Duration = Duration::from_millis(20);
+/// Inboxes that are looked for where all messages of a time are taken.
+const MOST_INBOXES: usize = 32;
 /// The length of the identifiers that client libraries put into their inboxes.
 const NUID: usize = 22;
 
 /// What was received during one sample.
 #[derive(Default)]
 pub(super) struct Received {
-    /// Nobody is looked for.
-    is_counting: bool,
+    /// All messages of a time are taken, and their clients are looked for afterwards, by inbox.
+    is_whole: bool,
     pub(super) messages: u32,
     /// Messages that were not looked at.
     pub(super) skipped: u32,
     /// The inboxes that wait for replies to messages, and when those were received.
     inboxes: Vec<(Inbox, Instant)>,
+    /// A subject in each of the inboxes whose receivers are not looked up yet, and of how many messages they are.
+    later: BTreeMap<Inbox, (String, u32)>,
     /// Who receives what is sent to a subject; asked for at once, while the request is still waiting. `None` where not all
     /// are known.
     pub(super) receivers: BTreeMap<String, Receivers>,
@@ -42,34 +47,57 @@ struct Inbox {
     beginning: String,
     /// How many tokens its subjects have.
     tokens: usize,
+    /// There is no identifier: the prefix is the whole subject.
+    is_whole: bool,
 }
 
 impl Received {
-    /// Messages whose clients are not looked for.
-    pub(super) fn counting() -> Self {
+    /// All messages of a time, of however many.
+    pub(super) fn whole() -> Self {
         Self {
-            is_counting: true,
+            is_whole: true,
             ..Self::default()
         }
     }
 
-    /// Counts a message; returns the subjects whose receivers have to be looked up, each with a name for them.
-    pub(super) fn note(&mut self, reply: Option<&str>) -> impl Iterator<Item = (String, String)> + use<> {
+    /// Counts a message; returns the subjects whose receivers have to be looked up now, each with a name for them.
+    pub(super) fn note(&mut self, reply: Option<&str>) -> Vec<(String, String)> {
         self.messages = self.messages.saturating_add(1);
-        let mut wanted = Vec::new();
-        if let Some(reply) = reply.filter(|_| !self.is_counting) {
-            let inbox = Inbox::of(reply);
-            let mut want = |name: String, subject: String| {
-                if !self.receivers.contains_key(&name) {
-                    self.receivers.insert(name.clone(), None);
-                    wanted.push((name, subject));
-                }
-            };
-            want(inbox.prefix.clone(), reply.to_owned());
-            want(inbox.unused_name(), inbox.unused_subject());
-            self.inboxes.push((inbox, Instant::now()));
+        let Some(reply) = reply else {
+            return Vec::new();
+        };
+        let now = Instant::now();
+        if self.is_whole {
+            let (inbox, subject) = Inbox::shared(reply);
+            let (_, count) = self.later.entry(inbox.clone()).or_insert((subject, 0));
+            *count = count.saturating_add(1);
+            self.inboxes.push((inbox, now));
+            return Vec::new();
         }
-        wanted.into_iter()
+        let inbox = Inbox::of(reply);
+        let wanted = self.want(&inbox, reply.to_owned());
+        self.inboxes.push((inbox, now));
+        wanted
+    }
+
+    /// The subjects whose receivers have to be looked up afterwards: of the inboxes of most messages.
+    pub(super) fn later(&mut self) -> Vec<(String, String)> {
+        let mut later: Vec<(Inbox, (String, u32))> = std::mem::take(&mut self.later).into_iter().collect();
+        later.sort_by_key(|(_, (_, count))| Reverse(*count));
+        later.truncate(MOST_INBOXES);
+        let each = later.into_iter();
+        each.flat_map(|(inbox, (subject, _))| self.want(&inbox, subject))
+            .collect()
+    }
+
+    fn want(&mut self, inbox: &Inbox, subject: String) -> Vec<(String, String)> {
+        let unused = (inbox.unused_name(), inbox.unused_subject());
+        let mut wanted = vec![(inbox.prefix.clone(), subject), unused];
+        wanted.retain(|(name, _)| !self.receivers.contains_key(name));
+        for (name, _) in &wanted {
+            self.receivers.insert(name.clone(), None);
+        }
+        wanted
     }
 
     /// Messages by client, of those whose client is known.
@@ -84,14 +112,12 @@ impl Received {
 
     /// How many of those tell something of their own: what one client sends at once is one of them.
     pub(super) fn independent(&self) -> u32 {
-        let (mut count, mut last) = (0_u32, None);
+        let (mut count, mut begun) = (0_u32, BTreeMap::<&SampledClient, Instant>::new());
         for (client, at) in self.known() {
-            let is_of_last = |(of, since): (&SampledClient, Instant)| {
-                of == client && at.saturating_duration_since(since) < AT_ONCE
-            };
-            if !last.is_some_and(is_of_last) {
+            let is_of_last = |since: &Instant| at.saturating_duration_since(*since) < AT_ONCE;
+            if !begun.get(client).is_some_and(is_of_last) {
                 count = count.saturating_add(1);
-                last = Some((client, at));
+                begun.insert(client, at);
             }
         }
         count
@@ -102,8 +128,8 @@ impl Received {
     fn known(&self) -> impl Iterator<Item = (&SampledClient, Instant)> {
         let receivers = |name: &str| self.receivers.get(name).and_then(Option::as_ref);
         self.inboxes.iter().filter_map(move |(inbox, at)| {
-            let listeners = receivers(&inbox.unused_name())?;
-            let mut waiting = receivers(&inbox.prefix)?.difference(listeners);
+            let listeners = &receivers(&inbox.unused_name())?.clients;
+            let mut waiting = receivers(&inbox.prefix)?.clients.difference(listeners);
             match (waiting.next(), waiting.next()) {
                 (Some(client), None) => Some((client, *at)),
                 _ => None,
@@ -124,6 +150,24 @@ impl Inbox {
             prefix: identifier.map_or_else(|| reply.to_owned(), |at| joined(at.saturating_add(1))),
             beginning: joined(identifier.unwrap_or_else(drawn)),
             tokens: tokens.len(),
+            is_whole: identifier.is_none(),
+        }
+    }
+
+    /// The same where many messages of one client are expected, with a subject of its own to look for who waits there. What has
+    /// no identifier may still share all tokens but the last, as Go's asynchronous publishers' do: whether one connection receives
+    /// all such replies is for the lookup to tell.
+    fn shared(reply: &str) -> (Self, String) {
+        let inbox = Self::of(reply);
+        let parent = reply.rsplit_once('.').map(|(parent, _)| parent);
+        let parent = parent.filter(|_| inbox.is_whole && inbox.tokens > 2);
+        match parent {
+            Some(parent) => {
+                let subject = format!("{parent}.{}", random_digits());
+                let prefix = format!("{parent}.*");
+                (Self { prefix, ..inbox }, subject)
+            }
+            None => (inbox, reply.to_owned()),
         }
     }
 
@@ -158,9 +202,56 @@ pub(super) fn unused_like(subject: &str) -> String {
 mod tests {
     use leeward_core::names::ServerName;
 
+    use super::super::receivers::MatchingConnections;
     use super::*;
 
     const NUID: &str = "QwErTyUiOpAsDfGhJkLzXc";
+
+    fn client(connection: u64) -> SampledClient {
+        SampledClient {
+            server: ServerName::from("n"),
+            connection,
+            user: None,
+            name: None,
+        }
+    }
+
+    fn matching(connections: &[u64]) -> MatchingConnections {
+        MatchingConnections {
+            clients: connections.iter().copied().map(client).collect(),
+            leaf_nodes: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn of_all_messages_of_a_time_the_clients_are_looked_for_by_inbox() {
+        let mut received = Received::whole();
+        let parents = ["_INBOX.aB3dE9", "_INBOX.zZ9xX1"];
+        for number in 0..40 {
+            assert_eq!(received.note(Some(&format!("{}.{number}", parents[0]))), []);
+        }
+        received.note(Some(&format!("{}.1", parents[1])));
+        received.note(Some(&format!("_INBOX.{NUID}.1")));
+        let later = received.later();
+        let names: Vec<&str> = later.iter().map(|(name, _)| name.as_str()).collect();
+        let nuid = format!("_INBOX.{NUID}");
+        assert_eq!(names[..2], ["_INBOX.aB3dE9.*", "_INBOX.* (3)"], "the most first");
+        assert!(names.contains(&"_INBOX.zZ9xX1.*") && names.contains(&nuid.as_str()));
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!(later[0].1.starts_with("_INBOX.aB3dE9.") && later[0].1 != "_INBOX.aB3dE9.39");
+        received
+            .receivers
+            .insert("_INBOX.aB3dE9.*".to_owned(), Some(matching(&[1])));
+        received
+            .receivers
+            .insert("_INBOX.zZ9xX1.*".to_owned(), Some(matching(&[])));
+        received.receivers.insert(nuid, Some(matching(&[1, 2])));
+        received
+            .receivers
+            .insert("_INBOX.* (3)".to_owned(), Some(matching(&[2])));
+        assert_eq!(received.clients(), BTreeMap::from([(client(1), 41)]));
+        assert_eq!((received.messages, received.independent()), (42, 1));
+    }
 
     #[test]
     fn the_replies_of_one_connection_are_in_one_inbox() {
@@ -201,22 +292,16 @@ mod tests {
 
     #[test]
     fn one_connection_that_waits_is_the_sender_and_who_receives_everything_is_not() {
-        let client = |connection| SampledClient {
-            server: ServerName::from("n"),
-            connection,
-            user: None,
-            name: None,
-        };
         let mut received = Received::default();
         let reply = format!("_INBOX.{NUID}.1");
-        let wanted: Vec<_> = received.note(Some(&reply)).collect();
+        let wanted = received.note(Some(&reply));
         assert_eq!(wanted.len(), 2);
-        assert_eq!(received.note(Some(&format!("_INBOX.{NUID}.2"))).count(), 0);
-        assert_eq!(received.note(None).count(), 0);
+        assert_eq!(received.note(Some(&format!("_INBOX.{NUID}.2"))).len(), 0);
+        assert_eq!(received.note(None).len(), 0);
         assert_eq!(received.messages, 3);
         received
             .receivers
-            .insert(wanted[0].0.clone(), Some([client(1), client(2)].into()));
+            .insert(wanted[0].0.clone(), Some(matching(&[1, 2])));
         assert_eq!(
             received.clients(),
             BTreeMap::new(),
@@ -224,7 +309,7 @@ mod tests {
         );
         received
             .receivers
-            .insert(wanted[1].0.clone(), Some([client(2)].into()));
+            .insert(wanted[1].0.clone(), Some(matching(&[2])));
         assert_eq!(received.clients(), BTreeMap::from([(client(1), 2)]));
     }
 }

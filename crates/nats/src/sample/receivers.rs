@@ -15,7 +15,7 @@ use crate::observe::connections::{self, ByServer, read_if};
 use crate::request::{Enough, Gather, first};
 use crate::request_error::RequestError;
 use crate::tenant;
-use crate::wire::monitor::{Connection, Connz};
+use crate::wire::monitor::Connz;
 use crate::wire::text::Words;
 
 /// Connections that one lookup lists per server; a subject with more has unknown receivers.
@@ -25,12 +25,24 @@ const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 const LOOKUP_QUIET: Duration = Duration::from_millis(500);
 
 /// The connections that receive a subject; `None` where not all of them are known.
-pub(super) type Receivers = Option<BTreeSet<SampledClient>>;
+pub(super) type Receivers = Option<MatchingConnections>;
+
+/// Connections with a subscription that matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct MatchingConnections {
+    pub(super) clients: BTreeSet<SampledClient>,
+    /// Leaf nodes, which carry the interest of everybody at the other end, by server and connection.
+    pub(super) leaf_nodes: BTreeSet<(ServerName, u64)>,
+}
 
 impl AccountClient {
     /// The connections with a subscription that matches a subject; asked as a user of the system account where there is
     /// one, since others may answer in the servers' place, and servers may not (nats-facts N77).
-    pub(super) async fn receivers(&self, subject: &str, servers: usize) -> Result<Receivers, ActError> {
+    pub(super) async fn receivers(
+        &self,
+        subject: &str,
+        servers: &BTreeSet<ServerName>,
+    ) -> Result<Receivers, ActError> {
         let (link, connz, account) = match &self.calls().witness {
             Some(witness) => (
                 witness.link(),
@@ -42,7 +54,7 @@ impl AccountClient {
         let account = account.as_ref().map(AccountId::as_str);
         let options = json!({"acc": account, "filter_subject": subject, "auth": true, "limit": MOST_MATCHES});
         let enough = move |replies: &ByServer<Connz>| {
-            if servers > 0 && replies.len() >= servers {
+            if !servers.is_empty() && replies.len() >= servers.len() {
                 Enough::Yes
             } else {
                 Enough::IfQuietFor(LOOKUP_QUIET)
@@ -62,24 +74,31 @@ impl AccountClient {
             Ok(_) | Err(RequestError::Timeout { subject: _ }) => return Ok(None),
             Err(error) => return Err(lost(error)),
         };
-        let mut found = BTreeSet::new();
+        let mut found = MatchingConnections::default();
         for (info, connz) in gathered.replies.into_values() {
             let server = ServerName::from(info.name.as_str());
             let listed = connz.connections.unwrap_or_default();
-            if u64::try_from(listed.len()).is_ok_and(|listed| listed < connz.total) {
+            // Its total is that of the account on servers before 2.14 (nats-facts N78).
+            if listed.len() >= MOST_MATCHES {
                 return Ok(None);
             }
-            // Leaf nodes carry the interest of everybody at the other end.
-            let is_client = |one: &Connection| matches!(one.kind.as_deref(), None | Some("Client"));
             let is_own = |name: &Words| ConnectionName::is_leewards(name);
-            let clients = listed.into_iter().filter(is_client);
-            let others = clients.filter(|one| !one.name.as_ref().is_some_and(is_own));
-            found.extend(others.map(|one| SampledClient {
-                server: server.clone(),
-                connection: one.cid,
-                user: one.authorized_user.map(|user| (*user).into()),
-                name: one.name.map(|name| (*name).into()),
-            }));
+            for one in listed {
+                match one.kind.as_deref() {
+                    None | Some("Client") if one.name.as_ref().is_some_and(is_own) => {}
+                    None | Some("Client") => drop(found.clients.insert(SampledClient {
+                        server: server.clone(),
+                        connection: one.cid,
+                        user: one.authorized_user.map(|user| (*user).into()),
+                        name: one.name.map(|name| (*name).into()),
+                    })),
+                    // At its other end it tells the interest of the servers here.
+                    Some("Leafnode") if servers.contains(&server) => {
+                        let _ = found.leaf_nodes.insert((server.clone(), one.cid));
+                    }
+                    Some(_) => {}
+                }
+            }
         }
         Ok(Some(found))
     }

@@ -67,6 +67,8 @@ pub(crate) struct StreamConfig<'a> {
     /// −1 for no limit.
     pub(crate) max_bytes: i64,
     pub(crate) mirror: Option<Source<'a>>,
+    #[serde(default)]
+    pub(crate) mirror_direct: bool,
     pub(crate) sources: Option<Vec<Source<'a>>>,
     pub(crate) placement: Option<StoredPlacement<'a>>,
     #[serde(default)]

@@ -22,10 +22,10 @@ use crate::support::{LIMIT, acting_client, config, create_consumer, create_strea
 
 const HOME: &str = "us-east";
 const AWAY: &str = "eu-west";
-const SERVERS: usize = 3;
+const SERVERS: [&str; 3] = ["eu-west-0", "us-east-0", "us-east-1"];
 
 /// Users of the account APP: one that may do anything, one that may not listen, and one that may not look for clients.
-async fn clusters() -> System {
+pub(crate) async fn clusters() -> System {
     let deaf = Permissions::allow(&["$JS.API.>", "$SYS.REQ.>"], &["_INBOX.>"]);
     let blind = ["$JS.API.>", "$SYS.REQ.USER.INFO"];
     let blind = Permissions::allow(&blind, &["_INBOX.>", "logs", "$JS.API.DIRECT.GET.>"]);
@@ -37,13 +37,13 @@ async fn clusters() -> System {
     System::builder(layout).account(account).start().await.unwrap()
 }
 
-async fn connect(system: &System, location: &str) -> Client {
+pub(crate) async fn connect(system: &System, location: &str) -> Client {
     let credentials = system.credentials("APP", "app").unwrap();
     system.connect(location, credentials).await.unwrap()
 }
 
 /// Publishes every 20 ms until it is dropped; with `acknowledged` as JetStream clients do.
-fn publisher(client: Client, subject: &'static str, acknowledged: bool) -> AbortOnDropHandle<()> {
+pub(crate) fn publisher(client: Client, subject: &'static str, acknowledged: bool) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let stream = js::new(client.clone());
         loop {
@@ -77,11 +77,11 @@ async fn puller(client: Client, stream: &str, name: &str) -> AbortOnDropHandle<(
     }))
 }
 
-fn sampling(stream: &str, consumers: &[&str]) -> Sampling {
+pub(crate) fn sampling(stream: &str, consumers: &[&str]) -> Sampling {
     Sampling {
         stream: StreamName::from(stream),
         consumers: consumers.iter().map(|name| ConsumerName::from(*name)).collect(),
-        servers: SERVERS,
+        servers: SERVERS.map(ServerName::from).into(),
         rate: 0,
         near: BTreeSet::new(),
         near_warm_up: WarmUp {
@@ -105,7 +105,7 @@ async fn sample(account: &AccountClient, stream: &str, consumers: &[&str]) -> Ve
     sampled.samples
 }
 
-fn of(samples: &[UseSample], kind: UseKind) -> UseSample {
+pub(crate) fn of(samples: &[UseSample], kind: UseKind) -> UseSample {
     let mut found = samples.iter().filter(|sample| sample.kind == kind);
     found
         .next()
@@ -114,7 +114,7 @@ fn of(samples: &[UseSample], kind: UseKind) -> UseSample {
 }
 
 /// Messages by server.
-fn servers(sample: &UseSample) -> BTreeMap<ServerName, u32> {
+pub(crate) fn servers(sample: &UseSample) -> BTreeMap<ServerName, u32> {
     let mut servers = BTreeMap::new();
     for (client, messages) in &sample.clients {
         *servers.entry(client.server.clone()).or_default() += messages;
@@ -249,8 +249,13 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
     let deaf = acting_client(&system, "deaf").await;
     let refused = deaf.sample_use(&sampling("LOGS", &["pulled"])).await.unwrap();
     let next = "$JS.API.CONSUMER.MSG.NEXT.LOGS.pulled".to_owned();
-    let gets = ["", ".>"].map(|rest| format!("$JS.API.DIRECT.GET.LOGS{rest}"));
-    let all = gets.into_iter().chain([next, "logs".to_owned()]);
+    let direct_gets = ["", ".>"].map(|rest| format!("$JS.API.DIRECT.GET.LOGS{rest}"));
+    let creates = ["", ".>"].map(|rest| format!("$JS.API.CONSUMER.CREATE.LOGS{rest}"));
+    let gets = "$JS.API.STREAM.MSG.GET.LOGS".to_owned();
+    let all = direct_gets
+        .into_iter()
+        .chain(creates)
+        .chain([gets, next, "logs".to_owned()]);
     assert_eq!(refused.denied, all.collect());
     assert!(
         refused.samples.iter().all(|sample| sample.messages == 0),

@@ -223,6 +223,7 @@ mod tests {
             storage: leeward_core::topology::Storage::File,
             max_bytes: None,
             upstreams: Vec::new(),
+            answers_gets_of: None,
             message_rate: None,
             consumers: Vec::new(),
         };

@@ -91,6 +91,7 @@ fn what_is_used_from_elsewhere_is_shown_its_own_home_beside_the_accounts() {
         messages: 24,
         independent: 24,
         clients: [(client, 24)].into(),
+        is_denied: false,
     };
     let sampled = Sampled {
         samples: vec![published],

@@ -72,6 +72,7 @@ fn sampled() -> Looked {
         messages,
         independent: messages,
         clients: clients.iter().cloned().collect(),
+        is_denied: false,
     };
     let orders = vec![
         sample(

@@ -40,7 +40,8 @@ fn table<'p>(rows: &'p [Row<'p>]) -> Table<'p, Row<'p>> {
             coverage.map_or_else(|| "-".to_owned(), amount::percent)
         })
         .text("HOW", HOW, |(used, row)| match (row, &used.problem) {
-            (Some(row), _) => how(row),
+            (Some(row), Some(problem)) => format!("{}; {problem}", how(row)),
+            (Some(row), None) => how(row),
             (None, Some(problem)) => problem.clone(),
             (None, None) if used.coverage_percent.is_some() => "clients not found".to_owned(),
             (None, None) => "no use seen".to_owned(),
@@ -54,6 +55,7 @@ fn how(row: &LocationUsePart) -> String {
         ("pull", row.pull),
         ("push", row.push),
         ("direct get", row.direct_get),
+        ("get", row.get),
     ];
     let done = kinds.into_iter().filter(|(_, rate)| *rate > 0.0);
     let done: Vec<String> = done.map(|(kind, rate)| format!("{kind} {rate:.1}/s")).collect();

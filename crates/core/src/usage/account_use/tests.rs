@@ -22,6 +22,7 @@ fn sample(kind: UseKind, consumer: Option<&str>, messages: u32, connection: u64)
         messages,
         independent: messages,
         clients: BTreeMap::from([(client, messages)]),
+        is_denied: false,
     }
 }
 
