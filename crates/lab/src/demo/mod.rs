@@ -1,16 +1,18 @@
 //! `leeward-lab demo`: the main job on real servers, from misplaced leaders to a table of before and after.
 //!
-//! Two locations with 40 ms between them, an account whose streams and consumers are led from eu-west while most of its
-//! clients are in us-east, load that accounts for every message, a Kubernetes API, and the built operator.
+//! Two locations with 40 ms between them, and an account with most of its clients in us-east. Four streams are used from
+//! there and led from eu-west. Two are used from eu-west: one is led from us-east and one from eu-west, where it has to stay.
+//! Besides, load that accounts for every message, a Kubernetes API, and the built operator.
 
 mod scene;
 mod table;
 mod watch;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 
 use crate::folder::Folder;
@@ -18,12 +20,16 @@ use crate::kube::Kube;
 use crate::leeward::{Operator, kube_for, manifests, operator_in};
 use crate::nats::{DEFAULT_ACCOUNT, DEFAULT_USER, Layout};
 use crate::print_line;
-use scene::{AWAY, DemoScene, HOME};
+use scene::{AWAY, ClientCount, DemoScene, GROUPS, HOME};
 use table::DemoOutcome;
 
 const NAMESPACE: &str = "leeward-demo";
 /// How long load runs for each of the two measurements.
 const MEASURED: Duration = Duration::from_secs(8);
+/// The end of the home's specification in the examples, and what the demo adds: the default of 200 messages a minute is for
+/// windows of minutes.
+const WINDOW: &str = "\n    stabilizationWindow: 10s\n";
+const SAMPLING: &str = "    sampling: {messagesPerMinute: 2000}\n";
 
 /// What shape the system has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,29 +62,22 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
         kube_for(NAMESPACE, folder.path())
     )?;
     let mut scene = scene;
-    print_line(format!(
-        "account {DEFAULT_ACCOUNT}: {} streams and {} consumers led in {AWAY}; {} clients in {HOME}, {} in {AWAY}; {:.0} ms between them",
-        scene::STREAMS,
-        scene::CONSUMERS,
-        scene::CLIENTS_HOME,
-        scene::CLIENTS_AWAY,
-        scene.round_trip().await?.as_secs_f64() * 1000.0
-    ));
+    print_line(describe(&scene).await?);
     let leaders_before = scene.leaders().await?;
     print_line(format!("measuring for {} s as it is …", MEASURED.as_secs()));
-    let before = scene.measure(MEASURED).await?;
+    let before = scene.measure(MEASURED).await;
 
     let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
     let began = Instant::now();
     apply_example(shape, &kube, &scene).await?;
-    watch::until_in_place(&kube, NAMESPACE, began)
+    watch::until_in_place(&kube, NAMESPACE, &scene, began)
         .await
         .with_context(|| format!("the operator's log ends:\n{}", operator.log_tail(15)))?;
     let converged = began.elapsed();
     // The time in which leaders moved belongs to neither measurement.
     let moving = scene.cut_phase();
     print_line(format!("measuring for {} s again …", MEASURED.as_secs()));
-    let after = scene.measure(MEASURED).await?;
+    let after = scene.measure(MEASURED).await;
     let leaders_after = scene.leaders().await?;
     let (_, metrics) = operator.get("/metrics").await?;
     let totals = scene.stop_load().await?;
@@ -102,7 +101,20 @@ pub async fn play(shape: Shape, keep: bool) -> anyhow::Result<()> {
     if outcome.totals.lost > 0 {
         bail!("{} acknowledged messages were lost", outcome.totals.lost);
     }
-    Ok(())
+    scene::next_to_their_users(&outcome.leaders_after)
+}
+
+async fn describe(scene: &DemoScene) -> anyhow::Result<String> {
+    let ClientCount { home, away } = scene.clients();
+    let mut text = format!(
+        "account {DEFAULT_ACCOUNT}: {home} clients in {HOME}, {away} in {AWAY}; {:.0} ms between them",
+        scene.round_trip().await?.as_secs_f64() * 1000.0
+    );
+    for group in &GROUPS {
+        let (used, led) = (group.used_from, group.led_from);
+        let _ = write!(text, "\n  {}: used from {used}, led from {led}", group.name());
+    }
+    Ok(text)
 }
 
 /// Applies the Secrets and the example, with the lab's server addresses instead of the example's.
@@ -136,8 +148,11 @@ async fn apply_example(shape: Shape, kube: &Kube, scene: &DemoScene) -> anyhow::
         // The policy comes last, and JSON is YAML.
         example = format!("{example}  disruption: {}\n", manifests::without_limits());
     }
+    ensure!(example.contains(WINDOW), "examples/{name} has no line {WINDOW}");
+    example = example.replace(WINDOW, &format!("{WINDOW}{SAMPLING}"));
     print_line(format!(
-        "applying examples/{name}, without the budget and the quiet times that a policy has by default …\n"
+        "applying examples/{name}, with ten times the samples that a policy takes by default, and without its budget and quiet \
+         times …\n"
     ));
     let path = scene.folder().join(name);
     std::fs::write(&path, example)?;

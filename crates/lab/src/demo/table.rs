@@ -1,50 +1,36 @@
-//! Before and after, side by side.
+//! Before and after, for each group of streams, from where it is used.
 
-use std::collections::BTreeMap;
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::scene::{AWAY, DemoTotals, HOME, LeaderTable};
-use crate::load::{LoadPhase, Quantiles};
+use super::scene::{AWAY, DemoTotals, GROUPS, HOME, LeaderTable, StreamGroup};
+use crate::load::{Latency, LoadPhase};
 
+/// What is known of each group comes in the order of [`GROUPS`].
 pub(super) struct DemoOutcome {
-    pub(super) leaders_before: LeaderTable,
-    pub(super) leaders_after: LeaderTable,
-    pub(super) before: LoadPhase,
-    pub(super) moving: LoadPhase,
-    pub(super) after: LoadPhase,
+    pub(super) leaders_before: Vec<LeaderTable>,
+    pub(super) leaders_after: Vec<LeaderTable>,
+    pub(super) before: Vec<LoadPhase>,
+    pub(super) moving: Vec<LoadPhase>,
+    pub(super) after: Vec<LoadPhase>,
     pub(super) totals: DemoTotals,
     pub(super) metrics: String,
     pub(super) converged: Duration,
 }
 
 pub(super) fn print(outcome: &DemoOutcome) -> anyhow::Result<()> {
-    let mut text = String::new();
-    row(&mut text, "", &"before", &"after")?;
-    let (before, after) = (&outcome.leaders_before, &outcome.leaders_after);
-    for location in [HOME, AWAY] {
-        for (kind, before, after) in [
-            ("stream", &before.streams, &after.streams),
-            ("consumer", &before.consumers, &after.consumers),
-        ] {
-            let count = |leaders: &BTreeMap<String, usize>| leaders.get(location).copied().unwrap_or(0);
-            let label = format!("{kind} leaders in {location}");
-            row(&mut text, &label, &count(before), &count(after))?;
-        }
+    let mut text = heading();
+    let before = outcome.leaders_before.iter().zip(&outcome.before);
+    let after = outcome.leaders_after.iter().zip(&outcome.after);
+    for (group, (before, after)) in GROUPS.iter().zip(before.zip(after)) {
+        let StreamGroup {
+            used_from,
+            led_from: _,
+            streams: _,
+        } = group;
+        text += &row(&group.name(), "before", before);
+        text += &row(&format!("  used from {used_from}"), "after", after);
     }
-    let (before, after) = (&outcome.before, &outcome.after);
-    latency(
-        &mut text,
-        "publish ack",
-        before.publish.quantiles(),
-        after.publish.quantiles(),
-    )?;
-    latency(
-        &mut text,
-        "fetch",
-        before.fetch.quantiles(),
-        after.fetch.quantiles(),
-    )?;
     let DemoTotals {
         published,
         acknowledged,
@@ -57,11 +43,14 @@ pub(super) fn print(outcome: &DemoOutcome) -> anyhow::Result<()> {
         text,
         "messages: {published} published, {acknowledged} acknowledged, {delivered} delivered, {redelivered} redelivered, {lost} lost"
     )?;
-    let stall = outcome.moving.publish.quantiles().max_micros;
+    let stalls = outcome
+        .moving
+        .iter()
+        .map(|phase| phase.publish.quantiles().max_micros);
     writeln!(
         text,
-        "worst publish ack while leaders moved: {}",
-        milliseconds(stall)
+        "worst publish ack while leaders moved: {} ms",
+        milliseconds(stalls.max().unwrap_or_default())
     )?;
     let step_downs = actions(&outcome.metrics, "StepDown");
     let moves = actions(&outcome.metrics, "StreamPlacement");
@@ -74,26 +63,51 @@ pub(super) fn print(outcome: &DemoOutcome) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn row(text: &mut String, label: &str, before: &dyn Display, after: &dyn Display) -> std::fmt::Result {
-    writeln!(text, "{label:<34}{before:>12}{after:>12}")
+fn heading() -> String {
+    let places = format!("{HOME:>8}{AWAY:>8}  ");
+    format!(
+        "{:44}{:>16}  {:>16}  {:>16}{:>16}\n{:44}{places}{places}{:>8}{:>8}{:>8}{:>8}\n",
+        "",
+        "stream leaders",
+        "consumer leaders",
+        "publish ack, ms",
+        "fetch, ms",
+        "",
+        "p50",
+        "p99",
+        "p50",
+        "p99"
+    )
 }
 
-fn latency(text: &mut String, label: &str, before: Quantiles, after: Quantiles) -> std::fmt::Result {
-    let p50 = |quantiles: Quantiles| quantiles.p50_micros;
-    let p99 = |quantiles: Quantiles| quantiles.p99_micros;
-    for (name, quantile) in [("p50", p50 as fn(_) -> _), ("p99", p99)] {
-        let shown = |quantiles: Quantiles| match quantiles.count {
-            0 => "-".to_owned(),
-            _ => milliseconds(quantile(quantiles)),
-        };
-        let label = format!("{label} {name}, seen from {HOME}");
-        row(text, &label, &shown(before), &shown(after))?;
+/// Latencies are those that the group's users saw.
+fn row(name: &str, when: &str, (leaders, phase): (&LeaderTable, &LoadPhase)) -> String {
+    let mut text = format!("{name:37}{when:7}");
+    for counts in [&leaders.streams, &leaders.consumers] {
+        for location in [HOME, AWAY] {
+            let _ = write!(text, "{:8}", counts.get(location).copied().unwrap_or(0));
+        }
+        text += "  ";
     }
-    Ok(())
+    text += &latency(&phase.publish);
+    text += &latency(&phase.fetch);
+    text + "\n"
+}
+
+fn latency(latency: &Latency) -> String {
+    let quantiles = latency.quantiles();
+    match quantiles.count {
+        0 => format!("{:>8}{:>8}", "-", "-"),
+        _ => format!(
+            "{:>8}{:>8}",
+            milliseconds(quantiles.p50_micros),
+            milliseconds(quantiles.p99_micros)
+        ),
+    }
 }
 
 fn milliseconds(micros: u64) -> String {
-    format!("{:.1} ms", Duration::from_micros(micros).as_secs_f64() * 1000.0)
+    format!("{:.1}", Duration::from_micros(micros).as_secs_f64() * 1000.0)
 }
 
 /// Requests that ended, of the kinds with this suffix, from the operator's own page.

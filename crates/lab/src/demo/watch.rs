@@ -1,10 +1,14 @@
 //! The policy's columns as they change, until every leader is home.
+//!
+//! That the policy says so does not suffice: a stream that is used from both locations counts as in place wherever it is led
+//! until enough samples show a majority.
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use serde_json::Value;
 
+use super::scene::{DemoScene, next_to_their_users};
 use crate::kube::{Kind, Kube};
 use crate::print_line;
 
@@ -23,7 +27,12 @@ const LOOK: Duration = Duration::from_millis(250);
 const LIMIT: Duration = Duration::from_mins(5);
 
 /// Prints the columns of the policy `orders` whenever they change; returns when all leaders are home.
-pub(super) async fn until_in_place(kube: &Kube, namespace: &str, began: Instant) -> anyhow::Result<()> {
+pub(super) async fn until_in_place(
+    kube: &Kube,
+    namespace: &str,
+    scene: &DemoScene,
+    began: Instant,
+) -> anyhow::Result<()> {
     let objects = kube.objects().await?;
     let mut shown = Vec::new();
     loop {
@@ -42,7 +51,8 @@ pub(super) async fn until_in_place(kube: &Kube, namespace: &str, began: Instant)
             ));
             shown = row;
         }
-        if in_place(&objects.get(namespace, Kind::PlacementPolicy, "orders").await?) {
+        let is_in_place = in_place(&objects.get(namespace, Kind::PlacementPolicy, "orders").await?);
+        if is_in_place && next_to_their_users(&scene.leaders().await?).is_ok() {
             print_line("");
             return Ok(());
         }
