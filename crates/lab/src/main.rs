@@ -33,7 +33,8 @@ enum LabCommand {
     Up(Up),
     /// Show the main job: leaders come home to their clients, with a table of before and after.
     Demo(Demo),
-    /// Measure how fast leaders come home, what clients feel while a stream moves, and what a report takes.
+    /// Measure how fast leaders come home, what clients feel while a stream moves, what a report takes, and what samples of use
+    /// cost.
     Bench(Bench),
     /// Leave Leeward alone under load while everything around it fails and comes back, and hold it to its promises.
     Soak(Soak),

@@ -5,6 +5,7 @@ mod field;
 mod moved;
 mod report;
 mod rest;
+mod usage;
 
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub enum Section {
     Move,
     /// What `leeward report` takes for 1,000 streams, against `nats stream report` and `nats consumer report`.
     Report,
+    /// What it costs to sample who uses each of 1,000 streams, and how many homes are right.
+    Use,
 }
 
 /// Runs one section, or all of them, and prints them.
@@ -39,6 +42,7 @@ pub async fn run(only: Option<Section>) -> anyhow::Result<()> {
             Section::Converge => Box::pin(converge::run()).await?,
             Section::Move => Box::pin(moved::run()).await?,
             Section::Report => Box::pin(report::run()).await?,
+            Section::Use => Box::pin(usage::run()).await?,
         }
     }
     Ok(())

@@ -23,7 +23,7 @@ pub(super) async fn measure(process: u32) -> anyhow::Result<String> {
     ))
 }
 
-fn processor_seconds(process: u32) -> anyhow::Result<f64> {
+pub(super) fn processor_seconds(process: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The program's name may hold spaces; the fields are counted after its closing parenthesis.
     let (_, fields) = stat.rsplit_once(')').context("a process has a name")?;
