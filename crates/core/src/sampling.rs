@@ -10,6 +10,7 @@ use crate::context::DecisionContext;
 use crate::demand::Home;
 use crate::evaluate::Evaluation;
 use crate::homes::{AssetHome, is_spread};
+use crate::policy::UseRules;
 use crate::snapshot::Stream;
 use crate::time::{elapsed, later};
 use crate::topology::LocationMap;
@@ -19,13 +20,15 @@ use crate::usage::{Sampling, sampling_interval};
 const SOON: Duration = Duration::from_mins(1);
 /// No stream is sampled more often.
 const SHORTEST_REST: Duration = Duration::from_secs(5);
+/// A stream whose samples take up the pace, because it has many consumers, leaves so much of it to others.
+const OTHERS: u32 = 2;
 /// More are named later.
 const MOST_NAMED: usize = 64;
 
 /// What should be sampled now, the most urgent first. Never a stream without a leader.
 pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Vec<Sampling> {
     let DecisionContext { view, policy, .. } = *context;
-    let Some(usage) = context.usage.filter(|_| policy.home.by_use.is_some()) else {
+    let (Some(usage), Some(by_use)) = (context.usage, policy.home.by_use) else {
         return Vec::new();
     };
     if !evaluation.conclusive() {
@@ -37,6 +40,7 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
         .iter()
         .map(|finding| finding.asset.stream())
         .collect();
+    let usual = sampling_interval(policy.home.stream_stabilization_window);
     let mut due: Vec<(Urgency, f32, &Stream)> = Vec::new();
     for (stream, at) in view.streams.iter().zip(0u32..) {
         if !policy.streams.selects(stream) || stream.group.leader.is_none() {
@@ -47,10 +51,13 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
         if !is_spread && home.is_none() {
             continue;
         }
-        let last = usage.last(&stream.name).map(|sampling| sampling.at);
+        let sampling = usage.last(&stream.name);
+        let last = sampling.map(|sampling| sampling.at);
         let misplaced = misplaced.contains(&at);
         let rest = if misplaced && usage.is_short_of(&stream.name) {
-            SHORTEST_REST
+            let took = sampling.map_or(Duration::ZERO, |sampling| at_pace(sampling.messages(), by_use));
+            // While its last samples still count.
+            SHORTEST_REST.max((took * OTHERS).min(usual * 2))
         } else {
             rest(context, home, misplaced, last)
         };
@@ -71,6 +78,12 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
     let due = due.into_iter().take(MOST_NAMED);
     due.map(|(_, _, stream)| Sampling::after(view, &locations, stream, &usage.samples(&stream.name)))
         .collect()
+}
+
+/// How long so many messages take at the pace of all samples.
+fn at_pace(messages: u32, rules: UseRules) -> Duration {
+    let minutes = f64::from(messages) / f64::from(rules.messages_per_minute.max(1));
+    Duration::from_secs_f64(minutes * 60.0)
 }
 
 /// What goes first.

@@ -107,8 +107,17 @@ fn what_is_misplaced_is_sampled_a_few_times_at_once_unless_it_is_idle() {
     for name in ["AWAY", "HOME"] {
         sampled_once(&mut usage, name, 0, Some("us-east-0"));
     }
-    assert!(due(&view, &policy, &usage, 4).is_empty());
-    assert_eq!(due(&view, &policy, &usage, 5), ["AWAY"]);
+    // Its 16 messages take 4.8 s of 200 a minute, and others get as much.
+    assert!(due(&view, &policy, &usage, 9).is_empty());
+    assert_eq!(due(&view, &policy, &usage, 10), ["AWAY"]);
+    let costly = Sampled {
+        samples: usage.samples(&"AWAY".into()),
+        skipped: 384,
+        ..Sampled::default()
+    };
+    usage.add("AWAY".into(), StreamSampling::new(at(0), costly, false));
+    assert!(due(&view, &policy, &usage, 239).is_empty());
+    assert_eq!(due(&view, &policy, &usage, 240), ["AWAY"]);
     let mut usage = AccountUse::default();
     let nothing = StreamSampling::new(at(0), Sampled::default(), true);
     usage.add("AWAY".into(), nothing);
