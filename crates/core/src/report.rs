@@ -153,7 +153,7 @@ fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String)
                 "home is unknown: the observation is incomplete".into(),
             );
         }
-        Some(Home::NoMajority { why, settled: _ }) if evaluation.without_home() > 0 => {
+        Some(Home::NoMajority { why, settled: _ }) if misplaced == 0 && evaluation.without_home() > 0 => {
             return (InPlaceReason::NoMajority, format!("no location is home: {why}"));
         }
         Some(Home::Stabilizing {
