@@ -22,7 +22,7 @@ const fn api(part: &'static str, name: &'static str, most: usize) -> Api {
     Api { part, name, most }
 }
 
-const APIS: [Api; 17] = [
+const APIS: [Api; 18] = [
     // A page, usually half a mebibyte.
     api(".CONNZ", "CONNZ", 4 * MIB),
     // All that a server reports of one account: some 40 000 streams and consumers (nats-facts N44).
@@ -43,6 +43,8 @@ const APIS: [Api; 17] = [
     api(".CONSUMER.INFO.", "CONSUMER.INFO", MIB),
     api(".CONSUMER.LEADER.STEPDOWN.", "CONSUMER.LEADER.STEPDOWN", 64 * KIB),
     api(".CONSUMER.PEER.EVACUATE.", "CONSUMER.PEER.EVACUATE", 64 * KIB),
+    // Of an account; those above have more in front of it.
+    api(".INFO", "ACCOUNT.INFO", MIB),
 ];
 const MOST_OF_OTHERS: usize = 64 * KIB;
 const OTHER: &str = "other";
@@ -156,7 +158,8 @@ mod tests {
             ("$JS.API.ACCOUNT.STREAM.CANCEL_MOVE.A.S", "STREAM.CANCEL_MOVE"),
             ("$JS.API.STREAM.UPDATE.S", "STREAM.UPDATE"),
             ("$JS.API.STREAM.LIST", "STREAM.LIST"),
-            ("$JS.API.INFO", "other"),
+            ("$SYS.REQ.ACCOUNT.APP.INFO", "ACCOUNT.INFO"),
+            ("$JS.API.SERVER.REMOVE", "other"),
         ];
         for (subject, expected) in table {
             assert_eq!(kind(subject), expected, "{subject}");

@@ -4,6 +4,7 @@
 //! is not sampled, since its clients would wait instead of learning that nobody serves them; what could not be assigned
 //! to one client counts as seen and unexplained.
 
+mod exports;
 mod listening;
 mod received;
 mod receivers;
@@ -269,6 +270,9 @@ impl AccountClient {
         subject: &str,
         servers: &BTreeSet<ServerName>,
     ) -> Result<Option<UseSample>, ActError> {
+        if self.is_exported(subject).await? {
+            return Ok(None);
+        }
         let unused = unused_like(subject);
         let (receivers, listeners) =
             tokio::try_join!(self.receivers(subject, servers), self.receivers(&unused, servers),)?;

@@ -9,12 +9,15 @@ use futures::StreamExt as _;
 use leeward_core::names::ServerName;
 use leeward_core::usage::{Sampling, UseKind};
 use leeward_engine::ports::Act as _;
-use leeward_lab::nats::{AccountSpec, Layout, NatsVersion, System, UserSpec, eventually};
+use leeward_lab::nats::{AccountSpec, Layout, NatsVersion, Permissions, System, UserSpec, eventually};
+use leeward_nats::{AccountClient, SystemObserver};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::sample::{clusters, connect, of, publisher, sampling, servers};
-use crate::support::{LIMIT, acting_client, create_consumer, create_stream};
+use crate::support::{
+    INTERVAL, LIMIT, acting_client, config, create_consumer, create_stream, until, witnessed_client,
+};
 
 const HOME: &str = "us-east";
 const AWAY: &str = "eu-west";
@@ -201,4 +204,64 @@ async fn receivers_behind_a_leaf_node_are_unknown() {
     })
     .await
     .unwrap();
+}
+
+/// Only a user of the system account can tell what is exported; one that may not ask finds no receivers at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn receivers_in_other_accounts_are_unknown() {
+    let account = AccountSpec::new("APP").user(UserSpec::new("app"));
+    let exports = json!([{"stream": "shared.>"}]);
+    let layout = Layout::supercluster(&[(HOME, 2), (AWAY, 1)]);
+    let asks = ["$SYS.REQ.SERVER.>", "$SYS.REQ.ACCOUNT.PING.>"];
+    let system = System::builder(layout)
+        .account(account.setting("exports", exports))
+        .system_user(UserSpec::limited("lacking", Permissions::allow(&asks, &[">"])))
+        .start()
+        .await
+        .unwrap();
+    let client = connect(&system, HOME).await;
+    create_stream(
+        &client,
+        "ORDERS",
+        json!({"subjects": ["orders"], "num_replicas": 1}),
+    )
+    .await;
+    let mut deliveries = Vec::new();
+    for (name, subject) in [("own", "own.here"), ("shared", "shared.here")] {
+        create_consumer(&client, "ORDERS", name, json!({"deliver_subject": subject})).await;
+        deliveries.push(client.subscribe(subject).await.unwrap());
+    }
+    let (account, _observer) = witnessed_client(&system, "app").await;
+    eventually(LIMIT, "who receives is known where nobody else may", || async {
+        let sampled = account
+            .sample_use(&sampling("ORDERS", &["own", "shared"]))
+            .await?;
+        let pushed = sampled
+            .samples
+            .iter()
+            .filter(|sample| sample.kind == UseKind::Push);
+        let pushed: Vec<_> = pushed
+            .map(|sample| (sample.consumer.clone().unwrap(), sample.messages))
+            .collect();
+        ensure!(pushed == [("own".into(), 1)], "{sampled:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let lacking = config(&system, HOME, system.credentials("SYS", "lacking").unwrap());
+    let observer = SystemObserver::start(lacking, INTERVAL);
+    until(&mut observer.status(), |status| status.observed_at.is_some()).await;
+    let app = config(&system, HOME, system.credentials("APP", "app").unwrap());
+    let account = AccountClient::connect_witnessed(app, None, observer.witness());
+    until(&mut account.account(), Option::is_some).await;
+    let sampled = account.sample_use(&sampling("ORDERS", &["own"])).await.unwrap();
+    let omitted = sampled.omitted.join("; ");
+    assert!(
+        omitted.contains("may not publish $SYS.REQ.ACCOUNT.APP.INFO"),
+        "{sampled:?}"
+    );
+    assert!(
+        sampled.samples.iter().all(|sample| sample.kind != UseKind::Push),
+        "{sampled:?}"
+    );
 }
