@@ -292,6 +292,8 @@ pub struct Sampled {
     pub omitted: Vec<String>,
     /// Messages that were received besides those of the samples.
     pub skipped: u32,
+    /// Messages of the samples that came from accounts which import the stream's subjects or its API.
+    pub imported: u32,
 }
 
 impl Sampled {
@@ -302,6 +304,7 @@ impl Sampled {
             denied,
             omitted,
             skipped: _,
+            imported,
         } = self;
         let named: Vec<&str> = denied.iter().take(MOST_NAMED).map(String::as_str).collect();
         let denied = (!named.is_empty()).then(|| {
@@ -311,7 +314,11 @@ impl Sampled {
             )
         });
         let omitted = (!omitted.is_empty()).then(|| format!("not sampled: {}", omitted.join("; ")));
-        let all: Vec<String> = denied.into_iter().chain(omitted).collect();
+        let imported = (*imported > 0).then(|| {
+            let clients = "other accounts that import it, whose clients are not found";
+            format!("{imported} of the sampled messages came from {clients}")
+        });
+        let all: Vec<String> = denied.into_iter().chain(omitted).chain(imported).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 }

@@ -188,6 +188,7 @@ impl AccountClient {
                     sample,
                     denied,
                     skipped,
+                    imported,
                 })) => {
                     if sample.messages == 0 && skipped > 0 && sample.span.is_zero() {
                         sampled.omitted.push(TOO_FAST.to_owned());
@@ -195,6 +196,7 @@ impl AccountClient {
                     sampled.samples.push(sample);
                     sampled.denied.extend(denied);
                     sampled.skipped = sampled.skipped.saturating_add(skipped);
+                    sampled.imported = sampled.imported.saturating_add(imported);
                 }
                 // What was lost with a connection is no evidence of silence.
                 Err(ActError::Disconnected) => return Err(ActError::Disconnected),
@@ -253,6 +255,7 @@ impl AccountClient {
                 sample,
                 denied: BTreeSet::new(),
                 skipped: 0,
+                imported: 0,
             })
         } else {
             let requests = self.requests(&format!("CONSUMER.MSG.NEXT.{stream}.{consumer}"));

@@ -56,6 +56,8 @@ pub(super) struct ListeningResult {
     pub(super) denied: BTreeSet<String>,
     /// Messages that are not in the sample: those of the warm-up, and the first of batches.
     pub(super) skipped: u32,
+    /// Messages from other accounts.
+    pub(super) imported: u32,
 }
 
 impl Listening<'_> {
@@ -107,6 +109,7 @@ impl AccountClient {
             sample: listening.sample(&received),
             denied: received.denied,
             skipped: received.skipped,
+            imported: received.imported,
         }))
     }
 

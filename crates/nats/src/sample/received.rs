@@ -12,6 +12,8 @@ use crate::connection_name::random_digits;
 
 /// Messages of one client within this time are sent at once.
 const AT_ONCE: Duration = Duration::from_millis(20);
+/// What the replies begin with that servers give to requests from importing accounts: nobody is listed there (nats-facts N80).
+const IMPORTED: &str = "_R_.";
 /// Inboxes that are looked for where all messages of a time are taken.
 const MOST_INBOXES: usize = 32;
 /// The length of the identifiers that client libraries put into their inboxes.
@@ -32,6 +34,8 @@ pub(super) struct Received {
     /// Who receives what is sent to a subject; asked for at once, while the request is still waiting. `None` where not all
     /// are known.
     pub(super) receivers: BTreeMap<String, Receivers>,
+    /// Messages from other accounts.
+    pub(super) imported: u32,
     /// For how long it listened.
     pub(super) span: Duration,
     /// Subjects that the user may not subscribe to.
@@ -66,6 +70,10 @@ impl Received {
         let Some(reply) = reply else {
             return Vec::new();
         };
+        if reply.starts_with(IMPORTED) {
+            self.imported = self.imported.saturating_add(1);
+            return Vec::new();
+        }
         let now = Instant::now();
         if self.is_whole {
             let (inbox, subject) = Inbox::shared(reply);

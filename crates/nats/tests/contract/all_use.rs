@@ -265,3 +265,42 @@ async fn receivers_in_other_accounts_are_unknown() {
         "{sampled:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_of_importing_accounts_are_told_from_those_that_are_not_found() {
+    let exports = json!([{"service": "orders"}]);
+    let imports = json!([{"service": {"account": "APP", "subject": "orders"}}]);
+    let app = AccountSpec::new("APP").user(UserSpec::new("app"));
+    let shop = AccountSpec::new("SHOP").user(UserSpec::new("till"));
+    let system = System::builder(Layout::supercluster(&[(HOME, 2), (AWAY, 1)]))
+        .account(app.setting("exports", exports))
+        .account(shop.without_jetstream().setting("imports", imports))
+        .start()
+        .await
+        .unwrap();
+    let client = connect(&system, HOME).await;
+    create_stream(
+        &client,
+        "ORDERS",
+        json!({"subjects": ["orders"], "num_replicas": 1}),
+    )
+    .await;
+    let till = system.credentials("SHOP", "till").unwrap();
+    let till = system.connect(AWAY, till).await.unwrap();
+    let _publishes = publisher(till, "orders", true);
+    let account = acting_client(&system, "app").await;
+    eventually(LIMIT, "the importers are told", || async {
+        let sampled = account.sample_use(&sampling("ORDERS", &[])).await?;
+        let published = of(&sampled.samples, UseKind::Publish);
+        ensure!(
+            published.messages > 0 && published.clients.is_empty(),
+            "{published:?}"
+        );
+        ensure!(sampled.imported == published.messages, "{sampled:?}");
+        let problem = sampled.problem().unwrap_or_default();
+        ensure!(problem.contains("other accounts that import it"), "{problem}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
