@@ -159,7 +159,9 @@ fn verdict_text(
             format!("a caught-up peer in {home} can take over")
         }
         Verdict::Misplaced(Remedy::ConsumerEvacuation) => {
-            format!("its only replica can go to a peer of its stream in {home}")
+            format!(
+                "its only replica can go to other peers of its stream, some of them in {home}; the servers choose, so it is repeated"
+            )
         }
         Verdict::Misplaced(Remedy::StreamPlacement) => {
             let stream = context.view.streams.get(finding.asset.stream() as usize);

@@ -34,7 +34,7 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
     if !evaluation.conclusive() {
         return Vec::new();
     }
-    let is_spread = is_spread(&evaluation.tally);
+    let is_spread = is_spread(view, &evaluation.tally);
     let misplaced: BTreeSet<u32> = evaluation
         .findings
         .iter()

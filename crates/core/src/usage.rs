@@ -16,7 +16,7 @@ pub use self::request::{Sampling, WarmUp};
 use crate::names::{ConsumerName, Location, ServerName};
 use crate::policy::ClientSelector;
 use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Stream};
-use crate::topology::LocationMap;
+use crate::topology::{LocationMap, ServerIx};
 
 /// Messages a second of a use that was seen although no rate is measured: an idle consumer for which clients wait.
 const IDLE: f64 = 1e-6;
@@ -357,13 +357,17 @@ fn rate(stream: &Stream, sample: &UseSample) -> Option<f64> {
     (sample.messages > 0).then(|| if is_idle { IDLE } else { sample.rate() })
 }
 
-/// The locations in which mirrors answer a stream's direct gets.
+/// The locations in which mirrors answer a stream's direct gets: those of other clusters. In its own all that have its messages
+/// answer in turn.
 fn mirrored<'l>(view: &AccountView, stream: &Stream, locations: &'l LocationMap) -> BTreeSet<&'l Location> {
     let mirrors = view
         .streams
         .iter()
         .filter(|mirror| mirror.answers_gets_of.as_ref() == Some(&stream.name));
+    let cluster = |server: ServerIx| view.topology.details(server).map(|details| &details.cluster);
+    let own = stream.group.peers.first().and_then(|peer| cluster(peer.server));
     let peers = mirrors.flat_map(|mirror| &mirror.group.peers);
+    let peers = peers.filter(|peer| own.is_some() && cluster(peer.server) != own);
     peers.filter_map(|peer| locations.of(peer.server)).collect()
 }
 

@@ -103,7 +103,11 @@ fn of_asset_in(
             (used, &consumer.group)
         }
     };
-    let problem = problem.or_else(|| used.is_partly_unmeasured.then(|| UNMEASURED.to_owned()));
+    let unmeasured = used.is_partly_unmeasured.then(|| UNMEASURED.to_owned());
+    let problem = unmeasured
+        .into_iter()
+        .chain(problem)
+        .reduce(|one, other| format!("{one}; {other}"));
     let rows = used.locations.iter();
     let mut rows: Vec<LocationUsePart> = rows
         .map(|(location, row)| location_part(location.as_str(), row))

@@ -12,7 +12,7 @@ use crate::context::DecisionContext;
 use crate::demand::{AssetHomes, Home, HomeHistory, NoMajority, SettledHome, Tally, decide_home};
 use crate::names::Location;
 use crate::policy::HomeRules;
-use crate::snapshot::{Consumer, RaftGroup, Stream};
+use crate::snapshot::{AccountView, ClientKind, Consumer, RaftGroup, Stream};
 use crate::topology::LocationMap;
 use crate::usage::{AccountUse, StreamUse, UseSample, kept_for};
 
@@ -46,7 +46,7 @@ pub fn decide_homes(
         usage,
         locations,
         account: account.reference().cloned(),
-        is_spread: is_spread(tally),
+        is_spread: is_spread(context.view, tally),
         coverage_percent: rules.coverage_percent,
         rules: HomeRules {
             min_connections: 1,
@@ -64,8 +64,16 @@ pub fn decide_homes(
     )
 }
 
-/// Whether an account's clients are in several locations; else they use every stream from the one where they are.
-pub(crate) fn is_spread(tally: &Tally) -> bool {
+/// Whether an account's clients are in several locations, or may be, behind leaf nodes; else they use every stream from the one
+/// where they are.
+pub(crate) fn is_spread(view: &AccountView, tally: &Tally) -> bool {
+    if view
+        .clients
+        .iter()
+        .any(|group| group.kind == ClientKind::Leafnode)
+    {
+        return true;
+    }
     let rows = tally.rows.values().chain(tally.without_jetstream.values());
     let used = rows.chain([&tally.unplaced]).filter(|row| row.connections > 0);
     used.count() > 1

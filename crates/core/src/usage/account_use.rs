@@ -26,7 +26,7 @@ pub struct StreamSampling {
     pub samples: Vec<UseSample>,
     /// Why there are no more.
     pub problem: Option<String>,
-    /// The user may not listen, and nothing was seen.
+    /// The user may listen to nothing.
     pub is_blind: bool,
     /// Messages that were received besides those of the samples.
     pub skipped: u32,
@@ -41,7 +41,7 @@ impl StreamSampling {
         Self {
             at,
             problem: sampled.problem(),
-            is_blind: !sampled.denied.is_empty() && !seen,
+            is_blind: !sampled.denied.is_empty() && sampled.samples.iter().all(|sample| sample.is_denied),
             skipped: sampled.skipped,
             is_idle: is_idle && !seen,
             samples: sampled.samples,

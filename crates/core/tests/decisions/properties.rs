@@ -119,7 +119,15 @@ proptest! {
             prop_assert!(touched.iter().filter(durable).all(quiet_enough));
             match &action.kind {
                 ActionKind::StepDown(step_down) => {
-                    let Successor::Peer(target) = &step_down.successor else { continue };
+                    let target = match &step_down.successor {
+                        Successor::Peer(target) => target,
+                        Successor::Anyone => continue,
+                        Successor::OtherServer => {
+                            prop_assert!(group.peers.len() == 1 && !step_down.home_peers.is_empty(), "{:?}", action);
+                            prop_assert!(action.asset.consumer.is_some() && !step_down.home_peers.contains(&action.from));
+                            continue;
+                        }
+                    };
                     prop_assert!(step_down.home_peers.contains(target));
                     let index = topology.find(target.as_str()).unwrap();
                     prop_assert_ne!(Some(index), group.leader);
@@ -187,6 +195,8 @@ proptest! {
             prop_assert!(!matches!(own, Some(AssetHome::Unknown { .. })), "unknown is no zero: {:?}", action);
             let used = own.and_then(AssetHome::used).filter(|used| used.is_seen());
             if let Some(used) = used {
+                let is_own = matches!(own, Some(AssetHome::Own { .. }));
+                prop_assert!(!(is_own && used.is_partly_unmeasured), "what is not measured is no zero: {:?}", action);
                 prop_assert_eq!(used.majority(), to, "{:?} against {:?}", action, used);
             } else {
                 prop_assert_eq!(evaluation.homes.account_location(), to);

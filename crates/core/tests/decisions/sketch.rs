@@ -92,6 +92,7 @@ fn in_flight() -> impl Strategy<Value = String> {
         2 => Just(" ack-pending=7"),
         1 => Just(" ack-pending=5000"),
         1 => Just(" pinned"),
+        1 => Just(" waiting=2"),
     ];
     (kind, long_since("led")).prop_map(|(kind, led)| format!("{kind}{led}"))
 }
@@ -142,7 +143,14 @@ fn group(candidates: Vec<String>, sizes: Vec<usize>) -> impl Strategy<Value = (S
 fn sample(number: usize, stretched: bool) -> impl Strategy<Value = Vec<String>> {
     let names = server_names(stretched);
     let found = prop::collection::vec((0usize..9, 12u32..40), 0..3);
-    let kinds = prop_oneof![3 => Just(" publish"), 1 => Just("/C0 pull"), 1 => Just(" direct-get")];
+    let kinds = prop_oneof![
+        12 => Just(" publish"),
+        4 => Just("/C0 pull"),
+        4 => Just(" direct-get"),
+        1 => Just(" get"),
+        1 => Just(" create"),
+        1 => Just(" get denied"),
+    ];
     let one = (
         kinds,
         found,
@@ -208,7 +216,7 @@ prop_compose! {
             (0..count).map(|number| stream(number, stretched)).collect::<Vec<_>>()
         }),
         window in select(vec!["0s", "0s", "0s", "10m"]),
-        moves in prop::bool::weighted(0.8),
+        (moves, evacuations) in (prop::bool::weighted(0.8), any::<bool>()),
         settled in prop::option::of(select(CLUSTERS.to_vec())),
         (rooms, started) in (prop::collection::vec(room(), 9), prop::collection::vec(long_since("up"), 9)),
         racks in prop::option::weighted(0.2, 1usize..4),
@@ -252,7 +260,7 @@ prop_compose! {
             }),
             streams,
             policy: format!(
-                "mode: Enforce\n{key}home: {{stabilizationWindow: {window}}}\nactions: {{streamPlacement: {{enabled: {moves}}}}}\ndisruption: {{gates: {{{gates}}}}}"
+                "mode: Enforce\n{key}home: {{stabilizationWindow: {window}}}\nactions: {{streamPlacement: {{enabled: {moves}}}, consumerEvacuation: {{enabled: {evacuations}}}}}\ndisruption: {{gates: {{{gates}}}}}"
             ),
         }
     }
