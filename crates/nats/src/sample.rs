@@ -105,6 +105,7 @@ impl AccountClient {
             warm_up,
             portions,
             servers,
+            measured: consumers,
             rate: *rate,
         };
         let (publishes, most, portions) = if is_near {

@@ -22,8 +22,8 @@ pub struct Actions {
 
     /// Evacuating the server of a consumer that has one replica while its stream has more (servers from 2.15 on): the
     /// servers choose another peer of the stream, so it is repeated until that is one in home. A client whose pull waits
-    /// at that moment is told nothing: it pulls again when its request expires or its heartbeats are missed, often after
-    /// 30 s. Off by default for that reason.
+    /// at that moment is told nothing: it pulls again when its request expires or its heartbeats are missed, after 30 s
+    /// to 45 s with the defaults of some clients. Off by default for that reason.
     pub consumer_evacuation: ConsumerEvacuation,
 
     /// Editing a stream's placement, so that the servers move its replicas to home. Everything else in the stream's

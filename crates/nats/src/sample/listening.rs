@@ -7,7 +7,7 @@ use async_nats::{Client, Subscriber};
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 use futures::stream::{FuturesUnordered, select_all};
-use leeward_core::names::ServerName;
+use leeward_core::names::{ConsumerName, ServerName};
 use leeward_core::usage::{UseKind, UseSample, WarmUp};
 use leeward_engine::ports::ActError;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -26,6 +26,7 @@ use crate::user_info::USER_INFO;
 const TIME_APART: Duration = Duration::from_millis(300);
 /// Messages of a time that are all taken.
 const MOST_OF_A_TIME: usize = 512;
+const MOST_GETS: usize = 128;
 
 /// How the messages of a sample are taken.
 #[derive(Clone, Copy)]
@@ -46,6 +47,8 @@ pub(super) struct Listening<'a> {
     pub(super) portions: Portions,
     /// Servers that are expected to answer.
     pub(super) servers: &'a BTreeSet<ServerName>,
+    /// Consumers that are measured: who asks to create one of them finds it there.
+    pub(super) measured: &'a [ConsumerName],
     /// Messages a second that the stream stores, for publishes.
     pub(super) rate: u32,
 }
@@ -61,6 +64,22 @@ pub(super) struct ListeningResult {
 }
 
 impl Listening<'_> {
+    fn result(&self, received: Received) -> ListeningResult {
+        ListeningResult {
+            sample: self.sample(&received),
+            denied: received.denied,
+            skipped: received.skipped,
+            imported: received.imported,
+        }
+    }
+
+    /// Whether a request is to create a consumer that exists: `…CREATE.<stream>.<consumer>` with or without a filter.
+    fn is_of_measured(&self, subject: &str) -> bool {
+        let named = || subject.split_once(".CONSUMER.CREATE.")?.1.split('.').nth(1);
+        self.kind == UseKind::Create
+            && named().is_some_and(|name| self.measured.iter().any(|consumer| consumer.as_str() == name))
+    }
+
     fn sample(&self, received: &Received) -> UseSample {
         UseSample {
             kind: self.kind,
@@ -84,6 +103,11 @@ impl AccountClient {
         if subjects.is_empty() {
             return Ok(None);
         }
+        // How many there are of these is not measured, so that batches would not be noticed.
+        if matches!(listening.kind, UseKind::DirectGet | UseKind::Get) {
+            let received = self.receive_whole(subjects, listening, MOST_GETS).await?;
+            return Ok(Some(listening.result(received)));
+        }
         let mut received = Received::default();
         for _ in 0..listening.portions.times {
             let next = ahead(TIME_APART);
@@ -100,17 +124,12 @@ impl AccountClient {
         let stored = f64::from(listening.rate);
         if received.messages > 0 && sample.shown().is_some_and(|shown| shown < stored) {
             let portions = received;
-            received = self.receive_whole(subjects, listening).await?;
+            received = self.receive_whole(subjects, listening, MOST_OF_A_TIME).await?;
             let unused = portions.skipped.saturating_add(portions.messages);
             received.skipped = received.skipped.saturating_add(unused);
             received.denied.extend(portions.denied);
         }
-        Ok(Some(ListeningResult {
-            sample: listening.sample(&received),
-            denied: received.denied,
-            skipped: received.skipped,
-            imported: received.imported,
-        }))
+        Ok(Some(listening.result(received)))
     }
 
     /// Takes all messages of a time, where those of a sample are fewer than the stream stores: of what a client sends at once only
@@ -119,11 +138,9 @@ impl AccountClient {
         &self,
         subjects: &[String],
         listening: Listening<'_>,
+        messages: usize,
     ) -> Result<Received, ActError> {
-        let portions = Portions {
-            times: 1,
-            messages: MOST_OF_A_TIME,
-        };
+        let portions = Portions { times: 1, messages };
         let mut received = Received::whole();
         let whole = Listening {
             portions,
@@ -187,6 +204,11 @@ impl AccountClient {
                             count = count.saturating_add(1);
                             received.skipped = received.skipped.saturating_add(1);
                             false
+                        }
+                        Ok(Some(message)) if listening.is_of_measured(&message.subject) => {
+                            count = count.saturating_add(1);
+                            received.skipped = received.skipped.saturating_add(1);
+                            count >= most
                         }
                         Ok(Some(message)) => {
                             count = count.saturating_add(1);

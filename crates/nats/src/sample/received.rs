@@ -16,6 +16,8 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 const IMPORTED: &str = "_R_.";
 /// Inboxes that are looked for where all messages of a time are taken.
 const MOST_INBOXES: usize = 32;
+/// The least length of other tokens that they draw.
+const DRAWN: usize = 6;
 /// The length of the identifiers that client libraries put into their inboxes.
 const NUID: usize = 22;
 
@@ -27,9 +29,9 @@ pub(super) struct Received {
     pub(super) messages: u32,
     /// Messages that were not looked at.
     pub(super) skipped: u32,
-    /// The inboxes that wait for replies to messages, and when those were received.
-    inboxes: Vec<(Inbox, Instant)>,
-    /// A subject in each of the inboxes whose receivers are not looked up yet, and of how many messages they are.
+    /// The inboxes that wait for replies to messages, the reply subjects, and when those were received.
+    inboxes: Vec<(Inbox, String, Instant)>,
+    /// A reply subject of each inbox whose receivers are not looked up yet, and how many messages it is of.
     later: BTreeMap<Inbox, (String, u32)>,
     /// Who receives what is sent to a subject; asked for at once, while the request is still waiting. `None` where not all
     /// are known.
@@ -45,14 +47,12 @@ pub(super) struct Received {
 /// The replies to one connection, as far as its reply subjects show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Inbox {
-    /// What its subjects begin with, up to the identifier of the connection, if there is one.
+    /// What its subjects begin with, up to the token of the connection, if there is one; else the subject.
     prefix: String,
-    /// What the subjects of all inboxes begin with.
+    /// What the subjects of other connections begin with, too.
     beginning: String,
     /// How many tokens its subjects have.
     tokens: usize,
-    /// There is no identifier: the prefix is the whole subject.
-    is_whole: bool,
 }
 
 impl Received {
@@ -74,17 +74,17 @@ impl Received {
             self.imported = self.imported.saturating_add(1);
             return Vec::new();
         }
-        let now = Instant::now();
-        if self.is_whole {
-            let (inbox, subject) = Inbox::shared(reply);
-            let (_, count) = self.later.entry(inbox.clone()).or_insert((subject, 0));
-            *count = count.saturating_add(1);
-            self.inboxes.push((inbox, now));
-            return Vec::new();
-        }
         let inbox = Inbox::of(reply);
-        let wanted = self.want(&inbox, reply.to_owned());
-        self.inboxes.push((inbox, now));
+        let mut wanted = Vec::new();
+        if self.is_whole {
+            let (_, count) = self.later.entry(inbox.clone()).or_insert((reply.to_owned(), 0));
+            *count = count.saturating_add(1);
+        } else {
+            wanted = self.want(&inbox, reply);
+            // One that waits for this reply alone.
+            wanted.extend(self.want_one(reply.to_owned(), reply.to_owned()));
+        }
+        self.inboxes.push((inbox, reply.to_owned(), Instant::now()));
         wanted
     }
 
@@ -94,18 +94,22 @@ impl Received {
         later.sort_by_key(|(_, (_, count))| Reverse(*count));
         later.truncate(MOST_INBOXES);
         let each = later.into_iter();
-        each.flat_map(|(inbox, (subject, _))| self.want(&inbox, subject))
+        each.flat_map(|(inbox, (reply, _))| self.want(&inbox, &reply))
             .collect()
     }
 
-    fn want(&mut self, inbox: &Inbox, subject: String) -> Vec<(String, String)> {
-        let unused = (inbox.unused_name(), inbox.unused_subject());
-        let mut wanted = vec![(inbox.prefix.clone(), subject), unused];
-        wanted.retain(|(name, _)| !self.receivers.contains_key(name));
-        for (name, _) in &wanted {
-            self.receivers.insert(name.clone(), None);
+    fn want(&mut self, inbox: &Inbox, reply: &str) -> Vec<(String, String)> {
+        let own = self.want_one(inbox.prefix.clone(), inbox.subject(reply));
+        let unused = self.want_one(inbox.unused_name(), inbox.unused_subject());
+        own.into_iter().chain(unused).collect()
+    }
+
+    fn want_one(&mut self, name: String, subject: String) -> Option<(String, String)> {
+        if self.receivers.contains_key(&name) {
+            return None;
         }
-        wanted
+        self.receivers.insert(name.clone(), None);
+        Some((name, subject))
     }
 
     /// Messages by client, of those whose client is known.
@@ -131,51 +135,53 @@ impl Received {
         count
     }
 
-    /// The messages for whose reply exactly one connection waits. Those that receive anybody's replies, such as that of `nats
-    /// sub '>'`, do not count.
+    /// The messages for whose reply exactly one connection waits: at all of an inbox, or at this subject. Those that receive
+    /// anybody's replies, such as that of `nats sub '>'`, do not count.
     fn known(&self) -> impl Iterator<Item = (&SampledClient, Instant)> {
-        let receivers = |name: &str| self.receivers.get(name).and_then(Option::as_ref);
-        self.inboxes.iter().filter_map(move |(inbox, at)| {
-            let listeners = &receivers(&inbox.unused_name())?.clients;
-            let mut waiting = receivers(&inbox.prefix)?.clients.difference(listeners);
-            match (waiting.next(), waiting.next()) {
-                (Some(client), None) => Some((client, *at)),
-                _ => None,
+        let receivers = |name: &str| Some(&self.receivers.get(name)?.as_ref()?.clients);
+        self.inboxes.iter().filter_map(move |(inbox, reply, at)| {
+            let listeners = receivers(&inbox.unused_name())?;
+            let of_inbox = receivers(&inbox.prefix)?;
+            if let Some(client) = only(of_inbox.difference(listeners)) {
+                return Some((client, *at));
             }
+            let others = |client: &&SampledClient| !listeners.contains(client) && !of_inbox.contains(client);
+            Some((only(receivers(reply)?.iter().filter(others))?, *at))
         })
     }
+}
+
+fn only<'c>(mut clients: impl Iterator<Item = &'c SampledClient>) -> Option<&'c SampledClient> {
+    let first = clients.next();
+    first.filter(|_| clients.next().is_none())
 }
 
 impl Inbox {
     fn of(reply: &str) -> Self {
         let tokens: Vec<&str> = reply.split('.').collect();
         let joined = |end: usize| tokens.get(..end).unwrap_or_default().join(".");
-        let mut later = tokens.iter().enumerate().skip(1);
-        let identifier = later.find(|(_, token)| is_identifier(token)).map(|(at, _)| at);
-        // Without one, client libraries draw the last two tokens.
-        let drawn = || tokens.len().saturating_sub(2);
+        let last = tokens.len().saturating_sub(1);
+        let is = |at: usize, kind: fn(&str) -> bool| tokens.get(at).is_some_and(|token| kind(token));
+        let mut identifiers = (1..tokens.len()).rev().filter(|at| is(*at, is_identifier));
+        // The last may be the request's; those before the connection's are of a prefix that many share.
+        let of_connection = match (identifiers.next(), identifiers.next()) {
+            (Some(at), Some(before)) if at == last => Some(before),
+            (Some(at), _) => Some(at),
+            (None, _) => last.checked_sub(1).filter(|at| *at > 0 && is(*at, is_drawn)),
+        };
         Self {
-            prefix: identifier.map_or_else(|| reply.to_owned(), |at| joined(at.saturating_add(1))),
-            beginning: joined(identifier.unwrap_or_else(drawn)),
+            prefix: of_connection.map_or_else(|| reply.to_owned(), |at| joined(at.saturating_add(1))),
+            beginning: joined(of_connection.unwrap_or(last)),
             tokens: tokens.len(),
-            is_whole: identifier.is_none(),
         }
     }
 
-    /// The same where many messages of one client are expected, with a subject of its own to look for who waits there. What has
-    /// no identifier may still share all tokens but the last, as Go's asynchronous publishers' do: whether one connection receives
-    /// all such replies is for the lookup to tell.
-    fn shared(reply: &str) -> (Self, String) {
-        let inbox = Self::of(reply);
-        let parent = reply.rsplit_once('.').map(|(parent, _)| parent);
-        let parent = parent.filter(|_| inbox.is_whole && inbox.tokens > 2);
-        match parent {
-            Some(parent) => {
-                let subject = format!("{parent}.{}", random_digits());
-                let prefix = format!("{parent}.*");
-                (Self { prefix, ..inbox }, subject)
-            }
-            None => (inbox, reply.to_owned()),
+    /// A subject that who waits for all replies of this inbox receives, and nobody else: one that nobody asked for.
+    fn subject(&self, reply: &str) -> String {
+        if self.prefix == reply {
+            reply.to_owned()
+        } else {
+            self.padded(&self.prefix)
         }
     }
 
@@ -186,13 +192,27 @@ impl Inbox {
 
     /// A subject like those of its replies that nobody uses.
     fn unused_subject(&self) -> String {
-        let beginning = self.beginning.split('.').filter(|token| !token.is_empty());
+        self.padded(&self.beginning)
+    }
+
+    /// As many tokens as its subjects have, the first of them given.
+    fn padded(&self, beginning: &str) -> String {
+        let beginning = beginning.split('.').filter(|token| !token.is_empty());
         let beginning = beginning.map(str::to_owned);
         let tokens = beginning
             .chain(std::iter::repeat_with(random_digits))
             .take(self.tokens);
         tokens.collect::<Vec<_>>().join(".")
     }
+}
+
+/// Whether a token is one that a client library drew for a connection that has no identifier, as Go's asynchronous publishers do.
+fn is_drawn(token: &str) -> bool {
+    token.len() >= DRAWN
+        && token.bytes().all(|one| one.is_ascii_alphanumeric())
+        && token
+            .bytes()
+            .any(|one| one.is_ascii_digit() || one.is_ascii_uppercase())
 }
 
 /// Whether a token is one that a client library drew for a connection, or for a request.
@@ -243,16 +263,16 @@ mod tests {
         let later = received.later();
         let names: Vec<&str> = later.iter().map(|(name, _)| name.as_str()).collect();
         let nuid = format!("_INBOX.{NUID}");
-        assert_eq!(names[..2], ["_INBOX.aB3dE9.*", "_INBOX.* (3)"], "the most first");
-        assert!(names.contains(&"_INBOX.zZ9xX1.*") && names.contains(&nuid.as_str()));
+        assert_eq!(names[..2], ["_INBOX.aB3dE9", "_INBOX.* (3)"], "the most first");
+        assert!(names.contains(&"_INBOX.zZ9xX1") && names.contains(&nuid.as_str()));
         assert_eq!(names.len(), 4, "{names:?}");
         assert!(later[0].1.starts_with("_INBOX.aB3dE9.") && later[0].1 != "_INBOX.aB3dE9.39");
         received
             .receivers
-            .insert("_INBOX.aB3dE9.*".to_owned(), Some(matching(&[1])));
+            .insert("_INBOX.aB3dE9".to_owned(), Some(matching(&[1])));
         received
             .receivers
-            .insert("_INBOX.zZ9xX1.*".to_owned(), Some(matching(&[])));
+            .insert("_INBOX.zZ9xX1".to_owned(), Some(matching(&[])));
         received.receivers.insert(nuid, Some(matching(&[1, 2])));
         received
             .receivers
@@ -281,8 +301,16 @@ mod tests {
             "what many connections share is no identifier"
         );
         // As Go's asynchronous publishers have them.
-        let drawn = ("_INBOX.aB3dE9.x1y2z3".to_owned(), "_INBOX".to_owned());
+        let drawn = ("_INBOX.aB3dE9".to_owned(), "_INBOX".to_owned());
         assert_eq!(of("_INBOX.aB3dE9.x1y2z3"), drawn);
+        // One inbox per message, below what all clients of an application share.
+        let shared = ("c.d.x1y2z3".to_owned(), "c.d".to_owned());
+        assert_eq!(of("c.d.x1y2z3"), shared);
+        let application = "svc.orderprocessingbackend";
+        let own = format!("{application}.{NUID}");
+        for reply in [format!("{own}.{NUID}"), format!("{own}.x1y2z3")] {
+            assert_eq!(of(&reply), (own.clone(), application.to_owned()), "{reply}");
+        }
         assert_eq!(of("replies"), ("replies".to_owned(), String::new()));
     }
 
@@ -303,8 +331,12 @@ mod tests {
         let mut received = Received::default();
         let reply = format!("_INBOX.{NUID}.1");
         let wanted = received.note(Some(&reply));
-        assert_eq!(wanted.len(), 2);
-        assert_eq!(received.note(Some(&format!("_INBOX.{NUID}.2"))).len(), 0);
+        assert_eq!(wanted.len(), 3);
+        assert_eq!(
+            received.note(Some(&format!("_INBOX.{NUID}.2"))).len(),
+            1,
+            "that reply alone"
+        );
         assert_eq!(received.note(None).len(), 0);
         assert_eq!(received.messages, 3);
         received
