@@ -76,8 +76,11 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
     due.sort_by(|(one, rate, _), (other, other_rate, _)| other.cmp(one).then(other_rate.total_cmp(rate)));
     let locations = LocationMap::new(&view.topology, &policy.topology);
     let due = due.into_iter().take(MOST_NAMED);
-    due.map(|(_, _, stream)| Sampling::after(view, &locations, stream, &usage.samples(&stream.name)))
-        .collect()
+    let sampling = |(_, _, stream): (_, _, &Stream)| {
+        let stored = usage.stored(stream);
+        Sampling::after(view, &locations, stream, &usage.samples(&stream.name), stored)
+    };
+    due.map(sampling).collect()
 }
 
 /// How long so many messages take at the pace of all samples.

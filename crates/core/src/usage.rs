@@ -124,7 +124,7 @@ pub struct StreamUse {
 }
 
 impl StreamUse {
-    /// Combines the samples of one stream. The rates come from the view, where they are known; clients that the selector
+    /// Combines the samples of one stream, which stores so many messages a second. Other rates come from the view, where they are known; clients that the selector
     /// leaves out are explained, but are in no location's use.
     pub fn new(
         view: &AccountView,
@@ -132,15 +132,16 @@ impl StreamUse {
         locations: &LocationMap,
         clients: &ClientSelector,
         samples: &[UseSample],
+        stored: Option<f32>,
     ) -> Self {
         let mut rows: BTreeMap<Option<&Location>, (Rates, BTreeSet<&SampledClient>, u32)> = BTreeMap::new();
         let (mut all, mut explained, mut independent) = (0.0, 0.0, 0_u32);
-        for flow in flows(stream).filter(|flow| !samples.iter().any(|sample| flow.is_of(sample))) {
+        for flow in flows(stream, stored).filter(|flow| !samples.iter().any(|sample| flow.is_of(sample))) {
             all += flow.rate;
         }
         let answered_elsewhere = mirrored(view, stream, locations);
         for sample in samples {
-            let Some(rate) = rate(stream, sample) else {
+            let Some(rate) = rate(stream, stored, sample) else {
                 continue;
             };
             all += rate;
@@ -215,11 +216,10 @@ impl StreamUse {
         let of_it = |sample: &&UseSample| sample.consumer.as_ref() == Some(&consumer.name);
         let samples: Vec<UseSample> = samples.iter().filter(of_it).cloned().collect();
         let alone = Stream {
-            message_rate: None,
             consumers: vec![consumer.clone()],
             ..stream.clone()
         };
-        Self::new(view, &alone, locations, clients, &samples)
+        Self::new(view, &alone, locations, clients, &samples, None)
     }
 
     /// Whether any use was seen that counts.
@@ -337,8 +337,8 @@ impl MeasuredFlow<'_> {
 }
 
 /// Everything of a stream that is measured and not idle.
-fn flows(stream: &Stream) -> impl Iterator<Item = MeasuredFlow<'_>> {
-    let published = (None, stream.message_rate);
+fn flows(stream: &Stream, stored: Option<f32>) -> impl Iterator<Item = MeasuredFlow<'_>> {
+    let published = (None, stored);
     let delivered = stream.consumers.iter();
     let delivered = delivered.map(|consumer| (Some(&consumer.name), consumer.message_rate));
     delivered.chain([published]).filter_map(|(consumer, rate)| {
@@ -348,8 +348,8 @@ fn flows(stream: &Stream) -> impl Iterator<Item = MeasuredFlow<'_>> {
 }
 
 /// Messages a second of what was sampled; `None` where there is nothing to explain.
-fn rate(stream: &Stream, sample: &UseSample) -> Option<f64> {
-    if let Some(flow) = flows(stream).find(|flow| flow.is_of(sample)) {
+fn rate(stream: &Stream, stored: Option<f32>, sample: &UseSample) -> Option<f64> {
+    if let Some(flow) = flows(stream, stored).find(|flow| flow.is_of(sample)) {
         return Some(flow.rate);
     }
     // Requests to idle consumers are no messages, and what created ones deliver is not known.

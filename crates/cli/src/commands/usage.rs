@@ -95,7 +95,8 @@ fn of_asset_in(
     let samples = judged.seen.usage.samples(&stream.name);
     let (used, group) = match consumer {
         None => {
-            let used = StreamUse::new(view, stream, locations, clients, &samples);
+            let stored = judged.seen.usage.stored(stream);
+            let used = StreamUse::new(view, stream, locations, clients, &samples, stored);
             (used, &stream.group)
         }
         Some(consumer) => {

@@ -118,7 +118,8 @@ impl Deciding<'_> {
                 continue;
             };
             let samples = self.usage.samples(&stream.name);
-            let used = StreamUse::new(view, stream, self.locations, &policy.clients, &samples);
+            let stored = self.usage.stored(stream);
+            let used = StreamUse::new(view, stream, self.locations, &policy.clients, &samples, stored);
             if self.is_enough(&used) {
                 self.decide(asset, used, sampled.at);
             } else if let Some(settled) = self.settled(asset) {

@@ -192,7 +192,7 @@ fn consumers_that_were_not_sampled_yet_come_before_busier_ones() {
         clients: BTreeMap::new(),
         is_denied: false,
     };
-    let sampling = Sampling::after(&view, &by_cluster(&view), &view.streams[0], &[known]);
+    let sampling = Sampling::after(&view, &by_cluster(&view), &view.streams[0], &[known], None);
     assert_eq!(sampling.consumers, ["calm", "quick"].map(ConsumerName::from));
 }
 

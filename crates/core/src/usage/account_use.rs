@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Sampled, UseKind, UseSample};
 use crate::names::{ConsumerName, StreamName};
-use crate::snapshot::AccountView;
+use crate::snapshot::{AccountView, Stream};
 use crate::time::elapsed;
 
 /// Samplings of a stream that are combined: one is of a few messages only.
 const MOST_KEPT: usize = 4;
+/// Looks of which a stream's rate is kept.
+const MOST_RATES: usize = 64;
 /// A stream is sampled again twice in a window, and after between these.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 const LONGEST_INTERVAL: Duration = Duration::from_mins(10);
@@ -56,10 +58,12 @@ impl StreamSampling {
 }
 
 /// What was sampled of an account's streams lately.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AccountUse {
     /// The newest last.
     streams: BTreeMap<StreamName, Vec<StreamSampling>>,
+    /// How many messages a second each of these stored at the looks of the same time.
+    stored: BTreeMap<StreamName, Vec<(Timestamp, f32)>>,
 }
 
 /// How often a stream is sampled, by the stabilization window.
@@ -81,13 +85,39 @@ impl AccountUse {
         kept.drain(..excess);
     }
 
-    /// Forgets what is too old, and streams that the view does not show.
-    pub fn prune(&mut self, window: Duration, view: &AccountView, now: Timestamp) {
+    /// Takes in the rates of a look; forgets what is too old, and streams that the view does not show.
+    pub fn observe(&mut self, window: Duration, view: &AccountView, now: Timestamp) {
         let keep = kept_for(window);
+        for stream in self.streams.keys() {
+            let stored = self.stored.entry(stream.clone()).or_default();
+            stored.retain(|(at, _)| elapsed(*at, now) <= keep);
+            let is_new = stored.last().is_none_or(|(at, _)| *at < view.observed_at);
+            if let Some(rate) = view
+                .stream(stream)
+                .and_then(|stream| stream.message_rate)
+                .filter(|_| is_new)
+            {
+                stored.push((view.observed_at, rate));
+            }
+            let excess = stored.len().saturating_sub(MOST_RATES);
+            stored.drain(..excess);
+        }
         self.streams.retain(|stream, kept| {
             kept.retain(|sampling| elapsed(sampling.at, now) <= keep);
             !kept.is_empty() && (view.stream(stream).is_some() || !view.gaps.is_empty())
         });
+        self.stored.retain(|stream, _| self.streams.contains_key(stream));
+    }
+
+    /// Messages a second that a stream stores now, or stored on average while it was sampled where that was more: between batches
+    /// it seems to store less than its clients send.
+    pub fn stored(&self, stream: &Stream) -> Option<f32> {
+        let now = stream.message_rate?;
+        let looks = self.stored.get(&stream.name).map_or(&[][..], Vec::as_slice);
+        let rates = looks.iter().map(|(_, rate)| *rate);
+        #[expect(clippy::cast_precision_loss, reason = "they are a few dozen")]
+        let mean = rates.sum::<f32>() / looks.len().max(1) as f32;
+        Some(now.max(mean))
     }
 
     /// The last time that a stream was sampled.

@@ -51,7 +51,7 @@ pub struct Sampling {
 impl Sampling {
     /// A sampling of a stream of this view.
     pub fn new(view: &AccountView, locations: &LocationMap, stream: &Stream) -> Self {
-        Self::after(view, locations, stream, &[])
+        Self::after(view, locations, stream, &[], stream.message_rate)
     }
 
     /// The same after others: consumers that none of these samples shows come first.
@@ -60,6 +60,7 @@ impl Sampling {
         locations: &LocationMap,
         stream: &Stream,
         samples: &[UseSample],
+        stored: Option<f32>,
     ) -> Self {
         let known: BTreeSet<&ConsumerName> = samples.iter().filter_map(|one| one.consumer.as_ref()).collect();
         let led = |consumer: &&Consumer| consumer.group.leader.is_some();
@@ -83,7 +84,7 @@ impl Sampling {
             stream: stream.name.clone(),
             consumers: names.collect(),
             servers: servers.map(|server| server.name.clone()).collect(),
-            rate: whole(stream.message_rate.unwrap_or(0.0)),
+            rate: whole(stored.unwrap_or(0.0)),
             near: next_to_leader(view, locations, stream),
             near_warm_up: WarmUp::new(stream, NEAR_WARM_UP),
             warm_up: WarmUp::new(stream, far),

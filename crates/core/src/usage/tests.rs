@@ -50,7 +50,7 @@ fn used_by(
     let clients = vec![clients(ix(&topology, "us-east-0"), 9)];
     let view = view(topology, clients, vec![stream.clone()]);
     let locations = LocationMap::new(&view.topology, &TopologyKey::Cluster { tag_prefix: None });
-    StreamUse::new(&view, &stream, &locations, selector, samples)
+    StreamUse::new(&view, &stream, &locations, selector, samples, stream.message_rate)
 }
 
 fn shares(used: &StreamUse) -> Vec<(&str, u32, u8)> {

@@ -122,7 +122,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.history.prune(&input.policy.disruption, now);
         self.history.forget_deleted(view);
         let window = input.policy.home.stream_stabilization_window;
-        self.sampler.usage_mut().prune(window, view, now);
+        self.sampler.usage_mut().observe(window, view, now);
         self.ended.retain(|_, ended| *ended >= view.observed_at);
         self.denied.retain(|_, since| elapsed(*since, now) < DENIED_FOR);
     }

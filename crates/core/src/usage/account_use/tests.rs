@@ -87,19 +87,19 @@ fn what_is_old_or_of_a_stream_that_is_gone_is_forgotten() {
         usage.add(name.into(), sampling(0, Vec::new()));
     }
     view.gaps.push(Gap::WarmingUp);
-    usage.prune(WINDOW, &view, at(60));
+    usage.observe(WINDOW, &view, at(60));
     assert_eq!(
         usage.streams().count(),
         2,
         "from an incomplete view nothing follows"
     );
     view.gaps.clear();
-    usage.prune(WINDOW, &view, at(60));
+    usage.observe(WINDOW, &view, at(60));
     assert_eq!(usage.streams().collect::<Vec<_>>(), [&StreamName::from("KEPT")]);
     let kept = kept_for(WINDOW).as_secs();
-    usage.prune(WINDOW, &view, at(kept));
+    usage.observe(WINDOW, &view, at(kept));
     assert!(!usage.is_empty());
-    usage.prune(WINDOW, &view, at(kept + 1));
+    usage.observe(WINDOW, &view, at(kept + 1));
     assert!(usage.is_empty());
 }
 
@@ -110,4 +110,34 @@ fn a_stream_is_sampled_twice_in_a_window_within_bounds() {
         [seconds(0), seconds(60), seconds(600), seconds(86_400)],
         [30, 30, 300, 600]
     );
+}
+
+#[test]
+fn between_batches_a_stream_stores_as_much_as_on_average() {
+    let topology = supercluster();
+    let mut seen = view(
+        topology.clone(),
+        Vec::new(),
+        vec![stream(&topology, "S", &["us-east-0"])],
+    );
+    let mut usage = AccountUse::default();
+    usage.add("S".into(), StreamSampling::new(at(0), Sampled::default(), false));
+    for (seconds, rate) in [(0, 5.0), (10, 5.0), (20, 65.0), (30, 5.0)] {
+        seen.observed_at = at(seconds);
+        seen.streams[0].message_rate = Some(rate);
+        usage.observe(WINDOW, &seen, at(seconds));
+        // Another round by the same look tells nothing new.
+        usage.observe(WINDOW, &seen, at(seconds));
+    }
+    assert_eq!(usage.stored(&seen.streams[0]), Some(20.0));
+    seen.streams[0].message_rate = Some(30.0);
+    assert_eq!(usage.stored(&seen.streams[0]), Some(30.0));
+    seen.streams[0].message_rate = None;
+    assert_eq!(usage.stored(&seen.streams[0]), None, "not measured");
+    seen.streams[0].message_rate = Some(5.0);
+    let later = at(kept_for(WINDOW).as_secs() + 21);
+    seen.observed_at = later;
+    usage.add("S".into(), StreamSampling::new(later, Sampled::default(), false));
+    usage.observe(WINDOW, &seen, later);
+    assert_eq!(usage.stored(&seen.streams[0]), Some(5.0), "the batch is long ago");
 }
