@@ -69,7 +69,8 @@ impl Explained for FindingReason {
                       message of the condition `Observed`: it says which subjects the user may not listen to \
                       (see nats-permissions.md), or that messages come too fast: then list servers of the location \
                       of the stream's leader in the NatsSystem's `spec.servers`. Publishers that wait for no \
-                      acknowledgement are never seen: write a policy for such a stream with `home.scope: Account`.",
+                      acknowledgement are never seen, nor is measured what consumers deliver that come and go: write \
+                      a policy for such a stream with `home.scope: Account`, or with the strategy `Preferred`.",
             },
             Self::UsedElsewhere => Runbook {
                 see: "The finding's message says from where the stream is used, as far as that is known, and \
