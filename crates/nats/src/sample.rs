@@ -113,6 +113,8 @@ impl AccountClient {
         } else {
             (warm_up, MOST_WARM_UP_MESSAGES, ELSEWHERE)
         };
+        // Elsewhere each message of the warm-up crosses a gateway.
+        let is_too_fast = !is_near && publishes.messages > most;
         let publishes = WarmUp {
             messages: publishes.messages.min(most),
             ..*publishes
@@ -130,6 +132,10 @@ impl AccountClient {
                 "who publishes: it has {count} subjects, more than the {MOST_SUBJECTS} that are listened to"
             );
             sampled.omitted.push(text);
+            subjects.clear();
+        }
+        if is_too_fast && !subjects.is_empty() {
+            sampled.omitted.push(TOO_FAST.to_owned());
             subjects.clear();
         }
         if let Some(rest) = consumers
