@@ -1,6 +1,6 @@
 //! Why an asset may not move now: a list of named checks per remedy, run in order; the first objection holds.
 //!
-//! Adding a rule is adding a line to one of the three lists. Checks ask a [`SafetyContext`]; those that ask whether it
+//! Adding a rule is adding a line to one of the four lists. Checks ask a [`SafetyContext`]; those that ask whether it
 //! is quiet enough around an asset are `gates`.
 
 mod gain;

@@ -5,6 +5,7 @@
 mod account_use;
 mod request;
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,8 +125,8 @@ pub struct StreamUse {
 }
 
 impl StreamUse {
-    /// Combines the samples of one stream, which stores so many messages a second. Other rates come from the view, where they are known; clients that the selector
-    /// leaves out are explained, but are in no location's use.
+    /// Combines the samples of one stream, which stores so many messages a second. Other rates come from the view, where
+    /// they are known; clients that the selector leaves out are explained, but are in no location's use.
     pub fn new(
         view: &AccountView,
         stream: &Stream,
@@ -139,7 +140,8 @@ impl StreamUse {
         for flow in flows(stream, stored).filter(|flow| !samples.iter().any(|sample| flow.is_of(sample))) {
             all += flow.rate;
         }
-        let answered_elsewhere = mirrored(view, stream, locations);
+        // Looks through all streams, and few have direct gets.
+        let answered_elsewhere = LazyCell::new(|| mirrored(view, stream, locations));
         for sample in samples {
             let Some(rate) = rate(stream, stored, sample) else {
                 continue;

@@ -150,6 +150,14 @@ impl Case {
     fn held(&self, wanted: AssetIx, remedy: Remedy, reason: FindingReason) {
         assert_eq!(self.verdict(wanted), Some(Verdict::Held(remedy, reason)));
     }
+
+    /// Of a stretched stream that home leads the consumer has one replica, elsewhere: on the server that is returned.
+    fn single_replica_abroad(&mut self) -> ServerIx {
+        let (home, abroad) = (ix(&stretched(), "n-0"), ix(&stretched(), "n-3"));
+        self.stream().group.leader = Some(home);
+        self.consumer().group.peers = Box::new([crate::fixtures::peer(abroad)]);
+        abroad
+    }
 }
 
 const STREAM: AssetIx = AssetIx::Stream(0);
@@ -356,10 +364,7 @@ fn where_only_a_move_could_help_and_moves_are_disabled_a_single_peer_is_what_is_
 #[test]
 fn a_consumer_of_a_stream_at_home_that_has_no_peer_there_says_so() {
     let mut case = Case::stretched();
-    let home = ix(&stretched(), "n-0");
-    let abroad = ix(&stretched(), "n-3");
-    case.stream().group.leader = Some(home);
-    case.consumer().group.peers = Box::new([crate::fixtures::peer(abroad)]);
+    let abroad = case.single_replica_abroad();
     case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::SinglePeer);
     let both = [abroad, ix(&stretched(), "n-4")].map(crate::fixtures::peer);
     case.consumer().group.peers = Box::new(both);
@@ -370,10 +375,7 @@ fn a_consumer_of_a_stream_at_home_that_has_no_peer_there_says_so() {
 #[test]
 fn reasons_against_an_evacuation_are_told_in_their_order() {
     let mut case = Case::stretched();
-    let home = ix(&stretched(), "n-0");
-    let abroad = ix(&stretched(), "n-3");
-    case.stream().group.leader = Some(home);
-    case.consumer().group.peers = Box::new([crate::fixtures::peer(abroad)]);
+    case.single_replica_abroad();
     case.held(CONSUMER, Remedy::ConsumerStepDown, FindingReason::SinglePeer);
     let allowed = json!({"consumerEvacuation": {"enabled": true}});
     case.policy["actions"] = allowed;

@@ -5,7 +5,6 @@
 //! `leeward report` judges the busy streams by one look, with the account's home for all of them and with a home for each.
 
 mod cost;
-
 mod scene;
 mod verdicts;
 
@@ -15,7 +14,6 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 
 use self::cost::SamplingCost;
-
 use self::scene::UseScene;
 use self::verdicts::Verdicts;
 use super::{LIMIT, NAMESPACE, apply_system};

@@ -6,9 +6,8 @@ use serde::Deserialize;
 use super::lost;
 use crate::act::AccountClient;
 use crate::jetstream_api::malformed;
+use crate::observe::connections;
 use crate::request::REQUEST_LIMIT;
-use crate::wire;
-use crate::wire::monitor::Envelope;
 use crate::wire::text::{Name, Words};
 
 /// INFO of an account, limited to what it exports.
@@ -35,8 +34,8 @@ impl AccountClient {
         let info = format!("$SYS.REQ.ACCOUNT.{}.INFO", self.calls().account_id()?);
         let answer = witness.link().request(&info, "", REQUEST_LIMIT).await;
         let answer = answer.map_err(lost)?;
-        let read = wire::read::<Envelope<AccountExports>>(&answer).and_then(Envelope::content);
-        let (_, account) = read.map_err(|message| malformed(&info, message))?;
+        let read = connections::read::<AccountExports>(&answer);
+        let (_, (_, account)) = read.map_err(|message| malformed(&info, message))?;
         Ok(account.exports(subject))
     }
 }
@@ -66,6 +65,7 @@ fn matches(pattern: &str, subject: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire;
 
     #[test]
     fn what_is_exported_as_a_stream_may_be_received_elsewhere() {

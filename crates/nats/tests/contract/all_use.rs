@@ -14,7 +14,7 @@ use leeward_nats::{AccountClient, SystemObserver};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::sample::{clusters, connect, of, publisher, sampling, servers};
+use crate::sample::{clusters, connect, create_orders, hub_and_leaf, of, publisher, sampling, servers};
 use crate::support::{
     INTERVAL, LIMIT, acting_client, config, create_consumer, create_stream, until, witnessed_client,
 };
@@ -146,28 +146,9 @@ async fn listener(client: async_nats::Client) -> AbortOnDropHandle<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receivers_behind_a_leaf_node_are_unknown() {
-    let user = || AccountSpec::new("APP").user(UserSpec::new("app"));
-    let hub = System::builder(Layout::supercluster(&[(HOME, 1), (AWAY, 1)]))
-        .account(user())
-        .leaf_nodes()
-        .start()
-        .await
-        .unwrap();
-    let remote = hub.leaf_remote("eu-west-0", "APP", "app").unwrap();
-    let shop = System::builder(Layout::supercluster(&[("shop", 1)]))
-        .account(user().without_jetstream())
-        .without_jetstream()
-        .leaf_of(&[remote])
-        .start()
-        .await
-        .unwrap();
+    let (hub, shop) = hub_and_leaf(|hub| hub).await;
     let client = connect(&hub, HOME).await;
-    create_stream(
-        &client,
-        "ORDERS",
-        json!({"subjects": ["orders"], "num_replicas": 1}),
-    )
-    .await;
+    create_orders(&client).await;
     create_consumer(
         &client,
         "ORDERS",
@@ -192,11 +173,7 @@ async fn receivers_behind_a_leaf_node_are_unknown() {
     })
     .await
     .unwrap();
-    let behind = shop
-        .connect("shop", shop.credentials("APP", "app").unwrap())
-        .await
-        .unwrap();
-    let _receives_too = listener(behind).await;
+    let _receives_too = listener(connect(&shop, "shop").await).await;
     eventually(LIMIT, "it is not the only one", || async {
         let found = found().await?;
         ensure!(found.is_none(), "{found:?}");
@@ -220,12 +197,7 @@ async fn receivers_in_other_accounts_are_unknown() {
         .await
         .unwrap();
     let client = connect(&system, HOME).await;
-    create_stream(
-        &client,
-        "ORDERS",
-        json!({"subjects": ["orders"], "num_replicas": 1}),
-    )
-    .await;
+    create_orders(&client).await;
     let mut deliveries = Vec::new();
     for (name, subject) in [("own", "own.here"), ("shared", "shared.here")] {
         create_consumer(&client, "ORDERS", name, json!({"deliver_subject": subject})).await;
@@ -279,12 +251,7 @@ async fn publishers_of_importing_accounts_are_told_from_those_that_are_not_found
         .await
         .unwrap();
     let client = connect(&system, HOME).await;
-    create_stream(
-        &client,
-        "ORDERS",
-        json!({"subjects": ["orders"], "num_replicas": 1}),
-    )
-    .await;
+    create_orders(&client).await;
     let till = system.credentials("SHOP", "till").unwrap();
     let till = system.connect(AWAY, till).await.unwrap();
     let _publishes = publisher(till, "orders", true);

@@ -11,7 +11,9 @@ use futures::StreamExt as _;
 use leeward_core::names::{ConsumerName, ServerName, StreamName};
 use leeward_core::usage::{Sampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::Act as _;
-use leeward_lab::nats::{AccountSpec, Credentials, Layout, Permissions, System, UserSpec, eventually};
+use leeward_lab::nats::{
+    AccountSpec, Credentials, Layout, Permissions, System, SystemBuilder, UserSpec, eventually,
+};
 use leeward_nats::AccountClient;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
@@ -40,6 +42,12 @@ pub(crate) async fn clusters() -> System {
 pub(crate) async fn connect(system: &System, location: &str) -> Client {
     let credentials = system.credentials("APP", "app").unwrap();
     system.connect(location, credentials).await.unwrap()
+}
+
+/// A stream of one subject.
+pub(crate) async fn create_orders(client: &Client) {
+    let config = json!({"subjects": ["orders"], "num_replicas": 1});
+    create_stream(client, "ORDERS", config).await;
 }
 
 /// Publishes every 20 ms until it is dropped; with `acknowledged` as JetStream clients do.
@@ -302,36 +310,29 @@ async fn what_is_too_much_for_a_sample_is_left_out_and_named() {
     .unwrap();
 }
 
-/// Requests of a domain are delivered without its prefix; who is behind a leaf node is found there, and is in no location of
-/// the hub.
-#[tokio::test(flavor = "multi_thread")]
-async fn requests_of_a_domain_are_seen_and_clients_behind_a_leaf_node_are_told_from_those_of_the_hub() {
-    let hub = System::builder(Layout::supercluster(&[(HOME, 1), (AWAY, 1)]))
-        .account(AccountSpec::new("APP").user(UserSpec::new("app")))
-        .domain("hub")
-        .leaf_nodes()
-        .start()
-        .await
-        .unwrap();
+/// Two clusters, and a server without JetStream that is a leaf node of the account APP at one of them.
+pub(crate) async fn hub_and_leaf(change: impl FnOnce(SystemBuilder) -> SystemBuilder) -> (System, System) {
+    let account = || AccountSpec::new("APP").user(UserSpec::new("app"));
+    let hub = System::builder(Layout::supercluster(&[(HOME, 1), (AWAY, 1)])).account(account());
+    let hub = change(hub.leaf_nodes()).start().await.unwrap();
     let remote = hub.leaf_remote("eu-west-0", "APP", "app").unwrap();
     let shop = System::builder(Layout::supercluster(&[("shop", 1)]))
-        .account(
-            AccountSpec::new("APP")
-                .user(UserSpec::new("app"))
-                .without_jetstream(),
-        )
+        .account(account().without_jetstream())
         .without_jetstream()
         .leaf_of(&[remote])
         .start()
         .await
         .unwrap();
+    (hub, shop)
+}
+
+/// Requests of a domain are delivered without its prefix; who is behind a leaf node is found there, and is in no location of
+/// the hub.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_a_domain_are_seen_and_clients_behind_a_leaf_node_are_told_from_those_of_the_hub() {
+    let (hub, shop) = hub_and_leaf(|hub| hub.domain("hub")).await;
     let client = connect(&hub, HOME).await;
-    create_stream(
-        &client,
-        "ORDERS",
-        json!({"subjects": ["orders"], "num_replicas": 1}),
-    )
-    .await;
+    create_orders(&client).await;
     create_consumer(&client, "ORDERS", "work", json!({"ack_policy": "explicit"})).await;
     let credentials = hub.credentials("APP", "app").unwrap();
     let account = AccountClient::connect(config(&hub, HOME, credentials), Some("hub"));
@@ -448,12 +449,7 @@ fn bad_subjects(system: &System) -> impl Future<Output = ()> + use<> {
 async fn after_a_reload_clients_are_found_through_the_system_account() {
     let system = clusters().await;
     let client = connect(&system, HOME).await;
-    create_stream(
-        &client,
-        "ORDERS",
-        json!({"subjects": ["orders"], "num_replicas": 1}),
-    )
-    .await;
+    create_orders(&client).await;
     let (witnessed, _observer) = witnessed_client(&system, "app").await;
     let alone = acting_client(&system, "app").await;
     let _publishes = publisher(connect(&system, AWAY).await, "orders", true);
