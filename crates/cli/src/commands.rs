@@ -31,7 +31,7 @@ fn worst(judged: &[Assessment<'_>]) -> LookOutcome {
 /// The policies that the arguments select, and a look at their account, with samples of who uses the chosen streams.
 fn looked(
     args: &CommonArgs,
-    choose: impl FnOnce(&[LoadedPolicy], &Looked) -> Vec<Sampling>,
+    choose: impl Fn(&[LoadedPolicy], &Looked) -> Vec<Sampling>,
 ) -> anyhow::Result<(Vec<LoadedPolicy>, Looked)> {
     runtime::block_on(async {
         let subject = policies::read(&args.connection, &args.policy).await?;

@@ -36,7 +36,7 @@ use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::report::Report;
-use leeward_core::sampling::next_samplings;
+use leeward_core::sampling::{next_samplings, unconfirmed};
 use leeward_core::snapshot::AccountView;
 use leeward_core::usage::Sampling;
 use leeward_engine::policy_worker::status_of_account;
@@ -92,7 +92,7 @@ pub fn judge<'a>(policies: &'a [LoadedPolicy], seen: &'a Looked, now: Timestamp)
         .collect()
 }
 
-/// Whose use should be sampled so that a look decides as the engine would, the most urgent first.
+/// Whose use should be sampled next so that a look decides as the engine would, the most urgent first.
 pub fn samplings(policies: &[LoadedPolicy], seen: &Looked) -> Vec<Sampling> {
     let now = seen.view.observed_at;
     let mut all: Vec<Sampling> = Vec::new();
@@ -102,7 +102,12 @@ pub fn samplings(policies: &[LoadedPolicy], seen: &Looked) -> Vec<Sampling> {
             usage: Some(&seen.usage),
             ..judged.context()
         };
-        let due = next_samplings(&context, &judged.decision.evaluation);
+        let evaluation = &judged.decision.evaluation;
+        let due = if seen.usage.is_empty() {
+            next_samplings(&context, evaluation)
+        } else {
+            unconfirmed(&context, evaluation)
+        };
         for sampling in due {
             // Policies with other locations differ in where they would listen.
             if !all.iter().any(|one| one.stream == sampling.stream) {

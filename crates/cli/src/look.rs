@@ -81,17 +81,16 @@ pub async fn look_at_own(connections: &ConnectionOptions, timeouts: LookTimeouts
     look_and_sample(connections, timeouts, |_| Vec::new()).await
 }
 
-/// The same, with samples of who uses the streams that are chosen.
+/// The same, with samples of who uses the streams that are chosen, until none is.
 pub async fn look_and_sample(
     connections: &ConnectionOptions,
     timeouts: LookTimeouts,
-    choose: impl FnOnce(&Looked) -> Vec<Sampling>,
+    choose: impl Fn(&Looked) -> Vec<Sampling>,
 ) -> anyhow::Result<Looked> {
     let session = Session::open(connections, timeouts.interval(), timeouts.wait).await?;
     let mut seen = session.look(timeouts).await;
-    session.stop_observing().await;
     if !timeouts.sample.is_zero() {
-        seen.usage = session.sample(choose(&seen)).await;
+        session.sample(&mut seen, choose).await;
     }
     session.close().await;
     Ok(seen)

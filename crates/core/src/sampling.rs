@@ -14,7 +14,7 @@ use crate::policy::UseRules;
 use crate::snapshot::Stream;
 use crate::time::{elapsed, later};
 use crate::topology::LocationMap;
-use crate::usage::{Sampling, sampling_interval};
+use crate::usage::{AccountUse, Sampling, sampling_interval};
 
 /// A stream whose use contradicts the account's home, or is not known, is sampled again this soon.
 const SOON: Duration = Duration::from_mins(1);
@@ -24,6 +24,26 @@ const SHORTEST_REST: Duration = Duration::from_secs(5);
 const OTHERS: u32 = 2;
 /// More are named later.
 const MOST_NAMED: usize = 64;
+
+/// What should be sampled again before a single look decides, which cannot wait for a window: streams that are misplaced by the
+/// little that is known, since it may all be from between two batches.
+pub fn unconfirmed(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Vec<Sampling> {
+    let DecisionContext { view, policy, .. } = *context;
+    let Some(usage) = context.usage.filter(|_| evaluation.conclusive()) else {
+        return Vec::new();
+    };
+    let misplaced = misplaced(evaluation);
+    let locations = LocationMap::new(&view.topology, &policy.topology);
+    let streams = view.streams.iter().zip(0u32..);
+    streams
+        .filter(|(stream, at)| {
+            let is_sampled = usage.last(&stream.name).is_some();
+            misplaced.contains(at) && is_sampled && usage.is_short_of(&stream.name)
+        })
+        .filter(|(stream, _)| stream.group.leader.is_some())
+        .map(|(stream, _)| sampling(context, usage, &locations, stream))
+        .collect()
+}
 
 /// What should be sampled now, the most urgent first. Never a stream without a leader.
 pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Vec<Sampling> {
@@ -35,11 +55,7 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
         return Vec::new();
     }
     let is_spread = is_spread(view, &evaluation.tally);
-    let misplaced: BTreeSet<u32> = evaluation
-        .findings
-        .iter()
-        .map(|finding| finding.asset.stream())
-        .collect();
+    let misplaced = misplaced(evaluation);
     let usual = sampling_interval(policy.home.stream_stabilization_window);
     let mut due: Vec<(Urgency, f32, &Stream)> = Vec::new();
     for (stream, at) in view.streams.iter().zip(0u32..) {
@@ -76,11 +92,24 @@ pub fn next_samplings(context: &DecisionContext<'_>, evaluation: &Evaluation) ->
     due.sort_by(|(one, rate, _), (other, other_rate, _)| other.cmp(one).then(other_rate.total_cmp(rate)));
     let locations = LocationMap::new(&view.topology, &policy.topology);
     let due = due.into_iter().take(MOST_NAMED);
-    let sampling = |(_, _, stream): (_, _, &Stream)| {
-        let stored = usage.stored(stream);
-        Sampling::after(view, &locations, stream, &usage.samples(&stream.name), stored)
-    };
-    due.map(sampling).collect()
+    due.map(|(_, _, stream)| sampling(context, usage, &locations, stream))
+        .collect()
+}
+
+/// Streams that have a finding, or have a consumer that does.
+fn misplaced(evaluation: &Evaluation) -> BTreeSet<u32> {
+    let findings = evaluation.findings.iter();
+    findings.map(|finding| finding.asset.stream()).collect()
+}
+
+fn sampling(
+    context: &DecisionContext<'_>,
+    usage: &AccountUse,
+    locations: &LocationMap,
+    stream: &Stream,
+) -> Sampling {
+    let (samples, stored) = (usage.samples(&stream.name), usage.stored(stream));
+    Sampling::after(context.view, locations, stream, &samples, stored)
 }
 
 /// How long so many messages take at the pace of all samples.

@@ -62,7 +62,8 @@ pub struct ConnectionArgs {
     /// trying.
     #[arg(long, value_name = "DURATION", env = "LEEWARD_WAIT", default_value = "30s")]
     pub wait: GoDuration,
-    /// Watch traffic for this long, to know message rates; 0s does without.
+    /// Watch traffic for this long, to know message rates; who uses the streams is sampled after that, three times where
+    /// leaders would move; 0s does without both.
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     pub sample: GoDuration,
 }

@@ -32,7 +32,7 @@ use crate::document::{ApplyDocument, PlanDocument, PolicyApplied, ReasonText};
 use crate::exit::LookOutcome;
 use crate::judge::{Assessment, judge, samplings};
 use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules, name_of};
-use crate::look::{LookTimeouts, Session};
+use crate::look::{LookTimeouts, Looked, Session};
 use crate::{output, policies, runtime};
 
 /// Without a sample only ends of operations trigger another look.
@@ -60,7 +60,8 @@ async fn apply(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
     .await?;
     let mut seen = session.look(LookTimeouts::of(connection)).await;
     if !connection.sample.as_std().is_zero() {
-        seen.usage = session.sample(samplings(&subject.policies, &seen)).await;
+        let choose = |seen: &Looked| samplings(&subject.policies, seen);
+        session.sample(&mut seen, choose).await;
     }
     let judged = judge(&subject.policies, &seen, Timestamp::now());
     let consent = ask::Consent {

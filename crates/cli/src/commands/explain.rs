@@ -24,9 +24,9 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<LookOutcome> {
     let asset = parse(&args.asset)?;
     usage::refuse_unsampled(args.usage, &args.common.connection)?;
     let (policies, seen) = looked(&args.common, |policies, seen| {
-        let stream = seen.view.stream(&asset.stream);
-        let own = stream.and_then(|stream| usage::sampling(policies, &seen.view, stream));
-        if args.usage {
+        if args.usage && seen.usage.is_empty() {
+            let stream = seen.view.stream(&asset.stream);
+            let own = stream.and_then(|stream| usage::sampling(policies, &seen.view, stream));
             return own.into_iter().collect();
         }
         let due = samplings(policies, seen).into_iter();

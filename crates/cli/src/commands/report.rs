@@ -51,10 +51,12 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<LookOutcome> {
         };
         let timeouts = LookTimeouts::of(connection);
         let choose = |seen: &Looked| {
-            if args.usage {
+            if !args.usage {
+                samplings(&subject.policies, seen)
+            } else if seen.usage.is_empty() {
                 usage::busiest(&subject.policies, &seen.view, args.limit)
             } else {
-                samplings(&subject.policies, seen)
+                Vec::new()
             }
         };
         let seen = match selector {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use leeward_core::names::StreamName;
 use leeward_core::snapshot::AccountView;
 use leeward_core::usage::{AccountUse, Sampled, Sampling, StreamSampling};
 use leeward_engine::ports::{Act as _, ActError, Observe};
@@ -21,6 +22,10 @@ use super::{LookTimeouts, Looked, wording};
 use crate::connection::ConnectionOptions;
 
 const STREAMS_AT_ONCE: usize = 16;
+/// Times that the streams of one look are sampled: once all, and again those whose leaders would move.
+const MOST_ROUNDS: usize = 3;
+/// A single look waits for no window.
+const NO_WINDOW: Duration = Duration::ZERO;
 /// After so many streams that lost the connection when sampled alone, no more are tried.
 const MOST_LOST: usize = 2;
 /// A connected server reports the account at once, if at all.
@@ -89,9 +94,36 @@ impl Session {
         self.looked(view.await)
     }
 
-    /// Samples who uses these streams, some at a time. What clients send to one of them may end the connection that all
-    /// share: those whose sampling that broke off are sampled again, each alone.
-    pub async fn sample(&self, samplings: Vec<Sampling>) -> AccountUse {
+    /// Samples who uses the streams that are chosen, a few times while it goes on looking: what is used in batches shows in the
+    /// rates of the other looks.
+    pub async fn sample(&self, seen: &mut Looked, choose: impl Fn(&Looked) -> Vec<Sampling>) {
+        let mut views = self.observe.watch(&self.account.id);
+        for _ in 0..MOST_ROUNDS {
+            let chosen = choose(seen);
+            if chosen.is_empty() {
+                return;
+            }
+            let round = self.sample_once(chosen);
+            tokio::pin!(round);
+            let sampled = loop {
+                tokio::select! {
+                    sampled = &mut round => break sampled,
+                    Ok(()) = views.changed() => {
+                        let view = views.borrow_and_update();
+                        seen.usage.observe(NO_WINDOW, &view, Timestamp::now());
+                    }
+                }
+            };
+            for (stream, sampling) in sampled {
+                seen.usage.add(stream, sampling);
+            }
+            seen.view = self.watched.newest(&seen.view);
+        }
+    }
+
+    /// Samples these streams, some at a time. What clients send to one of them may end the connection that all share: those whose
+    /// sampling that broke off are sampled again, each alone.
+    async fn sample_once(&self, samplings: Vec<Sampling>) -> Vec<(StreamName, StreamSampling)> {
         let one = |sampling: Sampling| async move {
             let sampled = self.client.sample_use(&sampling).await;
             (sampling, sampled)
@@ -99,13 +131,13 @@ impl Session {
         let mut all = futures::stream::iter(samplings)
             .map(one)
             .buffer_unordered(STREAMS_AT_ONCE);
-        let mut usage = AccountUse::default();
+        let mut ended = Vec::new();
         let mut broken_off = Vec::new();
         while let Some((sampling, sampled)) = all.next().await {
             if sampled == Err(ActError::Disconnected) {
                 broken_off.push(sampling);
             } else {
-                usage.add(sampling.stream, stream_sampling(sampled, sampling.is_idle));
+                ended.push((sampling.stream, stream_sampling(sampled, sampling.is_idle)));
             }
         }
         let mut lost = 0;
@@ -115,9 +147,9 @@ impl Session {
                 sampled = self.client.sample_use(&sampling).await;
             }
             lost += usize::from(sampled == Err(ActError::Disconnected));
-            usage.add(sampling.stream, stream_sampling(sampled, sampling.is_idle));
+            ended.push((sampling.stream, stream_sampling(sampled, sampling.is_idle)));
         }
-        usage
+        ended
     }
 
     /// Ends the observation alone; the account can still be read.

@@ -68,6 +68,12 @@ impl WatchedLook {
         }
     }
 
+    /// The newest view, if waiting would not complete it, else this one.
+    pub(super) fn newest(&self, complete: &Arc<AccountView>) -> Arc<AccountView> {
+        let view = self.views.borrow();
+        Arc::clone(if is_final(&view) { &view } else { complete })
+    }
+
     async fn wanted(&self, deadline: Instant, wanted: impl Fn(&AccountView) -> bool) -> Arc<AccountView> {
         let mut views = self.views.clone();
         loop {

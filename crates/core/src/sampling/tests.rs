@@ -70,14 +70,25 @@ fn sampled_once(usage: &mut AccountUse, stream: &str, seconds: u64, from: Option
 }
 
 fn due(view: &AccountView, policy: &Policy, usage: &AccountUse, seconds: u64) -> Vec<String> {
+    chosen(next_samplings, view, policy, usage, seconds)
+}
+
+fn chosen(
+    choose: impl Fn(&DecisionContext<'_>, &Evaluation) -> Vec<Sampling>,
+    view: &AccountView,
+    policy: &Policy,
+    usage: &AccountUse,
+    seconds: u64,
+) -> Vec<String> {
     let mut view = view.clone();
     view.observed_at = at(seconds);
     let history = History::default();
     let mut context = context(&view, policy, &history, at(seconds));
     context.usage = Some(usage);
     let decision = decide(&context);
-    let due = next_samplings(&context, &decision.evaluation);
-    due.into_iter()
+    let chosen = choose(&context, &decision.evaluation);
+    chosen
+        .into_iter()
         .map(|sampling| sampling.stream.to_string())
         .collect()
 }
@@ -123,6 +134,30 @@ fn what_is_misplaced_is_sampled_a_few_times_at_once_unless_it_is_idle() {
     usage.add("AWAY".into(), nothing);
     sampled_once(&mut usage, "HOME", 0, Some("us-east-0"));
     assert!(due(&view, &policy, &usage, 59).is_empty());
+}
+
+#[test]
+fn a_single_look_samples_again_at_once_what_would_move_until_enough_is_kept() {
+    let view = world(&[
+        ("AWAY", EU, 10.0),
+        ("HOME", US, 10.0),
+        ("IDLE", EU, 0.0),
+        ("NEW", EU, 1.0),
+    ]);
+    let policy = enforcing("0s");
+    let mut usage = AccountUse::default();
+    let again = |usage: &AccountUse| chosen(unconfirmed, &view, &policy, usage, 0);
+    assert!(again(&usage).is_empty(), "what comes first is no confirmation");
+    for name in ["AWAY", "HOME"] {
+        sampled_once(&mut usage, name, 0, Some("us-east-0"));
+    }
+    usage.add(
+        "IDLE".into(),
+        StreamSampling::new(at(0), Sampled::default(), true),
+    );
+    assert_eq!(again(&usage), ["AWAY"]);
+    sampled(&mut usage, "AWAY", 0, Some("us-east-0"));
+    assert!(again(&usage).is_empty());
 }
 
 #[test]
