@@ -22,6 +22,8 @@ mod connect;
 mod needs;
 #[path = "contract/odd.rs"]
 mod odd;
+#[path = "contract/other_library.rs"]
+mod other_library;
 #[path = "contract/path.rs"]
 mod path;
 #[path = "contract/sample.rs"]
