@@ -229,6 +229,10 @@ pub struct Stream {
     pub max_bytes: Option<u64>,
     /// Streams of this account that it mirrors or sources. Sorted.
     pub upstreams: Vec<StreamName>,
+    /// The subjects whose messages it stores.
+    pub subjects: Vec<String>,
+    /// Its replicas answer gets (`allow_direct`).
+    pub allow_direct: bool,
     /// A stream that it mirrors and whose direct gets it answers in its place (`mirror_direct`).
     pub answers_gets_of: Option<StreamName>,
     /// Messages stored a second since the last observation; `None` at the first look.
@@ -244,6 +248,8 @@ pub struct Consumer {
     pub name: ConsumerName,
     /// Leader and peers.
     pub group: RaftGroup,
+    /// Where it delivers; `None` for a pull consumer.
+    pub deliver_subject: Option<String>,
     /// Messages delivered a second since the last observation; `None` at the first look.
     pub message_rate: Option<f32>,
     /// False for an ephemeral one, which lives as long as its client.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::account_use::{AccountUse, StreamSampling, kept_for, sampling_interval};
-pub use self::request::{Sampling, WarmUp};
+pub use self::request::{ConsumerSampling, Sampling, WarmUp};
 use crate::names::{ConsumerName, Location, ServerName};
 use crate::policy::ClientSelector;
 use crate::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Stream};
@@ -73,21 +73,54 @@ pub struct UseSample {
     pub clients: BTreeMap<SampledClient, u32>,
     /// How many of these tell something of their own: what one client sends at once is one.
     pub independent: u32,
+    /// The messages that the requests of a pull consumer ask for, by client; those of unknown clients are in `asked_by_all`.
+    pub asked: BTreeMap<SampledClient, u64>,
+    /// The same of all requests.
+    pub asked_by_all: u64,
     /// The user may not listen to all of it.
     pub is_denied: bool,
+    /// More came than are taken.
+    pub is_cut: bool,
+    /// Some of its messages stand for nobody knows how many: requests for many messages at once, and those of a time after which
+    /// more came, where at other times fewer did.
+    pub is_uncounted: bool,
 }
 
 impl UseSample {
     /// Messages a second that were seen.
     fn rate(&self) -> f64 {
-        f64::from(self.messages) / self.span.as_secs_f64().max(0.001)
+        self.per_second(f64::from(self.messages))
     }
 
-    /// The most messages a second that it explains, where those that it showed are messages of the stream: it may store
-    /// others, which it sources or which the sampling user may not see. A quarter more than were seen, since samples are small:
-    /// then what is covered to 80 % was seen to 64 %, and a majority of that is one of the whole.
+    /// The most messages a second that it explains. A stream may store others than it showed, which it sources or which the
+    /// sampling user may not see, and a consumer deliver them to requests from before. A quarter more than were seen, since samples
+    /// are small: then what is covered to 80 % was seen to 64 %, and a majority of that is one of the whole.
     pub fn shown(&self) -> Option<f64> {
-        (self.kind == UseKind::Publish).then(|| self.rate() * 1.25)
+        let seen = match self.kind {
+            UseKind::Publish => f64::from(self.messages),
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "it is compared with a rate of messages"
+            )]
+            UseKind::Pull => self.asked_by_all as f64,
+            UseKind::Push | UseKind::DirectGet | UseKind::Get | UseKind::Create => return None,
+        };
+        Some(self.per_second(seen) * 1.25)
+    }
+
+    fn per_second(&self, messages: f64) -> f64 {
+        messages / self.span.as_secs_f64().max(0.001)
+    }
+
+    /// The share of a client of what it shows: of a pull consumer that of the messages that its requests ask for.
+    fn share(&self, client: &SampledClient, messages: u32) -> f64 {
+        if self.kind != UseKind::Pull || self.asked_by_all == 0 {
+            return f64::from(messages) / f64::from(self.messages.max(1));
+        }
+        let asked = self.asked.get(client).copied().unwrap_or_default();
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
+        let share = asked as f64 / self.asked_by_all as f64;
+        share
     }
 }
 
@@ -147,10 +180,10 @@ impl StreamUse {
                 continue;
             };
             all += rate;
-            let rate = rate.min(sample.shown().unwrap_or(rate));
+            let rate = rate.min(sample.shown().unwrap_or(rate).max(IDLE));
             let (mut known, mut counted) = (0_u32, 0_u32);
             for (client, messages) in &sample.clients {
-                let part = rate * f64::from(*messages) / f64::from(sample.messages.max(1));
+                let part = rate * sample.share(client, *messages);
                 // Without its server it is not known where the client is.
                 let Some(server) = view.topology.find(client.server.as_str()) else {
                     continue;
@@ -243,16 +276,18 @@ impl StreamUse {
     fn has_unmeasured(&self, view: &AccountView, locations: &LocationMap, samples: &[UseSample]) -> bool {
         let most = self.majority();
         let location = |client: &SampledClient| locations.of(view.topology.find(client.server.as_str())?);
+        let is_from_elsewhere = |sample: &UseSample| {
+            let known: u32 = sample.clients.values().sum();
+            let mut clients = sample.clients.keys();
+            known < sample.messages || clients.any(|client| most.is_none() || location(client) != most)
+        };
         samples.iter().any(|sample| match sample.kind {
-            UseKind::Publish | UseKind::Pull | UseKind::Push => false,
-            UseKind::DirectGet | UseKind::Get => sample.is_denied,
-            UseKind::Create => {
-                let known: u32 = sample.clients.values().sum();
-                let mut clients = sample.clients.keys();
-                sample.is_denied
-                    || known < sample.messages
-                    || clients.any(|client| most.is_none() || location(client) != most)
+            UseKind::Publish | UseKind::Push => false,
+            UseKind::Pull => !agrees(sample, location),
+            UseKind::DirectGet | UseKind::Get => {
+                sample.is_denied || (sample.is_uncounted && is_from_elsewhere(sample))
             }
+            UseKind::Create => sample.is_denied || is_from_elsewhere(sample),
         })
     }
 
@@ -357,6 +392,28 @@ fn rate(stream: &Stream, stored: Option<f32>, sample: &UseSample) -> Option<f64>
     // Requests to idle consumers are no messages, and what created ones deliver is not known.
     let is_idle = sample.consumer.is_some() || sample.kind == UseKind::Create;
     (sample.messages > 0).then(|| if is_idle { IDLE } else { sample.rate() })
+}
+
+/// Whether most requests of a pull consumer come from where those come from that ask for most messages. Of the requests that wait
+/// each gets a message in turn, however many it asks for; who asks for many at once seldom asks again.
+fn agrees<'l>(sample: &UseSample, location: impl Fn(&SampledClient) -> Option<&'l Location>) -> bool {
+    let most = |weights: &mut dyn Iterator<Item = (&SampledClient, u64)>| {
+        let mut sums: BTreeMap<Option<&Location>, u64> = BTreeMap::new();
+        for (client, weight) in weights {
+            let sum = sums.entry(location(client)).or_default();
+            *sum = sum.saturating_add(weight);
+        }
+        let most = sums.values().max().copied();
+        let mut leading = sums.into_iter().filter(|(_, sum)| Some(*sum) == most);
+        leading
+            .next()
+            .filter(|_| leading.next().is_none())
+            .map(|(location, _)| location)
+    };
+    let requests = sample.clients.iter();
+    let by_requests = most(&mut requests.map(|(client, requests)| (client, u64::from(*requests))));
+    let by_messages = most(&mut sample.asked.iter().map(|(client, asked)| (client, *asked)));
+    by_requests == by_messages
 }
 
 /// The locations in which mirrors answer a stream's direct gets: those of other clusters. In its own all that have its messages

@@ -273,6 +273,8 @@ mod tests {
             max_bytes: None,
             upstreams: vec![],
             last_sequence: 0,
+            subjects: Vec::new(),
+            allow_direct: false,
             answers_gets_of: None,
             consumers: vec![],
         }

@@ -43,6 +43,8 @@ pub(crate) struct StreamReading {
     pub(crate) max_bytes: Option<u64>,
     /// All that are configured, sorted by name.
     pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) subjects: Vec<String>,
+    pub(crate) allow_direct: bool,
     /// A stream that it mirrors and whose direct gets it answers.
     pub(crate) answers_gets_of: Option<StreamName>,
     pub(crate) last_sequence: u64,
@@ -56,6 +58,7 @@ pub(crate) struct ConsumerReading {
     /// 0: as many as its stream.
     pub(crate) replicas: u8,
     pub(crate) durable: bool,
+    pub(crate) deliver_subject: Option<String>,
     pub(crate) opted_out: bool,
     pub(crate) pinned: bool,
     pub(crate) progress: Progress,
@@ -93,6 +96,13 @@ impl StreamReading {
             },
             max_bytes: u64::try_from(config.max_bytes).ok().filter(|bytes| *bytes > 0),
             upstreams: upstreams(config, info),
+            subjects: config
+                .subjects
+                .iter()
+                .flatten()
+                .map(|subject| subject.to_string())
+                .collect(),
+            allow_direct: config.allow_direct,
             answers_gets_of: answers_gets_of(config),
             last_sequence: state.last_seq,
             consumers,
@@ -135,6 +145,7 @@ impl ConsumerReading {
             group: GroupReading::new(info.cluster.as_ref(), reporting_server),
             replicas: config.num_replicas,
             durable: config.durable_name.as_ref().is_some_and(|name| !name.is_empty()),
+            deliver_subject: config.deliver_subject.as_deref().map(ToString::to_string),
             opted_out: config
                 .metadata
                 .iter()

@@ -4,29 +4,27 @@
 //! is not sampled, since its clients would wait instead of learning that nobody serves them; what could not be assigned
 //! to one client counts as seen and unexplained.
 
+mod asks;
 mod exports;
 mod listening;
 mod received;
 mod receivers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
-use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
-use leeward_core::usage::{Sampled, Sampling, UseKind, UseSample, WarmUp};
+use leeward_core::names::{ServerName, StreamName};
+use leeward_core::usage::{ConsumerSampling, Sampled, Sampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::ActError;
-use serde::Deserialize;
 
 use self::listening::{Listening, ListeningResult, Portions};
 use self::received::unused_like;
 use self::receivers::Receivers;
 use crate::act::AccountClient;
-use crate::jetstream_api::{LookupResult, act_error};
+use crate::jetstream_api::act_error;
 use crate::request_error::RequestError;
 use crate::sample_links::NearestLink;
-use crate::wire;
-use crate::wire::text::WireText;
 
 /// Messages of each kind of use, and of each consumer: a few at a time, since clients send many at once.
 const NEAR: Portions = Portions {
@@ -42,9 +40,10 @@ const ELSEWHERE: Portions = Portions {
 /// crosses a gateway.
 const MOST_WARM_UP_MESSAGES: u32 = 256;
 const MOST_NEAR_WARM_UP_MESSAGES: u32 = 512;
-/// How long to wait for publishes and gets.
+/// How long to wait for publishes.
 const PUBLISHES: Duration = Duration::from_secs(2);
-/// How long to wait for requests of pull consumers, which some clients send every few seconds only, and for those that create one.
+/// How long to wait for requests of pull consumers, which some clients send every few seconds only, for those that create one, and for
+/// gets, which come in batches.
 const REQUESTS: Duration = Duration::from_secs(5);
 /// A stream with more subjects is not sampled for publishers.
 const MOST_SUBJECTS: usize = 256;
@@ -55,37 +54,13 @@ const TOO_FAST: &str =
 /// A domain's servers deliver requests to it under this prefix, whatever prefix they were sent with.
 const PREFIX_IN_DOMAIN: &str = "$JS.API";
 
-#[derive(Deserialize)]
-struct SubjectsInfo<'a> {
-    #[serde(borrow)]
-    config: SubjectsConfig<'a>,
-}
-
-#[derive(Deserialize)]
-struct SubjectsConfig<'a> {
-    #[serde(borrow, default)]
-    subjects: Option<Vec<WireText<'a>>>,
-    #[serde(default)]
-    allow_direct: bool,
-}
-
-#[derive(Deserialize)]
-struct DeliveryInfo<'a> {
-    #[serde(borrow)]
-    config: DeliveryConfig<'a>,
-}
-
-#[derive(Deserialize)]
-struct DeliveryConfig<'a> {
-    #[serde(borrow)]
-    deliver_subject: Option<WireText<'a>>,
-}
-
 impl AccountClient {
     /// Samples who uses a stream, and the first of its consumers that are named.
     pub(crate) async fn sample_stream(&self, sampling: &Sampling) -> Result<Sampled, ActError> {
         let Sampling {
             stream,
+            subjects,
+            allow_direct,
             consumers,
             servers,
             rate,
@@ -125,7 +100,7 @@ impl AccountClient {
             ..*warm_up
         };
         let mut sampled = Sampled::default();
-        let (mut subjects, allow_direct) = self.stream_subjects(stream).await?;
+        let mut subjects = subjects.clone();
         if subjects.len() > MOST_SUBJECTS {
             let count = subjects.len();
             let text = format!(
@@ -151,22 +126,16 @@ impl AccountClient {
             let below = self.requests(&format!("{call}.{stream}.>"));
             named(call).into_iter().chain(below).collect::<Vec<_>>()
         };
-        let direct_gets = if allow_direct {
+        let direct_gets = if *allow_direct {
             named_and_below("DIRECT.GET")
         } else {
             Vec::new()
         };
         let (gets, creates) = (named("STREAM.MSG.GET"), named_and_below("CONSUMER.CREATE"));
-        let consumer = |name: &ConsumerName| {
-            let name = name.clone();
-            async move {
-                self.sample_consumer(
-                    stream,
-                    &name,
-                    listening(UseKind::Pull, REQUESTS, requests, ELSEWHERE),
-                )
-                .await
-            }
+        let consumer = |consumer: &ConsumerSampling| {
+            let consumer = consumer.clone();
+            let listening = listening(UseKind::Pull, REQUESTS, requests, ELSEWHERE);
+            async move { self.sample_consumer(stream, consumer, listening).await }
         };
         let consumers = join_all(consumers.iter().take(MOST_CONSUMERS).map(consumer));
         let (published, direct_gets, gets, creates, consumers) = tokio::join!(
@@ -176,9 +145,9 @@ impl AccountClient {
             ),
             self.sample(
                 &direct_gets,
-                listening(UseKind::DirectGet, PUBLISHES, requests, ELSEWHERE)
+                listening(UseKind::DirectGet, REQUESTS, requests, ELSEWHERE)
             ),
-            self.sample(&gets, listening(UseKind::Get, PUBLISHES, requests, ELSEWHERE)),
+            self.sample(&gets, listening(UseKind::Get, REQUESTS, requests, ELSEWHERE)),
             self.sample(
                 &creates,
                 listening(UseKind::Create, REQUESTS, requests, ELSEWHERE)
@@ -214,24 +183,6 @@ impl AccountClient {
         Ok(sampled)
     }
 
-    /// The subjects of a stream, and whether it allows direct gets.
-    async fn stream_subjects(&self, stream: &StreamName) -> Result<(Vec<String>, bool), ActError> {
-        let call = format!("STREAM.INFO.{stream}");
-        let asset = AssetName::stream(stream.clone());
-        let found = self.look(&call, &asset, |bytes| {
-            let config = wire::read::<SubjectsInfo<'_>>(bytes)?.config;
-            let subjects = config.subjects.unwrap_or_default();
-            let subjects = subjects.iter().map(|subject| subject.0.to_string()).collect();
-            Ok((subjects, config.allow_direct))
-        });
-        match found.await? {
-            LookupResult::Found(config) => Ok(config),
-            LookupResult::Gone | LookupResult::NoAnswer => Err(ActError::Unread {
-                message: format!("nobody answers for stream {stream}"),
-            }),
-        }
-    }
-
     /// The subjects on which servers deliver requests to the API.
     fn requests(&self, call: &str) -> Vec<String> {
         let mut subjects = vec![self.subject(call)];
@@ -244,18 +195,13 @@ impl AccountClient {
     async fn sample_consumer(
         &self,
         stream: &StreamName,
-        consumer: &ConsumerName,
+        consumer: ConsumerSampling,
         listening: Listening<'_>,
     ) -> Result<Option<ListeningResult>, ActError> {
-        let call = format!("CONSUMER.INFO.{stream}.{consumer}");
-        let asset = AssetName::consumer(stream.clone(), consumer.clone());
-        let found = self.look(&call, &asset, |bytes| {
-            let config = wire::read::<DeliveryInfo<'_>>(bytes)?.config;
-            Ok(config.deliver_subject.map(|subject| subject.0.to_string()))
-        });
-        let LookupResult::Found(deliver_subject) = found.await? else {
-            return Ok(None);
-        };
+        let ConsumerSampling {
+            name,
+            deliver_subject,
+        } = consumer;
         let heard = if let Some(subject) = deliver_subject {
             let sample = self.sample_receivers(&subject, listening.servers).await?;
             sample.map(|sample| ListeningResult {
@@ -265,11 +211,11 @@ impl AccountClient {
                 imported: 0,
             })
         } else {
-            let requests = self.requests(&format!("CONSUMER.MSG.NEXT.{stream}.{consumer}"));
+            let requests = self.requests(&format!("CONSUMER.MSG.NEXT.{stream}.{name}"));
             self.sample(&requests, listening).await?
         };
         Ok(heard.map(|mut heard| {
-            heard.sample.consumer = Some(consumer.clone());
+            heard.sample.consumer = Some(name);
             heard
         }))
     }
@@ -306,7 +252,11 @@ impl AccountClient {
             // They are all that there are: what is listed is no chance.
             independent: u32::try_from(clients.len().saturating_mul(NEAR.times)).unwrap_or(u32::MAX),
             clients: clients.into_iter().map(|client| (client, 1)).collect(),
+            asked: BTreeMap::new(),
+            asked_by_all: 0,
             is_denied: false,
+            is_cut: false,
+            is_uncounted: false,
         }))
     }
 }

@@ -26,14 +26,27 @@ pub struct WarmUp {
     pub messages: u32,
 }
 
+/// A consumer whose clients are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerSampling {
+    /// Its name.
+    pub name: ConsumerName,
+    /// Where it delivers; `None` for a pull consumer.
+    pub deliver_subject: Option<String>,
+}
+
 /// A sampling of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sampling {
     /// The stream.
     pub stream: StreamName,
-    /// Its consumers that have a leader, the busiest first: clients of one without a leader would wait for an answer
-    /// that they get at once otherwise.
-    pub consumers: Vec<ConsumerName>,
+    /// Its subjects, as the servers tell them where nobody else can answer.
+    pub subjects: Vec<String>,
+    /// Whether its replicas answer gets.
+    pub allow_direct: bool,
+    /// Its consumers that have a leader, the busiest first: clients of one without a leader would wait for an answer that they
+    /// get at once otherwise.
+    pub consumers: Vec<ConsumerSampling>,
     /// Servers that are expected to answer who a client is.
     pub servers: BTreeSet<ServerName>,
     /// Messages a second that the stream stores, rounded up; none where that is not measured.
@@ -71,7 +84,10 @@ impl Sampling {
             let order = is_known(one).cmp(&is_known(other));
             order.then(rate(other).total_cmp(&rate(one)))
         });
-        let names = consumers.into_iter().map(|consumer| consumer.name.clone());
+        let consumers = consumers.into_iter().map(|consumer| ConsumerSampling {
+            name: consumer.name.clone(),
+            deliver_subject: consumer.deliver_subject.clone(),
+        });
         let servers = view.topology.servers().iter().filter(|server| server.answered);
         let topology = &view.topology;
         let longest = topology
@@ -82,7 +98,9 @@ impl Sampling {
         let far = longest.map_or(WARM_UP_UNMEASURED, |longest| (*longest * 2).max(SHORTEST_WARM_UP));
         Self {
             stream: stream.name.clone(),
-            consumers: names.collect(),
+            subjects: stream.subjects.clone(),
+            allow_direct: stream.allow_direct,
+            consumers: consumers.collect(),
             servers: servers.map(|server| server.name.clone()).collect(),
             rate: whole(stored.unwrap_or(0.0)),
             near: next_to_leader(view, locations, stream),

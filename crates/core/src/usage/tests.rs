@@ -17,17 +17,26 @@ fn client(server: &str, connection: u64) -> SampledClient {
 
 /// `found` are the messages whose clients were found.
 fn sample(kind: UseKind, of: Option<&str>, messages: u32, found: &[(&str, u64, u32)]) -> UseSample {
+    let clients: BTreeMap<SampledClient, u32> = found
+        .iter()
+        .map(|(server, connection, messages)| (client(server, *connection), *messages))
+        .collect();
+    let is_pull = kind == UseKind::Pull;
+    let asked = clients.iter().filter(|_| is_pull);
     UseSample {
         kind,
         consumer: of.map(ConsumerName::from),
         span: Duration::from_millis(1),
         messages,
         independent: messages,
-        clients: found
-            .iter()
-            .map(|(server, connection, messages)| (client(server, *connection), *messages))
+        asked: asked
+            .map(|(client, requests)| (client.clone(), u64::from(*requests)))
             .collect(),
+        asked_by_all: if is_pull { u64::from(messages) } else { 0 },
+        clients,
         is_denied: false,
+        is_cut: false,
+        is_uncounted: false,
     }
 }
 
@@ -198,4 +207,54 @@ fn equal_shares_are_no_majority() {
         &[("us-east-0", 1, 2), ("eu-west-0", 1, 2)],
     )];
     assert_eq!(used(Some(2.0), None, &samples).majority(), None);
+}
+
+/// Requests of a consumer, in five seconds, by two clients: so many each, for so many messages.
+fn pulled(us: (u32, u64), eu: (u32, u64)) -> UseSample {
+    let (us_client, eu_client) = (client("us-east-0", 1), client("eu-west-0", 2));
+    UseSample {
+        span: Duration::from_secs(5),
+        asked: BTreeMap::from([(us_client, us.1), (eu_client, eu.1)]),
+        asked_by_all: us.1 + eu.1,
+        ..sample(
+            UseKind::Pull,
+            Some("c"),
+            us.0 + eu.0,
+            &[("us-east-0", 1, us.0), ("eu-west-0", 2, eu.0)],
+        )
+    }
+}
+
+#[test]
+fn requests_explain_no_more_messages_than_they_ask_for_and_weigh_as_many() {
+    // Five single fetches do not explain ten messages a second: others wait from before.
+    let polled = pulled((5, 5), (0, 0));
+    assert_eq!(used(None, Some(10.0), &[polled]).coverage_percent, Some(12));
+    let both = used(None, Some(10.0), &[pulled((2, 20), (3, 60))]);
+    assert_eq!(shares(&both), [("eu-west", 1, 75), ("us-east", 1, 25)]);
+    assert!(!both.is_partly_unmeasured);
+}
+
+#[test]
+fn who_asks_often_and_who_asks_for_much_may_not_be_told_apart() {
+    for (us, eu) in [((5, 5), (1, 200)), ((2, 20), (2, 60))] {
+        assert!(
+            used(None, Some(1.0), &[pulled(us, eu)]).is_partly_unmeasured,
+            "{us:?} {eu:?}"
+        );
+    }
+    assert!(!used(None, Some(1.0), &[pulled((5, 5), (0, 0))]).is_partly_unmeasured);
+}
+
+#[test]
+fn gets_of_many_messages_are_measured_by_nobody_unless_all_come_from_one_location() {
+    let gets = |found: &[(&str, u64, u32)]| UseSample {
+        is_uncounted: true,
+        ..sample(UseKind::DirectGet, None, 6, found)
+    };
+    let is_unmeasured =
+        |found: &[(&str, u64, u32)]| used(Some(1.0), None, &[gets(found)]).is_partly_unmeasured;
+    assert!(!is_unmeasured(&[("eu-west-0", 1, 4), ("eu-west-1", 1, 2)]));
+    assert!(is_unmeasured(&[("eu-west-0", 1, 5), ("us-east-0", 1, 1)]));
+    assert!(is_unmeasured(&[("eu-west-0", 1, 5)]), "one is of nobody known");
 }

@@ -311,6 +311,7 @@ fn sample(words: &Words) -> (StreamName, UseSample) {
         words.list("by").into_iter().enumerate().map(client).collect();
     let known = clients.values().sum();
     let number = |key| words.get(key).map(|text| text.parse().unwrap());
+    let batch = u64::from(number("batch").unwrap_or(100));
     let sample = UseSample {
         kind: match words.at(1) {
             "publish" => UseKind::Publish,
@@ -325,8 +326,15 @@ fn sample(words: &Words) -> (StreamName, UseSample) {
         span: span(words.get("span").unwrap_or("100ms")),
         messages: number("seen").unwrap_or(known),
         independent: number("independent").unwrap_or(known),
+        asked: clients
+            .iter()
+            .map(|(client, requests)| (client.clone(), u64::from(*requests) * batch))
+            .collect(),
+        asked_by_all: u64::from(number("seen").unwrap_or(known)) * batch,
         clients,
         is_denied: words.has("denied"),
+        is_cut: false,
+        is_uncounted: false,
     };
     (of.stream, sample)
 }
@@ -458,6 +466,8 @@ fn stream(topology: &Topology, now: Timestamp, words: &Words) -> Stream {
             .into_iter()
             .map(StreamName::from)
             .collect(),
+        subjects: Vec::new(),
+        allow_direct: words.has("direct"),
         answers_gets_of: words.get("answers-gets-of").map(StreamName::from),
         message_rate: rate(words),
         consumers: Vec::new(),
@@ -470,6 +480,7 @@ fn consumer(topology: &Topology, now: Timestamp, words: &Words) -> Consumer {
         group: group(topology, now, words),
         message_rate: rate(words),
         durable: !words.has("ephemeral"),
+        deliver_subject: None,
         opted_out: words.has("ignore"),
         ack_pending: words.get("ack-pending").map_or(0, |count| count.parse().unwrap()),
         pinned: words.has("pinned"),

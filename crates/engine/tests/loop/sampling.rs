@@ -52,7 +52,11 @@ fn publishers(server: &str) -> Sampled {
             messages: 10,
             independent: 10,
             clients: BTreeMap::from([(client, 10)]),
+            asked: BTreeMap::new(),
+            asked_by_all: 0,
             is_denied: false,
+            is_cut: false,
+            is_uncounted: false,
         }],
         ..Sampled::default()
     }

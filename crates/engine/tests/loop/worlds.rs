@@ -92,6 +92,8 @@ fn stream(topology: &Topology, name: &str, servers: [&str; 3], consumers: usize)
         storage: Storage::File,
         max_bytes: None,
         upstreams: Vec::new(),
+        subjects: Vec::new(),
+        allow_direct: false,
         answers_gets_of: None,
         message_rate: None,
         consumers: (0..consumers)
@@ -100,6 +102,7 @@ fn stream(topology: &Topology, name: &str, servers: [&str; 3], consumers: usize)
                 group: group.clone(),
                 message_rate: None,
                 durable: true,
+                deliver_subject: None,
                 opted_out: false,
                 ack_pending: 0,
                 pinned: false,

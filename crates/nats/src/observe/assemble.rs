@@ -237,6 +237,8 @@ impl AssemblyContext<'_> {
                 .iter()
                 .map(|upstream| upstream.stream.clone())
                 .collect(),
+            subjects: stream.subjects.clone(),
+            allow_direct: stream.allow_direct,
             answers_gets_of: stream.answers_gets_of.clone(),
             message_rate: rate(stream.last_sequence, earlier, self.now, self.base),
             consumers: consumers
@@ -256,6 +258,7 @@ impl AssemblyContext<'_> {
             group: group(&consumer.group, since, self.topology),
             message_rate: rate(consumer.progress.delivered, earlier, self.now, self.base),
             durable: consumer.durable,
+            deliver_subject: consumer.deliver_subject.clone(),
             opted_out: consumer.opted_out,
             ack_pending: consumer.progress.ack_pending,
             pinned: consumer.pinned,

@@ -143,6 +143,8 @@ mod tests {
             max_bytes: None,
             upstreams: vec![],
             last_sequence: 0,
+            subjects: Vec::new(),
+            allow_direct: false,
             answers_gets_of: None,
             consumers,
         }
@@ -154,6 +156,7 @@ mod tests {
             group,
             replicas: 0,
             durable: true,
+            deliver_subject: None,
             opted_out: false,
             pinned: false,
             progress: Progress::default(),

@@ -78,6 +78,8 @@ fn stream(peers: &[&str], last_sequence: u64) -> StreamReading {
         storage: Storage::File,
         max_bytes: None,
         upstreams: vec![],
+        subjects: Vec::new(),
+        allow_direct: false,
         answers_gets_of: None,
         last_sequence,
         consumers: vec![],

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_nats::{Client, Subscriber};
+use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 use futures::stream::{FuturesUnordered, select_all};
-use leeward_core::names::{ConsumerName, ServerName};
-use leeward_core::usage::{UseKind, UseSample, WarmUp};
+use leeward_core::names::ServerName;
+use leeward_core::usage::{ConsumerSampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::ActError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::asks::{self, Asks};
 use super::lost;
 use super::received::Received;
 use crate::act::AccountClient;
@@ -26,7 +27,6 @@ use crate::user_info::USER_INFO;
 const TIME_APART: Duration = Duration::from_millis(300);
 /// Messages of a time that are all taken.
 const MOST_OF_A_TIME: usize = 512;
-const MOST_GETS: usize = 128;
 
 /// How the messages of a sample are taken.
 #[derive(Clone, Copy)]
@@ -48,7 +48,7 @@ pub(super) struct Listening<'a> {
     /// Servers that are expected to answer.
     pub(super) servers: &'a BTreeSet<ServerName>,
     /// Consumers that are measured: who asks to create one of them finds it there.
-    pub(super) measured: &'a [ConsumerName],
+    pub(super) measured: &'a [ConsumerSampling],
     /// Messages a second that the stream stores, for publishes.
     pub(super) rate: u32,
 }
@@ -73,11 +73,24 @@ impl Listening<'_> {
         }
     }
 
+    /// What a message asks for; `None` where it is no use: the servers refuse it, or the consumer that it is to create exists.
+    fn asks(&self, message: &Message) -> Option<Asks> {
+        match self.kind {
+            UseKind::Publish | UseKind::Push => Some(Asks::One),
+            UseKind::Pull => asks::pulled(&message.payload).map(Asks::Messages),
+            UseKind::Get | UseKind::DirectGet => asks::got(&message.payload),
+            UseKind::Create => (!self.is_of_measured(&message.subject)).then_some(Asks::One),
+        }
+    }
+
     /// Whether a request is to create a consumer that exists: `…CREATE.<stream>.<consumer>` with or without a filter.
     fn is_of_measured(&self, subject: &str) -> bool {
         let named = || subject.split_once(".CONSUMER.CREATE.")?.1.split('.').nth(1);
-        self.kind == UseKind::Create
-            && named().is_some_and(|name| self.measured.iter().any(|consumer| consumer.as_str() == name))
+        named().is_some_and(|name| {
+            self.measured
+                .iter()
+                .any(|consumer| consumer.name.as_str() == name)
+        })
     }
 
     fn sample(&self, received: &Received) -> UseSample {
@@ -88,7 +101,11 @@ impl Listening<'_> {
             messages: received.messages,
             clients: received.clients(),
             independent: received.independent(),
+            asked: received.asked(),
+            asked_by_all: received.asked_by_all,
             is_denied: !received.denied.is_empty(),
+            is_cut: received.is_cut,
+            is_uncounted: received.is_uncounted,
         }
     }
 }
@@ -105,7 +122,7 @@ impl AccountClient {
         }
         // How many there are of these is not measured, so that batches would not be noticed.
         if matches!(listening.kind, UseKind::DirectGet | UseKind::Get) {
-            let received = self.receive_whole(subjects, listening, MOST_GETS).await?;
+            let received = self.receive_whole(subjects, listening).await?;
             return Ok(Some(listening.result(received)));
         }
         let mut received = Received::default();
@@ -124,7 +141,7 @@ impl AccountClient {
         let stored = f64::from(listening.rate);
         if received.messages > 0 && sample.shown().is_some_and(|shown| shown < stored) {
             let portions = received;
-            received = self.receive_whole(subjects, listening, MOST_OF_A_TIME).await?;
+            received = self.receive_whole(subjects, listening).await?;
             let unused = portions.skipped.saturating_add(portions.messages);
             received.skipped = received.skipped.saturating_add(unused);
             received.denied.extend(portions.denied);
@@ -138,15 +155,17 @@ impl AccountClient {
         &self,
         subjects: &[String],
         listening: Listening<'_>,
-        messages: usize,
     ) -> Result<Received, ActError> {
-        let portions = Portions { times: 1, messages };
+        let portions = Portions {
+            times: 1,
+            messages: MOST_OF_A_TIME,
+        };
         let mut received = Received::whole();
         let whole = Listening {
             portions,
             ..listening
         };
-        self.receive(&mut received, subjects, whole).await?;
+        received.is_cut = self.receive(&mut received, subjects, whole).await?;
         let lookups = received.later().into_iter().map(|(name, subject)| async move {
             let receivers = self.receivers(&subject, listening.servers).await?;
             Ok::<_, ActError>((name, receivers))
@@ -200,20 +219,15 @@ impl AccountClient {
                 message = next => {
                     let listened = begun.elapsed().saturating_sub(warm_up.time);
                     let is_last = match message {
-                        Ok(Some(_)) if listened.is_zero() => {
-                            count = count.saturating_add(1);
-                            received.skipped = received.skipped.saturating_add(1);
-                            false
-                        }
-                        Ok(Some(message)) if listening.is_of_measured(&message.subject) => {
-                            count = count.saturating_add(1);
-                            received.skipped = received.skipped.saturating_add(1);
-                            count >= most
-                        }
                         Ok(Some(message)) => {
                             count = count.saturating_add(1);
+                            let asks = (!listened.is_zero()).then(|| listening.asks(&message)).flatten();
+                            let Some(asks) = asks else {
+                                received.skipped = received.skipped.saturating_add(1);
+                                continue;
+                            };
                             noted = noted.saturating_add(1);
-                            let subjects = received.note(message.reply.as_deref());
+                            let subjects = received.note(message.reply.as_deref(), asks);
                             lookups.extend(subjects.into_iter().map(|(name, subject)| async move {
                                 let receivers = self.receivers(&subject, listening.servers).await?;
                                 Ok::<_, ActError>((name, receivers))

@@ -8,6 +8,7 @@ use leeward_core::usage::SampledClient;
 use tokio::time::Instant;
 
 use super::Receivers;
+use super::asks::Asks;
 use crate::connection_name::random_digits;
 
 /// Messages of one client within this time are sent at once.
@@ -29,8 +30,14 @@ pub(super) struct Received {
     pub(super) messages: u32,
     /// Messages that were not looked at.
     pub(super) skipped: u32,
-    /// The inboxes that wait for replies to messages, the reply subjects, and when those were received.
-    inboxes: Vec<(Inbox, String, Instant)>,
+    /// Of each message with a known inbox.
+    replies: Vec<Reply>,
+    /// Messages that requests ask for.
+    pub(super) asked_by_all: u64,
+    /// Some ask for nobody knows how many.
+    pub(super) is_uncounted: bool,
+    /// More came than are taken.
+    pub(super) is_cut: bool,
     /// A reply subject of each inbox whose receivers are not looked up yet, and how many messages it is of.
     later: BTreeMap<Inbox, (String, u32)>,
     /// Who receives what is sent to a subject; asked for at once, while the request is still waiting. `None` where not all
@@ -42,6 +49,16 @@ pub(super) struct Received {
     pub(super) span: Duration,
     /// Subjects that the user may not subscribe to.
     pub(super) denied: BTreeSet<String>,
+}
+
+/// Where the reply to a message is waited for.
+struct Reply {
+    inbox: Inbox,
+    subject: String,
+    /// When the message was received.
+    at: Instant,
+    /// How many messages it asks for.
+    asked: u64,
 }
 
 /// The replies to one connection, as far as its reply subjects show it.
@@ -65,8 +82,14 @@ impl Received {
     }
 
     /// Counts a message; returns the subjects whose receivers have to be looked up now, each with a name for them.
-    pub(super) fn note(&mut self, reply: Option<&str>) -> Vec<(String, String)> {
+    pub(super) fn note(&mut self, reply: Option<&str>, asks: Asks) -> Vec<(String, String)> {
         self.messages = self.messages.saturating_add(1);
+        self.is_uncounted |= asks == Asks::Uncounted;
+        let asked = match asks {
+            Asks::Messages(asked) => asked,
+            Asks::One | Asks::Uncounted => 0,
+        };
+        self.asked_by_all = self.asked_by_all.saturating_add(asked);
         let Some(reply) = reply else {
             return Vec::new();
         };
@@ -74,7 +97,10 @@ impl Received {
             self.imported = self.imported.saturating_add(1);
             return Vec::new();
         }
-        let inbox = Inbox::of(reply);
+        // Who listens at a subject that nobody drew may be anybody.
+        let Some(inbox) = Inbox::of(reply) else {
+            return Vec::new();
+        };
         let mut wanted = Vec::new();
         if self.is_whole {
             let (_, count) = self.later.entry(inbox.clone()).or_insert((reply.to_owned(), 0));
@@ -86,7 +112,12 @@ impl Received {
                 wanted.extend(self.want_one(reply.to_owned(), reply.to_owned()));
             }
         }
-        self.inboxes.push((inbox, reply.to_owned(), Instant::now()));
+        self.replies.push(Reply {
+            inbox,
+            subject: reply.to_owned(),
+            at: Instant::now(),
+            asked,
+        });
         wanted
     }
 
@@ -124,14 +155,24 @@ impl Received {
         clients
     }
 
+    /// The messages that they ask for, likewise.
+    pub(super) fn asked(&self) -> BTreeMap<SampledClient, u64> {
+        let mut clients = BTreeMap::new();
+        for (client, reply) in self.known().filter(|(_, reply)| reply.asked > 0) {
+            let sum: &mut u64 = clients.entry(client.clone()).or_default();
+            *sum = sum.saturating_add(reply.asked);
+        }
+        clients
+    }
+
     /// How many of those tell something of their own: what one client sends at once is one of them.
     pub(super) fn independent(&self) -> u32 {
         let (mut count, mut begun) = (0_u32, BTreeMap::<&SampledClient, Instant>::new());
-        for (client, at) in self.known() {
+        for (client, Reply { at, .. }) in self.known() {
             let is_of_last = |since: &Instant| at.saturating_duration_since(*since) < AT_ONCE;
             if !begun.get(client).is_some_and(is_of_last) {
                 count = count.saturating_add(1);
-                begun.insert(client, at);
+                begun.insert(client, *at);
             }
         }
         count
@@ -139,16 +180,17 @@ impl Received {
 
     /// The messages for whose reply exactly one connection waits: at all of an inbox, or at this subject. Those that receive
     /// anybody's replies, such as that of `nats sub '>'`, do not count.
-    fn known(&self) -> impl Iterator<Item = (&SampledClient, Instant)> {
+    fn known(&self) -> impl Iterator<Item = (&SampledClient, &Reply)> {
         let receivers = |name: &str| Some(&self.receivers.get(name)?.as_ref()?.clients);
-        self.inboxes.iter().filter_map(move |(inbox, reply, at)| {
+        self.replies.iter().filter_map(move |reply| {
+            let Reply { inbox, subject, .. } = reply;
             let listeners = receivers(&inbox.unused_name())?;
             let of_inbox = receivers(&inbox.prefix)?;
             if let Some(client) = only(of_inbox.difference(listeners)) {
-                return Some((client, *at));
+                return Some((client, reply));
             }
             let others = |client: &&SampledClient| !listeners.contains(client) && !of_inbox.contains(client);
-            Some((only(receivers(reply)?.iter().filter(others))?, *at))
+            Some((only(receivers(subject)?.iter().filter(others))?, reply))
         })
     }
 }
@@ -159,7 +201,8 @@ fn only<'c>(mut clients: impl Iterator<Item = &'c SampledClient>) -> Option<&'c 
 }
 
 impl Inbox {
-    fn of(reply: &str) -> Self {
+    /// `None` where no token is one that a client library drew.
+    fn of(reply: &str) -> Option<Self> {
         let tokens: Vec<&str> = reply.split('.').collect();
         let joined = |end: usize| tokens.get(..end).unwrap_or_default().join(".");
         let last = tokens.len().saturating_sub(1);
@@ -171,11 +214,14 @@ impl Inbox {
             (Some(at), _) => Some(at),
             (None, _) => last.checked_sub(1).filter(|at| *at > 0 && is(*at, is_drawn)),
         };
-        Self {
+        if of_connection.is_none() && !is(last, is_drawn) {
+            return None;
+        }
+        Some(Self {
             prefix: of_connection.map_or_else(|| reply.to_owned(), |at| joined(at.saturating_add(1))),
             beginning: joined(of_connection.unwrap_or(last)),
             tokens: tokens.len(),
-        }
+        })
     }
 
     /// A subject that who waits for all replies of this inbox receives, and nobody else: one that nobody asked for.
@@ -258,10 +304,13 @@ mod tests {
         let mut received = Received::whole();
         let parents = ["_INBOX.aB3dE9", "_INBOX.zZ9xX1"];
         for number in 0..40 {
-            assert_eq!(received.note(Some(&format!("{}.{number}", parents[0]))), []);
+            assert_eq!(
+                received.note(Some(&format!("{}.{number}", parents[0])), Asks::One),
+                []
+            );
         }
-        received.note(Some(&format!("{}.1", parents[1])));
-        received.note(Some(&format!("_INBOX.{NUID}.1")));
+        received.note(Some(&format!("{}.1", parents[1])), Asks::One);
+        received.note(Some(&format!("_INBOX.{NUID}.1")), Asks::One);
         let later = received.later();
         let names: Vec<&str> = later.iter().map(|(name, _)| name.as_str()).collect();
         let nuid = format!("_INBOX.{NUID}");
@@ -286,7 +335,7 @@ mod tests {
     #[test]
     fn the_replies_of_one_connection_are_in_one_inbox() {
         let of = |reply: &str| {
-            let inbox = Inbox::of(reply);
+            let inbox = Inbox::of(reply).unwrap();
             (inbox.prefix, inbox.beginning)
         };
         let all = format!("_INBOX.{NUID}");
@@ -313,17 +362,22 @@ mod tests {
         for reply in [format!("{own}.{NUID}"), format!("{own}.x1y2z3")] {
             assert_eq!(of(&reply), (own.clone(), application.to_owned()), "{reply}");
         }
-        assert_eq!(of("replies"), ("replies".to_owned(), String::new()));
+        for reply in ["replies", "acks.one", "orders.done.eu"] {
+            assert_eq!(
+                Inbox::of(reply),
+                None,
+                "who listens at {reply} need not be who sends"
+            );
+        }
     }
 
     #[test]
     fn an_unused_subject_has_the_same_beginning_and_as_many_tokens() {
-        let unused = Inbox::of(&format!("_INBOX.{NUID}.1")).unused_subject();
+        let unused = Inbox::of(&format!("_INBOX.{NUID}.1")).unwrap().unused_subject();
         assert!(
             unused.starts_with("_INBOX.") && unused.split('.').count() == 3,
             "{unused}"
         );
-        assert_eq!(Inbox::of("replies").unused_subject().split('.').count(), 1);
         assert_eq!(unused_like("deliver.here").split('.').count(), 2);
         assert_ne!(random_digits(), random_digits());
     }
@@ -332,10 +386,13 @@ mod tests {
     fn one_connection_that_waits_is_the_sender_and_who_receives_everything_is_not() {
         let mut received = Received::default();
         let reply = format!("_INBOX.{NUID}.1");
-        let wanted = received.note(Some(&reply));
+        let wanted = received.note(Some(&reply), Asks::Messages(7));
         assert_eq!(wanted.len(), 3);
-        assert_eq!(received.note(Some(&format!("_INBOX.{NUID}.2"))), []);
-        assert_eq!(received.note(None).len(), 0);
+        assert_eq!(
+            received.note(Some(&format!("_INBOX.{NUID}.2")), Asks::Messages(5)),
+            []
+        );
+        assert_eq!(received.note(None, Asks::Messages(3)).len(), 0);
         assert_eq!(received.messages, 3);
         received
             .receivers
@@ -349,5 +406,7 @@ mod tests {
             .receivers
             .insert(wanted[1].0.clone(), Some(matching(&[2])));
         assert_eq!(received.clients(), BTreeMap::from([(client(1), 2)]));
+        assert_eq!(received.asked(), BTreeMap::from([(client(1), 12)]));
+        assert_eq!(received.asked_by_all, 15);
     }
 }

@@ -66,6 +66,10 @@ pub(crate) struct StreamConfig<'a> {
     pub(crate) storage: StoredIn,
     /// −1 for no limit.
     pub(crate) max_bytes: i64,
+    #[serde(default)]
+    pub(crate) subjects: Option<Vec<WireText<'a>>>,
+    #[serde(default)]
+    pub(crate) allow_direct: bool,
     pub(crate) mirror: Option<Source<'a>>,
     #[serde(default)]
     pub(crate) mirror_direct: bool,
@@ -141,6 +145,7 @@ pub(crate) struct ConsumerInfo<'a> {
 pub(crate) struct ConsumerConfig<'a> {
     #[serde(borrow)]
     pub(crate) durable_name: Option<WireText<'a>>,
+    pub(crate) deliver_subject: Option<WireText<'a>>,
     /// 0: as many as its stream.
     pub(crate) num_replicas: u8,
     /// Left out or −1 for no limit.

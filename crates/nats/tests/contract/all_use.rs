@@ -48,7 +48,7 @@ async fn who_reads_through_the_leader_and_who_creates_consumers_is_seen() {
     }));
     let account = acting_client(&system, "app").await;
     eventually(LIMIT, "the reader is found", || async {
-        let sampled = account.sample_use(&sampling("KEYS", &[])).await?;
+        let sampled = account.sample_use(&sampling("KEYS", "keys.>", &[])).await?;
         for kind in [UseKind::Get, UseKind::Create] {
             let read = of(&sampled.samples, kind);
             let away = BTreeMap::from([(ServerName::from("eu-west-0"), read.messages)]);
@@ -84,7 +84,7 @@ async fn batches_weigh_as_many_messages_as_they_have() {
     eventually(LIMIT, "most comes in batches", || async {
         let stored = Sampling {
             rate: 150,
-            ..sampling("BOTH", &[])
+            ..sampling("BOTH", "both", &[])
         };
         let (mut batches, mut all) = (0, 0);
         for _ in 0..4 {
@@ -123,7 +123,7 @@ async fn publishers_are_found_on_every_version() {
         let _publishes = publisher(connect(&system, AWAY).await, "logs", true);
         let account = acting_client(&system, "app").await;
         eventually(LIMIT, "the publisher is found", || async {
-            let sampled = account.sample_use(&sampling("LOGS", &[])).await?;
+            let sampled = account.sample_use(&sampling("LOGS", "logs", &[])).await?;
             let published = of(&sampled.samples, UseKind::Publish);
             let away = BTreeMap::from([(ServerName::from("eu-west-0"), published.messages)]);
             ensure!(
@@ -158,7 +158,9 @@ async fn receivers_behind_a_leaf_node_are_unknown() {
     .await;
     let account = acting_client(&hub, "app").await;
     let found = || async {
-        let sampled = account.sample_use(&sampling("ORDERS", &["pushed"])).await?;
+        let sampled = account
+            .sample_use(&sampling("ORDERS", "orders", &["pushed deliver.here"]))
+            .await?;
         let mut pushed = sampled
             .samples
             .iter()
@@ -206,7 +208,11 @@ async fn receivers_in_other_accounts_are_unknown() {
     let (account, _observer) = witnessed_client(&system, "app").await;
     eventually(LIMIT, "who receives is known where nobody else may", || async {
         let sampled = account
-            .sample_use(&sampling("ORDERS", &["own", "shared"]))
+            .sample_use(&sampling(
+                "ORDERS",
+                "orders",
+                &["own own.here", "shared shared.here"],
+            ))
             .await?;
         let pushed = sampled
             .samples
@@ -226,7 +232,10 @@ async fn receivers_in_other_accounts_are_unknown() {
     let app = config(&system, HOME, system.credentials("APP", "app").unwrap());
     let account = AccountClient::connect_witnessed(app, None, observer.witness());
     until(&mut account.account(), Option::is_some).await;
-    let sampled = account.sample_use(&sampling("ORDERS", &["own"])).await.unwrap();
+    let sampled = account
+        .sample_use(&sampling("ORDERS", "orders", &["own own.here"]))
+        .await
+        .unwrap();
     let omitted = sampled.omitted.join("; ");
     assert!(
         omitted.contains("may not publish $SYS.REQ.ACCOUNT.APP.INFO"),
@@ -257,7 +266,7 @@ async fn publishers_of_importing_accounts_are_told_from_those_that_are_not_found
     let _publishes = publisher(till, "orders", true);
     let account = acting_client(&system, "app").await;
     eventually(LIMIT, "the importers are told", || async {
-        let sampled = account.sample_use(&sampling("ORDERS", &[])).await?;
+        let sampled = account.sample_use(&sampling("ORDERS", "orders", &[])).await?;
         let published = of(&sampled.samples, UseKind::Publish);
         ensure!(
             published.messages > 0 && published.clients.is_empty(),

@@ -91,7 +91,9 @@ async fn clients_of_another_library_are_found_by_all_that_they_do() {
     let _gets = gets(other);
     let account = acting_client(&system, "app").await;
     eventually(LIMIT, "each kind of use is found", || async {
-        let sampled = account.sample_use(&sampling("CARTS", &["worker"])).await?;
+        let sampled = account
+            .sample_use(&sampling("CARTS", "carts", &["worker"]))
+            .await?;
         for kind in [UseKind::Publish, UseKind::Pull, UseKind::DirectGet] {
             let seen = of(&sampled.samples, kind);
             let found = BTreeMap::from([(ServerName::from(SERVER), seen.messages)]);

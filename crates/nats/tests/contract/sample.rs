@@ -9,7 +9,7 @@ use async_nats::Client;
 use async_nats::jetstream::{self as js, consumer::PullConsumer};
 use futures::StreamExt as _;
 use leeward_core::names::{ConsumerName, ServerName, StreamName};
-use leeward_core::usage::{Sampling, UseKind, UseSample, WarmUp};
+use leeward_core::usage::{ConsumerSampling, Sampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::Act as _;
 use leeward_lab::nats::{
     AccountSpec, Credentials, Layout, Permissions, System, SystemBuilder, UserSpec, eventually,
@@ -85,10 +85,22 @@ async fn puller(client: Client, stream: &str, name: &str) -> AbortOnDropHandle<(
     }))
 }
 
-pub(crate) fn sampling(stream: &str, consumers: &[&str]) -> Sampling {
+/// With subjects, and of consumers where they deliver, after a space.
+pub(crate) fn sampling(stream: &str, subjects: &str, consumers: &[&str]) -> Sampling {
+    let consumer = |words: &&str| {
+        let (name, deliver_subject) = words
+            .split_once(' ')
+            .map_or((*words, None), |(name, at)| (name, Some(at)));
+        ConsumerSampling {
+            name: ConsumerName::from(name),
+            deliver_subject: deliver_subject.map(str::to_owned),
+        }
+    };
     Sampling {
         stream: StreamName::from(stream),
-        consumers: consumers.iter().map(|name| ConsumerName::from(*name)).collect(),
+        subjects: subjects.split(' ').map(str::to_owned).collect(),
+        allow_direct: true,
+        consumers: consumers.iter().map(consumer).collect(),
         servers: SERVERS.map(ServerName::from).into(),
         rate: 0,
         near: BTreeSet::new(),
@@ -104,8 +116,9 @@ pub(crate) fn sampling(stream: &str, consumers: &[&str]) -> Sampling {
     }
 }
 
-async fn sample(account: &AccountClient, stream: &str, consumers: &[&str]) -> Vec<UseSample> {
-    let sampled = account.sample_use(&sampling(stream, consumers)).await.unwrap();
+async fn sample(account: &AccountClient, subjects: &str, consumers: &[&str]) -> Vec<UseSample> {
+    let sampling = sampling("ORDERS", subjects, consumers);
+    let sampled = account.sample_use(&sampling).await.unwrap();
     assert!(
         sampled.denied.is_empty() && sampled.omitted.is_empty(),
         "{sampled:?}"
@@ -171,7 +184,7 @@ async fn samples_show_the_connection_of_each_publisher_reader_and_receiver() {
     }));
 
     eventually(LIMIT, "everybody is found", || async {
-        let samples = sample(&account, "ORDERS", &["pulled", "pushed", "idle"]).await;
+        let samples = sample(&account, "orders.>", &["pulled", "pushed deliver.here", "idle"]).await;
         let away = ServerName::from("eu-west-0");
         for kind in [UseKind::Publish, UseKind::Pull, UseKind::DirectGet] {
             let one = of(&samples, kind);
@@ -192,7 +205,7 @@ async fn samples_show_the_connection_of_each_publisher_reader_and_receiver() {
     .await
     .unwrap();
 
-    let samples = sample(&account, "ORDERS", &["idle"]).await;
+    let samples = sample(&account, "orders.>", &["idle"]).await;
     let idle = of(&samples, UseKind::Pull);
     assert!(idle.messages == 0 && idle.clients.is_empty(), "{idle:?}");
 }
@@ -212,7 +225,7 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
     let publishers: Vec<_> = (0..3).map(|_| publisher(client.clone(), "logs", false)).collect();
     eventually(LIMIT, "publishes are seen", || async {
         // What comes at once after a delay is too fast to sample.
-        let sampled = account.sample_use(&sampling("LOGS", &[])).await?;
+        let sampled = account.sample_use(&sampling("LOGS", "logs", &[])).await?;
         let published = of(&sampled.samples, UseKind::Publish);
         ensure!(
             (1..=24).contains(&published.messages) && published.clients.is_empty(),
@@ -240,7 +253,7 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
                 time: Duration::from_millis(100),
                 messages: 250,
             },
-            ..sampling("GO", &[])
+            ..sampling("GO", "go", &[])
         };
         let sampled = account.sample_use(&quick).await?;
         let published = of(&sampled.samples, UseKind::Publish);
@@ -255,7 +268,10 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
     .unwrap();
     // Without permission to listen nothing is sampled, and each subject is named.
     let deaf = acting_client(&system, "deaf").await;
-    let refused = deaf.sample_use(&sampling("LOGS", &["pulled"])).await.unwrap();
+    let refused = deaf
+        .sample_use(&sampling("LOGS", "logs", &["pulled"]))
+        .await
+        .unwrap();
     let next = "$JS.API.CONSUMER.MSG.NEXT.LOGS.pulled".to_owned();
     let direct_gets = ["", ".>"].map(|rest| format!("$JS.API.DIRECT.GET.LOGS{rest}"));
     let creates = ["", ".>"].map(|rest| format!("$JS.API.CONSUMER.CREATE.LOGS{rest}"));
@@ -272,7 +288,7 @@ async fn a_sample_ends_after_its_messages_and_what_has_no_reply_is_seen_and_unex
     // Whoever may not look for clients finds none.
     let _acknowledged = publisher(client, "logs", true);
     let blind = acting_client(&system, "blind").await;
-    let refused = blind.sample_use(&sampling("LOGS", &[])).await.unwrap();
+    let refused = blind.sample_use(&sampling("LOGS", "logs", &[])).await.unwrap();
     let omitted = refused.omitted.join(" ");
     assert!(
         omitted.contains("may not publish $SYS.REQ.ACCOUNT.PING.CONNZ"),
@@ -295,7 +311,9 @@ async fn what_is_too_much_for_a_sample_is_left_out_and_named() {
     let account = acting_client(&system, "app").await;
     let consumers: Vec<&str> = names.iter().map(String::as_str).collect();
     eventually(LIMIT, "the consumer's client is found", || async {
-        let sampled = account.sample_use(&sampling("MANY", &consumers)).await?;
+        let sampled = account
+            .sample_use(&sampling("MANY", &subjects.join(" "), &consumers))
+            .await?;
         let omitted = sampled.omitted.join("; ");
         ensure!(omitted.contains("it has 300 subjects"), "{omitted}");
         ensure!(omitted.contains("2 consumers more than the 16"), "{omitted}");
@@ -356,7 +374,7 @@ async fn requests_of_a_domain_are_seen_and_clients_behind_a_leaf_node_are_told_f
         LIMIT,
         "the worker is found, and the till at its own server",
         || async {
-            let samples = sample(&account, "ORDERS", &["work"]).await;
+            let samples = sample(&account, "orders", &["work"]).await;
             let pulled = of(&samples, UseKind::Pull);
             let away = BTreeMap::from([(ServerName::from("eu-west-0"), pulled.messages)]);
             ensure!(pulled.messages > 0 && servers(&pulled) == away, "{pulled:?}");
@@ -374,7 +392,7 @@ async fn requests_of_a_domain_are_seen_and_clients_behind_a_leaf_node_are_told_f
     // A client beside it is found all the same.
     let _at_the_hub = publisher(connect(&hub, HOME).await, "orders", true);
     eventually(LIMIT, "the publisher of the hub is found", || async {
-        let published = of(&sample(&account, "ORDERS", &[]).await, UseKind::Publish);
+        let published = of(&sample(&account, "orders", &[]).await, UseKind::Publish);
         let at: Vec<ServerName> = servers(&published).into_keys().collect();
         let both = ["shop-0", "us-east-0"].map(ServerName::from);
         ensure!(at == both, "{published:?}");
@@ -397,7 +415,7 @@ async fn subjects_that_are_no_text_end_no_connection_but_that_of_samples() {
     let bad = AbortOnDropHandle::new(tokio::spawn(bad_subjects(&system)));
     for _ in 0..3 {
         // A connection that is lost is no silence.
-        if let Ok(sampled) = account.sample_use(&sampling("BAD", &[])).await {
+        if let Ok(sampled) = account.sample_use(&sampling("BAD", "bad.>", &[])).await {
             assert!(of(&sampled.samples, UseKind::Publish).messages > 0, "{sampled:?}");
         }
     }
@@ -406,7 +424,7 @@ async fn subjects_that_are_no_text_end_no_connection_but_that_of_samples() {
     drop(bad);
     let _publishes = publisher(client, "bad.now", true);
     eventually(LIMIT, "samples go on afterwards", || async {
-        let sampled = account.sample_use(&sampling("BAD", &[])).await?;
+        let sampled = account.sample_use(&sampling("BAD", "bad.>", &[])).await?;
         let mut published = sampled.samples.iter();
         let found = published.any(|sample| !sample.clients.is_empty());
         ensure!(found, "{sampled:?}");
@@ -455,7 +473,7 @@ async fn after_a_reload_clients_are_found_through_the_system_account() {
     let _publishes = publisher(connect(&system, AWAY).await, "orders", true);
     // The share of messages whose client is found, in percent.
     let found = |account: Arc<AccountClient>| async move {
-        let sampled = account.sample_use(&sampling("ORDERS", &[])).await?;
+        let sampled = account.sample_use(&sampling("ORDERS", "orders", &[])).await?;
         // While servers read their configuration a lookup may stay without an answer: then it is told as omitted.
         ensure!(sampled.omitted.is_empty(), "{sampled:?}");
         let published = of(&sampled.samples, UseKind::Publish);

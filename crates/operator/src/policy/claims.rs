@@ -223,6 +223,8 @@ mod tests {
             storage: leeward_core::topology::Storage::File,
             max_bytes: None,
             upstreams: Vec::new(),
+            subjects: Vec::new(),
+            allow_direct: false,
             answers_gets_of: None,
             message_rate: None,
             consumers: Vec::new(),

@@ -91,7 +91,11 @@ fn what_is_used_from_elsewhere_is_shown_its_own_home_beside_the_accounts() {
         messages: 24,
         independent: 24,
         clients: [(client, 24)].into(),
+        asked: [].into(),
+        asked_by_all: 0,
         is_denied: false,
+        is_cut: false,
+        is_uncounted: false,
     };
     let sampled = Sampled {
         samples: vec![published],

@@ -72,7 +72,14 @@ fn sampled() -> Looked {
         messages,
         independent: messages,
         clients: clients.iter().cloned().collect(),
+        asked: clients
+            .iter()
+            .map(|(client, requests)| (client.clone(), u64::from(*requests) * 100))
+            .collect(),
+        asked_by_all: u64::from(messages) * 100,
         is_denied: false,
+        is_cut: false,
+        is_uncounted: false,
     };
     let orders = vec![
         sample(

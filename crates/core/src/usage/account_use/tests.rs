@@ -22,7 +22,11 @@ fn sample(kind: UseKind, consumer: Option<&str>, messages: u32, connection: u64)
         messages,
         independent: messages,
         clients: BTreeMap::from([(client, messages)]),
+        asked: BTreeMap::new(),
+        asked_by_all: 0,
         is_denied: false,
+        is_cut: false,
+        is_uncounted: false,
     }
 }
 
@@ -140,4 +144,46 @@ fn between_batches_a_stream_stores_as_much_as_on_average() {
     usage.add("S".into(), StreamSampling::new(later, Sampled::default(), false));
     usage.observe(WINDOW, &seen, later);
     assert_eq!(usage.stored(&seen.streams[0]), Some(5.0), "the batch is long ago");
+}
+
+#[test]
+fn who_creates_consumers_is_remembered_for_as_long_as_anything() {
+    let mut usage = AccountUse::default();
+    let stream = StreamName::from("S");
+    let created = sample(UseKind::Create, None, 1, 7);
+    usage.add(stream.clone(), sampling(0, vec![created]));
+    for second in 1..=10 {
+        let published = sample(UseKind::Publish, None, 9, 1);
+        usage.add(stream.clone(), sampling(second * 60, vec![published]));
+    }
+    let kinds = |usage: &AccountUse| {
+        let samples = usage.samples(&stream).into_iter();
+        samples
+            .map(|sample| (sample.kind, sample.messages))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&usage), [(UseKind::Publish, 36), (UseKind::Create, 1)]);
+    let topology = supercluster();
+    let servers = ["us-east-0", "us-east-1", "us-east-2"];
+    let streams = vec![crate::fixtures::stream(&topology, "S", &servers)];
+    let view = view(topology, Vec::new(), streams);
+    usage.observe(WINDOW, &view, at(kept_for(WINDOW).as_secs() + 1));
+    assert_eq!(kinds(&usage), [(UseKind::Publish, 36)]);
+}
+
+#[test]
+fn gets_of_which_more_came_at_one_time_and_fewer_at_others_are_not_counted() {
+    let is_uncounted = |cut: [bool; 2]| {
+        let mut usage = AccountUse::default();
+        for (is_cut, second) in cut.into_iter().zip([0, 60]) {
+            let gets = UseSample {
+                is_cut,
+                ..sample(UseKind::Get, None, 9, 1)
+            };
+            usage.add("S".into(), sampling(second, vec![gets]));
+        }
+        usage.samples(&"S".into())[0].is_uncounted
+    };
+    let all = [[false, false], [true, true], [true, false], [false, true]];
+    assert_eq!(all.map(is_uncounted), [false, false, true, true]);
 }
