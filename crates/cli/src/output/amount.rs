@@ -60,7 +60,7 @@ pub fn per_second(rate: f32) -> String {
 /// Waiting saved: milliseconds of it each second, added up over messages.
 pub fn gain(milliseconds_per_second: f32) -> String {
     let gain = f64::from(milliseconds_per_second);
-    if gain >= 1000.0 {
+    if gain.abs() >= 1000.0 {
         format!("{} s/s", three_digits(gain / 1000.0))
     } else {
         format!("{} ms/s", three_digits(gain))
@@ -107,9 +107,10 @@ pub fn in_time(at: Timestamp, now: Timestamp) -> String {
 
 /// At most three digits before what no one reads: `0`, `0.42`, `7.8`, `78`, `780`.
 fn three_digits(number: f64) -> String {
-    let text = if number < 1.0 {
+    let size = number.abs();
+    let text = if size < 1.0 {
         format!("{number:.2}")
-    } else if number < 10.0 {
+    } else if size < 10.0 {
         format!("{number:.1}")
     } else {
         return format!("{number:.0}");
@@ -134,6 +135,8 @@ mod tests {
         assert_eq!(per_second(120_000.0), "120k/s");
         assert_eq!(gain(340.0), "340 ms/s");
         assert_eq!(gain(1500.0), "1.5 s/s");
+        assert_eq!(gain(-423.14), "-423 ms/s");
+        assert_eq!(gain(-1500.0), "-1.5 s/s");
         assert_eq!(percent(78), "78 %");
     }
 
