@@ -19,7 +19,7 @@ pub(super) enum Asks {
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct BatchRequest {
     /// Less than one means one.
     #[serde(default)]
     batch: Option<i64>,
@@ -33,7 +33,7 @@ pub(super) fn pulled(body: &[u8]) -> Option<u64> {
     let batch = match text.parse::<i64>() {
         Ok(batch) => batch,
         Err(_) if text.is_empty() => 1,
-        Err(_) => wire::read::<Body>(body).ok()?.batch.unwrap_or(1),
+        Err(_) => wire::read::<BatchRequest>(body).ok()?.batch.unwrap_or(1),
     };
     Some(u64::try_from(batch).unwrap_or(1).max(1))
 }
@@ -43,7 +43,7 @@ pub(super) fn got(body: &[u8]) -> Option<Asks> {
     if body.is_empty() {
         return Some(Asks::One);
     }
-    let Body { batch, multi_last } = wire::read(body).ok()?;
+    let BatchRequest { batch, multi_last } = wire::read(body).ok()?;
     let is_one = multi_last.is_none() && batch.unwrap_or(1) <= 1;
     Some(if is_one { Asks::One } else { Asks::Uncounted })
 }

@@ -31,7 +31,7 @@ pub(super) struct Received {
     /// Messages that were not looked at.
     pub(super) skipped: u32,
     /// Of each message with a known inbox.
-    replies: Vec<Reply>,
+    replies: Vec<AwaitedReply>,
     /// Messages that requests ask for.
     pub(super) asked_by_all: u64,
     /// Some ask for nobody knows how many.
@@ -52,7 +52,7 @@ pub(super) struct Received {
 }
 
 /// Where the reply to a message is waited for.
-struct Reply {
+struct AwaitedReply {
     inbox: Inbox,
     subject: String,
     /// When the message was received.
@@ -112,7 +112,7 @@ impl Received {
                 wanted.extend(self.want_one(reply.to_owned(), reply.to_owned()));
             }
         }
-        self.replies.push(Reply {
+        self.replies.push(AwaitedReply {
             inbox,
             subject: reply.to_owned(),
             at: Instant::now(),
@@ -168,7 +168,7 @@ impl Received {
     /// How many of those tell something of their own: what one client sends at once is one of them.
     pub(super) fn independent(&self) -> u32 {
         let (mut count, mut begun) = (0_u32, BTreeMap::<&SampledClient, Instant>::new());
-        for (client, Reply { at, .. }) in self.known() {
+        for (client, AwaitedReply { at, .. }) in self.known() {
             let is_of_last = |since: &Instant| at.saturating_duration_since(*since) < AT_ONCE;
             if !begun.get(client).is_some_and(is_of_last) {
                 count = count.saturating_add(1);
@@ -180,10 +180,10 @@ impl Received {
 
     /// The messages for whose reply exactly one connection waits: at all of an inbox, or at this subject. Those that receive
     /// anybody's replies, such as that of `nats sub '>'`, do not count.
-    fn known(&self) -> impl Iterator<Item = (&SampledClient, &Reply)> {
+    fn known(&self) -> impl Iterator<Item = (&SampledClient, &AwaitedReply)> {
         let receivers = |name: &str| Some(&self.receivers.get(name)?.as_ref()?.clients);
         self.replies.iter().filter_map(move |reply| {
-            let Reply { inbox, subject, .. } = reply;
+            let AwaitedReply { inbox, subject, .. } = reply;
             let listeners = receivers(&inbox.unused_name())?;
             let of_inbox = receivers(&inbox.prefix)?;
             if let Some(client) = only(of_inbox.difference(listeners)) {

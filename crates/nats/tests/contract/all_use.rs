@@ -14,9 +14,10 @@ use leeward_nats::{AccountClient, SystemObserver};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::sample::{clusters, connect, create_orders, hub_and_leaf, of, publisher, sampling, servers};
+use crate::sample::{clusters, connect, create_orders, of, publisher, sampling, servers};
 use crate::support::{
-    INTERVAL, LIMIT, acting_client, config, create_consumer, create_stream, until, witnessed_client,
+    INTERVAL, LIMIT, acting_client, config, create_consumer, create_stream, hub_and_leaf, until,
+    witnessed_client,
 };
 
 const HOME: &str = "us-east";

@@ -11,16 +11,16 @@ use futures::StreamExt as _;
 use leeward_core::names::{ConsumerName, ServerName, StreamName};
 use leeward_core::usage::{ConsumerSampling, Sampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::Act as _;
-use leeward_lab::nats::{
-    AccountSpec, Credentials, Layout, Permissions, System, SystemBuilder, UserSpec, eventually,
-};
+use leeward_lab::nats::{AccountSpec, Credentials, Layout, Permissions, System, UserSpec, eventually};
 use leeward_nats::AccountClient;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::{LIMIT, acting_client, config, create_consumer, create_stream, until, witnessed_client};
+use crate::support::{
+    LIMIT, acting_client, config, create_consumer, create_stream, hub_and_leaf, until, witnessed_client,
+};
 
 const HOME: &str = "us-east";
 const AWAY: &str = "eu-west";
@@ -326,22 +326,6 @@ async fn what_is_too_much_for_a_sample_is_left_out_and_named() {
     })
     .await
     .unwrap();
-}
-
-/// Two clusters, and a server without JetStream that is a leaf node of the account APP at one of them.
-pub(crate) async fn hub_and_leaf(change: impl FnOnce(SystemBuilder) -> SystemBuilder) -> (System, System) {
-    let account = || AccountSpec::new("APP").user(UserSpec::new("app"));
-    let hub = System::builder(Layout::supercluster(&[(HOME, 1), (AWAY, 1)])).account(account());
-    let hub = change(hub.leaf_nodes()).start().await.unwrap();
-    let remote = hub.leaf_remote("eu-west-0", "APP", "app").unwrap();
-    let shop = System::builder(Layout::supercluster(&[("shop", 1)]))
-        .account(account().without_jetstream())
-        .without_jetstream()
-        .leaf_of(&[remote])
-        .start()
-        .await
-        .unwrap();
-    (hub, shop)
 }
 
 /// Requests of a domain are delivered without its prefix; who is behind a leaf node is found there, and is in no location of

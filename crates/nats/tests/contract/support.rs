@@ -7,7 +7,10 @@ use leeward_core::names::AccountId;
 use leeward_core::snapshot::AccountView;
 use leeward_engine::permit::{Authorizer, Permit};
 use leeward_engine::ports::Observe;
-use leeward_lab::nats::{Credentials as LabCredentials, System, eventually, jetstream};
+use leeward_lab::nats::{
+    AccountSpec, Credentials as LabCredentials, Layout, System, SystemBuilder, UserSpec, eventually,
+    jetstream,
+};
 use leeward_nats::{AccountClient, ConnectConfig, ConnectionState, Credentials, SystemObserver, TlsConfig};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -119,4 +122,20 @@ pub(crate) async fn create_consumer(client: &async_nats::Client, stream: &str, n
     eventually(LIMIT, "the consumer is created", create)
         .await
         .unwrap();
+}
+
+/// Two clusters, and a server without JetStream that is a leaf node of the account APP at one of them.
+pub(crate) async fn hub_and_leaf(change: impl FnOnce(SystemBuilder) -> SystemBuilder) -> (System, System) {
+    let account = || AccountSpec::new("APP").user(UserSpec::new("app"));
+    let hub = System::builder(Layout::supercluster(&[("us-east", 1), ("eu-west", 1)])).account(account());
+    let hub = change(hub.leaf_nodes()).start().await.unwrap();
+    let remote = hub.leaf_remote("eu-west-0", "APP", "app").unwrap();
+    let shop = System::builder(Layout::supercluster(&[("shop", 1)]))
+        .account(account().without_jetstream())
+        .without_jetstream()
+        .leaf_of(&[remote])
+        .start()
+        .await
+        .unwrap();
+    (hub, shop)
 }
