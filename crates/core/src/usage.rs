@@ -173,6 +173,8 @@ impl StreamUse {
         for flow in flows(stream, stored).filter(|flow| !samples.iter().any(|sample| flow.is_of(sample))) {
             all += flow.rate;
         }
+        let location = |client: &SampledClient| locations.of(view.topology.find(client.server.as_str())?);
+        let mut is_ambiguous = false;
         // Looks through all streams, and few have direct gets.
         let answered_elsewhere = LazyCell::new(|| mirrored(view, stream, locations));
         for sample in samples {
@@ -180,6 +182,7 @@ impl StreamUse {
                 continue;
             };
             all += rate;
+            is_ambiguous |= rate > IDLE && sample.kind == UseKind::Pull && !agrees(sample, location);
             let rate = rate.min(sample.shown().unwrap_or(rate).max(IDLE));
             let (mut known, mut counted) = (0_u32, 0_u32);
             for (client, messages) in &sample.clients {
@@ -235,7 +238,7 @@ impl StreamUse {
         }
         used.share();
         used.coverage_percent = (all > 0.0).then(|| percent(explained, all));
-        used.is_partly_unmeasured = used.has_unmeasured(view, locations, samples);
+        used.is_partly_unmeasured = is_ambiguous || used.has_unmeasured(samples, location);
         used
     }
 
@@ -273,17 +276,19 @@ impl StreamUse {
         }
     }
 
-    fn has_unmeasured(&self, view: &AccountView, locations: &LocationMap, samples: &[UseSample]) -> bool {
+    fn has_unmeasured<'l>(
+        &self,
+        samples: &[UseSample],
+        location: impl Fn(&SampledClient) -> Option<&'l Location>,
+    ) -> bool {
         let most = self.majority();
-        let location = |client: &SampledClient| locations.of(view.topology.find(client.server.as_str())?);
         let is_from_elsewhere = |sample: &UseSample| {
             let known: u32 = sample.clients.values().sum();
             let mut clients = sample.clients.keys();
             known < sample.messages || clients.any(|client| most.is_none() || location(client) != most)
         };
         samples.iter().any(|sample| match sample.kind {
-            UseKind::Publish | UseKind::Push => false,
-            UseKind::Pull => !agrees(sample, location),
+            UseKind::Publish | UseKind::Pull | UseKind::Push => false,
             UseKind::DirectGet | UseKind::Get => {
                 sample.is_denied || (sample.is_uncounted && is_from_elsewhere(sample))
             }

@@ -244,6 +244,8 @@ fn who_asks_often_and_who_asks_for_much_may_not_be_told_apart() {
         );
     }
     assert!(!used(None, Some(1.0), &[pulled((5, 5), (0, 0))]).is_partly_unmeasured);
+    let idle = used(Some(9.0), Some(0.0), &[pulled((5, 5), (1, 200))]);
+    assert!(!idle.is_partly_unmeasured, "an idle consumer weighs nothing");
 }
 
 #[test]
