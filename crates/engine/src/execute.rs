@@ -21,7 +21,6 @@ mod preflight;
 mod prove;
 mod refresh;
 mod step_down;
-mod transfer;
 
 use std::time::Duration;
 

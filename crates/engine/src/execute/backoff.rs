@@ -5,7 +5,6 @@ use std::time::Duration;
 pub(super) struct Backoff {
     next: Duration,
     most: Duration,
-    growth: f32,
 }
 
 impl Backoff {
@@ -14,16 +13,14 @@ impl Backoff {
         Self {
             next: Duration::from_millis(10),
             most: Duration::from_millis(500),
-            growth: 1.5,
         }
     }
 
-    /// Moves take a second or minutes.
+    /// Moves take seconds or minutes.
     pub(super) fn of_move() -> Self {
         Self {
-            next: Duration::from_millis(150),
+            next: Duration::from_millis(200),
             most: Duration::from_secs(2),
-            growth: 1.25,
         }
     }
 
@@ -32,7 +29,6 @@ impl Backoff {
         Self {
             next: Duration::from_millis(100),
             most: Duration::from_secs(2),
-            growth: 1.5,
         }
     }
 
@@ -41,7 +37,6 @@ impl Backoff {
         Self {
             next: Duration::from_millis(100),
             most: Duration::from_millis(200),
-            growth: 1.5,
         }
     }
 
@@ -53,6 +48,6 @@ impl Backoff {
 
     pub(super) async fn rest(&mut self) {
         tokio::time::sleep(self.next).await;
-        self.next = self.next.mul_f32(self.growth).min(self.most);
+        self.next = self.next.mul_f32(1.5).min(self.most);
     }
 }

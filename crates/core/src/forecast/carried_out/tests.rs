@@ -1,5 +1,4 @@
 use super::*;
-use crate::action::LeaderTransfers;
 use crate::fixtures::{asset, at, consumer, stream, supercluster, view};
 use crate::score::MoveCost;
 use crate::snapshot::Placement;
@@ -46,7 +45,6 @@ fn relocation(cluster: &str, servers: &[&str]) -> Action {
             bytes: 100,
             cost: MoveCost::default(),
             consumers: Vec::new(),
-            transfers: LeaderTransfers::default(),
             dependents: Vec::new(),
         })),
     }
