@@ -81,7 +81,7 @@ pub async fn look_at_own(connections: &ConnectionOptions, timeouts: LookTimeouts
     look_and_sample(connections, timeouts, |_| Vec::new()).await
 }
 
-/// The same, with samples of who uses the streams that are chosen, until none is.
+/// The same, with samples of who uses the streams that are chosen: a few times, or until none is.
 pub async fn look_and_sample(
     connections: &ConnectionOptions,
     timeouts: LookTimeouts,

@@ -4,7 +4,7 @@
 //! is not sampled, since its clients would wait instead of learning that nobody serves them; what could not be assigned
 //! to one client counts as seen and unexplained.
 
-mod asks;
+mod batch_size;
 mod exports;
 mod listening;
 mod received;

@@ -152,16 +152,6 @@ impl Session {
         ended
     }
 
-    /// Ends the observation alone; the account can still be read.
-    pub async fn stop_observing(&self) {
-        if let Some(system) = &self.system {
-            system.shutdown().await;
-        }
-        if let Some(tenant) = &self.tenant {
-            tenant.shutdown().await;
-        }
-    }
-
     /// What was seen last.
     pub fn newest(&self) -> Looked {
         self.looked(self.observe.watch(&self.account.id).borrow().clone())
@@ -179,7 +169,12 @@ impl Session {
 
     /// Ends the observation, and with it the connections that nothing else holds.
     pub async fn close(self) {
-        self.stop_observing().await;
+        if let Some(system) = &self.system {
+            system.shutdown().await;
+        }
+        if let Some(tenant) = &self.tenant {
+            tenant.shutdown().await;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use leeward_core::usage::{ConsumerSampling, UseKind, UseSample, WarmUp};
 use leeward_engine::ports::ActError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::asks::{self, Asks};
+use super::batch_size::{self, BatchSize};
 use super::lost;
 use super::received::Received;
 use crate::act::AccountClient;
@@ -74,12 +74,12 @@ impl Listening<'_> {
     }
 
     /// What a message asks for; `None` where it is no use: the servers refuse it, or the consumer that it is to create exists.
-    fn asks(&self, message: &Message) -> Option<Asks> {
+    fn asks(&self, message: &Message) -> Option<BatchSize> {
         match self.kind {
-            UseKind::Publish | UseKind::Push => Some(Asks::One),
-            UseKind::Pull => asks::pulled(&message.payload).map(Asks::Messages),
-            UseKind::Get | UseKind::DirectGet => asks::got(&message.payload),
-            UseKind::Create => (!self.is_of_measured(&message.subject)).then_some(Asks::One),
+            UseKind::Publish | UseKind::Push => Some(BatchSize::One),
+            UseKind::Pull => batch_size::pulled(&message.payload).map(BatchSize::Messages),
+            UseKind::Get | UseKind::DirectGet => batch_size::got(&message.payload),
+            UseKind::Create => (!self.is_of_measured(&message.subject)).then_some(BatchSize::One),
         }
     }
 

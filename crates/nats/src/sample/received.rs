@@ -8,7 +8,7 @@ use leeward_core::usage::SampledClient;
 use tokio::time::Instant;
 
 use super::Receivers;
-use super::asks::Asks;
+use super::batch_size::BatchSize;
 use crate::connection_name::random_digits;
 
 /// Messages of one client within this time are sent at once.
@@ -82,12 +82,12 @@ impl Received {
     }
 
     /// Counts a message; returns the subjects whose receivers have to be looked up now, each with a name for them.
-    pub(super) fn note(&mut self, reply: Option<&str>, asks: Asks) -> Vec<(String, String)> {
+    pub(super) fn note(&mut self, reply: Option<&str>, asks: BatchSize) -> Vec<(String, String)> {
         self.messages = self.messages.saturating_add(1);
-        self.is_uncounted |= asks == Asks::Uncounted;
+        self.is_uncounted |= asks == BatchSize::Uncounted;
         let asked = match asks {
-            Asks::Messages(asked) => asked,
-            Asks::One | Asks::Uncounted => 0,
+            BatchSize::Messages(asked) => asked,
+            BatchSize::One | BatchSize::Uncounted => 0,
         };
         self.asked_by_all = self.asked_by_all.saturating_add(asked);
         let Some(reply) = reply else {
@@ -305,12 +305,12 @@ mod tests {
         let parents = ["_INBOX.aB3dE9", "_INBOX.zZ9xX1"];
         for number in 0..40 {
             assert_eq!(
-                received.note(Some(&format!("{}.{number}", parents[0])), Asks::One),
+                received.note(Some(&format!("{}.{number}", parents[0])), BatchSize::One),
                 []
             );
         }
-        received.note(Some(&format!("{}.1", parents[1])), Asks::One);
-        received.note(Some(&format!("_INBOX.{NUID}.1")), Asks::One);
+        received.note(Some(&format!("{}.1", parents[1])), BatchSize::One);
+        received.note(Some(&format!("_INBOX.{NUID}.1")), BatchSize::One);
         let later = received.later();
         let names: Vec<&str> = later.iter().map(|(name, _)| name.as_str()).collect();
         let nuid = format!("_INBOX.{NUID}");
@@ -386,13 +386,13 @@ mod tests {
     fn one_connection_that_waits_is_the_sender_and_who_receives_everything_is_not() {
         let mut received = Received::default();
         let reply = format!("_INBOX.{NUID}.1");
-        let wanted = received.note(Some(&reply), Asks::Messages(7));
+        let wanted = received.note(Some(&reply), BatchSize::Messages(7));
         assert_eq!(wanted.len(), 3);
         assert_eq!(
-            received.note(Some(&format!("_INBOX.{NUID}.2")), Asks::Messages(5)),
+            received.note(Some(&format!("_INBOX.{NUID}.2")), BatchSize::Messages(5)),
             []
         );
-        assert_eq!(received.note(None, Asks::Messages(3)).len(), 0);
+        assert_eq!(received.note(None, BatchSize::Messages(3)).len(), 0);
         assert_eq!(received.messages, 3);
         received
             .receivers

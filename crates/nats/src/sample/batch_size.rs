@@ -9,7 +9,7 @@ use crate::wire;
 
 /// What a message stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asks {
+pub(super) enum BatchSize {
     /// Itself, or one message.
     One,
     /// So many messages, if there are as many.
@@ -39,13 +39,17 @@ pub(super) fn pulled(body: &[u8]) -> Option<u64> {
 }
 
 /// What a get asks for, with the last of a subject in its own subject or its body. `None` where servers refuse it.
-pub(super) fn got(body: &[u8]) -> Option<Asks> {
+pub(super) fn got(body: &[u8]) -> Option<BatchSize> {
     if body.is_empty() {
-        return Some(Asks::One);
+        return Some(BatchSize::One);
     }
     let BatchRequest { batch, multi_last } = wire::read(body).ok()?;
     let is_one = multi_last.is_none() && batch.unwrap_or(1) <= 1;
-    Some(if is_one { Asks::One } else { Asks::Uncounted })
+    Some(if is_one {
+        BatchSize::One
+    } else {
+        BatchSize::Uncounted
+    })
 }
 
 #[cfg(test)]
@@ -72,11 +76,11 @@ mod tests {
     #[test]
     fn a_get_asks_for_one_message_or_for_many() {
         let table = [
-            ("", Some(Asks::One)),
-            (r#"{"last_by_subj":"a.b"}"#, Some(Asks::One)),
-            (r#"{"seq":7,"batch":1}"#, Some(Asks::One)),
-            (r#"{"seq":7,"batch":500}"#, Some(Asks::Uncounted)),
-            (r#"{"multi_last":["a.>"],"batch":1}"#, Some(Asks::Uncounted)),
+            ("", Some(BatchSize::One)),
+            (r#"{"last_by_subj":"a.b"}"#, Some(BatchSize::One)),
+            (r#"{"seq":7,"batch":1}"#, Some(BatchSize::One)),
+            (r#"{"seq":7,"batch":500}"#, Some(BatchSize::Uncounted)),
+            (r#"{"multi_last":["a.>"],"batch":1}"#, Some(BatchSize::Uncounted)),
             ("{", None),
         ];
         for (body, expected) in table {
