@@ -38,8 +38,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const RECONCILES_END: Duration = Duration::from_millis(300);
 /// And those that take longer may write what was done last.
 const STATUS_FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
-/// Releasing the lease may take this long, so that another replica need not wait until it expires.
-const LEASE_END: Duration = Duration::from_secs(3);
+/// Releasing the lease may take this long, two slow answers of the API server, so that another replica need not wait until it
+/// expires.
+const LEASE_END: Duration = Duration::from_secs(7);
 /// And events that wait may be written for this long.
 const EVENTS_END: Duration = Duration::from_millis(500);
 
