@@ -52,9 +52,23 @@ pub struct Move {
     pub cost: MoveCost,
     /// Consumers of the stream that were in use and must continue after it; the busiest, at most [`MOST_WATCHED`].
     pub consumers: Vec<ConsumerName>,
+    /// Which leaders are transferred as soon as the new peers are caught up; the servers transfer the others.
+    pub transfers: LeaderTransfers,
     /// Streams of the account that mirror or source this one, which may stall after it (nats-facts N26).
     pub dependents: Vec<StreamName>,
 }
+
+/// Leaders that are asked to hand over during a move, before the servers get to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderTransfers {
+    /// The stream's.
+    pub stream: bool,
+    /// Those of these consumers of it.
+    pub consumers: Vec<ConsumerName>,
+}
+
+/// The leaders of so many consumers are home sooner by transfers. Of more the servers themselves are as soon (nats-facts N70).
+pub const MOST_TRANSFERRED: usize = 32;
 
 /// Consumers of a moved stream that are watched after the move.
 pub const MOST_WATCHED: usize = 16;

@@ -2,7 +2,7 @@
 //!
 //! Pure: the engine reads assets, asks these functions what that means, and acts on it. [`before`] and [`after`] judge
 //! the action; a [`ResumeCheck`] whether a consumer continues; [`after_cancel`] a cancelled move; [`refresh`] streams
-//! that read a moved one; [`completion`] what an abandoned move left.
+//! that read a moved one; [`transfer`] who should lead in a move; [`completion`] what an abandoned move left.
 
 mod asset_info;
 mod cancel;
@@ -10,6 +10,7 @@ mod check;
 mod left_behind;
 mod proof;
 mod refresh;
+mod transfer;
 mod verify;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use proof::{
     ConsumerProgress, ResumeCheck, ResumeResult, STALL_AFTER, progress_since, proven_move, proven_step_down,
 };
 pub use refresh::{ACTIVE_AGAIN, REFRESH_GRACE, Refresh, TargetReached, is_active, refresh, refreshed};
+pub use transfer::{MOST_TRANSFERS, TRANSFER_LANDS, Transfer, transfer};
 pub use verify::{after, arrives, led_by_target};
 
 /// How long a step-down may take: a failed transfer means an ordinary election of 4–9 s (nats-facts N14).

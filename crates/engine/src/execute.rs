@@ -21,6 +21,7 @@ mod preflight;
 mod prove;
 mod refresh;
 mod step_down;
+mod transfer;
 
 use std::time::Duration;
 

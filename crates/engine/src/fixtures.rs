@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::{ActionResult, FindingReason};
-use leeward_core::action::{Action, ActionKind, Move, StepDown, Successor};
+use leeward_core::action::{Action, ActionKind, LeaderTransfers, Move, StepDown, Successor};
 use leeward_core::names::AssetName;
 use leeward_core::operation::Outcome;
 use leeward_core::score::MoveCost;
@@ -50,6 +50,7 @@ pub(crate) fn stream_move(name: &str) -> Action {
             bytes: 0,
             cost: MoveCost::default(),
             consumers: Vec::new(),
+            transfers: LeaderTransfers::default(),
             dependents: Vec::new(),
         })),
     }

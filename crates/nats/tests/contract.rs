@@ -32,5 +32,7 @@ mod sample;
 mod spoofed;
 #[path = "contract/support.rs"]
 mod support;
+#[path = "contract/transfer.rs"]
+mod transfer;
 #[path = "contract/view.rs"]
 mod view;

@@ -74,7 +74,7 @@ fn why_no_step_down(
     Some((Some(FindingReason::AckPendingHigh), held))
 }
 
-fn why_consumer_held(progress: &Progress, limits: &VerifyLimits) -> Option<String> {
+pub(super) fn why_consumer_held(progress: &Progress, limits: &VerifyLimits) -> Option<String> {
     let (waiting, most) = (progress.ack_pending, limits.max_ack_pending?);
     let words = || format!("{waiting} of its messages wait for an acknowledgement, more than {most}");
     (waiting > most).then(words)

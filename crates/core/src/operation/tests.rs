@@ -2,10 +2,11 @@ mod cancel;
 mod check;
 mod proof;
 mod refresh;
+mod transfer;
 mod verify;
 
 use super::*;
-use crate::action::{Action, ActionKind, Move, StepDown, Successor};
+use crate::action::{Action, ActionKind, LeaderTransfers, Move, StepDown, Successor};
 use crate::fixtures::{asset, at};
 use crate::names::{ClusterName, Location};
 use crate::safety::SMALL_LAG;
@@ -86,6 +87,7 @@ fn moving_home() -> Action {
             bytes: 0,
             cost: MoveCost::default(),
             consumers: Vec::new(),
+            transfers: LeaderTransfers::default(),
             dependents: Vec::new(),
         })),
     }

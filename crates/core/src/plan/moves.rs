@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_api::vocabulary::{FindingReason, Remedy};
 
-use crate::action::{MOST_WATCHED, Move};
+use crate::action::{LeaderTransfers, MOST_TRANSFERRED, MOST_WATCHED, Move};
 use crate::asset::AssetIx;
 use crate::context::DecisionContext;
 use crate::evaluate::{Finding, Verdict};
@@ -14,6 +14,7 @@ use crate::policy::opted_out;
 use crate::safety::SafetyContext;
 use crate::snapshot::{AccountView, Consumer, Stream};
 use crate::target::Destination;
+use crate::topology::AIMED_STEP_DOWN;
 
 /// The streams that do not move now although nothing blocks them alone, and what they wait for.
 pub(super) fn waiting(
@@ -68,6 +69,7 @@ pub(super) fn move_of(
         bytes: stream.bytes,
         cost: safety_context.move_cost(stream),
         consumers: watched(stream),
+        transfers: transfers(safety_context, stream),
         dependents: dependents(safety_context, stream),
     })
 }
@@ -87,6 +89,27 @@ fn watched(stream: &Stream) -> Vec<ConsumerName> {
         .take(MOST_WATCHED)
         .map(|consumer| consumer.name.clone())
         .collect()
+}
+
+/// Which leaders are transferred before the servers do it (nats-facts N70): where they take a named successor, and the policy
+/// allows step-downs.
+fn transfers(safety_context: &SafetyContext<'_>, stream: &Stream) -> LeaderTransfers {
+    let DecisionContext { view, policy, .. } = *safety_context.context();
+    let lowest = view.topology.version_range().map(|(lowest, _)| lowest);
+    if stream.replicas < 2 || lowest.is_none_or(|lowest| lowest < AIMED_STEP_DOWN) {
+        return LeaderTransfers::default();
+    }
+    let is_transferred =
+        |consumer: &&Consumer| policy.actions.consumer_step_down && policy.selects_consumer(consumer);
+    let consumers = stream.consumers.iter().filter(is_transferred);
+    let mut consumers: Vec<ConsumerName> = consumers.map(|consumer| consumer.name.clone()).collect();
+    if consumers.len() > MOST_TRANSFERRED {
+        consumers.clear();
+    }
+    LeaderTransfers {
+        stream: policy.actions.stream_step_down,
+        consumers,
+    }
 }
 
 /// Streams that opted out are left alone, whatever becomes of them.

@@ -10,7 +10,7 @@ use crate::fixtures::{
 };
 use crate::history::History;
 use crate::names::ConsumerName;
-use crate::topology::Topology;
+use crate::topology::{Topology, Version};
 
 fn planned(view: &AccountView, key: &serde_json::Value) -> Vec<Action> {
     planned_with(view, key, &json!({}))
@@ -89,7 +89,7 @@ fn a_cheap_hand_over_goes_before_a_move_and_a_small_move_before_a_large_one() {
 fn old_leaders_are_asked_blindly_and_new_ones_with_an_aim() {
     let mut servers = stretched().servers().to_vec();
     let mut old = server("n-9", "c1", &["region:eu-west"]);
-    old.details.as_mut().unwrap().version = crate::topology::Version::new(2, 10, 29);
+    old.details.as_mut().unwrap().version = Version::new(2, 10, 29);
     servers.push(old);
     let topology = Topology::new(servers, std::collections::BTreeMap::new());
     let mut led_by_old = stream(&topology, "S", &["n-9", "n-0", "n-1"]);
@@ -164,6 +164,45 @@ fn a_move_tells_what_it_costs_whom_it_takes_along_and_who_reads_from_it() {
     assert_eq!(moving.consumers, expected, "those used most, and no more");
     assert_eq!(moving.dependents, ["MIRROR".into(), "SUMS".into()]);
     assert_eq!(of(false).dependents, []);
+}
+
+#[test]
+fn leaders_of_a_moving_stream_are_transferred_only_where_that_is_sooner_and_allowed() {
+    let transfers = |version, replicas: usize, consumers: usize, actions: serde_json::Value| {
+        let mut servers = supercluster().servers().to_vec();
+        for server in &mut servers {
+            server.details.as_mut().unwrap().version = version;
+        }
+        let topology = Topology::new(servers, std::collections::BTreeMap::new());
+        let peers = &["eu-west-0", "eu-west-1", "eu-west-2"][..replicas];
+        let mut moved = stream(&topology, "S", peers);
+        for number in 0..consumers {
+            moved
+                .consumers
+                .push(consumer(&topology, &format!("c{number:02}"), peers));
+        }
+        let home = topology.find("us-east-0").unwrap();
+        let view = view(topology, vec![clients(home, 9)], vec![moved]);
+        let actions = planned_with(&view, &json!({"key": "Cluster"}), &actions);
+        let [action] = <[Action; 1]>::try_from(actions).unwrap();
+        let ActionKind::Move(moving) = action.kind else {
+            panic!("a move");
+        };
+        (moving.transfers.stream, moving.transfers.consumers.len())
+    };
+    let (new, old) = (Version::new(2, 11, 0), Version::new(2, 10, 29));
+    let off = |action: &str| json!({action: {"enabled": false}});
+    assert_eq!(transfers(new, 3, 3, json!({})), (true, 3));
+    assert_eq!(transfers(new, 3, 32, json!({})), (true, 32));
+    assert_eq!(
+        transfers(new, 3, 33, json!({})),
+        (true, 0),
+        "the servers are as soon"
+    );
+    assert_eq!(transfers(new, 1, 3, json!({})), (false, 0), "nobody takes over");
+    assert_eq!(transfers(old, 3, 3, json!({})), (false, 0), "nobody can be named");
+    assert_eq!(transfers(new, 3, 3, off("streamStepDown")), (false, 3));
+    assert_eq!(transfers(new, 3, 3, off("consumerStepDown")), (true, 0));
 }
 
 #[test]

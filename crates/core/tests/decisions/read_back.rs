@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionResult;
-use leeward_core::action::{Action, ActionKind, Move, StepDown, Successor};
+use leeward_core::action::{Action, ActionKind, LeaderTransfers, Move, StepDown, Successor};
 use leeward_core::names::{ClusterName, ServerName};
 use leeward_core::operation::{
     AssetInfo, Outcome, PeerInfo, Progress, ReadResult, ResumeCheck, ResumeResult, SentRequest, Verification,
@@ -54,6 +54,7 @@ fn actions() -> impl Strategy<Value = Action> {
         bytes: 0,
         cost: MoveCost::default(),
         consumers: Vec::new(),
+        transfers: LeaderTransfers::default(),
         dependents: Vec::new(),
     }));
     let kinds = vec![

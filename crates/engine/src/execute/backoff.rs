@@ -5,6 +5,7 @@ use std::time::Duration;
 pub(super) struct Backoff {
     next: Duration,
     most: Duration,
+    growth: f32,
 }
 
 impl Backoff {
@@ -13,14 +14,16 @@ impl Backoff {
         Self {
             next: Duration::from_millis(10),
             most: Duration::from_millis(500),
+            growth: 1.5,
         }
     }
 
-    /// Moves take seconds or minutes.
+    /// Moves take a second or minutes.
     pub(super) fn of_move() -> Self {
         Self {
-            next: Duration::from_millis(200),
+            next: Duration::from_millis(150),
             most: Duration::from_secs(2),
+            growth: 1.25,
         }
     }
 
@@ -29,6 +32,7 @@ impl Backoff {
         Self {
             next: Duration::from_millis(100),
             most: Duration::from_secs(2),
+            growth: 1.5,
         }
     }
 
@@ -37,6 +41,7 @@ impl Backoff {
         Self {
             next: Duration::from_millis(100),
             most: Duration::from_millis(200),
+            growth: 1.5,
         }
     }
 
@@ -48,6 +53,6 @@ impl Backoff {
 
     pub(super) async fn rest(&mut self) {
         tokio::time::sleep(self.next).await;
-        self.next = self.next.mul_f32(1.5).min(self.most);
+        self.next = self.next.mul_f32(self.growth).min(self.most);
     }
 }

@@ -19,6 +19,7 @@ use super::copying::CopyProgress;
 use super::preflight::PreflightRead;
 use super::prove::Baseline;
 use super::refresh::MoveProgress;
+use super::transfer::AskedTransfers;
 use super::{FollowUp, StepContext, unlike_sent};
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
@@ -51,8 +52,10 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         };
         let (reach, reached) = watch::channel(MoveProgress::Away);
         let waiting = self.await_move(action, moving, &begun, reach);
-        let refreshing = self.refresh_all(&action.asset.stream, moving, reached);
-        let (outcome, follow_ups) = tokio::join!(waiting, refreshing);
+        let stream = &action.asset.stream;
+        let transferring = self.transfer_consumers(stream, moving, reached.clone());
+        let refreshing = self.refresh_all(stream, moving, reached);
+        let (outcome, follow_ups) = tokio::join!(until(waiting, transferring), refreshing);
         let outcome = match &begun.contested {
             Some(error) => unlike_sent(error, outcome),
             None => outcome,
@@ -94,6 +97,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let target = &moving.target;
         let mut pace = Backoff::of_move();
         let (mut copying, mut reported) = (CopyProgress::default(), None::<Instant>);
+        let mut asked = AskedTransfers::default();
         let done = loop {
             pace.rest().await;
             // A failed look shows nothing about the stream: it counts as unanswered.
@@ -113,6 +117,8 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
                 }
                 if led_by_target(target, reading) {
                     MoveProgress::Led(Instant::now()).publish(&reach);
+                } else if moving.transfers.stream {
+                    self.transfer(&action.asset, target, reading, &mut asked).await;
                 }
             }
             match self.judge(action, read_result, &begun.asked).await {
@@ -130,5 +136,17 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let stream = &action.asset.stream;
         let proven = self.prove_all(stream, &target.servers, &begun.consumers).await;
         proven_move(done, &proven)
+    }
+}
+
+/// Waits for the first, while the other does what it can.
+async fn until<T>(first: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
+    let other = async {
+        other.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = first => ended,
+        never = other => never,
     }
 }

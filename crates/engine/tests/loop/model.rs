@@ -18,7 +18,7 @@ use leeward_engine::ports::{ActError, Clock as _};
 use tokio::sync::{Notify, watch};
 
 use self::life::Life;
-pub use self::moves::Cancel;
+pub use self::moves::{Cancel, Moves};
 pub use self::ports::OnSample;
 use crate::clock::PausedClock;
 
@@ -105,8 +105,8 @@ pub struct State {
     pub cancel: Cancel,
     /// When moves were cancelled, or were to be.
     pub cancels: Vec<Duration>,
-    /// After so many reads of a stream that moves it is led from its target, and lies there after as many again.
-    pub led_first_for: u32,
+    /// How streams move.
+    pub moves: Moves,
     now: Duration,
     pub behaviour: BTreeMap<AssetName, Behaviour>,
     pub otherwise: Behaviour,
@@ -154,7 +154,7 @@ impl FakeSystem {
                 life: Life::default(),
                 cancel: Cancel::Obey,
                 cancels: Vec::new(),
-                led_first_for: 0,
+                moves: Moves::default(),
                 now: Duration::ZERO,
                 behaviour: BTreeMap::new(),
                 otherwise: Behaviour::Obey,
@@ -458,7 +458,7 @@ impl State {
             && let Some(change) = change(self)
             && !matches!(behaviour, Behaviour::Stick)
         {
-            let reads_left = self.reads_until_done;
+            let reads_left = self.moves.reads(successor).unwrap_or(self.reads_until_done);
             let asset = asset.clone();
             self.pending.push(Pending {
                 asset,

@@ -3,12 +3,13 @@
 mod cancel;
 mod record;
 mod refresh;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, FindingReason};
-use leeward_core::action::{Action, ActionKind, Move, StepDown, Successor};
+use leeward_core::action::{Action, ActionKind, LeaderTransfers, Move, StepDown, Successor};
 use leeward_core::names::{AssetName, ConsumerName, StreamName};
 use leeward_core::operation::{STALL_AFTER, VerifyLimits};
 use leeward_core::score::MoveCost;
@@ -20,7 +21,7 @@ use leeward_engine::record::Recorded;
 use tokio::sync::watch;
 
 use crate::model::life::{Clients, Reader, Then};
-use crate::model::{Behaviour, Call, Cancel, FakeSystem};
+use crate::model::{Behaviour, Call, Cancel, Confirms, FakeSystem};
 use crate::worlds::{consumer_asset, stream_asset, stretched_of, supercluster};
 
 /// One operation on a fake system.
@@ -108,6 +109,7 @@ fn relocation(consumers: &[&str], dependents: &[&str]) -> Action {
             bytes: 0,
             cost: MoveCost::default(),
             consumers: consumers.iter().map(|name| ConsumerName::from(*name)).collect(),
+            transfers: LeaderTransfers::default(),
             dependents: dependents.iter().map(|name| StreamName::from(*name)).collect(),
         })),
     }

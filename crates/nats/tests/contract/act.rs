@@ -29,7 +29,7 @@ pub(crate) fn stream_asset(name: &str) -> AssetName {
     AssetName::stream(StreamName::from(name))
 }
 
-fn consumer_asset(stream: &str, name: &str) -> AssetName {
+pub(crate) fn consumer_asset(stream: &str, name: &str) -> AssetName {
     AssetName::consumer(StreamName::from(stream), ConsumerName::from(name))
 }
 

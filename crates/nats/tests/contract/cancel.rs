@@ -19,14 +19,14 @@ use serde_json::{Value, json};
 use crate::act::{config_of, seen, stream_asset};
 use crate::support::{LIMIT, acting_client, create_consumer, create_stream, permit, witnessed_client};
 
-fn placement(cluster: &str) -> Placement {
+pub(crate) fn placement(cluster: &str) -> Placement {
     Placement {
         cluster: Some(ClusterName::from(cluster)),
         tags: vec![Tag::from(format!("region:{cluster}"))],
     }
 }
 
-fn target(replaces: Option<Placement>) -> MoveTarget {
+pub(crate) fn target(replaces: Option<Placement>) -> MoveTarget {
     let server = |number| ServerName::from(format!("eu-west-{number}"));
     MoveTarget {
         location: Location::from("eu-west"),
@@ -51,7 +51,7 @@ fn users() -> AccountSpec {
         ))
 }
 
-async fn clusters(
+pub(crate) async fn clusters(
     version: NatsVersion,
 ) -> (
     System,
@@ -145,7 +145,7 @@ async fn start_a_move_without_end(
     servers
 }
 
-async fn create(client: &async_nats::Client, placement: Option<Placement>) {
+pub(crate) async fn create(client: &async_nats::Client, placement: Option<Placement>) {
     let mut config = json!({
         "subjects": ["s.>"], "num_replicas": 3, "max_age": 31_536_000_000_000_001_i64,
         "description": "a \"quoted\" text <&>", "metadata": { "owner.example/unknown": "kept" },

@@ -1,4 +1,5 @@
 use super::*;
+use crate::action::LeaderTransfers;
 use crate::fixtures::{asset, at, consumer, stream, supercluster, view};
 use crate::score::MoveCost;
 use crate::snapshot::Placement;
@@ -45,6 +46,7 @@ fn relocation(cluster: &str, servers: &[&str]) -> Action {
             bytes: 100,
             cost: MoveCost::default(),
             consumers: Vec::new(),
+            transfers: LeaderTransfers::default(),
             dependents: Vec::new(),
         })),
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use leeward_api::vocabulary::FindingReason;
+use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::PeerInfo;
 use leeward_core::snapshot::{RaftGroup, Stream};
@@ -14,6 +15,23 @@ use super::{Change, Pending, State, peer};
 
 /// Reads after which a cancel shows its effect.
 const READS_UNTIL_BACK: u32 = 4;
+
+/// How streams move.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moves {
+    /// After so many reads of a stream that moves it is led from its target, and lies there after as many again.
+    pub led_first_for: u32,
+    /// The servers of the target join the groups of the stream and its consumers at once, caught up, and the servers take so
+    /// many reads to do the rest by themselves.
+    pub joined_for: Option<u32>,
+}
+
+impl Moves {
+    /// After how many reads a request shows its effect, if not after as many as any.
+    pub fn reads(&self, successor: Option<&Successor>) -> Option<u32> {
+        self.joined_for.filter(|_| successor.is_none())
+    }
+}
 
 /// What comes of the cancel of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +67,23 @@ impl State {
     pub(super) fn begin_move(&mut self, name: &StreamName, target: &MoveTarget) -> Change {
         let topology = Arc::clone(&self.truth.topology);
         let find = |server: &ServerName| topology.find(server.as_str()).unwrap();
-        let led_first = self.led_first_for > 0;
+        let Moves {
+            led_first_for,
+            joined_for,
+        } = self.moves;
         let stream = self.stream(name);
         stream.placement = Some(target.placement.clone());
         stream.moving = true;
         let replicas = usize::from(stream.replicas);
-        let servers = target.servers.iter().map(find).take(replicas).collect();
-        if led_first {
+        let servers: Vec<ServerIx> = target.servers.iter().map(find).take(replicas).collect();
+        if joined_for.is_some() {
+            let consumers = stream.consumers.iter_mut().map(|consumer| &mut consumer.group);
+            for group in consumers.chain([&mut stream.group]) {
+                let joining = servers.iter().map(|server| peer(*server));
+                group.peers = group.peers.iter().copied().chain(joining).collect();
+            }
+        }
+        if led_first_for > 0 {
             Change::HandOver(servers)
         } else {
             Change::Lie(servers)
@@ -87,7 +115,7 @@ impl State {
         group.peers = group.peers.iter().copied().chain(all).collect();
         self.pending.push(Pending {
             asset: asset.clone(),
-            reads_left: self.led_first_for,
+            reads_left: self.moves.led_first_for,
             change: Change::Lie(servers),
         });
     }

@@ -21,7 +21,7 @@ async fn a_stream_that_reads_a_moved_one_gets_a_new_leader_within_a_second_of_th
     for led_first_for in [0, 12] {
         let trial = with_dependent(Reader::of("S"));
         let fake = Arc::clone(&trial.fake);
-        fake.state().led_first_for = led_first_for;
+        fake.state().moves.led_first_for = led_first_for;
         let finished = trial.run(relocation(&[], &["D"])).await;
         assert_eq!(finished.outcome.result, ActionResult::Succeeded);
         let [follow_up] = &finished.follow_ups[..] else {

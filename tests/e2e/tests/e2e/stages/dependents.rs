@@ -47,7 +47,7 @@ async fn streams_that_read_a_moved_stream_are_left_alone_where_the_policy_says_s
 
 /// What became of a move.
 struct Moved {
-    /// The step-downs that Leeward asked for.
+    /// The step-downs of these that Leeward asked for.
     asked: BTreeMap<String, usize>,
     /// What its status tells.
     recent: Vec<Value>,
@@ -125,8 +125,9 @@ async fn moved(refresh: bool) -> Moved {
     }
     let mut asked = BTreeMap::new();
     for request in audit.leeward_writes() {
-        if request.subject.contains(".LEADER.STEPDOWN.") {
-            *asked.entry(asset(&request.subject)).or_default() += 1;
+        let asset = asset(&request.subject);
+        if DEPENDENTS.contains(&asset.as_str()) {
+            *asked.entry(asset).or_default() += 1;
         }
     }
     let recent = status["recentActions"].as_array().cloned().unwrap_or_default();

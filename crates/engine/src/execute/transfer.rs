@@ -1,0 +1,113 @@
+//! Leadership transfers while a stream moves: asked for as soon as its new peers are caught up, else left to the servers.
+//!
+//! They are part of the move: recorded with it, counted once, and whatever becomes of them, the servers finish the move.
+
+use futures::StreamExt as _;
+use leeward_core::action::{Move, Successor};
+use leeward_core::names::{AssetName, StreamName};
+use leeward_core::operation::{AssetInfo, MOST_TRANSFERS, ReadResult, TRANSFER_LANDS, Transfer, transfer};
+use leeward_core::target::MoveTarget;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::refresh::MoveProgress;
+use super::{Stage, StepContext};
+use crate::ports::{Act, Clock};
+
+/// Consumers that are looked at together.
+const AT_ONCE: usize = 16;
+
+/// The requests for one asset.
+#[derive(Debug, Default)]
+pub(super) struct AskedTransfers {
+    requests: u32,
+    last: Option<Instant>,
+}
+
+/// Whether more may have to be asked for an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asking {
+    Open,
+    Over,
+}
+
+impl<A: Act, C: Clock> StepContext<'_, A, C> {
+    /// Waits until the new leader of a stream that moves was seen, and has its consumers led from there, too.
+    pub(super) async fn transfer_consumers(
+        self,
+        stream: &StreamName,
+        moving: &Move,
+        mut reached: watch::Receiver<MoveProgress>,
+    ) {
+        let led_there = |reach: &MoveProgress| !matches!(reach, MoveProgress::Away);
+        if reached.wait_for(led_there).await.is_err() {
+            return;
+        }
+        let consumers = moving.transfers.consumers.iter();
+        let asset = |name: &_| AssetName::consumer(stream.clone(), Clone::clone(name));
+        let mut open: Vec<(AssetName, AskedTransfers)> = consumers
+            .map(|name| (asset(name), AskedTransfers::default()))
+            .collect();
+        let mut pace = Backoff::urgent();
+        while !open.is_empty() && self.advance.borrow().stage != Stage::Cancelling {
+            let look = |(asset, mut asked)| async move {
+                let asking = self.transfer_consumer(&asset, &moving.target, &mut asked).await;
+                (asking == Asking::Open).then_some((asset, asked))
+            };
+            let looks = futures::stream::iter(open).map(look).buffer_unordered(AT_ONCE);
+            open = looks.filter_map(std::future::ready).collect().await;
+            pace.rest().await;
+        }
+    }
+
+    async fn transfer_consumer(
+        self,
+        asset: &AssetName,
+        target: &MoveTarget,
+        asked: &mut AskedTransfers,
+    ) -> Asking {
+        match self.act.read(asset).await {
+            Ok(ReadResult::Seen(reading)) => self.transfer(asset, target, &reading, asked).await,
+            Ok(ReadResult::Gone) => Asking::Over,
+            Ok(ReadResult::Unanswered) | Err(_) => Asking::Open,
+        }
+    }
+
+    /// Asks the leader of an asset, as it was just read, to hand over to a peer of the target, if it is time to.
+    pub(super) async fn transfer(
+        self,
+        asset: &AssetName,
+        target: &MoveTarget,
+        reading: &AssetInfo,
+        asked: &mut AskedTransfers,
+    ) -> Asking {
+        let means = |reading: &AssetInfo| transfer(target, reading, self.limits, asked.requests);
+        let is_awaited = asked.last.is_some_and(|last| last.elapsed() < TRANSFER_LANDS);
+        match means(reading) {
+            Transfer::Done => return Asking::Over,
+            Transfer::Wait => return Asking::Open,
+            Transfer::Ask { .. } if is_awaited => return Asking::Open,
+            Transfer::Ask { .. } if asked.requests >= MOST_TRANSFERS => return Asking::Over,
+            Transfer::Ask { .. } => {}
+        }
+        let ReadResult::Seen(confirmed) = self.confirmed(asset, reading.clone()).await else {
+            return Asking::Open;
+        };
+        let Transfer::Ask { from, to } = means(&confirmed) else {
+            return Asking::Open;
+        };
+        let Ok(permit) = self.authorizer.issue(self.clock.now()) else {
+            return Asking::Over;
+        };
+        let successor = Successor::Peer(to.clone());
+        let answer = self.act.step_down(permit, asset, &from, &successor).await;
+        tracing::debug!(%asset, %from, %to, ?answer, "asked for a leadership transfer");
+        asked.requests = asked.requests.saturating_add(1);
+        asked.last = Some(Instant::now());
+        match answer {
+            Err(error) if !error.is_passing() && !error.may_have_acted() => Asking::Over,
+            Ok(()) | Err(_) => Asking::Open,
+        }
+    }
+}
