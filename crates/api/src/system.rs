@@ -200,7 +200,8 @@ pub struct LimitsSpec {
     #[schemars(range(min = 1))]
     pub step_downs: u32,
 
-    /// Moves of streams; each copies a stream's data.
+    /// Moves of streams; each copies a stream's data. Streams of more than 8 MiB move one after the other. Where policies act on
+    /// several accounts, the moves of one leave a place to the others.
     #[schemars(range(min = 1))]
     pub moves: u32,
 }
@@ -209,7 +210,7 @@ impl Default for LimitsSpec {
     fn default() -> Self {
         Self {
             step_downs: 16,
-            moves: 1,
+            moves: 4,
         }
     }
 }

@@ -58,6 +58,17 @@ pub struct Move {
     pub dependents: Vec<StreamName>,
 }
 
+impl Move {
+    /// Whether its copy takes so much of the links and servers that, beside another such one, publishers of both wait longer than for
+    /// one after the other (nats-facts N81).
+    pub fn is_large(&self) -> bool {
+        self.bytes > LARGE
+    }
+}
+
+/// Bytes that a stream stores.
+const LARGE: u64 = 8 << 20;
+
 /// Leaders that are asked to hand over during a move, before the servers get to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderTransfers {

@@ -34,7 +34,11 @@ pub fn admit(context: &DecisionContext<'_>, evaluation: &Evaluation, plan: Plan)
         BreakerPhase::Open { until: _ } => 0,
     };
     let mut admitted = Vec::with_capacity(actions.len());
-    let may_refresh = opening(&rules.windows, ActionType::StreamStepDown, now).open;
+    let is_open = |action_type| opening(&rules.windows, action_type, now).open;
+    let (may_step_down_streams, may_step_down_consumers) = (
+        is_open(ActionType::StreamStepDown),
+        is_open(ActionType::ConsumerStepDown),
+    );
     for mut action in actions {
         let against = if tries == 0 {
             Some(FindingReason::BreakerOpen)
@@ -45,7 +49,8 @@ pub fn admit(context: &DecisionContext<'_>, evaluation: &Evaluation, plan: Plan)
         match against {
             None => {
                 tries -= 1;
-                admit_dependents(&mut action, &mut allowance, may_refresh);
+                admit_dependents(&mut action, &mut allowance, may_step_down_streams);
+                admit_transfers(&mut action, may_step_down_streams, may_step_down_consumers);
                 admitted.push(action);
             }
             Some(reason) => {
@@ -66,6 +71,17 @@ fn admit_dependents(action: &mut Action, allowance: &mut Allowance, open: bool) 
         moving
             .dependents
             .retain(|_| open && allowance.take(ActionType::StreamStepDown).is_ok());
+    }
+}
+
+/// A move asks leaders to hand over only when step-downs of such may be asked for, too; they are part of the move's place in the
+/// budgets.
+fn admit_transfers(action: &mut Action, streams: bool, consumers: bool) {
+    if let ActionKind::Move(moving) = &mut action.kind {
+        moving.transfers.stream &= streams;
+        if !consumers {
+            moving.transfers.consumers.clear();
+        }
     }
 }
 

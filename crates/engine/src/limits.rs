@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use leeward_api::vocabulary::ActionType;
-use leeward_core::action::Action;
+use leeward_core::action::{Action, ActionKind};
 use leeward_core::names::{AccountId, ServerName, StreamName};
 use tokio::sync::watch;
 
@@ -22,30 +21,42 @@ pub struct SystemLimits {
 
 #[derive(Debug)]
 struct LimitState {
-    step_downs: InFlightCount,
-    moves: InFlightCount,
+    most_step_downs: usize,
+    most_moves: usize,
     per_target: BTreeMap<ServerName, usize>,
-    streams: BTreeSet<(AccountId, StreamName)>,
-    /// Streams that were seen to move, by account.
+    /// Something is being done to these.
+    streams: BTreeMap<(AccountId, StreamName), InFlight>,
+    /// Streams that were seen to move, by account: of each that has a policy.
     moving: BTreeMap<AccountId, BTreeSet<StreamName>>,
 }
 
-#[derive(Debug)]
-struct InFlightCount {
-    most: usize,
-    used: usize,
+/// What is being done to a stream or one of its consumers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InFlight {
+    StepDown,
+    Move,
+    LargeMove,
+}
+
+impl InFlight {
+    fn of(action: &Action) -> Self {
+        match &action.kind {
+            ActionKind::StepDown(_) => Self::StepDown,
+            ActionKind::Move(moving) if moving.is_large() => Self::LargeMove,
+            ActionKind::Move(_) => Self::Move,
+        }
+    }
 }
 
 impl SystemLimits {
     /// Limits with nothing in flight.
     pub fn new(step_downs: usize, moves: usize) -> Arc<Self> {
-        let count = |most| InFlightCount { most, used: 0 };
         Arc::new(Self {
             state: Mutex::new(LimitState {
-                step_downs: count(step_downs),
-                moves: count(moves),
+                most_step_downs: step_downs,
+                most_moves: moves,
                 per_target: BTreeMap::new(),
-                streams: BTreeSet::new(),
+                streams: BTreeMap::new(),
                 moving: BTreeMap::new(),
             }),
             freed: watch::Sender::new(0),
@@ -55,8 +66,8 @@ impl SystemLimits {
     /// Changes the limits; what is in flight stays in flight.
     pub fn set(&self, step_downs: usize, moves: usize) {
         let mut state = self.lock();
-        state.step_downs.most = step_downs;
-        state.moves.most = moves;
+        state.most_step_downs = step_downs;
+        state.most_moves = moves;
         drop(state);
         self.freed.send_modify(|count| *count += 1);
     }
@@ -65,18 +76,10 @@ impl SystemLimits {
     /// started before a restart, count like the others.
     pub fn set_moving(&self, account: &AccountId, streams: BTreeSet<StreamName>) {
         let mut state = self.lock();
-        let same = match state.moving.get(account) {
-            Some(known) => *known == streams,
-            None => streams.is_empty(),
-        };
-        if same {
+        if state.moving.get(account) == Some(&streams) {
             return;
         }
-        if streams.is_empty() {
-            state.moving.remove(account);
-        } else {
-            state.moving.insert(account.clone(), streams);
-        }
+        state.moving.insert(account.clone(), streams);
         drop(state);
         self.freed.send_modify(|count| *count += 1);
     }
@@ -84,10 +87,7 @@ impl SystemLimits {
     /// A place for an action, or which limit is reached.
     pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
         let mut state = self.lock();
-        let beside = match action.action_type() {
-            ActionType::StreamPlacement => state.moves_without_slot(),
-            ActionType::ConsumerStepDown | ActionType::StreamStepDown | ActionType::ConsumerEvacuation => 0,
-        };
+        let kind = InFlight::of(action);
         let stream = (account.clone(), action.asset.stream.clone());
         let target = action.target().cloned();
         let towards = target
@@ -95,24 +95,29 @@ impl SystemLimits {
             .and_then(|server| state.per_target.get(server))
             .copied()
             .unwrap_or(0);
-        let count = state.count(action.action_type());
-        if count.used + beside >= count.most {
-            return Err(Busy::System);
+        match kind {
+            InFlight::StepDown if state.count(InFlight::StepDown) >= state.most_step_downs => {
+                return Err(Busy::System);
+            }
+            InFlight::Move | InFlight::LargeMove if !state.has_room_for_move(account) => {
+                return Err(Busy::System);
+            }
+            InFlight::LargeMove if state.count(InFlight::LargeMove) > 0 => return Err(Busy::LargeMove),
+            InFlight::StepDown | InFlight::Move | InFlight::LargeMove => {}
         }
         if towards >= PER_TARGET {
             return Err(Busy::Target);
         }
-        if !state.streams.insert(stream.clone()) {
+        if state.streams.contains_key(&stream) {
             return Err(Busy::Stream);
         }
-        state.count(action.action_type()).used += 1;
+        state.streams.insert(stream.clone(), kind);
         if let Some(server) = &target {
             *state.per_target.entry(server.clone()).or_default() += 1;
         }
         drop(state);
         Ok(Slot {
             limits: Arc::clone(self),
-            kind: action.action_type(),
             stream,
             target,
         })
@@ -129,26 +134,41 @@ impl SystemLimits {
 }
 
 impl LimitState {
-    /// Moves that hold no slot.
-    fn moves_without_slot(&self) -> usize {
-        let moving = self.moving.iter();
-        moving
-            .flat_map(|(account, streams)| {
-                streams
-                    .iter()
-                    .map(move |stream| (account.clone(), stream.clone()))
-            })
-            .filter(|stream| !self.streams.contains(stream))
-            .count()
+    /// Whether one more stream of an account may move. Where several accounts have policies, one place is always left to the
+    /// others, so that moves of one account that never end do not keep all others waiting.
+    fn has_room_for_move(&self, account: &AccountId) -> bool {
+        let most = self.most_moves;
+        let share = if self.moving.len() > 1 {
+            most.saturating_sub(1).max(1)
+        } else {
+            most
+        };
+        let moves = self.moves_in_flight();
+        let own = moves.get(account).copied().unwrap_or(0);
+        let counted: usize = moves.values().map(|count| share.min(*count)).sum();
+        own < share && counted < most
     }
 
-    fn count(&mut self, kind: ActionType) -> &mut InFlightCount {
-        match kind {
-            ActionType::StreamPlacement => &mut self.moves,
-            ActionType::ConsumerStepDown | ActionType::StreamStepDown | ActionType::ConsumerEvacuation => {
-                &mut self.step_downs
-            }
+    /// Moves by account: those with a slot, and those that were only seen.
+    fn moves_in_flight(&self) -> BTreeMap<&AccountId, usize> {
+        let seen = self
+            .moving
+            .iter()
+            .flat_map(|(account, streams)| streams.iter().map(move |stream| (account, stream)));
+        let started = self
+            .streams
+            .iter()
+            .filter(|(_, kind)| **kind != InFlight::StepDown);
+        let started = started.map(|((account, stream), _)| (account, stream));
+        let mut moves = BTreeMap::new();
+        for (account, _) in seen.chain(started).collect::<BTreeSet<_>>() {
+            *moves.entry(account).or_default() += 1;
         }
+        moves
+    }
+
+    fn count(&self, kind: InFlight) -> usize {
+        self.streams.values().filter(|other| **other == kind).count()
     }
 }
 
@@ -157,6 +177,8 @@ impl LimitState {
 pub enum Busy {
     /// The system's limit for this kind of action is reached.
     System,
+    /// A large move is under way, beside which another one would have publishers wait.
+    LargeMove,
     /// The limit of leader transfers to its target is reached.
     Target,
     /// Something is being done to its stream.
@@ -167,7 +189,6 @@ pub enum Busy {
 #[derive(Debug)]
 pub struct Slot {
     limits: Arc<SystemLimits>,
-    kind: ActionType,
     stream: (AccountId, StreamName),
     target: Option<ServerName>,
 }
@@ -175,7 +196,6 @@ pub struct Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.limits.lock();
-        state.count(self.kind).used -= 1;
         state.streams.remove(&self.stream);
         if let Some(server) = &self.target
             && let Some(towards) = state.per_target.get_mut(server)

@@ -371,7 +371,7 @@ fn a_system_read_without_the_apiserver_gets_the_defaults_of_the_schema() {
     assert_eq!(spec.observe_interval, GoDuration::from_secs(30));
     assert_eq!(
         (spec.limits.step_downs, spec.limits.moves, spec.suspend),
-        (16, 1, false)
+        (16, 4, false)
     );
     assert_eq!(spec.allowed_namespaces.from, NamespacesFrom::Same);
     assert_eq!(spec.tls.unwrap().ca_ref.unwrap().key, "ca.crt");

@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::action::Move;
 use crate::evaluate::evaluate;
-use crate::fixtures::{asset, at, clients, context, ix, policy, stream, stretched, supercluster, view};
+use crate::fixtures::{
+    asset, at, clients, consumer, context, ix, policy, stream, stretched, supercluster, view,
+};
 use crate::history::History;
 use crate::plan::plan;
 
@@ -102,14 +105,16 @@ fn an_open_breaker_lets_nothing_begin_and_a_half_open_one_a_single_action() {
 /// A stream in eu-west and one that sources it, which stays where it is.
 fn sourced() -> AccountView {
     let topology = supercluster();
-    let origin = stream(&topology, "ORIGIN", &["eu-west-0", "eu-west-1", "eu-west-2"]);
+    let peers = ["eu-west-0", "eu-west-1", "eu-west-2"];
+    let mut origin = stream(&topology, "ORIGIN", &peers);
+    origin.consumers.push(consumer(&topology, "c", &peers));
     let mut reader = stream(&topology, "READER", &["us-east-0", "us-east-1", "us-east-2"]);
     reader.upstreams = vec!["ORIGIN".into()];
     let home = clients(ix(&topology, "us-east-0"), 9);
     view(topology, vec![home], vec![origin, reader])
 }
 
-fn dependents_with(disruption: &Value) -> Vec<String> {
+fn moving_with(disruption: &Value) -> Move {
     let policy = policy(json!({
         "mode": "Enforce",
         "home": {"stabilizationWindow": "0s"},
@@ -122,7 +127,26 @@ fn dependents_with(disruption: &Value) -> Vec<String> {
     let ActionKind::Move(moving) = &action.kind else {
         panic!("a move: {plan:?}");
     };
+    moving.as_ref().clone()
+}
+
+fn dependents_with(disruption: &Value) -> Vec<String> {
+    let moving = moving_with(disruption);
     moving.dependents.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn p3_a_move_asks_for_leadership_transfers_only_while_windows_are_open_for_such_step_downs() {
+    let closed_for = |action_type: &str| {
+        let deny =
+            json!([{"kind": "Deny", "actions": [action_type], "schedule": "0 12 * * *", "duration": "1h"}]);
+        let transfers = moving_with(&json!({"budgets": [], "windows": deny})).transfers;
+        (transfers.stream, transfers.consumers.len())
+    };
+    let open = moving_with(&json!({"budgets": []})).transfers;
+    assert_eq!((open.stream, open.consumers.len()), (true, 1));
+    assert_eq!(closed_for("StreamStepDown"), (false, 1));
+    assert_eq!(closed_for("ConsumerStepDown"), (true, 0));
 }
 
 #[test]

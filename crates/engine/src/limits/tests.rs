@@ -49,7 +49,6 @@ fn nothing_is_left_behind_by_slots_that_are_gone() {
     .map(|action| start(&limits, &action));
     drop(slots);
     let state = limits.lock();
-    assert_eq!((state.step_downs.used, state.moves.used), (0, 0));
     assert!(state.per_target.is_empty() && state.streams.is_empty());
 }
 
@@ -60,10 +59,7 @@ fn a_refused_start_takes_nothing() {
     assert_eq!(busy(&limits, &stream_move("B")), Busy::System);
     assert_eq!(busy(&limits, &step_down("A/c", Some("us-0"))), Busy::Stream);
     let state = limits.lock();
-    assert_eq!(
-        (state.step_downs.used, state.moves.used, state.streams.len()),
-        (1, 0, 1)
-    );
+    assert_eq!((state.count(InFlight::StepDown), state.streams.len()), (1, 1));
     assert!(state.per_target.is_empty());
 }
 
@@ -118,13 +114,13 @@ fn streams(names: &[&str]) -> BTreeSet<StreamName> {
 
 #[test]
 fn p3_moves_that_hold_no_slot_count_against_the_moves_of_the_system_and_against_nothing_else() {
-    let limits = SystemLimits::new(1, 2);
+    let limits = SystemLimits::new(1, 3);
     limits.set_moving(&account(), streams(&["X"]));
-    limits.set_moving(&AccountId::from("B"), streams(&["X"]));
+    limits.set_moving(&AccountId::from("B"), streams(&["X", "Y"]));
     assert_eq!(
         busy(&limits, &stream_move("A")),
         Busy::System,
-        "one in each account"
+        "three in two accounts"
     );
     let _step_down = start(&limits, &step_down("B", None));
     let mut freed = limits.freed();
@@ -133,6 +129,57 @@ fn p3_moves_that_hold_no_slot_count_against_the_moves_of_the_system_and_against_
     assert!(freed.has_changed().unwrap(), "whoever waits is told");
     let _first = start(&limits, &stream_move("A"));
     assert_eq!(busy(&limits, &stream_move("C")), Busy::System);
+}
+
+#[test]
+fn moves_of_one_account_that_do_not_end_leave_a_place_to_others_and_to_nobody_where_nobody_else_has_a_policy()
+{
+    let (other, third) = (AccountId::from("B"), AccountId::from("C"));
+    let limits = SystemLimits::new(1, 3);
+    limits.set_moving(&account(), BTreeSet::new());
+    let mut slots = ["A", "B", "C"]
+        .map(|name| start(&limits, &stream_move(name)))
+        .into_iter()
+        .collect::<Vec<_>>();
+    assert_eq!(busy(&limits, &stream_move("D")), Busy::System, "all three");
+    slots.truncate(2);
+    limits.set_moving(&other, BTreeSet::new());
+    assert_eq!(busy(&limits, &stream_move("D")), Busy::System, "two of three");
+    limits.set_moving(&account(), streams(&["A", "B", "X", "Y", "Z"]));
+    let others = limits.try_start(&other, &stream_move("A"));
+    assert!(
+        others.is_ok(),
+        "however many moves were begun by others than Leeward"
+    );
+    assert!(
+        limits.try_start(&third, &stream_move("A")).is_err(),
+        "three of three"
+    );
+    drop(others);
+    assert!(limits.try_start(&third, &stream_move("A")).is_ok());
+    limits.set(1, 1);
+    assert!(limits.try_start(&other, &stream_move("A")).is_err());
+}
+
+#[test]
+fn large_moves_begin_one_after_the_other_and_keep_no_small_one_waiting() {
+    let limits = SystemLimits::new(1, 4);
+    let large = |name: &str| {
+        let mut action = stream_move(name);
+        if let ActionKind::Move(moving) = &mut action.kind {
+            moving.bytes = 9 << 20;
+        }
+        action
+    };
+    let first = start(&limits, &large("A"));
+    assert_eq!(busy(&limits, &large("B")), Busy::LargeMove);
+    assert_eq!(
+        limits.try_start(&AccountId::from("B"), &large("B")).unwrap_err(),
+        Busy::LargeMove
+    );
+    let _small = start(&limits, &stream_move("C"));
+    drop(first);
+    let _second = start(&limits, &large("B"));
 }
 
 #[test]
