@@ -200,8 +200,8 @@ pub struct LimitsSpec {
     #[schemars(range(min = 1))]
     pub step_downs: u32,
 
-    /// Moves of streams; each copies a stream's data. Streams of more than 8 MiB move one after the other. Where policies act on
-    /// several accounts, the moves of one leave a place to the others.
+    /// Moves of streams; each copies a stream's data. Streams of more than 8 MiB begin to move one after the other. Where several
+    /// accounts have policies, the moves of one account leave one of two or more places to the others.
     #[schemars(range(min = 1))]
     pub moves: u32,
 }

@@ -84,6 +84,12 @@ impl SystemLimits {
         self.freed.send_modify(|count| *count += 1);
     }
 
+    /// Nothing acts on an account any more.
+    pub fn forget(&self, account: &AccountId) {
+        self.lock().moving.remove(account);
+        self.freed.send_modify(|count| *count += 1);
+    }
+
     /// A place for an action, or which limit is reached.
     pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
         let mut state = self.lock();

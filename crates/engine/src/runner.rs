@@ -390,7 +390,7 @@ impl<A, C: Clock> Drop for Loop<A, C> {
         self.setup
             .metrics
             .underway(&self.setup.labels, std::iter::empty());
-        self.setup.limits.set_moving(&self.setup.account, BTreeSet::new());
+        self.setup.limits.forget(&self.setup.account);
     }
 }
 

@@ -162,7 +162,7 @@ impl ConsumerReading {
     }
 
     /// The reading of a consumer of `stream`. A step-down of a consumer whose stream moves is as wrong as one of the
-    /// stream (nats-facts N15), so the stream's move counts.
+    /// stream (nats-facts N15), but as part of the move (N70), so the stream's move counts.
     pub(crate) fn reading(self, stream: &StreamReading) -> AssetInfo {
         AssetInfo {
             moving: self.group.moving || stream.is_moving(),

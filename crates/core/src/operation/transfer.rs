@@ -3,11 +3,12 @@
 //! Left alone the servers wait seconds before they hand leaders to the new peers, and keep the old ones until then
 //! (nats-facts N70). An asked transfer that does not land is asked for again, a few times; what is left they do themselves.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use super::check::why_consumer_held;
 use super::{AssetInfo, PeerInfo, VerifyLimits};
-use crate::names::ServerName;
+use crate::names::{AssetName, ServerName};
 use crate::target::MoveTarget;
 
 /// Requests for one leader.
@@ -32,8 +33,15 @@ pub enum Transfer {
 }
 
 /// Judges a look at a stream that moves, or at one of its consumers, for whose transfer so many requests were sent: each
-/// names another peer, if there is one.
-pub fn transfer(target: &MoveTarget, reading: &AssetInfo, limits: &VerifyLimits, asked: u32) -> Transfer {
+/// names another peer, if there is one. Of peers that are caught up alike each asset begins with another one, so that leaders are
+/// spread.
+pub fn transfer(
+    asset: &AssetName,
+    target: &MoveTarget,
+    reading: &AssetInfo,
+    limits: &VerifyLimits,
+    asked: u32,
+) -> Transfer {
     let Some(from) = &reading.leader else {
         return Transfer::Wait;
     };
@@ -54,7 +62,11 @@ pub fn transfer(target: &MoveTarget, reading: &AssetInfo, limits: &VerifyLimits,
     if ready.len() < usize::from(reading.replicas.max(1)) {
         return Transfer::Wait;
     }
-    ready.sort_by(|one, other| one.lag.cmp(&other.lag).then(one.server.cmp(&other.server)));
+    ready.sort_by_cached_key(|peer| {
+        let mut hasher = DefaultHasher::new();
+        (asset, &peer.server).hash(&mut hasher);
+        (peer.lag, hasher.finish())
+    });
     let nth = usize::try_from(asked).unwrap_or_default();
     match ready.iter().cycle().nth(nth) {
         Some(to) => Transfer::Ask {

@@ -12,9 +12,9 @@ use crate::evaluate::{Finding, Verdict};
 use crate::names::{ConsumerName, StreamName};
 use crate::policy::opted_out;
 use crate::safety::SafetyContext;
+use crate::score::MOVES_WITHOUT_STALL;
 use crate::snapshot::{AccountView, Consumer, Stream};
 use crate::target::Destination;
-use crate::topology::AIMED_STEP_DOWN;
 
 /// The streams that do not move now although nothing blocks them alone, and what they wait for.
 pub(super) fn waiting(
@@ -91,16 +91,19 @@ fn watched(stream: &Stream) -> Vec<ConsumerName> {
         .collect()
 }
 
-/// Which leaders are transferred before the servers do it (nats-facts N70): where they take a named successor, and the policy
-/// allows step-downs.
+/// Which leaders are transferred before the servers do it (nats-facts N70): on servers that a move does not stall (N15), where another
+/// peer can take over and the policy allows step-downs.
 fn transfers(safety_context: &SafetyContext<'_>, stream: &Stream) -> LeaderTransfers {
     let DecisionContext { view, policy, .. } = *safety_context.context();
     let lowest = view.topology.version_range().map(|(lowest, _)| lowest);
-    if stream.replicas < 2 || lowest.is_none_or(|lowest| lowest < AIMED_STEP_DOWN) {
+    if stream.replicas < 2 || lowest.is_none_or(|lowest| lowest < MOVES_WITHOUT_STALL) {
         return LeaderTransfers::default();
     }
-    let is_transferred =
-        |consumer: &&Consumer| policy.actions.consumer_step_down && policy.selects_consumer(consumer);
+    let is_transferred = |consumer: &&Consumer| {
+        let is_replicated = consumer.group.peers.len() > 1;
+        let may_be_asked = consumer.durable && !consumer.opted_out && policy.selects_consumer(consumer);
+        policy.actions.consumer_step_down && is_replicated && may_be_asked
+    };
     let consumers = stream.consumers.iter().filter(is_transferred);
     let mut consumers: Vec<ConsumerName> = consumers.map(|consumer| consumer.name.clone()).collect();
     if consumers.len() > MOST_TRANSFERRED {

@@ -18,6 +18,15 @@ impl Backoff {
         }
     }
 
+    /// Consumers' new peers are caught up a second after the stream's, or never.
+    pub(super) fn of_transfers() -> Self {
+        Self {
+            next: Duration::from_millis(100),
+            most: Duration::from_secs(2),
+            growth: 1.2,
+        }
+    }
+
     /// Moves take a second or minutes.
     pub(super) fn of_move() -> Self {
         Self {

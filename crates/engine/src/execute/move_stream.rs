@@ -19,7 +19,7 @@ use super::copying::CopyProgress;
 use super::preflight::PreflightRead;
 use super::prove::Baseline;
 use super::refresh::MoveProgress;
-use super::transfer::AskedTransfers;
+use super::transfer::{AskedTransfers, Asking};
 use super::{FollowUp, StepContext, unlike_sent};
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
@@ -55,7 +55,16 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let stream = &action.asset.stream;
         let transferring = self.transfer_consumers(stream, moving, reached.clone());
         let refreshing = self.refresh_all(stream, moving, reached);
-        let (outcome, follow_ups) = tokio::join!(until(waiting, transferring), refreshing);
+        let moved = async {
+            match until(waiting, transferring).await {
+                Ok(done) => done,
+                Err(overdue) => {
+                    self.cancel(action, &moving.target, &begun.peers_before, overdue)
+                        .await
+                }
+            }
+        };
+        let (outcome, follow_ups) = tokio::join!(moved, refreshing);
         let outcome = match &begun.contested {
             Some(error) => unlike_sent(error, outcome),
             None => outcome,
@@ -86,18 +95,18 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         })
     }
 
-    /// Looks until the move is done and its consumers resume, or cancels it when its time is over.
+    /// Looks until the move is done and its consumers resume. `Err` if its time is over before that.
     async fn await_move(
         self,
         action: &Action,
         moving: &Move,
         begun: &StartedMove,
         reach: watch::Sender<MoveProgress>,
-    ) -> Outcome {
+    ) -> Result<Outcome, Outcome> {
         let target = &moving.target;
         let mut pace = Backoff::of_move();
         let (mut copying, mut reported) = (CopyProgress::default(), None::<Instant>);
-        let mut asked = AskedTransfers::default();
+        let (mut asked, mut asking) = (AskedTransfers::default(), Asking::default());
         let done = loop {
             pace.rest().await;
             // A failed look shows nothing about the stream: it counts as unanswered.
@@ -117,25 +126,23 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
                 }
                 if led_by_target(target, reading) {
                     MoveProgress::Led(Instant::now()).publish(&reach);
-                } else if moving.transfers.stream {
-                    self.transfer(&action.asset, target, reading, &mut asked).await;
+                } else if moving.transfers.stream && asking == Asking::Open {
+                    asking = self.transfer(&action.asset, target, reading, &mut asked).await;
                 }
             }
             match self.judge(action, read_result, &begun.asked).await {
                 Verification::Wait | Verification::Again => {}
                 Verification::Done(outcome) => break outcome,
-                Verification::Overdue(overdue) => {
-                    return self.cancel(action, target, &begun.peers_before, overdue).await;
-                }
+                Verification::Overdue(overdue) => return Err(overdue),
             }
         };
         if done.result != ActionResult::Succeeded {
-            return done;
+            return Ok(done);
         }
         MoveProgress::Done(Instant::now()).publish(&reach);
         let stream = &action.asset.stream;
         let proven = self.prove_all(stream, &target.servers, &begun.consumers).await;
-        proven_move(done, &proven)
+        Ok(proven_move(done, &proven))
     }
 }
 

@@ -10,9 +10,9 @@ use leeward_core::target::MoveTarget;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::StepContext;
 use super::backoff::Backoff;
 use super::refresh::MoveProgress;
-use super::{Stage, StepContext};
 use crate::ports::{Act, Clock};
 
 /// Consumers that are looked at together.
@@ -26,8 +26,9 @@ pub(super) struct AskedTransfers {
 }
 
 /// Whether more may have to be asked for an asset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Asking {
+    #[default]
     Open,
     Over,
 }
@@ -49,8 +50,8 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let mut open: Vec<(AssetName, AskedTransfers)> = consumers
             .map(|name| (asset(name), AskedTransfers::default()))
             .collect();
-        let mut pace = Backoff::urgent();
-        while !open.is_empty() && self.advance.borrow().stage != Stage::Cancelling {
+        let mut pace = Backoff::of_transfers();
+        while !open.is_empty() {
             let look = |(asset, mut asked)| async move {
                 let asking = self.transfer_consumer(&asset, &moving.target, &mut asked).await;
                 (asking == Asking::Open).then_some((asset, asked))
@@ -82,7 +83,8 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         reading: &AssetInfo,
         asked: &mut AskedTransfers,
     ) -> Asking {
-        let means = |reading: &AssetInfo| transfer(target, reading, self.limits, asked.requests);
+        let requests = asked.requests;
+        let means = |reading: &AssetInfo| transfer(asset, target, reading, self.limits, requests);
         let is_awaited = asked.last.is_some_and(|last| last.elapsed() < TRANSFER_LANDS);
         match means(reading) {
             Transfer::Done => return Asking::Over,
@@ -91,12 +93,20 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             Transfer::Ask { .. } if asked.requests >= MOST_TRANSFERS => return Asking::Over,
             Transfer::Ask { .. } => {}
         }
+        // Confirming costs the servers a listing of the account: no more often than requests are sent.
+        asked.last = Some(Instant::now());
         let ReadResult::Seen(confirmed) = self.confirmed(asset, reading.clone()).await else {
             return Asking::Open;
         };
-        let Transfer::Ask { from, to } = means(&confirmed) else {
+        let meant = means(&confirmed);
+        let Transfer::Ask { from, to } = meant.clone() else {
             return Asking::Open;
         };
+        // That may have taken a while, in which the servers got to it.
+        match self.act.read(asset).await {
+            Ok(ReadResult::Seen(now)) if means(&now) == meant => {}
+            Ok(_) | Err(_) => return Asking::Open,
+        }
         let Ok(permit) = self.authorizer.issue(self.clock.now()) else {
             return Asking::Over;
         };

@@ -157,6 +157,9 @@ fn moves_of_one_account_that_do_not_end_leave_a_place_to_others_and_to_nobody_wh
     );
     drop(others);
     assert!(limits.try_start(&third, &stream_move("A")).is_ok());
+    limits.forget(&other);
+    limits.set_moving(&account(), streams(&["A"]));
+    let _third = start(&limits, &stream_move("C"));
     limits.set(1, 1);
     assert!(limits.try_start(&other, &stream_move("A")).is_err());
 }

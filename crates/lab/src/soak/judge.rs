@@ -82,6 +82,8 @@ impl fmt::Display for Violation {
 
 /// What a killed operator did this shortly before may not have been recorded in the status.
 const RECORD_DELAY: Duration = Duration::from_secs(5);
+/// Leadership transfers are asked for this soon after the edit of the placement that they belong to, and so often of one leader.
+const TRANSFERS: (Duration, usize) = (Duration::from_mins(1), 3);
 /// A request arrives at most this much later than it was sent.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
@@ -130,7 +132,7 @@ fn within_the_budget(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> 
         let counted = evidence
             .requests
             .iter()
-            .filter(|request| request.at > from && request.at <= last.at && !request.first_half)
+            .filter(|request| request.at > from && request.at <= last.at && evidence.counts(request))
             .filter(|request| !evidence.record_lost(request.at, last.at))
             .count();
         (counted > rules.budget).then(|| {
@@ -144,7 +146,11 @@ fn within_the_budget(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> 
 fn one_request_per_cooldown(evidence: &Recording, rules: &SoakRules) -> Vec<Violation> {
     let mut latest: BTreeMap<&str, Elapsed> = BTreeMap::new();
     let mut hasty = Vec::new();
-    for request in evidence.requests.iter().filter(|request| !request.first_half) {
+    for request in evidence
+        .requests
+        .iter()
+        .filter(|request| evidence.counts(request))
+    {
         let Some(asset) = asset(&request.subject) else {
             continue;
         };
@@ -203,6 +209,31 @@ impl RecordedRequest {
 }
 
 impl Recording {
+    /// Whether it is an operation of its own.
+    fn counts(&self, request: &RecordedRequest) -> bool {
+        !request.first_half && !self.is_transfer(request)
+    }
+
+    /// Whether it is part of a move: a step-down of the moving stream or of one of its consumers.
+    fn is_transfer(&self, request: &RecordedRequest) -> bool {
+        let Some(asked) = stepped_down(&request.subject) else {
+            return false;
+        };
+        let stream = asked.split('.').next().unwrap_or(asked);
+        let edit = format!("$JS.API.STREAM.UPDATE.{stream}");
+        let (span, most) = TRANSFERS;
+        let before = |other: &&RecordedRequest| other.at <= request.at && request.at <= other.at + span;
+        let mut edits = self.requests.iter().filter(before);
+        let Some(moved) = edits.rfind(|other| other.subject == edit) else {
+            return false;
+        };
+        let since = self
+            .requests
+            .iter()
+            .filter(|other| moved.at <= other.at && other.at <= request.at);
+        since.filter(|other| other.subject == request.subject).count() <= most
+    }
+
     /// Whether a killed operator lost its record of what it did at `at`, before `later`.
     fn record_lost(&self, at: Elapsed, later: Elapsed) -> bool {
         self.kills.iter().any(|kill| {
@@ -219,6 +250,11 @@ impl Recording {
             .find(|away| away.from <= moment && moment <= away.to + RECORD_DELAY);
         away.map_or(moment, |away| away.from.saturating_sub(RECORD_DELAY))
     }
+}
+
+/// The stream or consumer of a step-down.
+fn stepped_down(subject: &str) -> Option<&str> {
+    asset(subject).filter(|_| subject.contains(".LEADER.STEPDOWN."))
 }
 
 /// The stream (`STREAM`) or consumer (`STREAM.CONSUMER`) of a step-down or an edit.

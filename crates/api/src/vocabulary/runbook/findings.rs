@@ -129,7 +129,7 @@ impl Explained for FindingReason {
             },
             Self::StreamMoving => Runbook {
                 see: "The stream's own finding says `MoveInProgress`, or `status.operations` lists its move.",
-                act: "Wait: nothing is asked of a consumer while its stream moves. If it stays, see \
+                act: "Wait: a consumer is not acted on while its stream moves, but as part of that move. If it stays, see \
                      [MoveInProgress](#moveinprogress).",
             },
             Self::ActionDisabled => Runbook {

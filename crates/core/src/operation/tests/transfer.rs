@@ -1,4 +1,11 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::names::AssetName;
+
+fn asset() -> AssetName {
+    AssetName::stream("S".into())
+}
 
 const LIMITS: VerifyLimits = VerifyLimits {
     move_timeout: Duration::from_mins(5),
@@ -17,7 +24,7 @@ fn moving(change: impl FnOnce(&mut AssetInfo)) -> AssetInfo {
 }
 
 fn next(change: impl FnOnce(&mut AssetInfo), asked: u32) -> Transfer {
-    transfer(&target(), &moving(change), &LIMITS, asked)
+    transfer(&asset(), &target(), &moving(change), &LIMITS, asked)
 }
 
 fn to(server: &str) -> Transfer {
@@ -29,7 +36,7 @@ fn to(server: &str) -> Transfer {
 
 #[test]
 fn a_leader_hands_over_once_all_new_peers_are_caught_up() {
-    assert_eq!(next(|_| {}, 0), to("us-0"));
+    assert_eq!(next(|_| {}, 0), to("us-2"));
     assert_eq!(
         next(|reading| reading.peers[5].current = false, 0),
         Transfer::Wait
@@ -47,7 +54,25 @@ fn a_leader_hands_over_once_all_new_peers_are_caught_up() {
 #[test]
 fn another_peer_is_named_after_each_request_that_did_not_land() {
     let asked = |asked| next(|_| {}, asked);
-    assert_eq!([0, 1, 2, 3].map(asked), ["us-0", "us-1", "us-2", "us-0"].map(to));
+    let [first, second, third, again] = [0, 1, 2, 3].map(asked);
+    assert!(first != second && second != third && third != first);
+    assert_eq!(first, again);
+    let nearest = |asked| next(|reading| reading.peers[5].lag = 1, asked);
+    assert_eq!(nearest(0), Transfer::Wait);
+}
+
+#[test]
+fn leaders_are_spread_over_peers_that_are_caught_up_alike() {
+    let reading = moving(|_| {});
+    let mut led = BTreeMap::new();
+    for number in 0..30 {
+        let asset = AssetName::consumer("S".into(), format!("c{number}").into());
+        match transfer(&asset, &target(), &reading, &LIMITS, 0) {
+            Transfer::Ask { from: _, to } => *led.entry(to).or_insert(0) += 1,
+            other @ (Transfer::Wait | Transfer::Done) => panic!("{other:?}"),
+        }
+    }
+    assert!(led.len() == 3 && led.values().all(|count| *count >= 5), "{led:?}");
 }
 
 #[test]
@@ -59,5 +84,5 @@ fn a_consumer_with_too_many_messages_under_way_is_left_to_the_servers() {
         };
         next(|reading| reading.progress = Some(progress), 0)
     };
-    assert_eq!([1000, 1001].map(with), [to("us-0"), Transfer::Wait]);
+    assert_eq!([1000, 1001].map(with), [to("us-2"), Transfer::Wait]);
 }

@@ -3,6 +3,7 @@
 use super::*;
 
 const FOREVER: u32 = 100;
+const HOME: [&str; 3] = ["n-0", "n-1", "n-2"];
 
 /// Stream `S` moves, and the servers take their time to transfer its leader and those of its two consumers.
 fn joined() -> Trial {
@@ -47,7 +48,11 @@ async fn the_leaders_of_a_stream_and_of_its_consumers_hand_over_to_peers_that_ar
         consumer_asset("S", "c0"),
         consumer_asset("S", "c1"),
     ] {
-        assert_eq!(asked(&fake, &asset), ["n-0"], "{asset}");
+        let asked = asked(&fake, &asset);
+        assert!(
+            asked.len() == 1 && HOME.contains(&asked[0].as_str()),
+            "{asset}: {asked:?}"
+        );
     }
     let first = |asset: &AssetName| {
         let state = fake.state();
@@ -66,7 +71,9 @@ async fn a_transfer_that_does_not_land_is_asked_of_others_and_the_servers_finish
     fake.state().behaviour.insert(deaf.clone(), Behaviour::Ignore);
     let finished = trial.run(led(&["c0", "c1"])).await;
     assert_eq!(finished.outcome.result, ActionResult::Succeeded);
-    assert_eq!(asked(&fake, &deaf), ["n-0", "n-1", "n-2"]);
+    let mut asked = asked(&fake, &deaf);
+    asked.sort();
+    assert_eq!(asked, HOME);
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +85,7 @@ async fn who_may_not_ask_is_not_asked_for_again() {
         fake.state().behaviour.insert(refusing.clone(), behaviour);
         let finished = trial.run(led(&["c0"])).await;
         assert_eq!(finished.outcome.result, ActionResult::Succeeded);
-        assert_eq!(asked(&fake, &refusing), ["n-0"]);
+        assert_eq!(asked(&fake, &refusing).len(), 1);
     }
 }
 

@@ -111,6 +111,31 @@ fn the_two_halves_of_a_repair_are_one() {
 }
 
 #[test]
+fn step_downs_of_what_moves_are_part_of_the_move_three_times_at_most() {
+    let transfer = |asset: &str, seconds| RecordedRequest {
+        subject: format!("$JS.API.CONSUMER.LEADER.STEPDOWN.{asset}"),
+        ..step_down("", seconds)
+    };
+    let mut edit = step_down("A", 10);
+    edit.subject = "$JS.API.STREAM.UPDATE.A".to_owned();
+    let mut requests = vec![edit, step_down("A", 11)];
+    requests.extend([12, 14, 16].map(|at| transfer("A.c", at)));
+    assert_eq!(judge(&evidence(requests.clone()), &RULES), []);
+    requests.extend([18, 19].map(|at| transfer("A.c", at)));
+    assert_eq!(
+        broken(&evidence(requests.clone())),
+        ["P5"],
+        "a fourth and a fifth"
+    );
+    requests[0].subject = "$JS.API.STREAM.UPDATE.B".to_owned();
+    let broken = broken(&evidence(requests));
+    assert!(
+        broken.contains(&"P5") && broken.contains(&"P3"),
+        "another stream moves"
+    );
+}
+
+#[test]
 fn too_much_at_once_and_too_large_a_status_are_ones() {
     let mut seen = evidence(Vec::new());
     seen.statuses.push(StatusSeen {
