@@ -1,7 +1,7 @@
 //! Consumers with one replica of a stretched stream: nobody can take their leadership over, so the servers put the
 //! replica elsewhere, on a peer of the stream that they choose, until that is one in home.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use async_nats::Client;
@@ -88,18 +88,16 @@ async fn consumers_with_one_replica_are_evacuated_until_home_leads_them_and_lose
         .unwrap();
     let leaders = assets::leaders(&stage.system, HOME).await.unwrap();
     assert_eq!(assets::elsewhere(&leaders, HOME), BTreeMap::new());
-    // An operation ends when it is seen that the consumer goes on. On a busy machine a new leader may be seen after its limit only, and
-    // the leader is home without another request.
+    // An operation ends when it is seen that the consumer goes on.
     let trail = eventually(CONVERGED, "every operation ended", || async {
         let operator = stage.operator.as_ref().context("an operator")?;
         let trail = operator.audit_trail()?;
-        let ended: BTreeSet<_> = trail.iter().filter_map(|act| act["consumer"].as_str()).collect();
-        ensure!(ended == BTreeSet::from(CONSUMERS), "{trail:#?}");
+        let done = trail.iter().filter(|act| act["result"] == "Succeeded").count();
+        ensure!(done == CONSUMERS.len(), "{trail:#?}");
         Ok(trail)
     })
     .await
     .unwrap();
-    assert!(trail.iter().any(|act| act["result"] == "Succeeded"), "{trail:#?}");
     assert!(
         trail.iter().all(|act| act["action"] == "ConsumerEvacuation"),
         "{trail:#?}"
