@@ -196,7 +196,7 @@ pub enum NamespacesFrom {
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LimitsSpec {
-    /// Step-downs of streams and consumers.
+    /// Step-downs of streams and consumers. At most half of them go to one server.
     #[schemars(range(min = 1))]
     pub step_downs: u32,
 

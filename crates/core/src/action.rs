@@ -76,6 +76,8 @@ pub struct LeaderTransfers {
     pub stream: bool,
     /// Those of these consumers of it.
     pub consumers: Vec<ConsumerName>,
+    /// Servers of the target that may lead, the one that leads least first: each leader goes to another one, in turns.
+    pub successors: Vec<ServerName>,
 }
 
 /// The leaders of so many consumers are home sooner by transfers. Of more the servers themselves are as soon (nats-facts N70).
@@ -89,6 +91,8 @@ pub const MOST_WATCHED: usize = 16;
 pub struct StepDown {
     /// Who takes over.
     pub successor: Successor,
+    /// Peers that are named next, in turns, where the one that was named did not take over.
+    pub alternatives: Vec<ServerName>,
     /// The peers in home of the asset, or of its stream where it has one replica only: any of them as leader is a
     /// success.
     pub home_peers: Vec<ServerName>,
@@ -104,6 +108,25 @@ pub enum Successor {
     /// The leader's server is evacuated of its only replica, and the servers choose another peer of the consumer's
     /// stream (nats-facts N65); repeated likewise.
     OtherServer,
+}
+
+impl StepDown {
+    /// The same with whom to name after so many requests that brought no leader home.
+    #[must_use]
+    pub fn after(&self, requests: u32) -> Self {
+        let successor = match &self.successor {
+            Successor::Peer(first) => {
+                let mut turns = std::iter::once(first).chain(&self.alternatives).cycle();
+                let nth = usize::try_from(requests).unwrap_or_default();
+                Successor::Peer(turns.nth(nth).unwrap_or(first).clone())
+            }
+            Successor::Anyone | Successor::OtherServer => self.successor.clone(),
+        };
+        Self {
+            successor,
+            ..self.clone()
+        }
+    }
 }
 
 impl Action {
@@ -123,11 +146,11 @@ impl Action {
         match &self.kind {
             ActionKind::StepDown(StepDown {
                 successor: Successor::Peer(server),
-                home_peers: _,
+                ..
             }) => Some(server),
             ActionKind::StepDown(StepDown {
                 successor: Successor::Anyone | Successor::OtherServer,
-                home_peers: _,
+                ..
             })
             | ActionKind::Move(_) => None,
         }

@@ -68,8 +68,8 @@ pub struct EndedOperation {
     pub result: ActionResult,
     /// What blocked it.
     pub reason: Option<FindingReason>,
-    /// Requests that were sent.
-    pub requests: u32,
+    /// Requests that were sent; an aimed step-down, which names one peer after the other, is one attempt.
+    pub attempts: u32,
     /// When.
     pub at: Timestamp,
     /// For a move: where to, how many bytes, and how long it took.
@@ -107,8 +107,8 @@ impl History {
     /// Remembers the end of an operation. One that sent no request leaves no trace, except an attempt where somebody
     /// else answered for the servers: that does not pass by itself.
     pub fn record(&mut self, ended: &EndedOperation, rules: &Disruption) -> BreakerTransition {
-        self.ledger.end(&ended.asset, ended.requests > 0, ended.at);
-        if ended.requests == 0 && ended.reason != Some(FindingReason::AnswersDiffer) {
+        self.ledger.end(&ended.asset, ended.attempts > 0, ended.at);
+        if ended.attempts == 0 && ended.reason != Some(FindingReason::AnswersDiffer) {
             return BreakerTransition::None;
         }
         let entry = self.assets.entry(ended.asset.clone()).or_insert(AssetHistory {
@@ -123,10 +123,10 @@ impl History {
             ActionResult::Succeeded | ActionResult::Stalled => 0,
             ActionResult::Abandoned => entry.attempts,
             ActionResult::Missed | ActionResult::Failed | ActionResult::TimedOut => {
-                entry.attempts.saturating_add(ended.requests.max(1))
+                entry.attempts.saturating_add(ended.attempts.max(1))
             }
         };
-        if ended.requests == 0 {
+        if ended.attempts == 0 {
             return BreakerTransition::None;
         }
         if ended.reason == Some(FindingReason::Contested) {

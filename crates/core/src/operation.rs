@@ -29,8 +29,8 @@ pub use proof::{
     ConsumerProgress, ResumeCheck, ResumeResult, STALL_AFTER, progress_since, proven_move, proven_step_down,
 };
 pub use refresh::{ACTIVE_AGAIN, REFRESH_GRACE, Refresh, TargetReached, is_active, refresh, refreshed};
-pub use transfer::{MOST_TRANSFERS, TRANSFER_LANDS, Transfer, transfer};
-pub use verify::{after, arrives, led_by_target};
+pub use transfer::{MOST_TRANSFERS, Transfer, transfer};
+pub use verify::{MOST_AIMED, STEP_DOWN_LANDS, after, arrives, led_by_target};
 
 /// How long a step-down may take: a failed transfer means an ordinary election of 4–9 s (nats-facts N14).
 pub const STEP_DOWN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -68,6 +68,8 @@ pub struct SentRequest {
     pub at: Timestamp,
     /// Requests sent so far, this one included.
     pub requests: u32,
+    /// Whom the servers announced as elected since.
+    pub elected: Option<ServerName>,
 }
 
 /// What a read after the request means.

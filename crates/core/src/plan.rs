@@ -35,7 +35,8 @@ pub fn plan(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Plan {
     let mut ranked = rank(view, &safety_context, evaluation);
     ranked.retain(settled);
     let held = moves::waiting(view, &safety_context, &ranked);
-    let chosen = new_leaders(view, &safety_context, &ranked);
+    let mut spread = Spread::new(view);
+    let successors = new_leaders(view, &safety_context, &ranked, &mut spread);
     let actions = ranked
         .iter()
         .filter(|finding| !held.contains_key(&finding.asset))
@@ -47,16 +48,18 @@ pub fn plan(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Plan {
             let kind = match remedy {
                 Remedy::StreamPlacement => {
                     let stream = view.streams.get(finding.asset.stream() as usize)?;
-                    ActionKind::Move(Box::new(moves::move_of(&safety_context, home, stream)?))
+                    let moving = moves::move_of(&safety_context, home, stream, &mut spread)?;
+                    ActionKind::Move(Box::new(moving))
                 }
                 Remedy::StreamStepDown | Remedy::ConsumerStepDown => {
-                    let chosen = chosen.get(&finding.asset).copied();
-                    ActionKind::StepDown(step_down(view, &safety_context, home, finding, chosen)?)
+                    let successors = successors.get(&finding.asset).map_or(&[][..], Vec::as_slice);
+                    ActionKind::StepDown(step_down(view, &safety_context, home, finding, successors)?)
                 }
                 Remedy::ConsumerEvacuation => {
                     let stream = view.streams.get(finding.asset.stream() as usize)?;
                     ActionKind::StepDown(StepDown {
                         successor: Successor::OtherServer,
+                        alternatives: Vec::new(),
                         home_peers: peers_in(view, home, &stream.group),
                     })
                 }
@@ -133,11 +136,13 @@ fn gain_per_cost(
     }
 }
 
+/// Who may take over what is to be stepped down: the chosen peer first.
 fn new_leaders(
     view: &AccountView,
     safety_context: &SafetyContext<'_>,
     ranked: &[&Finding],
-) -> BTreeMap<AssetIx, ServerIx> {
+    spread: &mut Spread,
+) -> BTreeMap<AssetIx, Vec<ServerIx>> {
     let wanting: Vec<(AssetIx, Vec<ServerIx>)> = ranked
         .iter()
         .filter(|finding| is_step_down(finding.verdict))
@@ -147,7 +152,12 @@ fn new_leaders(
             Some((finding.asset, safety_context.eligible(home, group).collect()))
         })
         .collect();
-    Spread::new(view).assign(&wanting)
+    let chosen = spread.assign(&wanting);
+    let mut successors: BTreeMap<AssetIx, Vec<ServerIx>> = wanting.into_iter().collect();
+    for (asset, candidates) in &mut successors {
+        candidates.sort_by_key(|server| chosen.get(asset) != Some(server));
+    }
+    successors
 }
 
 fn is_step_down(verdict: Verdict) -> bool {
@@ -163,16 +173,18 @@ fn step_down(
     safety_context: &SafetyContext<'_>,
     home: &Destination<'_>,
     finding: &Finding,
-    chosen: Option<ServerIx>,
+    successors: &[ServerIx],
 ) -> Option<StepDown> {
     let group = group_of(view, finding.asset)?;
-    let successor = if safety_context.takes_aim(group) {
-        Successor::Peer(server_name(view, chosen?)?)
+    let mut named = successors.iter().filter_map(|server| server_name(view, *server));
+    let (successor, alternatives) = if safety_context.takes_aim(group) {
+        (Successor::Peer(named.next()?), named.collect())
     } else {
-        Successor::Anyone
+        (Successor::Anyone, Vec::new())
     };
     Some(StepDown {
         successor,
+        alternatives,
         home_peers: peers_in(view, home, group),
     })
 }

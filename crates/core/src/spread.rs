@@ -37,6 +37,15 @@ impl Spread {
         self.led.get(usize::from(server.0)).copied().unwrap_or(0)
     }
 
+    /// The candidates for so many leaders that will be shared out in turns: the one that leads least comes first.
+    pub fn share(&mut self, mut candidates: Vec<ServerIx>, leaders: usize) -> Vec<ServerIx> {
+        candidates.sort_by_key(|server| (self.led(*server), *server));
+        for server in candidates.iter().cycle().take(leaders) {
+            self.add(Some(*server));
+        }
+        candidates
+    }
+
     /// Chooses a new leader for each group among its candidates.
     ///
     /// Groups with one candidate are counted first, since they have no choice to give; the others take the server

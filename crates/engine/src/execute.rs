@@ -27,13 +27,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionResult;
-use leeward_core::action::{Action, ActionKind};
+use leeward_core::action::{Action, ActionKind, Successor};
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{
     AssetInfo, Outcome, ReadResult, SentRequest, Verification, VerifyLimits, after,
 };
 use leeward_core::time::elapsed;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::permit::Authorizer;
 use crate::ports::{Act, ActError, Clock};
@@ -81,10 +82,10 @@ pub struct FollowUp {
 /// The stage of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// The asset is read for the last time before the request.
-    Checking,
     /// It waits until it is written into the policy's status.
     Recording,
+    /// The asset is read for the last time before the request.
+    Checking,
     /// The request is sent; its effect is waited for.
     Requested,
     /// The effect is there; the consumers are to resume.
@@ -118,7 +119,7 @@ impl OperationProgress {
     /// At the beginning.
     pub fn new() -> Self {
         Self {
-            stage: Stage::Checking,
+            stage: Stage::Recording,
             copied: None,
         }
     }
@@ -243,12 +244,17 @@ impl<A, C> StepContext<'_, A, C> {
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
     /// What was read, as the servers report it where no client of the account can answer for them.
     async fn confirmed(self, asset: &AssetName, reading: AssetInfo) -> ReadResult {
-        let confirmed = self.confirm(asset, reading).await;
+        let confirmed = self.confirm(asset, reading, Instant::now()).await;
         confirmed.unwrap_or(ReadResult::Unanswered)
     }
 
-    async fn confirm(self, asset: &AssetName, reading: AssetInfo) -> Result<ReadResult, ActError> {
-        let confirmed = self.act.confirm(asset, &reading).await?;
+    async fn confirm(
+        self,
+        asset: &AssetName,
+        reading: AssetInfo,
+        since: Instant,
+    ) -> Result<ReadResult, ActError> {
+        let confirmed = self.act.confirm(asset, &reading, since).await?;
         Ok(confirmed.unwrap_or(ReadResult::Seen(reading)))
     }
 
@@ -257,12 +263,23 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let means =
             |read_result: &ReadResult| after(action, read_result, asked, self.clock.now(), self.limits);
         match (means(&read_result), read_result) {
+            (means, ReadResult::Seen(reading)) if is_announced(action, &reading, asked) => means,
             (Verification::Done(_) | Verification::Again, ReadResult::Seen(reading)) => {
                 means(&self.confirmed(&action.asset, reading).await)
             }
             (means, _) => means,
         }
     }
+}
+
+/// Whether the servers themselves announced what decides a look after the request: who leads the asset now.
+fn is_announced(action: &Action, reading: &AssetInfo, asked: &SentRequest) -> bool {
+    let is_decisive = match &action.kind {
+        // It has to have left its server, too.
+        ActionKind::StepDown(step_down) => step_down.successor != Successor::OtherServer,
+        ActionKind::Move(_) => false,
+    };
+    is_decisive && asked.elected.is_some() && asked.elected == reading.leader
 }
 
 fn failure(error: &ActError) -> Outcome {

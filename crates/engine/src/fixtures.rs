@@ -31,6 +31,7 @@ pub(crate) fn step_down(name: &str, towards: Option<&str>) -> Action {
         from: "eu-0".into(),
         kind: ActionKind::StepDown(StepDown {
             successor: towards.map_or(Successor::Anyone, |server| Successor::Peer(server.into())),
+            alternatives: Vec::new(),
             home_peers: vec!["us-0".into()],
         }),
     }

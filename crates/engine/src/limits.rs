@@ -1,16 +1,16 @@
 //! How much may be in flight at once: over a whole system, on one stream, towards one server (P3).
 //!
+//! What is done to a stream itself is done alone; its consumers are led by groups of their own, so several of them may be
+//! stepped down at once.
+//!
 //! A [`Slot`] is held for as long as its operation runs and frees its place when it is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leeward_core::action::{Action, ActionKind};
-use leeward_core::names::{AccountId, ServerName, StreamName};
+use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
 use tokio::sync::watch;
-
-/// Leader transfers to one server at once: each means state to take over and clients to serve.
-const PER_TARGET: usize = 8;
 
 /// The limits of one system, shared by all its policies.
 #[derive(Debug)]
@@ -24,13 +24,13 @@ struct LimitState {
     most_step_downs: usize,
     most_moves: usize,
     per_target: BTreeMap<ServerName, usize>,
-    /// Something is being done to these.
-    streams: BTreeMap<(AccountId, StreamName), InFlight>,
+    /// What is being done to which asset.
+    in_flight: BTreeMap<(AccountId, AssetName), InFlight>,
     /// Streams that were seen to move, by account: of each that has a policy.
     moving: BTreeMap<AccountId, BTreeSet<StreamName>>,
 }
 
-/// What is being done to a stream or one of its consumers.
+/// What is being done to an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InFlight {
     StepDown,
@@ -56,7 +56,7 @@ impl SystemLimits {
                 most_step_downs: step_downs,
                 most_moves: moves,
                 per_target: BTreeMap::new(),
-                streams: BTreeMap::new(),
+                in_flight: BTreeMap::new(),
                 moving: BTreeMap::new(),
             }),
             freed: watch::Sender::new(0),
@@ -94,7 +94,6 @@ impl SystemLimits {
     pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
         let mut state = self.lock();
         let kind = InFlight::of(action);
-        let stream = (account.clone(), action.asset.stream.clone());
         let target = action.target().cloned();
         let towards = target
             .as_ref()
@@ -111,20 +110,21 @@ impl SystemLimits {
             InFlight::LargeMove if state.count(InFlight::LargeMove) > 0 => return Err(Busy::LargeMove),
             InFlight::StepDown | InFlight::Move | InFlight::LargeMove => {}
         }
-        if towards >= PER_TARGET {
+        if towards >= state.most_per_target() {
             return Err(Busy::Target);
         }
-        if state.streams.contains_key(&stream) {
+        if state.is_busy(account, &action.asset) {
             return Err(Busy::Stream);
         }
-        state.streams.insert(stream.clone(), kind);
+        let asset = (account.clone(), action.asset.clone());
+        state.in_flight.insert(asset.clone(), kind);
         if let Some(server) = &target {
             *state.per_target.entry(server.clone()).or_default() += 1;
         }
         drop(state);
         Ok(Slot {
             limits: Arc::clone(self),
-            stream,
+            asset,
             target,
         })
     }
@@ -162,10 +162,10 @@ impl LimitState {
             .iter()
             .flat_map(|(account, streams)| streams.iter().map(move |stream| (account, stream)));
         let started = self
-            .streams
+            .in_flight
             .iter()
             .filter(|(_, kind)| **kind != InFlight::StepDown);
-        let started = started.map(|((account, stream), _)| (account, stream));
+        let started = started.map(|((account, asset), _)| (account, &asset.stream));
         let mut moves = BTreeMap::new();
         for (account, _) in seen.chain(started).collect::<BTreeSet<_>>() {
             *moves.entry(account).or_default() += 1;
@@ -173,8 +173,22 @@ impl LimitState {
         moves
     }
 
+    /// Step-downs towards one server at once: each means state to take over and clients to serve.
+    fn most_per_target(&self) -> usize {
+        self.most_step_downs.div_ceil(2)
+    }
+
     fn count(&self, kind: InFlight) -> usize {
-        self.streams.values().filter(|other| **other == kind).count()
+        self.in_flight.values().filter(|other| **other == kind).count()
+    }
+
+    /// Whether something is being done to an asset's stream that nothing may be done beside: to the asset, to the stream
+    /// itself, or, if the asset is the stream, to any of its consumers.
+    fn is_busy(&self, account: &AccountId, asset: &AssetName) -> bool {
+        self.in_flight.keys().any(|(other_account, other)| {
+            let alone = other.consumer.is_none() || asset.consumer.is_none() || other == asset;
+            other_account == account && other.stream == asset.stream && alone
+        })
     }
 }
 
@@ -185,9 +199,9 @@ pub enum Busy {
     System,
     /// A large move is under way, beside which another one would have publishers wait.
     LargeMove,
-    /// The limit of leader transfers to its target is reached.
+    /// Half of the system's step-downs go to its target.
     Target,
-    /// Something is being done to its stream.
+    /// Something is being done to it or to its stream, or it is a stream of whose consumers one is stepping down.
     Stream,
 }
 
@@ -195,14 +209,14 @@ pub enum Busy {
 #[derive(Debug)]
 pub struct Slot {
     limits: Arc<SystemLimits>,
-    stream: (AccountId, StreamName),
+    asset: (AccountId, AssetName),
     target: Option<ServerName>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.limits.lock();
-        state.streams.remove(&self.stream);
+        state.in_flight.remove(&self.asset);
         if let Some(server) = &self.target
             && let Some(towards) = state.per_target.get_mut(server)
         {

@@ -32,7 +32,7 @@ pub struct PolicyState {
     /// The view used.
     pub view: Arc<AccountView>,
     /// The round's report.
-    pub report: Report,
+    pub report: Arc<Report>,
     /// What is under way, or why nothing is.
     pub progressing: (ProgressingReason, String),
     /// Whether something keeps failing.

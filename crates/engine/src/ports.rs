@@ -17,6 +17,7 @@ use leeward_core::snapshot::AccountView;
 use leeward_core::target::MoveTarget;
 use leeward_core::usage::{Sampled, Sampling};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::permit::Permit;
 
@@ -37,12 +38,19 @@ pub trait Act: Send + Sync + 'static {
 
     /// The same asset as the servers report it where no client of the account can answer in their place: what an
     /// operation decides on. `None` where there is no such source, as without a user of the system account; then the
-    /// reading is all that is known. [`ActError::AnswersDiffer`] where the servers report another leader.
+    /// reading is all that is known. [`ActError::AnswersDiffer`] where the servers report another leader. A report that
+    /// the servers began no earlier than `since` will do.
     fn confirm(
         &self,
         asset: &AssetName,
         reading: &AssetInfo,
+        since: Instant,
     ) -> impl Future<Output = Result<Option<ReadResult>, ActError>> + Send;
+
+    /// Waits until the servers announce, where no client of the account can in their place, that a server was elected
+    /// leader of an asset since then, and gives the one that was elected last. What is announced may be lost, and where
+    /// nothing is heard of it this never returns.
+    fn elected(&self, asset: &AssetName, since: Instant) -> impl Future<Output = ServerName> + Send;
 
     /// Samples who uses a stream. What could not be sampled is left out and named; an error means that nothing was.
     fn sample_use(&self, sampling: &Sampling) -> impl Future<Output = Result<Sampled, ActError>> + Send;

@@ -196,6 +196,7 @@ impl Runner {
             sampler,
             due: false,
             acted: false,
+            unpublished: 0,
         };
         let round = body.run(stop.clone());
         let task = tokio::spawn(async move {
@@ -307,6 +308,8 @@ struct Loop<A, C: Clock> {
     due: bool,
     /// A request was sent since the last look was requested.
     acted: bool,
+    /// How often operations began, ended or went on since the state was published last.
+    unpublished: usize,
 }
 
 impl<A: Act, C: Clock + Clone> Loop<A, C> {
@@ -317,6 +320,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 next = self.traced_round().await;
             }
             self.start_operations().await;
+            self.publish_progress();
             self.sampler.start(&self.setup.act);
             let wakes = self.sampler.wakes().map_or(next, |sample| sample.min(next));
             let by_use = self.input.borrow().policy.home.by_use;
@@ -335,11 +339,15 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     }
                     self.due = true;
                 }
-                Some((asset, advance)) = self.advances.recv() => self.advance(&asset, advance).await,
+                Some((asset, advance)) = self.advances.recv() => {
+                    self.advance(&asset, advance).await;
+                    self.take_in().await;
+                }
                 Some(joined) = self.tasks.join_next() => {
                     if let Ok((finished, _slot)) = joined {
                         self.finish(finished).await;
                     }
+                    self.take_in().await;
                 }
                 _ = self.freed.changed(), if !self.queue.is_empty() => {}
                 messages = self.sampler.next(&self.setup.clock, pace) => {

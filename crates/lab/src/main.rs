@@ -97,6 +97,9 @@ struct Bench {
     /// One section instead of all.
     #[arg(long, value_enum)]
     only: Option<Section>,
+    /// How often the times are measured of which the median is given.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
 }
 
 #[derive(Debug, Args)]
@@ -169,7 +172,7 @@ async fn run(command: &LabCommand) -> anyhow::Result<()> {
             };
             Box::pin(soak::run(&options)).await
         }
-        LabCommand::Bench(Bench { only }) => Box::pin(bench::run(*only)).await,
+        LabCommand::Bench(Bench { only, runs }) => Box::pin(bench::run(*only, *runs)).await,
         LabCommand::Hostile { command } => hostile(command).await,
     }
 }

@@ -18,6 +18,7 @@ use leeward_engine::ports::{Act, ActError};
 use leeward_engine::supervise::{self, Panicked, SupervisedTask};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::account::{AccountProblem, AccountReports, AccountSource, issuer, learn};
@@ -198,14 +199,20 @@ impl Act for AccountClient {
         })
     }
 
-    async fn confirm(&self, asset: &AssetName, reading: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
+    async fn confirm(
+        &self,
+        asset: &AssetName,
+        reading: &AssetInfo,
+        since: Instant,
+    ) -> Result<Option<ReadResult>, ActError> {
         let Some(witness) = &self.calls.witness else {
             return Ok(None);
         };
         let Some(leader) = &reading.leader else {
             return Ok(Some(ReadResult::Unanswered));
         };
-        match witness.read(&self.calls.account_id()?, asset, leader).await {
+        let account = self.calls.account_id()?;
+        match witness.read(&account, asset, leader, since).await {
             Ok(Some(info)) if info.leader.as_ref() == Some(leader) => Ok(Some(ReadResult::Seen(info))),
             Ok(_) => Err(ActError::AnswersDiffer {
                 message: format!(
@@ -217,6 +224,13 @@ impl Act for AccountClient {
                 tracing::warn!(%asset, %leader, %error, "the system account does not confirm what was read");
                 Ok(Some(ReadResult::Unanswered))
             }
+        }
+    }
+
+    async fn elected(&self, asset: &AssetName, since: Instant) -> ServerName {
+        match (&self.calls.witness, self.calls.account_id()) {
+            (Some(witness), Ok(account)) => witness.elected(account, asset.clone(), since).await,
+            (None, _) | (_, Err(_)) => std::future::pending().await,
         }
     }
 

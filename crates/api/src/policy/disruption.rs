@@ -18,8 +18,9 @@ use crate::vocabulary::ActionType;
         .field_path(".budgets"),
 )]
 pub struct Disruption {
-    /// Operations of this policy that may be under way at once. There is never more than one per stream, and the
-    /// system's own limits hold as well.
+    /// Operations of this policy that may be under way at once. Consumers of one stream may be stepped down at once;
+    /// nothing else is done to a stream, or to its consumers, while it steps down or moves itself. The system's own limits
+    /// hold as well.
     #[schemars(range(min = 1, max = 100))]
     pub max_concurrent: u32,
 
@@ -27,7 +28,7 @@ pub struct Disruption {
     pub cooldown: GoDuration,
 
     /// How often a stream or a consumer is tried without success before it is given up, until `resetToken` or home
-    /// changes.
+    /// changes. An attempt at a step-down asks up to three times, each time for another of the peers that may take over.
     #[schemars(range(min = 1))]
     pub max_attempts: u32,
 

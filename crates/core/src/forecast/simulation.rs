@@ -147,7 +147,7 @@ impl<'a> Simulation<'a> {
             asset: action.asset.clone(),
             result,
             reason: None,
-            requests,
+            attempts: requests,
             at: self.now,
             moved,
         };

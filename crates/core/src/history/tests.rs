@@ -20,7 +20,7 @@ fn ended(name: &str, result: ActionResult, requests: u32, second: u64) -> EndedO
         asset: asset(name),
         result,
         reason: None,
-        requests,
+        attempts: requests,
         at: at(second),
         moved: None,
     }

@@ -157,6 +157,7 @@ fn step_down_to(
         from: leader.clone(),
         kind: ActionKind::StepDown(StepDown {
             successor: Successor::Peer(next.clone()),
+            alternatives: Vec::new(),
             home_peers: others().cloned().collect(),
         }),
     })

@@ -49,6 +49,7 @@ fn step_down(successor: Successor) -> Action {
         from: "eu-0".into(),
         kind: ActionKind::StepDown(StepDown {
             successor,
+            alternatives: Vec::new(),
             home_peers: vec!["us-0".into(), "us-1".into()],
         }),
     }
@@ -141,6 +142,7 @@ fn asked(requests: u32) -> SentRequest {
         of: "eu-0".into(),
         at: at(0),
         requests,
+        elected: None,
     }
 }
 

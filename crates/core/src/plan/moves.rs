@@ -14,7 +14,8 @@ use crate::policy::opted_out;
 use crate::safety::SafetyContext;
 use crate::score::MOVES_WITHOUT_STALL;
 use crate::snapshot::{AccountView, Consumer, Stream};
-use crate::target::Destination;
+use crate::spread::Spread;
+use crate::target::{Destination, MoveTarget};
 
 /// The streams that do not move now although nothing blocks them alone, and what they wait for.
 pub(super) fn waiting(
@@ -63,13 +64,15 @@ pub(super) fn move_of(
     safety_context: &SafetyContext<'_>,
     home: &Destination<'_>,
     stream: &Stream,
+    spread: &mut Spread,
 ) -> Option<Move> {
+    let target = home.target(stream).ok()?;
     Some(Move {
-        target: home.target(stream).ok()?,
+        transfers: transfers(safety_context, stream, &target, spread),
+        target,
         bytes: stream.bytes,
         cost: safety_context.move_cost(stream),
         consumers: watched(stream),
-        transfers: transfers(safety_context, stream),
         dependents: dependents(safety_context, stream),
     })
 }
@@ -93,7 +96,12 @@ fn watched(stream: &Stream) -> Vec<ConsumerName> {
 
 /// Which leaders are transferred before the servers do it (nats-facts N70): on servers that a move does not stall (N15), where another
 /// peer can take over and the policy allows step-downs.
-fn transfers(safety_context: &SafetyContext<'_>, stream: &Stream) -> LeaderTransfers {
+fn transfers(
+    safety_context: &SafetyContext<'_>,
+    stream: &Stream,
+    target: &MoveTarget,
+    spread: &mut Spread,
+) -> LeaderTransfers {
     let DecisionContext { view, policy, .. } = *safety_context.context();
     let lowest = view.topology.version_range().map(|(lowest, _)| lowest);
     if stream.replicas < 2 || lowest.is_none_or(|lowest| lowest < MOVES_WITHOUT_STALL) {
@@ -109,9 +117,23 @@ fn transfers(safety_context: &SafetyContext<'_>, stream: &Stream) -> LeaderTrans
     if consumers.len() > MOST_TRANSFERRED {
         consumers.clear();
     }
+    let mut may_lead = Vec::with_capacity(target.servers.len());
+    for server in target
+        .servers
+        .iter()
+        .filter_map(|name| view.topology.find(name.as_str()))
+    {
+        if !safety_context.just_started(server) {
+            may_lead.push(server);
+        }
+    }
+    // Wherever the servers put them, its leaders will be there.
+    let successors = spread.share(may_lead, stream.consumers.len().saturating_add(1));
+    let name = |server| Some(view.topology.get(server)?.name.clone());
     LeaderTransfers {
         stream: policy.actions.stream_step_down,
         consumers,
+        successors: successors.into_iter().filter_map(name).collect(),
     }
 }
 

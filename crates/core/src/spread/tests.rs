@@ -62,6 +62,16 @@ fn ties_go_to_the_first_server_by_name_whatever_the_order_of_the_candidates() {
 }
 
 #[test]
+fn what_is_shared_out_begins_with_the_server_that_leads_least_and_counts() {
+    let mut spread = empty();
+    assert_eq!(spread.share(servers(&[2, 0, 1]), 4), servers(&[0, 1, 2]));
+    assert_eq!(spread.share(servers(&[2, 0, 1]), 0), servers(&[1, 2, 0]));
+    assert_eq!(spread.share(Vec::new(), 4), servers(&[]));
+    let chosen = spread.assign(&[(AssetIx::Stream(0), servers(&[0, 2]))]);
+    assert_eq!(chosen[&AssetIx::Stream(0)], ServerIx(2));
+}
+
+#[test]
 fn a_group_without_candidates_gets_nobody() {
     assert!(empty().assign(&[(AssetIx::Stream(0), Vec::new())]).is_empty());
 }

@@ -222,7 +222,7 @@ impl Past {
             asset,
             result,
             reason,
-            requests,
+            attempts: requests,
             at: *now,
             moved,
         };
@@ -242,7 +242,7 @@ impl Past {
                 asset,
                 result: ActionResult::Abandoned,
                 reason: None,
-                requests: 1,
+                attempts: 1,
                 at: later,
                 moved: None,
             };

@@ -41,6 +41,7 @@ fn actions() -> impl Strategy<Value = Action> {
     let step_down = |successor| {
         ActionKind::StepDown(StepDown {
             successor,
+            alternatives: Vec::new(),
             home_peers: servers(&HOME),
         })
     };
@@ -163,6 +164,7 @@ fn watch<'s>(
         of: action.from.clone(),
         at: now,
         requests: 1,
+        elected: None,
     };
     for (read_result, pause) in looks {
         now += Duration::from_secs(*pause);
@@ -176,6 +178,7 @@ fn watch<'s>(
                     of: of.clone(),
                     at: now,
                     requests: asked.requests + 1,
+                    elected: None,
                 };
                 assert!(asked.requests <= requests, "asked more often than allowed");
             }

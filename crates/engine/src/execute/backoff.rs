@@ -9,10 +9,10 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Most leader transfers take tens of milliseconds (nats-facts N14).
+    /// Most leader transfers take tens of milliseconds (nats-facts N14), and the servers announce them.
     pub(super) fn of_step_down() -> Self {
         Self {
-            next: Duration::from_millis(10),
+            next: Duration::from_millis(30),
             most: Duration::from_millis(500),
             growth: 1.5,
         }

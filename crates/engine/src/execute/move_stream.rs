@@ -79,8 +79,8 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         recorded: &mut Recorded,
         requests: &mut u32,
     ) -> Result<StartedMove, Outcome> {
-        let look = self.check(action).await?;
         self.record(recorded).await?;
+        let look = self.check(action).await?;
         let consumers = self.baseline(&action.asset.stream, &moving.consumers).await;
         if let Preflight::Stop(outcome) = before_consumers(&consumers, self.limits) {
             return Err(outcome);
@@ -127,7 +127,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
                 if led_by_target(target, reading) {
                     MoveProgress::Led(Instant::now()).publish(&reach);
                 } else if moving.transfers.stream && asking == Asking::Open {
-                    asking = self.transfer(&action.asset, target, reading, &mut asked).await;
+                    asking = self.transfer(&action.asset, moving, reading, &mut asked).await;
                 }
             }
             match self.judge(action, read_result, &begun.asked).await {

@@ -1,4 +1,4 @@
-//! The steps up to the request: the last look, the entry in the policy's status, the permit.
+//! The steps up to the request: the entry in the policy's status, the last look, the permit.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::record::Recorded;
 /// A look older than this is not "right before" the request any more (P4).
 const FRESH: Duration = Duration::from_millis(250);
 
-/// What was confirmed within this time need not be confirmed again; it is read again all the same.
+/// What the servers reported or confirmed within this time need not be confirmed again; it is read again all the same.
 const CONFIRMED: Duration = Duration::from_secs(5);
 
 /// Pauses before each look after a refusal.
@@ -37,6 +37,19 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
     /// Reads an asset and judges, on the reading and on the confirmed one, whether to send the request.
     pub(super) async fn check(self, action: &Action) -> Result<PreflightRead, Outcome> {
         self.is_at(Stage::Checking);
+        let now = Instant::now();
+        let recent = now.checked_sub(CONFIRMED).unwrap_or(now);
+        match self.look(action).await {
+            Ok(look) => {
+                let confirmed = self.confirm(&action.asset, look.reading.clone(), recent).await;
+                if self.before(action, confirmed) == Preflight::Request {
+                    return Ok(look);
+                }
+                // An older report may have been overtaken: a new one decides.
+            }
+            Err(differ) if differ.reason == Some(FindingReason::AnswersDiffer) => {}
+            Err(stopped) => return Err(stopped),
+        }
         let mut pace = Backoff::urgent();
         for _ in 1..LOOKS {
             match self.check_once(action).await {
@@ -50,7 +63,8 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
 
     async fn check_once(self, action: &Action) -> Result<PreflightRead, Outcome> {
         let look = self.look(action).await?;
-        let confirmed = self.confirm(&action.asset, look.reading.clone()).await;
+        let since = Instant::now();
+        let confirmed = self.confirm(&action.asset, look.reading.clone(), since).await;
         match self.before(action, confirmed) {
             Preflight::Request => Ok(PreflightRead {
                 confirmed: Instant::now(),
@@ -86,7 +100,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             },
             // This reading may end as a success an operation that has already sent a request.
             (Preflight::Stop(_), ReadResult::Seen(reading)) => {
-                match self.before(action, self.confirm(&action.asset, reading).await) {
+                match self.before(action, self.confirm(&action.asset, reading, at).await) {
                     Preflight::Stop(outcome) => Err(outcome),
                     Preflight::Request => Err(unseen(None, "what was read of it is not confirmed")),
                 }
@@ -199,6 +213,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             of,
             at: self.clock.now(),
             requests,
+            elected: None,
         }
     }
 }

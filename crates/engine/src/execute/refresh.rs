@@ -178,6 +178,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
 
     /// A step-down of a stream that was looked at just now; any other leader will do.
     async fn send_and_verify(self, action: &mut Action, requests: &mut u32) -> Result<Outcome, Outcome> {
+        let since = Instant::now();
         let mut answer = self.send(action, requests).await?;
         if let (
             Err(ActError::Refused {
@@ -194,8 +195,9 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             Err(error) if !error.may_have_acted() => return Err(failure(&error)),
             Ok(()) | Err(_) => {}
         }
-        let asked = self.asked(action.from.clone(), *requests);
-        match self.verify(action, &asked).await {
+        // Whoever else leads it now, nobody is asked again here.
+        let asked = self.asked(action.from.clone(), self.limits.max_requests);
+        match self.verify(action, asked, since).await {
             Verified::Ended(outcome) => Ok(outcome),
             Verified::LedBy(leader) => Ok(Outcome::new(
                 ActionResult::Missed,

@@ -1,15 +1,23 @@
-//! A step-down: sent once if it names a peer, repeated while the servers choose; a consumer has to resume after it.
+//! A step-down: repeated, each time with another peer, while no leader in home comes of it; a consumer has to resume after it.
+
+use std::pin::pin;
+use std::time::Duration;
 
 use leeward_api::vocabulary::ActionResult;
-use leeward_core::action::{Action, StepDown};
+use leeward_core::action::{Action, ActionKind, StepDown};
 use leeward_core::names::ServerName;
 use leeward_core::operation::{Outcome, Progress, ReadResult, SentRequest, Verification, proven_step_down};
+
+use tokio::time::Instant;
 
 use super::StepContext;
 use super::backoff::Backoff;
 use super::preflight::PreflightRead;
 use crate::ports::{Act, Clock};
 use crate::record::Recorded;
+
+/// So long after a new leader can be read its election is announced, too.
+const ANNOUNCED: Duration = Duration::from_millis(50);
 
 pub(super) enum Verified {
     Ended(Outcome),
@@ -57,35 +65,56 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             if *requests == 0 {
                 *progress = reading.progress;
             }
+            let since = Instant::now();
             if let Err(outcome) = self.request(&action, requests).await {
                 return outcome;
             }
             let asked = self.asked(action.from.clone(), *requests);
-            match self.verify(&action, &asked).await {
+            match self.verify(&action, asked, since).await {
                 Verified::Ended(outcome) => return outcome,
-                Verified::LedBy(leader) => action.from = leader,
+                Verified::LedBy(leader) => {
+                    action.from = leader;
+                    action.kind = ActionKind::StepDown(step_down.after(*requests));
+                }
             }
         }
     }
 
     async fn last_look(self, action: &Action, recorded: &mut Recorded) -> Result<PreflightRead, Outcome> {
-        let look = self.check(action).await?;
         self.record(recorded).await?;
+        let look = self.check(action).await?;
         self.fresh(action, look).await
     }
 
-    pub(super) async fn verify(self, action: &Action, asked: &SentRequest) -> Verified {
+    /// Looks whenever the servers announce an election, and else from time to time.
+    pub(super) async fn verify(self, action: &Action, mut asked: SentRequest, since: Instant) -> Verified {
         let mut pace = Backoff::of_step_down();
+        let mut elected = pin!(self.act.elected(&action.asset, since));
         loop {
-            pace.rest().await;
+            tokio::select! {
+                () = pace.rest() => {}
+                leader = &mut elected, if asked.elected.is_none() => asked.elected = Some(leader),
+            }
+            let read_result = tokio::select! {
+                read_result = self.act.read(&action.asset) => read_result,
+                // One that fell into the election may not be answered at all.
+                leader = &mut elected, if asked.elected.is_none() => {
+                    asked.elected = Some(leader);
+                    self.act.read(&action.asset).await
+                }
+            };
             // A failed look shows nothing about the asset: it counts as unanswered.
-            let read_result = self.act.read(&action.asset).await;
             let read_result = read_result.unwrap_or(ReadResult::Unanswered);
             let leader = match &read_result {
                 ReadResult::Seen(reading) => reading.leader.clone(),
                 ReadResult::Gone | ReadResult::Unanswered => None,
             };
-            match (self.judge(action, read_result, asked).await, leader) {
+            if asked.elected.is_none() && leader.as_ref().is_some_and(|leader| *leader != asked.of) {
+                // Confirming costs the servers more than what they are about to announce.
+                let announced = tokio::time::timeout(ANNOUNCED, &mut elected).await;
+                asked.elected = announced.ok();
+            }
+            match (self.judge(action, read_result, &asked).await, leader) {
                 (Verification::Done(outcome) | Verification::Overdue(outcome), _) => {
                     return Verified::Ended(outcome);
                 }

@@ -5,8 +5,7 @@
 use futures::StreamExt as _;
 use leeward_core::action::{Move, Successor};
 use leeward_core::names::{AssetName, StreamName};
-use leeward_core::operation::{AssetInfo, MOST_TRANSFERS, ReadResult, TRANSFER_LANDS, Transfer, transfer};
-use leeward_core::target::MoveTarget;
+use leeward_core::operation::{AssetInfo, MOST_TRANSFERS, ReadResult, STEP_DOWN_LANDS, Transfer, transfer};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,14 +14,25 @@ use super::backoff::Backoff;
 use super::refresh::MoveProgress;
 use crate::ports::{Act, Clock};
 
-/// Consumers that are looked at together.
-const AT_ONCE: usize = 16;
+/// Consumers that are looked at, and asked to hand over, together.
+const AT_ONCE: usize = 8;
 
 /// The requests for one asset.
 #[derive(Debug, Default)]
 pub(super) struct AskedTransfers {
+    /// Whose turn it is to take over, at first.
+    turn: usize,
     requests: u32,
     last: Option<Instant>,
+}
+
+impl AskedTransfers {
+    fn beginning_with(turn: usize) -> Self {
+        Self {
+            turn,
+            ..Self::default()
+        }
+    }
 }
 
 /// Whether more may have to be asked for an asset.
@@ -45,15 +55,16 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         if reached.wait_for(led_there).await.is_err() {
             return;
         }
-        let consumers = moving.transfers.consumers.iter();
         let asset = |name: &_| AssetName::consumer(stream.clone(), Clone::clone(name));
-        let mut open: Vec<(AssetName, AskedTransfers)> = consumers
-            .map(|name| (asset(name), AskedTransfers::default()))
+        // The first turn is the stream's.
+        let mut open: Vec<(AssetName, AskedTransfers)> = (1..)
+            .zip(&moving.transfers.consumers)
+            .map(|(turn, name)| (asset(name), AskedTransfers::beginning_with(turn)))
             .collect();
         let mut pace = Backoff::of_transfers();
         while !open.is_empty() {
             let look = |(asset, mut asked)| async move {
-                let asking = self.transfer_consumer(&asset, &moving.target, &mut asked).await;
+                let asking = self.transfer_consumer(&asset, moving, &mut asked).await;
                 (asking == Asking::Open).then_some((asset, asked))
             };
             let looks = futures::stream::iter(open).map(look).buffer_unordered(AT_ONCE);
@@ -62,14 +73,9 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    async fn transfer_consumer(
-        self,
-        asset: &AssetName,
-        target: &MoveTarget,
-        asked: &mut AskedTransfers,
-    ) -> Asking {
+    async fn transfer_consumer(self, asset: &AssetName, moving: &Move, asked: &mut AskedTransfers) -> Asking {
         match self.act.read(asset).await {
-            Ok(ReadResult::Seen(reading)) => self.transfer(asset, target, &reading, asked).await,
+            Ok(ReadResult::Seen(reading)) => self.transfer(asset, moving, &reading, asked).await,
             Ok(ReadResult::Gone) => Asking::Over,
             Ok(ReadResult::Unanswered) | Err(_) => Asking::Open,
         }
@@ -79,13 +85,16 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
     pub(super) async fn transfer(
         self,
         asset: &AssetName,
-        target: &MoveTarget,
+        moving: &Move,
         reading: &AssetInfo,
         asked: &mut AskedTransfers,
     ) -> Asking {
-        let requests = asked.requests;
-        let means = |reading: &AssetInfo| transfer(asset, target, reading, self.limits, requests);
-        let is_awaited = asked.last.is_some_and(|last| last.elapsed() < TRANSFER_LANDS);
+        let turn = usize::try_from(asked.requests)
+            .unwrap_or(usize::MAX)
+            .saturating_add(asked.turn);
+        let successors = &moving.transfers.successors;
+        let means = |reading: &AssetInfo| transfer(&moving.target, successors, reading, self.limits, turn);
+        let is_awaited = asked.last.is_some_and(|last| last.elapsed() < STEP_DOWN_LANDS);
         match means(reading) {
             Transfer::Done => return Asking::Over,
             Transfer::Wait => return Asking::Open,

@@ -35,7 +35,7 @@ fn a_place_is_given_back_when_its_slot_is_dropped_and_whoever_waits_is_told() {
     assert!(freed.has_changed().unwrap());
     freed.mark_unchanged();
     let _again = start(&limits, &step_down("A", Some("us-0")));
-    assert!(limits.lock().per_target.len() == 1 && limits.lock().streams.len() == 1);
+    assert!(limits.lock().per_target.len() == 1 && limits.lock().in_flight.len() == 1);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn nothing_is_left_behind_by_slots_that_are_gone() {
     .map(|action| start(&limits, &action));
     drop(slots);
     let state = limits.lock();
-    assert!(state.per_target.is_empty() && state.streams.is_empty());
+    assert!(state.per_target.is_empty() && state.in_flight.is_empty());
 }
 
 #[test]
@@ -59,13 +59,22 @@ fn a_refused_start_takes_nothing() {
     assert_eq!(busy(&limits, &stream_move("B")), Busy::System);
     assert_eq!(busy(&limits, &step_down("A/c", Some("us-0"))), Busy::Stream);
     let state = limits.lock();
-    assert_eq!((state.count(InFlight::StepDown), state.streams.len()), (1, 1));
+    assert_eq!((state.count(InFlight::StepDown), state.in_flight.len()), (1, 1));
     assert!(state.per_target.is_empty());
 }
 
 #[test]
-fn one_thing_at_a_time_is_done_to_a_stream_and_its_consumers_in_one_account() {
+fn beside_what_is_done_to_a_stream_nothing_is_done_to_its_consumers_and_these_are_stepped_down_side_by_side()
+{
     let limits = SystemLimits::new(9, 9);
+    let consumers = ["A/b", "A/c"].map(|name| start(&limits, &step_down(name, None)));
+    for action in [step_down("A", None), step_down("A/c", None), stream_move("A")] {
+        assert_eq!(busy(&limits, &action), Busy::Stream);
+    }
+    drop(consumers);
+    let stepping = start(&limits, &step_down("A", None));
+    assert_eq!(busy(&limits, &step_down("A/c", None)), Busy::Stream);
+    drop(stepping);
     let _slot = start(&limits, &stream_move("A"));
     for action in [step_down("A", None), step_down("A/c", None), stream_move("A")] {
         assert_eq!(busy(&limits, &action), Busy::Stream);
@@ -78,10 +87,10 @@ fn one_thing_at_a_time_is_done_to_a_stream_and_its_consumers_in_one_account() {
 }
 
 #[test]
-fn at_most_eight_hand_overs_go_to_one_server() {
-    let limits = SystemLimits::new(100, 100);
+fn at_most_half_of_the_step_downs_go_to_one_server() {
+    let limits = SystemLimits::new(16, 100);
     let towards = |number: usize, server| step_down(&format!("S{number}"), Some(server));
-    let mut slots: Vec<Slot> = (0..PER_TARGET)
+    let mut slots: Vec<Slot> = (0..8)
         .map(|number| start(&limits, &towards(number, "us-0")))
         .collect();
     assert_eq!(busy(&limits, &towards(50, "us-0")), Busy::Target);

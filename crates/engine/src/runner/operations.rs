@@ -9,7 +9,7 @@ use leeward_api::vocabulary::{ActionClass, ActionResult, ActionType, FindingReas
 use leeward_core::action::{Action, ActionKind};
 use leeward_core::history::{BreakerTransition, EndedOperation, MoveRecord};
 use leeward_core::names::AssetName;
-use leeward_core::operation::{Outcome, STEP_DOWN_TIMEOUT, VerifyLimits};
+use leeward_core::operation::{MOST_AIMED, Outcome, STEP_DOWN_TIMEOUT, VerifyLimits};
 use leeward_core::policy::Policy;
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Gap, Stream};
@@ -37,7 +37,6 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let most = self.input.borrow().policy.disruption.max_concurrent;
         let mut waiting = Vec::new();
         let mut full: BTreeSet<ActionType> = BTreeSet::new();
-        let mut started = false;
         while self.in_flight.len() + self.left_behind.count() < most
             && self.authorizer.inhibited().is_none()
             && !self.out_of_date()
@@ -48,10 +47,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 continue;
             }
             match self.setup.limits.try_start(&self.setup.account, &action) {
-                Ok(slot) => {
-                    self.start(action, slot).await;
-                    started = true;
-                }
+                Ok(slot) => self.start(action, slot).await,
                 Err(busy) => {
                     if busy == Busy::System {
                         full.insert(action.action_type());
@@ -61,9 +57,6 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             }
         }
         self.queue.extend(waiting.into_iter().rev());
-        if started {
-            self.publish_progress();
-        }
     }
 
     /// Reports to the system's limits what moves, whoever started it, without what ended since the view was begun.
@@ -83,11 +76,6 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
     async fn start(&mut self, action: Action, slot: Slot) {
         let policy: Arc<Policy> = Arc::clone(&self.input.borrow().policy);
         let now = self.setup.clock.now();
-        let used = self
-            .history
-            .assets
-            .get(&action.asset)
-            .map_or(0, |past| past.attempts);
         let move_timeout = policy
             .actions
             .stream_placement
@@ -95,7 +83,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .map_or(Duration::ZERO, |rules| rules.timeout);
         let limits = VerifyLimits {
             move_timeout,
-            max_requests: policy.disruption.max_attempts.saturating_sub(used).max(1),
+            max_requests: self.most_requests(&action, policy.disruption.max_attempts),
             max_lag: policy.disruption.gates.max_replica_lag.into(),
             max_ack_pending: policy.disruption.gates.max_ack_pending,
             refresh_dependents: policy
@@ -119,11 +107,12 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             action: action.clone(),
             started: now,
             deadline,
-            stage: Stage::Checking,
+            stage: Stage::Recording,
             copied: None,
             proof,
         };
         self.in_flight.insert(action.asset.clone(), operation);
+        self.unpublished += 1;
         self.publish_underway();
         self.history.begin(&action.asset, action.action_type());
         for dependent in dependents(&action) {
@@ -180,6 +169,16 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         );
     }
 
+    /// Requests that an operation may send.
+    fn most_requests(&self, action: &Action, max_attempts: u32) -> u32 {
+        if action.target().is_some() {
+            return MOST_AIMED;
+        }
+        let past = self.history.assets.get(&action.asset);
+        let used = past.map_or(0, |past| past.attempts);
+        max_attempts.saturating_sub(used).max(1)
+    }
+
     /// Takes in the result of an operation.
     pub(super) async fn finish(&mut self, finished: Finished) {
         let asset = finished.action.asset.clone();
@@ -224,7 +223,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             self.emit(PolicyEvent::AttemptsExhausted { action, attempts })
                 .await;
         }
-        self.publish_progress();
+        self.unpublished += 1;
         if self.in_flight.is_empty() && self.queue.is_empty() {
             self.due = true;
             // Without a request nothing changed: the next look comes by itself, and requesting it would loop forever.
@@ -272,6 +271,18 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         }
     }
 
+    /// Takes in all that operations did until now, so that it is published together.
+    pub(super) async fn take_in(&mut self) {
+        while let Ok((asset, advance)) = self.advances.try_recv() {
+            self.advance(&asset, advance).await;
+        }
+        while let Some(joined) = self.tasks.try_join_next() {
+            if let Ok((finished, _slot)) = joined {
+                self.finish(finished).await;
+            }
+        }
+    }
+
     /// An operation made progress.
     pub(super) async fn advance(&mut self, asset: &AssetName, advance: OperationProgress) {
         let OperationProgress { stage, copied } = advance;
@@ -289,9 +300,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             let action = operation.action.clone();
             self.emit(PolicyEvent::Requested { action }).await;
         }
-        if news {
-            self.publish_progress();
-        }
+        self.unpublished += usize::from(news);
     }
 
     fn publish_underway(&self) {
@@ -311,7 +320,10 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .any(|operation| operation.action.action_type().class() == ActionClass::StepDown)
         {
             match tokio::time::timeout_at(until, self.tasks.join_next()).await {
-                Ok(Some(Ok((finished, _slot)))) => self.finish(finished).await,
+                Ok(Some(Ok((finished, _slot)))) => {
+                    self.finish(finished).await;
+                    self.publish_progress();
+                }
                 Ok(Some(Err(_))) => {}
                 Ok(None) | Err(_) => break,
             }
@@ -364,7 +376,10 @@ fn ended(finished: &Finished) -> EndedOperation {
         asset: finished.action.asset.clone(),
         result: finished.outcome.result,
         reason: finished.outcome.reason,
-        requests: finished.requests,
+        attempts: match finished.action.target() {
+            Some(_) => finished.requests.min(1),
+            None => finished.requests,
+        },
         at: finished.ended,
         moved,
     }

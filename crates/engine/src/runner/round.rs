@@ -113,7 +113,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .report_hold
             .report(&evaluation, report, input.generation, patience, now);
         let rest = self.rest(&input, &evaluation, limits.next_change, now);
-        self.publish(input.generation, view, report, limits, now);
+        self.publish(input.generation, view, Arc::new(report), limits, now);
         Instant::now() + rest
     }
 
@@ -220,11 +220,12 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         &mut self,
         generation: i64,
         view: Arc<AccountView>,
-        report: Report,
+        report: Arc<Report>,
         limits: Limits,
         now: Timestamp,
     ) {
         self.sequence += 1;
+        self.unpublished = 0;
         let policy = Arc::clone(&self.input.borrow().policy);
         let clock = self.setup.clock.now();
         let limits = Limits {
@@ -263,11 +264,14 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         self.policy_state.send_replace(Some(Arc::new(policy_state)));
     }
 
-    /// Publishes operations and their results between rounds, with the last round's report.
+    /// Publishes what operations did since the last time, with the last round's report.
     pub(super) fn publish_progress(&mut self) {
+        if self.unpublished == 0 {
+            return;
+        }
         let last = self.policy_state.borrow().clone();
         if let Some(last) = last {
-            let (view, report) = (Arc::clone(&last.view), last.report.clone());
+            let (view, report) = (Arc::clone(&last.view), Arc::clone(&last.report));
             let limits = last.limits.clone();
             self.publish(last.generation, view, report, limits, last.evaluated_at);
         }

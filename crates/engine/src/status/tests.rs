@@ -57,7 +57,7 @@ fn policy_state(observed: ObservedReason, in_place: InPlaceReason) -> PolicyStat
         generation: 1,
         evaluated_at: at(100),
         view: Arc::new(view),
-        report,
+        report: Arc::new(report),
         progressing: (ProgressingReason::Idle, "nothing to do".into()),
         degraded: (DegradedReason::Healthy, "healthy".into()),
         denied: Vec::new(),
@@ -140,7 +140,7 @@ fn what_cannot_be_seen_now_keeps_its_last_value() {
     assert_eq!(blind.home, before.home);
     assert_eq!(blind.last_evaluation_time, before.last_evaluation_time);
     let mut warming = policy_state(ObservedReason::WarmingUp, InPlaceReason::NoMajority);
-    warming.report.home = None;
+    Arc::make_mut(&mut warming.report).home = None;
     let warming = build(
         &before,
         &status_input(&spec, Observation::State(&warming)),
@@ -181,7 +181,7 @@ fn a_status_read_back_from_the_api_is_no_news_either() {
     let spec = spec();
     let mut seen = policy_state(ObservedReason::Complete, InPlaceReason::AllInPlace);
     let precise = Timestamp::from_millisecond(123_456).unwrap();
-    seen.report.home.as_mut().unwrap().since = Some(Time(precise));
+    Arc::make_mut(&mut seen.report).home.as_mut().unwrap().since = Some(Time(precise));
     let written = build(
         &PlacementPolicyStatus::default(),
         &status_input(&spec, Observation::State(&seen)),

@@ -26,7 +26,7 @@ async fn a_stretched_account_converges_with_one_request_per_asset_and_then_rests
         3,
         "as many at once as allowed, and no more"
     );
-    assert_eq!(bench.fake.state().most_open_per_stream, 1);
+    assert_eq!(bench.fake.state().most_open_with_stream, 1);
     assert_eq!(policy_state.report.in_place_of.as_deref(), Some("36/36"));
     assert_eq!(policy_state.recent_actions.len(), 20, "the list is capped");
     assert!(
@@ -108,19 +108,21 @@ async fn p3_two_policies_keep_the_systems_limits_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_two_policies_never_act_on_one_stream_at_once() {
+async fn p3_two_policies_never_act_on_a_stream_and_its_consumers_at_once_and_consumers_go_side_by_side() {
     let bench = Bench::new(stretched_of(1, 6));
     let one = bench.start(&policy(json!({"consumers": {"include": ["c0", "c1", "c2"]}})));
     let other = bench.start(&policy(json!({"consumers": {"include": ["c3", "c4", "c5"]}})));
     tokio::join!(one.until_home(), other.until_home());
-    assert_eq!(bench.fake.state().most_open_per_stream, 1);
+    assert_eq!(bench.fake.state().most_open_with_stream, 1);
+    assert_eq!(bench.fake.state().most_open, 6);
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_at_most_eight_hand_overs_go_to_one_server_at_once() {
+async fn p3_at_most_half_of_the_step_downs_go_to_one_server_at_once() {
     let names: Vec<String> = (0..20).map(|number| format!("S{number:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let bench = Bench::new(stretched(&names, 0, Version::new(2, 15, 1), ["n-0", "n-4"]));
+    let mut bench = Bench::new(stretched(&names, 0, Version::new(2, 15, 1), ["n-0", "n-4"]));
+    bench.limits = SystemLimits::new(16, 1);
     let running = bench.start(&policy(json!({"disruption": {"maxConcurrent": 50}})));
     running.until_home().await;
     assert_eq!(bench.fake.state().most_open, 8);

@@ -1,5 +1,6 @@
 //! A system in memory behind both ports: it does what a script says and writes down what was asked of it.
 
+mod confirmed;
 pub mod life;
 mod moves;
 mod ports;
@@ -17,6 +18,7 @@ use leeward_core::usage::Sampling;
 use leeward_engine::ports::{ActError, Clock as _};
 use tokio::sync::{Notify, watch};
 
+pub use self::confirmed::{Announced, Confirms};
 use self::life::Life;
 pub use self::moves::{Cancel, Moves};
 pub use self::ports::OnSample;
@@ -49,17 +51,6 @@ pub enum Behaviour {
     Aimless,
     /// Takes the adapter down.
     Panic,
-}
-
-/// What the servers say of an asset where nobody else can answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confirms {
-    /// What is read.
-    All,
-    /// That every peer lags behind.
-    Lagging,
-    /// What is read, but only of this leader.
-    LedBy(&'static str),
 }
 
 /// Whether the call at which a runner is dropped takes effect.
@@ -124,9 +115,11 @@ pub struct State {
     pub writes: Vec<Write>,
     pub calls: Vec<Call>,
     pub refreshes: usize,
-    /// Requests whose effect nobody has read back yet: at most so many at once, and per stream.
+    /// Requests whose effect nobody has read back yet: at most so many at once, and of a stream and its consumers.
     pub most_open: usize,
-    pub most_open_per_stream: usize,
+    pub most_open_with_stream: usize,
+    /// What the servers announce.
+    pub announced: Announced,
     /// What the servers confirm; nobody confirms anything without it.
     pub confirms: Option<Confirms>,
     /// Told right after each read, before its answer arrives.
@@ -168,7 +161,8 @@ impl FakeSystem {
                 calls: Vec::new(),
                 refreshes: 0,
                 most_open: 0,
-                most_open_per_stream: 0,
+                most_open_with_stream: 0,
+                announced: Announced::default(),
                 confirms: None,
                 on_read: None,
                 halt: None,
@@ -380,12 +374,10 @@ impl State {
     fn open(&mut self, asset: &AssetName) {
         self.open.insert(asset.clone());
         self.most_open = self.most_open.max(self.open.len());
-        let of_stream = self
-            .open
-            .iter()
-            .filter(|open| open.stream == asset.stream)
-            .count();
-        self.most_open_per_stream = self.most_open_per_stream.max(of_stream);
+        let of_stream = self.open.iter().filter(|open| open.stream == asset.stream);
+        if of_stream.clone().any(|open| open.consumer.is_none()) {
+            self.most_open_with_stream = self.most_open_with_stream.max(of_stream.count());
+        }
     }
 
     /// `None`: nothing comes of it.

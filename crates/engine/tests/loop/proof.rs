@@ -1,6 +1,7 @@
 //! One operation by itself, from the last look to the proof: a consumer that was in use has to go on (P9).
 
 mod cancel;
+mod election;
 mod record;
 mod refresh;
 mod transfer;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 use leeward_core::action::{Action, ActionKind, LeaderTransfers, Move, StepDown, Successor};
-use leeward_core::names::{AssetName, ConsumerName, StreamName};
+use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
 use leeward_core::operation::{STALL_AFTER, VerifyLimits};
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::{AccountView, Placement};
@@ -82,6 +83,7 @@ fn step_down() -> Action {
         from: "n-3".into(),
         kind: ActionKind::StepDown(StepDown {
             successor: Successor::Peer("n-0".into()),
+            alternatives: Vec::new(),
             home_peers: vec!["n-0".into(), "n-1".into()],
         }),
     }

@@ -167,7 +167,7 @@ async fn shutdown_does_not_wait_for_moves_nor_for_hand_overs_without_end() {
         (
             stretched_of(2, 0),
             json!({}),
-            Duration::from_secs(2)..Duration::from_secs(4),
+            Duration::from_secs(1)..Duration::from_secs(4),
         ),
         (
             supercluster(&["S"], 0),

@@ -5,13 +5,14 @@ mod field;
 mod moved;
 mod report;
 mod rest;
+mod runs;
 mod usage;
 
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::Value;
 
 use crate::kube::Kube;
 use crate::leeward::{Operator, manifests};
@@ -32,14 +33,14 @@ pub enum Section {
     Use,
 }
 
-/// Runs one section, or all of them, and prints them.
-pub async fn run(only: Option<Section>) -> anyhow::Result<()> {
+/// Runs one section, or all of them, and prints them. What varies is measured that many times.
+pub async fn run(only: Option<Section>, runs: usize) -> anyhow::Result<()> {
     for section in Section::value_variants() {
         if only.is_some_and(|only| only != *section) {
             continue;
         }
         match section {
-            Section::Converge => Box::pin(converge::run()).await?,
+            Section::Converge => Box::pin(converge::run(runs)).await?,
             Section::Move => Box::pin(moved::run()).await?,
             Section::Report => Box::pin(report::run()).await?,
             Section::Use => Box::pin(usage::run()).await?,
@@ -49,8 +50,8 @@ pub async fn run(only: Option<Section>) -> anyhow::Result<()> {
 }
 
 /// Applies the Secrets and the `NatsSystem` of a system to the namespace of the bench.
-async fn apply_system(kube: &Kube, system: &System) -> anyhow::Result<()> {
-    for object in manifests::system_objects(NAMESPACE, system, json!({}))? {
+async fn apply_system(kube: &Kube, system: &System, spec: Value) -> anyhow::Result<()> {
+    for object in manifests::system_objects(NAMESPACE, system, spec)? {
         kube.apply(&object.to_string()).await?;
     }
     Ok(())

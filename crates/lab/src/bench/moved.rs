@@ -76,7 +76,7 @@ async fn by_leeward(version: NatsVersion) -> anyhow::Result<Moved> {
     let kube = kube_for(NAMESPACE, folder.path()).await?;
     let mut scene = MoveScene::start(version, folder.path()).await?;
     let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
-    apply_system(&kube, scene.system()).await?;
+    apply_system(&kube, scene.system(), json!({})).await?;
     kube.apply(&policy("Observe")).await?;
     until_misplaced(&operator, "kind=\"stream\"", 1).await?;
     scene.begin();

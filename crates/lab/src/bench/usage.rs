@@ -38,7 +38,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
     let (scene, kube) = tokio::try_join!(UseScene::start(folder.path()), kube_for(NAMESPACE, folder.path()))?;
     print_line(heading(&scene, began.elapsed()));
     let mut operator = operator_in(NAMESPACE, &kube, folder.path()).await?;
-    apply_system(&kube, scene.system()).await?;
+    apply_system(&kube, scene.system(), json!({})).await?;
     let off = json!({"enabled": false});
     let none = measured(&scene, &kube, &operator, "no samples", off).await?;
     let pace = json!({"messagesPerMinute": DEFAULT_PACE});

@@ -84,6 +84,8 @@ impl fmt::Display for Violation {
 const RECORD_DELAY: Duration = Duration::from_secs(5);
 /// Leadership transfers are asked for this soon after the edit of the placement that they belong to, and so often of one leader.
 const TRANSFERS: (Duration, usize) = (Duration::from_mins(1), 3);
+/// A step-down that brought no leader home is asked for again this soon, and so often in all: an election takes up to 9 s.
+const REPEATS: (Duration, usize) = (Duration::from_secs(12), 3);
 /// A request arrives at most this much later than it was sent.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
@@ -211,27 +213,49 @@ impl RecordedRequest {
 impl Recording {
     /// Whether it is an operation of its own.
     fn counts(&self, request: &RecordedRequest) -> bool {
-        !request.first_half && !self.is_transfer(request)
+        !request.first_half && !self.is_transfer(request) && !self.is_repeat(request)
+    }
+
+    /// Whether it is part of the attempt that an earlier request began. During a move there are no attempts but the move.
+    fn is_repeat(&self, request: &RecordedRequest) -> bool {
+        if stepped_down(&request.subject).is_none() || self.edit_before(request).is_some() {
+            return false;
+        }
+        let (soon, most) = REPEATS;
+        let others = self.requests.iter().rev();
+        let earlier = others.skip_while(|other| !std::ptr::eq(*other, request)).skip(1);
+        let earlier = earlier.filter(|other| other.subject == request.subject);
+        let mut since = request.at;
+        let in_a_row = earlier.take_while(|other| {
+            let is_soon = since.saturating_sub(other.at) <= soon;
+            since = other.at;
+            is_soon
+        });
+        in_a_row.count() % most != 0
     }
 
     /// Whether it is part of a move: a step-down of the moving stream or of one of its consumers.
     fn is_transfer(&self, request: &RecordedRequest) -> bool {
-        let Some(asked) = stepped_down(&request.subject) else {
-            return false;
-        };
-        let stream = asked.split('.').next().unwrap_or(asked);
-        let edit = format!("$JS.API.STREAM.UPDATE.{stream}");
-        let (span, most) = TRANSFERS;
-        let before = |other: &&RecordedRequest| other.at <= request.at && request.at <= other.at + span;
-        let mut edits = self.requests.iter().filter(before);
-        let Some(moved) = edits.rfind(|other| other.subject == edit) else {
+        let Some(moved) = self.edit_before(request) else {
             return false;
         };
         let since = self
             .requests
             .iter()
             .filter(|other| moved.at <= other.at && other.at <= request.at);
+        let (_, most) = TRANSFERS;
         since.filter(|other| other.subject == request.subject).count() <= most
+    }
+
+    /// The edit that moved the stream of a step-down shortly before it.
+    fn edit_before(&self, request: &RecordedRequest) -> Option<&RecordedRequest> {
+        let asked = stepped_down(&request.subject)?;
+        let stream = asked.split('.').next().unwrap_or(asked);
+        let edit = format!("$JS.API.STREAM.UPDATE.{stream}");
+        let (span, _) = TRANSFERS;
+        let before = |other: &&RecordedRequest| other.at <= request.at && request.at <= other.at + span;
+        let mut edits = self.requests.iter().filter(before);
+        edits.rfind(|other| other.subject == edit)
     }
 
     /// Whether a killed operator lost its record of what it did at `at`, before `later`.

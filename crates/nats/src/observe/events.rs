@@ -1,7 +1,7 @@
 //! Events that make an account due for a look before its next sweep (nats-facts N48).
 //!
-//! An event makes the account due, and an election resets its leader's start; nothing else of it enters a view. A lost
-//! event only costs freshness.
+//! An event makes the account due, and an election resets its leader's start; nothing else of it enters a view. Whoever
+//! awaits an election hears of it ([`Elections`]). A lost event only costs freshness.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use async_nats::{Client, Message};
 use futures::StreamExt;
 use futures::stream::select_all;
-use leeward_core::names::AccountId;
+use leeward_core::names::{AccountId, AssetName, ConsumerName, ServerName, StreamName};
 use tokio::time::Instant;
 
+use super::elections::Elections;
 use super::watched_accounts::{LeaderElected, WatchedAccounts};
 use crate::connect::Link;
 use crate::wire;
@@ -34,8 +35,8 @@ const SHUTDOWN: &str = "$SYS.SERVER.*.SHUTDOWN";
 
 #[derive(Clone, Debug)]
 pub(crate) enum EventSource {
-    /// The system account's events: of all accounts.
-    System,
+    /// The system account's events: of all accounts. Those that await elections hear of them.
+    System(Elections),
     /// One account's own events.
     Account(AccountId),
 }
@@ -43,7 +44,7 @@ pub(crate) enum EventSource {
 impl EventSource {
     fn subjects(&self) -> &'static [&'static str] {
         match self {
-            Self::System => &[LEADER_ELECTED, QUORUM_LOST, CONNECTIONS, SHUTDOWN],
+            Self::System(_) => &[LEADER_ELECTED, QUORUM_LOST, CONNECTIONS, SHUTDOWN],
             Self::Account(_) => &[LEADER_ELECTED, QUORUM_LOST],
         }
     }
@@ -128,7 +129,7 @@ fn take(event: &Message, board: &WatchedAccounts, source: &EventSource, connecti
     };
     let account = match source {
         EventSource::Account(account) => Some(account.clone()),
-        EventSource::System => read
+        EventSource::System(_) => read
             .account
             .as_deref()
             .or(read.acc.as_deref())
@@ -139,6 +140,16 @@ fn take(event: &Message, board: &WatchedAccounts, source: &EventSource, connecti
     };
     match read.stream {
         Some(stream) if event.subject.contains(ELECTED) => {
+            if let (EventSource::System(elections), Some(leader)) = (source, read.leader) {
+                let asset = AssetName {
+                    stream: StreamName::from(stream.as_str()),
+                    consumer: read
+                        .consumer
+                        .as_ref()
+                        .map(|name| ConsumerName::from(name.as_str())),
+                };
+                elections.record(account.clone(), asset, ServerName::from(leader.as_str()));
+            }
             let election = LeaderElected::Of {
                 stream: stream.into(),
                 consumer: read.consumer.map(String::from),
@@ -190,7 +201,7 @@ mod tests {
         let _listening = AbortOnDropHandle::new(tokio::spawn(listen(
             Arc::clone(&link),
             Arc::clone(&board),
-            EventSource::System,
+            EventSource::System(Elections::default()),
         )));
         let mut dropped = link.dropped();
         dropped.changed().await.unwrap();

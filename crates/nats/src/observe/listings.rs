@@ -1,7 +1,7 @@
-//! One server's JSZ listing of an account's streams, shared by concurrent requests for the same.
+//! One server's JSZ listing of an account's streams, shared by all who want one of the same time.
 //!
 //! A server cannot be asked for one stream alone (nats-facts N43), so confirming a hundred streams at once must not
-//! take a hundred lists of all of them.
+//! take a hundred lists of all of them. A list is kept for as long as it may do.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::witness::Unseen;
 use crate::connect::Link;
@@ -29,6 +30,9 @@ use crate::wire::text::WireText;
 const LIMIT: Duration = Duration::from_secs(15);
 /// Lists requested at once: bounds the memory of replies, and the servers' work.
 const AT_ONCE: usize = 2;
+
+/// Nobody wants a list that was begun longer ago.
+const KEPT: Duration = Duration::from_secs(5);
 
 /// What a server is asked to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +58,15 @@ pub(crate) struct StoredStream {
 pub(crate) struct Listings {
     link: Arc<Link>,
     turns: Arc<Semaphore>,
-    waiting: Arc<Mutex<BTreeMap<ListRequest, SharedListing>>>,
+    newest: Arc<Mutex<BTreeMap<ListRequest, AskedListing>>>,
+}
+
+/// The newest list of its kind.
+#[derive(Clone, Debug)]
+struct AskedListing {
+    /// When the server was asked for it; `None` while it waits for its turn.
+    asked: Option<Instant>,
+    listing: SharedListing,
 }
 
 type ListRequest = (String, AccountId, ListedAssets);
@@ -65,33 +77,53 @@ impl Listings {
         Self {
             link,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-            waiting: Arc::default(),
+            newest: Arc::default(),
         }
     }
 
-    /// What a server, by its id, lists from now on: a list requested earlier would miss later changes.
+    /// What a server, by its id, lists, asked no earlier than `since`: an earlier list would miss later changes.
     pub(crate) async fn ask(
         &self,
         id: &str,
         account: &AccountId,
         of: ListedAssets,
+        since: Instant,
     ) -> Result<Arc<Listing>, Unseen> {
         let question = (id.to_owned(), account.clone(), of);
-        let answer = self
-            .waiting()
-            .entry(question.clone())
-            .or_insert_with(|| self.begin(question))
-            .clone();
+        let answer = {
+            let mut newest = self.newest();
+            let known = newest.get(&question);
+            if let Some(known) = known.filter(|known| known.asked.is_none_or(|asked| asked >= since)) {
+                known.listing.clone()
+            } else {
+                let listing = self.begin(question.clone());
+                let (asked, begun) = (None, listing.clone());
+                newest.insert(question, AskedListing { asked, listing });
+                begun
+            }
+        };
         answer.await
     }
 
     fn begin(&self, question: ListRequest) -> SharedListing {
         let listings = self.clone();
         let asking = tokio::spawn(async move {
-            let _turn = listings.turns.acquire().await;
-            // Later callers wait for the next list.
-            listings.waiting().remove(&question);
-            listings.request(&question).await
+            let turn = listings.turns.acquire().await;
+            let asked = Instant::now();
+            if let Some(newest) = listings.newest().get_mut(&question) {
+                newest.asked = Some(asked);
+            }
+            let listing = listings.request(&question).await;
+            drop(turn);
+            let keep = if listing.is_ok() { KEPT } else { Duration::ZERO };
+            tokio::spawn(async move {
+                tokio::time::sleep(keep).await;
+                let mut newest = listings.newest();
+                if newest.get(&question).and_then(|newest| newest.asked) == Some(asked) {
+                    newest.remove(&question);
+                }
+            });
+            listing
         });
         let broken = |error: tokio::task::JoinError| Unseen::NotUnderstood(error.to_string());
         async move { asking.await.unwrap_or_else(|error| Err(broken(error))) }
@@ -111,8 +143,8 @@ impl Listings {
         listing.map(Arc::new).map_err(not_understood)
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<ListRequest, SharedListing>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn newest(&self) -> std::sync::MutexGuard<'_, BTreeMap<ListRequest, AskedListing>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod accounts;
 pub(crate) mod assemble;
 pub(crate) mod connections;
+pub(crate) mod elections;
 pub(crate) mod events;
 pub(crate) mod history;
 mod jetstream;
@@ -40,6 +41,7 @@ use crate::connect_config::ConnectConfig;
 use crate::status::SystemStatus;
 use crate::user_info::AccountInfo;
 use accounts::AccountsError;
+use elections::Elections;
 use events::EventSource;
 use sweep::Sweep;
 use watched_accounts::WatchedAccounts;
@@ -63,13 +65,17 @@ impl SystemObserver {
         let board = Arc::new(WatchedAccounts::new());
         let (sender, status) = watch::channel(SystemStatus::default());
         let servers = Arc::new(Directory::default());
-        let witness = Witness::new(Arc::clone(&link), Arc::clone(&servers));
+        let elections = Elections::default();
+        let witness = Witness::new(Arc::clone(&link), Arc::clone(&servers), elections.clone());
         let tasks = Tasks::new();
         let (listening, listened) = (Arc::clone(&link), Arc::clone(&board));
         tasks.keep(
             SupervisedTask::Advisories,
             |_| {},
-            move || events::listen(Arc::clone(&listening), Arc::clone(&listened), EventSource::System),
+            move || {
+                let source = EventSource::System(elections.clone());
+                events::listen(Arc::clone(&listening), Arc::clone(&listened), source)
+            },
         );
         let (looking, seen, status_sender) = (Arc::clone(&link), Arc::clone(&board), sender.clone());
         tasks.keep(

@@ -13,8 +13,10 @@ use leeward_core::operation::AssetInfo;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::connections::{ByServer, CONNZ, read};
+use super::elections::Elections;
 use super::listings::{ListedAssets, Listings, StoredStream};
 use super::server_inventory::{SeenServer, ServerInventory};
 use crate::connect::Link;
@@ -37,6 +39,7 @@ pub struct Witness {
     link: Arc<Link>,
     servers: Arc<Directory>,
     listings: Listings,
+    elections: Elections,
 }
 
 /// The servers seen last.
@@ -137,11 +140,12 @@ fn domain(name: Option<&String>) -> String {
 }
 
 impl Witness {
-    pub(crate) fn new(link: Arc<Link>, servers: Arc<Directory>) -> Self {
+    pub(crate) fn new(link: Arc<Link>, servers: Arc<Directory>, elections: Elections) -> Self {
         Self {
             listings: Listings::new(Arc::clone(&link)),
             link,
             servers,
+            elections,
         }
     }
 
@@ -237,18 +241,26 @@ impl Witness {
         }
     }
 
-    /// An asset as reported by the server that should lead it; `None` where it does not list it.
+    /// Waits until the servers announce an asset's election, and gives the leader that was elected.
+    pub(crate) async fn elected(&self, account: AccountId, asset: AssetName, since: Instant) -> ServerName {
+        self.elections.next(account, asset, since).await
+    }
+
+    /// An asset as reported by the server that should lead it, no earlier than `since`; `None` where it does not list it.
     pub(crate) async fn read(
         &self,
         account: &AccountId,
         asset: &AssetName,
         leader: &ServerName,
+        since: Instant,
     ) -> Result<Option<AssetInfo>, Unseen> {
         let of = match &asset.consumer {
             None => ListedAssets::LedStreams,
             Some(_) => ListedAssets::Consumers,
         };
-        let stored = self.stream(account, &asset.stream, leader, of).await?;
+        let stored = self
+            .stream_since(account, &asset.stream, leader, of, since)
+            .await?;
         Ok(stored.and_then(|stored| reading(&stored.reading, asset)))
     }
 
@@ -267,13 +279,25 @@ impl Witness {
         Ok(false)
     }
 
-    /// A stream as reported by a server; `None` where it does not list it.
+    /// A stream as reported by a server from now on; `None` where it does not list it.
     pub(crate) async fn stream(
         &self,
         account: &AccountId,
         stream: &StreamName,
         server: &ServerName,
         of: ListedAssets,
+    ) -> Result<Option<StoredStream>, Unseen> {
+        self.stream_since(account, stream, server, of, Instant::now())
+            .await
+    }
+
+    async fn stream_since(
+        &self,
+        account: &AccountId,
+        stream: &StreamName,
+        server: &ServerName,
+        of: ListedAssets,
+        since: Instant,
     ) -> Result<Option<StoredStream>, Unseen> {
         let ids = self.servers.ids(server);
         if ids.is_empty() {
@@ -283,7 +307,7 @@ impl Witness {
         }
         let mut found = Ok(None);
         for id in ids {
-            let listing = self.listings.ask(&id, account, of).await;
+            let listing = self.listings.ask(&id, account, of, since).await;
             found = listing.and_then(|listing| listing.stream(stream, server));
             if matches!(found, Ok(Some(_))) {
                 break;

@@ -222,6 +222,8 @@ pub(crate) struct AccountEvent {
     /// In JetStream advisories, like the next one.
     pub(crate) stream: Option<Name>,
     pub(crate) consumer: Option<Name>,
+    /// In announcements of elections.
+    pub(crate) leader: Option<Name>,
     pub(crate) conns: Option<u32>,
     pub(crate) leafnodes: Option<u32>,
     pub(crate) server: Option<EventServer>,

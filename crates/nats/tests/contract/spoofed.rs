@@ -11,6 +11,7 @@ use leeward_engine::ports::{Act, ActError};
 use leeward_lab::nats::{AccountSpec, Layout, NatsVersion, Spoofer, System, UserSpec, eventually, jetstream};
 use leeward_nats::{AccountClient, AccountInfo, AccountProblem, SystemObserver};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::act::{seen, stream_asset};
 use crate::support::{
@@ -198,7 +199,7 @@ async fn p7_a_configuration_that_a_client_of_the_account_hands_out_is_never_writ
 }
 
 async fn confirmed(client: &AccountClient, asset: &AssetName, reading: &AssetInfo) -> Option<AssetInfo> {
-    match client.confirm(asset, reading).await {
+    match client.confirm(asset, reading, Instant::now()).await {
         Ok(Some(ReadResult::Seen(reading))) => Some(reading),
         Ok(Some(ReadResult::Gone | ReadResult::Unanswered)) | Err(ActError::AnswersDiffer { .. }) => None,
         Ok(None) => panic!("there is a witness"),
@@ -274,7 +275,7 @@ async fn p4_p9_a_leader_that_a_client_of_the_account_names_is_not_confirmed() {
                 "it is forged"
             );
             reading.leader = Some(ServerName::from(name));
-            let told = client.confirm(&stream_asset("T"), &reading).await;
+            let told = client.confirm(&stream_asset("T"), &reading, Instant::now()).await;
             if name == other {
                 assert!(
                     matches!(told, Err(ActError::AnswersDiffer { .. })),
@@ -287,10 +288,56 @@ async fn p4_p9_a_leader_that_a_client_of_the_account_names_is_not_confirmed() {
         let alone: Arc<AccountClient> = account_client(&system, "app").await;
         let reading = seen(&alone, &stream_asset("T")).await.unwrap();
         assert_eq!(
-            alone.confirm(&stream_asset("T"), &reading).await,
+            alone.confirm(&stream_asset("T"), &reading, Instant::now()).await,
             Ok(None),
             "in tenant mode nothing can be"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p9_an_election_is_heard_of_from_the_servers_and_from_no_client_of_the_account() {
+    for version in VERSIONS {
+        let layout = Layout::stretched(&[("us-east", 1), ("eu-west", 1), ("ap-south", 1)]);
+        let builder = System::builder(layout).account(account("APP")).version(version);
+        let system = builder.start().await.unwrap();
+        let admin = system
+            .connect("us-east", system.credentials("APP", "app").unwrap())
+            .await
+            .unwrap();
+        create_stream(&admin, "S", json!({ "subjects": ["S"], "num_replicas": 3 })).await;
+        create_consumer(&admin, "S", "C", json!({ "ack_policy": "explicit" })).await;
+        let (client, observer) = witnessed_client(&system, "app").await;
+        until(&mut observer.status(), |status| status.gaps.is_empty()).await;
+        let consumer = AssetName::consumer(StreamName::from("S"), ConsumerName::from("C"));
+        for (asset, kind, name) in [(stream_asset("S"), "STREAM", "S"), (consumer, "CONSUMER", "S.C")] {
+            let since = Instant::now();
+            let forged = json!({
+                "type": "io.nats.jetstream.advisory.v1.stream_leader_elected", "account": "APP",
+                "stream": "S", "consumer": asset.consumer.as_ref().map(ConsumerName::as_str), "leader": "nobody",
+            });
+            let subject = format!("$JS.EVENT.ADVISORY.{kind}.LEADER_ELECTED.{name}");
+            admin.publish(subject, forged.to_string().into()).await.unwrap();
+            admin.flush().await.unwrap();
+            let call = format!("$JS.API.{kind}.LEADER.STEPDOWN.{name}");
+            let _ = jetstream::request_raw(&admin, &call, &Value::Null).await.unwrap();
+            let elected = tokio::time::timeout(LIMIT, client.elected(&asset, since)).await;
+            let elected = elected.unwrap();
+            assert!(
+                ["us-east-0", "eu-west-0", "ap-south-0"].contains(&elected.as_str()),
+                "{version:?} {asset}: {elected}"
+            );
+            eventually(LIMIT, "it leads", || async {
+                let leader = seen(&client, &asset).await?.leader;
+                ensure!(
+                    leader.as_ref() == Some(&elected),
+                    "{leader:?}, and {elected} was elected"
+                );
+                Ok(())
+            })
+            .await
+            .unwrap();
+        }
     }
 }
 

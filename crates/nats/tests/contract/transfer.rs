@@ -35,7 +35,7 @@ async fn leaders_of_a_stream_that_moves_hand_over_to_new_peers_that_are_caught_u
         let (account, target) = (&account, &target);
         async move {
             let reading = seen(account, &asset).await?;
-            match transfer(&asset, target, &reading, &LIMITS, 0) {
+            match transfer(target, &target.servers, &reading, &LIMITS, 0) {
                 Transfer::Done => Ok(()),
                 Transfer::Wait => bail!("{reading:?}"),
                 Transfer::Ask { from, to } => {

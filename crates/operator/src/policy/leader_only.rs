@@ -10,6 +10,7 @@ use leeward_core::usage::{Sampled, Sampling};
 use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError};
 use leeward_lease::Deadline;
+use tokio::time::Instant;
 
 /// Reads freely, and acts only before a deadline.
 #[derive(Debug)]
@@ -35,8 +36,17 @@ impl<A: Act> Act for LeaderOnly<A> {
         self.act.read(asset).await
     }
 
-    async fn confirm(&self, asset: &AssetName, reading: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
-        self.act.confirm(asset, reading).await
+    async fn confirm(
+        &self,
+        asset: &AssetName,
+        reading: &AssetInfo,
+        since: Instant,
+    ) -> Result<Option<ReadResult>, ActError> {
+        self.act.confirm(asset, reading, since).await
+    }
+
+    async fn elected(&self, asset: &AssetName, since: Instant) -> ServerName {
+        self.act.elected(asset, since).await
     }
 
     async fn sample_use(&self, sampling: &Sampling) -> Result<Sampled, ActError> {
@@ -100,8 +110,17 @@ mod tests {
             Ok(ReadResult::Gone)
         }
 
-        async fn confirm(&self, _: &AssetName, _: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
+        async fn confirm(
+            &self,
+            _: &AssetName,
+            _: &AssetInfo,
+            _: Instant,
+        ) -> Result<Option<ReadResult>, ActError> {
             Ok(Some(ReadResult::Gone))
+        }
+
+        async fn elected(&self, _: &AssetName, _: Instant) -> ServerName {
+            std::future::pending().await
         }
 
         async fn sample_use(&self, _: &Sampling) -> Result<Sampled, ActError> {

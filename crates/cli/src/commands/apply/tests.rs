@@ -41,7 +41,7 @@ fn policy_state(judged: &Assessment<'_>) -> PolicyState {
         generation: 1,
         evaluated_at: judged.now,
         view: Arc::clone(&judged.seen.view),
-        report: judged.report.clone(),
+        report: Arc::new(judged.report.clone()),
         progressing: (ProgressingReason::Idle, "nothing to do".into()),
         degraded: (DegradedReason::Healthy, "no operation keeps failing".into()),
         denied: Vec::new(),
@@ -223,7 +223,7 @@ fn it_is_over_once_a_complete_look_after_the_last_end_has_nothing_to_do() {
     };
     assert_eq!(stage(Some(&busy), None), ApplyStage::Working);
     let mut blind = idle;
-    blind.report.observed.0 = ObservedReason::ServersMissing;
+    Arc::make_mut(&mut blind.report).observed.0 = ObservedReason::ServersMissing;
     assert_eq!(stage(Some(&blind), None), ApplyStage::Looking);
 }
 

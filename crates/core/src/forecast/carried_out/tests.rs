@@ -23,6 +23,7 @@ fn step_down(name: &str, to: &str) -> Action {
         asset: asset(name),
         from: "us-east-0".into(),
         kind: ActionKind::StepDown(StepDown {
+            alternatives: Vec::new(),
             home_peers: vec![server.clone()],
             successor: Successor::Peer(server),
         }),

@@ -1,10 +1,9 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::names::AssetName;
+use crate::names::ServerName;
 
-fn asset() -> AssetName {
-    AssetName::stream("S".into())
+/// In this order they should lead.
+fn successors() -> Vec<ServerName> {
+    ["us-2", "us-1", "us-0"].map(ServerName::from).into()
 }
 
 const LIMITS: VerifyLimits = VerifyLimits {
@@ -23,8 +22,8 @@ fn moving(change: impl FnOnce(&mut AssetInfo)) -> AssetInfo {
     reading
 }
 
-fn next(change: impl FnOnce(&mut AssetInfo), asked: u32) -> Transfer {
-    transfer(&asset(), &target(), &moving(change), &LIMITS, asked)
+fn next(change: impl FnOnce(&mut AssetInfo), turn: usize) -> Transfer {
+    transfer(&target(), &successors(), &moving(change), &LIMITS, turn)
 }
 
 fn to(server: &str) -> Transfer {
@@ -52,25 +51,20 @@ fn a_leader_hands_over_once_all_new_peers_are_caught_up() {
 }
 
 #[test]
-fn another_peer_is_named_after_each_request_that_did_not_land() {
-    let asked = |asked| next(|_| {}, asked);
-    assert_eq!([0, 1, 2, 3].map(asked), ["us-2", "us-1", "us-0", "us-2"].map(to));
-    let nearest = |asked| next(|reading| reading.peers[5].lag = 1, asked);
-    assert_eq!(nearest(0), Transfer::Wait);
-}
-
-#[test]
-fn leaders_are_spread_over_peers_that_are_caught_up_alike() {
-    let reading = moving(|_| {});
-    let mut led = BTreeMap::new();
-    for number in 0..30 {
-        let asset = AssetName::consumer("S".into(), format!("c{number}").into());
-        match transfer(&asset, &target(), &reading, &LIMITS, 0) {
-            Transfer::Ask { from: _, to } => *led.entry(to).or_insert(0) += 1,
-            other @ (Transfer::Wait | Transfer::Done) => panic!("{other:?}"),
-        }
-    }
-    assert!(led.len() == 3 && led.values().all(|count| *count >= 5), "{led:?}");
+fn caught_up_peers_take_turns_and_only_those_that_may_lead() {
+    let turn = |turn| next(|_| {}, turn);
+    assert_eq!([0, 1, 2, 3].map(turn), ["us-2", "us-1", "us-0", "us-2"].map(to));
+    let may_lead = |successors: &[&str]| {
+        let successors: Vec<ServerName> = successors.iter().copied().map(ServerName::from).collect();
+        transfer(&target(), &successors, &moving(|_| {}), &LIMITS, 1)
+    };
+    assert_eq!(
+        may_lead(&["us-3", "us-1"]),
+        to("us-1"),
+        "only one of them is a peer"
+    );
+    assert_eq!(may_lead(&["us-3"]), Transfer::Wait);
+    assert_eq!(may_lead(&[]), Transfer::Wait);
 }
 
 #[test]

@@ -15,13 +15,58 @@ fn any_leader_in_home_is_a_success_and_is_named() {
 }
 
 #[test]
-fn an_aimed_request_that_elected_somebody_else_missed_at_once() {
+fn an_aimed_request_that_elected_somebody_else_is_repeated_at_once_until_the_attempts_are_used_up() {
     let elsewhere = seen(|reading| reading.leader = Some("eu-1".into()));
-    let outcome = ended(after_seconds(&aimed(), &elsewhere, 0));
+    let judge = |requests| after(&aimed(), &elsewhere, &asked(requests), at(0), &limits(3));
+    assert_eq!([judge(1), judge(2)], [Verification::Again, Verification::Again]);
+    let outcome = ended(judge(3));
     assert_eq!(
         (outcome.result, outcome.to),
         (ActionResult::Missed, Some("eu-1".into()))
     );
+}
+
+#[test]
+fn a_leader_that_was_asked_and_stays_is_asked_again_after_a_while_or_once_it_was_elected_again() {
+    let still = seen(|_| ());
+    let judge = |asked: &SentRequest, after_millis| {
+        let now = asked.at + Duration::from_millis(after_millis);
+        after(&aimed(), &still, asked, now, &limits(3))
+    };
+    assert_eq!(judge(&asked(1), 1499), Verification::Wait);
+    assert_eq!(judge(&asked(1), 1500), Verification::Again);
+    let elected = |leader: &str| SentRequest {
+        elected: Some(leader.into()),
+        ..asked(2)
+    };
+    assert_eq!(judge(&elected("eu-0"), 1), Verification::Again);
+    assert_eq!(
+        judge(&elected("us-0"), 1),
+        Verification::Wait,
+        "an answer from before"
+    );
+}
+
+#[test]
+fn each_request_names_the_next_peer_in_turns() {
+    let ActionKind::StepDown(mut aimed) = aimed().kind else {
+        panic!("it is a step-down");
+    };
+    let named = |aimed: &StepDown, requests| aimed.after(requests).successor;
+    let peer = |name: &str| Successor::Peer(name.into());
+    assert_eq!(
+        [0, 1, 2].map(|requests| named(&aimed, requests)),
+        [peer("us-0"), peer("us-0"), peer("us-0")]
+    );
+    aimed.alternatives = vec!["us-1".into()];
+    assert_eq!(
+        [0, 1, 2].map(|requests| named(&aimed, requests)),
+        [peer("us-0"), peer("us-1"), peer("us-0")]
+    );
+    let ActionKind::StepDown(blind) = blind().kind else {
+        panic!("it is a step-down");
+    };
+    assert_eq!(named(&blind, 2), Successor::Anyone);
 }
 
 #[test]
@@ -79,11 +124,14 @@ fn an_evacuation_ends_when_the_old_server_has_left_and_is_repeated_likewise() {
 fn a_hand_over_is_waited_for_twenty_seconds() {
     let leaderless = seen(|reading| reading.leader = None);
     let still = seen(|_| ());
-    for waiting in [&leaderless, &still, &ReadResult::Unanswered] {
+    for waiting in [&leaderless, &ReadResult::Unanswered] {
         assert_eq!(after_seconds(&aimed(), waiting, 19), Verification::Wait);
         assert_eq!(after_seconds(&blind(), waiting, 19), Verification::Wait);
     }
-    let outcome = ended(after_seconds(&aimed(), &still, 20));
+    // The last request that was allowed.
+    let last = |seconds| after(&aimed(), &still, &asked(3), at(seconds), &limits(3));
+    assert_eq!(last(19), Verification::Wait);
+    let outcome = ended(last(20));
     assert_eq!(
         (outcome.result, outcome.to),
         (ActionResult::Missed, Some("eu-0".into()))

@@ -245,7 +245,7 @@ impl Leeward {
             asset: asset.clone(),
             result,
             reason: None,
-            requests: 1,
+            attempts: 1,
             at,
             moved,
         };

@@ -11,6 +11,7 @@ use leeward_core::usage::{Sampled, Sampling};
 use leeward_engine::permit::Permit;
 use leeward_engine::ports::{Act, ActError, Clock as _, Observe};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{Behaviour, Call, Change, Confirms, FakeSystem};
 
@@ -45,11 +46,21 @@ impl Act for FakeSystem {
         read_result
     }
 
-    async fn confirm(&self, _: &AssetName, reading: &AssetInfo) -> Result<Option<ReadResult>, ActError> {
+    async fn confirm(
+        &self,
+        _: &AssetName,
+        reading: &AssetInfo,
+        since: Instant,
+    ) -> Result<Option<ReadResult>, ActError> {
         let mut reading = reading.clone();
         match self.state().confirms {
             None => return Ok(None),
             Some(Confirms::All) => {}
+            Some(Confirms::LaterThan(stale)) if since >= stale => {}
+            Some(Confirms::LaterThan(_)) => {
+                let message = "another one led it then".to_owned();
+                return Err(ActError::AnswersDiffer { message });
+            }
             Some(Confirms::Lagging) => {
                 for peer in &mut reading.peers {
                     (peer.current, peer.lag) = (false, 1_000_000);
@@ -63,6 +74,17 @@ impl Act for FakeSystem {
             }
         }
         Ok(Some(ReadResult::Seen(reading)))
+    }
+
+    async fn elected(&self, asset: &AssetName, since: Instant) -> ServerName {
+        loop {
+            let elected = self.state().announced.since(asset, since);
+            match elected {
+                Ok(leader) => return leader,
+                Err(Some(again)) => tokio::time::sleep(again).await,
+                Err(None) => std::future::pending().await,
+            }
+        }
     }
 
     async fn sample_use(&self, sampling: &Sampling) -> Result<Sampled, ActError> {
@@ -91,7 +113,10 @@ impl Act for FakeSystem {
                 return Err(ActError::PermitExpired);
             }
             state.ask(asset, Some(successor), at, |state| {
-                state.elected(asset, successor).map(Change::Lead)
+                let elected = state.elected(asset, successor)?;
+                let leader = state.truth.topology.get(elected)?.name.clone();
+                state.announced.record(asset, leader);
+                Some(Change::Lead(elected))
             })
         })
         .await

@@ -17,6 +17,7 @@ fn led(consumers: &[&str]) -> Action {
         moving.transfers = LeaderTransfers {
             stream: true,
             consumers: consumers.iter().map(|name| ConsumerName::from(*name)).collect(),
+            successors: ["n-2", "n-1", "n-0"].map(ServerName::from).into(),
         };
     }
     action
@@ -48,7 +49,7 @@ async fn the_leaders_of_a_stream_and_of_its_consumers_hand_over_to_peers_that_ar
         consumer_asset("S", "c1"),
     ];
     let asked_each = assets.map(|asset| asked(&fake, &asset));
-    assert_eq!(asked_each, [["n-2"], ["n-1"], ["n-2"]]);
+    assert_eq!(asked_each, [["n-2"], ["n-1"], ["n-0"]]);
     let first = |asset: &AssetName| {
         let state = fake.state();
         let mut writes = state.writes.iter();

@@ -100,6 +100,23 @@ fn a_second_request_within_the_cooldown_is_one_unless_the_first_was_never_writte
 }
 
 #[test]
+fn one_attempt_asks_at_most_three_times_soon_one_after_the_other() {
+    let attempt = |seconds: &[u64]| seconds.iter().map(|at| step_down("A", *at)).collect();
+    assert_eq!(judge(&evidence(attempt(&[10, 12, 22])), &RULES), []);
+    assert_eq!(broken(&evidence(attempt(&[10, 12, 14, 16]))), ["P5"], "a fourth");
+    assert_eq!(
+        broken(&evidence(attempt(&[10, 12, 25]))),
+        ["P5"],
+        "too late for the same attempt"
+    );
+    let mut moves: Vec<RecordedRequest> = attempt(&[10, 12]);
+    for request in &mut moves {
+        request.subject = "$JS.API.STREAM.UPDATE.A".to_owned();
+    }
+    assert_eq!(broken(&evidence(moves)), ["P5"], "a placement is edited once");
+}
+
+#[test]
 fn the_two_halves_of_a_repair_are_one() {
     let mut halves = evidence(vec![step_down("A", 10), step_down("A", 11)]);
     for request in &mut halves.requests {
