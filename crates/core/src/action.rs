@@ -111,21 +111,25 @@ pub enum Successor {
 }
 
 impl StepDown {
-    /// The same with whom to name after so many requests that brought no leader home.
-    #[must_use]
-    pub fn after(&self, requests: u32) -> Self {
-        let successor = match &self.successor {
-            Successor::Peer(first) => {
-                let mut turns = std::iter::once(first).chain(&self.alternatives).cycle();
-                let nth = usize::try_from(requests).unwrap_or_default();
-                Successor::Peer(turns.nth(nth).unwrap_or(first).clone())
-            }
-            Successor::Anyone | Successor::OtherServer => self.successor.clone(),
+    /// The same with whom to name after so many requests, or attempts, that brought no leader home: the next that is ready, in
+    /// turns. `None` if nobody is.
+    pub fn after(&self, requests: u32, is_ready: impl Fn(&ServerName) -> bool) -> Option<Self> {
+        let Successor::Peer(first) = &self.successor else {
+            return Some(self.clone());
         };
-        Self {
-            successor,
-            ..self.clone()
-        }
+        let mut turns: Vec<ServerName> = std::iter::once(first)
+            .chain(&self.alternatives)
+            .cloned()
+            .collect();
+        let nth = usize::try_from(requests).unwrap_or_default();
+        let next = nth.checked_rem(turns.len()).unwrap_or_default();
+        turns.rotate_left(next);
+        let mut ready = turns.into_iter().filter(is_ready);
+        Some(Self {
+            successor: Successor::Peer(ready.next()?),
+            alternatives: ready.collect(),
+            home_peers: self.home_peers.clone(),
+        })
     }
 }
 

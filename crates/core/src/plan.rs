@@ -53,7 +53,10 @@ pub fn plan(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Plan {
                 }
                 Remedy::StreamStepDown | Remedy::ConsumerStepDown => {
                     let successors = successors.get(&finding.asset).map_or(&[][..], Vec::as_slice);
-                    ActionKind::StepDown(step_down(view, &safety_context, home, finding, successors)?)
+                    let step_down = step_down(view, &safety_context, home, finding, successors)?;
+                    let asset = asset_name(view, finding.asset)?;
+                    let past = context.history.assets.get(&asset);
+                    ActionKind::StepDown(step_down.after(past.map_or(0, |past| past.attempts), |_| true)?)
                 }
                 Remedy::ConsumerEvacuation => {
                     let stream = view.streams.get(finding.asset.stream() as usize)?;
@@ -155,7 +158,7 @@ fn new_leaders(
     let chosen = spread.assign(&wanting);
     let mut successors: BTreeMap<AssetIx, Vec<ServerIx>> = wanting.into_iter().collect();
     for (asset, candidates) in &mut successors {
-        candidates.sort_by_key(|server| chosen.get(asset) != Some(server));
+        candidates.sort_by_key(|server| (chosen.get(asset) != Some(server), spread.led(*server), *server));
     }
     successors
 }

@@ -33,7 +33,8 @@ impl Spread {
         }
     }
 
-    fn led(&self, server: ServerIx) -> u32 {
+    /// How many a server leads, planned leaders included.
+    pub fn led(&self, server: ServerIx) -> u32 {
         self.led.get(usize::from(server.0)).copied().unwrap_or(0)
     }
 

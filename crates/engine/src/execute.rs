@@ -36,6 +36,7 @@ use leeward_core::time::elapsed;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::limits::Slot;
 use crate::permit::Authorizer;
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
@@ -162,6 +163,8 @@ pub struct OperationContext<'a, A, C> {
     pub recorded: Recorded,
     /// Where it reports its progress.
     pub advance: watch::Sender<OperationProgress>,
+    /// Its place in flight.
+    pub slot: &'a Slot,
 }
 
 /// Carries an action out to its end.
@@ -176,6 +179,7 @@ pub async fn operate<A: Act, C: Clock>(
         limits,
         mut recorded,
         advance,
+        slot,
     } = operation_context;
     let step_context = StepContext {
         act,
@@ -183,6 +187,7 @@ pub async fn operate<A: Act, C: Clock>(
         authorizer,
         limits: &limits,
         advance: &advance,
+        slot,
     };
     let started = clock.now();
     let mut requests = 0;
@@ -213,6 +218,7 @@ struct StepContext<'a, A, C> {
     authorizer: &'a Authorizer,
     limits: &'a VerifyLimits,
     advance: &'a watch::Sender<OperationProgress>,
+    slot: &'a Slot,
 }
 
 impl<A, C> Clone for StepContext<'_, A, C> {
@@ -226,8 +232,12 @@ impl<A, C> Copy for StepContext<'_, A, C> {}
 impl<A, C> StepContext<'_, A, C> {
     fn is_at(self, stage: Stage) {
         self.advance.send_if_modified(|advance| {
-            let changed = advance.stage != stage;
-            advance.stage = stage;
+            // What is looked at again before another request was requested already.
+            let is_repeat = stage < Stage::Requested && advance.stage >= Stage::Requested;
+            let changed = advance.stage != stage && !is_repeat;
+            if changed {
+                advance.stage = stage;
+            }
             changed
         });
     }

@@ -23,9 +23,8 @@ pub struct SystemLimits {
 struct LimitState {
     most_step_downs: usize,
     most_moves: usize,
-    per_target: BTreeMap<ServerName, usize>,
-    /// What is being done to which asset.
-    in_flight: BTreeMap<(AccountId, AssetName), InFlight>,
+    /// What is being done to which asset, and who is to lead it then.
+    in_flight: BTreeMap<(AccountId, AssetName), (InFlight, Option<ServerName>)>,
     /// Streams that were seen to move, by account: of each that has a policy.
     moving: BTreeMap<AccountId, BTreeSet<StreamName>>,
 }
@@ -55,7 +54,6 @@ impl SystemLimits {
             state: Mutex::new(LimitState {
                 most_step_downs: step_downs,
                 most_moves: moves,
-                per_target: BTreeMap::new(),
                 in_flight: BTreeMap::new(),
                 moving: BTreeMap::new(),
             }),
@@ -94,12 +92,6 @@ impl SystemLimits {
     pub fn try_start(self: &Arc<Self>, account: &AccountId, action: &Action) -> Result<Slot, Busy> {
         let mut state = self.lock();
         let kind = InFlight::of(action);
-        let target = action.target().cloned();
-        let towards = target
-            .as_ref()
-            .and_then(|server| state.per_target.get(server))
-            .copied()
-            .unwrap_or(0);
         match kind {
             InFlight::StepDown if state.count(InFlight::StepDown) >= state.most_step_downs => {
                 return Err(Busy::System);
@@ -110,22 +102,19 @@ impl SystemLimits {
             InFlight::LargeMove if state.count(InFlight::LargeMove) > 0 => return Err(Busy::LargeMove),
             InFlight::StepDown | InFlight::Move | InFlight::LargeMove => {}
         }
-        if towards >= state.most_per_target() {
+        let target = action.target();
+        if target.is_some_and(|target| !state.has_room_towards(target)) {
             return Err(Busy::Target);
         }
         if state.is_busy(account, &action.asset) {
             return Err(Busy::Stream);
         }
         let asset = (account.clone(), action.asset.clone());
-        state.in_flight.insert(asset.clone(), kind);
-        if let Some(server) = &target {
-            *state.per_target.entry(server.clone()).or_default() += 1;
-        }
+        state.in_flight.insert(asset.clone(), (kind, target.cloned()));
         drop(state);
         Ok(Slot {
             limits: Arc::clone(self),
             asset,
-            target,
         })
     }
 
@@ -164,7 +153,7 @@ impl LimitState {
         let started = self
             .in_flight
             .iter()
-            .filter(|(_, kind)| **kind != InFlight::StepDown);
+            .filter(|(_, (kind, _))| *kind != InFlight::StepDown);
         let started = started.map(|((account, asset), _)| (account, &asset.stream));
         let mut moves = BTreeMap::new();
         for (account, _) in seen.chain(started).collect::<BTreeSet<_>>() {
@@ -173,13 +162,20 @@ impl LimitState {
         moves
     }
 
-    /// Step-downs towards one server at once: each means state to take over and clients to serve.
-    fn most_per_target(&self) -> usize {
-        self.most_step_downs.div_ceil(2)
+    /// Whether one more step-down may go to a server: each means state to take over and clients to serve.
+    fn has_room_towards(&self, target: &ServerName) -> bool {
+        let towards = self
+            .in_flight
+            .values()
+            .filter(|(_, to)| to.as_ref() == Some(target));
+        towards.count() < self.most_step_downs.div_ceil(2)
     }
 
     fn count(&self, kind: InFlight) -> usize {
-        self.in_flight.values().filter(|other| **other == kind).count()
+        self.in_flight
+            .values()
+            .filter(|(other, _)| *other == kind)
+            .count()
     }
 
     /// Whether something is being done to an asset's stream that nothing may be done beside: to the asset, to the stream
@@ -210,21 +206,29 @@ pub enum Busy {
 pub struct Slot {
     limits: Arc<SystemLimits>,
     asset: (AccountId, AssetName),
-    target: Option<ServerName>,
+}
+
+impl Slot {
+    /// Another server is to lead the asset; `Err` where its limit is reached.
+    pub fn redirect(&self, target: &ServerName) -> Result<(), Busy> {
+        let mut state = self.limits.lock();
+        let mut present = state.in_flight.get_mut(&self.asset).and_then(|(_, to)| to.take());
+        let has_room = state.has_room_towards(target);
+        if has_room {
+            present = Some(target.clone());
+        }
+        if let Some((_, to)) = state.in_flight.get_mut(&self.asset) {
+            *to = present;
+        }
+        drop(state);
+        if has_room { Ok(()) } else { Err(Busy::Target) }
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.limits.lock();
         state.in_flight.remove(&self.asset);
-        if let Some(server) = &self.target
-            && let Some(towards) = state.per_target.get_mut(server)
-        {
-            *towards -= 1;
-            if *towards == 0 {
-                state.per_target.remove(server);
-            }
-        }
         drop(state);
         self.limits.freed.send_modify(|count| *count += 1);
     }

@@ -28,7 +28,8 @@ pub struct Disruption {
     pub cooldown: GoDuration,
 
     /// How often a stream or a consumer is tried without success before it is given up, until `resetToken` or home
-    /// changes. An attempt at a step-down asks up to three times, each time for another of the peers that may take over.
+    /// changes. While the leader stays, one attempt asks up to three times, each time for another of the peers that may
+    /// take over.
     #[schemars(range(min = 1))]
     pub max_attempts: u32,
 

@@ -100,7 +100,7 @@ vocabulary! {
     pub enum ActionResult {
         /// The leader was read back in home.
         Succeeded,
-        /// It was asked for up to three times, and nobody in home took over.
+        /// Nobody in home took over.
         Missed,
         /// The leader was read back in home, but the consumer did not go on.
         Stalled,

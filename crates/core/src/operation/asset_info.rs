@@ -97,7 +97,7 @@ impl AssetInfo {
     }
 
     /// Whether a server is a member that is up and caught up.
-    pub(super) fn is_ready(&self, server: &ServerName, max_lag: u64) -> bool {
+    pub fn is_ready(&self, server: &ServerName, max_lag: u64) -> bool {
         self.peers
             .iter()
             .any(|peer| peer.server == *server && peer.is_healthy(max_lag))

@@ -148,7 +148,10 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             }
             Err(error @ ActError::Refused { .. }) if self.is_done_all_the_same(action).await => {
                 let asset = &action.asset;
-                tracing::warn!(%asset, %error, "it was done all the same: somebody else may be answering in the servers' place");
+                // An earlier request may have been carried out meanwhile.
+                if *requests == 1 {
+                    tracing::warn!(%asset, %error, "it was done all the same: somebody else may be answering in the servers' place");
+                }
                 Ok(None)
             }
             Err(error) => Err(failure(&error)),

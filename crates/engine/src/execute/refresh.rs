@@ -196,13 +196,13 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             Ok(()) | Err(_) => {}
         }
         // Whoever else leads it now, nobody is asked again here.
-        let asked = self.asked(action.from.clone(), self.limits.max_requests);
-        match self.verify(action, asked, since).await {
+        let mut asked = self.asked(action.from.clone(), self.limits.max_requests);
+        match self.verify(action, &mut asked, since).await {
             Verified::Ended(outcome) => Ok(outcome),
-            Verified::LedBy(leader) => Ok(Outcome::new(
+            Verified::LedBy(_) => Ok(Outcome::new(
                 ActionResult::Missed,
                 None,
-                format!("{leader} leads it now"),
+                "no other leader came of it",
             )),
         }
     }

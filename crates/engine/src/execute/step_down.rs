@@ -1,13 +1,15 @@
-//! A step-down: repeated, each time with another peer, while no leader in home comes of it; a consumer has to resume after it.
+//! A step-down: repeated with another peer while its leader stays, and while the servers choose; a consumer has to resume after
+//! it.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use leeward_api::vocabulary::ActionResult;
-use leeward_core::action::{Action, ActionKind, StepDown};
-use leeward_core::names::ServerName;
-use leeward_core::operation::{Outcome, Progress, ReadResult, SentRequest, Verification, proven_step_down};
-
+use leeward_api::vocabulary::{ActionResult, FindingReason};
+use leeward_core::action::{Action, ActionKind, StepDown, Successor};
+use leeward_core::names::{AssetName, ServerName};
+use leeward_core::operation::{
+    AssetInfo, Outcome, Progress, ReadResult, STEP_DOWN_TIMEOUT, SentRequest, Verification, proven_step_down,
+};
 use tokio::time::Instant;
 
 use super::StepContext;
@@ -21,7 +23,7 @@ const ANNOUNCED: Duration = Duration::from_millis(50);
 
 pub(super) enum Verified {
     Ended(Outcome),
-    LedBy(ServerName),
+    LedBy(AssetInfo),
 }
 
 impl<A: Act, C: Clock> StepContext<'_, A, C> {
@@ -45,7 +47,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    /// Repeats until the leader is home or no request is left; `progress` is a consumer's before the first request.
+    /// Asks until the leader is home or no request is left; `progress` is a consumer's before the first request.
     async fn lead_home(
         self,
         planned: &Action,
@@ -55,29 +57,72 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         progress: &mut Option<Progress>,
     ) -> Outcome {
         let mut action = planned.clone();
+        let look = match self.last_look(&action, recorded).await {
+            Ok(look) => look,
+            Err(outcome) => return outcome,
+        };
+        (action.from, *progress) = (look.leader, look.reading.progress);
+        let mut since = Instant::now();
+        if let Err(outcome) = self.request(&action, requests).await {
+            return outcome;
+        }
+        let mut asked = self.asked(action.from.clone(), *requests);
         loop {
-            let PreflightRead { reading, leader, .. } = match self.last_look(&action, recorded).await {
-                Ok(look) => look,
-                Err(outcome) if *requests > 0 => return missed_before(step_down, outcome),
-                Err(outcome) => return outcome,
-            };
-            action.from = leader;
-            if *requests == 0 {
-                *progress = reading.progress;
-            }
-            let since = Instant::now();
-            if let Err(outcome) = self.request(&action, requests).await {
-                return outcome;
-            }
-            let asked = self.asked(action.from.clone(), *requests);
-            match self.verify(&action, asked, since).await {
+            let leads = match self.verify(&action, &mut asked, since).await {
                 Verified::Ended(outcome) => return outcome,
-                Verified::LedBy(leader) => {
-                    action.from = leader;
-                    action.kind = ActionKind::StepDown(step_down.after(*requests));
+                Verified::LedBy(leads) => leads,
+            };
+            match self.repeat(&action.asset, step_down, &leads, requests).await {
+                Ok(repeated) => {
+                    (action, since) = repeated;
+                    asked = self.asked(action.from.clone(), *requests);
                 }
+                // The last request may be landing just now: what comes of it shows.
+                Err(stopped)
+                    if stopped.reason == Some(FindingReason::NoLeader)
+                        && since.elapsed() < STEP_DOWN_TIMEOUT => {}
+                Err(_) => asked.requests = self.limits.max_requests,
             }
         }
+    }
+
+    /// Asks who leads an asset now, in favour of the next peer that is ready; gives what was asked, and since when it counts.
+    async fn repeat(
+        self,
+        asset: &AssetName,
+        step_down: &StepDown,
+        leads: &AssetInfo,
+        requests: &mut u32,
+    ) -> Result<(Action, Instant), Outcome> {
+        let stopped = |reason, message: &str| Outcome::new(ActionResult::Abandoned, Some(reason), message);
+        let Some(leader) = &leads.leader else {
+            return Err(stopped(FindingReason::NoLeader, "it has no leader now"));
+        };
+        let nobody = || {
+            stopped(
+                FindingReason::TargetLagging,
+                "none of its peers in home can take over now",
+            )
+        };
+        let is_ready = |server: &ServerName| leads.is_ready(server, self.limits.max_lag);
+        let mut next = step_down.after(*requests, is_ready).ok_or_else(nobody)?;
+        if let Successor::Peer(server) = &next.successor
+            && self.slot.redirect(server).is_err()
+        {
+            let mut others = next.alternatives.iter();
+            let other = others.find(|server| self.slot.redirect(server).is_ok());
+            next.successor = Successor::Peer(other.ok_or_else(nobody)?.clone());
+        }
+        let action = Action {
+            asset: asset.clone(),
+            from: leader.clone(),
+            kind: ActionKind::StepDown(next),
+        };
+        let look = self.check(&action).await?;
+        self.fresh(&action, look).await?;
+        let since = Instant::now();
+        self.request(&action, requests).await?;
+        Ok((action, since))
     }
 
     async fn last_look(self, action: &Action, recorded: &mut Recorded) -> Result<PreflightRead, Outcome> {
@@ -87,51 +132,48 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
     }
 
     /// Looks whenever the servers announce an election, and else from time to time.
-    pub(super) async fn verify(self, action: &Action, mut asked: SentRequest, since: Instant) -> Verified {
+    pub(super) async fn verify(self, action: &Action, asked: &mut SentRequest, since: Instant) -> Verified {
         let mut pace = Backoff::of_step_down();
-        let mut elected = pin!(self.act.elected(&action.asset, since));
+        let elections = |since| self.act.elected(&action.asset, since);
+        let mut elected = pin!(elections(since));
         loop {
             tokio::select! {
                 () = pace.rest() => {}
-                leader = &mut elected, if asked.elected.is_none() => asked.elected = Some(leader),
+                leader = &mut elected => {
+                    asked.elected = Some(leader);
+                    elected.set(elections(Instant::now()));
+                }
             }
             let read_result = tokio::select! {
                 read_result = self.act.read(&action.asset) => read_result,
                 // One that fell into the election may not be answered at all.
-                leader = &mut elected, if asked.elected.is_none() => {
+                leader = &mut elected => {
                     asked.elected = Some(leader);
+                    elected.set(elections(Instant::now()));
                     self.act.read(&action.asset).await
                 }
             };
             // A failed look shows nothing about the asset: it counts as unanswered.
             let read_result = read_result.unwrap_or(ReadResult::Unanswered);
-            let leader = match &read_result {
-                ReadResult::Seen(reading) => reading.leader.clone(),
+            let leads = match &read_result {
+                ReadResult::Seen(reading) => Some(reading.clone()),
                 ReadResult::Gone | ReadResult::Unanswered => None,
             };
-            if asked.elected.is_none() && leader.as_ref().is_some_and(|leader| *leader != asked.of) {
+            let leader = leads.as_ref().and_then(|leads| leads.leader.as_ref());
+            if leader.is_some_and(|leader| *leader != asked.of) && asked.elected.as_ref() != leader {
                 // Confirming costs the servers more than what they are about to announce.
-                let announced = tokio::time::timeout(ANNOUNCED, &mut elected).await;
-                asked.elected = announced.ok();
+                if let Ok(leader) = tokio::time::timeout(ANNOUNCED, &mut elected).await {
+                    asked.elected = Some(leader);
+                    elected.set(elections(Instant::now()));
+                }
             }
-            match (self.judge(action, read_result, &asked).await, leader) {
+            match (self.judge(action, read_result, asked).await, leads) {
                 (Verification::Done(outcome) | Verification::Overdue(outcome), _) => {
                     return Verified::Ended(outcome);
                 }
-                (Verification::Again, Some(leader)) => return Verified::LedBy(leader),
+                (Verification::Again, Some(leads)) => return Verified::LedBy(leads),
                 (Verification::Wait, _) | (Verification::Again, None) => {}
             }
         }
     }
-}
-
-/// An operation that stops before a retry: its last request was read back outside home, and counts as an attempt.
-fn missed_before(step_down: &StepDown, stopped: Outcome) -> Outcome {
-    let is_home = |leader| step_down.home_peers.contains(leader);
-    let result = match stopped.result {
-        ActionResult::Abandoned if stopped.to.as_ref().is_some_and(is_home) => ActionResult::Succeeded,
-        ActionResult::Abandoned => ActionResult::Missed,
-        result => result,
-    };
-    Outcome { result, ..stopped }
 }

@@ -35,7 +35,7 @@ fn a_place_is_given_back_when_its_slot_is_dropped_and_whoever_waits_is_told() {
     assert!(freed.has_changed().unwrap());
     freed.mark_unchanged();
     let _again = start(&limits, &step_down("A", Some("us-0")));
-    assert!(limits.lock().per_target.len() == 1 && limits.lock().in_flight.len() == 1);
+    assert_eq!(limits.lock().in_flight.len(), 1);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn nothing_is_left_behind_by_slots_that_are_gone() {
     .map(|action| start(&limits, &action));
     drop(slots);
     let state = limits.lock();
-    assert!(state.per_target.is_empty() && state.in_flight.is_empty());
+    assert!(state.in_flight.is_empty());
 }
 
 #[test]
@@ -60,7 +60,6 @@ fn a_refused_start_takes_nothing() {
     assert_eq!(busy(&limits, &step_down("A/c", Some("us-0"))), Busy::Stream);
     let state = limits.lock();
     assert_eq!((state.count(InFlight::StepDown), state.in_flight.len()), (1, 1));
-    assert!(state.per_target.is_empty());
 }
 
 #[test]
@@ -98,6 +97,21 @@ fn at_most_half_of_the_step_downs_go_to_one_server() {
     let _blind = start(&limits, &step_down("S51", None));
     slots.pop();
     let _freed = start(&limits, &towards(52, "us-0"));
+}
+
+#[test]
+fn p3_a_step_down_that_names_another_server_counts_there() {
+    let limits = SystemLimits::new(4, 1);
+    let to = |name: &str, server| start(&limits, &step_down(name, Some(server)));
+    let (first, second) = (to("A", "us-0"), to("B", "us-0"));
+    let _third = to("C", "us-1");
+    assert_eq!(first.redirect(&"us-0".into()), Ok(()), "its own place");
+    assert_eq!(first.redirect(&"us-1".into()), Ok(()));
+    assert_eq!(first.redirect(&"us-0".into()), Ok(()), "there is room again");
+    let _fourth = to("D", "us-1");
+    assert_eq!(first.redirect(&"us-1".into()), Err(Busy::Target));
+    assert_eq!(second.redirect(&"us-1".into()), Err(Busy::Target));
+    assert_eq!(busy(&limits, &step_down("E", Some("us-2"))), Busy::System);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use leeward_api::policy_status::{MAX_RECENT_ACTIONS, RecentAction};
 use leeward_api::vocabulary::{ActionClass, ActionResult, ActionType, FindingReason};
 use leeward_core::action::{Action, ActionKind};
 use leeward_core::history::{BreakerTransition, EndedOperation, MoveRecord};
-use leeward_core::names::AssetName;
+use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{MOST_AIMED, Outcome, STEP_DOWN_TIMEOUT, VerifyLimits};
 use leeward_core::policy::Policy;
 use leeward_core::safety::is_moving;
@@ -37,12 +37,14 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         let most = self.input.borrow().policy.disruption.max_concurrent;
         let mut waiting = Vec::new();
         let mut full: BTreeSet<ActionType> = BTreeSet::new();
+        // Their own actions go before those of their consumers.
+        let mut first: BTreeSet<StreamName> = BTreeSet::new();
         while self.in_flight.len() + self.left_behind.count() < most
             && self.authorizer.inhibited().is_none()
             && !self.out_of_date()
         {
             let Some(action) = self.queue.pop() else { break };
-            if full.contains(&action.action_type()) {
+            if full.contains(&action.action_type()) || first.contains(&action.asset.stream) {
                 waiting.push(action);
                 continue;
             }
@@ -51,6 +53,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 Err(busy) => {
                     if busy == Busy::System {
                         full.insert(action.action_type());
+                    }
+                    if action.asset.consumer.is_none() {
+                        first.insert(action.asset.stream.clone());
                     }
                     waiting.push(action);
                 }
@@ -146,6 +151,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     limits,
                     recorded,
                     advance,
+                    slot: &slot,
                 };
                 let operation = async { tokio::join!(operate(conduct, action.clone()), forwarding).0 };
                 let finished = supervise::catch(SupervisedTask::Operation, operation).await;

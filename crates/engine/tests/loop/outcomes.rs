@@ -210,14 +210,14 @@ async fn a_request_without_an_answer_is_judged_by_what_is_read_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_else_who_is_elected_each_time_is_a_miss_at_once() {
+async fn somebody_else_who_is_elected_is_a_miss_at_once() {
     let bench = Bench::new(stretched(&["S"], 0, Version::new(2, 15, 1), ["n-0", "n-4"]));
     let asset = stream_asset("S");
     bench
         .fake
         .state()
         .behaviour
-        .insert(asset, Behaviour::Elect(vec!["n-4", "n-3", "n-4"]));
+        .insert(asset, Behaviour::Elect(vec!["n-4"]));
     let running = bench.start(&policy(json!({})));
     let policy_state = running.until_ended(1).await;
     let action = &policy_state.recent_actions[0];

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, FindingReason};
 use leeward_core::action::{Action, ActionKind, LeaderTransfers, Move, StepDown, Successor};
-use leeward_core::names::{AssetName, ConsumerName, ServerName, StreamName};
-use leeward_core::operation::{STALL_AFTER, VerifyLimits};
+use leeward_core::names::{AccountId, AssetName, ConsumerName, ServerName, StreamName};
+use leeward_core::operation::{STALL_AFTER, STEP_DOWN_TIMEOUT, VerifyLimits};
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::{AccountView, Placement};
 use leeward_core::target::MoveTarget;
 use leeward_engine::execute::{Finished, OperationContext, OperationProgress, Stage, operate};
+use leeward_engine::limits::SystemLimits;
 use leeward_engine::permit::{Authorizer, Inhibited};
 use leeward_engine::record::Recorded;
 use tokio::sync::watch;
@@ -71,6 +72,9 @@ impl Trial {
             limits: self.limits,
             recorded: self.recorded,
             advance: self.advance,
+            slot: &SystemLimits::new(9, 9)
+                .try_start(&AccountId::from("A"), &action)
+                .unwrap(),
         };
         operate(conduct, action).await
     }

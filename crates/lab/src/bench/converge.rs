@@ -91,7 +91,7 @@ impl ConvergeBench {
             self.field.lead_outside_home().await?;
             floor.time(self.field.floor()).await?;
             self.field.lead_outside_home().await?;
-            script.time(self.field.script()).await?;
+            script.add(self.field.script_until_announced().await?);
             self.field.lead_outside_home().await?;
             self.leeward(&mut leeward).await?;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use async_nats::{Client, Subscriber};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::LIMIT;
 use crate::audit::Audit;
 use crate::load::IdleClients;
 use crate::nats::jetstream::{self, PreferredLeader};
@@ -155,6 +156,17 @@ impl Testfield {
             return Ok(());
         }
         self.script().await
+    }
+
+    /// How long a script takes until the servers announce the last leader, by the same clock as Leeward's.
+    pub(super) async fn script_until_announced(&self) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        let announced = async {
+            self.until_led_from(HOME, LIMIT).await?;
+            anyhow::Ok(began.elapsed())
+        };
+        let (took, ()) = tokio::try_join!(announced, self.script())?;
+        Ok(took)
     }
 
     /// The same by a script that reads every leader back, and asks again where it is not home.

@@ -1,6 +1,7 @@
 //! `leeward-lab bench`: what Leeward costs and gains, compared in one run with the practice without it.
 
 mod converge;
+mod felt;
 mod field;
 mod moved;
 mod report;
@@ -25,6 +26,8 @@ const LIMIT: Duration = Duration::from_mins(5);
 pub enum Section {
     /// How fast leaders come home, against a loop over the `nats` command and against a floor.
     Converge,
+    /// What clients feel of step-downs.
+    Felt,
     /// Stalls while a stream moves, by a bare placement edit and by Leeward.
     Move,
     /// What `leeward report` takes for 1,000 streams, against `nats stream report` and `nats consumer report`.
@@ -41,6 +44,7 @@ pub async fn run(only: Option<Section>, runs: usize) -> anyhow::Result<()> {
         }
         match section {
             Section::Converge => Box::pin(converge::run(runs)).await?,
+            Section::Felt => Box::pin(felt::run()).await?,
             Section::Move => Box::pin(moved::run()).await?,
             Section::Report => Box::pin(report::run()).await?,
             Section::Use => Box::pin(usage::run()).await?,

@@ -29,7 +29,7 @@ struct Moved {
 pub(super) async fn run() -> anyhow::Result<()> {
     print_line(format!(
         "\nmove of {} x {} bytes, R3, {} messages/s, {} ms one way\n\
-         {:24} {:>8} {:>14} {:>15} {:>10} {:>13} {:>5}",
+         {:24} {:>8} {:>14} {:>15} {:>8} {:>10} {:>10} {:>13} {:>5}",
         scene::STORED,
         scene::BYTES,
         scene::RATE,
@@ -38,6 +38,8 @@ pub(super) async fn run() -> anyhow::Result<()> {
         "seconds",
         "publish stall",
         "delivery delay",
+        "refused",
+        "unanswered",
         "published",
         "acknowledged",
         "lost",
@@ -108,11 +110,13 @@ fn policy(mode: &str) -> String {
 fn line(version: &str, way: &str, moved: &Moved) -> String {
     let Moved { took, felt } = moved;
     format!(
-        "{:24} {:8.1} {:12.2} s {:13.2} s {:10} {:13} {:5}",
+        "{:24} {:8.1} {:12.2} s {:13.2} s {:8} {:10} {:10} {:13} {:5}",
         format!("{version} {way}"),
         took.as_secs_f64(),
         felt.publish_stall.as_secs_f64(),
         felt.delivery_delay.as_secs_f64(),
+        felt.refused,
+        felt.unanswered,
         felt.published,
         felt.acknowledged,
         felt.lost

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::scene::{AWAY, DemoTotals, GROUPS, HOME, LeaderTable, StreamGroup};
-use crate::load::{Latency, LoadPhase};
+use crate::load::{Latency, LoadPhase, PATIENCE};
 
 /// What is known of each group comes in the order of [`GROUPS`].
 pub(super) struct DemoOutcome {
@@ -47,10 +47,15 @@ pub(super) fn print(outcome: &DemoOutcome) -> anyhow::Result<()> {
         .moving
         .iter()
         .map(|phase| phase.publish.quantiles().max_micros);
+    let sum = |count: fn(&LoadPhase) -> u64| outcome.moving.iter().map(count).sum::<u64>();
     writeln!(
         text,
-        "worst publish ack while leaders moved: {} ms",
-        milliseconds(stalls.max().unwrap_or_default())
+        "while leaders moved: worst publish ack {} ms; {} attempts to publish were refused at once, {} were not answered \
+         and sent again after {} s",
+        milliseconds(stalls.max().unwrap_or_default()),
+        sum(|phase| phase.counts.publishes_refused),
+        sum(|phase| phase.counts.publishes_unanswered),
+        PATIENCE.as_secs()
     )?;
     let step_downs = actions(&outcome.metrics, "StepDown");
     let moves = actions(&outcome.metrics, "StreamPlacement");

@@ -41,15 +41,18 @@ pub struct LatencyCounts {
     pub acknowledged: u64,
     /// Acknowledgements marked "duplicate": an earlier attempt had been stored although its answer was lost.
     pub duplicates: u64,
-    /// Publish attempts beyond the first.
-    pub publish_retries: u64,
+    /// Publish attempts that were refused at once, as while there is no leader, and were repeated.
+    pub publishes_refused: u64,
+    /// Publish attempts that nobody answered in time, and were repeated.
+    pub publishes_unanswered: u64,
     /// First deliveries, per consumer.
     pub delivered: u64,
     /// Deliveries of what the same consumer had already delivered.
     pub redelivered: u64,
-    /// Pull requests that ended without messages by a refusal, a leadership change or a timeout. An idle stream does
-    /// not count.
-    pub fetches_interrupted: u64,
+    /// Pull requests that were ended by a refusal or a leadership change. An idle stream does not count.
+    pub fetches_refused: u64,
+    /// Pull requests whose end never came.
+    pub fetches_unanswered: u64,
     /// Confirmed consumer acknowledgements beyond the first attempt.
     pub ack_retries: u64,
 }
@@ -119,19 +122,23 @@ impl LatencyCounts {
             published,
             acknowledged,
             duplicates,
-            publish_retries,
+            publishes_refused,
+            publishes_unanswered,
             delivered,
             redelivered,
-            fetches_interrupted,
+            fetches_refused,
+            fetches_unanswered,
             ack_retries,
         } = other;
         self.published += published;
         self.acknowledged += acknowledged;
         self.duplicates += duplicates;
-        self.publish_retries += publish_retries;
+        self.publishes_refused += publishes_refused;
+        self.publishes_unanswered += publishes_unanswered;
         self.delivered += delivered;
         self.redelivered += redelivered;
-        self.fetches_interrupted += fetches_interrupted;
+        self.fetches_refused += fetches_refused;
+        self.fetches_unanswered += fetches_unanswered;
         self.ack_retries += ack_retries;
     }
 }
@@ -184,10 +191,11 @@ impl fmt::Display for LoadPhase {
         let counts = &self.counts;
         writeln!(
             formatter,
-            "published {}, acknowledged {} ({} retries, {} duplicates), delivered {} and {} again",
+            "published {}, acknowledged {} (attempts: {} refused, {} unanswered, {} duplicates), delivered {} and {} again",
             counts.published,
             counts.acknowledged,
-            counts.publish_retries,
+            counts.publishes_refused,
+            counts.publishes_unanswered,
             counts.duplicates,
             counts.delivered,
             counts.redelivered

@@ -29,7 +29,7 @@ pub use idle::{Connect, IdleClients};
 pub use intake::Acknowledge;
 pub use ledger::{ConsumerSummary, MessageLedger, StreamSummary, Summary};
 pub use meter::{Latency, LatencyCounts, LoadPhase, Phases, Quantiles};
-pub use publish::Publisher;
+pub use publish::{PATIENCE, Publisher};
 pub use pull::PullWorker;
 pub use push::PushWorker;
 

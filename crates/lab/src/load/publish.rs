@@ -22,6 +22,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 /// Timers are not finer than this; several messages are sent at once instead.
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
+/// How long an attempt waits for its answer, unless a publisher says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 /// An election takes up to 9 s (nats-facts N14); what is unacknowledged this long after the stop is given up.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -52,7 +54,7 @@ impl Publisher {
             rate_per_second: 50.0,
             payload_bytes: 256,
             in_flight: 256,
-            patience: Duration::from_secs(2),
+            patience: PATIENCE,
         }
     }
 
@@ -178,18 +180,19 @@ impl OutgoingMessage {
                     return;
                 }
                 Attempt::NoAnswer => {
+                    self.meter.record(|phase| phase.counts.publishes_unanswered += 1);
                     self.ledger.failed(format!(
                         "publish to {}: no answer in {:?}",
                         self.subject, self.patience
                     ));
                 }
                 Attempt::Refused(why) => {
+                    self.meter.record(|phase| phase.counts.publishes_refused += 1);
                     self.ledger.failed(format!("publish to {}: {why}", self.subject));
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
-            self.meter.record(|phase| phase.counts.publish_retries += 1);
         }
     }
 

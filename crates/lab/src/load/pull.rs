@@ -154,12 +154,14 @@ impl Pull {
     /// Records how a request ended; true if the next one should wait a little.
     fn settle(&mut self, messages: usize, end: End) -> bool {
         self.earlier_may_answer = matches!(end, End::Unknown(_));
+        self.intake.meter.record(|phase| match end {
+            End::Ordinary => {}
+            End::Refused(_) => phase.counts.fetches_refused += 1,
+            End::Unknown(_) => phase.counts.fetches_unanswered += 1,
+        });
         match end {
             End::Ordinary => false,
             End::Refused(why) | End::Unknown(why) => {
-                self.intake
-                    .meter
-                    .record(|phase| phase.counts.fetches_interrupted += 1);
                 self.intake
                     .ledger
                     .failed(format!("pull from {}: {why}", self.intake.consumer));

@@ -84,8 +84,8 @@ impl fmt::Display for Violation {
 const RECORD_DELAY: Duration = Duration::from_secs(5);
 /// Leadership transfers are asked for this soon after the edit of the placement that they belong to, and so often of one leader.
 const TRANSFERS: (Duration, usize) = (Duration::from_mins(1), 3);
-/// A step-down that brought no leader home is asked for again this soon, and so often in all: an election takes up to 9 s.
-const REPEATS: (Duration, usize) = (Duration::from_secs(12), 3);
+/// A step-down is asked for again this soon where the leader stays, and so often in all.
+const REPEATS: (Duration, usize) = (Duration::from_secs(6), 3);
 /// A request arrives at most this much later than it was sent.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
@@ -216,7 +216,8 @@ impl Recording {
         !request.first_half && !self.is_transfer(request) && !self.is_repeat(request)
     }
 
-    /// Whether it is part of the attempt that an earlier request began. During a move there are no attempts but the move.
+    /// Whether it is part of the attempt that an earlier request of the same process began. During a move there are no attempts
+    /// but the move.
     fn is_repeat(&self, request: &RecordedRequest) -> bool {
         if stepped_down(&request.subject).is_none() || self.edit_before(request).is_some() {
             return false;
@@ -224,12 +225,14 @@ impl Recording {
         let (soon, most) = REPEATS;
         let others = self.requests.iter().rev();
         let earlier = others.skip_while(|other| !std::ptr::eq(*other, request)).skip(1);
-        let earlier = earlier.filter(|other| other.subject == request.subject);
+        let earlier =
+            earlier.filter(|other| (&other.account, &other.subject) == (&request.account, &request.subject));
         let mut since = request.at;
         let in_a_row = earlier.take_while(|other| {
             let is_soon = since.saturating_sub(other.at) <= soon;
+            let was_killed = self.kills.iter().any(|kill| (other.at..=since).contains(kill));
             since = other.at;
-            is_soon
+            is_soon && !was_killed
         });
         in_a_row.count() % most != 0
     }

@@ -28,11 +28,13 @@ use crate::wire::text::WireText;
 
 /// A large account takes a server long (nats-facts N44, N45).
 const LIMIT: Duration = Duration::from_secs(15);
-/// Lists requested at once: bounds the memory of replies, and the servers' work.
+/// Lists requested at once: bounds the memory of large replies, and the servers' work.
 const AT_ONCE: usize = 2;
 
 /// Nobody wants a list that was begun longer ago.
 const KEPT: Duration = Duration::from_secs(5);
+/// Larger lists, in bytes, are given only to those who wait for them.
+const MOST_KEPT: usize = 4 << 20;
 
 /// What a server is asked to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,9 +117,12 @@ impl Listings {
             }
             let listing = listings.request(&question).await;
             drop(turn);
-            let keep = if listing.is_ok() { KEPT } else { Duration::ZERO };
+            let is_kept = |listing: &Arc<Listing>| listing.bytes <= MOST_KEPT;
+            let until = asked
+                .checked_add(KEPT)
+                .filter(|_| listing.as_ref().is_ok_and(is_kept));
             tokio::spawn(async move {
-                tokio::time::sleep(keep).await;
+                tokio::time::sleep_until(until.unwrap_or(asked)).await;
                 let mut newest = listings.newest();
                 if newest.get(&question).and_then(|newest| newest.asked) == Some(asked) {
                     newest.remove(&question);
@@ -150,7 +155,10 @@ impl Listings {
 
 /// The streams of one account as a server listed them. Each is read on demand.
 #[derive(Debug)]
-pub(crate) struct Listing(BTreeMap<String, Bytes>);
+pub(crate) struct Listing {
+    streams: BTreeMap<String, Bytes>,
+    bytes: usize,
+}
 
 impl Listing {
     fn new(answer: &Bytes, account: &AccountId) -> Result<Self, String> {
@@ -163,7 +171,8 @@ impl Listing {
             let name = wire::read::<ListedName<'_>>(text)?.name.to_string();
             streams.entry(name).or_insert_with(|| answer.slice_ref(text));
         }
-        Ok(Self(streams))
+        let bytes = answer.len();
+        Ok(Self { streams, bytes })
     }
 
     pub(crate) fn stream(
@@ -171,7 +180,7 @@ impl Listing {
         name: &StreamName,
         server: &ServerName,
     ) -> Result<Option<StoredStream>, Unseen> {
-        let Some(text) = self.0.get(name.as_str()) else {
+        let Some(text) = self.streams.get(name.as_str()) else {
             return Ok(None);
         };
         let of = |message: String| Unseen::NotUnderstood(format!("JSZ of {server}: {message}"));

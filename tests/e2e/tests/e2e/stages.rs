@@ -3,6 +3,7 @@
 //! files of their own.
 
 mod dependents;
+mod led;
 mod moves;
 mod overdue;
 mod remembered;

@@ -335,8 +335,9 @@ impl Explained for ActionResult {
                 see: "`status.recentActions` shows in `to` who leads instead. Servers before 2.11 choose the \
                      new leader at random; newer ones take another one in silence where the preferred peer \
                      is not well.",
-                act: "Nothing at first: it is tried again after the cooldown. If it keeps missing, look at \
-                     home's peers with `nats stream info S`: one that is always behind is never chosen.",
+                act: "Nothing at first: it is tried again after the cooldown, in favour of another peer where \
+                     there is one. If it keeps missing, look at home's peers with `nats stream info S`: one \
+                     that is always behind is never chosen.",
             },
             Self::Stalled => Runbook {
                 see: "`status.recentActions` has the result, and the event `ConsumerStalled` says what was \

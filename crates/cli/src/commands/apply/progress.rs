@@ -158,7 +158,7 @@ fn moving(action: &Action) -> Option<&Move> {
 
 fn at(stage: Stage) -> &'static str {
     match stage {
-        Stage::Checking | Stage::Recording => "read once more",
+        Stage::Recording | Stage::Checking => "read once more",
         Stage::Requested => "",
         Stage::Verifying => "consumers are to go on",
         Stage::Refreshing => "streams that read it are to go on",

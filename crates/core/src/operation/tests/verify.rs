@@ -15,11 +15,9 @@ fn any_leader_in_home_is_a_success_and_is_named() {
 }
 
 #[test]
-fn an_aimed_request_that_elected_somebody_else_is_repeated_at_once_until_the_attempts_are_used_up() {
+fn an_aimed_request_that_elected_somebody_else_missed_at_once() {
     let elsewhere = seen(|reading| reading.leader = Some("eu-1".into()));
-    let judge = |requests| after(&aimed(), &elsewhere, &asked(requests), at(0), &limits(3));
-    assert_eq!([judge(1), judge(2)], [Verification::Again, Verification::Again]);
-    let outcome = ended(judge(3));
+    let outcome = ended(after_seconds(&aimed(), &elsewhere, 0));
     assert_eq!(
         (outcome.result, outcome.to),
         (ActionResult::Missed, Some("eu-1".into()))
@@ -27,7 +25,7 @@ fn an_aimed_request_that_elected_somebody_else_is_repeated_at_once_until_the_att
 }
 
 #[test]
-fn a_leader_that_was_asked_and_stays_is_asked_again_after_a_while_or_once_it_was_elected_again() {
+fn a_leader_that_was_asked_in_favour_of_a_peer_and_stays_is_asked_again_unless_it_was_elected_again() {
     let still = seen(|_| ());
     let judge = |asked: &SentRequest, after_millis| {
         let now = asked.at + Duration::from_millis(after_millis);
@@ -35,38 +33,48 @@ fn a_leader_that_was_asked_and_stays_is_asked_again_after_a_while_or_once_it_was
     };
     assert_eq!(judge(&asked(1), 1499), Verification::Wait);
     assert_eq!(judge(&asked(1), 1500), Verification::Again);
+    assert_eq!(judge(&asked(3), 19_999), Verification::Wait, "no request is left");
     let elected = |leader: &str| SentRequest {
         elected: Some(leader.into()),
         ..asked(2)
     };
-    assert_eq!(judge(&elected("eu-0"), 1), Verification::Again);
     assert_eq!(
-        judge(&elected("us-0"), 1),
+        judge(&elected("eu-0"), 1499),
         Verification::Wait,
-        "an answer from before"
+        "that may have been heard late"
+    );
+    assert_eq!(ended(judge(&elected("eu-0"), 1500)).result, ActionResult::Missed);
+    assert_eq!(judge(&elected("us-0"), 1500), Verification::Again);
+    let blind = after(&blind(), &still, &asked(1), at(19), &limits(3));
+    assert_eq!(
+        blind,
+        Verification::Wait,
+        "where the servers choose it is one attempt"
     );
 }
 
 #[test]
-fn each_request_names_the_next_peer_in_turns() {
-    let ActionKind::StepDown(mut aimed) = aimed().kind else {
-        panic!("it is a step-down");
+fn each_request_names_the_next_peer_that_is_ready_in_turns() {
+    let step_down = |action: Action| match action.kind {
+        ActionKind::StepDown(step_down) => step_down,
+        other @ ActionKind::Move(_) => panic!("{other:?}"),
     };
-    let named = |aimed: &StepDown, requests| aimed.after(requests).successor;
-    let peer = |name: &str| Successor::Peer(name.into());
-    assert_eq!(
-        [0, 1, 2].map(|requests| named(&aimed, requests)),
-        [peer("us-0"), peer("us-0"), peer("us-0")]
-    );
-    aimed.alternatives = vec!["us-1".into()];
-    assert_eq!(
-        [0, 1, 2].map(|requests| named(&aimed, requests)),
-        [peer("us-0"), peer("us-1"), peer("us-0")]
-    );
-    let ActionKind::StepDown(blind) = blind().kind else {
-        panic!("it is a step-down");
+    let mut aimed = step_down(aimed());
+    aimed.alternatives = vec!["us-1".into(), "us-2".into()];
+    let named = |requests, lagging: &str| {
+        let next = aimed.after(requests, |server| server.as_str() != lagging)?;
+        match next.successor {
+            Successor::Peer(server) => Some(server.to_string()),
+            other @ (Successor::Anyone | Successor::OtherServer) => panic!("{other:?}"),
+        }
     };
-    assert_eq!(named(&blind, 2), Successor::Anyone);
+    let turns = [0, 1, 2, 3].map(|requests| named(requests, "").unwrap());
+    assert_eq!(turns, ["us-0", "us-1", "us-2", "us-0"]);
+    let turns = [0, 1, 2, 3].map(|requests| named(requests, "us-1").unwrap());
+    assert_eq!(turns, ["us-0", "us-2", "us-2", "us-0"]);
+    assert_eq!(aimed.after(1, |_| false), None);
+    let blind = step_down(blind());
+    assert_eq!(blind.after(2, |_| false), Some(blind.clone()));
 }
 
 #[test]

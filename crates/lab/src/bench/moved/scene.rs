@@ -48,6 +48,9 @@ pub(super) struct MoveScene {
 pub(super) struct ClientImpact {
     pub(super) publish_stall: Duration,
     pub(super) delivery_delay: Duration,
+    /// Attempts to publish that were refused at once, or never answered.
+    pub(super) refused: u64,
+    pub(super) unanswered: u64,
     pub(super) published: u64,
     pub(super) acknowledged: u64,
     /// Acknowledged, but not in the stream, or not delivered by its consumer, or not through the sourced stream.
@@ -171,6 +174,8 @@ impl MoveScene {
         Ok(ClientImpact {
             publish_stall: micros(of("publisher").publish.quantiles().max_micros),
             delivery_delay: micros(of("probe").arrival.quantiles().max_micros),
+            refused: of("publisher").counts.publishes_refused,
+            unanswered: of("publisher").counts.publishes_unanswered,
             published: ended.summary.published(),
             acknowledged: ended.summary.acknowledged(),
             lost: in_stream.missing + ended.summary.outstanding() + self.missing_at_probe(),

@@ -102,13 +102,17 @@ fn a_second_request_within_the_cooldown_is_one_unless_the_first_was_never_writte
 #[test]
 fn one_attempt_asks_at_most_three_times_soon_one_after_the_other() {
     let attempt = |seconds: &[u64]| seconds.iter().map(|at| step_down("A", *at)).collect();
-    assert_eq!(judge(&evidence(attempt(&[10, 12, 22])), &RULES), []);
+    assert_eq!(judge(&evidence(attempt(&[10, 12, 18])), &RULES), []);
     assert_eq!(broken(&evidence(attempt(&[10, 12, 14, 16]))), ["P5"], "a fourth");
     assert_eq!(
-        broken(&evidence(attempt(&[10, 12, 25]))),
+        broken(&evidence(attempt(&[10, 12, 19]))),
         ["P5"],
         "too late for the same attempt"
     );
+    let mut killed = evidence(attempt(&[19, 25]));
+    assert_eq!(judge(&killed, &RULES), []);
+    killed.kills.push(at(25));
+    assert_eq!(broken(&killed), ["P5"], "the next process knows of it");
     let mut moves: Vec<RecordedRequest> = attempt(&[10, 12]);
     for request in &mut moves {
         request.subject = "$JS.API.STREAM.UPDATE.A".to_owned();

@@ -18,7 +18,7 @@ use crate::wrong_side::{AWAY, HOME, assert_led_from};
 
 /// The moment of the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+pub(super) enum At {
     /// The status shows the operation.
     Recorded,
     /// The edit is on its way.
@@ -92,14 +92,14 @@ async fn p10_killed_at_any_stage_of_a_move_it_edits_once_and_loses_nothing() {
     assert_whole(load, &client, configs.iter().map(|(stream, _)| stream.as_str())).await;
 }
 
-fn assert_only_placed_elsewhere(stream: &str, before: &Value, after: &Value) {
+pub(super) fn assert_only_placed_elsewhere(stream: &str, before: &Value, after: &Value) {
     assert_eq!(after["placement"], json!({"cluster": HOME}), "{stream}");
     let mut expected = before.clone();
     expected["placement"] = after["placement"].clone();
     assert_eq!(after, &expected, "{stream}");
 }
 
-async fn create(client: &Client, stream: &str) {
+pub(super) async fn create(client: &Client, stream: &str) {
     let away = json!({"placement": {"cluster": AWAY}, "description": "kept \"as it is\""});
     assets::stream(client, stream, 3, away).await.unwrap();
     for consumer in super::CONSUMERS {
@@ -117,13 +117,13 @@ async fn create(client: &Client, stream: &str) {
 }
 
 /// What tells how far a move has come.
-struct Signs {
+pub(super) struct Signs {
     recorded: JoinHandle<anyhow::Result<()>>,
     edits: Subscriber,
 }
 
 impl Signs {
-    async fn watch(stage: &Stage, client: &Client, system: &Client, stream: &str) -> Self {
+    pub(super) async fn watch(stage: &Stage, client: &Client, system: &Client, stream: &str) -> Self {
         let edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();
         system.flush().await.unwrap();
         client.flush().await.unwrap();
@@ -131,7 +131,7 @@ impl Signs {
         Self { recorded, edits }
     }
 
-    async fn reach(mut self, at: At, client: &Client, stream: &str) {
+    pub(super) async fn reach(mut self, at: At, client: &Client, stream: &str) {
         if at == At::Recorded {
             return self.recorded.await.unwrap().unwrap();
         }
