@@ -4,6 +4,7 @@ mod converge;
 mod felt;
 mod field;
 mod moved;
+mod quiet;
 mod report;
 mod rest;
 mod runs;
@@ -28,6 +29,8 @@ pub enum Section {
     Converge,
     /// What clients feel of step-downs.
     Felt,
+    /// How soon quiet streams are home, by a bare placement edit and led by Leeward.
+    Quiet,
     /// Stalls while a stream moves, by a bare placement edit and by Leeward.
     Move,
     /// What `leeward report` takes for 1,000 streams, against `nats stream report` and `nats consumer report`.
@@ -45,7 +48,8 @@ pub async fn run(only: Option<Section>, runs: usize) -> anyhow::Result<()> {
         match section {
             Section::Converge => Box::pin(converge::run(runs)).await?,
             Section::Felt => Box::pin(felt::run()).await?,
-            Section::Move => Box::pin(moved::run()).await?,
+            Section::Quiet => Box::pin(quiet::run(runs)).await?,
+            Section::Move => Box::pin(moved::run(runs)).await?,
             Section::Report => Box::pin(report::run()).await?,
             Section::Use => Box::pin(usage::run()).await?,
         }

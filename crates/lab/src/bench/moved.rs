@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::json;
 
+use super::runs::Runs;
 use super::{NAMESPACE, apply_system, until_misplaced};
 use crate::folder::Folder;
 use crate::leeward::{kube_for, manifests, operator_in};
@@ -26,16 +27,42 @@ struct Moved {
     felt: ClientImpact,
 }
 
-pub(super) async fn run() -> anyhow::Result<()> {
+/// The moves of one kind.
+#[derive(Default)]
+struct MovedRuns {
+    took: Runs,
+    publish_stall: Runs,
+    delivery_delay: Runs,
+    refused: u64,
+    unanswered: u64,
+    published: u64,
+    acknowledged: u64,
+    lost: u64,
+}
+
+impl MovedRuns {
+    fn add(&mut self, Moved { took, felt }: &Moved) {
+        self.took.add(*took);
+        self.publish_stall.add(felt.publish_stall);
+        self.delivery_delay.add(felt.delivery_delay);
+        self.refused += felt.refused;
+        self.unanswered += felt.unanswered;
+        self.published += felt.published;
+        self.acknowledged += felt.acknowledged;
+        self.lost += felt.lost;
+    }
+}
+
+pub(super) async fn run(runs: usize) -> anyhow::Result<()> {
     print_line(format!(
-        "\nmove of {} x {} bytes, R3, {} messages/s, {} ms one way\n\
-         {:24} {:>8} {:>14} {:>15} {:>8} {:>10} {:>10} {:>13} {:>5}",
+        "\nmove of {} x {} bytes, R3, {} messages/s, {} ms one way; seconds, median (shortest-longest), and sums\n\
+         {:24} {:>18} {:>18} {:>20} {:>8} {:>10} {:>10} {:>13} {:>5}",
         scene::STORED,
         scene::BYTES,
         scene::RATE,
         scene::ONE_WAY.as_millis(),
         "",
-        "seconds",
+        "took",
         "publish stall",
         "delivery delay",
         "refused",
@@ -46,22 +73,27 @@ pub(super) async fn run() -> anyhow::Result<()> {
     ));
     let mut lost = 0;
     for version in [NatsVersion::Newest, NatsVersion::V2_14] {
-        let (name, bare) = Box::pin(bare(version)).await?;
+        let (mut bare, mut leeward, mut name) = (MovedRuns::default(), MovedRuns::default(), String::new());
+        for _ in 0..runs {
+            let (version_name, moved) = Box::pin(by_bare_edit(version)).await?;
+            name = version_name;
+            bare.add(&moved);
+            leeward.add(&Box::pin(by_leeward(version)).await?);
+        }
         print_line(line(&name, "bare edit", &bare));
-        let leeward = Box::pin(by_leeward(version)).await?;
         print_line(line(&name, "leeward", &leeward));
         print_line(ratio(&bare, &leeward));
         if version == NatsVersion::Newest {
             print_line(verdict(&leeward));
         }
-        lost += bare.felt.lost + leeward.felt.lost;
+        lost += bare.lost + leeward.lost;
     }
     ensure!(lost == 0, "{lost} acknowledged messages were lost");
     Ok(())
 }
 
 /// A manual edit of the placement, and nothing else.
-async fn bare(version: NatsVersion) -> anyhow::Result<(String, Moved)> {
+async fn by_bare_edit(version: NatsVersion) -> anyhow::Result<(String, Moved)> {
     let folder = Folder::temporary()?;
     let mut scene = MoveScene::start(version, folder.path()).await?;
     let name = scene.version();
@@ -107,35 +139,36 @@ fn policy(mode: &str) -> String {
     manifests::placement_policy(NAMESPACE, "bench", spec).to_string()
 }
 
-fn line(version: &str, way: &str, moved: &Moved) -> String {
-    let Moved { took, felt } = moved;
+fn line(version: &str, way: &str, moved: &MovedRuns) -> String {
+    let MovedRuns {
+        took,
+        publish_stall,
+        delivery_delay,
+        refused,
+        unanswered,
+        published,
+        acknowledged,
+        lost,
+    } = moved;
+    let name = format!("{version} {way}");
     format!(
-        "{:24} {:8.1} {:12.2} s {:13.2} s {:8} {:10} {:10} {:13} {:5}",
-        format!("{version} {way}"),
-        took.as_secs_f64(),
-        felt.publish_stall.as_secs_f64(),
-        felt.delivery_delay.as_secs_f64(),
-        felt.refused,
-        felt.unanswered,
-        felt.published,
-        felt.acknowledged,
-        felt.lost
+        "{name:24} {took:>18} {publish_stall:>18} {delivery_delay:>20} {refused:8} {unanswered:10} {published:10} \
+         {acknowledged:13} {lost:5}"
     )
 }
 
-fn ratio(bare: &Moved, leeward: &Moved) -> String {
-    let of = |bare: Duration, leeward: Duration| leeward.as_secs_f64() / bare.as_secs_f64();
+fn ratio(bare: &MovedRuns, leeward: &MovedRuns) -> String {
     format!(
-        "{:24} {:6.2} x {:12.2} x {:13.2} x",
+        "{:24} {:16.2} x {:16.2} x {:18.2} x",
         "leeward / bare edit",
-        of(bare.took, leeward.took),
-        of(bare.felt.publish_stall, leeward.felt.publish_stall),
-        of(bare.felt.delivery_delay, leeward.felt.delivery_delay),
+        leeward.took.ratio(&bare.took),
+        leeward.publish_stall.ratio(&bare.publish_stall),
+        leeward.delivery_delay.ratio(&bare.delivery_delay),
     )
 }
 
-fn verdict(leeward: &Moved) -> String {
-    let delay = leeward.felt.delivery_delay;
+fn verdict(leeward: &MovedRuns) -> String {
+    let delay = leeward.delivery_delay.median();
     let word = if delay <= AIM { "met" } else { "missed" };
     format!(
         "aim: leeward's worst delivery delay through the sourced stream at most {:.1} s: {word}",
