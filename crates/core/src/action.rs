@@ -58,11 +58,19 @@ pub struct Move {
     pub dependents: Vec<StreamName>,
 }
 
-impl Move {
-    /// Whether its copy takes so much of the links and servers that, beside another such one, publishers of both wait longer than for
-    /// one after the other (nats-facts N81).
-    pub fn is_large(&self) -> bool {
-        self.bytes > LARGE
+/// How much the copy of a move takes of the links and servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MoveSize {
+    /// Several may run side by side.
+    Small,
+    /// Beside another such one publishers of both wait longer than for one after the other (nats-facts N81).
+    Large,
+}
+
+impl MoveSize {
+    /// Of a stream that stores so many bytes.
+    pub fn of(bytes: u64) -> Self {
+        if bytes > LARGE { Self::Large } else { Self::Small }
     }
 }
 

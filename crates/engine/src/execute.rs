@@ -23,12 +23,13 @@ mod refresh;
 mod step_down;
 mod transfer;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionResult;
 use leeward_core::action::{Action, ActionKind, Successor};
-use leeward_core::names::{AssetName, StreamName};
+use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::{
     AssetInfo, Outcome, ReadResult, SentRequest, Verification, VerifyLimits, after,
 };
@@ -56,6 +57,8 @@ pub struct Finished {
     pub ended: Timestamp,
     /// What was done for the streams that mirror or source a stream that moved; empty for those that resumed.
     pub follow_ups: Vec<FollowUp>,
+    /// Leaders that were asked to hand over during a move.
+    pub transfers: Vec<AskedTransfer>,
 }
 
 impl Finished {
@@ -78,6 +81,21 @@ pub struct FollowUp {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
+}
+
+/// A leader that was asked to hand over while its stream moved. What comes of it is read with the move.
+#[derive(Clone, Debug)]
+pub struct AskedTransfer {
+    /// Whose leader.
+    pub asset: AssetName,
+    /// The leader.
+    pub from: ServerName,
+    /// Who was to take over.
+    pub to: ServerName,
+    /// When.
+    pub at: Timestamp,
+    /// What was answered.
+    pub answer: Result<(), ActError>,
 }
 
 /// The stage of an operation.
@@ -181,7 +199,9 @@ pub async fn operate<A: Act, C: Clock>(
         advance,
         slot,
     } = operation_context;
+    let transfers = Mutex::default();
     let step_context = StepContext {
+        transfers: &transfers,
         act,
         clock,
         authorizer,
@@ -208,6 +228,7 @@ pub async fn operate<A: Act, C: Clock>(
         started,
         ended: clock.now(),
         follow_ups,
+        transfers: transfers.into_inner().unwrap_or_else(PoisonError::into_inner),
     }
 }
 
@@ -219,6 +240,7 @@ struct StepContext<'a, A, C> {
     limits: &'a VerifyLimits,
     advance: &'a watch::Sender<OperationProgress>,
     slot: &'a Slot,
+    transfers: &'a Mutex<Vec<AskedTransfer>>,
 }
 
 impl<A, C> Clone for StepContext<'_, A, C> {

@@ -68,5 +68,6 @@ pub(crate) fn finished(action: Action, result: ActionResult, reason: Option<Find
         started: at(0),
         ended: at(0) + Duration::from_millis(250),
         follow_ups: Vec::new(),
+        transfers: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use leeward_core::action::{Action, ActionKind};
+use leeward_core::action::{Action, ActionKind, MoveSize};
 use leeward_core::names::{AccountId, AssetName, ServerName, StreamName};
 use tokio::sync::watch;
 
@@ -26,23 +26,21 @@ struct LimitState {
     /// What is being done to which asset, and who is to lead it then.
     in_flight: BTreeMap<(AccountId, AssetName), (InFlight, Option<ServerName>)>,
     /// Streams that were seen to move, by account: of each that has a policy.
-    moving: BTreeMap<AccountId, BTreeSet<StreamName>>,
+    moving: BTreeMap<AccountId, BTreeMap<StreamName, MoveSize>>,
 }
 
 /// What is being done to an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InFlight {
     StepDown,
-    Move,
-    LargeMove,
+    Move(MoveSize),
 }
 
 impl InFlight {
     fn of(action: &Action) -> Self {
         match &action.kind {
             ActionKind::StepDown(_) => Self::StepDown,
-            ActionKind::Move(moving) if moving.is_large() => Self::LargeMove,
-            ActionKind::Move(_) => Self::Move,
+            ActionKind::Move(moving) => Self::Move(MoveSize::of(moving.bytes)),
         }
     }
 }
@@ -72,7 +70,7 @@ impl SystemLimits {
 
     /// Sets the streams of an account that move now, whoever started the move: those without a slot, such as one
     /// started before a restart, count like the others.
-    pub fn set_moving(&self, account: &AccountId, streams: BTreeSet<StreamName>) {
+    pub fn set_moving(&self, account: &AccountId, streams: BTreeMap<StreamName, MoveSize>) {
         let mut state = self.lock();
         if state.moving.get(account) == Some(&streams) {
             return;
@@ -93,14 +91,10 @@ impl SystemLimits {
         let mut state = self.lock();
         let kind = InFlight::of(action);
         match kind {
-            InFlight::StepDown if state.count(InFlight::StepDown) >= state.most_step_downs => {
-                return Err(Busy::System);
-            }
-            InFlight::Move | InFlight::LargeMove if !state.has_room_for_move(account) => {
-                return Err(Busy::System);
-            }
-            InFlight::LargeMove if state.count(InFlight::LargeMove) > 0 => return Err(Busy::LargeMove),
-            InFlight::StepDown | InFlight::Move | InFlight::LargeMove => {}
+            InFlight::StepDown if state.step_downs() >= state.most_step_downs => return Err(Busy::System),
+            InFlight::Move(_) if !state.has_room_for_move(account) => return Err(Busy::System),
+            InFlight::Move(MoveSize::Large) if state.moves_a_large_stream() => return Err(Busy::LargeMove),
+            InFlight::StepDown | InFlight::Move(_) => {}
         }
         let target = action.target();
         if target.is_some_and(|target| !state.has_room_towards(target)) {
@@ -149,7 +143,7 @@ impl LimitState {
         let seen = self
             .moving
             .iter()
-            .flat_map(|(account, streams)| streams.iter().map(move |stream| (account, stream)));
+            .flat_map(|(account, streams)| streams.keys().map(move |stream| (account, stream)));
         let started = self
             .in_flight
             .iter()
@@ -171,11 +165,16 @@ impl LimitState {
         towards.count() < self.most_step_downs.div_ceil(2)
     }
 
-    fn count(&self, kind: InFlight) -> usize {
-        self.in_flight
-            .values()
-            .filter(|(other, _)| *other == kind)
-            .count()
+    fn step_downs(&self) -> usize {
+        let kinds = self.in_flight.values().map(|(kind, _)| *kind);
+        kinds.filter(|kind| *kind == InFlight::StepDown).count()
+    }
+
+    fn moves_a_large_stream(&self) -> bool {
+        let started = self.in_flight.values().map(|(kind, _)| *kind);
+        let seen = self.moving.values().flat_map(BTreeMap::values);
+        let mut kinds = started.chain(seen.map(|size| InFlight::Move(*size)));
+        kinds.any(|kind| kind == InFlight::Move(MoveSize::Large))
     }
 
     /// Whether something is being done to an asset's stream that nothing may be done beside: to the asset, to the stream

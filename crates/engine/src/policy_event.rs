@@ -150,6 +150,7 @@ impl PolicyEvent {
                     started: _,
                     ended: _,
                     follow_ups: _,
+                    transfers: _,
                 } = finished;
                 let reason = outcome.reason.as_ref().map(FindingReason::as_ref);
                 if let (ActionKind::Move(moving), ActionResult::Succeeded) = (&action.kind, outcome.result) {

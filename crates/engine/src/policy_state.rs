@@ -113,6 +113,7 @@ pub fn recent_action(finished: &Finished) -> RecentAction {
         started: _,
         ended,
         follow_ups: _,
+        transfers: _,
     } = finished;
     RecentAction {
         time: Time(*ended),

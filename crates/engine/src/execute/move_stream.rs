@@ -19,7 +19,7 @@ use super::copying::CopyProgress;
 use super::preflight::PreflightRead;
 use super::prove::Baseline;
 use super::refresh::MoveProgress;
-use super::transfer::{AskedTransfers, Asking};
+use super::transfer::{Asking, TransferTurns};
 use super::{FollowUp, StepContext, unlike_sent};
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
@@ -106,7 +106,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let target = &moving.target;
         let mut pace = Backoff::of_move();
         let (mut copying, mut reported) = (CopyProgress::default(), None::<Instant>);
-        let (mut asked, mut asking) = (AskedTransfers::default(), Asking::default());
+        let (mut asked, mut asking) = (TransferTurns::default(), Asking::default());
         let done = loop {
             pace.rest().await;
             // A failed look shows nothing about the stream: it counts as unanswered.

@@ -2,6 +2,8 @@
 //!
 //! They are part of the move: recorded with it, counted once, and whatever becomes of them, the servers finish the move.
 
+use std::sync::PoisonError;
+
 use futures::StreamExt as _;
 use leeward_core::action::{Move, Successor};
 use leeward_core::names::{AssetName, StreamName};
@@ -9,9 +11,9 @@ use leeward_core::operation::{AssetInfo, MOST_TRANSFERS, ReadResult, STEP_DOWN_L
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::StepContext;
 use super::backoff::Backoff;
 use super::refresh::MoveProgress;
+use super::{AskedTransfer, StepContext};
 use crate::ports::{Act, Clock};
 
 /// Consumers that are looked at, and asked to hand over, together.
@@ -19,14 +21,14 @@ const AT_ONCE: usize = 8;
 
 /// The requests for one asset.
 #[derive(Debug, Default)]
-pub(super) struct AskedTransfers {
+pub(super) struct TransferTurns {
     /// Whose turn it is to take over, at first.
     turn: usize,
     requests: u32,
     last: Option<Instant>,
 }
 
-impl AskedTransfers {
+impl TransferTurns {
     fn beginning_with(turn: usize) -> Self {
         Self {
             turn,
@@ -57,9 +59,9 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
         let asset = |name: &_| AssetName::consumer(stream.clone(), Clone::clone(name));
         // The first turn is the stream's.
-        let mut open: Vec<(AssetName, AskedTransfers)> = (1..)
+        let mut open: Vec<(AssetName, TransferTurns)> = (1..)
             .zip(&moving.transfers.consumers)
-            .map(|(turn, name)| (asset(name), AskedTransfers::beginning_with(turn)))
+            .map(|(turn, name)| (asset(name), TransferTurns::beginning_with(turn)))
             .collect();
         let mut pace = Backoff::of_transfers();
         while !open.is_empty() {
@@ -73,7 +75,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         }
     }
 
-    async fn transfer_consumer(self, asset: &AssetName, moving: &Move, asked: &mut AskedTransfers) -> Asking {
+    async fn transfer_consumer(self, asset: &AssetName, moving: &Move, asked: &mut TransferTurns) -> Asking {
         match self.act.read(asset).await {
             Ok(ReadResult::Seen(reading)) => self.transfer(asset, moving, &reading, asked).await,
             Ok(ReadResult::Gone) => Asking::Over,
@@ -87,7 +89,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         asset: &AssetName,
         moving: &Move,
         reading: &AssetInfo,
-        asked: &mut AskedTransfers,
+        asked: &mut TransferTurns,
     ) -> Asking {
         let turn = usize::try_from(asked.requests)
             .unwrap_or(usize::MAX)
@@ -121,7 +123,17 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         };
         let successor = Successor::Peer(to.clone());
         let answer = self.act.step_down(permit, asset, &from, &successor).await;
-        tracing::debug!(%asset, %from, %to, ?answer, "asked for a leadership transfer");
+        let at = self.clock.now();
+        self.transfers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(AskedTransfer {
+                asset: asset.clone(),
+                from,
+                to,
+                at,
+                answer: answer.clone(),
+            });
         asked.requests = asked.requests.saturating_add(1);
         asked.last = Some(Instant::now());
         match answer {

@@ -59,7 +59,7 @@ fn a_refused_start_takes_nothing() {
     assert_eq!(busy(&limits, &stream_move("B")), Busy::System);
     assert_eq!(busy(&limits, &step_down("A/c", Some("us-0"))), Busy::Stream);
     let state = limits.lock();
-    assert_eq!((state.count(InFlight::StepDown), state.in_flight.len()), (1, 1));
+    assert_eq!((state.step_downs(), state.in_flight.len()), (1, 1));
 }
 
 #[test]
@@ -131,8 +131,9 @@ fn limits_may_change_while_something_is_in_flight() {
     let _next = start(&limits, &step_down("E", None));
 }
 
-fn streams(names: &[&str]) -> BTreeSet<StreamName> {
-    names.iter().map(|name| StreamName::from(*name)).collect()
+fn streams(names: &[&str]) -> BTreeMap<StreamName, MoveSize> {
+    let small = |name: &&str| (StreamName::from(*name), MoveSize::Small);
+    names.iter().map(small).collect()
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn p3_moves_that_hold_no_slot_count_against_the_moves_of_the_system_and_against_
     let _step_down = start(&limits, &step_down("B", None));
     let mut freed = limits.freed();
     freed.mark_unchanged();
-    limits.set_moving(&AccountId::from("B"), BTreeSet::new());
+    limits.set_moving(&AccountId::from("B"), BTreeMap::new());
     assert!(freed.has_changed().unwrap(), "whoever waits is told");
     let _first = start(&limits, &stream_move("A"));
     assert_eq!(busy(&limits, &stream_move("C")), Busy::System);
@@ -159,14 +160,14 @@ fn moves_of_one_account_that_do_not_end_leave_a_place_to_others_and_to_nobody_wh
 {
     let (other, third) = (AccountId::from("B"), AccountId::from("C"));
     let limits = SystemLimits::new(1, 3);
-    limits.set_moving(&account(), BTreeSet::new());
+    limits.set_moving(&account(), BTreeMap::new());
     let mut slots = ["A", "B", "C"]
         .map(|name| start(&limits, &stream_move(name)))
         .into_iter()
         .collect::<Vec<_>>();
     assert_eq!(busy(&limits, &stream_move("D")), Busy::System, "all three");
     slots.truncate(2);
-    limits.set_moving(&other, BTreeSet::new());
+    limits.set_moving(&other, BTreeMap::new());
     assert_eq!(busy(&limits, &stream_move("D")), Busy::System, "two of three");
     limits.set_moving(&account(), streams(&["A", "B", "X", "Y", "Z"]));
     let others = limits.try_start(&other, &stream_move("A"));
@@ -205,6 +206,10 @@ fn large_moves_begin_one_after_the_other_and_keep_no_small_one_waiting() {
     );
     let _small = start(&limits, &stream_move("C"));
     drop(first);
+    let left_behind = [(StreamName::from("X"), MoveSize::Large)];
+    limits.set_moving(&account(), left_behind.into());
+    assert_eq!(busy(&limits, &large("B")), Busy::LargeMove, "that nobody watches");
+    limits.set_moving(&account(), streams(&["X"]));
     let _second = start(&limits, &large("B"));
 }
 

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
-use leeward_core::action::{Action, ActionKind};
+use leeward_core::action::{Action, ActionKind, step_down_of};
 use leeward_core::names::{AccountId, AssetName, StreamName};
 use leeward_core::time::elapsed;
 use tracing::info;
 
-use crate::execute::{Finished, FollowUp};
+use crate::execute::{AskedTransfer, Finished, FollowUp};
 use crate::metrics::PolicyLabels;
+use crate::ports::ActError;
 
 /// Where the lines go.
 pub const TARGET: &str = "leeward::audit";
 /// The result of an act whose end nobody saw, because the process ended before it.
 const UNWATCHED: &str = "Unwatched";
+/// The result of a request whose effect is read with the move that it is part of.
+const REQUESTED: &str = "Requested";
 
 /// The policy and account of an act.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +54,7 @@ impl AuditSubject<'_> {
             started,
             ended: _,
             follow_ups,
+            transfers,
         } = finished;
         self.write(&AuditEntry {
             asset: &action.asset,
@@ -65,9 +69,44 @@ impl AuditSubject<'_> {
             took: finished.duration(),
             detail: &outcome.message,
         });
+        for transfer in transfers {
+            self.transferred(transfer);
+        }
         for follow_up in follow_ups {
             self.followed(follow_up);
         }
+    }
+
+    fn transferred(&self, transfer: &AskedTransfer) {
+        let AskedTransfer {
+            asset,
+            from,
+            to,
+            at,
+            answer,
+        } = transfer;
+        let detail = match answer {
+            Ok(()) => "part of its stream's move".to_owned(),
+            Err(error) => format!("part of its stream's move: {error}"),
+        };
+        self.write(&AuditEntry {
+            asset,
+            action: step_down_of(asset),
+            from: Some(from.to_string()),
+            wanted: Some(to.to_string()),
+            to: None,
+            result: REQUESTED,
+            reason: answer
+                .as_ref()
+                .err()
+                .and_then(ActError::reason)
+                .as_ref()
+                .map(AsRef::as_ref),
+            requests: 1,
+            started: *at,
+            took: Duration::ZERO,
+            detail: &detail,
+        });
     }
 
     fn followed(&self, follow_up: &FollowUp) {

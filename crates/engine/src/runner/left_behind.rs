@@ -1,9 +1,10 @@
 //! Moves that an earlier process began, until nothing is left to do about them (P10).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leeward_api::policy_status::OperationStatus;
+use leeward_core::action::MoveSize;
 use leeward_core::names::{ClusterName, Location, StreamName, Tag};
 use leeward_core::operation::{Completion, MoveLeftBehind, completion};
 use leeward_core::policy::Policy;
@@ -24,11 +25,11 @@ pub(super) struct LeftBehind {
     writes: BTreeMap<StreamName, AbortOnDropHandle<()>>,
 }
 
-/// The streams that operations move.
-pub(super) fn moving_streams(operations: &[OperationStatus]) -> BTreeSet<StreamName> {
+/// The streams that operations move. How much they store is not written there: until it is seen it may be much.
+pub(super) fn moving_streams(operations: &[OperationStatus]) -> BTreeMap<StreamName, MoveSize> {
     let moves = operations.iter().filter(|operation| operation.action.is_move());
     moves
-        .map(|operation| StreamName::from(operation.stream.as_str()))
+        .map(|operation| (StreamName::from(operation.stream.as_str()), MoveSize::Large))
         .collect()
 }
 

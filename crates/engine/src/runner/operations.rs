@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use leeward_api::policy_status::{MAX_RECENT_ACTIONS, RecentAction};
 use leeward_api::vocabulary::{ActionClass, ActionResult, ActionType, FindingReason};
-use leeward_core::action::{Action, ActionKind};
+use leeward_core::action::{Action, ActionKind, MoveSize};
 use leeward_core::history::{BreakerTransition, EndedOperation, MoveRecord};
 use leeward_core::names::{AssetName, StreamName};
 use leeward_core::operation::{MOST_AIMED, Outcome, STEP_DOWN_TIMEOUT, VerifyLimits};
@@ -74,7 +74,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .streams
             .iter()
             .filter(|stream| is_moving(stream) && !ended(stream));
-        let moving = moving.map(|stream| stream.name.clone()).collect();
+        let moving = moving
+            .map(|stream| (stream.name.clone(), MoveSize::of(stream.bytes)))
+            .collect();
         self.setup.limits.set_moving(&self.setup.account, moving);
     }
 
@@ -167,6 +169,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     started: now,
                     ended: setup.clock.now(),
                     follow_ups: Vec::new(),
+                    transfers: Vec::new(),
                 });
                 record_on_span(&finished);
                 (finished, slot)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leeward_api::policy_status::BreakerState;
 use leeward_api::vocabulary::{ActionResult, FindingReason, InPlaceReason, ProgressingReason};
+use leeward_core::action::MoveSize;
 use leeward_core::names::{AccountId, StreamName};
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::policy_event::PolicyEvent;
@@ -229,7 +230,9 @@ async fn p3_moves_of_other_accounts_that_hold_no_place_are_waited_for() {
     let bench = Bench::new(supercluster(&["S"], 0));
     bench.limits.set(100, 1);
     let other = AccountId::from("OTHER");
-    bench.limits.set_moving(&other, [StreamName::from("X")].into());
+    bench
+        .limits
+        .set_moving(&other, [(StreamName::from("X"), MoveSize::Small)].into());
     let running = bench.start(&policy(json!({"topology": {"key": "Cluster"}})));
     bench.pass(Duration::from_mins(20)).await;
     assert_eq!(bench.fake.writes(), 0);

@@ -162,10 +162,20 @@ fn lines(stage: &Stage) -> Vec<Value> {
     stage.operator.as_ref().unwrap().log().unwrap()
 }
 
-/// One line for each act that the status has, and nothing else that is no error.
+/// One line for each act that the status has, one for each leader that a move asked to hand over, and nothing else that is no
+/// error.
 async fn assert_on_record(stage: &Stage, from: usize) {
     let trail = eventually(CONVERGED, "the move is on record", || async {
         let trail = stage.operator.as_ref().unwrap().audit_trail()?;
+        let (asked, trail): (Vec<_>, Vec<_>) =
+            trail.into_iter().partition(|line| line["result"] == "Requested");
+        for line in &asked {
+            let (from, wanted) = (line["from"].as_str(), line["wanted"].as_str());
+            let homewards = from
+                .zip(wanted)
+                .is_some_and(|(from, to)| from.starts_with(AWAY) && to.starts_with(HOME));
+            assert!(homewards && line["action"] == "StreamStepDown", "{line}");
+        }
         let status = stage.policy("orders").await?["status"].clone();
         let acts = status["recentActions"].as_array().context("no acts")?.len();
         ensure!(

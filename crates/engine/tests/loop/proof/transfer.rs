@@ -50,6 +50,26 @@ async fn the_leaders_of_a_stream_and_of_its_consumers_hand_over_to_peers_that_ar
     ];
     let asked_each = assets.map(|asset| asked(&fake, &asset));
     assert_eq!(asked_each, [["n-2"], ["n-1"], ["n-0"]]);
+    let on_record = finished.transfers.iter();
+    let mut on_record: Vec<_> = on_record
+        .map(|asked| {
+            (
+                asked.asset.to_string(),
+                asked.from.as_str(),
+                asked.to.as_str(),
+                asked.answer.is_ok(),
+            )
+        })
+        .collect();
+    on_record.sort();
+    assert_eq!(
+        on_record,
+        [
+            ("consumer S/c0".to_owned(), "n-3", "n-1", true),
+            ("consumer S/c1".to_owned(), "n-3", "n-0", true),
+            ("stream S".to_owned(), "n-3", "n-2", true),
+        ]
+    );
     let first = |asset: &AssetName| {
         let state = fake.state();
         let mut writes = state.writes.iter();
