@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use async_nats::Client;
+use futures::StreamExt as _;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
@@ -115,6 +116,7 @@ struct QuietScene {
     operator: Operator,
     kube: Kube,
     client: Client,
+    system_client: Client,
     _clients: IdleClients,
     _system: System,
 }
@@ -131,6 +133,7 @@ impl QuietScene {
             operator,
             kube,
             client: system.connect_default(HOME).await?,
+            system_client: system.system_client().await?,
             _clients: IdleClients::in_system(&system, HOME, "app", CLIENTS).await?,
             _system: system,
         })
@@ -165,12 +168,16 @@ impl QuietScene {
         self.arrival(streams, began).await
     }
 
-    /// From the moment when a policy may move these streams.
+    /// From the moment when the first of these streams is edited, as with the bare edits.
     async fn leeward(&mut self, prefix: &str, count: usize) -> anyhow::Result<Arrival> {
         self.apply(prefix, "Observe").await?;
         until_misplaced(&self.operator, "kind=\"stream\"", count).await?;
-        let began = Instant::now();
+        let mut edits = self.system_client.subscribe("$JS.API.STREAM.UPDATE.*").await?;
+        self.system_client.flush().await?;
         self.apply(prefix, "Enforce").await?;
+        let edited = tokio::time::timeout(LIMIT, edits.next()).await;
+        edited.context("nothing was edited")?;
+        let began = Instant::now();
         let streams: Vec<String> = (0..count).map(|number| format!("{prefix}{number}")).collect();
         let arrival = self.arrival(&streams, began).await;
         arrival.with_context(|| self.operator.log_tail(10))
