@@ -314,6 +314,14 @@ fn is_announced(action: &Action, reading: &AssetInfo, asked: &SentRequest) -> bo
     is_decisive && asked.elected.is_some() && asked.elected == reading.leader
 }
 
+/// Whether a request was sent, or may have been.
+fn was_sent(answer: &Result<(), ActError>) -> bool {
+    match answer {
+        Ok(()) => true,
+        Err(error) => error.may_have_acted() || matches!(error, ActError::Refused { .. }),
+    }
+}
+
 fn failure(error: &ActError) -> Outcome {
     let result = match error {
         ActError::Refused { .. }

@@ -93,7 +93,9 @@ impl SystemLimits {
         match kind {
             InFlight::StepDown if state.step_downs() >= state.most_step_downs => return Err(Busy::System),
             InFlight::Move(_) if !state.has_room_for_move(account) => return Err(Busy::System),
-            InFlight::Move(MoveSize::Large) if state.moves_a_large_stream() => return Err(Busy::LargeMove),
+            InFlight::Move(MoveSize::Large) if state.moves_a_large_stream(account) => {
+                return Err(Busy::LargeMove);
+            }
             InFlight::StepDown | InFlight::Move(_) => {}
         }
         let target = action.target();
@@ -170,9 +172,10 @@ impl LimitState {
         kinds.filter(|kind| *kind == InFlight::StepDown).count()
     }
 
-    fn moves_a_large_stream(&self) -> bool {
+    /// Of what was only seen to move the account's own counts: what others leave unfinished does not keep it waiting.
+    fn moves_a_large_stream(&self, account: &AccountId) -> bool {
         let started = self.in_flight.values().map(|(kind, _)| *kind);
-        let seen = self.moving.values().flat_map(BTreeMap::values);
+        let seen = self.moving.get(account).into_iter().flat_map(BTreeMap::values);
         let mut kinds = started.chain(seen.map(|size| InFlight::Move(*size)));
         kinds.any(|kind| kind == InFlight::Move(MoveSize::Large))
     }

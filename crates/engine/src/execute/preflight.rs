@@ -9,7 +9,7 @@ use leeward_core::operation::{AssetInfo, Outcome, Preflight, ReadResult, SentReq
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::{Stage, StepContext, failure};
+use super::{Stage, StepContext, failure, was_sent};
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
 
@@ -202,11 +202,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
                 self.act.place(permit, stream, &moving.target).await
             }
         };
-        let sent = match &answer {
-            Ok(()) => true,
-            Err(error) => error.may_have_acted() || matches!(error, ActError::Refused { .. }),
-        };
-        *requests = requests.saturating_add(u32::from(sent));
+        *requests = requests.saturating_add(u32::from(was_sent(&answer)));
         Ok(answer)
     }
 

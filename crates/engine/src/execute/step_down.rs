@@ -77,6 +77,18 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
                     (action, since) = repeated;
                     asked = self.asked(action.from.clone(), *requests);
                 }
+                // A person must see these.
+                Err(stopped)
+                    if matches!(
+                        stopped.reason,
+                        Some(FindingReason::AnswersDiffer | FindingReason::PermissionDenied)
+                    ) =>
+                {
+                    return Outcome {
+                        result: ActionResult::Missed,
+                        ..stopped
+                    };
+                }
                 // The last request may be landing just now: what comes of it shows.
                 Err(stopped)
                     if stopped.reason == Some(FindingReason::NoLeader)

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::refresh::MoveProgress;
-use super::{AskedTransfer, StepContext};
+use super::{AskedTransfer, StepContext, was_sent};
 use crate::ports::{Act, Clock};
 
 /// Consumers that are looked at, and asked to hand over, together.
@@ -123,17 +123,17 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         };
         let successor = Successor::Peer(to.clone());
         let answer = self.act.step_down(permit, asset, &from, &successor).await;
-        let at = self.clock.now();
-        self.transfers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(AskedTransfer {
+        if was_sent(&answer) {
+            let asked = AskedTransfer {
                 asset: asset.clone(),
                 from,
                 to,
-                at,
+                at: self.clock.now(),
                 answer: answer.clone(),
-            });
+            };
+            let mut transfers = self.transfers.lock().unwrap_or_else(PoisonError::into_inner);
+            transfers.push(asked);
+        }
         asked.requests = asked.requests.saturating_add(1);
         asked.last = Some(Instant::now());
         match answer {

@@ -209,6 +209,9 @@ fn large_moves_begin_one_after_the_other_and_keep_no_small_one_waiting() {
     let left_behind = [(StreamName::from("X"), MoveSize::Large)];
     limits.set_moving(&account(), left_behind.into());
     assert_eq!(busy(&limits, &large("B")), Busy::LargeMove, "that nobody watches");
+    let others = limits.try_start(&AccountId::from("B"), &large("B"));
+    assert!(others.is_ok(), "another account's is not waited for");
+    drop(others);
     limits.set_moving(&account(), streams(&["X"]));
     let _second = start(&limits, &large("B"));
 }

@@ -45,6 +45,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         {
             let Some(action) = self.queue.pop() else { break };
             if full.contains(&action.action_type()) || first.contains(&action.asset.stream) {
+                if action.asset.consumer.is_none() {
+                    first.insert(action.asset.stream.clone());
+                }
                 waiting.push(action);
                 continue;
             }

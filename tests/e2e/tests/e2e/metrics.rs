@@ -170,11 +170,15 @@ async fn assert_on_record(stage: &Stage, from: usize) {
         let (asked, trail): (Vec<_>, Vec<_>) =
             trail.into_iter().partition(|line| line["result"] == "Requested");
         for line in &asked {
+            let action = match line["consumer"].as_str() {
+                Some(_) => "ConsumerStepDown",
+                None => "StreamStepDown",
+            };
             let (from, wanted) = (line["from"].as_str(), line["wanted"].as_str());
             let homewards = from
                 .zip(wanted)
                 .is_some_and(|(from, to)| from.starts_with(AWAY) && to.starts_with(HOME));
-            assert!(homewards && line["action"] == "StreamStepDown", "{line}");
+            assert!(homewards && line["action"] == action, "{line}");
         }
         let status = stage.policy("orders").await?["status"].clone();
         let acts = status["recentActions"].as_array().context("no acts")?.len();
