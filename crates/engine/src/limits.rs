@@ -99,13 +99,13 @@ impl SystemLimits {
             InFlight::StepDown | InFlight::Move(_) => {}
         }
         let target = action.target();
-        if target.is_some_and(|target| !state.has_room_towards(target)) {
+        let asset = (account.clone(), action.asset.clone());
+        if target.is_some_and(|target| !state.has_room_towards(target, &asset)) {
             return Err(Busy::Target);
         }
         if state.is_busy(account, &action.asset) {
             return Err(Busy::Stream);
         }
-        let asset = (account.clone(), action.asset.clone());
         state.in_flight.insert(asset.clone(), (kind, target.cloned()));
         drop(state);
         Ok(Slot {
@@ -158,12 +158,10 @@ impl LimitState {
         moves
     }
 
-    /// Whether one more step-down may go to a server: each means state to take over and clients to serve.
-    fn has_room_towards(&self, target: &ServerName) -> bool {
-        let towards = self
-            .in_flight
-            .values()
-            .filter(|(_, to)| to.as_ref() == Some(target));
+    /// Whether an asset's step-down may go to a server beside the others: each means state to take over and clients to serve.
+    fn has_room_towards(&self, target: &ServerName, asset: &(AccountId, AssetName)) -> bool {
+        let others = self.in_flight.iter().filter(|(other, _)| *other != asset);
+        let towards = others.filter(|(_, (_, to))| to.as_ref() == Some(target));
         towards.count() < self.most_step_downs.div_ceil(2)
     }
 
@@ -214,16 +212,13 @@ impl Slot {
     /// Another server is to lead the asset; `Err` where its limit is reached.
     pub fn redirect(&self, target: &ServerName) -> Result<(), Busy> {
         let mut state = self.limits.lock();
-        let mut present = state.in_flight.get_mut(&self.asset).and_then(|(_, to)| to.take());
-        let has_room = state.has_room_towards(target);
-        if has_room {
-            present = Some(target.clone());
+        if !state.has_room_towards(target, &self.asset) {
+            return Err(Busy::Target);
         }
         if let Some((_, to)) = state.in_flight.get_mut(&self.asset) {
-            *to = present;
+            *to = Some(target.clone());
         }
-        drop(state);
-        if has_room { Ok(()) } else { Err(Busy::Target) }
+        Ok(())
     }
 }
 

@@ -339,15 +339,11 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     }
                     self.due = true;
                 }
-                Some((asset, advance)) = self.advances.recv() => {
-                    self.advance(&asset, advance).await;
-                    self.take_in().await;
-                }
+                Some((asset, advance)) = self.advances.recv() => self.advance(&asset, advance).await,
                 Some(joined) = self.tasks.join_next() => {
                     if let Ok((finished, _slot)) = joined {
                         self.finish(finished).await;
                     }
-                    self.take_in().await;
                 }
                 _ = self.freed.changed(), if !self.queue.is_empty() => {}
                 messages = self.sampler.next(&self.setup.clock, pace) => {
@@ -356,6 +352,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 }
                 () = tokio::time::sleep_until(wakes) => {}
             }
+            self.take_in().await;
         }
         self.drain().await;
     }

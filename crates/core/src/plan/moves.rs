@@ -117,16 +117,11 @@ fn transfers(
     if consumers.len() > MOST_TRANSFERRED {
         consumers.clear();
     }
-    let mut may_lead = Vec::with_capacity(target.servers.len());
-    for server in target
-        .servers
-        .iter()
-        .filter_map(|name| view.topology.find(name.as_str()))
-    {
-        if !safety_context.just_started(server) {
-            may_lead.push(server);
-        }
-    }
+    let servers = target.servers.iter();
+    let servers = servers.filter_map(|name| view.topology.find(name.as_str()));
+    let may_lead = servers
+        .filter(|server| !safety_context.just_started(*server))
+        .collect();
     // Wherever the servers put them, its leaders will be there.
     let successors = spread.share(may_lead, stream.consumers.len().saturating_add(1));
     let name = |server| Some(view.topology.get(server)?.name.clone());

@@ -148,23 +148,25 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         let mut pace = Backoff::of_step_down();
         let elections = |since| self.act.elected(&action.asset, since);
         let mut elected = pin!(elections(since));
+        let mut is_announced = false;
         loop {
-            tokio::select! {
-                () = pace.rest() => {}
-                leader = &mut elected => {
-                    asked.elected = Some(leader);
-                    elected.set(elections(Instant::now()));
+            let look = async {
+                if !is_announced {
+                    pace.rest().await;
                 }
-            }
+                self.act.read(&action.asset).await
+            };
             let read_result = tokio::select! {
-                read_result = self.act.read(&action.asset) => read_result,
-                // One that fell into the election may not be answered at all.
-                leader = &mut elected => {
+                read_result = look => read_result,
+                // A look that fell into the election may not be answered at all. After each announcement it is read once.
+                leader = &mut elected, if !is_announced => {
                     asked.elected = Some(leader);
                     elected.set(elections(Instant::now()));
-                    self.act.read(&action.asset).await
+                    is_announced = true;
+                    continue;
                 }
             };
+            is_announced = false;
             // A failed look shows nothing about the asset: it counts as unanswered.
             let read_result = read_result.unwrap_or(ReadResult::Unanswered);
             let leads = match &read_result {

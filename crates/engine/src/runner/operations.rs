@@ -44,25 +44,19 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             && !self.out_of_date()
         {
             let Some(action) = self.queue.pop() else { break };
-            if full.contains(&action.action_type()) || first.contains(&action.asset.stream) {
-                if action.asset.consumer.is_none() {
-                    first.insert(action.asset.stream.clone());
-                }
-                waiting.push(action);
+            let waits = full.contains(&action.action_type()) || first.contains(&action.asset.stream);
+            let started = (!waits).then(|| self.setup.limits.try_start(&self.setup.account, &action));
+            if let Some(Ok(slot)) = started {
+                self.start(action, slot).await;
                 continue;
             }
-            match self.setup.limits.try_start(&self.setup.account, &action) {
-                Ok(slot) => self.start(action, slot).await,
-                Err(busy) => {
-                    if busy == Busy::System {
-                        full.insert(action.action_type());
-                    }
-                    if action.asset.consumer.is_none() {
-                        first.insert(action.asset.stream.clone());
-                    }
-                    waiting.push(action);
-                }
+            if matches!(started, Some(Err(Busy::System))) {
+                full.insert(action.action_type());
             }
+            if action.asset.consumer.is_none() {
+                first.insert(action.asset.stream.clone());
+            }
+            waiting.push(action);
         }
         self.queue.extend(waiting.into_iter().rev());
     }

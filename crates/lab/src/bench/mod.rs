@@ -1,13 +1,13 @@
 //! `leeward-lab bench`: what Leeward costs and gains, compared in one run with the practice without it.
 
 mod converge;
-mod felt;
 mod field;
 mod moved;
 mod quiet;
 mod report;
 mod rest;
 mod runs;
+mod step_down;
 mod usage;
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub enum Section {
     /// How fast leaders come home, against a loop over the `nats` command and against a floor.
     Converge,
     /// What clients feel of step-downs.
-    Felt,
+    StepDown,
     /// How soon quiet streams are home, by a bare placement edit and led by Leeward.
     Quiet,
     /// Stalls while a stream moves, by a bare placement edit and by Leeward.
@@ -47,7 +47,7 @@ pub async fn run(only: Option<Section>, runs: usize) -> anyhow::Result<()> {
         }
         match section {
             Section::Converge => Box::pin(converge::run(runs)).await?,
-            Section::Felt => Box::pin(felt::run()).await?,
+            Section::StepDown => Box::pin(step_down::run()).await?,
             Section::Quiet => Box::pin(quiet::run(runs)).await?,
             Section::Move => Box::pin(moved::run(runs)).await?,
             Section::Report => Box::pin(report::run()).await?,

@@ -1,6 +1,5 @@
 //! The operator killed at each stage of a move: the same move is watched to its end, and none is asked for twice (P10).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -33,73 +32,114 @@ pub(super) enum At {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p10_killed_at_any_stage_of_a_move_it_edits_once_and_loses_nothing() {
-    let layout = Layout::supercluster(&[(HOME, 3), (AWAY, 3)]);
-    let builder = System::builder(layout).delay(Duration::from_millis(10));
-    let mut stage = Stage::new(builder).await.unwrap();
-    let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
-    let client = assets::client(&stage.system, AWAY).await.unwrap();
-    let audit = Audit::start(&stage.system, &client).await.unwrap();
-    // The audit tells of one edit again and again while the servers carry it out; the system account sees requests.
-    let system = stage.system.system_client().await.unwrap();
-    let mut edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();
-    system.flush().await.unwrap();
-    let mut load = Load::new();
-    stage.apply_system(json!({})).await.unwrap();
-    let policy = json!({"disruption": {"maxConcurrent": 1, "cooldown": "1m"}});
-    stage.apply_policy("orders", policy).await.unwrap();
-
+    let mut scene = MovesScene::start().await;
     let stages = [At::Requested, At::Copying, At::Led, At::Verifying, At::Recorded];
-    let mut configs = Vec::new();
     for (number, at) in stages.into_iter().enumerate() {
         let stream = format!("M{number}");
-        create(&client, &stream).await;
-        keep_some(&client, &stream).await;
-        work(&mut load, &stage.system, &stream).await;
-        configs.push((stream.clone(), config(&client, &stream).await));
-        let signs = Signs::watch(&stage, &client, &system, &stream).await;
-
-        stage.start_operator().await.unwrap();
-        signs.reach(at, &client, &stream).await;
-        stage.operator().unwrap().kill().await.unwrap();
-        let status = stage.policy("orders").await.unwrap()["status"].clone();
+        scene.move_until(at, &stream).await;
+        scene.stage.operator().unwrap().kill().await.unwrap();
+        let status = scene.stage.policy("orders").await.unwrap()["status"].clone();
         assert_under_way(&status, &stream, None);
-
-        stage.restart_operator().await.unwrap();
-        all_in_place(&stage, number + 1).await;
-        assert_led_from(&stage, HOME).await;
-        assert_eq!(stage.operator().unwrap().stop().await.unwrap(), Some(0));
+        scene.stage.restart_operator().await.unwrap();
+        scene.home().await;
         println!("{at:?}: {stream} is home");
     }
-
-    system.flush().await.unwrap();
-    let mut edited: BTreeMap<String, usize> = BTreeMap::new();
-    while let Some(Some(edit)) = edits.next().now_or_never() {
-        *edited.entry(edit.subject.to_string()).or_default() += 1;
-    }
-    let once = configs
-        .iter()
-        .map(|(stream, _)| (format!("$JS.API.STREAM.UPDATE.{stream}"), 1));
-    assert_eq!(edited, once.collect());
-    let others = audit.leeward_writes().into_iter();
-    let others: Vec<_> = others
-        .filter(|request| !request.subject.contains(".UPDATE."))
-        .collect();
-    let is_transfer = |request: &AuditedRequest| request.subject.contains(".LEADER.STEPDOWN.");
-    assert!(others.iter().all(is_transfer), "{others:?}");
-    for (stream, before) in &configs {
-        assert_only_placed_elsewhere(stream, before, &config(&client, stream).await);
-    }
-    assert_whole(load, &client, configs.iter().map(|(stream, _)| stream.as_str())).await;
+    scene.end().await;
 }
 
-pub(super) fn assert_only_placed_elsewhere(stream: &str, before: &Value, after: &Value) {
+/// Streams in use, which move one after the other.
+pub(super) struct MovesScene {
+    pub(super) stage: Stage,
+    pub(super) client: Client,
+    pub(super) audit: Audit,
+    system: Client,
+    edits: Subscriber,
+    load: Load,
+    /// Each stream, and its configuration before it moved.
+    configs: Vec<(String, Value)>,
+    _apps: Vec<Client>,
+}
+
+impl MovesScene {
+    pub(super) async fn start() -> Self {
+        let layout = Layout::supercluster(&[(HOME, 3), (AWAY, 3)]);
+        let builder = System::builder(layout).delay(Duration::from_millis(10));
+        let stage = Stage::new(builder).await.unwrap();
+        let apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
+        let client = assets::client(&stage.system, AWAY).await.unwrap();
+        let audit = Audit::start(&stage.system, &client).await.unwrap();
+        // The audit tells of one edit again and again while the servers carry it out; the system account sees requests.
+        let system = stage.system.system_client().await.unwrap();
+        let edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();
+        system.flush().await.unwrap();
+        stage.apply_system(json!({})).await.unwrap();
+        let policy = json!({"disruption": {"maxConcurrent": 1, "cooldown": "1m"}});
+        stage.apply_policy("orders", policy).await.unwrap();
+        Self {
+            stage,
+            client,
+            audit,
+            system,
+            edits,
+            load: Load::new(),
+            configs: Vec::new(),
+            _apps: apps,
+        }
+    }
+
+    /// Creates a stream away from home, starts the operator, and waits until its move has come so far.
+    pub(super) async fn move_until(&mut self, at: At, stream: &str) {
+        create(&self.client, stream).await;
+        keep_some(&self.client, stream).await;
+        work(&mut self.load, &self.stage.system, stream).await;
+        let before = config(&self.client, stream).await;
+        self.configs.push((stream.to_owned(), before));
+        let signs = Signs::watch(&self.stage, &self.client, &self.system, stream).await;
+        self.stage.start_operator().await.unwrap();
+        signs.reach(at, &self.client, stream).await;
+    }
+
+    /// Waits until all streams so far are home, and stops the operator.
+    pub(super) async fn home(&mut self) {
+        all_in_place(&self.stage, self.configs.len()).await;
+        assert_led_from(&self.stage, HOME).await;
+        let stopped = self.stage.operator().unwrap().stop().await.unwrap();
+        assert_eq!(stopped, Some(0));
+    }
+
+    /// Each stream was edited once, in its placement only, and nothing was lost.
+    pub(super) async fn end(mut self) {
+        self.system.flush().await.unwrap();
+        let mut edited = Vec::new();
+        while let Some(Some(edit)) = self.edits.next().now_or_never() {
+            edited.push(edit.subject.to_string());
+        }
+        let streams = || self.configs.iter().map(|(stream, _)| stream.as_str());
+        let once: Vec<String> = streams()
+            .map(|stream| format!("$JS.API.STREAM.UPDATE.{stream}"))
+            .collect();
+        assert_eq!(edited, once);
+        let others = self.audit.leeward_writes().into_iter();
+        let others: Vec<_> = others
+            .filter(|request| !request.subject.contains(".UPDATE."))
+            .collect();
+        let is_transfer = |request: &AuditedRequest| request.subject.contains(".LEADER.STEPDOWN.");
+        assert!(others.iter().all(is_transfer), "{others:?}");
+        for (stream, before) in &self.configs {
+            assert_only_placed_elsewhere(stream, before, &config(&self.client, stream).await);
+        }
+        assert_whole(self.load, &self.client, streams()).await;
+    }
+}
+
+fn assert_only_placed_elsewhere(stream: &str, before: &Value, after: &Value) {
     assert_eq!(after["placement"], json!({"cluster": HOME}), "{stream}");
     let mut expected = before.clone();
     expected["placement"] = after["placement"].clone();
     assert_eq!(after, &expected, "{stream}");
 }
 
-pub(super) async fn create(client: &Client, stream: &str) {
+async fn create(client: &Client, stream: &str) {
     let away = json!({"placement": {"cluster": AWAY}, "description": "kept \"as it is\""});
     assets::stream(client, stream, 3, away).await.unwrap();
     for consumer in super::CONSUMERS {
@@ -117,13 +157,13 @@ pub(super) async fn create(client: &Client, stream: &str) {
 }
 
 /// What tells how far a move has come.
-pub(super) struct Signs {
+struct Signs {
     recorded: JoinHandle<anyhow::Result<()>>,
     edits: Subscriber,
 }
 
 impl Signs {
-    pub(super) async fn watch(stage: &Stage, client: &Client, system: &Client, stream: &str) -> Self {
+    async fn watch(stage: &Stage, client: &Client, system: &Client, stream: &str) -> Self {
         let edits = system.subscribe("$JS.API.STREAM.UPDATE.*").await.unwrap();
         system.flush().await.unwrap();
         client.flush().await.unwrap();
@@ -131,7 +171,7 @@ impl Signs {
         Self { recorded, edits }
     }
 
-    pub(super) async fn reach(mut self, at: At, client: &Client, stream: &str) {
+    async fn reach(mut self, at: At, client: &Client, stream: &str) {
         if at == At::Recorded {
             return self.recorded.await.unwrap().unwrap();
         }

@@ -41,7 +41,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
     ));
     for version in [NatsVersion::Newest, NatsVersion::V2_14] {
         let folder = Folder::temporary()?;
-        let mut scene = FeltScene::start(version, &folder).await?;
+        let mut scene = StepDownScene::start(version, &folder).await?;
         for (led, consumer) in [("stream", None), ("consumer", Some(CONSUMER))] {
             for (way, aim) in [
                 ("aimed", PreferredLeader::Aimed),
@@ -57,13 +57,13 @@ pub(super) async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-struct FeltScene {
+struct StepDownScene {
     load: Load,
     client: Client,
     _system: System,
 }
 
-impl FeltScene {
+impl StepDownScene {
     async fn start(version: NatsVersion, folder: &Folder) -> anyhow::Result<Self> {
         let layout = Layout::stretched(&REGIONS.map(|region| (region, 3)));
         let system = System::builder(layout)
