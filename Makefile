@@ -66,7 +66,7 @@ bench:
 soak:
 	tools/build $(DEMO_TOOLS)
 	$(CARGO) build --locked --release -p leeward -p leeward-lab
-	$(call with_tools,$(DEMO_TOOLS)) RUST_BACKTRACE=0 $(TARGET)/release/leeward-lab soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(call with_tools,$(DEMO_TOOLS)) RUST_BACKTRACE=0 $(TARGET)/release/leeward-lab soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(TOPOLOGY),--topology $(TOPOLOGY))
 
 check:
 	$(CARGO) fmt --all --check

@@ -104,6 +104,9 @@ struct Bench {
 
 #[derive(Debug, Args)]
 struct Soak {
+    /// One topology only, instead of one after the other.
+    #[arg(long, value_enum)]
+    topology: Option<Shape>,
     /// About how long it takes in all.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
@@ -111,7 +114,7 @@ struct Soak {
     #[arg(long)]
     seed: Option<u64>,
     /// A minute on the supercluster, with a few disturbances of each kind.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["topology", "minutes"])]
     short: bool,
 }
 
@@ -163,12 +166,19 @@ async fn run(command: &LabCommand) -> anyhow::Result<()> {
     match command {
         LabCommand::Up(up) => stay_up(up).await,
         LabCommand::Demo(Demo { topology, keep }) => Box::pin(demo::play(*topology, *keep)).await,
-        LabCommand::Soak(Soak { minutes, seed, short }) => {
+        LabCommand::Soak(Soak {
+            topology,
+            minutes,
+            seed,
+            short,
+        }) => {
+            let shapes =
+                topology.map_or_else(|| vec![Shape::Supercluster, Shape::Stretched], |one| vec![one]);
             let seed = seed.unwrap_or_else(|| fastrand::u64(..10_000));
             let options = if *short {
                 Options::short(seed)
             } else {
-                Options::long(Duration::from_mins(*minutes), seed)
+                Options::long(shapes, Duration::from_mins(*minutes), seed)
             };
             Box::pin(soak::run(&options)).await
         }

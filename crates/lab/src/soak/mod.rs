@@ -37,12 +37,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// Both shapes, one after the other, about this long in all.
-    pub fn long(in_all: Duration, seed: u64) -> Self {
-        let each = (in_all / 2).saturating_sub(START_AND_END).max(START_AND_END);
+    /// These shapes, one after the other, about this long in all.
+    pub fn long(shapes: Vec<Shape>, in_all: Duration, seed: u64) -> Self {
+        let parts = u32::try_from(shapes.len()).unwrap_or(u32::MAX).max(1);
+        let each = (in_all / parts).saturating_sub(START_AND_END).max(START_AND_END);
         Self {
             seed,
-            shapes: vec![Shape::Supercluster, Shape::Stretched],
+            shapes,
             pace: SoakPace::Until(each),
             cooldown: Duration::from_secs(20),
             budget: 12,
