@@ -138,6 +138,10 @@ pub struct ApplyArgs {
     /// Do not ask.
     #[arg(short = 'y', long)]
     pub yes: bool,
+    /// Carry out what this plan proposes and nothing else, without asking: as `leeward plan -o json` wrote it. What has
+    /// changed since is left out, with the reason.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub common: CommonArgs,
 }

@@ -35,6 +35,8 @@ use leeward_core::history::History;
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
 use leeward_core::policy::{Mode, Policy};
+use leeward_core::proposal::Proposal;
+use leeward_core::propose::propose;
 use leeward_core::report::Report;
 use leeward_core::sampling::{next_samplings, unconfirmed};
 use leeward_core::snapshot::AccountView;
@@ -193,7 +195,7 @@ fn context<'a>(
         history,
         managed: &loaded.managed,
         denied: &NOTHING_DENIED,
-        approved: None,
+        approved: loaded.approved.as_ref(),
     }
 }
 
@@ -207,6 +209,11 @@ impl Assessment<'_> {
     pub fn forecast(&self) -> &Forecast {
         self.forecast
             .get_or_init(|| forecast(&self.context(), &self.decision))
+    }
+
+    /// What the plan proposes.
+    pub fn proposal(&self) -> Proposal {
+        propose(&self.context(), &self.decision.evaluation)
     }
 
     /// The policy's status, if it is of this account.

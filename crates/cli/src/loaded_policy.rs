@@ -7,6 +7,7 @@ use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::system::LimitsSpec;
 use leeward_core::context::Managed;
 use leeward_core::policy::Policy;
+use leeward_core::proposal::Proposal;
 use leeward_core::resolve::{InvalidPolicy, resolve};
 
 /// A policy with what is known about it.
@@ -26,6 +27,8 @@ pub struct LoadedPolicy {
     pub past: PlacementPolicyStatus,
     /// Streams that another controller configures, as far as Kubernetes was asked.
     pub managed: Managed,
+    /// What was approved: nothing else is planned; `None` for everything.
+    pub approved: Option<Proposal>,
     /// Where the object was read.
     pub origin: PolicyOrigin,
 }
@@ -46,6 +49,7 @@ impl LoadedPolicy {
             spec,
             past: PlacementPolicyStatus::default(),
             managed: Managed::default(),
+            approved: None,
             origin,
         })
     }

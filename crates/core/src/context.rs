@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
 
-use crate::approval::ApprovedPlan;
 use crate::history::History;
 use crate::names::StreamName;
 use crate::policy::Policy;
+use crate::proposal::Proposal;
 use crate::snapshot::AccountView;
 use crate::usage::AccountUse;
 
@@ -32,8 +32,8 @@ pub struct DecisionContext<'a> {
     pub managed: &'a Managed,
     /// Actions that the account's user was refused.
     pub denied: &'a BTreeSet<ActionType>,
-    /// With an approved plan, nothing else is planned; `None` for everything.
-    pub approved: Option<&'a ApprovedPlan>,
+    /// What was approved: nothing else is planned; `None` for everything.
+    pub approved: Option<&'a Proposal>,
 }
 
 /// Streams whose configuration belongs to another controller.

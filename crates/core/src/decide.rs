@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 
 use leeward_api::policy_status::Finding as FindingStatus;
-use leeward_api::vocabulary::{ActionType, FindingReason};
+use leeward_api::vocabulary::{FindingReason, Remedy};
 
 use crate::action::{Action, Plan};
-use crate::approval::ApprovedPlan;
 use crate::asset::{AssetIx, asset_name};
 use crate::context::DecisionContext;
-use crate::evaluate::{Evaluation, Verdict, evaluate};
+use crate::evaluate::{Evaluation, Finding, Verdict, evaluate};
 use crate::plan::plan;
+use crate::proposal::Proposal;
+use crate::propose::{ProposedState, states};
 use crate::report::{Report, report};
-use crate::snapshot::AccountView;
 
 /// What was decided.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Decision {
     /// The judgement of every asset; what the plan leaves out is held.
     pub evaluation: Evaluation,
     /// What to do, in order. Everything that is misplaced and not held is in it, or comes along with its stream, unless
-    /// only an approved plan may begin.
+    /// only what was approved may begin.
     pub actions: Vec<Action>,
     /// What only waits for others, for budgets or for the circuit breaker.
     pub waiting: BTreeMap<AssetIx, FindingReason>,
@@ -33,7 +33,7 @@ pub fn decide(context: &DecisionContext<'_>) -> Decision {
     let mut evaluation = evaluate(context);
     let Plan { actions, held } = match context.approved {
         None => plan(context, &evaluation),
-        Some(approved) => plan(context, &only(approved, context.view, &evaluation)),
+        Some(approved) => plan(context, &only(approved, context, &evaluation)),
     };
     evaluation.hold(&held);
     Decision {
@@ -45,19 +45,14 @@ pub fn decide(context: &DecisionContext<'_>) -> Decision {
 
 /// An evaluation as if only approved assets were misplaced: budgets and capacity are for those alone. What comes home
 /// with a stream is part of its gain.
-fn only(approved: &ApprovedPlan, view: &AccountView, evaluation: &Evaluation) -> Evaluation {
-    let allowed = |ix: AssetIx, action: ActionType| {
-        let home = evaluation.homes.reference(ix);
-        asset_name(view, ix).is_some_and(|asset| approved.allows(&asset, action, home))
-    };
+fn only(approved: &Proposal, context: &DecisionContext<'_>, evaluation: &Evaluation) -> Evaluation {
+    let states = states(approved, context, evaluation);
+    let state = |finding: &Finding| states.get(&asset_name(context.view, finding.asset)?);
     let mut only = evaluation.clone();
     only.findings.retain(|finding| match finding.verdict {
-        Verdict::Misplaced(remedy) => remedy
-            .action()
-            .is_none_or(|action| allowed(finding.asset, action)),
-        Verdict::InPlace | Verdict::Ignored(_) | Verdict::Held(_, _) => {
-            asset_name(view, finding.asset).is_some_and(|asset| approved.actions.contains_key(&asset))
-        }
+        Verdict::Misplaced(Remedy::FollowsStream | Remedy::Advice) => true,
+        Verdict::Misplaced(_) => state(finding) == Some(&ProposedState::Due),
+        Verdict::InPlace | Verdict::Ignored(_) | Verdict::Held(_, _) => state(finding).is_some(),
     });
     only
 }

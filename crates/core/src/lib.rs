@@ -8,7 +8,6 @@
 pub mod action;
 pub mod action_set;
 pub mod admission;
-pub mod approval;
 pub mod asset;
 pub mod breaker;
 pub mod budget;
@@ -29,6 +28,8 @@ pub mod names;
 pub mod operation;
 pub mod plan;
 pub mod policy;
+pub mod proposal;
+pub mod propose;
 pub mod refusal;
 pub mod report;
 pub mod resolve;

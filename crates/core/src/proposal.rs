@@ -1,31 +1,57 @@
-//! An approved plan: nothing else is started.
+//! What a plan proposes, without when and how: which leaders go from where to where by which action. What people approve is a
+//! proposal, and nothing else is started then.
+//!
+//! Its id depends on nothing else, neither on time nor rates nor the order in which things were seen: what was approved is still
+//! approved when a later look proposes the same. What is proposed is found, and found again, in [`crate::propose`].
 
 use std::collections::BTreeMap;
 
 use leeward_api::vocabulary::ActionType;
+use sha2::{Digest as _, Sha256};
 
-use crate::names::{AssetName, Location};
+use crate::names::{AccountId, AssetName, Location};
 
-/// An approved plan.
+/// Actions that are proposed, or approved, together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ApprovedPlan {
-    /// What may be done to which asset. An approved step-down approves no copy of a stream.
-    pub actions: BTreeMap<AssetName, ApprovedAction>,
+pub struct Proposal {
+    /// What is done to which asset.
+    pub actions: BTreeMap<AssetName, ProposedAction>,
 }
 
-/// What may be done to one asset.
+/// What is done to one asset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApprovedAction {
-    /// The kind of action.
+pub struct ProposedAction {
+    /// The kind of action. A step-down approves no copy of a stream.
     pub action: ActionType,
-    /// Where the leader goes: while another location is the asset's home, nothing is started.
-    pub home: Location,
+    /// Where the leader is; `None` for wherever it is.
+    pub from: Option<Location>,
+    /// Where it goes: its home.
+    pub to: Location,
 }
 
-impl ApprovedPlan {
-    /// Whether this may be done to the asset while that is its home.
-    pub(crate) fn allows(&self, asset: &AssetName, action: ActionType, home: Option<&Location>) -> bool {
-        let approved = self.actions.get(asset);
-        approved.is_some_and(|approved| approved.action == action && Some(&approved.home) == home)
+impl Proposal {
+    /// Its id, of one policy in one account: a hash, as 16 hexadecimal digits. `None` where nothing is proposed.
+    pub fn id(&self, policy: &str, account: &AccountId) -> Option<String> {
+        if self.actions.is_empty() {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        // Lengths keep texts apart: no choice of names makes two proposals alike.
+        let mut add = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        add(policy);
+        add(account.as_str());
+        for (asset, ProposedAction { action, from, to }) in &self.actions {
+            add(asset.stream.as_str());
+            add(asset.consumer.as_ref().map_or("", |consumer| consumer.as_str()));
+            add(action.as_ref());
+            add(from.as_ref().map_or("", |from| from.as_str()));
+            add(to.as_str());
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        let (first, _) = digest.split_first_chunk()?;
+        Some(format!("{:016x}", u64::from_be_bytes(*first)))
     }
 }

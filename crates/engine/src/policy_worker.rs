@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::approval::ApprovedPlan;
 use leeward_core::names::AccountId;
+use leeward_core::proposal::Proposal;
 use tokio::sync::{mpsc, watch};
 
 use crate::in_flight::OperationInFlight;
@@ -72,8 +72,8 @@ impl PolicyWorker {
         self.update(input);
     }
 
-    /// Replaces the plan that is approved.
-    pub fn approve(&mut self, approved: ApprovedPlan) {
+    /// Replaces what is approved.
+    pub fn approve(&mut self, approved: Proposal) {
         let approved = Some(Arc::new(approved));
         self.update(RunnerInput {
             approved,

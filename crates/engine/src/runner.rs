@@ -18,11 +18,11 @@ use jiff::Timestamp;
 use leeward_api::policy_status::{Finding as FindingStatus, PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::ActionType;
 use leeward_core::action::Action;
-use leeward_core::approval::ApprovedPlan;
 use leeward_core::context::Managed;
 use leeward_core::history::History;
 use leeward_core::names::{AccountId, AssetName};
 use leeward_core::policy::{Mode, Policy};
+use leeward_core::proposal::Proposal;
 use leeward_core::snapshot::AccountView;
 use leeward_core::usage::AccountUse;
 use tokio::sync::{mpsc, watch};
@@ -108,9 +108,9 @@ pub struct RunnerInput {
     pub managed: Arc<Managed>,
     /// What inhibits acting, besides the policy's own mode.
     pub inhibited: BTreeSet<Inhibited>,
-    /// The plan that somebody approved: only its actions are started; `None` for all. What is in flight continues to
+    /// What somebody approved: only its actions are started; `None` for all. What is in flight continues to
     /// its end whatever is approved, and so do follow-ups on streams that read a stream that moves.
-    pub approved: Option<Arc<ApprovedPlan>>,
+    pub approved: Option<Arc<Proposal>>,
 }
 
 impl RunnerInput {

@@ -6,6 +6,7 @@
 mod ask;
 mod execution;
 mod progress;
+mod saved_plan;
 mod table;
 
 use std::collections::BTreeSet;
@@ -16,14 +17,16 @@ use anyhow::bail;
 use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
 use leeward_core::action::Action;
-use leeward_core::approval::{ApprovedAction, ApprovedPlan};
 use leeward_core::asset::asset_index;
+use leeward_core::names::AssetName;
 use leeward_core::policy::Mode;
+use leeward_core::proposal::{Proposal, ProposedAction};
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::runner::{RunnerInput, stale_after};
 
 use self::execution::{ApplyResult, PolicyApply};
 use self::progress::ApplyProgress;
+use self::saved_plan::SavedPlan;
 use super::drive::{self, SystemContext};
 use super::plan::{is_of_asset, planned};
 use super::worst;
@@ -49,7 +52,11 @@ async fn apply(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
         policy,
         output,
     } = &args.common;
-    let subject = policies::read(connection, policy).await?;
+    let saved = args.plan.as_deref().map(SavedPlan::read).transpose()?;
+    let mut subject = policies::read(connection, policy).await?;
+    if let Some(saved) = &saved {
+        saved.approve(&mut subject.policies)?;
+    }
     let rules = drive::rules(&subject)?;
     refuse_suspended(&subject.policies, rules)?;
     let session = Session::open(
@@ -64,9 +71,12 @@ async fn apply(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
         session.sample(&mut seen, choose).await;
     }
     let judged = judge(&subject.policies, &seen, Timestamp::now());
+    if let Some(saved) = &saved {
+        saved.require_account(&judged)?;
+    }
     let consent = ask::Consent {
         format: output.format,
-        yes: args.yes,
+        yes: args.yes || saved.is_some(),
     };
     let conclusive = judged
         .iter()
@@ -75,7 +85,7 @@ async fn apply(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
         let ended = carry_out(&session, rules, &judged, connection).await?;
         conclude(&session, &subject.policies, &judged, ended)
     } else {
-        (untouched(&judged), worst(&judged))
+        (untouched(&judged), found_of_plan(&judged, worst(&judged)))
     };
     session.close().await;
     output::print(output.format, &document, table::render)?;
@@ -139,19 +149,22 @@ fn now<'a>(judged: &'a Assessment<'_>) -> Vec<&'a Action> {
     begins.flat_map(|wave| &wave.actions).collect()
 }
 
-/// What the engine may do: the shown actions, towards the shown homes.
-fn approval(judged: &Assessment<'_>) -> ApprovedPlan {
+/// What the engine may do: the shown actions, towards the shown homes; of a saved plan, from where it says.
+fn approval(judged: &Assessment<'_>) -> Proposal {
     let (view, homes) = (&judged.seen.view, &judged.decision.evaluation.homes);
     let approved = |action: &Action| {
-        let home = homes.reference(asset_index(view, &action.asset)?)?.clone();
-        let action_type = action.action_type();
-        let approved = ApprovedAction {
-            action: action_type,
-            home,
+        let proposed = match &judged.loaded.approved {
+            Some(saved) => saved.actions.get(&action.asset)?.clone(),
+            // What follows an action may be led from elsewhere after it.
+            None => ProposedAction {
+                action: action.action_type(),
+                from: None,
+                to: homes.reference(asset_index(view, &action.asset)?)?.clone(),
+            },
         };
-        Some((action.asset.clone(), approved))
+        Some((action.asset.clone(), proposed))
     };
-    ApprovedPlan {
+    Proposal {
         actions: now(judged).into_iter().filter_map(approved).collect(),
     }
 }
@@ -214,7 +227,7 @@ fn conclude(
         .unwrap_or_default();
     let time = Timestamp::now();
     let after = judge(&policies, &seen, time);
-    let found = found_after(&ended, worst(&after));
+    let found = found_after(&ended, found_of_plan(&after, worst(&after)));
     let applied = before
         .iter()
         .zip(&after)
@@ -222,6 +235,16 @@ fn conclude(
         .map(|((before, after), ended)| applied(before, after, ended))
         .collect();
     (ApplyDocument { time, applied }, found)
+}
+
+/// Of a saved plan nothing else is asked than that all of it is done.
+fn found_of_plan(after: &[Assessment<'_>], found: LookOutcome) -> LookOutcome {
+    let saved = after.iter().any(|judged| judged.loaded.approved.is_some());
+    if saved && found == LookOutcome::Findings && after.iter().all(saved_plan::is_done) {
+        LookOutcome::InPlace
+    } else {
+        found
+    }
 }
 
 /// What the last look found, if it began after everything had ended; an older one does not show what was done.
@@ -257,23 +280,29 @@ fn applied(before: &Assessment<'_>, after: &Assessment<'_>, ended: ApplyResult) 
         unwatched,
         ..
     } = ended;
-    let is_left = |action: &&Action| {
-        let begun = tried.contains(&action.asset);
-        !begun && !unwatched.iter().any(|other| other.asset == action.asset)
-    };
+    let begun =
+        |asset: &AssetName| tried.contains(asset) || unwatched.iter().any(|other| other.asset == *asset);
     let findings = after.findings().into_iter().map(|part| part.finding);
     PolicyApplied {
         about: after.about(),
+        plan: saved_id(after),
         done,
         left: now(before)
             .into_iter()
-            .filter(is_left)
+            .filter(|action| !begun(&action.asset))
             .map(|action| before.action(action))
             .collect(),
+        left_out: saved_plan::left_out(after, begun),
         unwatched: unwatched.iter().map(|action| before.action(action)).collect(),
         in_place: ReasonText::of(&after.report.in_place),
         findings: findings.filter(|finding| is_of_asset(finding.check)).collect(),
     }
+}
+
+/// The id of the plan that was approved.
+fn saved_id(judged: &Assessment<'_>) -> Option<String> {
+    let approved = judged.loaded.approved.as_ref()?;
+    approved.id(&name_of(judged.loaded), &judged.seen.account.id)
 }
 
 /// The document of a command that did nothing.

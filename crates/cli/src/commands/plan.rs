@@ -13,10 +13,10 @@ use leeward_core::names::AssetName;
 
 use crate::args::PlanArgs;
 use crate::commands::{looked, worst};
-use crate::document::{CutPart, PlanDocument, PolicyPlan, WavePart};
+use crate::document::{CutPart, PlanDocument, PolicyPlan, ProposedPart, WavePart};
 use crate::exit::LookOutcome;
 use crate::judge::{Assessment, judge, samplings};
-use crate::loaded_policy::LoadedPolicy;
+use crate::loaded_policy::{LoadedPolicy, name_of};
 use crate::look::Looked;
 use crate::output;
 
@@ -49,8 +49,14 @@ pub(super) fn planned(judged: &Assessment<'_>) -> PolicyPlan {
         })
         .collect();
     let cut = judged.forecast().cut.as_ref();
+    let proposal = judged.proposal();
+    let proposed = proposal.actions.iter();
     PolicyPlan {
         about: judged.about(),
+        id: proposal.id(&name_of(judged.loaded), &judged.seen.account.id),
+        proposed: proposed
+            .map(|(asset, action)| ProposedPart::new(asset, action))
+            .collect(),
         home: judged.report.home.clone(),
         no_home: judged.home_is_missing().then(|| judged.report.in_place.1.clone()),
         held: stays(judged),

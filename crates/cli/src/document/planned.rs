@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use leeward_api::policy_status::{BudgetStatus, Finding, HomeStatus, WindowsStatus};
 use leeward_api::vocabulary::ActionType;
+use leeward_core::names::AssetName;
+use leeward_core::proposal::{Proposal, ProposedAction};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,13 @@ pub struct PolicyPlan {
     /// Whom this is about.
     #[serde(flatten)]
     pub about: DocumentHeader,
+    /// The id of what is proposed; absent where nothing is. It is the same as long as the same is proposed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What is done to which stream or consumer, now or after a wait: what one approves. `leeward apply --plan` does this and
+    /// nothing else.
+    #[serde(default)]
+    pub proposed: Vec<ProposedPart>,
     /// Home.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub home: Option<HomeStatus>,
@@ -45,6 +54,24 @@ pub struct PolicyPlan {
     /// Whether windows let actions be done now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<WindowsStatus>,
+}
+
+/// One action that is proposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposedPart {
+    /// What.
+    pub action: ActionType,
+    /// The stream.
+    pub stream: String,
+    /// The consumer, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// The location that leads now; absent where that is in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The location that will lead.
+    pub to: String,
 }
 
 /// Actions that may begin at one time.
@@ -100,4 +127,39 @@ pub struct ActionPart {
     /// Milliseconds of waiting saved a second: message rate times round trip saved; absent where no rate is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gain: Option<f32>,
+}
+
+impl ProposedPart {
+    /// One action of a proposal.
+    pub fn new(asset: &AssetName, proposed: &ProposedAction) -> Self {
+        Self {
+            action: proposed.action,
+            stream: asset.stream.to_string(),
+            consumer: asset.consumer.as_ref().map(ToString::to_string),
+            from: proposed.from.as_ref().map(ToString::to_string),
+            to: proposed.to.to_string(),
+        }
+    }
+
+    /// The stream or consumer.
+    pub fn asset(&self) -> AssetName {
+        AssetName::of(&self.stream, self.consumer.as_deref())
+    }
+}
+
+impl PolicyPlan {
+    /// What is proposed.
+    pub fn proposal(&self) -> Proposal {
+        let action = |part: &ProposedPart| {
+            let proposed = ProposedAction {
+                action: part.action,
+                from: part.from.as_deref().map(Into::into),
+                to: part.to.as_str().into(),
+            };
+            (part.asset(), proposed)
+        };
+        Proposal {
+            actions: self.proposed.iter().map(action).collect(),
+        }
+    }
 }

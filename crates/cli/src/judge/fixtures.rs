@@ -197,6 +197,7 @@ pub fn loaded(name: &str, mut spec: Value) -> LoadedPolicy {
         spec,
         past: PlacementPolicyStatus::default(),
         managed: Managed::default(),
+        approved: None,
         origin: PolicyOrigin::File {
             path: "policy.yaml".into(),
             line: 1,

@@ -6,11 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_core::action::{Action, ActionKind, Plan, Successor};
 use leeward_core::asset::{asset_index, asset_name};
+use leeward_core::context::DecisionContext;
+use leeward_core::decide::decide;
 use leeward_core::demand::{Home, HomeHistory, Tally, TallyRow, decide_home};
 use leeward_core::evaluate::evaluate;
 use leeward_core::homes::AssetHome;
 use leeward_core::names::{AssetName, Location, ServerName, StreamName};
 use leeward_core::plan::plan;
+use leeward_core::proposal::Proposal;
+use leeward_core::propose::{ProposedState, propose, states};
 use leeward_core::safety::is_moving;
 use leeward_core::snapshot::{AccountView, Consumer, Gap};
 use leeward_core::topology::{LocationMap, Topology};
@@ -60,6 +64,11 @@ fn reached(
 fn planned(world: &World) -> Plan {
     let context = world.context();
     plan(&context, &evaluate(&context))
+}
+
+fn proposed(world: &World) -> Proposal {
+    let context = world.context();
+    propose(&context, &evaluate(&context))
 }
 
 proptest! {
@@ -149,6 +158,45 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn p1_the_same_world_is_proposed_under_the_same_id(sketch in sketch(), seed in any::<usize>()) {
+        let order = |position: usize| (position + 1).wrapping_mul(seed | 1);
+        let (plain, shuffled) = (sketch.world(), World::parse(&sketch.text(order)));
+        let id = |world: &World| proposed(world).id("policy", &world.view.account);
+        prop_assert_eq!(id(&plain), id(&shuffled));
+        let actions = planned(&plain).actions;
+        let all = proposed(&plain).actions;
+        prop_assert!(actions.iter().all(|action| all.contains_key(&action.asset)), "what is planned is proposed");
+    }
+
+    #[test]
+    fn p8_what_is_planned_is_what_was_approved_and_nothing_else(sketch in sketch(), chosen in any::<u64>()) {
+        let world = sketch.world();
+        let mut approved = proposed(&world);
+        let mut bit = 0_u32;
+        approved.actions.retain(|_, _| {
+            bit += 1;
+            chosen.rotate_left(bit) & 1 == 1
+        });
+        let context = DecisionContext { approved: Some(&approved), ..world.context() };
+        let decision = decide(&context);
+        let evaluation = evaluate(&world.context());
+        let became = states(&approved, &context, &evaluation);
+        for action in &decision.actions {
+            let wanted = approved.actions.get(&action.asset);
+            prop_assert_eq!(wanted.map(|wanted| wanted.action), Some(action.action_type()), "{:?}", action);
+            prop_assert_eq!(became.get(&action.asset), Some(&ProposedState::Due));
+        }
+        // Approved all at once, all is planned that is planned without an approval.
+        let all = proposed(&world);
+        let context = DecisionContext { approved: Some(&all), ..world.context() };
+        let planned_of_all: BTreeSet<AssetName> =
+            decide(&context).actions.into_iter().map(|action| action.asset).collect();
+        let planned: BTreeSet<AssetName> =
+            planned(&world).actions.into_iter().map(|action| action.asset).collect();
+        prop_assert_eq!(planned_of_all, planned);
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::vocabulary::ActionType;
-use leeward_core::approval::{ApprovedAction, ApprovedPlan};
 use leeward_core::names::AssetName;
 use leeward_core::policy::Policy;
+use leeward_core::proposal::{Proposal, ProposedAction};
 use leeward_engine::runner::RunnerInput;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::bench::{Bench, Running, input};
 use crate::model::life::Reader;
 use crate::worlds::{consumer_asset, policy, stream_asset, stretched_of, supercluster};
 
-fn deciding(policy: &Arc<Policy>, approved: ApprovedPlan) -> RunnerInput {
+fn deciding(policy: &Arc<Policy>, approved: Proposal) -> RunnerInput {
     RunnerInput {
         approved: Some(Arc::new(approved)),
         ..input(policy, [])
@@ -24,7 +24,7 @@ fn deciding(policy: &Arc<Policy>, approved: ApprovedPlan) -> RunnerInput {
 }
 
 /// Step-downs towards where the clients are.
-fn step_downs(assets: impl IntoIterator<Item = AssetName>) -> ApprovedPlan {
+fn step_downs(assets: impl IntoIterator<Item = AssetName>) -> Proposal {
     let kind = |asset: &AssetName| match asset.consumer {
         None => ActionType::StreamStepDown,
         Some(_) => ActionType::ConsumerStepDown,
@@ -33,15 +33,16 @@ fn step_downs(assets: impl IntoIterator<Item = AssetName>) -> ApprovedPlan {
         let action = kind(&asset);
         (asset, towards("region:us-east", action))
     });
-    ApprovedPlan {
+    Proposal {
         actions: actions.collect(),
     }
 }
 
-fn towards(home: &str, action: ActionType) -> ApprovedAction {
-    ApprovedAction {
+fn towards(home: &str, action: ActionType) -> ProposedAction {
+    ProposedAction {
         action,
-        home: home.into(),
+        from: None,
+        to: home.into(),
     }
 }
 
@@ -92,7 +93,7 @@ async fn p8_what_was_approved_is_not_done_towards_another_home_nor_by_another_de
     let nowhere = towards("region:ap-south", ActionType::StreamStepDown);
     let otherwise = towards("region:us-east", ActionType::StreamPlacement);
     for approved in [elsewhere, nowhere, otherwise] {
-        let approved = ApprovedPlan {
+        let approved = Proposal {
             actions: [(stream.clone(), approved)].into(),
         };
         let bench = Bench::new(stretched_of(1, 0));
@@ -157,7 +158,7 @@ async fn streams_that_read_a_stream_whose_move_was_approved_are_looked_after() {
     let reader = Reader::of("S00");
     bench.fake.state().life.readers.insert("S01".into(), reader);
     let moved = stream_asset("S00");
-    let approved = ApprovedPlan {
+    let approved = Proposal {
         actions: [(moved.clone(), towards("us-east", ActionType::StreamPlacement))].into(),
     };
     let input = deciding(&policy(json!({"topology": {"key": "Cluster"}})), approved);

@@ -11,8 +11,8 @@ use anyhow::bail;
 use jiff::Timestamp;
 use leeward_api::vocabulary::ObservedReason;
 use leeward_core::action::Action;
-use leeward_core::approval::ApprovedPlan;
 use leeward_core::names::AssetName;
+use leeward_core::proposal::Proposal;
 use leeward_core::safety::is_moving;
 use leeward_engine::execute::Finished;
 use leeward_engine::in_flight::OperationInFlight;
@@ -104,7 +104,7 @@ pub(super) fn stage(policy_state: Option<&PolicyState>, last_end: Option<Timesta
 /// What holds up approved moves, while streams move that this policy did not move.
 pub(super) fn held_up(
     policy_state: &PolicyState,
-    approved: &ApprovedPlan,
+    approved: &Proposal,
     ended: &ApplyResult,
     most: u32,
 ) -> Option<String> {
@@ -266,7 +266,7 @@ impl PolicyApply {
                 }
                 Some(policy_event) = self.policy_events.recv() => self.take_in(policy_event),
                 _ = external.state.changed() => {}
-                Ok(()) = stop.changed() => self.worker.approve(ApprovedPlan::default()),
+                Ok(()) = stop.changed() => self.worker.approve(Proposal::default()),
                 () = until(limit) => {}
             }
         }

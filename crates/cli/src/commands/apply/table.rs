@@ -6,7 +6,7 @@ use leeward_api::policy_status::RecentAction;
 use leeward_api::vocabulary::ActionResult;
 
 use crate::commands::plan::table;
-use crate::document::{ApplyDocument, DonePart, PolicyApplied};
+use crate::document::{ApplyDocument, DonePart, LeftOutPart, LeftOutState, PolicyApplied};
 use crate::output::{Emphasis, Page, Screen, Table, Text, amount, part};
 
 /// The results of each policy.
@@ -41,7 +41,35 @@ fn one(page: &mut Page, applied: &PolicyApplied) {
             table::actions(page, actions, 0, 0);
         }
     }
+    left_out(page, &applied.left_out);
     table::findings(page, "NOT IN PLACE", &applied.findings, 0);
+}
+
+/// What a saved plan proposes and was not begun.
+fn left_out(page: &mut Page, left_out: &[LeftOutPart]) {
+    if left_out.is_empty() {
+        return;
+    }
+    page.heading("LEFT OUT OF THE PLAN");
+    let table = Table::of(left_out)
+        .word("STATE", |part| match part.state {
+            LeftOutState::Done => Text::of(Emphasis::Good, "Done"),
+            LeftOutState::Waits => Text::of(Emphasis::Warn, "Waits"),
+            LeftOutState::Changed => Text::of(Emphasis::Bad, "Changed"),
+        })
+        .word("ACTION", |part| table::word(part.proposed.action))
+        .name("STREAM", |part| part.proposed.stream.as_str())
+        .name("CONSUMER", |part| part.proposed.consumer.as_deref())
+        .name("TO", |part| part.proposed.to.as_str())
+        .word("REASON", |part| part.reason.clone().unwrap_or_default());
+    page.table(&table);
+    for LeftOutPart {
+        proposed, message, ..
+    } in left_out
+    {
+        let asset = amount::asset(&proposed.stream, proposed.consumer.as_deref());
+        page.item(2, format!("{asset}: {message}"));
+    }
 }
 
 fn ended(page: &mut Page, done: &[DonePart]) {

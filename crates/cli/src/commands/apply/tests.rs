@@ -277,12 +277,13 @@ fn moves_that_wait_for_moves_of_others_say_so() {
         waiting: 1,
         ..policy_state(&judged)
     };
-    let approved = ApprovedPlan {
+    let approved = Proposal {
         actions: [(
             AssetName::stream("ORDERS".into()),
-            ApprovedAction {
+            ProposedAction {
                 action: ActionType::StreamPlacement,
-                home: "us-east".into(),
+                from: None,
+                to: "us-east".into(),
             },
         )]
         .into(),
@@ -291,7 +292,7 @@ fn moves_that_wait_for_moves_of_others_say_so() {
     let line = held_up(&waiting, &approved, &nothing, 1).unwrap();
     assert!(line.contains("PAYMENTS") && line.contains("at most 1 "), "{line}");
     assert_eq!(held_up(&waiting, &approved, &nothing, 2), None);
-    assert_eq!(held_up(&waiting, &ApprovedPlan::default(), &nothing, 1), None);
+    assert_eq!(held_up(&waiting, &Proposal::default(), &nothing, 1), None);
     let moved_by_itself = ApplyResult {
         tried: [AssetName::stream("PAYMENTS".into())].into(),
         ..ApplyResult::default()
@@ -389,9 +390,10 @@ fn what_is_approved_is_what_was_shown_with_its_home() {
     let approval = approval(&judged);
     let action = now(&judged)[0];
     let home = judged.decision.evaluation.homes.account_location();
-    let approved = ApprovedAction {
+    let approved = ProposedAction {
         action: action.action_type(),
-        home: home.unwrap().clone(),
+        from: None,
+        to: home.unwrap().clone(),
     };
     assert_eq!(approval.actions, [(action.asset.clone(), approved)].into());
 }

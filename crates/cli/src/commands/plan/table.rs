@@ -54,6 +54,12 @@ fn one(page: &mut Page, plan: &PolicyPlan, now: Timestamp, limit: usize) {
     }
     findings(page, "STAYS", held, limit);
     limits(page, &plan.budgets, plan.windows.as_ref(), now);
+    if let Some(id) = &plan.id {
+        page.blank();
+        page.dim(format!(
+            "Plan {id}: leeward plan -o json > plan.json keeps it, leeward apply --plan plan.json does just that."
+        ));
+    }
 }
 
 /// When a wave begins; `before` is when the last one did.

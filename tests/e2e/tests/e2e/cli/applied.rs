@@ -11,7 +11,7 @@ use leeward_lab::nats::{Layout, System};
 use serde_json::{Value, json};
 
 use super::{AWAY, HOME, PATIENT, actions, assets_of, configs, edits, policy, word};
-use crate::wrong_side::{by_region, misplaced, three_servers};
+use crate::wrong_side::{by_region, lead_from, misplaced, three_servers};
 
 /// The first is moved by one command alone, the others by two at once.
 const STREAMS: [&str; 4] = ["alone", "both-a", "both-b", "both-c"];
@@ -166,4 +166,83 @@ async fn a_stretched_account_comes_home_by_the_step_downs_of_the_plan_and_no_oth
     );
     let led = assets::leaders(&system, HOME).await.unwrap();
     assert_eq!((led.len(), assets::elsewhere(&led, HOME)), (4, BTreeMap::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_plan_is_carried_out_once_and_what_changed_since_is_left_out() {
+    let system = three_servers().start().await.unwrap();
+    let _apps = assets::clients(&system, HOME, 7).await.unwrap();
+    let client = assets::client(&system, AWAY).await.unwrap();
+    let audit = Audit::start(&system, &client).await.unwrap();
+    misplaced(&client, "ORDERS", &["c0", "c1", "c2"]).await;
+    let leeward = with_policy(&system, by_region(json!({}))).await;
+    let (plan, _) = planned(&leeward, 2).await;
+    let id = word(&plan["plans"][0]["id"]).to_owned();
+    assert_eq!(
+        word(&planned(&leeward, 2).await.0["plans"][0]["id"]),
+        id,
+        "looked at twice"
+    );
+    let file = leeward.file("plan.json", &plan.to_string()).unwrap();
+
+    // One is gone, one is home by itself, and one has come that nobody approved.
+    assets::consumer(&client, "ORDERS", "unasked", json!({}))
+        .await
+        .unwrap();
+    lead_from(&client, AWAY, "ORDERS", &["unasked"]).await;
+    assets::lead(&client, "ORDERS", Some("c2"), HOME, true)
+        .await
+        .unwrap();
+    let deleted = client
+        .request("$JS.API.CONSUMER.DELETE.ORDERS.c1", "".into())
+        .await
+        .unwrap();
+    assert!(!String::from_utf8_lossy(&deleted.payload).contains("error"));
+    assert_ne!(
+        word(&planned(&leeward, 2).await.0["plans"][0]["id"]),
+        id,
+        "another proposal"
+    );
+
+    let arguments = ["apply", "--plan", &file, "-o", "json"];
+    let ended = leeward.run(&arguments).await.unwrap().with_code(2).unwrap();
+    let applied = ended.document("apply").unwrap()["applied"][0].clone();
+    assert_eq!(word(&applied["plan"]), id);
+    let mut done = assets_of(&applied["done"]);
+    done.sort();
+    assert_eq!(done, ["ORDERS", "ORDERS/c0"]);
+    let left_out: Vec<(String, &str)> = applied["leftOut"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| (super::asset(part), word(&part["state"])))
+        .collect();
+    let expected = [
+        ("ORDERS/c1".to_owned(), "Changed"),
+        ("ORDERS/c2".to_owned(), "Done"),
+    ];
+    assert_eq!(left_out, expected);
+    assert_eq!(assets_of(&applied["findings"]), ["ORDERS/unasked"]);
+    let led = assets::leaders(&system, HOME).await.unwrap();
+    assert_eq!(assets::elsewhere(&led, HOME).len(), 1, "{led:?}");
+
+    // The same again does nothing.
+    let asked = crate::kills::requests(&audit);
+    let ended = leeward.run(&arguments).await.unwrap().with_code(2).unwrap();
+    let applied = ended.document("apply").unwrap()["applied"][0].clone();
+    assert_eq!(
+        (assets_of(&applied["done"]), assets_of(&applied["leftOut"]).len()),
+        (vec![], 4)
+    );
+    assert_eq!(crate::kills::requests(&audit), asked);
+
+    let edited = plan.to_string().replace("c2", "unasked");
+    let edited = leeward.file("edited.json", &edited).unwrap();
+    let refused = leeward.run(&["apply", "--plan", &edited]).await.unwrap();
+    let refused = refused.with_code(1).unwrap();
+    assert!(
+        refused.err.contains("was changed after it was made"),
+        "{}",
+        refused.err
+    );
 }
