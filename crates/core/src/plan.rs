@@ -36,6 +36,7 @@ pub fn plan(context: &DecisionContext<'_>, evaluation: &Evaluation) -> Plan {
     ranked.retain(settled);
     let held = moves::waiting(view, &safety_context, &ranked);
     let mut spread = Spread::new(view);
+    moves::share_moving(view, &safety_context, evaluation, &mut spread);
     let successors = new_leaders(view, &safety_context, &ranked, &mut spread);
     let actions = ranked
         .iter()

@@ -10,16 +10,20 @@ use crate::topology::ServerIx;
 #[derive(Clone, Debug)]
 pub struct Spread {
     led: Vec<u32>,
+    /// Of those, streams, which take the writes.
+    streams: Vec<u32>,
 }
 
 impl Spread {
     /// Counts the present leaders of all assets of a view.
     pub fn new(view: &AccountView) -> Self {
+        let servers = view.topology.servers().len();
         let mut spread = Self {
-            led: vec![0; view.topology.servers().len()],
+            led: vec![0; servers],
+            streams: vec![0; servers],
         };
         for stream in &view.streams {
-            spread.add(stream.group.leader);
+            spread.add_stream(stream.group.leader);
             for consumer in &stream.consumers {
                 spread.add(consumer.group.leader);
             }
@@ -33,15 +37,28 @@ impl Spread {
         }
     }
 
+    fn add_stream(&mut self, server: Option<ServerIx>) {
+        self.add(server);
+        if let Some(led) = server.and_then(|server| self.streams.get_mut(usize::from(server.0))) {
+            *led += 1;
+        }
+    }
+
+    fn led_streams(&self, server: ServerIx) -> u32 {
+        self.streams.get(usize::from(server.0)).copied().unwrap_or(0)
+    }
+
     /// How many a server leads, planned leaders included.
     pub fn led(&self, server: ServerIx) -> u32 {
         self.led.get(usize::from(server.0)).copied().unwrap_or(0)
     }
 
-    /// The candidates for so many leaders that will be shared out in turns: the one that leads least comes first.
-    pub fn share(&mut self, mut candidates: Vec<ServerIx>, leaders: usize) -> Vec<ServerIx> {
-        candidates.sort_by_key(|server| (self.led(*server), *server));
-        for server in candidates.iter().cycle().take(leaders) {
+    /// The candidates for the leaders of a stream and so many consumers of it, in turns: the stream's first, and for that one the
+    /// candidate that leads least, of several the one that leads the fewest streams.
+    pub fn share(&mut self, mut candidates: Vec<ServerIx>, consumers: usize) -> Vec<ServerIx> {
+        candidates.sort_by_key(|server| (self.led(*server), self.led_streams(*server), *server));
+        self.add_stream(candidates.first().copied());
+        for server in candidates.iter().cycle().skip(1).take(consumers) {
             self.add(Some(*server));
         }
         candidates

@@ -396,7 +396,7 @@ fn tags_towards(key: &TopologyKey, location: &Location, stored: Option<&Placemen
 }
 
 /// Tags match case-insensitively and all must; `!tag` excludes (nats-facts N2).
-fn fits(placement: &Placement, details: &ServerDetails) -> bool {
+pub(crate) fn fits(placement: &Placement, details: &ServerDetails) -> bool {
     let carries = |wanted: &str| {
         details
             .tags

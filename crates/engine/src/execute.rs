@@ -20,10 +20,11 @@ mod move_stream;
 mod preflight;
 mod prove;
 mod refresh;
+mod sent_requests;
 mod step_down;
 mod transfer;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,6 +38,7 @@ use leeward_core::time::elapsed;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use self::sent_requests::SentRequests;
 use crate::limits::Slot;
 use crate::permit::Authorizer;
 use crate::ports::{Act, ActError, Clock};
@@ -94,8 +96,8 @@ pub struct AskedTransfer {
     pub to: ServerName,
     /// When.
     pub at: Timestamp,
-    /// What was answered.
-    pub answer: Result<(), ActError>,
+    /// What was answered; `None` where nothing was yet.
+    pub answer: Option<Result<(), ActError>>,
 }
 
 /// The stage of an operation.
@@ -180,7 +182,9 @@ pub struct OperationContext<'a, A, C> {
     /// Reports when the operation is recorded in the status.
     pub recorded: Recorded,
     /// Where it reports its progress.
-    pub advance: watch::Sender<OperationProgress>,
+    pub advance: Arc<watch::Sender<OperationProgress>>,
+    /// Where it records what it sends.
+    pub sent: Arc<SentRequests>,
     /// Its place in flight.
     pub slot: &'a Slot,
 }
@@ -197,11 +201,11 @@ pub async fn operate<A: Act, C: Clock>(
         limits,
         mut recorded,
         advance,
+        sent,
         slot,
     } = operation_context;
-    let transfers = Mutex::default();
     let step_context = StepContext {
-        transfers: &transfers,
+        sent: &sent,
         act,
         clock,
         authorizer,
@@ -228,7 +232,7 @@ pub async fn operate<A: Act, C: Clock>(
         started,
         ended: clock.now(),
         follow_ups,
-        transfers: transfers.into_inner().unwrap_or_else(PoisonError::into_inner),
+        transfers: sent.transfers(),
     }
 }
 
@@ -238,9 +242,9 @@ struct StepContext<'a, A, C> {
     clock: &'a C,
     authorizer: &'a Authorizer,
     limits: &'a VerifyLimits,
-    advance: &'a watch::Sender<OperationProgress>,
+    advance: &'a Arc<watch::Sender<OperationProgress>>,
+    sent: &'a Arc<SentRequests>,
     slot: &'a Slot,
-    transfers: &'a Mutex<Vec<AskedTransfer>>,
 }
 
 impl<A, C> Clone for StepContext<'_, A, C> {
@@ -251,17 +255,22 @@ impl<A, C> Clone for StepContext<'_, A, C> {
 
 impl<A, C> Copy for StepContext<'_, A, C> {}
 
+/// Reports a new stage.
+fn enter(advance: &watch::Sender<OperationProgress>, stage: Stage) {
+    advance.send_if_modified(|advance| {
+        // What is looked at again before another request was requested already.
+        let is_repeat = stage < Stage::Requested && advance.stage >= Stage::Requested;
+        let changed = advance.stage != stage && !is_repeat;
+        if changed {
+            advance.stage = stage;
+        }
+        changed
+    });
+}
+
 impl<A, C> StepContext<'_, A, C> {
     fn is_at(self, stage: Stage) {
-        self.advance.send_if_modified(|advance| {
-            // What is looked at again before another request was requested already.
-            let is_repeat = stage < Stage::Requested && advance.stage >= Stage::Requested;
-            let changed = advance.stage != stage && !is_repeat;
-            if changed {
-                advance.stage = stage;
-            }
-            changed
-        });
+        enter(self.advance, stage);
     }
 
     fn has_copied(self, copied: Copied) {
@@ -315,7 +324,7 @@ fn is_announced(action: &Action, reading: &AssetInfo, asked: &SentRequest) -> bo
 }
 
 /// Whether a request was sent, or may have been.
-fn was_sent(answer: &Result<(), ActError>) -> bool {
+pub(crate) fn was_sent(answer: &Result<(), ActError>) -> bool {
     match answer {
         Ok(()) => true,
         Err(error) => error.may_have_acted() || matches!(error, ActError::Refused { .. }),

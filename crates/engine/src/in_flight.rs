@@ -30,6 +30,7 @@ impl OperationInFlight {
             stage,
             copied,
             proof: _,
+            sent: _,
         } = operation;
         Self {
             action: action.clone(),

@@ -20,15 +20,29 @@ pub struct Permit {
     expires: Timestamp,
     authorizer: Authorizer,
     condition: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+    report: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Permit {
     /// Whether it still holds: not expired, nothing inhibits the authorizer now, and its condition is true. Adapters
-    /// ask right before they publish.
+    /// ask right before they publish, after everything else that could keep the request back: what holds counts as sent.
     pub fn holds(&self, now: Timestamp) -> bool {
-        now < self.expires
+        let holds = now < self.expires
             && self.authorizer.inhibited().is_none()
-            && self.condition.as_ref().is_none_or(|condition| condition())
+            && self.condition.as_ref().is_none_or(|condition| condition());
+        if let Some(report) = self.report.as_ref().filter(|_| holds) {
+            report();
+        }
+        holds
+    }
+
+    /// The same permit, which reports the moment in which its request is sent.
+    #[must_use]
+    pub fn reporting(self, report: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            report: Some(Box::new(report)),
+            ..self
+        }
     }
 
     /// The same permit, which from now on holds only while this condition is true.
@@ -110,6 +124,7 @@ impl Authorizer {
                 expires: later(now, LIFETIME),
                 authorizer: self.clone(),
                 condition: None,
+                report: None,
             }),
         }
     }
@@ -145,6 +160,24 @@ mod tests {
         assert!(!permit.holds(at(5)), "expired");
         authorizer.set([Inhibited::NotActive]);
         assert!(!permit.holds(at(1)), "withheld after it was issued");
+    }
+
+    #[test]
+    fn p9_a_permit_reports_that_its_request_is_sent_and_nothing_before_that() {
+        let sent = Arc::new(AtomicBool::new(false));
+        let authorizer = Authorizer::new([]);
+        let permit = |holds: bool| {
+            let sent = Arc::clone(&sent);
+            let permit = authorizer
+                .issue(at(0))
+                .unwrap()
+                .reporting(move || sent.store(true, Ordering::Relaxed));
+            permit.only_while(move || holds)
+        };
+        assert!(!permit(false).holds(at(0)) && !permit(true).holds(at(5)));
+        assert!(!sent.load(Ordering::Relaxed), "nothing was sent");
+        assert!(permit(true).holds(at(0)));
+        assert!(sent.load(Ordering::Relaxed));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use leeward_core::report::Report;
 use leeward_core::snapshot::AccountView;
 use leeward_core::time::elapsed;
 
-use crate::execute::{Copied, Finished, FollowUp, Stage};
+use crate::execute::{Copied, Finished, FollowUp, SentRequests, Stage};
 use crate::permit::Inhibited;
 
 /// The state of a policy.
@@ -61,6 +61,8 @@ pub(crate) struct RunningOperation {
     /// How much of a moving stream's data has arrived.
     pub(crate) copied: Option<Copied>,
     pub(crate) proof: Option<Proof>,
+    /// What it has sent.
+    pub(crate) sent: Arc<SentRequests>,
 }
 
 pub(crate) fn operation_status(operation: &RunningOperation) -> OperationStatus {
@@ -71,6 +73,7 @@ pub(crate) fn operation_status(operation: &RunningOperation) -> OperationStatus 
         stage: _,
         copied: _,
         proof: _,
+        sent: _,
     } = operation;
     OperationStatus {
         action: action.action_type(),

@@ -35,7 +35,7 @@ use self::left_behind::LeftBehind;
 use self::proof::OperationSeries;
 use self::report_hold::ReportHold;
 use self::sampler::Sampler;
-use crate::execute::{Finished, OperationProgress, Stage};
+use crate::execute::{Finished, OperationProgress};
 use crate::in_flight::OperationInFlight;
 use crate::limits::{Slot, SystemLimits};
 use crate::metrics::{Metrics, PolicyLabels};
@@ -385,12 +385,9 @@ impl<A, C: Clock> Drop for Loop<A, C> {
         for operation in self.in_flight.values() {
             let kind = operation.action.action_type();
             self.setup.metrics.dropped(&self.setup.labels, kind);
-            if operation.stage >= Stage::Requested {
-                let now = self.setup.clock.now();
-                self.setup
-                    .audit_subject()
-                    .unwatched(&operation.action, operation.started, now);
-            }
+            let now = self.setup.clock.now();
+            let subject = self.setup.audit_subject();
+            subject.unwatched(&operation.action, &operation.sent, operation.started, now);
         }
         self.setup
             .metrics

@@ -101,7 +101,7 @@ struct Cancel {
 impl Cancel {
     async fn run(self, permit: Permit, caller: oneshot::Sender<Result<(), ActError>>) {
         // If the caller went away before anything was sent, nothing is sent.
-        let right = || permit.holds(Timestamp::now()) && !caller.is_closed();
+        let right = || !caller.is_closed() && permit.holds(Timestamp::now());
         let (stream, placement) = (&self.stream, self.placement.as_deref());
         tracing::info!(%stream, placement, "the move of a stream is cancelled, which gives it its placement back");
         let asked = self

@@ -189,7 +189,7 @@ impl RetryBackoff {
 impl Repair {
     async fn run(self, permit: Permit, bare: String, caller: oneshot::Sender<Result<(), ActError>>) {
         // If the caller went away before anything was sent, nothing is sent.
-        let right = || permit.holds(Timestamp::now()) && !caller.is_closed();
+        let right = || !caller.is_closed() && permit.holds(Timestamp::now());
         // If this process ends, the placement can be found in its log.
         let (stream, placement) = (&self.stream, &self.placement);
         tracing::info!(%stream, placement, "the placement of a stream is removed to be set again");

@@ -2,14 +2,18 @@
 //!
 //! A move itself continues without a process. But a repair removes the placement to set it again (nats-facts N21), and
 //! a cancelled move leaves the placement of its target, or none, up to 2.14 (nats-facts N27): a process that ends in
-//! between leaves the stream without its owner's placement.
+//! between leaves the stream without its owner's placement. Nothing else is put back: what is missing otherwise, its owner
+//! took away.
 
 use crate::names::{Location, StreamName};
 use crate::policy::Policy;
 use crate::safety::is_moving;
 use crate::snapshot::{AccountView, Placement, Stream};
-use crate::target::{Destination, MoveTarget};
-use crate::topology::LocationMap;
+use crate::target::{Destination, MoveTarget, fits};
+use crate::topology::{LocationMap, ServerDetails, Version};
+
+/// The first version on which a cancelled move has the stream's placement back.
+const CANCEL_KEEPS_PLACEMENT: Version = Version::new(2, 15, 0);
 
 /// A move that was in flight when a status was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +49,14 @@ pub fn completion(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) ->
     if is_moving(stream) || stream.group.leader.is_none() {
         return Completion::Wait;
     }
-    let stored = stream.placement.as_ref();
-    if stored == Some(replaced) || !(stored.is_none() || was_cancelled(left, stream, view, policy)) {
+    let owed = match &stream.placement {
+        None => {
+            wanted(left, view, policy) == *replaced
+                || (leaves_none_behind(view) && lies_where_placed(stream, replaced, view))
+        }
+        Some(stored) => stored != replaced && was_cancelled(left, stream, view, policy),
+    };
+    if !owed {
         return Completion::Nothing;
     }
     let peers = stream.group.peers.iter();
@@ -59,13 +69,44 @@ pub fn completion(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) ->
     })
 }
 
+/// The placement that the move asked for. Of a repair it is the one that was stored.
+fn wanted(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) -> Placement {
+    let (topology, key) = (&view.topology, &policy.topology);
+    let locations = LocationMap::new(topology, key);
+    let target = Destination::new(topology, key, &locations, &left.location, None);
+    target.placement(left.replaced.as_ref())
+}
+
+/// Whether a cancelled move may have lost the placement: on servers up to 2.14 (nats-facts N27).
+fn leaves_none_behind(view: &AccountView) -> bool {
+    let versions = view.topology.version_range();
+    versions.is_none_or(|(lowest, _)| lowest < CANCEL_KEEPS_PLACEMENT)
+}
+
+/// Whether to write the placement again moves nothing.
+fn lies_where_placed(stream: &Stream, placement: &Placement, view: &AccountView) -> bool {
+    let servers = stream
+        .group
+        .peers
+        .iter()
+        .map(|peer| view.topology.details(peer.server));
+    let mut servers = servers.peekable();
+    let matches = |details: &ServerDetails| {
+        let in_cluster = placement
+            .cluster
+            .as_ref()
+            .is_none_or(|cluster| *cluster == details.cluster);
+        in_cluster && fits(placement, details)
+    };
+    servers.peek().is_some() && servers.all(|server| server.is_some_and(matches))
+}
+
 /// Whether a stream stores the placement of the move's target and has no peer there.
 fn was_cancelled(left: &MoveLeftBehind, stream: &Stream, view: &AccountView, policy: &Policy) -> bool {
     let (topology, key) = (&view.topology, &policy.topology);
     let locations = LocationMap::new(topology, key);
     let target = Destination::new(topology, key, &locations, &left.location, None);
-    let wanted = target.placement(left.replaced.as_ref());
-    !target.has_peer(&stream.group) && stream.placement.as_ref() == Some(&wanted)
+    !target.has_peer(&stream.group) && stream.placement.as_ref() == Some(&wanted(left, view, policy))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use leeward_api::vocabulary::{FindingReason, Remedy};
 use crate::action::{LeaderTransfers, MOST_TRANSFERRED, MOST_WATCHED, Move};
 use crate::asset::AssetIx;
 use crate::context::DecisionContext;
-use crate::evaluate::{Finding, Verdict};
+use crate::evaluate::{Evaluation, Finding, Verdict};
 use crate::names::{ConsumerName, StreamName};
 use crate::policy::opted_out;
 use crate::safety::SafetyContext;
@@ -94,6 +94,28 @@ fn watched(stream: &Stream) -> Vec<ConsumerName> {
         .collect()
 }
 
+/// Counts the leaders of streams that move home already, on the peers that they get there.
+pub(super) fn share_moving(
+    view: &AccountView,
+    safety_context: &SafetyContext<'_>,
+    evaluation: &Evaluation,
+    spread: &mut Spread,
+) {
+    for finding in &evaluation.findings {
+        let AssetIx::Stream(at) = finding.asset else {
+            continue;
+        };
+        let is_moving = matches!(finding.verdict, Verdict::Held(_, FindingReason::MoveInProgress));
+        let stream = view.streams.get(at as usize).filter(|_| is_moving);
+        let Some((stream, home)) = stream.zip(safety_context.destination(finding.asset)) else {
+            continue;
+        };
+        let peers = stream.group.peers.iter().map(|peer| peer.server);
+        let arriving = peers.filter(|server| home.contains(*server)).collect();
+        spread.share(arriving, stream.consumers.len());
+    }
+}
+
 /// Which leaders are transferred before the servers do it (nats-facts N70): on servers that a move does not stall (N15), where another
 /// peer can take over and the policy allows step-downs.
 fn transfers(
@@ -123,7 +145,7 @@ fn transfers(
         .filter(|server| !safety_context.just_started(*server))
         .collect();
     // Wherever the servers put them, its leaders will be there.
-    let successors = spread.share(may_lead, stream.consumers.len().saturating_add(1));
+    let successors = spread.share(may_lead, stream.consumers.len());
     let name = |server| Some(view.topology.get(server)?.name.clone());
     LeaderTransfers {
         stream: policy.actions.stream_step_down,

@@ -211,6 +211,27 @@ fn leaders_of_a_moving_stream_are_transferred_only_where_that_is_sooner_and_allo
 }
 
 #[test]
+fn streams_that_move_already_count_where_the_next_ones_leaders_go() {
+    let topology = supercluster();
+    let away = ["eu-west-0", "eu-west-1", "eu-west-2"];
+    let both = [away, ["us-east-0", "us-east-1", "us-east-2"]].concat();
+    let of = |moving: bool| {
+        let mut first = stream(&topology, "A", if moving { &both } else { &away });
+        first.moving = moving;
+        let streams = vec![first, stream(&topology, "B", &away)];
+        let home = topology.find("us-east-0").unwrap();
+        let view = view(topology.clone(), vec![clients(home, 9)], streams);
+        let planned = planned_with(&view, &json!({"key": "Cluster"}), &json!({}));
+        let ActionKind::Move(moving) = &planned.last().unwrap().kind else {
+            panic!("a move");
+        };
+        (planned.len(), moving.transfers.successors[0].to_string())
+    };
+    assert_eq!(of(false), (2, "us-east-1".to_owned()), "A's goes to us-east-0");
+    assert_eq!(of(true), (1, "us-east-1".to_owned()));
+}
+
+#[test]
 fn a_plan_survives_being_written_and_read() {
     let topology = stretched();
     let view = view(

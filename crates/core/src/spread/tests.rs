@@ -64,11 +64,21 @@ fn ties_go_to_the_first_server_by_name_whatever_the_order_of_the_candidates() {
 #[test]
 fn what_is_shared_out_begins_with_the_server_that_leads_least_and_counts() {
     let mut spread = empty();
-    assert_eq!(spread.share(servers(&[2, 0, 1]), 4), servers(&[0, 1, 2]));
+    assert_eq!(spread.share(servers(&[2, 0, 1]), 3), servers(&[0, 1, 2]));
     assert_eq!(spread.share(servers(&[2, 0, 1]), 0), servers(&[1, 2, 0]));
     assert_eq!(spread.share(Vec::new(), 4), servers(&[]));
     let chosen = spread.assign(&[(AssetIx::Stream(0), servers(&[0, 2]))]);
     assert_eq!(chosen[&AssetIx::Stream(0)], ServerIx(2));
+}
+
+#[test]
+fn streams_that_move_with_their_consumers_are_led_from_all_servers_alike() {
+    let mut spread = empty();
+    let mut first: Vec<u16> = (0..6)
+        .map(|_| spread.share(servers(&[0, 1, 2]), 2)[0].0)
+        .collect();
+    first.sort_unstable();
+    assert_eq!(first, [0, 0, 1, 1, 2, 2]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The steps up to the request: the entry in the policy's status, the last look, the permit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_api::vocabulary::{ActionResult, FindingReason};
@@ -9,7 +10,8 @@ use leeward_core::operation::{AssetInfo, Outcome, Preflight, ReadResult, SentReq
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::{Stage, StepContext, failure, was_sent};
+use super::{Stage, StepContext, enter, failure, was_sent};
+use crate::permit::Permit;
 use crate::ports::{Act, ActError, Clock};
 use crate::record::Recorded;
 
@@ -139,8 +141,15 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         action: &Action,
         requests: &mut u32,
     ) -> Result<Option<ActError>, Outcome> {
-        self.is_at(Stage::Requested);
-        match self.send(action, requests).await? {
+        let (sent, advance) = (Arc::clone(self.sent), Arc::downgrade(self.advance));
+        let permit = self.permit()?.reporting(move || {
+            sent.add();
+            // Its operation may have ended.
+            if let Some(advance) = advance.upgrade() {
+                enter(&advance, Stage::Requested);
+            }
+        });
+        match self.send(permit, action, requests).await {
             Ok(()) => Ok(None),
             // Only a look can show its result.
             Err(error) if error.may_have_acted() => {
@@ -181,16 +190,18 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         false
     }
 
-    /// Sends the request and counts it, if it was or may have been sent. `Err` without a permit.
+    pub(super) fn permit(self) -> Result<Permit, Outcome> {
+        let permit = self.authorizer.issue(self.clock.now());
+        permit.map_err(|inhibited| Outcome::new(ActionResult::Abandoned, None, inhibited.to_string()))
+    }
+
+    /// Sends the request and counts it, if it was or may have been sent.
     pub(super) async fn send(
         self,
+        permit: Permit,
         action: &Action,
         requests: &mut u32,
-    ) -> Result<Result<(), ActError>, Outcome> {
-        let permit = self
-            .authorizer
-            .issue(self.clock.now())
-            .map_err(|inhibited| Outcome::new(ActionResult::Abandoned, None, inhibited.to_string()))?;
+    ) -> Result<(), ActError> {
         let answer = match &action.kind {
             ActionKind::StepDown(step_down) => {
                 self.act
@@ -203,7 +214,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             }
         };
         *requests = requests.saturating_add(u32::from(was_sent(&answer)));
-        Ok(answer)
+        answer
     }
 
     /// The request that was sent and to whom, for the looks that follow.

@@ -179,7 +179,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
     /// A step-down of a stream that was looked at just now; any other leader will do.
     async fn send_and_verify(self, action: &mut Action, requests: &mut u32) -> Result<Outcome, Outcome> {
         let since = Instant::now();
-        let mut answer = self.send(action, requests).await?;
+        let mut answer = self.send(self.permit()?, action, requests).await;
         if let (
             Err(ActError::Refused {
                 code: PEER_NOT_SUPPORTED,
@@ -189,7 +189,7 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
         ) = (&answer, &mut action.kind)
         {
             step_down.successor = Successor::Anyone;
-            answer = self.send(action, requests).await?;
+            answer = self.send(self.permit()?, action, requests).await;
         }
         match answer {
             Err(error) if !error.may_have_acted() => return Err(failure(&error)),

@@ -2,7 +2,7 @@
 //!
 //! They are part of the move: recorded with it, counted once, and whatever becomes of them, the servers finish the move.
 
-use std::sync::PoisonError;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use leeward_core::action::{Move, Successor};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::refresh::MoveProgress;
-use super::{AskedTransfer, StepContext, was_sent};
+use super::{AskedTransfer, StepContext};
 use crate::ports::{Act, Clock};
 
 /// Consumers that are looked at, and asked to hand over, together.
@@ -122,18 +122,18 @@ impl<A: Act, C: Clock> StepContext<'_, A, C> {
             return Asking::Over;
         };
         let successor = Successor::Peer(to.clone());
+        let transfer = AskedTransfer {
+            asset: asset.clone(),
+            from: from.clone(),
+            to,
+            at: self.clock.now(),
+            answer: None,
+        };
+        // On record before the answer, which may come when nobody waits for it any more.
+        let sent = Arc::clone(self.sent);
+        let permit = permit.reporting(move || sent.add_transfer(transfer.clone()));
         let answer = self.act.step_down(permit, asset, &from, &successor).await;
-        if was_sent(&answer) {
-            let asked = AskedTransfer {
-                asset: asset.clone(),
-                from,
-                to,
-                at: self.clock.now(),
-                answer: answer.clone(),
-            };
-            let mut transfers = self.transfers.lock().unwrap_or_else(PoisonError::into_inner);
-            transfers.push(asked);
-        }
+        self.sent.answered(asset, answer.clone());
         asked.requests = asked.requests.saturating_add(1);
         asked.last = Some(Instant::now());
         match answer {

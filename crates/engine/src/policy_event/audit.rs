@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
 use leeward_core::action::{Action, ActionKind, step_down_of};
 use leeward_core::names::{AccountId, AssetName, StreamName};
+use leeward_core::target::MoveTarget;
 use leeward_core::time::elapsed;
 use tracing::info;
 
-use crate::execute::{AskedTransfer, Finished, FollowUp};
+use crate::execute::{AskedTransfer, Finished, FollowUp, SentRequests};
 use crate::metrics::PolicyLabels;
 use crate::ports::ActError;
 
@@ -85,9 +86,11 @@ impl AuditSubject<'_> {
             at,
             answer,
         } = transfer;
-        let detail = match answer {
-            Ok(()) => "part of its stream's move".to_owned(),
-            Err(error) => format!("part of its stream's move: {error}"),
+        let error = answer.as_ref().and_then(|answer| answer.as_ref().err());
+        let detail = match (answer, error) {
+            (None, _) => "part of its stream's move; not answered while that was watched".to_owned(),
+            (Some(_), None) => "part of its stream's move".to_owned(),
+            (Some(_), Some(error)) => format!("part of its stream's move: {error}"),
         };
         self.write(&AuditEntry {
             asset,
@@ -96,12 +99,7 @@ impl AuditSubject<'_> {
             wanted: Some(to.to_string()),
             to: None,
             result: REQUESTED,
-            reason: answer
-                .as_ref()
-                .err()
-                .and_then(ActError::reason)
-                .as_ref()
-                .map(AsRef::as_ref),
+            reason: error.and_then(ActError::reason).as_ref().map(AsRef::as_ref),
             requests: 1,
             started: *at,
             took: Duration::ZERO,
@@ -132,8 +130,33 @@ impl AuditSubject<'_> {
         });
     }
 
-    /// An operation that had sent its request is watched no more.
-    pub(crate) fn unwatched(&self, action: &Action, started: Timestamp, now: Timestamp) {
+    /// A placement was written again that the move of an earlier process had taken away.
+    pub(crate) fn put_back(
+        &self,
+        stream: &StreamName,
+        target: &MoveTarget,
+        began: Timestamp,
+        answer: &Result<(), ActError>,
+    ) {
+        let error = answer.as_ref().err();
+        let placed = target.placement.cluster.as_ref().map(ToString::to_string);
+        self.write(&AuditEntry {
+            asset: &AssetName::stream(stream.clone()),
+            action: ActionType::StreamPlacement,
+            from: None,
+            wanted: placed.or_else(|| target.placement.tags.first().map(|tag| tag.as_str().to_owned())),
+            to: None,
+            result: REQUESTED,
+            reason: error.and_then(ActError::reason).as_ref().map(AsRef::as_ref),
+            requests: 1,
+            started: began,
+            took: Duration::ZERO,
+            detail: "the placement that an unfinished move had taken away is written again",
+        });
+    }
+
+    /// An operation is watched no more; what it sent takes its course.
+    pub(crate) fn unwatched(&self, action: &Action, sent: &SentRequests, started: Timestamp, now: Timestamp) {
         self.write(&AuditEntry {
             asset: &action.asset,
             action: action.action_type(),
@@ -142,11 +165,14 @@ impl AuditSubject<'_> {
             to: None,
             result: UNWATCHED,
             reason: None,
-            requests: 1,
+            requests: sent.own(),
             started,
             took: elapsed(started, now),
             detail: "it takes its course in the servers; this process stopped watching it",
         });
+        for transfer in sent.transfers() {
+            self.transferred(&transfer);
+        }
     }
 
     /// Without a request to NATS it was no act.

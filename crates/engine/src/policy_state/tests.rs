@@ -10,6 +10,7 @@ fn in_flight(actions: &[Action]) -> BTreeMap<AssetName, RunningOperation> {
             stage: Stage::Requested,
             copied: None,
             proof: None,
+            sent: Arc::default(),
         };
         (action.asset.clone(), operation)
     };

@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::Loop;
+use crate::execute::was_sent;
 use crate::permit::Permit;
 use crate::ports::{Act, Clock};
 
@@ -110,7 +111,12 @@ async fn put_back<A: Act, C: Clock>(
     target: MoveTarget,
 ) {
     let (policy, placement) = (&setup.labels.policy, &target.placement);
-    match setup.act.place(permit, &stream, &target).await {
+    let began = setup.clock.now();
+    let answer = setup.act.place(permit, &stream, &target).await;
+    if was_sent(&answer) {
+        setup.audit_subject().put_back(&stream, &target, began, &answer);
+    }
+    match answer {
         Ok(()) => {
             info!(%policy, %stream, ?placement, "a placement that a move had left taken away is there again");
         }

@@ -114,7 +114,9 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             stage: Stage::Recording,
             copied: None,
             proof,
+            sent: Arc::default(),
         };
+        let sent = Arc::clone(&operation.sent);
         self.in_flight.insert(action.asset.clone(), operation);
         self.unpublished += 1;
         self.publish_underway();
@@ -134,7 +136,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         .await;
         let (setup, authorizer) = (Arc::clone(&self.setup), self.authorizer.clone());
         let (advance, progress) = (
-            watch::Sender::new(OperationProgress::new()),
+            Arc::new(watch::Sender::new(OperationProgress::new())),
             self.advance_sender.clone(),
         );
         let PolicyLabels { namespace, policy } = self.setup.labels.clone();
@@ -150,6 +152,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                     limits,
                     recorded,
                     advance,
+                    sent: Arc::clone(&sent),
                     slot: &slot,
                 };
                 let operation = async { tokio::join!(operate(conduct, action.clone()), forwarding).0 };
@@ -161,12 +164,12 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                         None,
                         "the operation broke off: a defect of Leeward",
                     ),
-                    // A request may have been sent.
-                    requests: 1,
+                    // An attempt in any case, or it would break off again for ever.
+                    requests: sent.own().max(1),
                     started: now,
                     ended: setup.clock.now(),
                     follow_ups: Vec::new(),
-                    transfers: Vec::new(),
+                    transfers: sent.transfers(),
                 });
                 record_on_span(&finished);
                 (finished, slot)

@@ -16,7 +16,7 @@ use leeward_core::operation::{STALL_AFTER, STEP_DOWN_TIMEOUT, VerifyLimits};
 use leeward_core::score::MoveCost;
 use leeward_core::snapshot::{AccountView, Placement};
 use leeward_core::target::MoveTarget;
-use leeward_engine::execute::{Finished, OperationContext, OperationProgress, Stage, operate};
+use leeward_engine::execute::{Finished, OperationContext, OperationProgress, SentRequests, Stage, operate};
 use leeward_engine::limits::SystemLimits;
 use leeward_engine::permit::{Authorizer, Inhibited};
 use leeward_engine::record::Recorded;
@@ -32,7 +32,8 @@ struct Trial {
     authorizer: Authorizer,
     limits: VerifyLimits,
     recorded: Recorded,
-    advance: watch::Sender<OperationProgress>,
+    advance: Arc<watch::Sender<OperationProgress>>,
+    sent: Arc<SentRequests>,
 }
 
 impl Trial {
@@ -48,7 +49,8 @@ impl Trial {
                 refresh_dependents: true,
             },
             recorded: Recorded::not_needed(),
-            advance: watch::Sender::new(OperationProgress::new()),
+            advance: Arc::new(watch::Sender::new(OperationProgress::new())),
+            sent: Arc::default(),
         }
     }
 
@@ -72,6 +74,7 @@ impl Trial {
             limits: self.limits,
             recorded: self.recorded,
             advance: self.advance,
+            sent: self.sent,
             slot: &SystemLimits::new(9, 9)
                 .try_start(&AccountId::from("A"), &action)
                 .unwrap(),

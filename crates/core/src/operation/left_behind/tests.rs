@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
@@ -96,4 +98,49 @@ fn a_stream_that_moves_or_has_no_leader_is_waited_for() {
         left_with(Some(owned()), None, |stream| stream.group.leader = None),
         Completion::Wait
     );
+}
+
+#[test]
+fn what_its_owner_took_away_is_not_put_back() {
+    let away = || Some(placed(Some("us-east"), &[]));
+    let elsewhere = Some(placed(Some("eu-west"), &[]));
+    // The move from eu-west has arrived in us-east, or never began, and its owner has removed the placement since.
+    let topology = supercluster();
+    let arrived = |stream: &mut Stream| {
+        for (peer, name) in stream
+            .group
+            .peers
+            .iter_mut()
+            .zip(["us-east-0", "us-east-1", "us-east-2"])
+        {
+            peer.server = ix(&topology, name);
+        }
+    };
+    assert_eq!(left_with(elsewhere.clone(), None, arrived), Completion::Nothing);
+    assert_eq!(left_with(elsewhere, None, |_| {}), Completion::Nothing);
+    // A repair took it away itself.
+    assert!(matches!(left_with(away(), None, |_| {}), Completion::PutBack(_)));
+}
+
+#[test]
+fn a_placement_that_old_servers_lost_with_the_move_is_put_back_where_that_moves_nothing() {
+    let old = |replaced: &str| {
+        let new = supercluster();
+        let servers = new.servers().iter().cloned().map(|mut server| {
+            let details = server.details.as_mut().unwrap();
+            details.version = Version::new(2, 14, 10);
+            server
+        });
+        let topology = crate::topology::Topology::new(servers.collect(), BTreeMap::new());
+        let lies = stream(&topology, "S", &["eu-west-0", "eu-west-1", "eu-west-2"]);
+        let view = view(topology, Vec::new(), vec![lies]);
+        let left = MoveLeftBehind {
+            stream: "S".into(),
+            location: "us-east".into(),
+            replaced: Some(placed(Some(replaced), &[])),
+        };
+        completion(&left, &view, &policy(json!({"topology": {"key": "Cluster"}})))
+    };
+    assert!(matches!(old("eu-west"), Completion::PutBack(_)), "it lies there");
+    assert_eq!(old("ap-south"), Completion::Nothing, "it would move");
 }

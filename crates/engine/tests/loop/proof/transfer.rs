@@ -57,7 +57,7 @@ async fn the_leaders_of_a_stream_and_of_its_consumers_hand_over_to_peers_that_ar
                 asked.asset.to_string(),
                 asked.from.as_str(),
                 asked.to.as_str(),
-                asked.answer.is_ok(),
+                asked.answer.as_ref().is_some_and(Result::is_ok),
             )
         })
         .collect();
@@ -151,4 +151,29 @@ async fn a_move_that_is_cancelled_transfers_no_more() {
     let cancelled = *state.cancels.first().unwrap();
     let last = state.writes.iter().map(|write| write.at).max().unwrap();
     assert!(last <= cancelled, "{last:?} {cancelled:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_what_a_move_sent_is_on_record_for_whoever_stops_watching_it() {
+    let trial = joined();
+    let (fake, sent) = (Arc::clone(&trial.fake), Arc::clone(&trial.sent));
+    let stages = trial.advance.subscribe();
+    let running = tokio::spawn(trial.run(led(&["c0"])));
+    while fake.writes() == 0 {
+        assert!(
+            sent.own() == 0 && stages.borrow().stage < Stage::Requested,
+            "nothing was sent"
+        );
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!((sent.own(), sent.transfers().len()), (1, 0));
+    let stream = stream_asset("S");
+    while asked(&fake, &stream).is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    running.abort();
+    assert!(running.await.is_err(), "it is watched no more");
+    let transfers = sent.transfers();
+    let asset: Vec<_> = transfers.iter().map(|transfer| transfer.asset.clone()).collect();
+    assert_eq!((sent.own(), asset), (1, vec![stream]));
 }
