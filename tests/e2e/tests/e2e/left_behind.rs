@@ -9,7 +9,7 @@ use leeward_e2e::{CONVERGED, Stage, assets};
 use leeward_lab::nats::{DEFAULT_ACCOUNT, Layout, NatsVersion, System, eventually, jetstream};
 use serde_json::{Value, json};
 
-use crate::wrong_side::{AWAY, HOME, assert_led_from};
+use crate::wrong_side::{AWAY, HOME, assert_led_from, more_rounds};
 
 /// One way between the locations: an update is agreed on and answered over it, so it is seen long before its answer is.
 const SLOW: Duration = Duration::from_millis(300);
@@ -78,6 +78,62 @@ async fn p10_a_kill_between_the_two_updates_of_a_repair_loses_no_placement() {
         .await
         .unwrap();
     assert_eq!(placement(&client).await.unwrap(), json!({"cluster": HOME}));
+    assert_led_from(&stage, HOME).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_a_placement_that_its_owner_took_away_after_a_killed_move_stays_away() {
+    let mut stage = Stage::new(System::builder(Layout::supercluster(&[(HOME, 3), (AWAY, 3)])))
+        .await
+        .unwrap();
+    let client = assets::client(&stage.system, AWAY).await.unwrap();
+    let away = json!({"placement": {"cluster": AWAY}});
+    assets::stream(&client, "ORDERS", 3, away).await.unwrap();
+    let _apps = assets::clients(&stage.system, HOME, 7).await.unwrap();
+    stage.apply_system(json!({})).await.unwrap();
+    stage.apply_policy("orders", json!({})).await.unwrap();
+    stage.start_operator().await.unwrap();
+    eventually(CONVERGED, "the move was asked for", || async {
+        let stored = placement(&client).await?;
+        ensure!(stored == json!({"cluster": HOME}), "{stored}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    stage.operator().unwrap().kill().await.unwrap();
+    let policy = stage.policy("orders").await.unwrap();
+    let left = &policy["status"]["operations"][0];
+    assert_eq!(left["replaces"], json!({"cluster": AWAY}), "{left}");
+
+    let info = eventually(CONVERGED, "the servers finish the move", || async {
+        let info = jetstream::stream_info(&client, "ORDERS").await?;
+        let peers = jetstream::peers_in(&info);
+        let at_home = peers.len() == 3 && peers.iter().all(|peer| peer.starts_with(HOME));
+        ensure!(at_home, "{peers:?}");
+        Ok(info)
+    })
+    .await
+    .unwrap();
+    let mut config = info["config"].clone();
+    config.as_object_mut().unwrap().remove("placement");
+    jetstream::update_stream(&client, "ORDERS", config).await.unwrap();
+
+    stage.restart_operator().await.unwrap();
+    stage
+        .await_policy("orders", "nothing is left behind", |policy| {
+            let operations = &policy["status"]["operations"];
+            let none = operations.as_array().is_none_or(Vec::is_empty);
+            ensure!(
+                none && policy["status"]["inPlace"] == "1/1",
+                "{}",
+                policy["status"]
+            );
+            Ok(())
+        })
+        .await
+        .unwrap();
+    more_rounds(&stage, "orders", 2).await;
+    assert_eq!(placement(&client).await.unwrap(), Value::Null);
     assert_led_from(&stage, HOME).await;
 }
 
