@@ -153,6 +153,19 @@ pub(crate) fn spec(changes: Value) -> PlacementPolicySpec {
     serde_json::from_value(spec).unwrap()
 }
 
+/// Locations are the regions of [`stretched`], and home is settled at once.
+pub(crate) fn regional_policy(changes: &Value) -> Policy {
+    let mut spec = json!({
+        "mode": "Enforce",
+        "topology": {"key": "ServerTag", "tagPrefix": "region:"},
+        "home": {"stabilizationWindow": "0s"},
+    });
+    for (key, value) in changes.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    policy(spec)
+}
+
 pub(crate) fn policy(changes: Value) -> Policy {
     resolve(&spec(changes)).unwrap()
 }

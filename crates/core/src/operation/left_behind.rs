@@ -49,12 +49,17 @@ pub fn completion(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) ->
     if is_moving(stream) || stream.group.leader.is_none() {
         return Completion::Wait;
     }
+    let (topology, key) = (&view.topology, &policy.topology);
+    let locations = LocationMap::new(topology, key);
+    let target = Destination::new(topology, key, &locations, &left.location, None);
+    let wanted = target.placement(Some(replaced));
     let owed = match &stream.placement {
+        // Of a repair the wanted placement is the one that was stored.
         None => {
-            wanted(left, view, policy) == *replaced
-                || (leaves_none_behind(view) && lies_where_placed(stream, replaced, view))
+            wanted == *replaced || (leaves_none_behind(view) && lies_where_placed(stream, replaced, view))
         }
-        Some(stored) => stored != replaced && was_cancelled(left, stream, view, policy),
+        // It was cancelled: it stores the placement of the target and has no peer there.
+        Some(stored) => *stored != *replaced && *stored == wanted && !target.has_peer(&stream.group),
     };
     if !owed {
         return Completion::Nothing;
@@ -67,14 +72,6 @@ pub fn completion(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) ->
         replaces: stream.placement.clone(),
         servers: servers.collect(),
     })
-}
-
-/// The placement that the move asked for. Of a repair it is the one that was stored.
-fn wanted(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) -> Placement {
-    let (topology, key) = (&view.topology, &policy.topology);
-    let locations = LocationMap::new(topology, key);
-    let target = Destination::new(topology, key, &locations, &left.location, None);
-    target.placement(left.replaced.as_ref())
 }
 
 /// Whether a cancelled move may have lost the placement: on servers up to 2.14 (nats-facts N27).
@@ -99,14 +96,6 @@ fn lies_where_placed(stream: &Stream, placement: &Placement, view: &AccountView)
         in_cluster && fits(placement, details)
     };
     servers.peek().is_some() && servers.all(|server| server.is_some_and(matches))
-}
-
-/// Whether a stream stores the placement of the move's target and has no peer there.
-fn was_cancelled(left: &MoveLeftBehind, stream: &Stream, view: &AccountView, policy: &Policy) -> bool {
-    let (topology, key) = (&view.topology, &policy.topology);
-    let locations = LocationMap::new(topology, key);
-    let target = Destination::new(topology, key, &locations, &left.location, None);
-    !target.has_peer(&stream.group) && stream.placement.as_ref() == Some(&wanted(left, view, policy))
 }
 
 #[cfg(test)]

@@ -3,25 +3,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::evaluate::evaluate;
 use crate::fixtures::{
-    at, clients, consumer, context, group, policy, server, stream, stretched, supercluster, view,
+    at, clients, consumer, context, group, policy, regional_policy, server, stream, stretched, supercluster,
+    view,
 };
 use crate::history::History;
 use crate::names::AccountId;
 use crate::policy::Policy;
 use crate::snapshot::{AccountView, Gap};
 use crate::topology::ServerIx;
-
-fn regions(changes: &Value) -> Policy {
-    let mut spec = json!({
-        "mode": "Enforce",
-        "topology": {"key": "ServerTag", "tagPrefix": "region:"},
-        "home": {"stabilizationWindow": "0s"},
-    });
-    for (key, value) in changes.as_object().unwrap() {
-        spec[key] = value.clone();
-    }
-    policy(spec)
-}
 
 /// Stream A and its consumer c are led from eu-west, stream B from home, us-east.
 fn abroad() -> AccountView {
@@ -41,9 +30,9 @@ fn proposed(view: &AccountView, policy: &Policy) -> Proposal {
 /// What became of the only action on stream A, which was proposed in [`abroad`].
 fn became(view: &AccountView, changes: &Value) -> ProposedState {
     let stream_a = AssetName::of("A", None);
-    let mut proposal = proposed(&abroad(), &regions(&json!({})));
+    let mut proposal = proposed(&abroad(), &regional_policy(&json!({})));
     proposal.actions.retain(|asset, _| *asset == stream_a);
-    let (policy, history) = (regions(changes), History::default());
+    let (policy, history) = (regional_policy(changes), History::default());
     let context = context(view, &policy, &history, at(0));
     states(&proposal, &context, &evaluate(&context))[&stream_a]
 }
@@ -54,7 +43,7 @@ fn id(proposal: &Proposal) -> String {
 
 #[test]
 fn each_asset_that_an_action_of_its_own_brings_home_is_proposed() {
-    let proposal = proposed(&abroad(), &regions(&json!({})));
+    let proposal = proposed(&abroad(), &regional_policy(&json!({})));
     let of = |action| ProposedAction {
         action,
         from: Some("region:eu-west".into()),
@@ -87,17 +76,17 @@ fn consumers_that_come_along_with_their_stream_are_not_proposed() {
 
 #[test]
 fn what_only_waits_is_proposed_and_what_a_person_stands_against_is_not() {
-    let plain = proposed(&abroad(), &regions(&json!({})));
+    let plain = proposed(&abroad(), &regional_policy(&json!({})));
     let closed =
         json!({"disruption": {"windows": [{"kind": "Deny", "schedule": "* * * * *", "duration": "1h"}]}});
-    assert_eq!(proposed(&abroad(), &regions(&closed)), plain);
+    assert_eq!(proposed(&abroad(), &regional_policy(&closed)), plain);
     let mut lagging = abroad();
     for peer in &mut lagging.streams[0].group.peers {
         peer.lag = 5;
     }
-    assert_eq!(proposed(&lagging, &regions(&json!({}))), plain);
+    assert_eq!(proposed(&lagging, &regional_policy(&json!({}))), plain);
     let disabled = json!({"actions": {"streamStepDown": {"enabled": false}}});
-    let without = proposed(&abroad(), &regions(&disabled));
+    let without = proposed(&abroad(), &regional_policy(&disabled));
     assert_eq!(
         without.actions.keys().collect::<Vec<_>>(),
         [&AssetName::of("A", Some("c"))]
@@ -108,15 +97,18 @@ fn what_only_waits_is_proposed_and_what_a_person_stands_against_is_not() {
 fn p6_nothing_is_proposed_where_not_everything_was_seen_or_home_is_not_settled() {
     let mut partly = abroad();
     partly.gaps = vec![Gap::WarmingUp];
-    assert_eq!(proposed(&partly, &regions(&json!({}))), Proposal::default());
-    let unsettled = regions(&json!({"home": {"stabilizationWindow": "10m"}}));
+    assert_eq!(
+        proposed(&partly, &regional_policy(&json!({}))),
+        Proposal::default()
+    );
+    let unsettled = regional_policy(&json!({"home": {"stabilizationWindow": "10m"}}));
     assert_eq!(proposed(&abroad(), &unsettled), Proposal::default());
     assert_eq!(Proposal::default().id("a", &AccountId::from("A")), None);
 }
 
 #[test]
 fn the_id_is_of_the_proposal_alone() {
-    let policy = regions(&json!({}));
+    let policy = regional_policy(&json!({}));
     let first = id(&proposed(&abroad(), &policy));
     assert!(
         first.len() == 16 && first.bytes().all(|byte| byte.is_ascii_hexdigit()),
@@ -214,7 +206,7 @@ fn an_action_is_left_out_when_a_third_location_leads() {
         let streams = vec![stream(&topology, "A", &peers)];
         view(topology, vec![clients(ServerIx(0), 9)], streams)
     };
-    let (policy, history) = (regions(&json!({})), History::default());
+    let (policy, history) = (regional_policy(&json!({})), History::default());
     let proposal = proposed(&of("n-1"), &policy);
     let later = of("n-2");
     let context = context(&later, &policy, &history, at(0));

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::evaluate::evaluate;
 use crate::fixtures::{
-    at, clients, consumer, context, policy, server, stream, stretched, supercluster, view,
+    at, clients, consumer, context, regional_policy, server, stream, stretched, supercluster, view,
 };
 use crate::history::{AssetHistory, History};
 use crate::snapshot::Traffic;
@@ -16,15 +16,7 @@ fn reported(
     previous: &[FindingStatus],
     now: u64,
 ) -> Report {
-    let mut spec = json!({
-        "mode": "Enforce",
-        "topology": {"key": "ServerTag", "tagPrefix": "region:"},
-        "home": {"stabilizationWindow": "0s"},
-    });
-    for (key, value) in changes.as_object().unwrap() {
-        spec[key] = value.clone();
-    }
-    let policy = policy(spec);
+    let policy = regional_policy(changes);
     let context = context(view, &policy, history, at(now));
     let evaluation = evaluate(&context);
     report(&context, &evaluation, previous)

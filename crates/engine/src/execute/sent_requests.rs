@@ -34,11 +34,11 @@ impl SentRequests {
         self.lock().push(transfer);
     }
 
-    /// The last request for an asset was answered.
+    /// The request for an asset that waits for its answer, if one was sent, has it.
     pub(super) fn answered(&self, asset: &AssetName, answer: Result<(), ActError>) {
         let mut transfers = self.lock();
-        let mut last = transfers.iter_mut().rev();
-        if let Some(transfer) = last.find(|transfer| transfer.asset == *asset) {
+        let mut open = transfers.iter_mut().filter(|transfer| transfer.answer.is_none());
+        if let Some(transfer) = open.find(|transfer| transfer.asset == *asset) {
             transfer.answer = Some(answer);
         }
     }
