@@ -6,6 +6,13 @@
 - apiGroups: [leeward.dev]
   resources: [natssystems/status, placementpolicies/status]
   verbs: [patch]
+# Plans of policies that propose. What people decide about them is not Leeward's to write.
+- apiGroups: [leeward.dev]
+  resources: [placementplans]
+  verbs: [list, watch, create, delete]
+- apiGroups: [leeward.dev]
+  resources: [placementplans/status]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
   {{- with .Values.rbac.secretNames }}
@@ -23,4 +30,11 @@
 - apiGroups: [jetstream.nats.io]
   resources: [streams, keyvalues, objectstores]
   verbs: [list]
+{{- end -}}
+
+{{/* What approving, rejecting and cancelling plans needs, and nothing of policies. */}}
+{{- define "leeward.approverRules" -}}
+- apiGroups: [leeward.dev]
+  resources: [placementplans]
+  verbs: [get, list, watch, patch]
 {{- end -}}

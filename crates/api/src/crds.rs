@@ -5,11 +5,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::{policy::PlacementPolicy, system::NatsSystem};
+use crate::{plan::PlacementPlan, policy::PlacementPolicy, system::NatsSystem};
 
-/// Both `CustomResourceDefinition`s, ordered by name.
+/// All `CustomResourceDefinition`s, ordered by name.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![NatsSystem::crd(), PlacementPolicy::crd()];
+    let mut crds = vec![NatsSystem::crd(), PlacementPlan::crd(), PlacementPolicy::crd()];
     for version in crds.iter_mut().flat_map(|crd| crd.spec.versions.iter_mut()) {
         if let Some(schema) = version
             .schema

@@ -8,6 +8,7 @@
 
 pub mod crds;
 pub mod duration;
+pub mod plan;
 pub mod policy;
 pub mod policy_status;
 pub mod quantity;
@@ -16,12 +17,13 @@ pub mod system_status;
 pub mod vocabulary;
 
 pub use duration::GoDuration;
+pub use plan::{PlacementPlan, PlacementPlanSpec, PlacementPlanStatus};
 pub use policy::{PlacementPolicy, PlacementPolicySpec};
 pub use policy_status::PlacementPolicyStatus;
 pub use system::{NatsSystem, NatsSystemSpec};
 pub use system_status::NatsSystemStatus;
 
-/// The API group of both resources.
+/// The API group of all resources.
 pub const GROUP: &str = "leeward.dev";
 
 /// Metadata of a stream or a consumer by which its owner opts out; the value is [`IGNORE_VALUE`].

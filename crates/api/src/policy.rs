@@ -5,6 +5,7 @@
 )]
 
 mod actions;
+mod approval;
 mod disruption;
 mod home;
 mod selection;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
 
 pub use actions::{Actions, StepDownSpec, StreamPlacement};
+pub use approval::{Approval, AutoApprove};
 pub use disruption::{Budget, CircuitBreaker, Disruption, Gates, ReportSpec, Window, WindowKind};
 pub use home::{
     HomeScope, HomeSpec, HomeStrategy, OnNoMajority, SamplingSpec, TopologyKey, TopologySpec, WeightBy,
@@ -70,6 +72,13 @@ use crate::policy_status::PlacementPolicyStatus;
         priority = 1
     ),
     printcolumn(
+        name = "Plan",
+        type_ = "string",
+        description = "The plan that waits or is carried out, in mode Propose",
+        json_path = ".status.approval.plan",
+        priority = 1
+    ),
+    printcolumn(
         name = "Budget",
         type_ = "string",
         description = "The tightest disruption budget: used of allowed",
@@ -91,8 +100,8 @@ use crate::policy_status::PlacementPolicyStatus;
     validation = Rule::new("self.topology.key != 'ServerTag' || !has(self.topology.tagPrefix) || !has(self.home.exclude) || self.home.exclude.all(e, e.startsWith(self.topology.tagPrefix))")
         .message("home.exclude must carry topology.tagPrefix when topology.key is ServerTag: write each as a whole tag, such as \"region:us-east\"")
         .field_path(".home.exclude"),
-    validation = Rule::new("self.mode != 'Enforce' || self.actions.consumerStepDown.enabled || self.actions.streamStepDown.enabled || self.actions.consumerEvacuation.enabled || self.actions.streamPlacement.enabled")
-        .message("actions has nothing enabled, which mode Enforce needs: enable consumerStepDown, streamStepDown, consumerEvacuation or streamPlacement, or set mode to Observe")
+    validation = Rule::new("self.mode == 'Observe' || self.actions.consumerStepDown.enabled || self.actions.streamStepDown.enabled || self.actions.consumerEvacuation.enabled || self.actions.streamPlacement.enabled")
+        .message("actions has nothing enabled, which modes Propose and Enforce need: enable consumerStepDown, streamStepDown, consumerEvacuation or streamPlacement, or set mode to Observe")
         .field_path(".actions"),
 )]
 pub struct PlacementPolicySpec {
@@ -118,7 +127,7 @@ pub struct PlacementPolicySpec {
     #[x_kube(validation = Rule::new(INBOX_PREFIX).message(INBOX_PREFIX_MESSAGE))]
     pub inbox_prefix: Option<String>,
 
-    /// What the policy may do: `Observe` looks and reports, `Enforce` acts.
+    /// What the policy may do: `Observe` looks and reports, `Propose` plans and does what a person approves, `Enforce` acts.
     #[serde(default)]
     pub mode: Mode,
 
@@ -155,6 +164,10 @@ pub struct PlacementPolicySpec {
     #[serde(default)]
     pub actions: Actions,
 
+    /// How plans are approved, in mode `Propose`.
+    #[serde(default)]
+    pub approval: Approval,
+
     /// How much may be done at once, how often, and when.
     #[serde(default)]
     pub disruption: Disruption,
@@ -187,6 +200,8 @@ pub enum Mode {
     /// Look and report.
     #[default]
     Observe,
+    /// Plan, and do what a person approves.
+    Propose,
     /// Act.
     Enforce,
 }

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::{ActionResult, ActionType, AdviceKind, Check, FindingReason, Remedy};
+use crate::vocabulary::{ActionResult, ActionType, AdviceKind, Check, FindingReason, PlanState, Remedy};
 
 mod limits;
 mod memory;
@@ -33,6 +33,8 @@ pub const MAX_BUDGETS: usize = 16;
 pub const MAX_FAILURES: usize = 100;
 /// The most tags of a placement that a status keeps; one with more is not kept.
 pub const MAX_REPLACED_TAGS: usize = 64;
+/// The most plans that are remembered not to be proposed again under their id.
+pub const MAX_SPENT_PLANS: usize = 50;
 /// The most pieces of advice that a status lists.
 pub const MAX_ADVICE: usize = 20;
 
@@ -44,7 +46,7 @@ pub struct PlacementPolicyStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted, `ResolvedRefs`, Observed, `InPlace`, Progressing, Degraded and Ready.
+    /// Accepted, `ResolvedRefs`, Observed, `InPlace`, Approved (in mode `Propose`), Progressing, Degraded and Ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -115,6 +117,10 @@ pub struct PlacementPolicyStatus {
     /// Whether repeated failures stop all actions now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerStatus>,
+
+    /// The plan that waits for its approval or is carried out, in mode `Propose`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalStatus>,
 
     /// The account's traffic between clusters.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -379,6 +385,31 @@ pub struct Proof {
     /// The round trip that clients in home no longer wait for, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_milliseconds: Option<i64>,
+}
+
+/// Plans and their approval.
+#[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalStatus {
+    /// The id of the plan that waits for a person; without one, of a plan that is carried out. The `PlacementPlan` is named
+    /// `<policy>-<id>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+
+    /// The state of that plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<PlanState>,
+
+    /// Actions of that plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<i64>,
+
+    /// Ids of plans that ended, the last one last: what would have the same id gets another one, so that an old approval is
+    /// never one of a new plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub spent: Vec<String>,
 }
 
 /// The account's traffic between clusters.

@@ -7,6 +7,7 @@
 mod conditions;
 mod events;
 mod findings;
+mod plans;
 mod reason_behavior;
 pub mod runbook;
 
@@ -19,6 +20,7 @@ pub use events::EventReason;
 pub use findings::{
     ActionClass, ActionResult, ActionType, AdviceKind, Check, FindingReason, ReasonClass, Remedy,
 };
+pub use plans::{ApprovedBy, ApprovedReason, PlanCondition, PlanState, ReviewDecision, SkipReason};
 pub use reason_behavior::{ClearedBy, ReasonBehavior};
 
 /// A value of the vocabulary.

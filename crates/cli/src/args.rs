@@ -53,6 +53,12 @@ pub enum Command {
     Suspend(SwitchArgs),
     /// Let a suspended policy in Kubernetes act again.
     Resume(SwitchArgs),
+    /// Approve a plan of a policy in mode Propose: the operator carries out that and nothing else.
+    Approve(ReviewArgs),
+    /// Reject a plan: it is not proposed again until something else would be done, or its time has passed.
+    Reject(ReviewArgs),
+    /// Begin nothing more of a plan that was approved; what has begun ends by itself.
+    Cancel(ReviewArgs),
     /// Run the Kubernetes operator.
     Operator(OperatorArgs),
     /// Show or change what a running operator logs.
@@ -224,6 +230,16 @@ pub struct SwitchArgs {
     /// The policy, as NAME or NAMESPACE/NAME.
     #[arg(value_name = "POLICY")]
     pub policy: String,
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+}
+
+/// Arguments of `leeward approve`, `leeward reject` and `leeward cancel`.
+#[derive(Debug, clap::Args)]
+pub struct ReviewArgs {
+    /// The plan, by its name, as NAME or NAMESPACE/NAME, or by its id.
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
 }

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod loglevel;
 pub mod plan;
 pub mod report;
+pub mod review;
 pub mod run;
 pub mod shell;
 pub mod switch;

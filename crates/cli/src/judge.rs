@@ -216,6 +216,12 @@ impl Assessment<'_> {
         propose(&self.context(), &self.decision.evaluation)
     }
 
+    /// Ids of plans of the policy that ended.
+    pub fn spent_plans(&self) -> &[String] {
+        let approval = self.past().and_then(|past| past.approval.as_ref());
+        approval.map_or(&[], |approval| &approval.spent)
+    }
+
     /// The policy's status, if it is of this account.
     pub fn past(&self) -> Option<&PlacementPolicyStatus> {
         status_of_account(&self.loaded.past, &self.seen.account.id)

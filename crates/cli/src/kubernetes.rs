@@ -3,6 +3,7 @@
 //! What a policy refers to is read and judged by the operator's own rules. Errors name the object and the fix.
 
 mod client;
+pub mod plans;
 
 use anyhow::{Context as _, bail};
 use itertools::Itertools as _;
@@ -19,6 +20,9 @@ use crate::loaded_policy::{LoadedPolicy, PolicyOrigin, SystemRules};
 
 /// The field manager of what people change through the command line.
 const FIELD_MANAGER: &str = "leeward-cli";
+
+/// What the API calls policies.
+pub const POLICIES: &str = "placementpolicies";
 
 /// A policy as the cluster has it.
 #[derive(Clone, Debug)]
@@ -92,6 +96,7 @@ async fn loaded(client: &Client, object: PlacementPolicy) -> anyhow::Result<Load
         .with_context(|| format!("{title} cannot be used"))?;
     Ok(LoadedPolicy {
         generation: object.metadata.generation.unwrap_or_default(),
+        uid: object.metadata.uid,
         past: object.status.unwrap_or_default(),
         managed: lookup::managed(client).await,
         ..loaded
@@ -125,7 +130,7 @@ async fn answer_about(
         Err(kube::Error::Api(status)) if status.code == 404 => {
             Err(missing(kubernetes, namespace, name).await)
         }
-        Err(error) => Err(problem(&kubernetes.server, verb, namespace, &error)),
+        Err(error) => Err(problem(&kubernetes.server, verb, POLICIES, namespace, &error)),
     }
 }
 
@@ -174,7 +179,7 @@ async fn missing(kubernetes: &Kubernetes, namespace: &str, name: &str) -> anyhow
 async fn list(kubernetes: &Kubernetes, namespace: &str) -> anyhow::Result<Vec<PlacementPolicy>> {
     let policies = kubernetes.policies(namespace);
     let list = answered(&kubernetes.server, policies.list(&ListParams::default())).await?;
-    let list = list.map_err(|error| problem(&kubernetes.server, "list", namespace, &error))?;
+    let list = list.map_err(|error| problem(&kubernetes.server, "list", POLICIES, namespace, &error))?;
     Ok(list.items)
 }
 

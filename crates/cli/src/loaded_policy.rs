@@ -19,6 +19,8 @@ pub struct LoadedPolicy {
     pub name: String,
     /// Its generation, in Kubernetes.
     pub generation: i64,
+    /// Its uid, in Kubernetes: ids of its plans are those that the operator gives them.
+    pub uid: Option<String>,
     /// As it is written.
     pub spec: PlacementPolicySpec,
     /// As decisions need it.
@@ -29,6 +31,8 @@ pub struct LoadedPolicy {
     pub managed: Managed,
     /// What was approved: nothing else is planned; `None` for everything.
     pub approved: Option<Proposal>,
+    /// The id of the plan that was approved.
+    pub approved_id: Option<String>,
     /// Where the object was read.
     pub origin: PolicyOrigin,
 }
@@ -45,11 +49,13 @@ impl LoadedPolicy {
             namespace,
             name,
             generation: 0,
+            uid: None,
             policy: resolve(&spec)?,
             spec,
             past: PlacementPolicyStatus::default(),
             managed: Managed::default(),
             approved: None,
+            approved_id: None,
             origin,
         })
     }

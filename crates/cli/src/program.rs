@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use leeward_api::vocabulary::ReviewDecision;
+
 use crate::args::{self, Command};
 use crate::exit::{LookOutcome, NotSeen, print_error, words};
 use crate::logs::panics;
@@ -44,6 +46,9 @@ fn dispatch(command: Command) -> anyhow::Result<LookOutcome> {
         Command::Watch(args) => commands::watch::run(&args).map(done),
         Command::Suspend(args) => commands::switch::suspend(&args).map(done),
         Command::Resume(args) => commands::switch::resume(&args).map(done),
+        Command::Approve(args) => commands::review::run(&args, ReviewDecision::Approved).map(done),
+        Command::Reject(args) => commands::review::run(&args, ReviewDecision::Rejected).map(done),
+        Command::Cancel(args) => commands::review::run(&args, ReviewDecision::Cancelled).map(done),
         Command::Operator(args) => operator::run(args.resolve()).map(done),
         Command::LogLevel(args) => commands::loglevel::run(&args).map(done),
         Command::Crds => crds::print().map(done),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::place::PlacementMatch;
 pub use self::rule::{DefinitionRule, Undecided};
 use crate::names::{ConsumerName, Location, StreamName};
-use crate::policy::{Mode, Policy, Strategy, opted_out};
+use crate::policy::{Policy, Strategy, opted_out};
 use crate::snapshot::Placement;
 use crate::topology::{Topology, TopologyKey};
 
@@ -169,7 +169,7 @@ fn judge_location(
         DefinitionRule::LocationNotHome,
         format!("the placement fixes {away}, and home is {home}"),
     );
-    if definition.updates && policy.mode == Mode::Enforce && policy.actions.stream_placement.is_some() {
+    if definition.updates && policy.mode.acts() && policy.actions.stream_placement.is_some() {
         judgement.find(
             DefinitionRule::Undone,
             format!("the policy would move the stream from {away} to {home}, and whoever applies the definition would move it back"),

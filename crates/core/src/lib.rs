@@ -8,6 +8,7 @@
 pub mod action;
 pub mod action_set;
 pub mod admission;
+pub mod approval;
 pub mod asset;
 pub mod breaker;
 pub mod budget;

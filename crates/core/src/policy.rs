@@ -1,8 +1,9 @@
 //! A policy as decisions need it: durations, selectors and limits resolved from the custom resource once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use leeward_api::vocabulary::ActionType;
 use wildmatch::WildMatch;
 
 use crate::breaker::BreakerRules;
@@ -34,6 +35,8 @@ pub struct Policy {
     pub consumers: Globs,
     /// What it may do.
     pub actions: Actions,
+    /// How plans are approved, where it proposes.
+    pub approval: ApprovalRules,
     /// How much at once and how often.
     pub disruption: Disruption,
     /// How many findings are listed in status.
@@ -47,10 +50,46 @@ pub struct Policy {
 pub enum Mode {
     /// Looks and reports.
     Observe,
+    /// Does what was approved of its plans.
+    Propose,
     /// Acts.
     Enforce,
     /// Would act, but a person suspended it.
     Suspended,
+}
+
+impl Mode {
+    /// Whether it acts, on its own or when a person approves.
+    pub const fn acts(self) -> bool {
+        match self {
+            Self::Propose | Self::Enforce => true,
+            Self::Observe | Self::Suspended => false,
+        }
+    }
+}
+
+/// How plans are approved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApprovalRules {
+    /// The id that the policy's author approved.
+    pub approved_plan: Option<String>,
+    /// How long a plan waits.
+    pub plan_ttl: Duration,
+    /// What begins without asking.
+    pub auto: Option<AutoApproveRules>,
+}
+
+/// What begins without asking: an action for which all of it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AutoApproveRules {
+    /// Of these types.
+    pub actions: BTreeSet<ActionType>,
+    /// Copying at most so many bytes.
+    pub max_bytes: Option<u64>,
+    /// At most so many at once; more all ask.
+    pub max_actions: usize,
+    /// Saving at least so many milliseconds of waiting a second.
+    pub min_gain: Option<u32>,
 }
 
 /// How home is found.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use leeward_api::policy_status::MAX_SPENT_PLANS;
 use leeward_api::vocabulary::ActionType;
 use sha2::{Digest as _, Sha256};
 
@@ -29,12 +30,41 @@ pub struct ProposedAction {
     pub to: Location,
 }
 
+/// What an action is expected to cost and to change.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// Bytes that are copied, over all replicas.
+    pub bytes: u64,
+    /// Milliseconds of waiting saved a second, with what comes along; `None` where no message rate is known.
+    pub saved: Option<f32>,
+    /// Leaders that come home by it.
+    pub leaders: u32,
+}
+
 impl Proposal {
-    /// Its id, of one policy in one account: a hash, as 16 hexadecimal digits. `None` where nothing is proposed.
-    pub fn id(&self, policy: &str, account: &AccountId) -> Option<String> {
-        if self.actions.is_empty() {
-            return None;
-        }
+    /// Its id, of one policy in one account: a hash, as 16 hexadecimal digits, and none of those that are spent. `None` where
+    /// nothing is proposed.
+    pub fn id(&self, policy: &str, account: &AccountId, spent: &[String]) -> Option<String> {
+        self.ids(policy, account).find(|id| !spent.contains(id))
+    }
+
+    /// Whether this is one of the ids that it may have, of one policy in one account.
+    pub fn may_have(&self, id: &str, policy: &str, account: &AccountId) -> bool {
+        self.ids(policy, account).any(|one| one == id)
+    }
+
+    /// Its ids, in the order in which they are spent; none where nothing is proposed.
+    fn ids(&self, policy: &str, account: &AccountId) -> impl Iterator<Item = String> {
+        let most = if self.actions.is_empty() {
+            0
+        } else {
+            MAX_SPENT_PLANS + 1
+        };
+        (0..most).filter_map(move |times| self.nth_id(policy, account, times))
+    }
+
+    /// The id after so many plans that proposed the same and ended.
+    fn nth_id(&self, policy: &str, account: &AccountId, times: usize) -> Option<String> {
         let mut hash = Sha256::new();
         // Lengths keep texts apart: no choice of names makes two proposals alike.
         let mut add = |text: &str| {
@@ -43,6 +73,7 @@ impl Proposal {
         };
         add(policy);
         add(account.as_str());
+        add(&times.to_string());
         for (asset, ProposedAction { action, from, to }) in &self.actions {
             add(asset.stream.as_str());
             add(asset.consumer.as_ref().map_or("", |consumer| consumer.as_str()));

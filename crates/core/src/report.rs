@@ -170,6 +170,7 @@ fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String)
     if misplaced > 0 {
         let acting = match policy.mode {
             Mode::Enforce => "",
+            Mode::Propose => "; what of it nobody approved waits",
             Mode::Observe => "; the policy's mode is Observe, so nothing is done",
             Mode::Suspended => "; the policy is suspended, so nothing is done",
         };

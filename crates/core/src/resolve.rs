@@ -3,14 +3,15 @@
 mod limits;
 
 use leeward_api::policy::{
-    ClientKind as ApiClientKind, HomeScope, HomeStrategy, Mode as ApiMode, OnNoMajority as ApiOnNoMajority,
-    PlacementPolicySpec, TopologyKey as ApiTopologyKey, TopologySpec, WeightBy as ApiWeightBy,
+    Approval, ClientKind as ApiClientKind, HomeScope, HomeStrategy, Mode as ApiMode,
+    OnNoMajority as ApiOnNoMajority, PlacementPolicySpec, TopologyKey as ApiTopologyKey, TopologySpec,
+    WeightBy as ApiWeightBy,
 };
 
 use crate::names::Location;
 use crate::policy::{
-    Actions, ClientSelector, Globs, HomeRules, Mode, MoveRules, OnNoMajority, Policy, Strategy,
-    StreamSelector, UseRules, WeightBy,
+    Actions, ApprovalRules, AutoApproveRules, ClientSelector, Globs, HomeRules, Mode, MoveRules,
+    OnNoMajority, Policy, Strategy, StreamSelector, UseRules, WeightBy,
 };
 use crate::snapshot::ClientKind;
 use crate::topology::TopologyKey;
@@ -23,9 +24,11 @@ pub enum InvalidPolicy {
         "topology.tagPrefix is required when topology.key is ServerTag: set it to the tag prefix, such as \"region:\""
     )]
     TagPrefixMissing,
-    /// `actions.streamPlacement.maxBytes` is not a quantity.
-    #[error("actions.streamPlacement.maxBytes is not a number of bytes ({message}): write it as \"10Gi\"")]
+    /// A `maxBytes` is not a quantity.
+    #[error("{field} is not a number of bytes ({message}): write it as \"10Gi\"")]
     MaxBytes {
+        /// Which.
+        field: &'static str,
         /// What is wrong with it.
         message: String,
     },
@@ -53,7 +56,8 @@ pub fn resolve(spec: &PlacementPolicySpec) -> Result<Policy, InvalidPolicy> {
     Ok(Policy {
         mode: match (spec.mode, spec.suspend) {
             (ApiMode::Observe, _) => Mode::Observe,
-            (ApiMode::Enforce, true) => Mode::Suspended,
+            (ApiMode::Propose | ApiMode::Enforce, true) => Mode::Suspended,
+            (ApiMode::Propose, false) => Mode::Propose,
             (ApiMode::Enforce, false) => Mode::Enforce,
         },
         home: home(spec, &topology),
@@ -66,6 +70,7 @@ pub fn resolve(spec: &PlacementPolicySpec) -> Result<Policy, InvalidPolicy> {
         },
         consumers: Globs::new(&spec.consumers.include, &spec.consumers.exclude),
         actions: actions(spec)?,
+        approval: approval(&spec.approval)?,
         disruption: limits::disruption(&spec.disruption)?,
         max_findings: usize::try_from(spec.report.max_findings).unwrap_or(0),
         reset_token: spec.reset_token.clone(),
@@ -121,6 +126,26 @@ fn home(spec: &PlacementPolicySpec, topology: &TopologyKey) -> HomeRules {
     }
 }
 
+fn approval(spec: &Approval) -> Result<ApprovalRules, InvalidPolicy> {
+    let auto = spec.auto_approve.as_ref().map(|auto| {
+        let max_bytes = auto.max_bytes().map_err(|error| InvalidPolicy::MaxBytes {
+            field: "approval.autoApprove.maxBytes",
+            message: error.to_string(),
+        })?;
+        Ok(AutoApproveRules {
+            actions: auto.actions.iter().copied().collect(),
+            max_bytes,
+            max_actions: usize::try_from(auto.max_actions).unwrap_or(0),
+            min_gain: auto.min_gain,
+        })
+    });
+    Ok(ApprovalRules {
+        approved_plan: spec.approved_plan.clone(),
+        plan_ttl: spec.plan_ttl.into(),
+        auto: auto.transpose()?,
+    })
+}
+
 fn clients(spec: &PlacementPolicySpec) -> ClientSelector {
     let clients = &spec.clients;
     let kind = |kind: &ApiClientKind| match kind {
@@ -140,6 +165,7 @@ fn actions(spec: &PlacementPolicySpec) -> Result<Actions, InvalidPolicy> {
         .stream_placement
         .max_bytes()
         .map_err(|error| InvalidPolicy::MaxBytes {
+            field: "actions.streamPlacement.maxBytes",
             message: error.to_string(),
         })?;
     Ok(Actions {

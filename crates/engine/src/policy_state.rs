@@ -11,6 +11,7 @@ use leeward_api::policy_status::{
 };
 use leeward_api::vocabulary::{ActionClass, ActionResult, ActionType, DegradedReason, ProgressingReason};
 use leeward_core::action::{Action, ActionKind};
+use leeward_core::approval::ProposalLook;
 use leeward_core::limits::Limits;
 use leeward_core::names::AssetName;
 use leeward_core::report::Report;
@@ -49,6 +50,18 @@ pub struct PolicyState {
     pub limits: Limits,
     /// What must survive a restart.
     pub memory: Memory,
+    /// What is proposed, and what became of what was approved; in mode Propose, where everything was seen.
+    pub proposed: Option<Arc<ProposalLook>>,
+}
+
+impl PolicyState {
+    /// The assets of operations under way.
+    pub fn in_flight(&self) -> BTreeSet<AssetName> {
+        let operations = self.operations.iter();
+        operations
+            .map(|operation| AssetName::of(&operation.stream, operation.consumer.as_deref()))
+            .collect()
+    }
 }
 
 /// An operation under way.

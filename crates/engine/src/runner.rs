@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use leeward_api::policy_status::{Finding as FindingStatus, PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::ActionType;
 use leeward_core::action::Action;
+use leeward_core::approval::ProposalLook;
 use leeward_core::context::Managed;
 use leeward_core::history::History;
 use leeward_core::names::{AccountId, AssetName};
@@ -119,9 +120,21 @@ impl RunnerInput {
         let mode = match self.policy.mode {
             Mode::Observe => Some(Inhibited::Observing),
             Mode::Suspended => Some(Inhibited::Suspended),
-            Mode::Enforce => None,
+            Mode::Propose | Mode::Enforce => None,
         };
         self.inhibited.iter().copied().chain(mode)
+    }
+
+    /// What may be begun; `None` for all. A policy that proposes begins nothing that nobody approved, whatever the caller
+    /// forgot (P8).
+    fn approved(&self) -> Option<&Proposal> {
+        static NOTHING: Proposal = Proposal {
+            actions: BTreeMap::new(),
+        };
+        match self.policy.mode {
+            Mode::Propose => Some(self.approved.as_deref().unwrap_or(&NOTHING)),
+            Mode::Observe | Mode::Enforce | Mode::Suspended => self.approved.as_deref(),
+        }
     }
 }
 
@@ -191,6 +204,7 @@ impl Runner {
             denied: BTreeMap::new(),
             gave_up: 0,
             cured: BTreeSet::new(),
+            proposed: None,
             was_complete: false,
             report_hold: ReportHold::default(),
             sampler,
@@ -300,6 +314,8 @@ struct Loop<A, C: Clock> {
     gave_up: usize,
     /// Assets of the recent actions that the last complete view showed in place or gone.
     cured: BTreeSet<AssetName>,
+    /// What the last round proposed, in mode Propose.
+    proposed: Option<Arc<ProposalLook>>,
     was_complete: bool,
     report_hold: ReportHold,
     /// Who uses streams, as far as it was sampled.

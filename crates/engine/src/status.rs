@@ -20,12 +20,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use leeward_api::policy::{Mode, PlacementPolicySpec, ReadyWhen};
 use leeward_api::policy_status::{
-    Account, GatewayStatus, MAX_ADVICE, MAX_FINDINGS, MAX_LOCATIONS, MAX_OPERATIONS, MAX_RECENT_ACTIONS,
-    PlacementPolicyStatus,
+    Account, ApprovalStatus, GatewayStatus, MAX_ADVICE, MAX_FINDINGS, MAX_LOCATIONS, MAX_OPERATIONS,
+    MAX_RECENT_ACTIONS, PlacementPolicyStatus,
 };
 use leeward_api::vocabulary::{
-    AcceptedReason, ActionType, DegradedReason, InPlaceReason, ObservedReason, PolicyCondition,
-    ProgressingReason, ReadyReason, ResolvedRefsReason,
+    AcceptedReason, ActionType, ApprovedReason, DegradedReason, InPlaceReason, ObservedReason,
+    PolicyCondition, ProgressingReason, ReadyReason, ResolvedRefsReason,
 };
 use leeward_core::limits::Limits;
 
@@ -48,6 +48,17 @@ pub struct PolicyStatusInput<'a> {
     pub observation: Observation<'a>,
     /// Why nothing can be sent as the account's user, although the account can be seen.
     pub lost: Option<String>,
+    /// Its plans, in mode Propose.
+    pub approval: Option<ApprovalInput>,
+}
+
+/// The plans of a policy.
+#[derive(Clone, Debug)]
+pub struct ApprovalInput {
+    /// Whether what is proposed is approved.
+    pub condition: ReasonMessage<ApprovedReason>,
+    /// Which plan waits or is carried out.
+    pub status: ApprovalStatus,
 }
 
 /// What can be seen of an account.
@@ -76,6 +87,14 @@ pub fn build(
         // What was under way is kept: nobody knows how it ended.
         Observation::Unavailable(_) => {}
     }
+    // Without plans, what must not be proposed again under its id is kept.
+    status.approval = match &status_input.approval {
+        Some(approval) => Some(approval.status.clone()),
+        None => status.approval.take().map(|approval| ApprovalStatus {
+            spent: approval.spent,
+            ..ApprovalStatus::default()
+        }),
+    };
     let changed = !same(previous, &status);
     status.last_evaluation_time = match &status_input.observation {
         Observation::State(policy_state) if changed => Some(Time(policy_state.evaluated_at)),
@@ -165,6 +184,9 @@ fn conditions(
     conditions.add(PolicyCondition::ResolvedRefs, &resolved);
     conditions.add(PolicyCondition::Observed, &observed);
     conditions.add(PolicyCondition::InPlace, &in_place);
+    if let Some(approval) = &status_input.approval {
+        conditions.add(PolicyCondition::Approved, &approval.condition);
+    }
     conditions.add(PolicyCondition::Progressing, &progressing(status_input));
     conditions.add(PolicyCondition::Degraded, &degraded(previous, status_input));
     conditions.add(PolicyCondition::Ready, &ready);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,6 +84,30 @@ impl ClusterError {
             Self::Foreign { .. } => "foreign",
             Self::Unanswered { .. } => "unanswered",
             Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Whether another object has that name.
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Failed { source, .. } => {
+                matches!(&**source, kube::Error::Api(status) if status.reason == "AlreadyExists")
+            }
+            Self::Missing { .. }
+            | Self::Forbidden { .. }
+            | Self::Foreign { .. }
+            | Self::Unanswered { .. } => false,
+        }
+    }
+
+    /// Whether the object that was meant does not exist any more, though another one may have its name.
+    pub fn is_of_another_object(&self) -> bool {
+        match self {
+            Self::Missing { .. } => true,
+            Self::Failed { source, .. } => {
+                matches!(&**source, kube::Error::Api(status) if status.code == 409 && status.message.contains("UID"))
+            }
+            Self::Forbidden { .. } | Self::Foreign { .. } | Self::Unanswered { .. } => false,
         }
     }
 
@@ -192,18 +216,67 @@ impl Cluster {
         limited("get", format!("{} {key}", K::kind(&())), api.get(&key.name)).await
     }
 
+    /// The objects of a namespace with these labels, as the API has them now.
+    pub async fn list<K: HasStatus + Clone + Debug>(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> Result<Vec<K>, ClusterError> {
+        let api: Api<K> = Api::namespaced(self.client(), namespace);
+        let what = format!("{} in {namespace}", K::plural(&()));
+        let params = ListParams::default().labels(selector);
+        Ok(limited("list", what, api.list(&params)).await?.items)
+    }
+
+    /// Makes an object.
+    pub async fn create<K: HasStatus + Clone + Debug + Serialize>(
+        &self,
+        object: &K,
+    ) -> Result<K, ClusterError> {
+        let key = Key::of(object);
+        let api: Api<K> = Api::namespaced(self.client(), &key.namespace);
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PostParams::default()
+        };
+        let what = format!("{} {key}", K::kind(&()));
+        limited("create", what, api.create(&params, object)).await
+    }
+
+    /// Deletes an object.
+    pub async fn delete<K: HasStatus + Clone + Debug>(&self, key: &Key) -> Result<(), ClusterError> {
+        let api: Api<K> = Api::namespaced(self.client(), &key.namespace);
+        let what = format!("{} {key}", K::kind(&()));
+        let params = DeleteParams::default();
+        let call = api.delete(&key.name, &params);
+        limited("delete", what, call).await.map(|_| ())
+    }
+
     /// Server-side applies the whole status of an object, under our own field manager.
     pub async fn apply_status<K: HasStatus>(
         &self,
         key: &Key,
         status: &impl Serialize,
     ) -> Result<(), ClusterError> {
-        let object = json!({
+        self.apply_status_of::<K>(key, None, status).await
+    }
+
+    /// The same, of one object and not of another one that has its name by now.
+    pub async fn apply_status_of<K: HasStatus>(
+        &self,
+        key: &Key,
+        uid: Option<&str>,
+        status: &impl Serialize,
+    ) -> Result<(), ClusterError> {
+        let mut object = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
             "metadata": {"name": key.name, "namespace": key.namespace},
             "status": status,
         });
+        if let Some(uid) = uid {
+            object["metadata"]["uid"] = json!(uid);
+        }
         let params = PatchParams::apply(FIELD_MANAGER).force();
         self.patch_status::<K>(key, &params, Patch::Apply(object)).await
     }

@@ -32,6 +32,12 @@ struct ConditionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlanLabels {
+    namespace: String,
+    policy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LeaseLabels {
     lease: String,
 }
@@ -104,6 +110,7 @@ pub struct Gauges {
     answered: Family<SystemLabels, Gauge>,
     connected: Family<SystemLabels, Gauge>,
     conditions: Family<ConditionLabels, Gauge>,
+    plan_waits: Family<PlanLabels, Float>,
     lease_held: Family<LeaseLabels, Gauge>,
     lease_errors: Family<LeaseErrorLabels, Counter>,
 }
@@ -118,6 +125,7 @@ impl Gauges {
             table::SERVERS_ANSWERED.register(registry, added.answered);
             table::NATS_CONNECTED.register(registry, added.connected);
             table::POLICY_CONDITION.register(registry, added.conditions);
+            table::PLAN_PROPOSED.register(registry, added.plan_waits);
             table::LEASE_HELD.register(registry, added.lease_held);
             table::LEASE_ERRORS.register(registry, added.lease_errors);
             table::NATS_REQUESTS.register(registry, Requests);
@@ -158,9 +166,27 @@ impl Gauges {
         }
     }
 
-    /// Forgets the conditions of a policy that is gone, or that another replica is the leader of.
-    pub fn forget_conditions(&self, policy: &Key) {
+    /// Forgets a policy that is gone, or that another replica is the leader of.
+    pub fn forget_policy(&self, policy: &Key) {
         self.set_conditions(policy, &[]);
+        self.set_plan_waits(policy, None);
+    }
+
+    /// Sets since when a plan of a policy waits for a person, if one does.
+    pub fn set_plan_waits(&self, policy: &Key, since: Option<Timestamp>) {
+        let labels = PlanLabels {
+            namespace: policy.namespace.clone(),
+            policy: policy.name.clone(),
+        };
+        match since {
+            Some(since) => {
+                let gauge = self.plan_waits.get_or_create(&labels);
+                gauge.set(since.as_duration().as_secs_f64());
+            }
+            None => {
+                self.plan_waits.remove(&labels);
+            }
+        }
     }
 
     /// Forgets a system.
@@ -268,7 +294,7 @@ mod tests {
         assert!(page.contains(&format!("{} 1", of("Accepted"))), "{page}");
         assert!(page.contains(&format!("{} 0", of("ResolvedRefs"))), "{page}");
         assert!(!page.contains(&of("Ready")), "{page}");
-        gauges.forget_conditions(&policy);
+        gauges.forget_policy(&policy);
         assert!(!metrics.page().unwrap().contains("nearby"));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use leeward_api::{NatsSystem, PlacementPolicy};
+use leeward_api::{NatsSystem, PlacementPlan, PlacementPolicy};
 use leeward_core::context::Managed;
 use leeward_engine::metrics::Metrics;
 use leeward_engine::supervise::{self, SupervisedTask};
@@ -24,7 +24,7 @@ use crate::events::{EventRecorder, EventSink};
 use crate::gauges::Gauges;
 use crate::managed;
 use crate::objects::Objects;
-use crate::policy::Policies;
+use crate::policy::{PlanChanges, Policies};
 use crate::reconcile_queue::ReconcileQueue;
 use crate::scope::Scope;
 use crate::shared::Shared;
@@ -215,12 +215,14 @@ fn start(
 ) -> (Arc<Systems>, Arc<Policies>) {
     let (system_objects, system_writers) = Objects::<NatsSystem>::new(scopes);
     let (policy_objects, policy_writers) = Objects::<PlacementPolicy>::new(scopes);
+    let (plan_objects, plan_writers) = Objects::<PlacementPlan>::new(scopes);
     let unknown = Managed::Unknown("the Stream objects of NACK were not read yet".into());
     let (managed_sender, managed) = value::channel(Arc::new(unknown));
     let shared = Shared {
         cluster: Cluster::new(client.clone()),
         systems: system_objects,
         policies: policy_objects,
+        plans: plan_objects,
         system_queue: ReconcileQueue::new(scopes),
         policy_queue: ReconcileQueue::new(scopes),
         handles: Arc::new(SystemHandles::default()),
@@ -255,6 +257,13 @@ fn start(
             stop.clone(),
         );
         parts.spawn(named("the controller of PlacementPolicies", run));
+    }
+    let plans = Arc::new(PlanChanges::new(shared.clone()));
+    let plan_queue = ReconcileQueue::new(scopes);
+    for (scope, writer) in plan_writers {
+        let (client, queue, plans) = (client.clone(), plan_queue.clone(), Arc::clone(&plans));
+        let run = control(client, scope, writer, queue, plans, stop.clone());
+        parts.spawn(named("the controller of PlacementPlans", run));
     }
     serve_http(parts, &shared, listeners, stop);
     for (shard, leadership) in shared.leaderships.by_shard().iter().enumerate() {

@@ -19,6 +19,7 @@ mod findings;
 mod leader_only;
 mod lease_epoch;
 mod link;
+mod plans;
 mod run;
 mod validate;
 
@@ -29,12 +30,13 @@ use jiff::Timestamp;
 use kube::Resource as _;
 use kube::core::error_boundary::InvalidObject;
 use leeward_api::PlacementPolicy;
+use leeward_api::policy::Mode;
 use leeward_api::vocabulary::{AcceptedReason, EventReason, ObservedReason};
 use leeward_engine::condition::{Conditions, ReasonMessage};
 use leeward_engine::permit::Inhibited;
 use leeward_engine::precedence::{accepted, inhibited, switched_off};
 use leeward_engine::runner::{RunnerInput, stale_after};
-use leeward_engine::status::{Observation, PolicyStatusInput, build, same};
+use leeward_engine::status::{ApprovalInput, Observation, PolicyStatusInput, build, same};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -47,7 +49,7 @@ use crate::objects::Guarded;
 use crate::registry::Registry;
 use crate::shared::{Shared, system_of};
 use crate::watch::Reconcile;
-use claims::{Claim, Claims, Precedence, Rank};
+use claims::{Claim, Claims, Precedence, claim, rank};
 use dereference::dereference;
 use entry::RunningPolicy;
 use findings::{Findings, findings};
@@ -56,6 +58,7 @@ use run::{PolicyRun, Start};
 use validate::{Refs, accept};
 
 pub use dereference::{SystemResolution, gather};
+pub use plans::PlanChanges;
 pub use validate::{Unresolved, judge, secret_problem};
 
 /// Something is missing: look again this soon.
@@ -133,6 +136,7 @@ impl Policies {
             self.put_back(key, entry).await;
             return left.map(|()| RETRY_SOON);
         }
+        let planned = self.follow_plans(key, policy, &mut entry).await;
         let findings = self.reconcile_refs(key, policy, &mut entry).await;
         let written = self.publish(key, policy, &mut entry, &findings).await;
         let runs = entry.policy_state().is_some() || !self.is_in_epoch(policy, &entry);
@@ -143,6 +147,7 @@ impl Policies {
         };
         self.put_back(key, entry).await;
         entered?;
+        planned?;
         written.map(|()| wait)
     }
 
@@ -315,7 +320,8 @@ impl Policies {
             inhibited: inhibited(&policy.spec, system.suspended, &precedence),
             managed: self.shared.managed.borrow().clone(),
             stale_after: stale_after(system.interval),
-            approved: None,
+            // A policy that enforces asks nobody.
+            approved: (policy.spec.mode == Mode::Propose).then(|| entry.plans.may_begin()),
         };
         if let Some(run) = &mut entry.run {
             run.update(&policy.spec, input);
@@ -387,7 +393,7 @@ impl Policies {
         findings: &Findings,
     ) -> Result<(), ClusterError> {
         if !self.is_in_epoch(policy, entry) {
-            self.shared.gauges.forget_conditions(key);
+            self.shared.gauges.forget_policy(key);
             Self::drop_status(key, entry);
             return Ok(());
         }
@@ -406,6 +412,7 @@ impl Policies {
                 None => Observation::Unavailable(findings.blind.clone()),
             },
             lost: entry.link.as_ref().and_then(AccountLink::lost),
+            approval: approval(key, policy, entry),
         };
         let status = build(&entry.status, &status_input, Timestamp::now());
         self.shared.gauges.set_conditions(key, &status.conditions);
@@ -456,7 +463,7 @@ impl Policies {
         self.halt(&key, &mut entry).await;
         self.claims.forget(&key);
         self.shared.metrics.forget(&run::labels(&key));
-        self.shared.gauges.forget_conditions(&key);
+        self.shared.gauges.forget_policy(&key);
         if let Some(system) = entry.system_key() {
             self.shared.system_queue.enqueue(system);
         }
@@ -473,27 +480,10 @@ impl Policies {
     }
 }
 
-fn rank(policy: &PlacementPolicy) -> Rank {
-    let created = policy.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    Rank::new(policy.spec.priority, created, Key::of(policy))
-}
-
-fn claim(
-    policy: &PlacementPolicy,
-    system: &Key,
-    account: leeward_core::names::AccountId,
-    resolved: std::sync::Arc<leeward_core::policy::Policy>,
-) -> Claim {
-    let meta = &policy.metadata;
-    Claim {
-        system: system.clone(),
-        account,
-        unconfirmed: None,
-        rank: rank(policy),
-        edition: (
-            meta.uid.clone().unwrap_or_default(),
-            meta.generation.unwrap_or_default(),
-        ),
-        policy: resolved,
-    }
+/// The plans of a policy that proposes.
+fn approval(key: &Key, policy: &PlacementPolicy, entry: &RunningPolicy) -> Option<ApprovalInput> {
+    let rules = accept(policy)
+        .ok()
+        .filter(|_| policy.spec.mode == Mode::Propose)?;
+    entry.plans.status(&key.name, &rules.approval)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leeward_api::{NatsSystem, PlacementPolicy};
+use leeward_api::{NatsSystem, PlacementPlan, PlacementPolicy};
 use leeward_core::context::Managed;
 use leeward_engine::metrics::Metrics;
 use leeward_lease::{Leadership, Leaderships};
@@ -26,6 +26,8 @@ pub struct Shared {
     pub systems: Objects<NatsSystem>,
     /// Policies as the cache has them.
     pub policies: Objects<PlacementPolicy>,
+    /// Plans as the cache has them.
+    pub plans: Objects<PlacementPlan>,
     /// Queues reconciles of systems.
     pub system_queue: ReconcileQueue,
     /// Queues reconciles of policies.

@@ -39,7 +39,11 @@ impl SharedKube {
     pub async fn start_version(version: KubeVersion) -> anyhow::Result<Self> {
         let folder = Folder::temporary()?;
         let kube = Kube::start_version(version, &folder.path().join("kube")).await?;
-        for crd in ["natssystems.yaml", "placementpolicies.yaml"] {
+        for crd in [
+            "natssystems.yaml",
+            "placementplans.yaml",
+            "placementpolicies.yaml",
+        ] {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/").to_owned() + crd;
             let yaml = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
             kube.apply_crds(&yaml).await?;

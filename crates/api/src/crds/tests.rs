@@ -42,9 +42,11 @@ fn names_and_columns_are_those_of_the_contract() {
     let natssystem =
         "natssystems.leeward.dev natssys nats Servers Clusters Version Policies Ready Reason Age";
     let policy = "placementpolicies.leeward.dev plp nats Account Mode Home In-Place Ready Reason Age \
-        Share/1 Observed/1 Progressing/1 Budget/1 Evaluated/1";
+        Share/1 Observed/1 Progressing/1 Plan/1 Budget/1 Evaluated/1";
+    let plan = "placementplans.leeward.dev plan nats Policy State Done In-Place Predicted Age Actual/1 Approved/1 By/1";
     assert_eq!(described[0], natssystem.split_whitespace().collect::<Vec<_>>());
-    assert_eq!(described[1], policy.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(described[1], plan.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(described[2], policy.split_whitespace().collect::<Vec<_>>());
 }
 
 fn names_and_columns(crd: &CustomResourceDefinition) -> Vec<String> {

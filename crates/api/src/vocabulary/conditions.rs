@@ -33,6 +33,8 @@ vocabulary! {
         Observed,
         /// Every selected leader is in home.
         InPlace,
+        /// What is proposed is approved; in mode Propose only.
+        Approved,
         /// Something is being done.
         Progressing,
         /// Actions went wrong.
@@ -139,6 +141,8 @@ vocabulary! {
         Idle,
         /// The policy's mode is Observe: it looks and reports only.
         Observing,
+        /// The policy's mode is Propose, and what could be done waits for a person.
+        AwaitingApproval,
         /// The policy or its system is suspended.
         Suspended,
         /// Maintenance windows do not allow actions now.
@@ -242,6 +246,7 @@ impl ConditionReason for ProgressingReason {
             Self::SteppingDown | Self::StreamMoving | Self::Verifying => ConditionStatus::True,
             Self::Idle
             | Self::Observing
+            | Self::AwaitingApproval
             | Self::Suspended
             | Self::OutsideWindow
             | Self::BudgetExhausted

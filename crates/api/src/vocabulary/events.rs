@@ -13,7 +13,13 @@ vocabulary! {
         StreamMoveStarted,
         /// A stream's move finished.
         StreamMoveCompleted,
-        /// A plan was carried out.
+        /// A plan waits for a person's approval.
+        PlanProposed,
+        /// A plan was approved, and is being carried out.
+        PlanApproved,
+        /// A plan that was proposed or approved ended; the message has its state.
+        PlanEnded,
+        /// Actions ended, and nothing is left to be done.
         PlanCompleted,
         /// The circuit breaker closed: actions go on.
         BreakerClosed,
@@ -50,6 +56,9 @@ impl EventReason {
             | Self::LeaderMoved
             | Self::StreamMoveStarted
             | Self::StreamMoveCompleted
+            | Self::PlanProposed
+            | Self::PlanApproved
+            | Self::PlanEnded
             | Self::PlanCompleted
             | Self::BreakerClosed => false,
             Self::ObservationIncomplete

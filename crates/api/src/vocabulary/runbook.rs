@@ -6,13 +6,15 @@
 
 mod events;
 mod findings;
+mod plans;
 mod policy;
 mod system;
 
 use super::{
-    AcceptedReason, ActionResult, ActionType, AdviceKind, Check, ConditionReason, ConnectedReason,
-    DegradedReason, EventReason, FindingReason, InPlaceReason, ObservedReason, PolicyCondition,
-    ProgressingReason, ReasonClass, Remedy, ResolvedRefsReason, SystemCondition, VocabularyValue,
+    AcceptedReason, ActionResult, ActionType, AdviceKind, ApprovedBy, ApprovedReason, Check, ConditionReason,
+    ConnectedReason, DegradedReason, EventReason, FindingReason, InPlaceReason, ObservedReason,
+    PlanCondition, PlanState, PolicyCondition, ProgressingReason, ReasonClass, Remedy, ResolvedRefsReason,
+    ReviewDecision, SkipReason, SystemCondition, VocabularyValue,
 };
 /// What to do where all is well.
 const NOTHING: &str = "Nothing.";
@@ -76,7 +78,7 @@ pub struct Glossary {
 pub fn chapters() -> Vec<Chapter> {
     let mut chapters = vec![findings(), checks()];
     chapters.extend(conditions());
-    chapters.extend([results(), events()]);
+    chapters.extend([results(), plans(), events()]);
     chapters
 }
 
@@ -103,7 +105,7 @@ fn checks() -> Chapter {
     }
 }
 
-fn conditions() -> [Chapter; 7] {
+fn conditions() -> [Chapter; 8] {
     [
         condition::<AcceptedReason>(PolicyCondition::Accepted, "Reasons of Accepted"),
         condition::<ResolvedRefsReason>(PolicyCondition::ResolvedRefs, "Reasons of ResolvedRefs"),
@@ -112,6 +114,10 @@ fn conditions() -> [Chapter; 7] {
             ..condition::<ObservedReason>(PolicyCondition::Observed, "Reasons of Observed")
         },
         condition::<InPlaceReason>(PolicyCondition::InPlace, "Reasons of InPlace"),
+        Chapter {
+            shown: "In the condition `Approved` of a PlacementPolicy of mode `Propose`, and of a PlacementPlan.",
+            ..condition::<ApprovedReason>(PolicyCondition::Approved, "Reasons of Approved")
+        },
         condition::<ProgressingReason>(PolicyCondition::Progressing, "Reasons of Progressing"),
         condition::<DegradedReason>(PolicyCondition::Degraded, "Reasons of Degraded"),
         Chapter {
@@ -146,6 +152,17 @@ fn results() -> Chapter {
     }
 }
 
+fn plans() -> Chapter {
+    Chapter {
+        title: "States of plans",
+        vocabulary: PlanState::VOCABULARY,
+        shown: "In `status.state` of a PlacementPlan, as the reason of its condition `Complete`, and in `status.approval.state` \
+                of its PlacementPolicy.",
+        qualifier: Some("Plan"),
+        entries: entries(|state: PlanState| if state.has_ended() { "Ended" } else { "" }.to_owned()),
+    }
+}
+
 fn events() -> Chapter {
     Chapter {
         title: "Events",
@@ -167,6 +184,19 @@ pub fn glossaries() -> Vec<Glossary> {
              its budgets and windows.",
         ),
         glossary::<AdviceKind>("Advice", "In `status.advice[].kind` of a PlacementPolicy."),
+        glossary::<ReviewDecision>(
+            "Reviews",
+            "In `spec.review.decision` of a PlacementPlan: what a person writes.",
+        ),
+        glossary::<ApprovedBy>("Approvals", "In `status.approval.through` of a PlacementPlan."),
+        glossary::<SkipReason>(
+            "Skipped actions",
+            "In `status.actions[].skipped` of a PlacementPlan.",
+        ),
+        glossary::<PlanCondition>(
+            "Conditions of a PlacementPlan",
+            "In its `status.conditions[].type`.",
+        ),
         glossary::<PolicyCondition>(
             "Conditions of a PlacementPolicy",
             "In its `status.conditions[].type`.",

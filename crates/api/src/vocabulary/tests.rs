@@ -88,7 +88,7 @@ fn every_finding_reason_says_what_comes_next() {
 #[test]
 fn conditions_use_exactly_the_words_of_the_contract() {
     holds::<ConditionStatus>("True False Unknown");
-    holds::<PolicyCondition>("Accepted ResolvedRefs Observed InPlace Progressing Degraded Ready");
+    holds::<PolicyCondition>("Accepted ResolvedRefs Observed InPlace Approved Progressing Degraded Ready");
     holds::<SystemCondition>("Connected Observed Ready");
     holds::<AcceptedReason>("Accepted Invalid InvalidTimeZone Conflicted");
     holds::<ResolvedRefsReason>(
@@ -98,13 +98,27 @@ fn conditions_use_exactly_the_words_of_the_contract() {
     holds::<ObservedReason>("Complete ServersMissing DomainDiffers WarmingUp Disconnected Stale");
     holds::<InPlaceReason>("AllInPlace NothingSelected ActionsPending Held NoMajority Unfixable Contested");
     holds::<ProgressingReason>(
-        "SteppingDown StreamMoving Verifying Idle Observing Suspended OutsideWindow BudgetExhausted GateClosed \
+        "SteppingDown StreamMoving Verifying Idle Observing AwaitingApproval Suspended OutsideWindow BudgetExhausted GateClosed \
          BreakerOpen FenceHeldElsewhere",
+    );
+    holds::<ApprovedReason>(
+        "NothingProposed Approved AwaitingApproval Rejected UnknownPlan PlansUnavailable Withdrawn",
     );
     holds::<DegradedReason>("StepDownsMissed ConsumerStalled MoveTimedOut RepeatedFailures Healthy");
     holds::<ConnectedReason>(
         "Connected Connecting SecretNotFound InvalidCredentials TlsFailed Unreachable PermissionDenied",
     );
+}
+
+#[test]
+fn plans_use_exactly_the_words_of_the_contract() {
+    holds::<PlanState>(
+        "Proposed Approved Executing Completed PartlyDone Superseded Expired Cancelled Rejected",
+    );
+    holds::<ReviewDecision>("Approved Rejected Cancelled");
+    holds::<ApprovedBy>("Review Policy AutoApprove");
+    holds::<SkipReason>("Gone NotSelected HomeChanged LeaderChanged ActionChanged Held Cancelled");
+    holds::<PlanCondition>("Approved Complete");
 }
 
 /// The reasons with which a condition has a status.
@@ -129,6 +143,14 @@ fn a_reason_decides_its_conditions_status() {
     assert_eq!(
         reasons_with::<ProgressingReason>(True),
         ["SteppingDown", "StreamMoving", "Verifying"]
+    );
+    assert_eq!(
+        reasons_with::<ApprovedReason>(True),
+        ["NothingProposed", "Approved"]
+    );
+    assert_eq!(
+        reasons_with::<PlanState>(False),
+        ["Proposed", "Approved", "Executing", "Rejected"]
     );
     assert_eq!(reasons_with::<DegradedReason>(False), ["Healthy"]);
     assert_eq!(reasons_with::<ConnectedReason>(True), ["Connected"]);
@@ -173,7 +195,7 @@ fn ready_takes_the_reason_of_what_fails() {
 #[test]
 fn events_use_exactly_the_words_of_the_contract() {
     let normal = "HomeChanged LeaderMoved StreamMoveStarted StreamMoveCompleted \
-        PlanCompleted BreakerClosed";
+        PlanProposed PlanApproved PlanEnded PlanCompleted BreakerClosed";
     let warning = "ObservationIncomplete StepDownMissed StepDownFailed ConsumerStalled StreamMoveTimedOut \
         PlacementContested AttemptsExhausted BreakerOpened AnswersDiffer PermissionDenied \
         PolicyConflicted";

@@ -285,7 +285,7 @@ fn applied(before: &Assessment<'_>, after: &Assessment<'_>, ended: ApplyResult) 
     let findings = after.findings().into_iter().map(|part| part.finding);
     PolicyApplied {
         about: after.about(),
-        plan: saved_id(after),
+        plan: after.loaded.approved_id.clone(),
         done,
         left: now(before)
             .into_iter()
@@ -297,12 +297,6 @@ fn applied(before: &Assessment<'_>, after: &Assessment<'_>, ended: ApplyResult) 
         in_place: ReasonText::of(&after.report.in_place),
         findings: findings.filter(|finding| is_of_asset(finding.check)).collect(),
     }
-}
-
-/// The id of the plan that was approved.
-fn saved_id(judged: &Assessment<'_>) -> Option<String> {
-    let approved = judged.loaded.approved.as_ref()?;
-    approved.id(&name_of(judged.loaded), &judged.seen.account.id)
 }
 
 /// The document of a command that did nothing.

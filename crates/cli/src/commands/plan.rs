@@ -51,9 +51,15 @@ pub(super) fn planned(judged: &Assessment<'_>) -> PolicyPlan {
     let cut = judged.forecast().cut.as_ref();
     let proposal = judged.proposal();
     let proposed = proposal.actions.iter();
+    let uid = judged.loaded.uid.as_deref();
     PolicyPlan {
         about: judged.about(),
-        id: proposal.id(&name_of(judged.loaded), &judged.seen.account.id),
+        id: proposal.id(
+            uid.unwrap_or(&name_of(judged.loaded)),
+            &judged.seen.account.id,
+            judged.spent_plans(),
+        ),
+        uid: uid.map(str::to_owned),
         proposed: proposed
             .map(|(asset, action)| ProposedPart::new(asset, action))
             .collect(),

@@ -86,7 +86,8 @@ async fn asked(kubernetes: &Kubernetes, args: &WatchArgs) -> anyhow::Result<(Str
 async fn is_empty(api: &Api<PolicyObject>, server: &str, scope: &str) -> anyhow::Result<bool> {
     let first = ListParams::default().limit(1);
     let list = kubernetes::answered(server, api.list(&first)).await?;
-    let list = list.map_err(|error| kubernetes::problem(server, "list", scope, &error))?;
+    let list =
+        list.map_err(|error| kubernetes::problem(server, "list", kubernetes::POLICIES, scope, &error))?;
     Ok(list.items.is_empty())
 }
 
@@ -175,7 +176,13 @@ impl PolicyTable {
             watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => ("watch", None),
         };
         if let Some(cause) = cause.filter(|cause| kubernetes::is_definite(cause)) {
-            return Err(kubernetes::problem(server, verb, scope, cause));
+            return Err(kubernetes::problem(
+                server,
+                verb,
+                kubernetes::POLICIES,
+                scope,
+                cause,
+            ));
         }
         if !std::mem::replace(&mut self.broken, true) {
             let words = exit::words(anyhow::Chain::new(error));

@@ -193,11 +193,13 @@ pub fn loaded(name: &str, mut spec: Value) -> LoadedPolicy {
         namespace: "payments".into(),
         name: name.into(),
         generation: 1,
+        uid: None,
         policy: resolve(&spec).unwrap(),
         spec,
         past: PlacementPolicyStatus::default(),
         managed: Managed::default(),
         approved: None,
+        approved_id: None,
         origin: PolicyOrigin::File {
             path: "policy.yaml".into(),
             line: 1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
-use leeward_api::PlacementPolicy;
+use leeward_api::{PlacementPlan, PlacementPolicy};
 
 use crate::args::KubernetesArgs;
 use crate::exit;
@@ -33,6 +33,11 @@ impl Kubernetes {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    /// The plans of a namespace.
+    pub fn plans(&self, namespace: &str) -> Api<PlacementPlan> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     /// The namespace and name of NAME or NAMESPACE/NAME.
     pub fn key(&self, wanted: &str) -> anyhow::Result<(String, String)> {
         let loaded = self.named.then_some(self.namespace.as_str());
@@ -45,10 +50,10 @@ fn key(wanted: &str, loaded: Option<&str>, usual: &str) -> anyhow::Result<(Strin
         .split_once('/')
         .unwrap_or((loaded.unwrap_or(usual), wanted));
     if namespace.is_empty() || name.is_empty() || name.contains('/') {
-        bail!("{wanted:?} is not the name of a policy: give NAME or NAMESPACE/NAME");
+        bail!("{wanted:?} is no name: give NAME or NAMESPACE/NAME");
     }
     if let Some(loaded) = loaded.filter(|loaded| *loaded != namespace) {
-        bail!("policy {wanted} is not in namespace {loaded}: leave out one of the two");
+        bail!("{wanted} is not in namespace {loaded}: leave out one of the two");
     }
     Ok((namespace.to_owned(), name.to_owned()))
 }
@@ -149,12 +154,12 @@ pub fn place(namespace: &str) -> String {
     }
 }
 
-/// What it means that placement policies could not be read or changed.
-pub fn problem(server: &str, verb: &str, namespace: &str, error: &kube::Error) -> anyhow::Error {
+/// What it means that objects of a kind, by its plural, could not be read or changed.
+pub fn problem(server: &str, verb: &str, kind: &str, namespace: &str, error: &kube::Error) -> anyhow::Error {
     let place = place(namespace);
     let kube::Error::Api(status) = error else {
         return anyhow::anyhow!(
-            "cannot {verb} placementpolicies in {place}: the Kubernetes API at {server}: {}: see whether `kubectl get \
+            "cannot {verb} {kind} in {place}: the Kubernetes API at {server}: {}: see whether `kubectl get \
              namespaces` is answered",
             exit::words(anyhow::Chain::new(error))
         );
@@ -164,16 +169,16 @@ pub fn problem(server: &str, verb: &str, namespace: &str, error: &kube::Error) -
             "the Kubernetes API does not know the kubeconfig's user: log in again, or choose another with --kube-context"
         ),
         403 => anyhow::anyhow!(
-            "the kubeconfig's user may not {verb} placementpolicies in {place}: grant {verb} on \
-             placementpolicies.leeward.dev there to it ({})",
+            "the kubeconfig's user may not {verb} {kind} in {place}: grant {verb} on \
+             {kind}.leeward.dev there to it ({})",
             status.message
         ),
         404 => anyhow::anyhow!(
-            "this cluster does not know PlacementPolicy: install Leeward, or its definitions with \
+            "this cluster does not know {kind}: install Leeward, or its definitions with \
              `leeward crds | kubectl apply -f -`"
         ),
         code => anyhow::anyhow!(
-            "cannot {verb} placementpolicies in {place}: the Kubernetes API at {server}: {} ({code})",
+            "cannot {verb} {kind} in {place}: the Kubernetes API at {server}: {} ({code})",
             status.message
         ),
     }
@@ -207,7 +212,7 @@ mod tests {
         let status = |code| kube::core::Status::failure("no", "Reason").with_code(code);
         let words = |code| {
             let error = kube::Error::Api(Box::new(status(code)));
-            problem("https://api", "list", "shop", &error).to_string()
+            problem("https://api", "list", "placementpolicies", "shop", &error).to_string()
         };
         assert!(
             words(403).contains("grant list on placementpolicies.leeward.dev"),
@@ -221,7 +226,14 @@ mod tests {
     #[test]
     fn what_did_not_answer_is_named_with_its_cause_and_a_cure() {
         let cause = anyhow::anyhow!("connection refused").context("client error (Connect)");
-        let text = problem("https://api", "list", "shop", &kube::Error::Service(cause.into())).to_string();
+        let text = problem(
+            "https://api",
+            "list",
+            "placementpolicies",
+            "shop",
+            &kube::Error::Service(cause.into()),
+        )
+        .to_string();
         for part in [
             "namespace shop",
             "https://api",

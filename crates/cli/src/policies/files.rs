@@ -142,7 +142,7 @@ fn duplicates(documents: &[Document]) -> Vec<Problem> {
 fn located(document: &Document, error: &InvalidPolicy) -> Problem {
     let pointer = match error {
         InvalidPolicy::TagPrefixMissing => "/spec/topology".to_owned(),
-        InvalidPolicy::MaxBytes { .. } => "/spec/actions/streamPlacement/maxBytes".to_owned(),
+        InvalidPolicy::MaxBytes { field, .. } => format!("/spec/{}", field.replace('.', "/")),
         InvalidPolicy::Limit { field, .. } => limit(document, field),
         InvalidPolicy::TimeZone { field, .. } => limit(document, field) + "/timeZone",
     };

@@ -38,7 +38,9 @@ fn became(view: &AccountView, changes: &Value) -> ProposedState {
 }
 
 fn id(proposal: &Proposal) -> String {
-    proposal.id("payments/orders", &AccountId::from("A")).unwrap()
+    proposal
+        .id("payments/orders", &AccountId::from("A"), &[])
+        .unwrap()
 }
 
 #[test]
@@ -103,7 +105,7 @@ fn p6_nothing_is_proposed_where_not_everything_was_seen_or_home_is_not_settled()
     );
     let unsettled = regional_policy(&json!({"home": {"stabilizationWindow": "10m"}}));
     assert_eq!(proposed(&abroad(), &unsettled), Proposal::default());
-    assert_eq!(Proposal::default().id("a", &AccountId::from("A")), None);
+    assert_eq!(Proposal::default().id("a", &AccountId::from("A"), &[]), None);
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn the_id_is_of_the_proposal_alone() {
     less.actions.pop_first();
     assert_ne!(id(&less), first);
     let proposal = proposed(&abroad(), &policy);
-    let of = |policy: &str, account: &str| proposal.id(policy, &AccountId::from(account)).unwrap();
+    let of = |policy: &str, account: &str| proposal.id(policy, &AccountId::from(account), &[]).unwrap();
     assert_ne!(of("payments/orders", "B"), first);
     assert_ne!(of("payments/mail", "A"), first);
     assert_ne!(of("payments/ordersA", ""), of("payments/orders", "A"));

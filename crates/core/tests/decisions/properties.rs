@@ -164,7 +164,7 @@ proptest! {
     fn p1_the_same_world_is_proposed_under_the_same_id(sketch in sketch(), seed in any::<usize>()) {
         let order = |position: usize| (position + 1).wrapping_mul(seed | 1);
         let (plain, shuffled) = (sketch.world(), World::parse(&sketch.text(order)));
-        let id = |world: &World| proposed(world).id("policy", &world.view.account);
+        let id = |world: &World| proposed(world).id("policy", &world.view.account, &[]);
         prop_assert_eq!(id(&plain), id(&shuffled));
         let actions = planned(&plain).actions;
         let all = proposed(&plain).actions;

@@ -36,7 +36,7 @@ struct ModeLabels {
     mode: &'static str,
 }
 
-const MODES: [Mode; 3] = [Mode::Observe, Mode::Enforce, Mode::Suspended];
+const MODES: [Mode; 4] = [Mode::Observe, Mode::Propose, Mode::Enforce, Mode::Suspended];
 
 /// The input of a round's judgement.
 pub(crate) struct RoundNumbers<'a> {
@@ -218,6 +218,7 @@ fn mode_labels(policy: &PolicyLabels, mode: Mode) -> ModeLabels {
     let PolicyLabels { namespace, policy } = policy.clone();
     let mode = match mode {
         Mode::Observe => "Observe",
+        Mode::Propose => "Propose",
         Mode::Enforce => "Enforce",
         Mode::Suspended => "Suspended",
     };

@@ -202,6 +202,13 @@ pub const POLICY_CONDITION: MetricRow = gauge(
     &["namespace", "policy", "condition"],
     "Whether a condition of the policy is True (1) or not (0): Accepted, ResolvedRefs, Observed, InPlace or Ready",
 );
+/// Which plan waits.
+pub const PLAN_PROPOSED: MetricRow = gauge(
+    "plan_proposed_timestamp",
+    POLICY,
+    "Since when a plan waits for a person's approval, as a Unix time; absent while none does",
+)
+.seconds();
 /// How old the view is.
 pub const SNAPSHOT_AGE: MetricRow =
     gauge("snapshot_age", POLICY, "Age of the view that the last round read").seconds();
@@ -305,7 +312,7 @@ pub const START: MetricRow = gauge(
 pub const BUILD: MetricRow = row(MetricKind::Info, "build", &["version"], "The version that runs");
 
 /// All of them, in the order of the documentation.
-pub const ALL: [&MetricRow; 33] = [
+pub const ALL: [&MetricRow; 34] = [
     &ASSETS,
     &HELD_ASSETS,
     &MISPLACED_OLDEST,
@@ -319,6 +326,7 @@ pub const ALL: [&MetricRow; 33] = [
     &POLICY_MODE,
     &POLICY_DEGRADED,
     &POLICY_CONDITION,
+    &PLAN_PROPOSED,
     &SNAPSHOT_AGE,
     &ROUND_DURATION,
     &ACTIONS,

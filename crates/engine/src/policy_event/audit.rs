@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leeward_api::vocabulary::ActionType;
+use leeward_api::vocabulary::{ActionType, ApprovedBy};
 use leeward_core::action::{Action, ActionKind, step_down_of};
 use leeward_core::names::{AccountId, AssetName, StreamName};
 use leeward_core::target::MoveTarget;
@@ -22,6 +22,19 @@ pub const TARGET: &str = "leeward::audit";
 const UNWATCHED: &str = "Unwatched";
 /// The result of a request whose effect is read with the move that it is part of.
 const REQUESTED: &str = "Requested";
+
+/// A plan was approved: by what, and by whom as that person's client says.
+pub fn approved(
+    policy: &PolicyLabels,
+    account: &str,
+    plan: &str,
+    through: ApprovedBy,
+    by: Option<&str>,
+    actions: usize,
+) {
+    let PolicyLabels { namespace, policy } = policy;
+    info!(target: TARGET, %namespace, %policy, account, plan, %through, by, actions, "approved");
+}
 
 /// The policy and account of an act.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::policy_status::{MAX_OPERATIONS, RecentAction};
-use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason};
+use leeward_api::vocabulary::{ActionResult, ActionType, FindingReason, ProgressingReason};
+use leeward_core::approval::ProposalLook;
 use leeward_core::asset::{AssetIx, asset_index, asset_name};
 use leeward_core::context::DecisionContext;
 use leeward_core::decide::{Decision, decide};
@@ -14,6 +15,7 @@ use leeward_core::demand::{Home, HomeHistory};
 use leeward_core::evaluate::{Evaluation, Verdict};
 use leeward_core::limits::{Limits, breaker};
 use leeward_core::names::AssetName;
+use leeward_core::policy::Mode;
 use leeward_core::report::Report;
 use leeward_core::safety::is_moving;
 use leeward_core::sampling::next_samplings;
@@ -59,10 +61,13 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 history: &self.history,
                 managed: &input.managed,
                 denied: &denied,
-                approved: input.approved.as_deref(),
+                approved: input.approved(),
             };
             let decision = decide(&context);
             let report = decision.report(&context, &self.findings);
+            self.proposed = (input.policy.mode == Mode::Propose)
+                .then(|| proposed(&context, &decision.evaluation, &report, input.generation))
+                .flatten();
             let due = next_samplings(&context, &decision.evaluation);
             (decision, report, due)
         };
@@ -236,7 +241,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             &self.in_flight,
             self.authorizer.inhibited(),
             self.queue.len(),
-            limits.waiting.clone(),
+            self.awaiting_approval().or_else(|| limits.waiting.clone()),
         );
         let degraded = degraded(&self.recent, &self.cured, self.gave_up, limits.breaker.as_ref());
         self.setup.metrics.degraded(&self.setup.labels, degraded.0);
@@ -260,8 +265,26 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 .collect(),
             waiting: self.queue.len(),
             recent_actions: self.recent.clone(),
+            proposed: self.proposed.clone(),
         };
         self.policy_state.send_replace(Some(Arc::new(policy_state)));
+    }
+
+    /// What waits for nothing but a person.
+    fn awaiting_approval(&self) -> Option<(ProgressingReason, String)> {
+        let look = self.proposed.as_ref()?;
+        let approved = |asset: &&AssetName| look.approved.actions.contains_key(*asset);
+        let asking = look
+            .proposal
+            .actions
+            .keys()
+            .filter(|asset| !approved(asset))
+            .count();
+        let waits = asking > 0 && asking == look.proposal.actions.len();
+        waits.then(|| {
+            let text = format!("{asking} actions wait for approval");
+            (ProgressingReason::AwaitingApproval, text)
+        })
     }
 
     /// Publishes what operations did since the last time, with the last round's report.
@@ -303,6 +326,17 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
             .min();
         next.map_or(LONGEST_REST, |time| elapsed(now, time).min(LONGEST_REST)) + Duration::from_millis(1)
     }
+}
+
+/// What a complete look proposes, and what became of what was approved.
+fn proposed(
+    context: &DecisionContext<'_>,
+    evaluation: &Evaluation,
+    report: &Report,
+    generation: i64,
+) -> Option<Arc<ProposalLook>> {
+    let gateway_percent = report.gateway.as_ref().map(|gateway| gateway.percent);
+    ProposalLook::new(context, evaluation, generation, gateway_percent).map(Arc::new)
 }
 
 /// Whether a stream has its peers elsewhere and needs a move.

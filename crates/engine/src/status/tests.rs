@@ -64,6 +64,7 @@ fn policy_state(observed: ObservedReason, in_place: InPlaceReason) -> PolicyStat
         operations: Vec::new(),
         waiting: 0,
         recent_actions: Vec::new(),
+        proposed: None,
     }
 }
 
@@ -76,6 +77,7 @@ fn status_input<'a>(spec: &'a PlacementPolicySpec, observation: Observation<'a>)
         account: None,
         observation,
         lost: None,
+        approval: None,
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_api::vocabulary::ActionType;
+use leeward_api::vocabulary::{ActionType, ProgressingReason};
 use leeward_core::names::AssetName;
 use leeward_core::policy::Policy;
 use leeward_core::proposal::{Proposal, ProposedAction};
+use leeward_core::propose::ProposedState;
 use leeward_engine::runner::RunnerInput;
 use serde_json::json;
 
@@ -173,4 +174,24 @@ async fn streams_that_read_a_stream_whose_move_was_approved_are_looked_after() {
         of_dependent.successor.is_some(),
         "it steps down, and does not move"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_policy_that_proposes_begins_nothing_that_nobody_approved_whatever_its_caller_forgot() {
+    let policy = policy(json!({"mode": "Propose"}));
+    let bench = Bench::new(stretched_of(3, 1));
+    // No word of approvals at all.
+    let running = bench.start(&policy);
+    bench.pass(Duration::from_mins(5)).await;
+    assert!(touched(&bench).is_empty());
+    let policy_state = running.policy_state();
+    assert_eq!(policy_state.progressing.0, ProgressingReason::AwaitingApproval);
+    let look = policy_state.proposed.clone().unwrap();
+    assert_eq!(look.proposal.actions.len(), 6);
+    // And then all of it.
+    running.runner.update(deciding(&policy, look.proposal.clone()));
+    running.until_home().await;
+    let look = running.policy_state().proposed.clone().unwrap();
+    assert!(look.states.values().all(|state| *state == ProposedState::Done));
+    assert!(look.proposal.actions.is_empty());
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub enum Kind {
     NatsSystem,
     PlacementPolicy,
+    PlacementPlan,
     Lease,
     Event,
 }
@@ -138,6 +139,7 @@ impl Kind {
         let (group, version, kind) = match self {
             Self::NatsSystem => ("leeward.dev", "v1alpha1", "NatsSystem"),
             Self::PlacementPolicy => ("leeward.dev", "v1alpha1", "PlacementPolicy"),
+            Self::PlacementPlan => ("leeward.dev", "v1alpha1", "PlacementPlan"),
             Self::Lease => ("coordination.k8s.io", "v1", "Lease"),
             Self::Event => ("events.k8s.io", "v1", "Event"),
         };

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use leeward_api::PlacementPolicy;
 use leeward_core::conflict::outranked;
 use leeward_core::names::AccountId;
 use leeward_core::policy::Policy;
@@ -59,6 +60,28 @@ impl Claim {
 
     fn is_equal_to(&self, other: &Self) -> bool {
         self.concerns(other) && self.rank == other.rank && self.edition == other.edition
+    }
+}
+
+/// The rank of a policy.
+pub fn rank(policy: &PlacementPolicy) -> Rank {
+    let created = policy.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    Rank::new(policy.spec.priority, created, Key::of(policy))
+}
+
+/// What a policy claims, as it was resolved.
+pub fn claim(policy: &PlacementPolicy, system: &Key, account: AccountId, resolved: Arc<Policy>) -> Claim {
+    let meta = &policy.metadata;
+    Claim {
+        system: system.clone(),
+        account,
+        unconfirmed: None,
+        rank: rank(policy),
+        edition: (
+            meta.uid.clone().unwrap_or_default(),
+            meta.generation.unwrap_or_default(),
+        ),
+        policy: resolved,
     }
 }
 

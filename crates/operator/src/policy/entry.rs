@@ -11,6 +11,7 @@ use leeward_lease::{LeaseEpoch, PendingWrite};
 use tokio::time::Instant;
 
 use super::link::AccountLink;
+use super::plans::StoredPlans;
 use super::run::PolicyRun;
 use crate::key::Key;
 use crate::shared::system_of;
@@ -39,6 +40,8 @@ pub struct RunningPolicy {
     pub pending: Option<PendingWrite>,
     /// When the loop that panicked may restart.
     pub restart: RestartBackoff,
+    /// Its plans, in mode Propose.
+    pub plans: StoredPlans,
     /// The newest status.
     pub status: PlacementPolicyStatus,
     /// The status that is stored.
@@ -60,6 +63,7 @@ impl RunningPolicy {
             lease_epoch: None,
             pending: None,
             restart: RestartBackoff::default(),
+            plans: StoredPlans::default(),
             written: status.clone(),
             status,
         }

@@ -23,6 +23,7 @@ mod left_behind;
 mod metrics;
 mod objects;
 mod permissions;
+mod plans;
 mod shards;
 mod soak;
 mod spoofed;

@@ -54,6 +54,10 @@ async fn what_alerts_and_dashboards_ask_for_is_there_and_acts_are_on_record_at_e
         .await
         .unwrap();
     stage.apply_policy("looks", looks).await.unwrap();
+    // A plan that waits for a person.
+    let mut asks = own("asked");
+    asks["mode"] = json!("Propose");
+    stage.apply_policy("asks", asks).await.unwrap();
 
     let asked = files::metrics();
     let names = shown(&stage, &asked).await;
@@ -104,6 +108,7 @@ async fn away(stage: &Stage) {
             .await
             .unwrap();
     }
+    assets::stream(&client, "asked", 1, placed).await.unwrap();
     let payload = "x".repeat(512 * 1024);
     for number in 0..40 {
         jetstream::publish(&client, &format!("orders.{number}"), payload.clone())

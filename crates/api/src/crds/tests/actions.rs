@@ -8,7 +8,7 @@ use crate::vocabulary::ActionType;
 
 #[test]
 fn a_budget_and_a_window_may_name_every_kind_of_action() {
-    let policies = serde_json::to_value(&crds()[1]).unwrap();
+    let policies = serde_json::to_value(&crds()[2]).unwrap();
     let disruption =
         "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/disruption/properties";
     for list in ["budgets", "windows"] {
@@ -23,7 +23,7 @@ fn a_budget_and_a_window_may_name_every_kind_of_action() {
 
 #[test]
 fn what_enforce_needs_is_one_of_all_actions() {
-    let policies = serde_json::to_value(&crds()[1]).unwrap();
+    let policies = serde_json::to_value(&crds()[2]).unwrap();
     let spec = &policies["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let rules = spec["x-kubernetes-validations"].as_array().unwrap();
     let has_message = |rule: &&Value| {

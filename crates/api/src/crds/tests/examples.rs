@@ -63,6 +63,8 @@ fn the_full_example_names_every_field() {
     let fields = schemas().into_iter().map(|(path, _)| path);
     let missing: Vec<String> = fields
         .filter(|path| path.contains(".spec") && !path.ends_with("[]"))
+        // Plans are written by Leeward alone.
+        .filter(|path| !path.starts_with("PlacementPlan."))
         .filter(|path| !given.contains(path))
         .collect();
     assert_eq!(missing, [""; 0]);

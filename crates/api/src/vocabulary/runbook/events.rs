@@ -29,6 +29,19 @@ impl Explained for EventReason {
                 see: "The event has the stream and how long it took; `status.recentActions` has the same.",
                 act: NOTHING,
             },
+            Self::PlanProposed => Runbook {
+                see: "The event names the plan and counts its actions; `kubectl get plan NAME -o yaml` lists them.",
+                act: "`kubectl leeward approve NAME` or `kubectl leeward reject NAME`.",
+            },
+            Self::PlanApproved => Runbook {
+                see: "The event says through what, and by whom; `kubectl get plan NAME` counts what is done.",
+                act: NOTHING,
+            },
+            Self::PlanEnded => Runbook {
+                see: "The event has the plan's last state and how much of it was done; `status.actions` of the plan lists what was \
+                      skipped, and why.",
+                act: "Nothing. What is still to be done is proposed anew.",
+            },
             Self::PlanCompleted => Runbook {
                 see: "The event counts the actions by result and has what they changed: leaders in place and \
                       the share of bytes that crosses gateways, before and after.",

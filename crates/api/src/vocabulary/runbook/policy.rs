@@ -166,7 +166,11 @@ impl Explained for ProgressingReason {
             Self::Observing => Runbook {
                 see: "`kubectl get plp NAME` shows `Observe` under Mode; or the message says that the policy \
                      is not accepted.",
-                act: "Set `mode: Enforce` when the findings look right to you.",
+                act: "Set `mode: Propose`, or `mode: Enforce`, when the findings look right to you.",
+            },
+            Self::AwaitingApproval => Runbook {
+                see: "The condition `Approved` names the plan, and `kubectl get plan` lists it.",
+                act: "`kubectl leeward approve NAME`, or `kubectl leeward reject NAME`.",
             },
             Self::Suspended => Runbook {
                 see: "`spec.suspend` of the policy or of its NatsSystem is true; the message says which.",

@@ -81,10 +81,12 @@ fn every_vocabulary_that_people_look_words_up_in_has_its_chapter() {
         "Reasons of ResolvedRefs",
         "Reasons of Observed",
         "Reasons of InPlace",
+        "Reasons of Approved",
         "Reasons of Progressing",
         "Reasons of Degraded",
         "Reasons of Connected",
         "Results of actions",
+        "States of plans",
         "Events",
     ];
     assert_eq!(titles, wanted);

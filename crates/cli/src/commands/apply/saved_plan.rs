@@ -31,17 +31,19 @@ impl SavedPlan {
         let document = parse(&text(path).with_context(|| format!("{file} cannot be read"))?)
             .with_context(|| format!("{file} is not a plan: write one with `leeward plan -o json`"))?;
         for plan in &document.plans {
-            let written = plan.proposal().id(
-                &plan.about.policy,
-                &AccountId::from(plan.about.account.id.as_str()),
-            );
-            if written != plan.id {
+            let by = plan.uid.as_deref().unwrap_or(&plan.about.policy);
+            let (proposal, account) = (plan.proposal(), AccountId::from(plan.about.account.id.as_str()));
+            let is_as_written = match &plan.id {
+                Some(id) => proposal.may_have(id, by, &account),
+                None => proposal.actions.is_empty(),
+            };
+            if !is_as_written {
                 bail!(
                     "{file}: the plan of policy {} was changed after it was made: its id is {}, what it proposes has {}. \
                      Apply it as `leeward plan -o json` wrote it, or make a new one",
                     plan.about.policy,
                     plan.id.as_deref().unwrap_or("missing"),
-                    written.as_deref().unwrap_or("none"),
+                    proposal.id(by, &account, &[]).as_deref().unwrap_or("none"),
                 );
             }
         }
@@ -69,6 +71,7 @@ impl SavedPlan {
             let name = name_of(loaded);
             let plan = self.document.plans.iter().find(|plan| plan.about.policy == name);
             loaded.approved = plan.map(PolicyPlan::proposal);
+            loaded.approved_id = plan.and_then(|plan| plan.id.clone());
         }
         Ok(())
     }

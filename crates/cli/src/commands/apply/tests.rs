@@ -50,6 +50,7 @@ fn policy_state(judged: &Assessment<'_>) -> PolicyState {
         recent_actions: Vec::new(),
         limits: judged.limits.clone(),
         memory: Memory::default(),
+        proposed: None,
     }
 }
 

@@ -91,11 +91,14 @@ fn order(subject: &AssessedAsset<'_>) -> String {
     match judged.loaded.policy.mode {
         Mode::Suspended => "The policy is suspended: set suspend to false.".to_owned(),
         Mode::Enforce if in_kubernetes => "Nothing stands against it: the operator does it.".to_owned(),
+        Mode::Propose if in_kubernetes => {
+            "The operator does it once its plan is approved: kubectl get plan lists them.".to_owned()
+        }
         Mode::Observe if in_kubernetes => {
-            "The policy's mode is Observe: set it to Enforce and the operator does it, or run leeward apply."
+            "The policy's mode is Observe: set it to Propose or Enforce and the operator does it, or run leeward apply."
                 .to_owned()
         }
-        Mode::Enforce | Mode::Observe => "Nothing stands against it: leeward apply does it.".to_owned(),
+        Mode::Enforce | Mode::Propose | Mode::Observe => "Nothing stands against it: leeward apply does it.".to_owned(),
     }
 }
 

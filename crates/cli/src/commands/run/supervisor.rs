@@ -310,6 +310,7 @@ impl SupervisedPolicy {
                 )),
             },
             lost: lost(state),
+            approval: None,
         };
         self.status = build(&self.status, &status_input, Timestamp::now());
         let conditions = conditions(&self.status);

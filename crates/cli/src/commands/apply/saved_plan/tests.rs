@@ -44,7 +44,7 @@ fn a_saved_plan_approves_just_what_it_proposes() {
         wanted
     );
     assert_eq!(approval(&again), proposal);
-    assert_eq!(saved_id(&again), plan.plans[0].id);
+    assert_eq!(again.loaded.approved_id, plan.plans[0].id);
     drop(again);
     loaded.approved = Some(Proposal::default());
     let nothing = judged(&loaded, &seen);
