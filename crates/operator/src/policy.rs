@@ -136,7 +136,7 @@ impl Policies {
             self.put_back(key, entry).await;
             return left.map(|()| RETRY_SOON);
         }
-        let planned = self.follow_plans(key, policy, &mut entry).await;
+        let planned = Box::pin(self.follow_plans(key, policy, &mut entry)).await;
         let findings = self.reconcile_refs(key, policy, &mut entry).await;
         let written = self.publish(key, policy, &mut entry, &findings).await;
         let runs = entry.policy_state().is_some() || !self.is_in_epoch(policy, &entry);
@@ -180,7 +180,7 @@ impl Policies {
         if let Err(entry) = self.entries.put(key.clone(), entry) {
             Box::pin(self.part(key.clone(), entry)).await;
         } else if !self.shared.policies.has(key) {
-            self.end(key).await;
+            Box::pin(self.end(key)).await;
         }
     }
 

@@ -34,7 +34,11 @@ pub async fn find(kubernetes: &Kubernetes, wanted: &str) -> anyhow::Result<Place
 
 fn missing(namespace: &str, name: &str, others: &[PlacementPlan]) -> String {
     let waits = |plan: &&PlacementPlan| state(plan).is_undecided();
-    let waiting: Vec<String> = others.iter().filter(waits).map(|plan| plan.name_any()).collect();
+    let waiting: Vec<String> = others
+        .iter()
+        .filter(waits)
+        .map(kube::ResourceExt::name_any)
+        .collect();
     let hint = if waiting.is_empty() {
         "no plan waits there; kubectl get plan -A lists all".to_owned()
     } else {

@@ -12,7 +12,7 @@ use kube::ResourceExt as _;
 use leeward_api::plan::{PlacementPlan, PlacementPlanStatus, PlanPolicyReference, PlanReview};
 use leeward_api::policy::{Mode, PlacementPolicy};
 use leeward_api::policy_status::ApprovalStatus;
-use leeward_api::vocabulary::ApprovedReason;
+use leeward_api::vocabulary::{ApprovedReason, PlanState};
 use leeward_core::approval::{ApprovalContext, PlanRecord, Plans, plan_name};
 use leeward_core::names::{AccountId, AssetName};
 use leeward_core::policy::ApprovalRules;
@@ -77,12 +77,11 @@ impl StoredPlans {
 
     /// For the policy's status, once they were read, or could not be.
     pub fn status(&self, policy: &str, rules: &ApprovalRules) -> Option<ApprovalInput> {
-        let (reason, message) = match &self.problem {
-            Some(problem) => (ApprovedReason::PlansUnavailable, problem.clone()),
-            None => {
-                self.lease_epoch?;
-                self.stored.approved(policy, rules)
-            }
+        let (reason, message) = if let Some(problem) = &self.problem {
+            (ApprovedReason::PlansUnavailable, problem.clone())
+        } else {
+            self.lease_epoch?;
+            self.stored.approved(policy, rules)
         };
         Some(ApprovalInput {
             condition: ReasonMessage::<ApprovedReason>::new(reason, message),
@@ -104,10 +103,10 @@ impl StoredPlans {
         objects: Vec<PlacementPlan>,
         of: &PlanOwner<'_>,
         spent: &[String],
-        lease_epoch: LeaseEpoch,
+        lease_epoch: Option<LeaseEpoch>,
     ) {
         *self = Self {
-            lease_epoch: Some(lease_epoch),
+            lease_epoch,
             ..Self::default()
         };
         self.decided.spent = spent.to_vec();
@@ -227,7 +226,7 @@ impl Policies {
                 .approval
                 .as_ref()
                 .map_or(&[][..], |approval| &approval.spent);
-            entry.plans.load(objects, &owner, spent, lease_epoch);
+            entry.plans.load(objects, &owner, spent, Some(lease_epoch));
         }
         entry.plans.take_in(|id| self.cached_plan(&owner, id));
         let now = Timestamp::now();
@@ -268,7 +267,7 @@ impl Policies {
     fn has_open_plans(&self, policy: &PlanPolicyReference) -> bool {
         let mut has = false;
         self.shared.plans.each(|plan| {
-            let ended = |status: &PlacementPlanStatus| status.state.is_some_and(|state| state.has_ended());
+            let ended = |status: &PlacementPlanStatus| status.state.is_some_and(PlanState::has_ended);
             has |= plan.spec.policy_ref == *policy && !plan.status.as_ref().is_some_and(ended);
         });
         has
@@ -286,3 +285,6 @@ impl Policies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
