@@ -80,6 +80,11 @@ pub struct PlacementPlanSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("policyGeneration is what was proposed and stays as it is: write review only"))]
     pub policy_generation: i64,
 
+    /// The `NatsSystem` in which it is done, as `NAMESPACE/NAME`.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("system is what was proposed and stays as it is: write review only"))]
+    pub system: String,
+
     /// The id of the account in which it is done.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("account is what was proposed and stays as it is: write review only"))]

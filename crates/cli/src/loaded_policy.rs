@@ -5,6 +5,7 @@ use std::time::Duration;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::system::LimitsSpec;
+use leeward_core::approval::plan_identity;
 use leeward_core::context::Managed;
 use leeward_core::policy::Policy;
 use leeward_core::proposal::Proposal;
@@ -58,6 +59,16 @@ impl LoadedPolicy {
             approved_id: None,
             origin,
         })
+    }
+}
+
+impl LoadedPolicy {
+    /// What ids of its plans are made of, in Kubernetes.
+    pub fn plan_identity(&self) -> Option<String> {
+        let reference = &self.spec.system_ref;
+        let namespace = reference.namespace.as_ref().unwrap_or(&self.namespace);
+        let uid = self.uid.as_ref()?;
+        Some(plan_identity(uid, &format!("{namespace}/{}", reference.name)))
     }
 }
 

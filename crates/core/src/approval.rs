@@ -43,6 +43,15 @@ pub struct Plans {
     pub by_id: BTreeMap<String, PlanRecord>,
     /// Ids that no plan gets any more, the newest last.
     pub spent: Vec<String>,
+    /// The id that stands in the policy: it stays spent however many follow.
+    pub named: Option<String>,
+    /// Actions of approved plans that a person deleted: they ask from now on.
+    declined: Proposal,
+}
+
+/// What a plan's id is made of besides its account and its actions: the policy's uid, and the system.
+pub fn plan_identity(uid: &str, system: &str) -> String {
+    format!("{uid} {system}")
 }
 
 /// What decides about plans, besides themselves.
@@ -52,6 +61,8 @@ pub struct ApprovalContext<'a> {
     pub policy: &'a PlanPolicyReference,
     /// Its generation.
     pub generation: i64,
+    /// Its system, as `NAMESPACE/NAME`.
+    pub system: &'a str,
     /// Its account.
     pub account: &'a AccountId,
     /// How its plans are approved.
@@ -88,7 +99,26 @@ impl PlanRecord {
     /// Whether it is what its id says, of this policy: nobody wrote another one under that name.
     pub fn is_genuine(&self, id: &str, policy: &PlanPolicyReference) -> bool {
         let account = AccountId::from(self.spec.account.as_str());
-        self.spec.policy_ref == *policy && self.proposal().may_have(id, &policy.uid, &account)
+        let identity = plan_identity(&policy.uid, &self.spec.system);
+        self.spec.policy_ref == *policy && self.proposal().may_have(id, &identity, &account)
+    }
+
+    /// Whether a person wants nothing of it to be begun.
+    fn is_declined(&self) -> bool {
+        self.has_review(ReviewDecision::Cancelled) || self.has_review(ReviewDecision::Rejected)
+    }
+
+    fn has_review(&self, decision: ReviewDecision) -> bool {
+        let review = self.spec.review.as_ref();
+        review.is_some_and(|review| review.decision == decision)
+    }
+
+    /// What of it may be begun.
+    pub fn may_begin(&self) -> Proposal {
+        let may_begin = self.state().may_begin() && !self.is_declined();
+        Proposal {
+            actions: self.open().filter(|_| may_begin).collect(),
+        }
     }
 
     /// The actions that have not ended.
@@ -140,9 +170,9 @@ impl PlanRecord {
 impl Plans {
     /// What may be begun: what has not ended of the plans that are approved.
     pub fn may_begin(&self) -> Proposal {
-        let approved = self.by_id.values().filter(|plan| plan.state().may_begin());
+        let plans = self.by_id.values();
         Proposal {
-            actions: approved.flat_map(PlanRecord::open).collect(),
+            actions: plans.flat_map(|plan| plan.may_begin().actions).collect(),
         }
     }
 
@@ -217,7 +247,7 @@ impl Plans {
     pub fn restore(&mut self, id: &str, plan: PlanRecord) {
         match plan.state() {
             PlanState::Completed | PlanState::PartlyDone | PlanState::Expired | PlanState::Cancelled => {
-                spend(&mut self.spent, id);
+                self.spend(id);
             }
             PlanState::Proposed
             | PlanState::Approved
@@ -230,43 +260,69 @@ impl Plans {
 
     /// A plan is gone. What was approved of it is no more, and its id with it.
     pub fn forget(&mut self, id: &str) {
-        if self.by_id.remove(id).is_some_and(|plan| plan.state().may_begin()) {
-            spend(&mut self.spent, id);
+        let plan = self.by_id.remove(id);
+        if let Some(plan) = plan.filter(|plan| plan.state().may_begin()) {
+            self.declined.actions.append(&mut plan.proposal().actions);
+            self.spend(id);
         }
     }
 
-    /// Whether all that are not ended are of this account.
-    pub fn are_all_of(&self, account: &AccountId) -> bool {
-        let mut open = self.by_id.values().filter(|plan| !plan.state().has_ended());
-        open.all(|plan| plan.spec.account == account.as_str())
+    /// A plan cannot be stored under its id: the same is proposed under another.
+    pub fn give_up(&mut self, id: &str) {
+        self.by_id.remove(id);
+        self.spend(id);
     }
 
     /// Begins nothing more of approved plans that a person cancelled, or rejected after all.
     pub fn cancel_reviewed(&mut self, in_flight: &BTreeSet<AssetName>, now: Timestamp) {
+        let mut cancelled = Vec::new();
         for (id, plan) in &mut self.by_id {
-            let is_cancelled =
-                has_review(plan, ReviewDecision::Cancelled) || has_review(plan, ReviewDecision::Rejected);
-            if plan.state().may_begin() && is_cancelled {
+            if plan.state().may_begin() && plan.is_declined() {
                 cancel(plan, in_flight, now);
-                spend(&mut self.spent, id);
+                cancelled.push(id.clone());
             }
+        }
+        for id in &cancelled {
+            self.spend(id);
         }
     }
 
-    /// The policy proposes no more: what waited is superseded, and nothing more is begun of what was approved.
-    pub fn withdraw(&mut self, in_flight: &BTreeSet<AssetName>, now: Timestamp) {
-        for (id, plan) in &mut self.by_id {
+    /// No plan gets this id any more. The oldest are forgotten, though never the one that stands in the policy.
+    fn spend(&mut self, id: &str) {
+        if !self.spent.iter().any(|one| one == id) {
+            self.spent.push(id.to_owned());
+        }
+        while self.spent.len() > MAX_SPENT_PLANS {
+            let named = |one: &String| self.named.as_ref() == Some(one);
+            let oldest = self.spent.iter().position(|one| !named(one)).unwrap_or_default();
+            self.spent.remove(oldest);
+        }
+    }
+
+    /// The policy proposes no more what such plans are about: what waited is superseded, and nothing more is begun of what
+    /// was approved.
+    pub fn withdraw(
+        &mut self,
+        which: impl Fn(&PlacementPlanSpec) -> bool,
+        in_flight: &BTreeSet<AssetName>,
+        now: Timestamp,
+    ) {
+        let mut cancelled = Vec::new();
+        for (id, plan) in self.by_id.iter_mut().filter(|(_, plan)| which(&plan.spec)) {
             if plan.state().is_undecided() {
                 end(plan, PlanState::Superseded, now);
             } else if plan.state().may_begin() {
                 cancel(plan, in_flight, now);
-                spend(&mut self.spent, id);
+                cancelled.push(id.clone());
             }
+        }
+        for id in &cancelled {
+            self.spend(id);
         }
     }
 
-    /// Takes out what ended and is not kept for people any more.
-    pub fn prune(&mut self) -> Vec<String> {
+    /// Forgets what ended and is not kept for people any more.
+    pub fn prune(&mut self) {
         let mut ended: Vec<(Option<Timestamp>, String)> = self
             .by_id
             .iter()
@@ -275,9 +331,9 @@ impl Plans {
             .collect();
         ended.sort();
         let most = ended.len().saturating_sub(ENDED_KEPT);
-        let pruned: Vec<String> = ended.into_iter().take(most).map(|(_, id)| id).collect();
-        self.by_id.retain(|id, _| !pruned.contains(id));
-        pruned
+        for (_, id) in ended.into_iter().take(most) {
+            self.by_id.remove(&id);
+        }
     }
 }
 
@@ -317,22 +373,6 @@ fn ended(asset: &AssetName, skipped: Option<SkipReason>, now: Timestamp) -> Plan
         reason: None,
         time: Time(now),
     }
-}
-
-/// No plan gets this id any more. The oldest are forgotten: a policy that names one of those approves the same actions again.
-fn spend(spent: &mut Vec<String>, id: &str) {
-    if !spent.iter().any(|one| one == id) {
-        spent.push(id.to_owned());
-    }
-    let surplus = spent.len().saturating_sub(MAX_SPENT_PLANS);
-    spent.drain(..surplus);
-}
-
-fn has_review(plan: &PlanRecord, decision: ReviewDecision) -> bool {
-    plan.spec
-        .review
-        .as_ref()
-        .is_some_and(|review| review.decision == decision)
 }
 
 fn asset_of_action(action: &PlanAction) -> AssetName {

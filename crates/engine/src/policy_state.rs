@@ -42,6 +42,8 @@ pub struct PolicyState {
     pub denied: Vec<ActionType>,
     /// Operations under way.
     pub operations: Vec<OperationStatus>,
+    /// What was acted on after the view was begun: the view is out of date for it.
+    pub settling: Vec<AssetName>,
     /// Planned actions that may begin and have not, such as under the limits of the system.
     pub waiting: usize,
     /// The last ones that ended, the newest first.
@@ -55,11 +57,12 @@ pub struct PolicyState {
 }
 
 impl PolicyState {
-    /// The assets of operations under way.
+    /// The assets that are acted on, as far as the view does not show what came of it.
     pub fn in_flight(&self) -> BTreeSet<AssetName> {
         let operations = self.operations.iter();
         operations
             .map(|operation| AssetName::of(&operation.stream, operation.consumer.as_deref()))
+            .chain(self.settling.iter().cloned())
             .collect()
     }
 }

@@ -73,8 +73,8 @@ impl PolicyWorker {
     }
 
     /// Replaces what is approved.
-    pub fn approve(&mut self, approved: Proposal) {
-        let approved = Some(Arc::new(approved));
+    pub fn approve(&mut self, approved: Arc<Proposal>) {
+        let approved = Some(approved);
         self.update(RunnerInput {
             approved,
             ..self.input.clone()

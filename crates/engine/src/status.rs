@@ -57,8 +57,8 @@ pub struct PolicyStatusInput<'a> {
 pub struct ApprovalInput {
     /// Whether what is proposed is approved.
     pub condition: ReasonMessage<ApprovedReason>,
-    /// Which plan waits or is carried out.
-    pub status: ApprovalStatus,
+    /// Which plan waits or is carried out; `None` where that is not known, and what was known stays.
+    pub status: Option<ApprovalStatus>,
 }
 
 /// What can be seen of an account.
@@ -89,7 +89,7 @@ pub fn build(
     }
     // Without plans, what must not be proposed again under its id is kept.
     status.approval = match &status_input.approval {
-        Some(approval) => Some(approval.status.clone()),
+        Some(approval) => approval.status.clone().or_else(|| status.approval.take()),
         None => status.approval.take().map(|approval| ApprovalStatus {
             spent: approval.spent,
             ..ApprovalStatus::default()

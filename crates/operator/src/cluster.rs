@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -243,11 +243,21 @@ impl Cluster {
         limited("create", what, api.create(&params, object)).await
     }
 
-    /// Deletes an object.
-    pub async fn delete<K: HasStatus + Clone + Debug>(&self, key: &Key) -> Result<(), ClusterError> {
+    /// Deletes an object; with a uid, that one and not another one that has its name by now.
+    pub async fn delete<K: HasStatus + Clone + Debug>(
+        &self,
+        key: &Key,
+        uid: Option<&str>,
+    ) -> Result<(), ClusterError> {
         let api: Api<K> = Api::namespaced(self.client(), &key.namespace);
         let what = format!("{} {key}", K::kind(&()));
-        let params = DeleteParams::default();
+        let params = DeleteParams {
+            preconditions: uid.map(|uid| Preconditions {
+                uid: Some(uid.to_owned()),
+                ..Preconditions::default()
+            }),
+            ..DeleteParams::default()
+        };
         let call = api.delete(&key.name, &params);
         limited("delete", what, call).await.map(|_| ())
     }

@@ -173,6 +173,7 @@ impl Policies {
             reasons.insert(Inhibited::NotActive);
         }
         run.worker.inhibit(reasons);
+        entry.limit_to_plans(policy);
     }
 
     /// The entry may have been out of the registry when the sweep ran after a deletion, so check again.
@@ -321,7 +322,7 @@ impl Policies {
             managed: self.shared.managed.borrow().clone(),
             stale_after: stale_after(system.interval),
             // A policy that enforces asks nobody.
-            approved: (policy.spec.mode == Mode::Propose).then(|| entry.plans.may_begin()),
+            approved: (policy.spec.mode == Mode::Propose).then(|| entry.plans.may_begin(&account)),
         };
         if let Some(run) = &mut entry.run {
             run.update(&policy.spec, input);

@@ -51,15 +51,15 @@ pub(super) fn planned(judged: &Assessment<'_>) -> PolicyPlan {
     let cut = judged.forecast().cut.as_ref();
     let proposal = judged.proposal();
     let proposed = proposal.actions.iter();
-    let uid = judged.loaded.uid.as_deref();
+    let identity = judged.loaded.plan_identity();
     PolicyPlan {
         about: judged.about(),
         id: proposal.id(
-            uid.unwrap_or(&name_of(judged.loaded)),
+            identity.as_deref().unwrap_or(&name_of(judged.loaded)),
             &judged.seen.account.id,
             judged.spent_plans(),
         ),
-        uid: uid.map(str::to_owned),
+        identity: identity.clone(),
         proposed: proposed
             .map(|(asset, action)| ProposedPart::new(asset, action))
             .collect(),

@@ -98,7 +98,7 @@ mod tests {
             "apiVersion": "leeward.dev/v1alpha1", "kind": "PlacementPlan",
             "metadata": {"name": "orders-0011223344556677", "namespace": "apps"},
             "spec": {
-                "policyRef": {"name": "orders", "uid": "u"}, "policyGeneration": 1, "account": "A",
+                "policyRef": {"name": "orders", "uid": "u"}, "policyGeneration": 1, "system": "nats/prod", "account": "A",
                 "actions": [{"type": "StreamStepDown", "stream": "ORDERS", "to": "us-east"}],
                 "predicted": {"inPlaceBefore": "0/1", "inPlaceAfter": "1/1", "bytes": 0, "savedMillisecondsPerSecond": 0},
                 "review": review,

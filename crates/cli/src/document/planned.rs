@@ -31,9 +31,10 @@ pub struct PolicyPlan {
     /// The id of what is proposed; absent where nothing is. It is the same as long as the same is proposed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The policy's uid, where it was read from Kubernetes: then the id is the one that the operator gives its plan.
+    /// What the id is made of besides account and actions, where the policy was read from Kubernetes: then the id is the one
+    /// that the operator gives its plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
+    pub identity: Option<String>,
     /// What is done to which stream or consumer, now or after a wait: what one approves. `leeward apply --plan` does this and
     /// nothing else.
     #[serde(default)]

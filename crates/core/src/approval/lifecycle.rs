@@ -8,7 +8,7 @@ use leeward_api::plan::{
 };
 use leeward_api::vocabulary::{ApprovedBy, PlanState, ReviewDecision, SkipReason};
 
-use super::{ApprovalContext, PlanRecord, Plans, end, ended, spend};
+use super::{ApprovalContext, PlanRecord, Plans, end, ended, plan_identity};
 use crate::names::AssetName;
 use crate::policy::AutoApproveRules;
 use crate::proposal::{Proposal, ProposedAction};
@@ -24,14 +24,14 @@ impl Plans {
             return;
         }
         let (auto, mut asking) = self.split(context);
-        if let Some(id) = self.id_of(&auto, context) {
+        if let Some(id) = self.new_id_of(&auto, context) {
             let plan = record(&auto, context);
             let plan = self.by_id.entry(id).or_insert(plan);
             plan.status.superseded_by = None;
             approve(plan, ApprovedBy::AutoApprove, context);
         }
         truncate(&mut asking);
-        let current = self.id_of(&asking, context);
+        let current = self.new_id_of(&asking, context);
         if let Some(id) = &current {
             self.propose(id, &asking, context);
             self.decide(id, context);
@@ -42,6 +42,7 @@ impl Plans {
     /// What has become of the plans that are approved.
     fn carry_on(&mut self, context: &ApprovalContext<'_>) {
         let is_judged = context.look.approved == self.may_begin();
+        let mut spent = Vec::new();
         for (id, plan) in &mut self.by_id {
             if !plan.state().may_begin() {
                 continue;
@@ -61,10 +62,13 @@ impl Plans {
                 end(plan, state, context.now);
                 plan.status.in_place = Some(of_judged(context.look.in_place, context));
                 plan.status.gateway_percent = context.look.gateway_percent;
-                spend(&mut self.spent, id);
+                spent.push(id.clone());
             } else if begun || open.iter().any(|asset| context.in_flight.contains(asset)) {
                 plan.status.state = Some(PlanState::Executing);
             }
+        }
+        for id in &spent {
+            self.spend(id);
         }
     }
 
@@ -75,10 +79,18 @@ impl Plans {
             // The look may be older than what is being done.
             !taken.contains(*asset) && !context.in_flight.contains(*asset)
         });
+        // What a person said no to asks again, whatever the bounds are.
+        let declined = self.by_id.values().filter(|plan| plan.is_declined());
+        let declined: Vec<Proposal> = declined.map(PlanRecord::proposal).collect();
+        let is_declined = |asset: &AssetName, action: &ProposedAction| {
+            let mut all = declined.iter().chain([&self.declined]);
+            all.any(|plan| plan.actions.get(asset) == Some(action))
+        };
         let (mut auto, mut asking) = (Proposal::default(), Proposal::default());
         for (asset, action) in free {
             let qualifies = context.rules.auto.as_ref();
             let qualifies = qualifies.is_some_and(|rules| qualifies_for(rules, asset, action, context));
+            let qualifies = qualifies && !is_declined(asset, action);
             let part = if qualifies { &mut auto } else { &mut asking };
             part.actions.insert(asset.clone(), action.clone());
         }
@@ -89,8 +101,19 @@ impl Plans {
         (auto, asking)
     }
 
-    fn id_of(&self, proposal: &Proposal, context: &ApprovalContext<'_>) -> Option<String> {
-        proposal.id(&context.policy.uid, context.account, &self.spent)
+    /// The id of what is proposed. A plan that ended and about which a person had decided something is not the one that waits
+    /// now: its id is spent.
+    fn new_id_of(&mut self, proposal: &Proposal, context: &ApprovalContext<'_>) -> Option<String> {
+        let identity = plan_identity(&context.policy.uid, context.system);
+        loop {
+            let id = proposal.id(&identity, context.account, &self.spent)?;
+            let known = self.by_id.get(&id);
+            if known.is_some_and(|plan| plan.state().has_ended() && plan.spec.review.is_some()) {
+                self.spend(&id);
+            } else {
+                return Some(id);
+            }
+        }
     }
 
     /// It waits for a person, again if it did before something else was proposed.
@@ -112,18 +135,19 @@ impl Plans {
         };
         let since = plan.status.proposed_time.as_ref().map(|since| since.0);
         let waits = since.map(|since| elapsed(since, context.now));
-        if waits.is_some_and(|waits| waits >= context.rules.plan_ttl) {
-            end(plan, PlanState::Expired, context.now);
-            spend(&mut self.spent, id);
-            return;
-        }
+        let expires = waits.is_some_and(|waits| waits >= context.rules.plan_ttl);
         let named = context.rules.approved_plan.as_deref() == Some(id);
+        // An approval may have been given before it could be seen.
         match plan.spec.review.as_ref().map(|review| review.decision) {
             Some(ReviewDecision::Approved) => approve(plan, ApprovedBy::Review, context),
+            None if named => approve(plan, ApprovedBy::Policy, context),
+            Some(ReviewDecision::Rejected | ReviewDecision::Cancelled) | None if expires => {
+                end(plan, PlanState::Expired, context.now);
+                self.spend(id);
+            }
             Some(ReviewDecision::Rejected | ReviewDecision::Cancelled) => {
                 plan.status.state = Some(PlanState::Rejected);
             }
-            None if named => approve(plan, ApprovedBy::Policy, context),
             None => plan.status.state = Some(PlanState::Proposed),
         }
     }
@@ -239,6 +263,7 @@ fn record(proposal: &Proposal, context: &ApprovalContext<'_>) -> PlanRecord {
         spec: PlacementPlanSpec {
             policy_ref: context.policy.clone(),
             policy_generation: context.generation,
+            system: context.system.to_owned(),
             account: context.account.to_string(),
             actions,
             predicted: PlanPrediction {

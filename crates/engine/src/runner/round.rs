@@ -263,6 +263,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 .chain(self.left_behind.operations())
                 .take(MAX_OPERATIONS)
                 .collect(),
+            settling: self.ended.keys().cloned().collect(),
             waiting: self.queue.len(),
             recent_actions: self.recent.clone(),
             proposed: self.proposed.clone(),

@@ -62,6 +62,7 @@ fn policy_state(observed: ObservedReason, in_place: InPlaceReason) -> PolicyStat
         degraded: (DegradedReason::Healthy, "healthy".into()),
         denied: Vec::new(),
         operations: Vec::new(),
+        settling: Vec::new(),
         waiting: 0,
         recent_actions: Vec::new(),
         proposed: None,
@@ -79,6 +80,31 @@ fn status_input<'a>(spec: &'a PlacementPolicySpec, observation: Observation<'a>)
         lost: None,
         approval: None,
     }
+}
+
+#[test]
+fn what_was_spent_stays_where_plans_are_not_known_or_not_wanted() {
+    let spec = spec();
+    let observation =
+        || Observation::Unavailable(ReasonMessage::new(ObservedReason::WarmingUp, "first look"));
+    let spent = |status: &PlacementPolicyStatus| status.approval.clone().unwrap_or_default().spent;
+    let known = PlacementPolicyStatus {
+        approval: Some(ApprovalStatus {
+            plan: Some("8899aabbccddeeff".into()),
+            spent: vec!["0011223344556677".into()],
+            ..ApprovalStatus::default()
+        }),
+        ..PlacementPolicyStatus::default()
+    };
+    let mut unknown = status_input(&spec, observation());
+    unknown.approval = Some(ApprovalInput {
+        condition: ReasonMessage::new(ApprovedReason::PlansUnavailable, "no answer"),
+        status: None,
+    });
+    assert_eq!(build(&known, &unknown, at(200)).approval, known.approval);
+    let unwanted = build(&known, &status_input(&spec, observation()), at(200));
+    assert_eq!(spent(&unwanted), spent(&known));
+    assert_eq!(unwanted.approval.unwrap().plan, None);
 }
 
 fn fresh(status_input: &PolicyStatusInput<'_>) -> PlacementPolicyStatus {

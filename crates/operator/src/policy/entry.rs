@@ -1,9 +1,12 @@
 //! What runs for one policy, and its status.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use leeward_api::PlacementPolicy;
-use leeward_api::policy_status::{Account, PlacementPolicyStatus};
+use leeward_api::policy::Mode;
+use leeward_api::policy_status::{Account, OperationStatus, PlacementPolicyStatus};
+use leeward_core::names::AssetName;
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::policy_worker::keep_what_was_done;
 use leeward_engine::supervise::RestartBackoff;
@@ -80,6 +83,34 @@ impl RunningPolicy {
     /// The policy's state.
     pub fn policy_state(&self) -> Option<Arc<PolicyState>> {
         self.run.as_ref().and_then(|run| run.worker.policy_state())
+    }
+
+    /// What is being acted on, as far as a look does not show what came of it.
+    pub fn in_flight(&self) -> BTreeSet<AssetName> {
+        let Some(run) = &self.run else {
+            let operations = self.status.operations.iter();
+            let asset =
+                |operation: &OperationStatus| AssetName::of(&operation.stream, operation.consumer.as_deref());
+            return operations.map(asset).collect();
+        };
+        let state = run.worker.policy_state();
+        let mut in_flight = state.map(|state| state.in_flight()).unwrap_or_default();
+        let underway = run.worker.underway();
+        in_flight.extend(
+            underway
+                .borrow()
+                .iter()
+                .map(|operation| operation.action.asset.clone()),
+        );
+        in_flight
+    }
+
+    /// From now on a policy that proposes begins only what is approved.
+    pub fn limit_to_plans(&mut self, policy: &PlacementPolicy) {
+        if let Some(run) = self.run.as_mut().filter(|_| policy.spec.mode == Mode::Propose) {
+            let approved = self.plans.may_begin(&run.account);
+            run.worker.approve(approved);
+        }
     }
 
     /// The system that the connection goes to.

@@ -4,17 +4,19 @@
 mod changes;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use leeward_api::plan::{PlacementPlan, PlacementPlanStatus, PlanPolicyReference, PlanReview};
+use leeward_api::plan::{
+    PlacementPlan, PlacementPlanSpec, PlacementPlanStatus, PlanPolicyReference, PlanReview,
+};
 use leeward_api::policy::{Mode, PlacementPolicy};
 use leeward_api::policy_status::ApprovalStatus;
 use leeward_api::vocabulary::{ApprovedReason, PlanState};
 use leeward_core::approval::{ApprovalContext, PlanRecord, Plans, plan_name};
-use leeward_core::names::{AccountId, AssetName};
+use leeward_core::names::AccountId;
 use leeward_core::policy::ApprovalRules;
 use leeward_core::proposal::Proposal;
 use leeward_engine::condition::ReasonMessage;
@@ -30,6 +32,7 @@ use crate::cluster::ClusterError;
 use crate::error::chain;
 use crate::key::Key;
 use crate::objects::Lookup;
+use crate::shared::system_of;
 
 /// The plans of one policy, as they are decided and as they are stored.
 #[derive(Debug, Default)]
@@ -67,12 +70,27 @@ impl PlanObject {
 }
 
 impl StoredPlans {
-    /// What may be begun: what is approved as it is decided and as it is stored.
-    pub fn may_begin(&self) -> Arc<Proposal> {
-        let decided = self.decided.may_begin().actions;
-        let mut approved = self.stored.may_begin();
-        approved.actions.retain(|asset, _| decided.contains_key(asset));
-        Arc::new(approved)
+    /// What may be begun in an account: what is approved as it is decided and as it is stored.
+    pub fn may_begin(&self, account: &AccountId) -> Arc<Proposal> {
+        let of_account = self
+            .stored
+            .by_id
+            .iter()
+            .filter(|(_, plan)| plan.spec.account == account.as_str());
+        let both = of_account.flat_map(|(id, stored)| {
+            let decided = self
+                .decided
+                .by_id
+                .get(id)
+                .map(PlanRecord::may_begin)
+                .unwrap_or_default();
+            let mut actions = stored.may_begin().actions;
+            actions.retain(|asset, _| decided.actions.contains_key(asset));
+            actions
+        });
+        Arc::new(Proposal {
+            actions: both.collect(),
+        })
     }
 
     /// For the policy's status, once they were read, or could not be.
@@ -85,10 +103,11 @@ impl StoredPlans {
         };
         Some(ApprovalInput {
             condition: ReasonMessage::<ApprovedReason>::new(reason, message),
-            status: ApprovalStatus {
+            // Where they could not be read, what was spent is not known here.
+            status: self.lease_epoch.map(|_| ApprovalStatus {
                 spent: self.decided.spent.clone(),
                 ..self.stored.status()
-            },
+            }),
         })
     }
 
@@ -116,12 +135,17 @@ impl StoredPlans {
                 continue;
             };
             let plan_object = PlanObject::of(&object);
+            let review = review_of(&object);
             let record = PlanRecord {
-                spec: object.spec,
+                spec: PlacementPlanSpec {
+                    review,
+                    ..object.spec
+                },
                 status: object.status.unwrap_or_default(),
             };
-            if !record.is_genuine(id, of.reference) {
-                warn!(plan = %name, "not what its name says: left alone");
+            // Without a status it was never stored as a plan, whoever made it.
+            if record.status.state.is_none() || !record.is_genuine(id, of.reference) {
+                warn!(plan = %name, "not a plan that was stored: left alone");
                 continue;
             }
             self.objects.insert(id.to_owned(), plan_object);
@@ -162,6 +186,15 @@ impl StoredPlans {
         self.stored.forget(id);
         self.objects.remove(id);
     }
+}
+
+/// What a person decided about a plan since it was made: who may only make plans may not approve them.
+fn review_of(object: &PlacementPlan) -> Option<PlanReview> {
+    let was_edited = object
+        .metadata
+        .generation
+        .is_some_and(|generation| generation > 1);
+    object.spec.review.clone().filter(|_| was_edited)
 }
 
 /// What the cache has of a plan.
@@ -217,6 +250,8 @@ impl Policies {
         };
         let proposes = policy.spec.mode == Mode::Propose;
         if entry.plans.lease_epoch != Some(lease_epoch) {
+            // What was approved in an earlier lease epoch may have been cancelled or done since.
+            entry.plans = StoredPlans::default();
             if !proposes && !self.has_open_plans(&reference) {
                 return Ok(());
             }
@@ -229,32 +264,36 @@ impl Policies {
             entry.plans.load(objects, &owner, spent, Some(lease_epoch));
         }
         entry.plans.take_in(|id| self.cached_plan(&owner, id));
-        let now = Timestamp::now();
-        let state = entry.policy_state();
-        let in_flight: BTreeSet<AssetName> =
-            state.as_ref().map(|state| state.in_flight()).unwrap_or_default();
+        let resolved = super::accept(policy).ok();
+        let rules = resolved.as_ref().map(|resolved| &resolved.approval);
+        entry.plans.decided.named = rules.and_then(|rules| rules.approved_plan.clone());
+        // What a person takes back is begun no more, however slow all that follows is.
+        entry.limit_to_plans(policy);
+        let (in_flight, now) = (entry.in_flight(), Timestamp::now());
+        let system = system_of(policy).to_string();
         let account = entry
             .account
             .as_ref()
             .map(|account| AccountId::from(account.id.as_str()));
         let decided = &mut entry.plans.decided;
-        let other_account = account
-            .as_ref()
-            .is_some_and(|account| !decided.are_all_of(account));
-        if !proposes || other_account {
-            decided.withdraw(&in_flight, now);
-        } else {
-            decided.cancel_reviewed(&in_flight, now);
-        }
+        let elsewhere = |spec: &PlacementPlanSpec| {
+            let other_account = account
+                .as_ref()
+                .is_some_and(|account| spec.account != account.as_str());
+            !proposes || other_account || spec.system != system
+        };
+        decided.withdraw(elsewhere, &in_flight, now);
+        decided.cancel_reviewed(&in_flight, now);
+        let state = entry.run.as_ref().filter(|run| !run.is_outranked());
+        let state = state.and_then(|run| run.worker.policy_state());
         let look = state.as_ref().and_then(|state| state.proposed.as_deref());
-        if let (true, Some(look), Some(account), Ok(resolved)) =
-            (proposes, look, &account, super::accept(policy))
-        {
-            decided.advance(&ApprovalContext {
+        if let (true, Some(look), Some(account), Some(rules)) = (proposes, look, &account, rules) {
+            entry.plans.decided.advance(&ApprovalContext {
                 policy: &reference,
                 generation: policy.metadata.generation.unwrap_or_default(),
+                system: &system,
                 account,
-                rules: &resolved.approval,
+                rules,
                 look,
                 in_flight: &in_flight,
                 now,
@@ -277,7 +316,8 @@ impl Policies {
         let key = Key::new(owner.key.namespace.as_str(), plan_name(&owner.key.name, id));
         match self.shared.plans.find(&key) {
             Lookup::Found(object) => match &object.0 {
-                Ok(plan) => CachedPlan::Found(PlanObject::of(plan), plan.spec.review.clone()),
+                Ok(plan) if plan.metadata.deletion_timestamp.is_some() => CachedPlan::Missing,
+                Ok(plan) => CachedPlan::Found(PlanObject::of(plan), review_of(plan)),
                 Err(_) => CachedPlan::Unknown,
             },
             Lookup::Missing => CachedPlan::Missing,

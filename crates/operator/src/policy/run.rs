@@ -9,6 +9,7 @@ use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_core::names::AccountId;
 use leeward_core::usage::AccountUse;
 use leeward_engine::metrics::{Metrics, PolicyLabels};
+use leeward_engine::permit::Inhibited;
 use leeward_engine::policy_event::PolicyEvent;
 use leeward_engine::policy_state::PolicyState;
 use leeward_engine::policy_worker::PolicyWorker;
@@ -110,6 +111,11 @@ impl PolicyRun {
             acts,
             tasks,
         }
+    }
+
+    /// Whether another policy acts instead, or may have to.
+    pub fn is_outranked(&self) -> bool {
+        self.worker.input().inhibited.contains(&Inhibited::NotAccepted)
     }
 
     /// Whether the lease lets it act.

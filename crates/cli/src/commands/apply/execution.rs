@@ -266,7 +266,7 @@ impl PolicyApply {
                 }
                 Some(policy_event) = self.policy_events.recv() => self.take_in(policy_event),
                 _ = external.state.changed() => {}
-                Ok(()) = stop.changed() => self.worker.approve(Proposal::default()),
+                Ok(()) = stop.changed() => self.worker.approve(Arc::default()),
                 () = until(limit) => {}
             }
         }
@@ -310,7 +310,7 @@ impl PolicyApply {
         let mut approved = approved.cloned().unwrap_or_default();
         approved.actions.remove(&asset);
         self.ended.tried.insert(asset);
-        self.worker.approve(approved);
+        self.worker.approve(Arc::new(approved));
     }
 
     /// Ends the engine's loop, and takes in its last events.

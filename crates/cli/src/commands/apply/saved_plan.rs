@@ -31,7 +31,7 @@ impl SavedPlan {
         let document = parse(&text(path).with_context(|| format!("{file} cannot be read"))?)
             .with_context(|| format!("{file} is not a plan: write one with `leeward plan -o json`"))?;
         for plan in &document.plans {
-            let by = plan.uid.as_deref().unwrap_or(&plan.about.policy);
+            let by = plan.identity.as_deref().unwrap_or(&plan.about.policy);
             let (proposal, account) = (plan.proposal(), AccountId::from(plan.about.account.id.as_str()));
             let is_as_written = match &plan.id {
                 Some(id) => proposal.may_have(id, by, &account),

@@ -46,6 +46,7 @@ fn policy_state(judged: &Assessment<'_>) -> PolicyState {
         degraded: (DegradedReason::Healthy, "no operation keeps failing".into()),
         denied: Vec::new(),
         operations: Vec::new(),
+        settling: Vec::new(),
         waiting: 0,
         recent_actions: Vec::new(),
         limits: judged.limits.clone(),

@@ -37,52 +37,86 @@ impl Policies {
         policy: &PlacementPolicy,
         entry: &mut RunningPolicy,
     ) -> Result<(), ClusterError> {
-        let pruned = entry.plans.decided.prune();
-        let decided = entry.plans.decided.by_id.clone();
-        let leadership = self.shared.leadership_of(&system_of(policy));
-        for (id, plan) in decided {
+        entry.plans.decided.prune();
+        let mut problem = None;
+        for (id, plan) in entry.plans.decided.by_id.clone() {
             let stored = entry.plans.stored.by_id.get(&id);
-            if stored.is_some_and(|stored| stored.status == plan.status && stored.status.state.is_some()) {
-                continue;
+            if stored.is_none_or(|stored| stored.status != plan.status) {
+                // What hinders one must not hinder the others.
+                let written = self.store_plan(owner, policy, entry, &id, plan).await;
+                problem = problem.or(written.err());
             }
-            let before = stored.and_then(|stored| stored.status.state);
-            let name = plan_name(&owner.key.name, &id);
-            let key = Key::new(owner.key.namespace.as_str(), name.as_str());
-            if !entry.plans.objects.contains_key(&id) {
-                match leadership.while_held(self.create_plan(owner, &key, &plan)).await {
-                    Some(created) => entry.plans.objects.insert(id.clone(), created?),
-                    None => return Ok(()),
-                };
-            }
-            let uid = entry.plans.objects.get(&id).map(|object| object.uid.clone());
-            let status = with_conditions(&name, &plan);
-            let cluster = &self.shared.cluster;
-            let write = cluster.apply_status_of::<PlacementPlan>(&key, uid.as_deref(), &status);
-            match leadership.while_held(write).await {
-                Some(Ok(())) => {}
-                // Somebody deleted it, or put another one in its place, and with it its approval is gone.
-                Some(Err(error)) if error.is_of_another_object() => {
-                    entry.plans.forget(&id);
-                    continue;
-                }
-                Some(Err(error)) => return Err(error),
-                None => return Ok(()),
-            }
-            entry.plans.stored.by_id.insert(id, plan.clone());
-            self.report_plan(owner, policy, &name, &plan, before);
         }
         entry.plans.stored.spent.clone_from(&entry.plans.decided.spent);
-        for id in pruned {
+        let leadership = self.shared.leadership_of(&system_of(policy));
+        let objects = entry.plans.objects.clone();
+        for (id, object) in objects {
+            if entry.plans.decided.by_id.contains_key(&id) {
+                continue;
+            }
             let key = Key::new(owner.key.namespace.as_str(), plan_name(&owner.key.name, &id));
-            let delete = self.shared.cluster.delete::<PlacementPlan>(&key);
+            let delete = self
+                .shared
+                .cluster
+                .delete::<PlacementPlan>(&key, Some(&object.uid));
             match leadership.while_held(delete).await {
-                Some(Ok(()) | Err(ClusterError::Missing { .. })) => entry.plans.forget(&id),
-                Some(Err(error)) => return Err(error),
-                None => return Ok(()),
+                Some(Err(error)) if !error.is_of_another_object() => problem = problem.or(Some(error)),
+                Some(Ok(()) | Err(_)) => entry.plans.forget(&id),
+                None => {}
             }
         }
         let waits = entry.plans.waiting_since();
         self.shared.gauges.set_plan_waits(owner.key, waits);
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// Writes one plan, and makes its object if it has none.
+    async fn store_plan(
+        &self,
+        owner: &PlanOwner<'_>,
+        policy: &PlacementPolicy,
+        entry: &mut RunningPolicy,
+        id: &str,
+        plan: PlanRecord,
+    ) -> Result<(), ClusterError> {
+        let leadership = self.shared.leadership_of(&system_of(policy));
+        let name = plan_name(&owner.key.name, id);
+        let key = Key::new(owner.key.namespace.as_str(), name.as_str());
+        if !entry.plans.objects.contains_key(id) {
+            match leadership.while_held(self.create_plan(owner, &key, &plan)).await {
+                // What has its name cannot be deleted.
+                Some(Err(error)) if error.is_conflict() => {
+                    entry.plans.decided.give_up(id);
+                    return Err(error);
+                }
+                Some(created) => entry.plans.objects.insert(id.to_owned(), created?),
+                None => return Ok(()),
+            };
+        }
+        let uid = entry.plans.objects.get(id).map(|object| object.uid.clone());
+        let status = with_conditions(&name, &plan);
+        let cluster = &self.shared.cluster;
+        let write = cluster.apply_status_of::<PlacementPlan>(&key, uid.as_deref(), &status);
+        match leadership.while_held(write).await {
+            Some(Ok(())) => {}
+            // Somebody deleted it, or put another one in its place, and with it its approval is gone.
+            Some(Err(error)) if error.is_of_another_object() => {
+                entry.plans.forget(id);
+                return Ok(());
+            }
+            Some(Err(error)) => return Err(error),
+            None => return Ok(()),
+        }
+        let before = entry
+            .plans
+            .stored
+            .by_id
+            .get(id)
+            .and_then(|stored| stored.status.state);
+        self.report_plan(owner, policy, &name, &plan, before);
+        let plan = PlanRecord { status, ..plan };
+        entry.plans.decided.by_id.insert(id.to_owned(), plan.clone());
+        entry.plans.stored.by_id.insert(id.to_owned(), plan);
         Ok(())
     }
 
@@ -114,7 +148,7 @@ impl Policies {
         let created = match self.shared.cluster.create(&object).await {
             Err(error) if error.is_conflict() => {
                 warn!(plan = %key, "an object of that name is not a plan of this policy that Leeward made: deleting it");
-                self.shared.cluster.delete::<PlacementPlan>(key).await?;
+                self.shared.cluster.delete::<PlacementPlan>(key, None).await?;
                 self.shared.cluster.create(&object).await
             }
             created => created,

@@ -1,4 +1,5 @@
 use leeward_api::vocabulary::ReviewDecision;
+use leeward_core::approval::plan_identity;
 use serde_json::{Value, json};
 
 use super::*;
@@ -18,7 +19,7 @@ fn plan(uid: &str, state: &Value, change: impl FnOnce(&mut Value)) -> PlacementP
         "apiVersion": "leeward.dev/v1alpha1", "kind": "PlacementPlan",
         "metadata": {"name": "", "namespace": "apps", "uid": uid, "generation": 1},
         "spec": {
-            "policyRef": {"name": POLICY, "uid": "u"}, "policyGeneration": 1, "account": "A",
+            "policyRef": {"name": POLICY, "uid": "u"}, "policyGeneration": 1, "system": "nats/prod", "account": "A",
             "actions": [{"type": "StreamStepDown", "stream": "ORDERS", "from": "eu-west", "to": "us-east"}],
             "predicted": {"inPlaceBefore": "0/1", "inPlaceAfter": "1/1", "bytes": 0, "savedMillisecondsPerSecond": 0},
         },
@@ -32,14 +33,17 @@ fn plan(uid: &str, state: &Value, change: impl FnOnce(&mut Value)) -> PlacementP
 fn id() -> String {
     let record: PlanRecord = PlanRecord {
         spec: serde_json::from_value(json!({
-            "policyRef": {"name": POLICY, "uid": "u"}, "policyGeneration": 1, "account": "A",
+            "policyRef": {"name": POLICY, "uid": "u"}, "policyGeneration": 1, "system": "nats/prod", "account": "A",
             "actions": [{"type": "StreamStepDown", "stream": "ORDERS", "from": "eu-west", "to": "us-east"}],
             "predicted": {"inPlaceBefore": "0/1", "inPlaceAfter": "1/1", "bytes": 0, "savedMillisecondsPerSecond": 0},
         }))
         .unwrap(),
         status: PlacementPlanStatus::default(),
     };
-    record.proposal().id("u", &"A".into(), &[]).unwrap()
+    record
+        .proposal()
+        .id(&plan_identity("u", "nats/prod"), &"A".into(), &[])
+        .unwrap()
 }
 
 fn loaded(objects: Vec<PlacementPlan>) -> StoredPlans {
@@ -54,22 +58,28 @@ fn loaded(objects: Vec<PlacementPlan>) -> StoredPlans {
 }
 
 fn found(object: &PlacementPlan) -> CachedPlan {
-    CachedPlan::Found(PlanObject::of(object), object.spec.review.clone())
+    CachedPlan::Found(PlanObject::of(object), review_of(object))
 }
 
 #[test]
 fn a_plan_that_is_approved_and_stored_may_begin_and_one_that_was_edited_is_none() {
     let approved = loaded(vec![plan("1", &json!("Approved"), |_| {})]);
-    assert_eq!(approved.may_begin().actions.len(), 1);
+    assert_eq!(approved.may_begin(&"A".into()).actions.len(), 1);
+    assert!(
+        approved.may_begin(&"B".into()).actions.is_empty(),
+        "of another account"
+    );
     for change in [
         (|plan: &mut Value| plan["spec"]["actions"][0]["to"] = json!("elsewhere")) as fn(&mut Value),
         |plan| plan["spec"]["account"] = json!("B"),
         |plan| plan["spec"]["policyRef"]["uid"] = json!("v"),
         |plan| plan["metadata"]["name"] = json!("orders-0011223344556677"),
         |plan| plan["metadata"]["name"] = json!("junk"),
+        |plan| plan["spec"]["system"] = json!("nats/staging"),
+        |plan| plan["status"] = Value::Null,
     ] {
         let forged = loaded(vec![plan("1", &json!("Approved"), change)]);
-        assert!(forged.may_begin().actions.is_empty());
+        assert!(forged.may_begin(&"A".into()).actions.is_empty());
         assert!(forged.stored.by_id.is_empty());
     }
 }
@@ -84,12 +94,12 @@ fn another_object_under_the_name_of_a_plan_approves_nothing_and_takes_its_approv
     // A cache that has not seen it yet may show what had its name before.
     plans.take_in(|_| found(&other));
     plans.take_in(|_| CachedPlan::Missing);
-    assert_eq!(plans.may_begin().actions.len(), 1);
+    assert_eq!(plans.may_begin(&"A".into()).actions.len(), 1);
     plans.take_in(|_| found(&own));
     plans.take_in(|_| CachedPlan::Unknown);
-    assert_eq!(plans.may_begin().actions.len(), 1);
+    assert_eq!(plans.may_begin(&"A".into()).actions.len(), 1);
     plans.take_in(|_| found(&other));
-    assert!(plans.may_begin().actions.is_empty());
+    assert!(plans.may_begin(&"A".into()).actions.is_empty());
     assert_eq!(plans.decided.spent, [id()]);
 }
 
@@ -127,4 +137,18 @@ fn a_plan_that_could_not_be_stored_says_so_in_the_condition() {
     plans.problem = Some("placementplans in apps does not exist".into());
     let status = plans.status(POLICY, &rules).unwrap();
     assert_eq!(status.condition.reason, ApprovedReason::PlansUnavailable);
+    assert!(
+        status.status.is_none(),
+        "what was spent is not known, and stays as it is"
+    );
+}
+
+#[test]
+fn who_may_only_make_plans_may_not_approve_them() {
+    let made = plan("1", &json!("Proposed"), |plan| {
+        plan["spec"]["review"] = json!({"decision": "Approved"});
+    });
+    assert_eq!(review_of(&made), None);
+    let plans = loaded(vec![made]);
+    assert_eq!(plans.decided.by_id[&id()].spec.review, None);
 }
