@@ -404,9 +404,10 @@ pub struct ApprovalStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actions: Option<i64>,
 
-    /// Ids of plans that ended, the last one last: what would have the same id gets another one, so that an old approval is
-    /// never one of a new plan.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Ids of plans that were approved or ended, the last one last: what would have the same id gets another one, so that an
+    /// old approval is never one of a new plan. Always there: an object without a field cannot be applied over one that had
+    /// some.
+    #[serde(default)]
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub spent: Vec<String>,

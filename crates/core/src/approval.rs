@@ -41,7 +41,8 @@ pub struct PlanRecord {
 pub struct Plans {
     /// By id.
     pub by_id: BTreeMap<String, PlanRecord>,
-    /// Ids that no plan gets any more, the newest last.
+    /// Ids that no plan gets any more, the newest last: of plans that were approved, before anything of them begins, and of
+    /// those that ended otherwise.
     pub spent: Vec<String>,
     /// The id that stands in the policy: it stays spent however many follow.
     pub named: Option<String>,
@@ -246,14 +247,13 @@ impl Plans {
     /// Takes over a plan of an earlier process.
     pub fn restore(&mut self, id: &str, plan: PlanRecord) {
         match plan.state() {
-            PlanState::Completed | PlanState::PartlyDone | PlanState::Expired | PlanState::Cancelled => {
-                self.spend(id);
-            }
-            PlanState::Proposed
-            | PlanState::Approved
+            PlanState::Approved
             | PlanState::Executing
-            | PlanState::Superseded
-            | PlanState::Rejected => {}
+            | PlanState::Completed
+            | PlanState::PartlyDone
+            | PlanState::Expired
+            | PlanState::Cancelled => self.spend(id),
+            PlanState::Proposed | PlanState::Superseded | PlanState::Rejected => {}
         }
         self.by_id.insert(id.to_owned(), plan);
     }
@@ -345,7 +345,8 @@ pub fn plan_name(policy: &str, id: &str) -> String {
         .chars()
         .take(LONGEST.saturating_sub(id.len()).saturating_sub(1))
         .collect();
-    format!("{kept}-{id}")
+    // What stands between two parts of a name ends none.
+    format!("{}-{id}", kept.trim_end_matches(['.', '-']))
 }
 
 /// Its last state, from now on.

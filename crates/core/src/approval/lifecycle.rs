@@ -26,9 +26,10 @@ impl Plans {
         let (auto, mut asking) = self.split(context);
         if let Some(id) = self.new_id_of(&auto, context) {
             let plan = record(&auto, context);
-            let plan = self.by_id.entry(id).or_insert(plan);
+            let plan = self.by_id.entry(id.clone()).or_insert(plan);
             plan.status.superseded_by = None;
             approve(plan, ApprovedBy::AutoApprove, context);
+            self.spend(&id);
         }
         truncate(&mut asking);
         let current = self.new_id_of(&asking, context);
@@ -42,8 +43,7 @@ impl Plans {
     /// What has become of the plans that are approved.
     fn carry_on(&mut self, context: &ApprovalContext<'_>) {
         let is_judged = context.look.approved == self.may_begin();
-        let mut spent = Vec::new();
-        for (id, plan) in &mut self.by_id {
+        for plan in self.by_id.values_mut() {
             if !plan.state().may_begin() {
                 continue;
             }
@@ -62,13 +62,9 @@ impl Plans {
                 end(plan, state, context.now);
                 plan.status.in_place = Some(of_judged(context.look.in_place, context));
                 plan.status.gateway_percent = context.look.gateway_percent;
-                spent.push(id.clone());
             } else if begun || open.iter().any(|asset| context.in_flight.contains(asset)) {
                 plan.status.state = Some(PlanState::Executing);
             }
-        }
-        for id in &spent {
-            self.spend(id);
         }
     }
 
@@ -149,6 +145,9 @@ impl Plans {
                 plan.status.state = Some(PlanState::Rejected);
             }
             None => plan.status.state = Some(PlanState::Proposed),
+        }
+        if self.by_id.get(id).is_some_and(|plan| plan.state().may_begin()) {
+            self.spend(id);
         }
     }
 

@@ -489,11 +489,3 @@ fn a_plan_has_so_many_actions_and_old_ones_are_not_kept_for_ever() {
     assert_eq!(case.plans.by_id.len(), 11);
     assert!(case.plans.shown().is_some(), "what waits stays");
 }
-
-#[test]
-fn the_name_of_a_plan_fits_whatever_its_policy_is_called() {
-    assert_eq!(plan_name("orders", "0011223344556677"), "orders-0011223344556677");
-    let name = plan_name(&"a".repeat(253), "0011223344556677");
-    assert_eq!(name.len(), 253);
-    assert!(name.ends_with("a-0011223344556677"));
-}

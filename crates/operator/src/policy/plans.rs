@@ -6,6 +6,7 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -22,6 +23,7 @@ use leeward_core::proposal::Proposal;
 use leeward_engine::condition::ReasonMessage;
 use leeward_engine::status::ApprovalInput;
 use leeward_lease::LeaseEpoch;
+use tokio::time::Instant;
 use tracing::warn;
 
 pub use changes::PlanChanges;
@@ -57,7 +59,12 @@ struct PlanObject {
     generation: i64,
     /// Whether the cache has shown it: if it does so no more, it was deleted.
     is_cached: bool,
+    /// When it was read or made.
+    since: Instant,
 }
+
+/// A cache that has not shown an object by then will not: it was deleted before.
+const CACHE_PATIENCE: Duration = Duration::from_secs(30);
 
 impl PlanObject {
     fn of(object: &PlacementPlan) -> Self {
@@ -65,6 +72,7 @@ impl PlanObject {
             uid: object.metadata.uid.clone().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
             is_cached: false,
+            since: Instant::now(),
         }
     }
 }
@@ -171,7 +179,11 @@ impl StoredPlans {
                     }
                 }
                 // Another object has its name, or had it before.
-                CachedPlan::Found(_, _) | CachedPlan::Missing if object.is_cached => gone.push(id.clone()),
+                CachedPlan::Found(_, _) | CachedPlan::Missing
+                    if object.is_cached || object.since.elapsed() > CACHE_PATIENCE =>
+                {
+                    gone.push(id.clone());
+                }
                 CachedPlan::Found(_, _) | CachedPlan::Missing | CachedPlan::Unknown => {}
             }
         }

@@ -187,6 +187,32 @@ async fn p8_nothing_moves_before_a_person_approves_and_then_just_that_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_asks_no_more_acts_and_its_status_goes_on() {
+    let proposing = Proposing::new(&["a"], json!({})).await;
+    let id = proposing.awaits_approval().await;
+    proposing.change(json!({"mode": "Observe"})).await;
+    proposing.becomes(&id, "Superseded").await;
+    proposing
+        .stage
+        .await_reason("orders", "Progressing", "Observing")
+        .await
+        .unwrap();
+    proposing.change(json!({})).await;
+    assert_eq!(proposing.awaits_approval().await, id, "the same waits again");
+    proposing.change(json!({"mode": "Enforce"})).await;
+    proposing
+        .stage
+        .await_reason("orders", "InPlace", "AllInPlace")
+        .await
+        .unwrap();
+    assert_led_from(&proposing.stage, HOME).await;
+    let policy = proposing.stage.policy("orders").await.unwrap();
+    let generation = &policy["metadata"]["generation"];
+    assert_eq!(&policy["status"]["observedGeneration"], generation, "{policy:#}");
+    assert_eq!(policy["status"]["approval"], json!({"spent": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_approval_by_commit_is_of_one_plan_and_applying_it_again_does_nothing() {
     let proposing = Proposing::new(&["a"], json!({})).await;
     let id = proposing.awaits_approval().await;

@@ -58,6 +58,9 @@ impl SavedPlan {
             .iter()
             .map(|plan| plan.about.policy.as_str())
             .collect();
+        if saved.len() != self.document.plans.len() {
+            bail!("{} has two plans of one policy: make a new one", self.file);
+        }
         let given: BTreeSet<String> = policies.iter().map(name_of).collect();
         if saved.iter().any(|name| !given.contains(*name)) || given.len() != saved.len() {
             bail!(

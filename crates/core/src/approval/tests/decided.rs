@@ -102,3 +102,15 @@ fn plans_of_another_system_are_withdrawn_and_those_of_this_one_go_on() {
         .withdraw(|spec| spec.system != "nats/staging", &nothing, now);
     assert_eq!(case.state(&id), PlanState::Cancelled);
 }
+
+#[test]
+fn the_name_of_a_plan_fits_whatever_its_policy_is_called() {
+    assert_eq!(plan_name("orders", "0011223344556677"), "orders-0011223344556677");
+    let name = plan_name(&"a".repeat(253), "0011223344556677");
+    assert_eq!(name.len(), 253);
+    assert!(name.ends_with("a-0011223344556677"));
+    // Cut where a part of the name ends.
+    let dotted = format!("{}.{}", "a".repeat(235), "b".repeat(17));
+    let name = plan_name(&dotted, "0011223344556677");
+    assert!(name.ends_with("a-0011223344556677"), "{name}");
+}

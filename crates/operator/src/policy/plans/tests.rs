@@ -103,6 +103,22 @@ fn another_object_under_the_name_of_a_plan_approves_nothing_and_takes_its_approv
     assert_eq!(plans.decided.spent, [id()]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_was_deleted_before_any_cache_showed_it_is_gone_after_a_while() {
+    let mut plans = loaded(vec![plan("1", &json!("Proposed"), |_| {})]);
+    plans.take_in(|_| CachedPlan::Missing);
+    assert_eq!(plans.stored.by_id.len(), 1);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    plans.take_in(|_| CachedPlan::Unknown);
+    assert_eq!(
+        plans.stored.by_id.len(),
+        1,
+        "a cache that was not filled says nothing"
+    );
+    plans.take_in(|_| CachedPlan::Missing);
+    assert!(plans.stored.by_id.is_empty() && plans.decided.by_id.is_empty());
+}
+
 #[test]
 fn what_a_cache_shows_that_is_older_than_what_was_read_does_not_count() {
     let read = plan("1", &json!("Proposed"), |plan| {
