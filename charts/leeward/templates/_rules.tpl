@@ -32,8 +32,11 @@
   verbs: [list]
 {{- end -}}
 
-{{/* What approving, rejecting and cancelling plans needs, and nothing of policies. */}}
+{{/* What approving, rejecting and cancelling plans needs, and to see what they are about; to write nothing else. */}}
 {{- define "leeward.approverRules" -}}
+- apiGroups: [leeward.dev]
+  resources: [placementpolicies]
+  verbs: [get, list, watch]
 - apiGroups: [leeward.dev]
   resources: [placementplans]
   verbs: [get, list, watch, patch]

@@ -160,7 +160,8 @@ impl PlanRecord {
             (None, _) => {
                 let number = self.spec.actions.len();
                 let text = format!(
-                    "{name} waits for a person: {number} actions; kubectl leeward approve {name}, or reject it"
+                    "{name} waits for a person: {number} {}; kubectl leeward approve {name}, or reject it",
+                    if number == 1 { "action" } else { "actions" }
                 );
                 (ApprovedReason::AwaitingApproval, text)
             }

@@ -95,11 +95,12 @@ impl EncodeMetric for Panics {
 }
 
 /// The conditions that have a gauge; `Progressing` and `Degraded` have metrics of their own.
-const CONDITIONS: [PolicyCondition; 5] = [
+const CONDITIONS: [PolicyCondition; 6] = [
     PolicyCondition::Accepted,
     PolicyCondition::ResolvedRefs,
     PolicyCondition::Observed,
     PolicyCondition::InPlace,
+    PolicyCondition::Approved,
     PolicyCondition::Ready,
 ];
 

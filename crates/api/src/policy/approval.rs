@@ -20,7 +20,7 @@ pub struct Approval {
         validation = Rule::new("self.matches('^[0-9a-f]{16}$')")
             .message("approval.approvedPlan must be a plan's id, 16 hexadecimal digits: as status.approval.plan has it")
     )]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 512))]
     pub approved_plan: Option<String>,
 
     /// How long a plan waits for its approval, such as `72h`; at least `1m`. One that nobody approved by then expires, and

@@ -17,9 +17,9 @@ vocabulary! {
         PlanProposed,
         /// A plan was approved, and is being carried out.
         PlanApproved,
-        /// A plan that was proposed or approved ended; the message has its state.
+        /// A plan was carried out, cancelled, or waited too long; the message has its state.
         PlanEnded,
-        /// Actions ended, and nothing is left to be done.
+        /// Actions ended, and no other may begin now.
         PlanCompleted,
         /// The circuit breaker closed: actions go on.
         BreakerClosed,

@@ -35,25 +35,34 @@ enum ReviewChange {
 }
 
 fn possible(plan: &PlacementPlan, decision: ReviewDecision) -> anyhow::Result<ReviewChange> {
-    let (name, state) = (plan.name_any(), plans::state(plan));
-    let is_so = plan
-        .spec
-        .review
-        .as_ref()
-        .is_some_and(|review| review.decision == decision);
+    let name = plan.name_any();
+    let Some(state) = plan.status.as_ref().and_then(|status| status.state) else {
+        bail!(
+            "plan {name} has no state, so it is none that Leeward proposes: kubectl get plan lists what waits"
+        );
+    };
+    let before = plan.spec.review.as_ref().map(|review| review.decision);
+    // Leeward may not have seen it yet.
+    let is_approved = before == Some(ReviewDecision::Approved) || state.may_begin();
     match (state, decision) {
-        (PlanState::Proposed | PlanState::Rejected, ReviewDecision::Approved | ReviewDecision::Rejected)
-        | (PlanState::Approved | PlanState::Executing, ReviewDecision::Cancelled)
-            if is_so =>
-        {
-            Ok(ReviewChange::None)
-        }
+        (
+            PlanState::Proposed | PlanState::Rejected | PlanState::Approved | PlanState::Executing,
+            decision,
+        ) if before == Some(decision) => Ok(ReviewChange::None),
         (PlanState::Approved | PlanState::Executing, ReviewDecision::Approved)
         | (PlanState::Rejected, ReviewDecision::Rejected)
         | (PlanState::Cancelled, ReviewDecision::Cancelled) => Ok(ReviewChange::None),
-        (PlanState::Proposed | PlanState::Rejected, ReviewDecision::Approved | ReviewDecision::Rejected)
-        | (PlanState::Approved | PlanState::Executing, ReviewDecision::Cancelled) => Ok(ReviewChange::Needed),
-        (PlanState::Proposed | PlanState::Rejected, ReviewDecision::Cancelled) => {
+        (PlanState::Proposed | PlanState::Rejected, ReviewDecision::Approved | ReviewDecision::Rejected) => {
+            Ok(ReviewChange::Needed)
+        }
+        (
+            PlanState::Proposed | PlanState::Rejected | PlanState::Approved | PlanState::Executing,
+            ReviewDecision::Cancelled,
+        ) if is_approved => Ok(ReviewChange::Needed),
+        (
+            PlanState::Proposed | PlanState::Rejected | PlanState::Approved | PlanState::Executing,
+            ReviewDecision::Cancelled,
+        ) => {
             bail!(
                 "plan {name} is {state}, so there is nothing to cancel: leeward reject {name} keeps it from being done"
             )
@@ -145,6 +154,19 @@ mod tests {
         assert!(refused.contains("orders-8899aabbccddeeff"), "{refused}");
         let running = possible(&plan("Executing", None), ReviewDecision::Rejected).unwrap_err();
         assert!(running.to_string().contains("leeward cancel"), "{running}");
+        let seen_late = possible(&plan("Proposed", Some("Approved")), ReviewDecision::Cancelled);
+        assert_eq!(
+            seen_late.unwrap(),
+            ReviewChange::Needed,
+            "it may begin any moment"
+        );
+        let mut foreign = plan("Proposed", None);
+        foreign.status = None;
+        let foreign = possible(&foreign, ReviewDecision::Approved).unwrap_err();
+        assert!(
+            foreign.to_string().contains("none that Leeward proposes"),
+            "{foreign}"
+        );
         let waiting = possible(&plan("Proposed", None), ReviewDecision::Cancelled).unwrap_err();
         assert!(waiting.to_string().contains("leeward reject"), "{waiting}");
     }

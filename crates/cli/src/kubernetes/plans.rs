@@ -16,7 +16,10 @@ const PLANS: &str = "placementplans";
 
 /// Reads a plan by its name, or by its id alone.
 pub async fn find(kubernetes: &Kubernetes, wanted: &str) -> anyhow::Result<PlacementPlan> {
-    let (namespace, name) = kubernetes.key(wanted)?;
+    // As kubectl and this program print it.
+    let prefixes = ["placementplan.leeward.dev/", "placementplan/"];
+    let bare = prefixes.iter().find_map(|prefix| wanted.strip_prefix(prefix));
+    let (namespace, name) = kubernetes.key(bare.unwrap_or(wanted))?;
     let plans = kubernetes.plans(&namespace);
     let list = answered(&kubernetes.server, plans.list(&ListParams::default())).await?;
     let list = list.map_err(|error| problem(&kubernetes.server, "list", PLANS, &namespace, &error))?;

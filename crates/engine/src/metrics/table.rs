@@ -188,7 +188,7 @@ pub const GATEWAY_BYTES_RATIO: MetricRow = gauge(
 pub const POLICY_MODE: MetricRow = gauge(
     "policy_mode",
     &["namespace", "policy", "mode"],
-    "1 with the policy's mode: Observe, Enforce or Suspended",
+    "1 with the policy's mode: Observe, Propose, Enforce or Suspended",
 );
 /// Why a policy is degraded.
 pub const POLICY_DEGRADED: MetricRow = gauge(
@@ -200,7 +200,7 @@ pub const POLICY_DEGRADED: MetricRow = gauge(
 pub const POLICY_CONDITION: MetricRow = gauge(
     "policy_condition",
     &["namespace", "policy", "condition"],
-    "Whether a condition of the policy is True (1) or not (0): Accepted, ResolvedRefs, Observed, InPlace or Ready",
+    "Whether a condition of the policy is True (1) or not (0): Accepted, ResolvedRefs, Observed, InPlace, Approved (in mode Propose) or Ready",
 );
 /// Which plan waits.
 pub const PLAN_PROPOSED: MetricRow = gauge(
