@@ -23,13 +23,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::policy_status::{Account, PlacementPolicyStatus};
-use leeward_api::vocabulary::{ActionType, Remedy};
+use leeward_api::vocabulary::ActionType;
 use leeward_core::action::{Action, ActionKind};
-use leeward_core::asset::{AssetIx, asset_index, asset_name};
+use leeward_core::asset::{asset_index, asset_name};
 use leeward_core::conflict::outranked;
 use leeward_core::context::DecisionContext;
 use leeward_core::decide::{Decision, decide};
-use leeward_core::evaluate::{Evaluation, Finding, Verdict};
+use leeward_core::evaluate::{Evaluation, Finding};
 use leeward_core::forecast::{Forecast, forecast};
 use leeward_core::history::History;
 use leeward_core::limits::Limits;
@@ -277,7 +277,7 @@ impl Assessment<'_> {
             .evaluation
             .findings
             .iter()
-            .filter_map(|finding| Some((asset_name(view, finding.asset)?, self.gain(finding)?)))
+            .filter_map(|finding| Some((asset_name(view, finding.asset)?, finding.known_gain(view)?)))
             .collect();
         let gain_of =
             |stream: &String, consumer: Option<&str>| gains.get(&AssetName::of(stream, consumer)).copied();
@@ -291,17 +291,6 @@ impl Assessment<'_> {
         self.report.findings.iter().map(part).collect()
     }
 
-    /// What remedying a finding gains, where its message rate is known.
-    pub fn gain(&self, finding: &Finding) -> Option<f32> {
-        let index = |at: u32| usize::try_from(at).ok();
-        let stream = self.seen.view.streams.get(index(finding.asset.stream())?)?;
-        let rate = match finding.asset {
-            AssetIx::Stream(_) => stream.message_rate,
-            AssetIx::Consumer(_, consumer) => stream.consumers.get(index(consumer)?)?.message_rate,
-        };
-        rate.map(|_| finding.gain)
-    }
-
     /// An action with its cost and gain, including consumers that come along.
     pub fn action(&self, action: &Action) -> ActionPart {
         let asset = &action.asset;
@@ -310,18 +299,12 @@ impl Assessment<'_> {
             ActionKind::StepDown(_) => None,
         };
         let at = asset_index(&self.seen.view, asset);
-        let comes_along = |of: AssetIx, verdict: Verdict| {
-            let follows = matches!(
-                verdict,
-                Verdict::Misplaced(Remedy::FollowsStream) | Verdict::Held(Remedy::FollowsStream, _)
-            );
-            moving.is_some() && follows && at.is_some_and(|at| at.stream() == of.stream())
+        let comes_along = |finding: &&Finding| {
+            let is_of_stream = at.is_some_and(|at| at.stream() == finding.asset.stream());
+            moving.is_some() && finding.follows_stream() && is_of_stream
         };
         let all = self.decision.evaluation.findings.iter();
-        let followers: Vec<&Finding> = all
-            .clone()
-            .filter(|finding| comes_along(finding.asset, finding.verdict))
-            .collect();
+        let followers: Vec<&Finding> = all.clone().filter(comes_along).collect();
         let own = all.filter(|finding| Some(finding.asset) == at);
         let gains = own.chain(followers.iter().copied());
         ActionPart {
@@ -338,7 +321,7 @@ impl Assessment<'_> {
             stall_seconds: moving.map(|moving| moving.cost.stall.as_secs_f64()),
             followers: moving.map(|_| followers.len()),
             gain: gains
-                .filter_map(|finding| self.gain(finding))
+                .filter_map(|finding| finding.known_gain(&self.seen.view))
                 .reduce(|sum, gain| sum + gain),
         }
     }

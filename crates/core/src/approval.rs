@@ -2,7 +2,7 @@
 //! approved plan is still to be done. Pure: the adapter stores what comes of it as `PlacementPlan` objects.
 //!
 //! A plan is carried out as it was approved and never otherwise: an action whose asset has changed is skipped for good. Ids of
-//! plans that ended are spent, so that an approval that stays in a file is never one of a later plan.
+//! plans that were approved or ended are spent, so that an approval that stays in a file is never one of a later plan.
 
 mod lifecycle;
 mod look;
@@ -44,7 +44,7 @@ pub struct Plans {
     /// Ids that no plan gets any more, the newest last: of plans that were approved, before anything of them begins, and of
     /// those that ended otherwise.
     pub spent: Vec<String>,
-    /// The id that stands in the policy: it stays spent however many follow.
+    /// The id that the policy approves. It stays spent however many follow.
     pub named: Option<String>,
     /// Actions of approved plans that a person deleted: they ask from now on.
     declined: Proposal,
@@ -185,16 +185,15 @@ impl Plans {
     }
 
     /// Whether nothing waits for a person, or what does, in words.
-    pub fn approved(&self, policy: &str, rules: &ApprovalRules) -> (ApprovedReason, String) {
-        let shown = self.shown();
-        let named = rules.approved_plan.as_ref().filter(|id| {
+    pub fn approved(&self, policy: &str) -> (ApprovedReason, String) {
+        let named = self.named.as_ref().filter(|id| {
             let is_open = self.by_id.get(*id).is_some_and(|plan| !plan.state().has_ended());
             !is_open && !self.spent.contains(id)
         });
         if let Some(named) = named {
             return (ApprovedReason::UnknownPlan, self.unknown(named));
         }
-        match shown {
+        match self.shown() {
             None => (ApprovedReason::NothingProposed, "nothing is proposed".to_owned()),
             Some((id, plan)) => plan.approved(&plan_name(policy, id)),
         }
@@ -276,15 +275,18 @@ impl Plans {
 
     /// Begins nothing more of approved plans that a person cancelled, or rejected after all.
     pub fn cancel_reviewed(&mut self, in_flight: &BTreeSet<AssetName>, now: Timestamp) {
-        let mut cancelled = Vec::new();
-        for (id, plan) in &mut self.by_id {
-            if plan.state().may_begin() && plan.is_declined() {
-                cancel(plan, in_flight, now);
-                cancelled.push(id.clone());
-            }
-        }
-        for id in &cancelled {
-            self.spend(id);
+        self.cancel(PlanRecord::is_declined, in_flight, now);
+    }
+
+    fn cancel(
+        &mut self,
+        which: impl Fn(&PlanRecord) -> bool,
+        in_flight: &BTreeSet<AssetName>,
+        now: Timestamp,
+    ) {
+        let approved = |plan: &&mut PlanRecord| plan.state().may_begin() && which(plan);
+        for plan in self.by_id.values_mut().filter(approved) {
+            cancel(plan, in_flight, now);
         }
     }
 
@@ -308,18 +310,11 @@ impl Plans {
         in_flight: &BTreeSet<AssetName>,
         now: Timestamp,
     ) {
-        let mut cancelled = Vec::new();
-        for (id, plan) in self.by_id.iter_mut().filter(|(_, plan)| which(&plan.spec)) {
-            if plan.state().is_undecided() {
-                end(plan, PlanState::Superseded, now);
-            } else if plan.state().may_begin() {
-                cancel(plan, in_flight, now);
-                cancelled.push(id.clone());
-            }
+        let undecided = |plan: &&mut PlanRecord| plan.state().is_undecided() && which(&plan.spec);
+        for plan in self.by_id.values_mut().filter(undecided) {
+            end(plan, PlanState::Superseded, now);
         }
-        for id in &cancelled {
-            self.spend(id);
-        }
+        self.cancel(|plan| which(&plan.spec), in_flight, now);
     }
 
     /// Forgets what ended and is not kept for people any more.

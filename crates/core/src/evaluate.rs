@@ -12,7 +12,7 @@ use crate::homes::{Homes, decide_homes};
 use crate::names::Location;
 use crate::policy::opted_out;
 use crate::safety::{self, SafetyContext};
-use crate::snapshot::{Consumer, Gap, Stream};
+use crate::snapshot::{AccountView, Consumer, Gap, Stream};
 use crate::target::Destination;
 use crate::time::elapsed;
 use crate::topology::{LocationMap, ServerIx};
@@ -41,6 +41,26 @@ pub struct Finding {
     pub verdict: Verdict,
     /// Message rate × round trip saved: milliseconds of waiting saved a second.
     pub gain: f32,
+}
+
+impl Finding {
+    /// Whether it comes home with its stream.
+    pub fn follows_stream(&self) -> bool {
+        match self.verdict {
+            Verdict::Misplaced(remedy) | Verdict::Held(remedy, _) => remedy == Remedy::FollowsStream,
+            Verdict::InPlace | Verdict::Ignored(_) => false,
+        }
+    }
+
+    /// What remedying it gains, where its message rate is known.
+    pub fn known_gain(&self, view: &AccountView) -> Option<f32> {
+        let stream = view.streams.get(self.asset.stream() as usize)?;
+        let rate = match self.asset {
+            AssetIx::Stream(_) => stream.message_rate,
+            AssetIx::Consumer(_, _) => self.asset.consumer_of(stream)?.message_rate,
+        };
+        rate.map(|_| self.gain)
+    }
 }
 
 /// Assets by judgement.
@@ -109,6 +129,17 @@ impl Evaluation {
     /// Whether actions may follow from this evaluation.
     pub fn conclusive(&self) -> bool {
         self.gaps.is_empty() && !self.stale
+    }
+
+    /// Assets that are judged: selected, and not ignored.
+    pub fn judged(&self) -> u32 {
+        let all = [self.streams, self.consumers];
+        all.iter().map(|counts| counts.total - counts.ignored).sum()
+    }
+
+    /// Assets that are led from home.
+    pub fn in_place(&self) -> u32 {
+        self.streams.in_place + self.consumers.in_place
     }
 
     /// How many assets have no home to judge them against.

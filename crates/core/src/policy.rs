@@ -71,8 +71,6 @@ impl Mode {
 /// How plans are approved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApprovalRules {
-    /// The id that the policy's author approved.
-    pub approved_plan: Option<String>,
     /// How long a plan waits.
     pub plan_ttl: Duration,
     /// What begins without asking.

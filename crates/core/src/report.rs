@@ -139,7 +139,7 @@ pub fn unseen(gaps: &[Gap]) -> Option<(ObservedReason, String)> {
 fn in_place(policy: &Policy, evaluation: &Evaluation) -> (InPlaceReason, String) {
     let sum = |count: fn(&Counts) -> u32| count(&evaluation.streams) + count(&evaluation.consumers);
     let (misplaced, held) = (sum(|counts| counts.misplaced), sum(|counts| counts.held));
-    let judged = sum(|counts| counts.total) - sum(|counts| counts.ignored);
+    let judged = evaluation.judged();
     if judged == 0 && evaluation.conclusive() {
         return (
             InPlaceReason::NothingSelected,
@@ -330,9 +330,7 @@ fn in_place_of(evaluation: &Evaluation) -> Option<String> {
     if !evaluation.has_homes() {
         return None;
     }
-    let (streams, consumers) = (evaluation.streams, evaluation.consumers);
-    let judged = streams.total + consumers.total - streams.ignored - consumers.ignored;
-    Some(format!("{}/{judged}", streams.in_place + consumers.in_place))
+    Some(format!("{}/{}", evaluation.in_place(), evaluation.judged()))
 }
 
 fn findings(

@@ -140,7 +140,6 @@ fn approval(spec: &Approval) -> Result<ApprovalRules, InvalidPolicy> {
         })
     });
     Ok(ApprovalRules {
-        approved_plan: spec.approved_plan.clone(),
         plan_ttl: spec.plan_ttl.into(),
         auto: auto.transpose()?,
     })

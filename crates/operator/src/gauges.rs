@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use leeward_api::vocabulary::PolicyCondition;
-use leeward_engine::metrics::{Metrics, table};
+use leeward_engine::metrics::{Metrics, PolicyLabels, table};
 use leeward_engine::supervise;
 use leeward_lease::LeaseMetrics;
 use leeward_nats::requests::{self, RequestCount};
@@ -29,12 +29,6 @@ struct ConditionLabels {
     namespace: String,
     policy: String,
     condition: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PlanLabels {
-    namespace: String,
-    policy: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,7 +105,7 @@ pub struct Gauges {
     answered: Family<SystemLabels, Gauge>,
     connected: Family<SystemLabels, Gauge>,
     conditions: Family<ConditionLabels, Gauge>,
-    plan_waits: Family<PlanLabels, Float>,
+    plan_waits: Family<PolicyLabels, Float>,
     lease_held: Family<LeaseLabels, Gauge>,
     lease_errors: Family<LeaseErrorLabels, Counter>,
 }
@@ -175,7 +169,7 @@ impl Gauges {
 
     /// Sets since when a plan of a policy waits for a person, if one does.
     pub fn set_plan_waits(&self, policy: &Key, since: Option<Timestamp>) {
-        let labels = PlanLabels {
+        let labels = PolicyLabels {
             namespace: policy.namespace.clone(),
             policy: policy.name.clone(),
         };

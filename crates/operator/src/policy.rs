@@ -36,7 +36,7 @@ use leeward_engine::condition::{Conditions, ReasonMessage};
 use leeward_engine::permit::Inhibited;
 use leeward_engine::precedence::{accepted, inhibited, switched_off};
 use leeward_engine::runner::{RunnerInput, stale_after};
-use leeward_engine::status::{ApprovalInput, Observation, PolicyStatusInput, build, same};
+use leeward_engine::status::{Observation, PolicyStatusInput, build, same};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -402,6 +402,7 @@ impl Policies {
             return self.leave(key, entry).await;
         }
         let policy_state = entry.policy_state();
+        let proposes = policy.spec.mode == Mode::Propose;
         let status_input = PolicyStatusInput {
             generation: policy.metadata.generation,
             spec: &policy.spec,
@@ -413,7 +414,7 @@ impl Policies {
                 None => Observation::Unavailable(findings.blind.clone()),
             },
             lost: entry.link.as_ref().and_then(AccountLink::lost),
-            approval: approval(key, policy, entry),
+            approval: proposes.then(|| entry.plans.status(&key.name)).flatten(),
         };
         let status = build(&entry.status, &status_input, Timestamp::now());
         self.shared.gauges.set_conditions(key, &status.conditions);
@@ -479,12 +480,4 @@ impl Policies {
             Err(_) => warn!(policy = %key, "last status not written in time"),
         }
     }
-}
-
-/// The plans of a policy that proposes.
-fn approval(key: &Key, policy: &PlacementPolicy, entry: &RunningPolicy) -> Option<ApprovalInput> {
-    let rules = accept(policy)
-        .ok()
-        .filter(|_| policy.spec.mode == Mode::Propose)?;
-    entry.plans.status(&key.name, &rules.approval)
 }

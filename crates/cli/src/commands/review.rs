@@ -42,55 +42,38 @@ fn possible(plan: &PlacementPlan, decision: ReviewDecision) -> anyhow::Result<Re
         );
     };
     let before = plan.spec.review.as_ref().map(|review| review.decision);
-    // Leeward may not have seen it yet.
-    let is_approved = before == Some(ReviewDecision::Approved) || state.may_begin();
-    match (state, decision) {
-        (
-            PlanState::Proposed | PlanState::Rejected | PlanState::Approved | PlanState::Executing,
-            decision,
-        ) if before == Some(decision) => Ok(ReviewChange::None),
-        (PlanState::Approved | PlanState::Executing, ReviewDecision::Approved)
-        | (PlanState::Rejected, ReviewDecision::Rejected)
-        | (PlanState::Cancelled, ReviewDecision::Cancelled) => Ok(ReviewChange::None),
-        (PlanState::Proposed | PlanState::Rejected, ReviewDecision::Approved | ReviewDecision::Rejected) => {
-            Ok(ReviewChange::Needed)
+    if state.has_ended() {
+        if (state, decision) == (PlanState::Cancelled, ReviewDecision::Cancelled) {
+            return Ok(ReviewChange::None);
         }
-        (
-            PlanState::Proposed | PlanState::Rejected | PlanState::Approved | PlanState::Executing,
-            ReviewDecision::Cancelled,
-        ) if is_approved => Ok(ReviewChange::Needed),
-        (
-            PlanState::Proposed | PlanState::Rejected | PlanState::Approved | PlanState::Executing,
-            ReviewDecision::Cancelled,
-        ) => {
+        let instead = plan
+            .status
+            .as_ref()
+            .and_then(|status| status.superseded_by.as_ref());
+        let instead = instead.map_or_else(String::new, |id| {
+            format!(
+                "; proposed instead: {}",
+                plan_name(&plan.spec.policy_ref.name, id)
+            )
+        });
+        bail!("plan {name} is {state}, so nothing was changed{instead}: kubectl get plan lists what waits");
+    }
+    let (is_approved, is_rejected) = (state.may_begin(), state == PlanState::Rejected);
+    match decision {
+        decision if before == Some(decision) => Ok(ReviewChange::None),
+        ReviewDecision::Approved if is_approved => Ok(ReviewChange::None),
+        ReviewDecision::Rejected if is_rejected => Ok(ReviewChange::None),
+        ReviewDecision::Rejected if is_approved => {
+            bail!("plan {name} is {state}: leeward cancel {name} begins nothing more of it")
+        }
+        // Leeward may not have seen its approval yet.
+        ReviewDecision::Cancelled if !is_approved && before != Some(ReviewDecision::Approved) => {
             bail!(
                 "plan {name} is {state}, so there is nothing to cancel: leeward reject {name} keeps it from being done"
             )
         }
-        (PlanState::Approved | PlanState::Executing, ReviewDecision::Rejected) => {
-            bail!("plan {name} is {state}: leeward cancel {name} begins nothing more of it")
-        }
-        (
-            PlanState::Completed
-            | PlanState::PartlyDone
-            | PlanState::Superseded
-            | PlanState::Expired
-            | PlanState::Cancelled,
-            _,
-        ) => {
-            let instead = plan
-                .status
-                .as_ref()
-                .and_then(|status| status.superseded_by.as_ref());
-            let instead = instead.map_or_else(String::new, |id| {
-                format!(
-                    "; proposed instead: {}",
-                    plan_name(&plan.spec.policy_ref.name, id)
-                )
-            });
-            bail!(
-                "plan {name} is {state}, so nothing was changed{instead}: kubectl get plan lists what waits"
-            )
+        ReviewDecision::Approved | ReviewDecision::Rejected | ReviewDecision::Cancelled => {
+            Ok(ReviewChange::Needed)
         }
     }
 }

@@ -25,11 +25,8 @@ impl Plans {
         }
         let (auto, mut asking) = self.split(context);
         if let Some(id) = self.new_id_of(&auto, context) {
-            let plan = record(&auto, context);
-            let plan = self.by_id.entry(id.clone()).or_insert(plan);
-            plan.status.superseded_by = None;
-            approve(plan, ApprovedBy::AutoApprove, context);
-            self.spend(&id);
+            self.propose(&id, &auto, context);
+            self.approve(&id, ApprovedBy::AutoApprove, context);
         }
         truncate(&mut asking);
         let current = self.new_id_of(&asking, context);
@@ -118,26 +115,24 @@ impl Plans {
             .by_id
             .entry(id.to_owned())
             .or_insert_with(|| record(proposal, context));
-        // One that was made and whose status was never stored waits as well.
-        if plan.state().has_ended() || plan.status.state.is_none() {
+        if plan.state().has_ended() {
             plan.status = waiting(proposal.actions.len(), context);
         }
     }
 
     /// What people decided about what waits.
     fn decide(&mut self, id: &str, context: &ApprovalContext<'_>) {
-        let Some(plan) = self.by_id.get_mut(id).filter(|plan| plan.state().is_undecided()) else {
+        let Some(plan) = self.by_id.get_mut(id) else {
             return;
         };
+        let review = plan.spec.review.as_ref().map(|review| review.decision);
         let since = plan.status.proposed_time.as_ref().map(|since| since.0);
         let waits = since.map(|since| elapsed(since, context.now));
-        let expires = waits.is_some_and(|waits| waits >= context.rules.plan_ttl);
-        let named = context.rules.approved_plan.as_deref() == Some(id);
         // An approval may have been given before it could be seen.
-        match plan.spec.review.as_ref().map(|review| review.decision) {
-            Some(ReviewDecision::Approved) => approve(plan, ApprovedBy::Review, context),
-            None if named => approve(plan, ApprovedBy::Policy, context),
-            Some(ReviewDecision::Rejected | ReviewDecision::Cancelled) | None if expires => {
+        match review {
+            Some(ReviewDecision::Approved) => self.approve(id, ApprovedBy::Review, context),
+            None if self.named.as_deref() == Some(id) => self.approve(id, ApprovedBy::Policy, context),
+            _ if waits.is_some_and(|waits| waits >= context.rules.plan_ttl) => {
                 end(plan, PlanState::Expired, context.now);
                 self.spend(id);
             }
@@ -146,7 +141,22 @@ impl Plans {
             }
             None => plan.status.state = Some(PlanState::Proposed),
         }
-        if self.by_id.get(id).is_some_and(|plan| plan.state().may_begin()) {
+    }
+
+    /// It may be carried out, this once.
+    fn approve(&mut self, id: &str, through: ApprovedBy, context: &ApprovalContext<'_>) {
+        if let Some(plan) = self.by_id.get_mut(id) {
+            let review = plan
+                .spec
+                .review
+                .as_ref()
+                .filter(|_| through == ApprovedBy::Review);
+            plan.status.state = Some(PlanState::Approved);
+            plan.status.approval = Some(PlanApproval {
+                through,
+                by: review.and_then(|review| review.by.clone()),
+                time: Time(context.now),
+            });
             self.spend(id);
         }
     }
@@ -209,20 +219,6 @@ fn qualifies_for(
     rules.actions.contains(&action.action)
         && rules.max_bytes.is_none_or(|most| estimate.bytes <= most)
         && enough
-}
-
-fn approve(plan: &mut PlanRecord, through: ApprovedBy, context: &ApprovalContext<'_>) {
-    if plan.state().may_begin() {
-        return;
-    }
-    let by = plan.spec.review.as_ref().and_then(|review| review.by.clone());
-    plan.status.state = Some(PlanState::Approved);
-    plan.status.end_time = None;
-    plan.status.approval = Some(PlanApproval {
-        through,
-        by: by.filter(|_| through == ApprovedBy::Review),
-        time: Time(context.now),
-    });
 }
 
 fn waiting(actions: usize, context: &ApprovalContext<'_>) -> PlacementPlanStatus {

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use leeward_api::vocabulary::Remedy;
-
-use crate::asset::{AssetIx, asset_index, asset_name};
+use crate::asset::{AssetIx, asset_index};
 use crate::context::DecisionContext;
-use crate::evaluate::{Counts, Evaluation, Finding, Verdict};
+use crate::evaluate::{Evaluation, Finding};
 use crate::names::AssetName;
-use crate::proposal::{Estimate, Proposal};
+use crate::proposal::{Estimate, Proposal, ProposedAction};
 use crate::propose::{ProposedState, propose, states};
 use crate::safety::SafetyContext;
 use crate::topology::LocationMap;
@@ -47,17 +45,14 @@ impl ProposalLook {
         }
         let proposal = propose(context, evaluation);
         let approved = context.approved.cloned().unwrap_or_default();
-        let sum = |count: fn(&Counts) -> u32| {
-            count(&evaluation.streams).saturating_add(count(&evaluation.consumers))
-        };
         Some(Self {
             generation,
             estimates: estimates(context, evaluation, &proposal),
             states: states(&approved, context, evaluation),
             proposal,
             approved,
-            in_place: sum(|counts| counts.in_place),
-            judged: sum(|counts| counts.total.saturating_sub(counts.ignored)),
+            in_place: evaluation.in_place(),
+            judged: evaluation.judged(),
             gateway_percent,
         })
     }
@@ -78,17 +73,14 @@ fn estimates(
         .map(|finding| (finding.asset, finding))
         .collect();
     let mut followers: BTreeMap<u32, Vec<&Finding>> = BTreeMap::new();
-    for finding in evaluation.findings.iter().filter(|finding| follows(finding)) {
+    for finding in evaluation
+        .findings
+        .iter()
+        .filter(|finding| finding.follows_stream())
+    {
         followers.entry(finding.asset.stream()).or_default().push(finding);
     }
-    let rate = |finding: &Finding| {
-        let stream = view.streams.get(finding.asset.stream() as usize)?;
-        match finding.asset {
-            AssetIx::Stream(_) => stream.message_rate,
-            AssetIx::Consumer(_, _) => finding.asset.consumer_of(stream)?.message_rate,
-        }
-    };
-    let estimate = |(asset, proposed): (&AssetName, &crate::proposal::ProposedAction)| {
+    let estimate = |(asset, proposed): (&AssetName, &ProposedAction)| {
         let at = asset_index(view, asset)?;
         let moved = proposed.action.is_move();
         let with_it = followers
@@ -96,22 +88,14 @@ fn estimates(
             .filter(|_| moved)
             .map_or(&[][..], Vec::as_slice);
         let all = findings.get(&at).into_iter().chain(with_it);
-        let known = all.clone().filter(|finding| rate(finding).is_some());
+        let known = all.clone().filter_map(|finding| finding.known_gain(view));
         let stream = view.streams.get(at.stream() as usize).filter(|_| moved);
         let estimate = Estimate {
             bytes: stream.map_or(0, |stream| safety_context.move_cost(stream).bytes),
-            saved: known.map(|finding| finding.gain).reduce(|sum, gain| sum + gain),
+            saved: known.reduce(|sum, gain| sum + gain),
             leaders: u32::try_from(all.count()).unwrap_or(u32::MAX),
         };
-        Some((asset_name(view, at)?, estimate))
+        Some((asset.clone(), estimate))
     };
     proposal.actions.iter().filter_map(estimate).collect()
-}
-
-/// Whether it comes home with its stream.
-fn follows(finding: &Finding) -> bool {
-    match finding.verdict {
-        Verdict::Misplaced(remedy) | Verdict::Held(remedy, _) => remedy == Remedy::FollowsStream,
-        Verdict::InPlace | Verdict::Ignored(_) => false,
-    }
 }

@@ -44,7 +44,6 @@ impl Case {
             },
             account: "A".into(),
             rules: ApprovalRules {
-                approved_plan: None,
                 plan_ttl: std::time::Duration::from_hours(1),
                 auto: None,
             },
@@ -146,10 +145,7 @@ fn what_is_proposed_waits_and_begins_only_when_a_person_approves_it() {
         (id.clone(), 0),
         "the same look, the same plan"
     );
-    assert_eq!(
-        case.plans.approved("orders", &case.rules).0,
-        ApprovedReason::AwaitingApproval
-    );
+    assert_eq!(case.plans.approved("orders").0, ApprovedReason::AwaitingApproval);
     case.review(&id, ReviewDecision::Approved);
     case.advance();
     assert_eq!(case.state(&id), PlanState::Approved);
@@ -242,10 +238,10 @@ fn another_intent_supersedes_at_once_and_the_same_one_again_waits_under_its_id()
         Some(&second)
     );
     // An approval of what is not proposed any more does nothing.
-    case.rules.approved_plan = Some(first.clone());
+    case.plans.named = Some(first.clone());
     case.advance();
     assert!(case.begun().is_empty());
-    let (reason, message) = case.plans.approved("orders", &case.rules);
+    let (reason, message) = case.plans.approved("orders");
     assert_eq!(reason, ApprovedReason::UnknownPlan);
     for part in [&first, &second, &stream("B").to_string()] {
         assert!(message.contains(part.as_str()), "{message}");
@@ -265,16 +261,13 @@ fn a_plan_is_carried_out_once_however_long_its_id_stays_in_the_policy() {
     let mut case = Case::of(&["A"]);
     case.advance();
     let id = case.id();
-    case.rules.approved_plan = Some(id.clone());
+    case.plans.named = Some(id.clone());
     case.advance();
     case.becomes("A", ProposedState::Done);
     case.propose(&[]);
     case.advance();
     assert_eq!(case.state(&id), PlanState::Completed);
-    assert_eq!(
-        case.plans.approved("orders", &case.rules).0,
-        ApprovedReason::NothingProposed
-    );
+    assert_eq!(case.plans.approved("orders").0, ApprovedReason::NothingProposed);
     // The same is to be done again.
     case.propose(&["A"]);
     case.advance();
@@ -294,7 +287,7 @@ fn a_rejected_plan_is_not_asked_again_until_its_time_has_passed() {
     case.advance();
     let id = case.id();
     case.review(&id, ReviewDecision::Rejected);
-    case.rules.approved_plan = Some(id.clone());
+    case.plans.named = Some(id.clone());
     case.advance();
     assert_eq!(
         (case.state(&id), case.plans.by_id.len()),
@@ -427,7 +420,7 @@ fn nothing_is_decided_by_a_look_of_another_generation_of_the_policy() {
     case.advance();
     let id = case.id();
     case.generation = 2;
-    case.rules.approved_plan = Some(id.clone());
+    case.plans.named = Some(id.clone());
     case.advance();
     assert_eq!(case.state(&id), PlanState::Proposed);
     case.look.generation = 2;
@@ -461,12 +454,12 @@ fn a_plan_that_was_deleted_is_approved_no_more_and_another_mode_ends_them_all() 
     case.review(&id, ReviewDecision::Approved);
     case.advance();
     case.plans.forget(&id);
-    case.rules.approved_plan = Some(id.clone());
+    case.plans.named = Some(id.clone());
     case.advance();
     assert!(case.begun().is_empty());
     let next = case.id();
     assert_ne!(next, id);
-    case.rules.approved_plan = Some(next.clone());
+    case.plans.named = Some(next.clone());
     case.advance();
     case.plans.withdraw(|_| true, &BTreeSet::new(), at(case.now));
     assert_eq!(case.state(&next), PlanState::Cancelled);

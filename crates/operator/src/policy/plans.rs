@@ -18,7 +18,6 @@ use leeward_api::policy_status::ApprovalStatus;
 use leeward_api::vocabulary::{ApprovedReason, PlanState};
 use leeward_core::approval::{ApprovalContext, PlanRecord, Plans, plan_name};
 use leeward_core::names::AccountId;
-use leeward_core::policy::ApprovalRules;
 use leeward_core::proposal::Proposal;
 use leeward_engine::condition::ReasonMessage;
 use leeward_engine::status::ApprovalInput;
@@ -102,12 +101,12 @@ impl StoredPlans {
     }
 
     /// For the policy's status, once they were read, or could not be.
-    pub fn status(&self, policy: &str, rules: &ApprovalRules) -> Option<ApprovalInput> {
+    pub fn status(&self, policy: &str) -> Option<ApprovalInput> {
         let (reason, message) = if let Some(problem) = &self.problem {
             (ApprovedReason::PlansUnavailable, problem.clone())
         } else {
             self.lease_epoch?;
-            self.stored.approved(policy, rules)
+            self.stored.approved(policy)
         };
         Some(ApprovalInput {
             condition: ReasonMessage::<ApprovedReason>::new(reason, message),
@@ -276,9 +275,9 @@ impl Policies {
             entry.plans.load(objects, &owner, spent, Some(lease_epoch));
         }
         entry.plans.take_in(|id| self.cached_plan(&owner, id));
-        let resolved = super::accept(policy).ok();
-        let rules = resolved.as_ref().map(|resolved| &resolved.approval);
-        entry.plans.decided.named = rules.and_then(|rules| rules.approved_plan.clone());
+        for plans in [&mut entry.plans.decided, &mut entry.plans.stored] {
+            plans.named.clone_from(&policy.spec.approval.approved_plan);
+        }
         // What a person takes back is begun no more, however slow all that follows is.
         entry.limit_to_plans(policy);
         let (in_flight, now) = (entry.in_flight(), Timestamp::now());
@@ -299,13 +298,15 @@ impl Policies {
         let state = entry.run.as_ref().filter(|run| !run.is_outranked());
         let state = state.and_then(|run| run.worker.policy_state());
         let look = state.as_ref().and_then(|state| state.proposed.as_deref());
-        if let (true, Some(look), Some(account), Some(rules)) = (proposes, look, &account, rules) {
+        if let (true, Some(look), Some(account), Ok(resolved)) =
+            (proposes, look, &account, super::accept(policy))
+        {
             entry.plans.decided.advance(&ApprovalContext {
                 policy: &reference,
                 generation: policy.metadata.generation.unwrap_or_default(),
                 system: &system,
                 account,
-                rules,
+                rules: &resolved.approval,
                 look,
                 in_flight: &in_flight,
                 now,

@@ -86,6 +86,13 @@ impl Proposing {
         self.stage.get(Kind::PlacementPlan, &name).await.unwrap()
     }
 
+    async fn state_of(&self, id: &str) -> String {
+        self.plan(id).await["status"]["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
     async fn becomes(&self, id: &str, state: &str) -> Value {
         let what = format!("the plan is {state}");
         let looked = eventually(CONVERGED, &what, || async {
@@ -120,6 +127,11 @@ impl Proposing {
 
 fn propose(spec: Value) -> Value {
     by_region(merged(json!({"mode": "Propose"}), spec))
+}
+
+/// A window that lets nothing begin.
+fn closed() -> Value {
+    json!({"disruption": {"windows": [{"kind": "Deny", "schedule": "* * * * *", "duration": "1h"}]}})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +243,7 @@ async fn an_approval_by_commit_is_of_one_plan_and_applying_it_again_does_nothing
     );
     more_rounds(&proposing.stage, "orders", 2).await;
     assert_led_from(&proposing.stage, AWAY).await;
-    assert_eq!(proposing.awaits_plan_of(&id).await, "Proposed");
+    assert_eq!(proposing.state_of(&id).await, "Proposed");
 
     let approving = json!({"approval": {"approvedPlan": id}});
     proposing.change(approving.clone()).await;
@@ -246,7 +258,7 @@ async fn an_approval_by_commit_is_of_one_plan_and_applying_it_again_does_nothing
     more_rounds(&proposing.stage, "orders", 2).await;
     assert_led_from(&proposing.stage, AWAY).await;
     assert_eq!(proposing.acts(), ["ORDERS", "ORDERS/a"]);
-    assert_eq!(proposing.awaits_plan_of(&next).await, "Proposed");
+    assert_eq!(proposing.state_of(&next).await, "Proposed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,9 +286,7 @@ async fn a_plan_that_changes_before_its_approval_is_superseded_and_after_it_lose
     assert!(message.unwrap().contains("ORDERS/a"), "the difference is named");
 
     // Approved while a window is closed; then one consumer goes, and the window opens.
-    let closed =
-        json!({"disruption": {"windows": [{"kind": "Deny", "schedule": "* * * * *", "duration": "1h"}]}});
-    proposing.change(closed).await;
+    proposing.change(closed()).await;
     proposing.leeward("approve", &second, 0).await;
     proposing.becomes(&second, "Approved").await;
     remove("b").await;
@@ -296,13 +306,4 @@ async fn a_plan_that_changes_before_its_approval_is_superseded_and_after_it_lose
         (&json!("b"), &json!("Gone"))
     );
     assert_led_from(&proposing.stage, HOME).await;
-}
-
-impl Proposing {
-    async fn awaits_plan_of(&self, id: &str) -> String {
-        self.plan(id).await["status"]["state"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    }
 }

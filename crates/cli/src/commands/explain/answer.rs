@@ -234,7 +234,7 @@ impl<'a> AssessedAsset<'a> {
             verdict: verdict.to_owned(),
             reason: reason.map(|reason| reason.to_string()),
             remedy: stands.remedy(),
-            gain: finding.and_then(|finding| self.judged.gain(finding)),
+            gain: finding.and_then(|finding| finding.known_gain(&self.judged.seen.view)),
             because: self.because(stands),
             changes: changes(self, stands, action_time),
             own_home: at.and_then(|at| homes.differing(at)).map(ToString::to_string),

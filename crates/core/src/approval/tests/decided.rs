@@ -69,7 +69,6 @@ fn the_id_in_the_policy_stays_spent_however_many_plans_follow() {
     let mut case = Case::of(&["A"]);
     case.advance();
     let id = case.id();
-    case.rules.approved_plan = Some(id.clone());
     case.plans.named = Some(id.clone());
     case.advance();
     case.becomes("A", ProposedState::Done);

@@ -144,14 +144,9 @@ fn what_a_cache_shows_that_is_older_than_what_was_read_does_not_count() {
 #[test]
 fn a_plan_that_could_not_be_stored_says_so_in_the_condition() {
     let mut plans = StoredPlans::default();
-    let rules = ApprovalRules {
-        approved_plan: None,
-        plan_ttl: std::time::Duration::from_hours(1),
-        auto: None,
-    };
-    assert!(plans.status(POLICY, &rules).is_none(), "nobody has looked yet");
+    assert!(plans.status(POLICY).is_none(), "nobody has looked yet");
     plans.problem = Some("placementplans in apps does not exist".into());
-    let status = plans.status(POLICY, &rules).unwrap();
+    let status = plans.status(POLICY).unwrap();
     assert_eq!(status.condition.reason, ApprovedReason::PlansUnavailable);
     assert!(
         status.status.is_none(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Proposing;
+use super::{Proposing, closed};
 use crate::wrong_side::{AWAY, HOME, assert_led_from, lead_from, more_rounds};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,10 +39,8 @@ async fn what_is_below_the_bounds_asks_nobody_and_the_rest_is_rejected_and_cance
     assert_eq!(proposing.acts(), ["ORDERS/a", "ORDERS/b"]);
 
     // Approved after all, but while nothing may begin, and cancelled then.
-    let closed =
-        json!({"disruption": {"windows": [{"kind": "Deny", "schedule": "* * * * *", "duration": "1h"}]}});
     proposing
-        .change(leeward_lab::leeward::manifests::merged(auto, closed))
+        .change(leeward_lab::leeward::manifests::merged(auto, closed()))
         .await;
     proposing.leeward("approve", &id, 0).await;
     proposing.becomes(&id, "Approved").await;
@@ -77,9 +75,7 @@ async fn a_plan_expires_and_one_that_is_deleted_is_approved_no_more() {
     more_rounds(&proposing.stage, "orders", 2).await;
     assert_led_from(&proposing.stage, AWAY).await;
 
-    let closed =
-        json!({"disruption": {"windows": [{"kind": "Deny", "schedule": "* * * * *", "duration": "1h"}]}});
-    proposing.change(closed).await;
+    proposing.change(closed()).await;
     proposing.leeward("approve", &second, 0).await;
     proposing.becomes(&second, "Approved").await;
     let name = format!("orders-{second}");

@@ -2,14 +2,12 @@
 
 use serde_json::json;
 
-use super::Proposing;
+use super::{Proposing, closed};
 use crate::wrong_side::{AWAY, HOME, assert_led_from};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p10_killed_in_each_state_of_a_plan_it_repeats_nothing_and_asks_nothing_twice() {
-    let closed =
-        json!({"disruption": {"windows": [{"kind": "Deny", "schedule": "* * * * *", "duration": "1h"}]}});
-    let mut proposing = Proposing::new(&["a", "b"], closed.clone()).await;
+    let mut proposing = Proposing::new(&["a", "b"], closed()).await;
     let id = proposing.awaits_approval().await;
     // Proposed: what is approved meanwhile is found.
     proposing.stage.operator().unwrap().kill().await.unwrap();
