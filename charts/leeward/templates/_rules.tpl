@@ -26,10 +26,16 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-# Streams that NACK owns are not moved.
+# Whose the configurations of streams are.
 - apiGroups: [jetstream.nats.io]
   resources: [streams, keyvalues, objectstores]
   verbs: [list]
+{{- if .Values.rbac.patchOwners }}
+# For policies with onManagedStream: PatchOwner.
+- apiGroups: [jetstream.nats.io]
+  resources: [streams, keyvalues, objectstores]
+  verbs: [get, patch]
+{{- end }}
 {{- end -}}
 
 {{/* What approving, rejecting and cancelling plans needs, and to see what they are about; to write nothing else. */}}

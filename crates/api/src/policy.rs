@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
 
-pub use actions::{Actions, StepDownSpec, StreamPlacement};
+pub use actions::{Actions, OnManagedStream, StepDownSpec, StreamPlacement};
 pub use approval::{Approval, AutoApprove};
 pub use disruption::{Budget, CircuitBreaker, Disruption, Gates, ReportSpec, Window, WindowKind};
 pub use home::{

@@ -193,7 +193,7 @@ fn context<'a>(
         stale_after: STALE_AFTER,
         usage: Some(&seen.usage).filter(|usage| !usage.is_empty()),
         history,
-        managed: &loaded.managed,
+        owners: &loaded.owners,
         denied: &NOTHING_DENIED,
         approved: loaded.approved.as_ref(),
     }

@@ -92,13 +92,13 @@ async fn connections(
 async fn loaded(client: &Client, object: PlacementPolicy) -> anyhow::Result<LoadedPolicy> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let title = title(&object);
-    let loaded = LoadedPolicy::new(namespace, name, object.spec, PolicyOrigin::Kubernetes)
+    let loaded = LoadedPolicy::new(namespace.clone(), name, object.spec, PolicyOrigin::Kubernetes)
         .with_context(|| format!("{title} cannot be used"))?;
     Ok(LoadedPolicy {
         generation: object.metadata.generation.unwrap_or_default(),
         uid: object.metadata.uid,
         past: object.status.unwrap_or_default(),
-        managed: lookup::managed(client).await,
+        owners: lookup::owners(client, &namespace).await,
         ..loaded
     })
 }

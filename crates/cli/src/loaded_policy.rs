@@ -6,7 +6,7 @@ use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::policy_status::PlacementPolicyStatus;
 use leeward_api::system::LimitsSpec;
 use leeward_core::approval::plan_identity;
-use leeward_core::context::Managed;
+use leeward_core::owner::StreamOwners;
 use leeward_core::policy::Policy;
 use leeward_core::proposal::Proposal;
 use leeward_core::resolve::{InvalidPolicy, resolve};
@@ -29,7 +29,7 @@ pub struct LoadedPolicy {
     /// Its past status, from Kubernetes or from the status file.
     pub past: PlacementPolicyStatus,
     /// Streams that another controller configures, as far as Kubernetes was asked.
-    pub managed: Managed,
+    pub owners: StreamOwners,
     /// What was approved: nothing else is planned; `None` for everything.
     pub approved: Option<Proposal>,
     /// The id of the plan that was approved.
@@ -54,7 +54,7 @@ impl LoadedPolicy {
             policy: resolve(&spec)?,
             spec,
             past: PlacementPolicyStatus::default(),
-            managed: Managed::default(),
+            owners: StreamOwners::default(),
             approved: None,
             approved_id: None,
             origin,

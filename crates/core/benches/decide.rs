@@ -19,10 +19,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use leeward_api::policy::PlacementPolicySpec;
-use leeward_core::context::{DecisionContext, Managed};
+use leeward_core::context::DecisionContext;
 use leeward_core::decide::decide;
 use leeward_core::history::History;
 use leeward_core::names::{AccountId, ClusterName, ConsumerName, ServerName, StreamName, Tag};
+use leeward_core::owner::StreamOwners;
 use leeward_core::resolve::resolve;
 use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Stream};
 use leeward_core::topology::Storage;
@@ -42,7 +43,7 @@ fn main() {
     let views: Vec<AccountView> = (0..ACCOUNTS).map(|number| view(number, &topology, now)).collect();
     let snapshot = memory("VmRSS") - before;
     let history = History::default();
-    let (managed, denied) = (Managed::default(), BTreeSet::new());
+    let (owners, denied) = (StreamOwners::default(), BTreeSet::new());
     let Some(first) = views.first() else { return };
     let context = DecisionContext {
         view: first,
@@ -51,7 +52,7 @@ fn main() {
         stale_after: Duration::from_mins(1),
         usage: None,
         history: &history,
-        managed: &managed,
+        owners: &owners,
         denied: &denied,
         approved: None,
     };

@@ -260,10 +260,40 @@ impl Plans {
 
     /// A plan is gone. What was approved of it is no more, and its id with it.
     pub fn forget(&mut self, id: &str) {
-        let plan = self.by_id.remove(id);
-        if let Some(plan) = plan.filter(|plan| plan.state().may_begin()) {
+        let Some(plan) = self.by_id.remove(id) else {
+            return;
+        };
+        if plan.state().may_begin() || plan.state().is_undecided() || plan.is_declined() {
             self.declined.actions.append(&mut plan.proposal().actions);
+        }
+        if plan.state().may_begin() {
             self.spend(id);
+        }
+    }
+
+    /// Approvals that are not stored hold no longer than what they were given for: each step decides about them anew.
+    pub fn take_back_unstored(&mut self, stored: &Self) {
+        let unstored = |(id, plan): (&String, &PlanRecord)| {
+            let known = stored.by_id.get(id);
+            let is_stored = known.is_some_and(|known| known.state().may_begin());
+            (plan.state().may_begin() && !is_stored).then(|| id.clone())
+        };
+        let unstored: Vec<String> = self.by_id.iter().filter_map(unstored).collect();
+        for id in unstored {
+            self.spent.retain(|one| *one != id);
+            match (self.by_id.get_mut(&id), stored.by_id.get(&id)) {
+                (Some(plan), Some(known)) => {
+                    let conditions = std::mem::take(&mut plan.status.conditions);
+                    plan.status = PlacementPlanStatus {
+                        conditions,
+                        ..known.status.clone()
+                    };
+                }
+                (Some(_), None) => {
+                    self.by_id.remove(&id);
+                }
+                (None, _) => {}
+            }
         }
     }
 
@@ -328,7 +358,7 @@ impl Plans {
         ended.sort();
         let most = ended.len().saturating_sub(ENDED_KEPT);
         for (_, id) in ended.into_iter().take(most) {
-            self.by_id.remove(&id);
+            self.forget(&id);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Everything that a decision depends on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::vocabulary::ActionType;
 
 use crate::history::History;
-use crate::names::StreamName;
+use crate::owner::StreamOwners;
 use crate::policy::Policy;
 use crate::proposal::Proposal;
 use crate::snapshot::AccountView;
@@ -28,35 +28,10 @@ pub struct DecisionContext<'a> {
     pub usage: Option<&'a AccountUse>,
     /// What is remembered.
     pub history: &'a History,
-    /// Streams that somebody else's controller configures.
-    pub managed: &'a Managed,
+    /// Whose the configurations of streams are.
+    pub owners: &'a StreamOwners,
     /// Actions that the account's user was refused.
     pub denied: &'a BTreeSet<ActionType>,
     /// What was approved: nothing else is planned; `None` for everything.
     pub approved: Option<&'a Proposal>,
-}
-
-/// Streams whose configuration belongs to another controller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Managed {
-    /// These, each with its owner's name; all others are free.
-    Streams(BTreeMap<StreamName, String>),
-    /// Unknown, for this reason: every stream may be owned (P6).
-    Unknown(String),
-}
-
-impl Default for Managed {
-    fn default() -> Self {
-        Self::Streams(BTreeMap::new())
-    }
-}
-
-impl Managed {
-    /// Who owns a stream's configuration, where that blocks an edit.
-    pub fn owner(&self, stream: &StreamName) -> Option<String> {
-        match self {
-            Self::Streams(owners) => owners.get(stream).cloned(),
-            Self::Unknown(why) => Some(format!("somebody unknown ({why})")),
-        }
-    }
 }

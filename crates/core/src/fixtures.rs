@@ -1,7 +1,8 @@
 //! Small worlds for unit tests.
 
-use crate::context::{DecisionContext, Managed};
+use crate::context::DecisionContext;
 use crate::history::History;
+use crate::owner::StreamOwners;
 use leeward_api::vocabulary::ActionType;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -178,7 +179,7 @@ pub(crate) fn asset(text: &str) -> AssetName {
     }
 }
 
-static UNMANAGED: Managed = Managed::Streams(BTreeMap::new());
+static UNOWNED: StreamOwners = StreamOwners::Known(BTreeMap::new());
 static NOTHING_DENIED: BTreeSet<ActionType> = BTreeSet::new();
 
 /// A decision about a fresh view, where only the history blocks anything.
@@ -195,7 +196,7 @@ pub(crate) fn context<'a>(
         stale_after: Duration::from_secs(90),
         usage: None,
         history,
-        managed: &UNMANAGED,
+        owners: &UNOWNED,
         denied: &NOTHING_DENIED,
         approved: None,
     }

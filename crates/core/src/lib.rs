@@ -27,6 +27,7 @@ pub mod homes;
 pub mod limits;
 pub mod names;
 pub mod operation;
+pub mod owner;
 pub mod plan;
 pub mod policy;
 pub mod proposal;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use leeward_api::policy::OnManagedStream;
 use leeward_api::vocabulary::ActionType;
 use wildmatch::WildMatch;
 
@@ -256,6 +257,8 @@ pub struct MoveRules {
     pub max_stall: Duration,
     /// Mirrors and sources that do not resume after a move get their leader stepped down.
     pub refresh_dependents: bool,
+    /// What becomes of streams whose configuration belongs to another controller.
+    pub on_managed: OnManagedStream,
 }
 
 /// How much at once, how often, and when.

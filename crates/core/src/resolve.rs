@@ -176,6 +176,7 @@ fn actions(spec: &PlacementPolicySpec) -> Result<Actions, InvalidPolicy> {
             max_bytes,
             max_stall: actions.stream_placement.max_stall.into(),
             refresh_dependents: actions.stream_placement.refresh_dependents,
+            on_managed: actions.stream_placement.on_managed_stream,
         }),
     })
 }

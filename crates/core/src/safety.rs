@@ -8,6 +8,7 @@ mod gates;
 mod safety_context;
 mod source_graph;
 
+use leeward_api::policy::OnManagedStream;
 use leeward_api::vocabulary::{ActionType, FindingReason};
 
 use self::gates::{
@@ -16,6 +17,8 @@ use self::gates::{
 };
 pub use self::safety_context::SafetyContext;
 pub use self::source_graph::SourceGraph;
+use crate::context::DecisionContext;
+use crate::owner::is_repaired;
 use crate::policy::Gates;
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
 use crate::target::Destination;
@@ -138,7 +141,7 @@ pub fn why_move_held(
         .or_else(|| move_in_progress(stream))
         .or_else(|| moves_disabled(safety_context, stream))
         .or_else(|| denied(safety_context, ActionType::StreamPlacement))
-        .or_else(|| managed_elsewhere(safety_context, stream))
+        .or_else(|| managed_elsewhere(safety_context, home, stream))
         .or_else(|| unfit_versions(safety_context))
         .or_else(|| any_consumer(stream, pinned_client))
         .or_else(|| quorum_at_risk(&stream.group))
@@ -211,12 +214,19 @@ fn denied(safety_context: &SafetyContext<'_>, action: ActionType) -> Option<Find
         .then_some(FindingReason::PermissionDenied)
 }
 
-fn managed_elsewhere(safety_context: &SafetyContext<'_>, stream: &Stream) -> Option<FindingReason> {
-    safety_context
-        .context
-        .managed
-        .owner(&stream.name)
-        .map(|_| FindingReason::ManagedElsewhere)
+fn managed_elsewhere(
+    safety_context: &SafetyContext<'_>,
+    home: &Destination<'_>,
+    stream: &Stream,
+) -> Option<FindingReason> {
+    let DecisionContext { policy, owners, .. } = *safety_context.context;
+    let owner = owners.owner(stream)?;
+    let is_movable = match policy.actions.stream_placement.as_ref()?.on_managed {
+        OnManagedStream::Skip => false,
+        OnManagedStream::PatchOwner => owner.patchable().is_some() && !is_repaired(home, stream),
+        OnManagedStream::Override => true,
+    };
+    (!is_movable).then_some(FindingReason::ManagedElsewhere)
 }
 
 /// An edit echoes the whole configuration: servers of another version would drop or refuse fields (nats-facts N31).

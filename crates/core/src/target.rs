@@ -28,6 +28,9 @@ pub struct MoveTarget {
     pub replaces: Option<Placement>,
     /// The servers of the location: what a finished move is judged by (nats-facts N21).
     pub servers: Vec<ServerName>,
+    /// The object through which the placement is written, where the stream belongs to one: `Stream nats/orders`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
 }
 
 impl MoveTarget {
@@ -165,6 +168,7 @@ impl<'a> Destination<'a> {
             placement: self.placement(stream.placement.as_ref()),
             replaces: stream.placement.clone(),
             servers: self.servers().map(|(_, server)| server.name.clone()).collect(),
+            owner: None,
         })
     }
 

@@ -47,6 +47,7 @@ pub(crate) fn stream_move(name: &str) -> Action {
                 placement: Placement::default(),
                 replaces: None,
                 servers: vec!["us-0".into()],
+                owner: None,
             },
             bytes: 0,
             cost: MoveCost::default(),

@@ -19,9 +19,9 @@ use leeward_api::policy_status::{Finding as FindingStatus, PlacementPolicyStatus
 use leeward_api::vocabulary::ActionType;
 use leeward_core::action::Action;
 use leeward_core::approval::ProposalLook;
-use leeward_core::context::Managed;
 use leeward_core::history::History;
 use leeward_core::names::{AccountId, AssetName};
+use leeward_core::owner::StreamOwners;
 use leeward_core::policy::{Mode, Policy};
 use leeward_core::proposal::Proposal;
 use leeward_core::snapshot::AccountView;
@@ -106,7 +106,7 @@ pub struct RunnerInput {
     /// A view older than this decides nothing.
     pub stale_after: Duration,
     /// Streams that somebody else's controller configures.
-    pub managed: Arc<Managed>,
+    pub owners: Arc<StreamOwners>,
     /// What inhibits acting, besides the policy's own mode.
     pub inhibited: BTreeSet<Inhibited>,
     /// What somebody approved: only its actions are started; `None` for all. What is in flight continues to

@@ -10,6 +10,7 @@ pub mod kube;
 pub mod leeward;
 pub mod load;
 mod lock;
+pub mod nack;
 pub mod nats;
 pub mod ports;
 pub mod process;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use leeward_core::action::Successor;
 use leeward_core::names::{AssetName, ServerName, StreamName};
 use leeward_core::operation::{AssetInfo, ReadResult};
+use leeward_core::snapshot::Placement;
 use leeward_core::target::MoveTarget;
 use leeward_core::usage::{Sampled, Sampling};
 use leeward_engine::permit::Permit;
@@ -24,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::account::{AccountProblem, AccountReports, AccountSource, issuer, learn};
 use crate::connect::{ConnectionState, Link};
 use crate::connect_config::ConnectConfig;
-use crate::jetstream_api::{JetStreamApi, LookupResult, malformed};
+use crate::jetstream_api::{JetStreamApi, LookupResult, changed, malformed};
 use crate::observe::witness::Witness;
 use crate::reading::{ConsumerReading, StreamReading};
 use crate::request::REQUEST_LIMIT;
@@ -138,6 +139,15 @@ impl AccountClient {
     /// The connections for samples.
     pub(crate) fn sample_links(&self) -> &SampleLinks {
         &self.sample_links
+    }
+
+    /// A stream's configuration as the servers wrote it, if it stores this placement; nothing is changed.
+    pub async fn stored_config(
+        &self,
+        stream: &StreamName,
+        placement: Option<&Placement>,
+    ) -> Result<String, ActError> {
+        self.calls.config(stream, placement).await
     }
 
     /// The subject of an API call.
@@ -276,6 +286,9 @@ impl Act for AccountClient {
     }
 
     async fn place(&self, permit: Permit, stream: &StreamName, target: &MoveTarget) -> Result<(), ActError> {
+        if let Some(owner) = &target.owner {
+            return Err(changed(format!("stream {stream} is edited through {owner} only")));
+        }
         self.calls.place(permit, stream, target).await
     }
 

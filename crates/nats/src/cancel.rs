@@ -246,6 +246,7 @@ mod tests {
             placement: placement("eu"),
             replaces,
             servers: vec![ServerName::from("eu-0"), ServerName::from("eu-1")],
+            owner: None,
         }
     }
 

@@ -111,6 +111,19 @@ impl ClusterError {
         }
     }
 
+    /// Whether the object is not in the version any more that was to be changed.
+    pub fn is_outdated(&self) -> bool {
+        match self {
+            Self::Failed { source, .. } => {
+                matches!(&**source, kube::Error::Api(status) if status.reason == "Conflict")
+            }
+            Self::Missing { .. }
+            | Self::Forbidden { .. }
+            | Self::Foreign { .. }
+            | Self::Unanswered { .. } => false,
+        }
+    }
+
     /// Whether it is a fact about the object, and not only about the API.
     pub fn is_definite(&self) -> bool {
         match self {

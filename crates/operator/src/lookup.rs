@@ -8,14 +8,14 @@ use std::time::Duration;
 use kube::Client;
 use leeward_api::system::LimitsSpec;
 use leeward_api::{NatsSystem, PlacementPolicy};
-use leeward_core::context::Managed;
+use leeward_core::owner::StreamOwners;
 use leeward_engine::limits::SystemLimits;
 use leeward_nats::ConnectConfig;
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::error::chain;
 use crate::key::Key;
-use crate::managed;
+use crate::owners;
 use crate::policy::{SystemResolution, Unresolved, gather, judge};
 use crate::shared::system_of;
 use crate::system::{GatherError, dereference, validate};
@@ -142,7 +142,7 @@ impl SystemLookup {
     }
 }
 
-/// Streams whose configuration belongs to NACK, in any namespace.
-pub async fn managed(client: &Client) -> Managed {
-    managed::read_once(client).await
+/// Streams whose configuration belongs to NACK, in any namespace, as policies of this one have them.
+pub async fn owners(client: &Client, namespace: &str) -> StreamOwners {
+    owners::read_once(client).await.seen_from(namespace)
 }

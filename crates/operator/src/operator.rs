@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use kube::Client;
 use leeward_api::{NatsSystem, PlacementPlan, PlacementPolicy};
-use leeward_core::context::Managed;
 use leeward_engine::metrics::Metrics;
 use leeward_engine::supervise::{self, SupervisedTask};
 use leeward_lease::{LeaderElection, Leadership, Leaderships, LeaseMetrics};
@@ -22,8 +21,8 @@ use crate::endpoint::{metrics_page, probes, serve};
 use crate::error::chain;
 use crate::events::{EventRecorder, EventSink};
 use crate::gauges::Gauges;
-use crate::managed;
 use crate::objects::Objects;
+use crate::owners::{self, OwnerObjects};
 use crate::policy::{PlanChanges, Policies};
 use crate::reconcile_queue::ReconcileQueue;
 use crate::scope::Scope;
@@ -216,8 +215,8 @@ fn start(
     let (system_objects, system_writers) = Objects::<NatsSystem>::new(scopes);
     let (policy_objects, policy_writers) = Objects::<PlacementPolicy>::new(scopes);
     let (plan_objects, plan_writers) = Objects::<PlacementPlan>::new(scopes);
-    let unknown = Managed::Unknown("the Stream objects of NACK were not read yet".into());
-    let (managed_sender, managed) = value::channel(Arc::new(unknown));
+    let unknown = OwnerObjects::Unknown("the Stream objects of NACK were not read yet".into());
+    let (owners_sender, owners) = value::channel(Arc::new(unknown));
     let shared = Shared {
         cluster: Cluster::new(client.clone()),
         systems: system_objects,
@@ -226,7 +225,7 @@ fn start(
         system_queue: ReconcileQueue::new(scopes),
         policy_queue: ReconcileQueue::new(scopes),
         handles: Arc::new(SystemHandles::default()),
-        managed,
+        owners,
         events: sinks.events,
         metrics: sinks.metrics,
         gauges: sinks.gauges,
@@ -280,7 +279,7 @@ fn start(
     parts.spawn(named("the reader of NACK's Streams", async move {
         let follow = || {
             let enqueue = || shared.enqueue_policies();
-            managed::follow(client.clone(), scopes.clone(), managed_sender.clone(), enqueue)
+            owners::follow(client.clone(), scopes.clone(), owners_sender.clone(), enqueue)
         };
         let kept = Box::pin(supervise::keep(SupervisedTask::Process, |_| {}, follow));
         stopped.run_until_cancelled(kept).await;

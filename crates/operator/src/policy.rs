@@ -19,10 +19,12 @@ mod findings;
 mod leader_only;
 mod lease_epoch;
 mod link;
+mod owner_edits;
 mod plans;
 mod run;
 mod validate;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -319,7 +321,7 @@ impl Policies {
             policy: resolved,
             generation: policy.metadata.generation.unwrap_or_default(),
             inhibited: inhibited(&policy.spec, system.suspended, &precedence),
-            managed: self.shared.managed.borrow().clone(),
+            owners: Arc::new(self.shared.owners.borrow().seen_from(&key.namespace)),
             stale_after: stale_after(system.interval),
             // A policy that enforces asks nobody.
             approved: (policy.spec.mode == Mode::Propose).then(|| entry.plans.may_begin(&account)),
@@ -345,6 +347,7 @@ impl Policies {
             past: &entry.status,
             system,
             link,
+            cluster: self.shared.cluster.clone(),
             metrics: self.shared.metrics.clone(),
             reconcile_queue: &self.shared.policy_queue,
             events: self.shared.events.clone(),

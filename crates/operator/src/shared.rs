@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use leeward_api::{NatsSystem, PlacementPlan, PlacementPolicy};
-use leeward_core::context::Managed;
 use leeward_engine::metrics::Metrics;
 use leeward_lease::{Leadership, Leaderships};
 use serde::Serialize;
@@ -14,6 +13,7 @@ use crate::events::EventSink;
 use crate::gauges::Gauges;
 use crate::key::Key;
 use crate::objects::Objects;
+use crate::owners::OwnerObjects;
 use crate::reconcile_queue::ReconcileQueue;
 use crate::systems::SystemHandles;
 
@@ -34,8 +34,8 @@ pub struct Shared {
     pub policy_queue: ReconcileQueue,
     /// Systems as policies use them.
     pub handles: Arc<SystemHandles>,
-    /// Streams that NACK owns.
-    pub managed: watch::Receiver<Arc<Managed>>,
+    /// Objects of NACK that own streams.
+    pub owners: watch::Receiver<Arc<OwnerObjects>>,
     /// Where events go.
     pub events: EventSink,
     /// Numbers of the engine.

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display};
 
 use crate::{
     duration::{GoDuration, at_least},
@@ -79,6 +80,25 @@ pub struct StreamPlacement {
 
     /// Whether mirrors and sources of a moved stream that do not resume by themselves get their leader stepped down.
     pub refresh_dependents: bool,
+
+    /// What becomes of a stream whose configuration belongs to another controller: one with a `Stream`, `KeyValue` or
+    /// `ObjectStore` object of NACK, or one that nats-operator marked as its own.
+    pub on_managed_stream: OnManagedStream,
+}
+
+/// What becomes of a stream whose configuration belongs to another controller.
+#[derive(
+    Serialize, Deserialize, JsonSchema, Display, AsRefStr, Debug, Clone, Copy, PartialEq, Eq, Default,
+)]
+pub enum OnManagedStream {
+    /// It is not moved; the finding says what to write into the object.
+    #[default]
+    Skip,
+    /// `spec.placement` of the object is patched, and its controller makes the edit. Only an object in the policy's
+    /// namespace, and none that is applied by Argo CD, Flux, Helm or the like: there the finding has the patch to commit.
+    PatchOwner,
+    /// The stream is edited all the same. Where its controller undoes that twice, the stream is held as `Contested`.
+    Override,
 }
 
 impl StreamPlacement {
@@ -99,6 +119,7 @@ impl Default for StreamPlacement {
             max_bytes: None,
             max_stall: GoDuration::from_secs(10),
             refresh_dependents: true,
+            on_managed_stream: OnManagedStream::Skip,
         }
     }
 }

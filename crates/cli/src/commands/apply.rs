@@ -41,6 +41,9 @@ use crate::{output, policies, runtime};
 /// Without a sample only ends of operations trigger another look.
 const UNSAMPLED: Duration = Duration::from_secs(10);
 
+/// Of an object to which a stream belongs.
+const NOT_PATCHED: &str = "only the operator patches";
+
 /// Runs the command.
 pub fn run(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
     runtime::block_on(apply(args))
@@ -56,6 +59,9 @@ async fn apply(args: &ApplyArgs) -> anyhow::Result<LookOutcome> {
     let mut subject = policies::read(connection, policy).await?;
     if let Some(saved) = &saved {
         saved.approve(&mut subject.policies)?;
+    }
+    for loaded in &mut subject.policies {
+        loaded.owners = std::mem::take(&mut loaded.owners).unpatched(NOT_PATCHED);
     }
     let rules = drive::rules(&subject)?;
     refuse_suspended(&subject.policies, rules)?;
@@ -186,7 +192,7 @@ async fn carry_out(
             policy: Arc::new(policy),
             generation: judged.loaded.generation,
             stale_after: stale_after(interval(connection)),
-            managed: Arc::new(judged.loaded.managed.clone()),
+            owners: Arc::new(judged.loaded.owners.clone()),
             inhibited: BTreeSet::new(),
             approved: Some(Arc::new(approval(judged))),
         };

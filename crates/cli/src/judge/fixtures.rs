@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leeward_api::policy_status::PlacementPolicyStatus;
-use leeward_core::context::Managed;
 use leeward_core::names::{AccountId, ClusterName, ServerName};
+use leeward_core::owner::StreamOwners;
 use leeward_core::resolve::resolve;
 use leeward_core::snapshot::{AccountView, ClientGroup, ClientKind, Consumer, Peer, RaftGroup, Stream};
 use leeward_core::topology::Storage;
@@ -197,7 +197,7 @@ pub fn loaded(name: &str, mut spec: Value) -> LoadedPolicy {
         policy: resolve(&spec).unwrap(),
         spec,
         past: PlacementPolicyStatus::default(),
-        managed: Managed::default(),
+        owners: StreamOwners::default(),
         approved: None,
         approved_id: None,
         origin: PolicyOrigin::File {

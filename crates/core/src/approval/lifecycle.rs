@@ -69,8 +69,12 @@ impl Plans {
     fn split(&self, context: &ApprovalContext<'_>) -> (Proposal, Proposal) {
         let taken: BTreeSet<AssetName> = self.may_begin().actions.into_keys().collect();
         let free = context.look.proposal.actions.iter().filter(|(asset, _)| {
-            // The look may be older than what is being done.
-            !taken.contains(*asset) && !context.in_flight.contains(*asset)
+            // The look may be older than what is being done; consumers of a stream that moves come along.
+            let stream = AssetName::stream(asset.stream.clone());
+            let is_acted_on = [*asset, &stream]
+                .into_iter()
+                .any(|one| context.in_flight.contains(one));
+            !taken.contains(*asset) && !is_acted_on
         });
         // What a person said no to asks again, whatever the bounds are.
         let declined = self.by_id.values().filter(|plan| plan.is_declined());

@@ -1,4 +1,5 @@
 mod decided;
+mod unstored;
 
 use leeward_api::plan::PlanReview;
 use leeward_api::vocabulary::{ActionType, ApprovedBy, FindingReason};

@@ -1,5 +1,6 @@
 //! What exactly blocks an asset: names and numbers, before what the reason means.
 
+use leeward_api::policy::OnManagedStream;
 use leeward_api::vocabulary::{FindingReason, Remedy};
 
 use super::amounts;
@@ -8,6 +9,7 @@ use crate::asset::AssetIx;
 use crate::context::DecisionContext;
 use crate::demand::Home;
 use crate::evaluate::Evaluation;
+use crate::owner::{StreamOwner, is_repaired, wanted_placement};
 use crate::safety::{SafetyContext, is_moving};
 use crate::snapshot::{Consumer, Peer, RaftGroup, Stream};
 use crate::target::{Destination, Shortage, TargetError};
@@ -84,10 +86,7 @@ impl<'a> HeldAsset<'a> {
                 self.name_peers("not caught up", |peer| !safety_context.healthy(peer))
             }
             FindingReason::QuorumAtRisk => self.name_peers("offline", |peer| peer.offline),
-            FindingReason::ManagedElsewhere => {
-                let owner = self.context.managed.owner(&self.stream.name)?;
-                Some(format!("its configuration belongs to {owner}"))
-            }
+            FindingReason::ManagedElsewhere => self.managed_elsewhere(),
             FindingReason::BytesOverLimit => self.bytes_over_limit(),
             FindingReason::StallTooLong => self.stall_too_long(),
             FindingReason::NotWorthIt => self.not_worth_it(),
@@ -120,6 +119,31 @@ impl<'a> HeldAsset<'a> {
             | FindingReason::MixedVersions
             | FindingReason::AttemptsExhausted => None,
         }
+    }
+
+    fn managed_elsewhere(&self) -> Option<String> {
+        let object = match self.context.owners.owner(self.stream)? {
+            StreamOwner::Object(object) => object,
+            StreamOwner::Other(name) => return Some(format!("its configuration belongs to {name}")),
+        };
+        let rules = self.context.policy.actions.stream_placement.as_ref();
+        let patches = rules.is_some_and(|rules| rules.on_managed == OnManagedStream::PatchOwner);
+        let why = match &object.not_patched {
+            Some(why) if patches => format!(", which {why}"),
+            Some(_) | None => String::new(),
+        };
+        let belongs = format!("its configuration belongs to {}{why}", object.name);
+        let Some(home) = self.home() else {
+            return Some(belongs);
+        };
+        let wanted = serde_json::to_string(&wanted_placement(home, self.stream)).ok()?;
+        Some(if is_repaired(home, self.stream) {
+            format!(
+                "{belongs}, and says {wanted} already, where it is not: remove its spec.placement and write it again"
+            )
+        } else {
+            format!("{belongs}: write {wanted} into its spec.placement")
+        })
     }
 
     fn group(&self) -> &'a RaftGroup {

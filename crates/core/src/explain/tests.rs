@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::asset::AssetIx;
-use crate::context::Managed;
 use crate::evaluate::evaluate;
 use crate::fixtures::{at, clients, consumer, context, policy, stream, stretched, view};
 use crate::history::History;
-use crate::snapshot::Stream;
+use crate::owner::{OwnerObject, StreamOwners};
+use crate::snapshot::{Placement, Stream};
 use crate::topology::{JetStreamCapacity, Resource, ServerIx, Topology, Version};
 
 struct Said {
     verdict: Verdict,
     policy: Value,
-    managed: Managed,
+    owners: StreamOwners,
     topology: Topology,
     asset: AssetIx,
 }
@@ -24,7 +24,7 @@ fn said(verdict: Verdict) -> Said {
     Said {
         verdict,
         policy: json!({}),
-        managed: Managed::default(),
+        owners: StreamOwners::default(),
         topology: stretched(),
         asset: AssetIx::Stream(0),
     }
@@ -41,7 +41,7 @@ impl Said {
         let policy = policy(spec);
         let history = History::default();
         let context = DecisionContext {
-            managed: &self.managed,
+            owners: &self.owners,
             ..context(&view, &policy, &history, at(0))
         };
         let evaluation = evaluate(&context);
@@ -97,15 +97,43 @@ fn peers_that_stand_against_it_are_named_and_the_leader_is_not_among_them() {
 
 #[test]
 fn owners_limits_and_the_end_of_the_window_are_named() {
-    let mut owned = held(FindingReason::ManagedElsewhere);
-    owned.managed = Managed::Streams(BTreeMap::from([("S".into(), "Stream apps/orders".to_owned())]));
-    let text = owned.of(|_| ());
+    let owned = |on_managed: &str| {
+        let mut owned = held(FindingReason::ManagedElsewhere);
+        let orders = OwnerObject {
+            name: "Stream apps/orders".to_owned(),
+            not_patched: Some("is applied by Argo CD".to_owned()),
+        };
+        owned.owners = StreamOwners::Known(BTreeMap::from([("S".into(), orders)]));
+        owned.policy = json!({"actions": {"streamPlacement": {"onManagedStream": on_managed}}});
+        owned
+    };
+    let belongs = "its configuration belongs to Stream apps/orders";
+    let write = r#"write {"cluster":"c1","tags":["region:us-east"]} into its spec.placement. "#;
+    let text = owned("Skip").of(|_| ());
+    assert!(text.starts_with(&format!("{belongs}: {write}")), "{text}");
+    let text = owned("PatchOwner").of(|_| ());
+    let not_patched = format!("{belongs}, which is applied by Argo CD: {write}");
+    assert!(text.starts_with(&not_patched), "{text}");
+    let text = owned("PatchOwner").of(|stream| {
+        stream.placement = Some(Placement {
+            cluster: Some("c1".into()),
+            tags: vec!["region:us-east".into()],
+        });
+    });
     assert!(
-        text.starts_with("its configuration belongs to Stream apps/orders. "),
+        text.contains("remove its spec.placement and write it again"),
+        "{text}"
+    );
+    let text = held(FindingReason::ManagedElsewhere).of(|stream| {
+        let key = "jetstream.nats-operator.io/owner".to_owned();
+        stream.metadata.insert(key, "shop/orders".to_owned());
+    });
+    assert!(
+        text.starts_with("its configuration belongs to nats-operator, as shop/orders. "),
         "{text}"
     );
     let mut unknown = held(FindingReason::ManagedElsewhere);
-    unknown.managed = Managed::Unknown("forbidden".to_owned());
+    unknown.owners = StreamOwners::Unknown("forbidden".to_owned());
     assert!(unknown.of(|_| ()).contains("somebody unknown (forbidden)"));
 
     let mut large = held(FindingReason::BytesOverLimit);

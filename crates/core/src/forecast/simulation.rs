@@ -150,6 +150,7 @@ impl<'a> Simulation<'a> {
             attempts: requests,
             at: self.now,
             moved,
+            led_by: None,
         };
         let _ = self.history.record(&ended, rules);
     }

@@ -15,7 +15,7 @@ use super::{AssetHistory, History, MAX_REVERTS};
 use crate::breaker::Breaker;
 use crate::budget::{Ledger, SpentEntry};
 use crate::demand::SettledHome;
-use crate::names::{AssetName, Location};
+use crate::names::{AssetName, Location, ServerName};
 use crate::policy::Disruption;
 use crate::time::{elapsed, later};
 
@@ -99,13 +99,8 @@ impl History {
             let name = AssetName::of(&operation.stream, operation.consumer.as_deref());
             history.ledger.begin(&name, operation.action);
             history.ledger.end(&name, true, now);
-            let entry = history.assets.entry(name).or_insert(AssetHistory {
-                attempts: 0,
-                last: now,
-                undone: 0,
-                moved_to: None,
-            });
-            entry.last = now;
+            let entry = history.assets.entry(name);
+            entry.or_insert_with(|| AssetHistory::new(now)).last = now;
         }
         history
     }
@@ -117,6 +112,7 @@ fn remembered(asset: &AssetName, past: &AssetHistory) -> RememberedAsset {
         last,
         undone,
         moved_to,
+        stepped_down_to,
     } = past;
     let count = |number: &u32| i32::try_from(*number).unwrap_or(i32::MAX);
     RememberedAsset {
@@ -126,6 +122,7 @@ fn remembered(asset: &AssetName, past: &AssetHistory) -> RememberedAsset {
         attempts: count(attempts),
         undone: count(undone),
         moved_to: moved_to.as_ref().map(ToString::to_string),
+        stepped_down_to: stepped_down_to.as_ref().map(ToString::to_string),
     }
 }
 
@@ -136,6 +133,7 @@ fn past(asset: &RememberedAsset, now: Timestamp) -> AssetHistory {
         last: asset.time.0.min(now),
         undone: count(asset.undone),
         moved_to: asset.moved_to.as_deref().map(Location::from),
+        stepped_down_to: asset.stepped_down_to.as_deref().map(ServerName::from),
     }
 }
 

@@ -71,6 +71,7 @@ pub fn completion(left: &MoveLeftBehind, view: &AccountView, policy: &Policy) ->
         placement: replaced.clone(),
         replaces: stream.placement.clone(),
         servers: servers.collect(),
+        owner: None,
     })
 }
 

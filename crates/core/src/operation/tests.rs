@@ -76,6 +76,7 @@ fn target() -> MoveTarget {
         placement: placement("us"),
         replaces: None,
         servers: vec!["us-0".into(), "us-1".into(), "us-2".into()],
+        owner: None,
     }
 }
 

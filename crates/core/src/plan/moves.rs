@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use leeward_api::policy::OnManagedStream;
 use leeward_api::vocabulary::{FindingReason, Remedy};
 
 use crate::action::{LeaderTransfers, MOST_TRANSFERRED, MOST_WATCHED, Move};
@@ -66,7 +67,8 @@ pub(super) fn move_of(
     stream: &Stream,
     spread: &mut Spread,
 ) -> Option<Move> {
-    let target = home.target(stream).ok()?;
+    let mut target = home.target(stream).ok()?;
+    target.owner = patched_owner(safety_context.context(), stream);
     Some(Move {
         transfers: transfers(safety_context, stream, &target, spread),
         target,
@@ -75,6 +77,14 @@ pub(super) fn move_of(
         consumers: watched(stream),
         dependents: dependents(safety_context, stream),
     })
+}
+
+/// The object through which a stream is edited.
+fn patched_owner(context: &DecisionContext<'_>, stream: &Stream) -> Option<String> {
+    let rules = context.policy.actions.stream_placement.as_ref()?;
+    let patches = rules.on_managed == OnManagedStream::PatchOwner;
+    let owner = context.owners.owner(stream).filter(|_| patches)?;
+    Some(owner.patchable()?.name.clone())
 }
 
 fn watched(stream: &Stream) -> Vec<ConsumerName> {

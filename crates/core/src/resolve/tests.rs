@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use leeward_api::policy::OnManagedStream;
 use leeward_api::vocabulary::ActionType;
 use serde_json::{Value, json};
 
@@ -44,6 +45,7 @@ fn the_defaults_are_those_of_the_api() {
             max_bytes: None,
             max_stall: Duration::from_secs(10),
             refresh_dependents: true,
+            on_managed: OnManagedStream::Skip,
         }),
     };
     assert_eq!(policy.actions, expected);

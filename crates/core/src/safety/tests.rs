@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::asset::AssetIx;
-use crate::context::Managed;
 use crate::demand::SettledHome;
+use crate::owner::{OwnerObject, StreamOwners};
 use leeward_api::vocabulary::Remedy;
 
 use crate::context::DecisionContext;
@@ -24,7 +24,7 @@ struct Case {
     view: AccountView,
     policy: Value,
     history: History,
-    managed: Managed,
+    owners: StreamOwners,
     denied: BTreeSet<ActionType>,
     settled: bool,
 }
@@ -50,7 +50,7 @@ impl Case {
             view,
             policy: json!({"mode": "Enforce", "topology": key}),
             history: History::default(),
-            managed: Managed::default(),
+            owners: StreamOwners::default(),
             denied: BTreeSet::new(),
             settled: true,
         }
@@ -106,6 +106,7 @@ impl Case {
             last: at(0),
             undone: 0,
             moved_to: None,
+            stepped_down_to: None,
         };
         self.history.assets.insert(asset(name), past);
     }
@@ -137,7 +138,7 @@ impl Case {
             });
         }
         let context = DecisionContext {
-            managed: &self.managed,
+            owners: &self.owners,
             denied: &self.denied,
             ..context(&self.view, &policy, &history, at(60))
         };
@@ -280,7 +281,7 @@ fn reasons_against_a_move_are_told_in_their_order() {
     case.stream().replicas = 2;
     case.policy["actions"] = json!({"streamPlacement": {"enabled": false}});
     case.denied.insert(ActionType::StreamPlacement);
-    case.managed = Managed::Unknown("no right to list".to_owned());
+    case.owners = StreamOwners::Unknown("no right to list".to_owned());
     case.server("us-east-1", |server| {
         server.details.as_mut().unwrap().version = Version::new(2, 9, 21);
     });
@@ -305,7 +306,22 @@ fn reasons_against_a_move_are_told_in_their_order() {
     case.denied.clear();
     case.held(STREAM, Remedy::StreamPlacement, FindingReason::ManagedElsewhere);
     case.held(CONSUMER, Remedy::FollowsStream, FindingReason::ManagedElsewhere);
-    case.managed = Managed::default();
+    // An unknown owner cannot be patched; to override it nobody needs to know it.
+    case.policy["actions"]["streamPlacement"]["onManagedStream"] = json!("PatchOwner");
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::ManagedElsewhere);
+    case.policy["actions"]["streamPlacement"]["onManagedStream"] = json!("Override");
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::ServerTooOld);
+    let mut orders = OwnerObject {
+        name: "Stream apps/orders".to_owned(),
+        not_patched: Some("is applied by Flux".to_owned()),
+    };
+    case.policy["actions"]["streamPlacement"]["onManagedStream"] = json!("PatchOwner");
+    case.owners = StreamOwners::Known([("S".into(), orders.clone())].into());
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::ManagedElsewhere);
+    orders.not_patched = None;
+    case.owners = StreamOwners::Known([("S".into(), orders)].into());
+    case.held(STREAM, Remedy::StreamPlacement, FindingReason::ServerTooOld);
+    case.owners = StreamOwners::default();
     case.held(STREAM, Remedy::StreamPlacement, FindingReason::ServerTooOld);
     case.server("us-east-1", |server| {
         server.details.as_mut().unwrap().version = Version::new(2, 15, 0);

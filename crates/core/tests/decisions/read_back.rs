@@ -51,6 +51,7 @@ fn actions() -> impl Strategy<Value = Action> {
             placement: placement("us"),
             replaces: None,
             servers: servers(&HOME),
+            owner: None,
         },
         bytes: 0,
         cost: MoveCost::default(),

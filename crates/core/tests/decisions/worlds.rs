@@ -9,12 +9,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leeward_api::policy::PlacementPolicySpec;
 use leeward_api::vocabulary::ActionType;
-use leeward_core::context::{DecisionContext, Managed};
+use leeward_core::context::DecisionContext;
 use leeward_core::demand::{HomeHistory, SettledHome};
 use leeward_core::history::{AssetHistory, History};
 use leeward_core::names::{
     AccountId, AssetName, ClusterName, ConsumerName, Location, ServerName, StreamName, Tag,
 };
+use leeward_core::owner::{OwnerObject, StreamOwners};
 use leeward_core::policy::Policy;
 use leeward_core::resolve::resolve;
 use leeward_core::snapshot::{
@@ -37,7 +38,7 @@ pub struct World {
     /// `None` unless the scenario samples.
     pub usage: Option<AccountUse>,
     pub history: History,
-    pub managed: Managed,
+    pub owners: StreamOwners,
     pub denied: BTreeSet<ActionType>,
 }
 
@@ -50,7 +51,7 @@ impl World {
             stale_after: STALE_AFTER,
             usage: self.usage.as_ref(),
             history: &self.history,
-            managed: &self.managed,
+            owners: &self.owners,
             denied: &self.denied,
             approved: None,
         }
@@ -98,8 +99,8 @@ struct Script {
     meta_leader: Option<String>,
     later: Vec<String>,
     history: History,
-    managed: BTreeMap<StreamName, String>,
-    unknown_managed: Option<String>,
+    owners: BTreeMap<StreamName, OwnerObject>,
+    unknown_owners: Option<String>,
     denied: BTreeSet<ActionType>,
     traffic: Option<Traffic>,
     /// Samples of one stream at one time.
@@ -169,14 +170,19 @@ impl Script {
                     last: now() - span(words.get("ago").unwrap()),
                     undone: words.get("undone").map_or(0, |count| count.parse().unwrap()),
                     moved_to: None,
+                    stepped_down_to: None,
                 };
                 self.history.assets.insert(asset(words.at(0)), past);
             }
-            "managed" => {
+            "owner" => {
                 let owner = rest.split_once(' ').unwrap().1.to_owned();
-                self.managed.insert(StreamName::from(words.at(0)), owner);
+                let object = OwnerObject {
+                    name: owner,
+                    not_patched: None,
+                };
+                self.owners.insert(StreamName::from(words.at(0)), object);
             }
-            "managed-unknown" => self.unknown_managed = Some(rest.to_owned()),
+            "owners-unknown" => self.unknown_owners = Some(rest.to_owned()),
             "denied" => {
                 self.denied.insert(rest.parse().unwrap());
             }
@@ -255,9 +261,9 @@ impl Script {
             }
         }
         view.normalize();
-        let managed = match self.unknown_managed {
-            Some(why) => Managed::Unknown(why),
-            None => Managed::Streams(self.managed),
+        let owners = match self.unknown_owners {
+            Some(why) => StreamOwners::Unknown(why),
+            None => StreamOwners::Known(self.owners),
         };
         let (denied, idle_streams) = (self.unheard, self.idle);
         let usage = self.samplings.map(|samplings| {
@@ -279,7 +285,7 @@ impl Script {
             policy,
             usage,
             history: self.history,
-            managed,
+            owners,
             denied: self.denied,
         }
     }

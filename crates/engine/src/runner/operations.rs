@@ -391,5 +391,6 @@ fn ended(finished: &Finished) -> EndedOperation {
         },
         at: finished.ended,
         moved,
+        led_by: finished.outcome.to.clone(),
     }
 }

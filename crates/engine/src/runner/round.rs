@@ -59,7 +59,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 stale_after: input.stale_after,
                 usage: Some(self.sampler.usage()),
                 history: &self.history,
-                managed: &input.managed,
+                owners: &input.owners,
                 denied: &denied,
                 approved: input.approved(),
             };
@@ -184,7 +184,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         evaluation.asset_homes.iter().filter_map(changed).collect()
     }
 
-    /// Moved streams that have their peers elsewhere again: somebody reverted it.
+    /// Moved streams that have their peers elsewhere again, and leaders that went back: somebody undid it.
     async fn notice_reverted(&mut self, view: &AccountView, evaluation: &Evaluation) {
         let reverted = evaluation
             .findings
@@ -199,7 +199,14 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 Some((asset_name(view, finding.asset)?, home.clone()))
             })
             .collect();
-        let contested = self.history.notice_reverted(&reverted, view.observed_at);
+        let mut contested = self.history.notice_reverted(&reverted, view.observed_at);
+        if evaluation.conclusive() {
+            let misplaced = evaluation
+                .findings
+                .iter()
+                .filter_map(|finding| asset_name(view, finding.asset));
+            contested.extend(self.history.notice_taken_back(&misplaced.collect(), view));
+        }
         for asset in contested {
             // The plan was made before this was known.
             self.due = true;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use leeward_api::policy_status::{PlacementPolicyStatus, RecentAction};
 use leeward_api::vocabulary::{ActionResult, InPlaceReason};
-use leeward_core::context::Managed;
+use leeward_core::owner::StreamOwners;
 use leeward_core::policy::Policy;
 use leeward_core::snapshot::AccountView;
 use leeward_core::usage::AccountUse;
@@ -108,7 +108,7 @@ pub fn input(policy: &Arc<Policy>, inhibited: impl IntoIterator<Item = Inhibited
         policy: Arc::clone(policy),
         generation: 1,
         stale_after: STALE_AFTER,
-        managed: Arc::new(Managed::default()),
+        owners: Arc::new(StreamOwners::default()),
         inhibited: inhibited.into_iter().collect::<BTreeSet<_>>(),
         approved: None,
     }

@@ -105,6 +105,7 @@ fn target() -> MoveTarget {
         },
         replaces: None,
         servers: vec!["n-0".into(), "n-1".into(), "n-2".into()],
+        owner: None,
     }
 }
 

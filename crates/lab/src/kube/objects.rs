@@ -18,6 +18,8 @@ pub enum Kind {
     PlacementPlan,
     Lease,
     Event,
+    /// NACK's.
+    NackStream,
 }
 
 /// The owner of the applied fields.
@@ -86,6 +88,34 @@ impl ObjectClient {
         Ok(())
     }
 
+    /// Merges fields into an object.
+    pub async fn patch(&self, namespace: &str, kind: Kind, name: &str, fields: &Value) -> anyhow::Result<()> {
+        let patched = self.api(namespace, kind);
+        let patched = patched
+            .patch(name, &PatchParams::default(), &Patch::Merge(fields))
+            .await;
+        patched
+            .map(drop)
+            .with_context(|| format!("cannot patch {kind:?} {namespace}/{name}"))
+    }
+
+    /// The same of its status.
+    pub async fn patch_status(
+        &self,
+        namespace: &str,
+        kind: Kind,
+        name: &str,
+        fields: &Value,
+    ) -> anyhow::Result<()> {
+        let api = self.api(namespace, kind);
+        let patched = api
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(fields))
+            .await;
+        patched
+            .map(drop)
+            .with_context(|| format!("cannot patch the status of {kind:?} {namespace}/{name}"))
+    }
+
     /// What would be stored for a new object in the namespace `default`, with defaults; nothing is created. Fields that
     /// its kind does not have are refused.
     pub async fn would_create(&self, kind: Kind, object: &Value) -> anyhow::Result<Value> {
@@ -142,6 +172,7 @@ impl Kind {
             Self::PlacementPlan => ("leeward.dev", "v1alpha1", "PlacementPlan"),
             Self::Lease => ("coordination.k8s.io", "v1", "Lease"),
             Self::Event => ("events.k8s.io", "v1", "Event"),
+            Self::NackStream => ("jetstream.nats.io", "v1beta2", "Stream"),
         };
         ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
     }

@@ -23,6 +23,11 @@ pub fn rbac_sharded(namespace: &str, shards: u8) -> anyhow::Result<String> {
     rights(namespace, &[&format!("shards={shards}")])
 }
 
+/// As [`rbac`], for policies that patch objects of NACK.
+pub fn rbac_that_patches(namespace: &str) -> anyhow::Result<String> {
+    rights(namespace, &["rbac.patchOwners=true"])
+}
+
 /// The permissions from the chart for an operator that watches only these namespaces.
 pub fn rbac_for(namespace: &str, watched: &[&str]) -> anyhow::Result<String> {
     rights(

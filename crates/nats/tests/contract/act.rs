@@ -240,6 +240,7 @@ fn target(to: Placement, from: Option<Placement>) -> MoveTarget {
         placement: to,
         replaces: from,
         servers: vec![ServerName::from(format!("{cluster}-0"))],
+        owner: None,
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn target(replaces: Option<Placement>) -> MoveTarget {
         placement: placement("eu-west"),
         replaces,
         servers: (0..3).map(server).collect(),
+        owner: None,
     }
 }
 

@@ -152,6 +152,7 @@ fn to_us_east() -> MoveTarget {
         placement: placement("us-east"),
         replaces: Some(placement("eu-west")),
         servers: vec![ServerName::from("us-east-0")],
+        owner: None,
     }
 }
 

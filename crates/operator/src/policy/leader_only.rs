@@ -158,6 +158,7 @@ mod tests {
             placement: Placement::default(),
             replaces: None,
             servers: Vec::new(),
+            owner: None,
         };
         for allowed in [Ok(()), Err(ActError::PermitExpired)] {
             assert_eq!(

@@ -155,8 +155,17 @@ impl StoredPlans {
                 warn!(plan = %name, "not a plan that was stored: left alone");
                 continue;
             }
-            self.objects.insert(id.to_owned(), plan_object);
+            let was_approved = record.status.approval.is_some();
+            if record.status.state.is_some_and(PlanState::may_begin) && !was_approved {
+                warn!(plan = %name, "its status was edited by somebody else: left alone");
+                continue;
+            }
             self.decided.restore(id, record);
+            if object.metadata.deletion_timestamp.is_some() {
+                self.decided.forget(id);
+            } else {
+                self.objects.insert(id.to_owned(), plan_object);
+            }
         }
         self.stored = self.decided.clone();
     }
@@ -286,7 +295,8 @@ impl Policies {
             .account
             .as_ref()
             .map(|account| AccountId::from(account.id.as_str()));
-        let decided = &mut entry.plans.decided;
+        let StoredPlans { decided, stored, .. } = &mut entry.plans;
+        decided.take_back_unstored(stored);
         let elsewhere = |spec: &PlacementPlanSpec| {
             let other_account = account
                 .as_ref()

@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 
 use super::leader_only::LeaderOnly;
 use super::link::AccountLink;
+use super::owner_edits::OwnerEdits;
+use crate::cluster::Cluster;
 use crate::events::{EventNote, EventSink};
 use crate::key::Key;
 use crate::reconcile_queue::{ReconcileQueue, enqueue_on};
@@ -55,6 +57,8 @@ pub struct Start<'a> {
     pub system: &'a SystemHandle,
     /// Its connection.
     pub link: &'a AccountLink,
+    /// For objects that own streams.
+    pub cluster: Cluster,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Queues its reconcile.
@@ -79,11 +83,13 @@ impl PolicyRun {
     /// Starts a worker.
     pub fn start(start: Start<'_>, input: RunnerInput) -> Self {
         let acts = start.acts;
+        let account = Arc::clone(&start.link.client);
+        let edits = OwnerEdits::new(account, start.cluster, start.key.namespace.clone());
         let setup = Setup {
             labels: labels(start.key),
             account: start.account.clone(),
             observe: Arc::clone(&start.link.observe),
-            act: Arc::new(LeaderOnly::new(Arc::clone(&start.link.client), acts.clone())),
+            act: Arc::new(LeaderOnly::new(Arc::new(edits), acts.clone())),
             clock: SystemClock,
             limits: Arc::clone(&start.system.limits),
             metrics: start.metrics,

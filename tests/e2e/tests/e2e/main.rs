@@ -22,6 +22,7 @@ mod kills;
 mod left_behind;
 mod metrics;
 mod objects;
+mod owners;
 mod permissions;
 mod plans;
 mod shards;

@@ -143,8 +143,9 @@ impl Explained for FindingReason {
                 see: "The finding's message names the owner, an object of NACK: see `kubectl get \
                      streams.jetstream.nats.io,keyvalues.jetstream.nats.io,objectstores.jetstream.nats.io \
                      -A`. It says so too when nobody could tell who the owner is.",
-                act: "Write the placement into that object; its owner then moves the stream. Only moves are \
-                     held, step-downs go on. If the message says that the owner is unknown, let the operator \
+                act: "Write the placement into that object, as the message says it; its owner then moves the stream. \
+                     Or let the policy do so: `actions.streamPlacement.onManagedStream: PatchOwner`. Only moves \
+                     are held, step-downs go on. If the message says that the owner is unknown, let the operator \
                      list these objects.",
             },
             Self::BytesOverLimit => Runbook {

@@ -126,7 +126,7 @@ impl<'a> Supervisor<'a> {
             policy: Arc::clone(&policy),
             generation,
             stale_after: stale_after(self.interval),
-            managed: Arc::new(loaded.managed.clone()),
+            owners: Arc::new(loaded.owners.clone()),
             inhibited: inhibited(&loaded.spec, self.suspended, &precedence),
             approved: None,
         };

@@ -43,6 +43,7 @@ fn relocation(cluster: &str, servers: &[&str]) -> Action {
                 },
                 replaces: None,
                 servers: servers.iter().copied().map(ServerName::from).collect(),
+                owner: None,
             },
             bytes: 100,
             cost: MoveCost::default(),

@@ -248,6 +248,7 @@ impl Leeward {
             attempts: 1,
             at,
             moved,
+            led_by: None,
         };
         self.world.history.record(&ended, &self.world.policy.disruption);
     }

@@ -104,7 +104,13 @@ impl Policies {
                 entry.plans.forget(id);
                 return Ok(());
             }
-            Some(Err(error)) => return Err(error),
+            Some(Err(error)) => {
+                // It may be written all the same: the next step writes what is true then.
+                if let Some(stored) = entry.plans.stored.by_id.get_mut(id) {
+                    stored.status.conditions.clear();
+                }
+                return Err(error);
+            }
             None => return Ok(()),
         }
         let before = entry

@@ -26,6 +26,9 @@ fn plan(uid: &str, state: &Value, change: impl FnOnce(&mut Value)) -> PlacementP
         "status": {"state": state, "done": "0/1"},
     });
     plan["metadata"]["name"] = json!(plan_name(POLICY, &id()));
+    if state == "Approved" {
+        plan["status"]["approval"] = json!({"through": "Review", "time": "2026-01-01T12:00:00Z"});
+    }
     change(&mut plan);
     serde_json::from_value(plan).unwrap()
 }
@@ -77,6 +80,11 @@ fn a_plan_that_is_approved_and_stored_may_begin_and_one_that_was_edited_is_none(
         |plan| plan["metadata"]["name"] = json!("junk"),
         |plan| plan["spec"]["system"] = json!("nats/staging"),
         |plan| plan["status"] = Value::Null,
+        |plan| plan["status"]["approval"] = Value::Null,
+        |plan| {
+            plan["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:00:00Z");
+            plan["metadata"]["finalizers"] = json!(["theirs"]);
+        },
     ] {
         let forged = loaded(vec![plan("1", &json!("Approved"), change)]);
         assert!(forged.may_begin(&"A".into()).actions.is_empty());
