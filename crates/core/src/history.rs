@@ -3,7 +3,7 @@
 
 mod memory;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::breaker::{Breaker, BreakerRules};
 use crate::budget::Ledger;
 use crate::demand::{AssetHomes, HomeHistory};
-use crate::names::{AssetName, Location, ServerName};
+use crate::names::{AssetName, Location};
 use crate::policy::Disruption;
-use crate::snapshot::{AccountView, Peer};
+use crate::snapshot::AccountView;
 use crate::time::{elapsed, later};
 
 /// Everything that one policy remembers.
@@ -52,14 +52,10 @@ pub struct AssetHistory {
     pub undone: u32,
     /// The location that the stream was moved to; if it is elsewhere later, somebody reverted the move.
     pub moved_to: Option<Location>,
-    /// The server that led after a step-down; if another one does soon although this one could, somebody undid it.
-    pub stepped_down_to: Option<ServerName>,
 }
 
 /// An edit that somebody else reverted this often is not repeated.
 pub const MAX_REVERTS: u32 = 2;
-/// A leader that held for this long after a step-down was taken back by nobody.
-const STEP_DOWN_HELD: Duration = Duration::from_hours(1);
 /// Moves of fewer bytes measure elections rather than copying.
 const WORTH_MEASURING: u64 = 16 << 20;
 
@@ -78,8 +74,6 @@ pub struct EndedOperation {
     pub at: Timestamp,
     /// For a move: where to, how many bytes, and how long it took.
     pub moved: Option<MoveRecord>,
-    /// For a step-down: the leader at its end.
-    pub led_by: Option<ServerName>,
 }
 
 /// A move that ended.
@@ -134,9 +128,6 @@ impl History {
         if ended.reason == Some(FindingReason::Contested) {
             entry.undone = entry.undone.saturating_add(1);
         }
-        if ended.moved.is_none() && entry.attempts == 0 {
-            entry.stepped_down_to.clone_from(&ended.led_by);
-        }
         if let Some(moved) = ended.moved.as_ref().filter(|_| entry.attempts == 0) {
             entry.moved_to = Some(moved.to.clone());
             if moved.bytes >= WORTH_MEASURING {
@@ -188,40 +179,6 @@ impl History {
         contested
     }
 
-    /// Notices that leaders which were stepped down home lead from elsewhere again although the server that took over has
-    /// run ever since and could lead: somebody undid the step-down. Returns those that reach the limit. `misplaced` are
-    /// led from elsewhere in a complete view; only one that began after the step-down counts.
-    pub fn notice_taken_back(
-        &mut self,
-        misplaced: &BTreeSet<AssetName>,
-        view: &AccountView,
-    ) -> Vec<AssetName> {
-        let mut contested = Vec::new();
-        for (asset, past) in &mut self.assets {
-            let Some(server) = past
-                .stepped_down_to
-                .as_ref()
-                .filter(|_| past.last < view.observed_at)
-            else {
-                continue;
-            };
-            if elapsed(past.last, view.observed_at) >= STEP_DOWN_HELD {
-                past.stepped_down_to = None;
-                if past.undone < MAX_REVERTS {
-                    past.undone = 0;
-                }
-            } else if misplaced.contains(asset) {
-                let could_lead = could_lead(view, asset, server, past.last);
-                past.stepped_down_to = None;
-                past.undone = past.undone.saturating_add(u32::from(could_lead));
-                if could_lead && past.undone == MAX_REVERTS {
-                    contested.push(asset.clone());
-                }
-            }
-        }
-        contested
-    }
-
     /// Adopts what a round decided about homes. An asset's new home forgets its attempts and moves, which had another
     /// destination; cooldowns continue, so that clients that swing back and forth do not take their streams along (P5).
     pub fn settle(&mut self, home: HomeHistory, asset_homes: AssetHomes) {
@@ -237,7 +194,6 @@ impl History {
             if was.zip(is).is_some_and(changed) {
                 past.attempts = 0;
                 past.moved_to = None;
-                past.stepped_down_to = None;
             }
         }
     }
@@ -258,8 +214,7 @@ impl History {
     pub fn prune(&mut self, rules: &Disruption, now: Timestamp) {
         let cooling = |last: Timestamp| elapsed(last, now) < rules.cooldown;
         self.assets.retain(|_, asset| {
-            let is_watched = asset.moved_to.is_some() || asset.stepped_down_to.is_some();
-            asset.attempts > 0 || asset.undone > 0 || is_watched || cooling(asset.last)
+            asset.attempts > 0 || asset.undone > 0 || asset.moved_to.is_some() || cooling(asset.last)
         });
         self.others_acted_on = self.others_acted_on.filter(|last| cooling(*last));
         let longest = rules.budgets.iter().filter_map(|budget| budget.per).max();
@@ -326,19 +281,6 @@ fn settled<'a>(
     own.or_else(|| Some((false, &account.settled.as_ref()?.location)))
 }
 
-/// Whether a server has run without a break since then, and is an asset's member that is up and caught up.
-fn could_lead(view: &AccountView, asset: &AssetName, server: &ServerName, since: Timestamp) -> bool {
-    let Some(index) = view.topology.find(server.as_str()) else {
-        return false;
-    };
-    let started = view.topology.details(index).and_then(|details| details.started);
-    let could = |peer: &Peer| peer.server == index && peer.current && !peer.offline;
-    started.is_some_and(|started| started < since)
-        && view
-            .group(asset)
-            .is_some_and(|group| group.peers.iter().any(could))
-}
-
 impl AssetHistory {
     /// Of an asset that is acted on for the first time.
     fn new(last: Timestamp) -> Self {
@@ -347,7 +289,6 @@ impl AssetHistory {
             last,
             undone: 0,
             moved_to: None,
-            stepped_down_to: None,
         }
     }
 

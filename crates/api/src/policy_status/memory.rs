@@ -64,11 +64,6 @@ pub struct RememberedAsset {
     /// The location that the stream was moved to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_to: Option<String>,
-
-    /// The server that led after a step-down, for an hour: if another one leads meanwhile although this one could, somebody
-    /// undid it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stepped_down_to: Option<String>,
 }
 
 /// Actions that count against budgets.

@@ -150,7 +150,6 @@ impl<'a> Simulation<'a> {
             attempts: requests,
             at: self.now,
             moved,
-            led_by: None,
         };
         let _ = self.history.record(&ended, rules);
     }

@@ -204,7 +204,6 @@ fn an_asset_that_was_acted_on_rests_for_its_cooldown() {
         last: at(0) - Duration::from_mins(10),
         undone: 0,
         moved_to: None,
-        stepped_down_to: None,
     };
     history.assets.insert(asset("S01"), past);
     let rest = by_region(json!({"budgets": [], "cooldown": "30m"}));

@@ -15,7 +15,7 @@ use super::{AssetHistory, History, MAX_REVERTS};
 use crate::breaker::Breaker;
 use crate::budget::{Ledger, SpentEntry};
 use crate::demand::SettledHome;
-use crate::names::{AssetName, Location, ServerName};
+use crate::names::{AssetName, Location};
 use crate::policy::Disruption;
 use crate::time::{elapsed, later};
 
@@ -112,7 +112,6 @@ fn remembered(asset: &AssetName, past: &AssetHistory) -> RememberedAsset {
         last,
         undone,
         moved_to,
-        stepped_down_to,
     } = past;
     let count = |number: &u32| i32::try_from(*number).unwrap_or(i32::MAX);
     RememberedAsset {
@@ -122,7 +121,6 @@ fn remembered(asset: &AssetName, past: &AssetHistory) -> RememberedAsset {
         attempts: count(attempts),
         undone: count(undone),
         moved_to: moved_to.as_ref().map(ToString::to_string),
-        stepped_down_to: stepped_down_to.as_ref().map(ToString::to_string),
     }
 }
 
@@ -133,7 +131,6 @@ fn past(asset: &RememberedAsset, now: Timestamp) -> AssetHistory {
         last: asset.time.0.min(now),
         undone: count(asset.undone),
         moved_to: asset.moved_to.as_deref().map(Location::from),
-        stepped_down_to: asset.stepped_down_to.as_deref().map(ServerName::from),
     }
 }
 

@@ -9,7 +9,6 @@ use crate::fixtures::{asset, at, consumer, policy, stream, stretched, view};
 use crate::snapshot::Gap;
 
 mod memory;
-mod taken_back;
 
 /// The defaults: 30m of cooldown, three attempts, three failures within 30m open the breaker for 1h.
 fn rules() -> Disruption {
@@ -24,7 +23,6 @@ fn ended(name: &str, result: ActionResult, requests: u32, second: u64) -> EndedO
         attempts: requests,
         at: at(second),
         moved: None,
-        led_by: None,
     }
 }
 
@@ -53,7 +51,6 @@ fn past(attempts: u32, second: u64) -> AssetHistory {
         last: at(second),
         undone: 0,
         moved_to: None,
-        stepped_down_to: None,
     }
 }
 
@@ -216,7 +213,6 @@ fn another_home_forgets_attempts_and_moves_and_keeps_cooldowns_and_what_was_undo
         AssetHistory {
             undone: 1,
             moved_to: Some("us".into()),
-            stepped_down_to: None,
             ..past(0, 20)
         },
     );
@@ -305,7 +301,6 @@ fn what_no_longer_stands_against_anything_is_dropped() {
     history.assets.insert(asset("undone"), undone);
     let lies = AssetHistory {
         moved_to: Some("us".into()),
-        stepped_down_to: None,
         ..past(0, 0)
     };
     history.assets.insert(asset("watched"), lies);

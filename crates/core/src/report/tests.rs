@@ -129,7 +129,6 @@ fn a_finding_tells_how_often_it_was_tried_and_when_it_is_again() {
         last: at(0),
         undone: 0,
         moved_to: None,
-        stepped_down_to: None,
     };
     history.assets.insert(AssetName::stream("S000".into()), past(2));
     history.assets.insert(AssetName::stream("S001".into()), past(3));

@@ -106,7 +106,6 @@ impl Case {
             last: at(0),
             undone: 0,
             moved_to: None,
-            stepped_down_to: None,
         };
         self.history.assets.insert(asset(name), past);
     }

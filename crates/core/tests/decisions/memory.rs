@@ -225,7 +225,6 @@ impl Past {
             attempts: requests,
             at: *now,
             moved,
-            led_by: None,
         };
         history.record(&ended, &policy.disruption);
     }
@@ -246,7 +245,6 @@ impl Past {
                 attempts: 1,
                 at: later,
                 moved: None,
-                led_by: None,
             };
             self.world.history.record(&ended, &self.world.policy.disruption);
         }

@@ -170,7 +170,6 @@ impl Script {
                     last: now() - span(words.get("ago").unwrap()),
                     undone: words.get("undone").map_or(0, |count| count.parse().unwrap()),
                     moved_to: None,
-                    stepped_down_to: None,
                 };
                 self.history.assets.insert(asset(words.at(0)), past);
             }

@@ -391,6 +391,5 @@ fn ended(finished: &Finished) -> EndedOperation {
         },
         at: finished.ended,
         moved,
-        led_by: finished.outcome.to.clone(),
     }
 }

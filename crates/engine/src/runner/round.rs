@@ -184,7 +184,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
         evaluation.asset_homes.iter().filter_map(changed).collect()
     }
 
-    /// Moved streams that have their peers elsewhere again, and leaders that went back: somebody undid it.
+    /// Moved streams that have their peers elsewhere again: somebody reverted it.
     async fn notice_reverted(&mut self, view: &AccountView, evaluation: &Evaluation) {
         let reverted = evaluation
             .findings
@@ -199,14 +199,7 @@ impl<A: Act, C: Clock + Clone> Loop<A, C> {
                 Some((asset_name(view, finding.asset)?, home.clone()))
             })
             .collect();
-        let mut contested = self.history.notice_reverted(&reverted, view.observed_at);
-        if evaluation.conclusive() {
-            let misplaced = evaluation
-                .findings
-                .iter()
-                .filter_map(|finding| asset_name(view, finding.asset));
-            contested.extend(self.history.notice_taken_back(&misplaced.collect(), view));
-        }
+        let contested = self.history.notice_reverted(&reverted, view.observed_at);
         for asset in contested {
             // The plan was made before this was known.
             self.due = true;

@@ -59,7 +59,6 @@ fn a_status_gives_back_attempts_cooldowns_moves_and_the_rate_a_second_late_at_mo
             AssetHistory {
                 undone: 1,
                 moved_to: Some("us".into()),
-                stepped_down_to: None,
                 ..past(0, 41)
             },
         ),
@@ -133,7 +132,6 @@ fn of_too_many_those_that_limit_and_then_the_latest_are_listed_and_all_others_re
     history.assets.insert(asset("tried"), past(1, 0));
     let watched = AssetHistory {
         moved_to: Some("us".into()),
-        stepped_down_to: None,
         ..past(0, 0)
     };
     history.assets.insert(asset("watched"), watched);
@@ -165,7 +163,6 @@ fn what_only_tells_of_a_move_is_the_first_to_go() {
     let mut history = History::default();
     let watched = AssetHistory {
         moved_to: Some("us".into()),
-        stepped_down_to: None,
         ..past(0, 3000)
     };
     history.assets.insert(asset("watched"), watched);

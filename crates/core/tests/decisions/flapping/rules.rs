@@ -248,7 +248,6 @@ impl Leeward {
             attempts: 1,
             at,
             moved,
-            led_by: None,
         };
         self.world.history.record(&ended, &self.world.policy.disruption);
     }
