@@ -281,18 +281,13 @@ impl Plans {
         let unstored: Vec<String> = self.by_id.iter().filter_map(unstored).collect();
         for id in unstored {
             self.spent.retain(|one| *one != id);
-            match (self.by_id.get_mut(&id), stored.by_id.get(&id)) {
-                (Some(plan), Some(known)) => {
-                    let conditions = std::mem::take(&mut plan.status.conditions);
-                    plan.status = PlacementPlanStatus {
-                        conditions,
-                        ..known.status.clone()
-                    };
-                }
-                (Some(_), None) => {
-                    self.by_id.remove(&id);
-                }
-                (None, _) => {}
+            let (plan, known) = (self.by_id.remove(&id), stored.by_id.get(&id));
+            if let Some((mut plan, known)) = plan.zip(known) {
+                plan.status = PlacementPlanStatus {
+                    conditions: plan.status.conditions,
+                    ..known.status.clone()
+                };
+                self.by_id.insert(id, plan);
             }
         }
     }

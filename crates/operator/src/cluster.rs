@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -89,38 +90,32 @@ impl ClusterError {
 
     /// Whether another object has that name.
     pub fn is_conflict(&self) -> bool {
-        match self {
-            Self::Failed { source, .. } => {
-                matches!(&**source, kube::Error::Api(status) if status.reason == "AlreadyExists")
-            }
-            Self::Missing { .. }
-            | Self::Forbidden { .. }
-            | Self::Foreign { .. }
-            | Self::Unanswered { .. } => false,
-        }
+        self.status()
+            .is_some_and(|status| status.reason == "AlreadyExists")
     }
 
     /// Whether the object that was meant does not exist any more, though another one may have its name.
     pub fn is_of_another_object(&self) -> bool {
-        match self {
-            Self::Missing { .. } => true,
-            Self::Failed { source, .. } => {
-                matches!(&**source, kube::Error::Api(status) if status.code == 409 && status.message.contains("UID"))
-            }
-            Self::Forbidden { .. } | Self::Foreign { .. } | Self::Unanswered { .. } => false,
-        }
+        let is_other = |status: &Status| status.code == 409 && status.message.contains("UID");
+        matches!(self, Self::Missing { .. }) || self.status().is_some_and(is_other)
     }
 
     /// Whether the object is not in the version any more that was to be changed.
     pub fn is_outdated(&self) -> bool {
+        self.status().is_some_and(|status| status.reason == "Conflict")
+    }
+
+    /// What the API answered.
+    fn status(&self) -> Option<&Status> {
         match self {
-            Self::Failed { source, .. } => {
-                matches!(&**source, kube::Error::Api(status) if status.reason == "Conflict")
-            }
+            Self::Failed { source, .. } => match &**source {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
             Self::Missing { .. }
             | Self::Forbidden { .. }
             | Self::Foreign { .. }
-            | Self::Unanswered { .. } => false,
+            | Self::Unanswered { .. } => None,
         }
     }
 

@@ -35,11 +35,7 @@ pub struct OwnerSpec {
 
 /// How NACK got on with it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct OwnerStatus {
-    /// The generation that NACK has carried out.
-    #[serde(default)]
-    pub observed_generation: i64,
     /// `Ready` among them.
     #[serde(default)]
     pub conditions: Vec<OwnerCondition>,

@@ -53,11 +53,15 @@ async fn what_is_below_the_bounds_asks_nobody_and_the_rest_is_rejected_and_cance
     // Without plans, what waits is withdrawn.
     proposing.change(json!({"mode": "Observe"})).await;
     proposing.becomes(&next, "Superseded").await;
-    let policy = proposing.stage.policy("orders").await.unwrap();
-    assert!(
-        leeward_e2e::condition(&policy, "Approved").is_none(),
-        "{policy:#}"
-    );
+    // The policy's own status is written after its plans.
+    let asks_nobody = proposing
+        .stage
+        .await_policy("orders", "nobody is asked", |policy| {
+            let asked = leeward_e2e::condition(policy, "Approved");
+            anyhow::ensure!(asked.is_none(), "{asked:?}");
+            Ok(())
+        });
+    asks_nobody.await.unwrap();
     more_rounds(&proposing.stage, "orders", 2).await;
     assert_eq!(proposing.acts(), ["ORDERS/a", "ORDERS/b"]);
 }
